@@ -1,0 +1,50 @@
+# make demo · test · lint — each from a fresh clone, as often as you like. Only git, make and Python are needed.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PACKAGES := core $(wildcard plugins/*)
+PYPROJECTS := $(addsuffix /pyproject.toml,$(PACKAGES))
+# One test worker a core; each computes on one thread, or they would stand in each other's way.
+WORKERS ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())")
+PYTEST  := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+.PHONY: demo test test-all lint types format bench clean
+
+demo: $(VENV)/.packages
+	$(BIN)/zoo predict examples/images/digits --model squeezenet1_1 --weights DIGITS_V1 --top 1
+
+test: $(VENV)/.tools
+	$(PYTEST)
+
+test-all: $(VENV)/.tools
+	$(PYTEST) -m "slow or not slow"
+
+lint: $(VENV)/.tools
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(VENV)/.tools
+	$(BIN)/mypy
+
+format: $(VENV)/.tools
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(VENV)/.tools
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf $(VENV) out .mypy_cache .pytest_cache .ruff_cache
+
+# The environment, made when it is missing or when what it is made from has changed.
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.packages: requirements-dev.txt $(PYPROJECTS) | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' requirements-dev.txt) $(addprefix -e ./,$(PACKAGES))
+	touch $@
+
+$(VENV)/.tools: requirements-dev.txt $(PYPROJECTS) | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@ $(VENV)/.packages

@@ -1,0 +1,63 @@
+"""A registry of vision models that grows by installing packages."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Every public name and the module it comes from, imported when it is first used: importing zoo costs nothing.
+# __init__.pyi says the same to type checkers and editors.
+_LAZY = {
+    "API_VERSION": "zoo.contract",
+    "Manifest": "zoo.contract",
+    "Metric": "zoo.contract",
+    "ModelSpec": "zoo.contract",
+    "Preset": "zoo.contract",
+    "Stage": "zoo.contract",
+    "TaskSpec": "zoo.contract",
+    "Weights": "zoo.contract",
+    "WeightsEnum": "zoo.contract",
+    "hookimpl": "zoo.hookspecs",
+    "PluginWarning": "zoo.errors",
+    "ZooError": "zoo.errors",
+    "ZooWarning": "zoo.errors",
+    "PluginRecord": "zoo.discovery",
+    "ModelInfo": "zoo.registry",
+    "get_model": "zoo.registry",
+    "get_model_builder": "zoo.registry",
+    "get_model_weights": "zoo.registry",
+    "get_task": "zoo.registry",
+    "get_weight": "zoo.registry",
+    "list_models": "zoo.registry",
+    "model_info": "zoo.registry",
+    "plugins": "zoo.registry",
+    "refresh": "zoo.registry",
+    "register_model": "zoo.registry",
+    "LoadReport": "zoo.checkpoint",
+    "builder": "zoo.builders",
+    "load_report": "zoo.builders",
+    "Pipeline": "zoo.pipelines",
+    "pipeline": "zoo.pipelines",
+    "backbone": "zoo.features",
+    "feature_extractor": "zoo.features",
+    "feature_info": "zoo.features",
+}
+_MODULES = {"draw", "errors", "io", "models", "nn", "ops", "transforms"}
+__all__ = sorted({*_LAZY, *_MODULES})
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        value = getattr(importlib.import_module(_LAZY[name]), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"zoo.{name}")
+    else:
+        raise AttributeError(f"module 'zoo' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

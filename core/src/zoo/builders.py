@@ -1,0 +1,326 @@
+"""The decorator that every builder wears. A builder's body is architecture alone; the rest happens here, once.
+
+With weights, a model is built without memory (its parameters on the meta device), and the file's tensors are assigned
+to it. What the file cannot give — buffers that are computed, a head of another size — is computed for real.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import itertools
+import os
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
+
+from zoo import cache, checkpoint
+from zoo.checkpoint import Convert, LoadReport
+from zoo.contract import Weights, WeightsEnum
+from zoo.errors import CheckpointError, InvalidArgument, UnknownWeights, WeightsWarning, suggest
+
+P = ParamSpec("P")
+M = TypeVar("M", bound=nn.Module)
+EnumOrChoice = type[WeightsEnum] | Callable[..., type[WeightsEnum]] | None
+
+_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
+# Set while an outer builder builds what it will fill from a file: builders inside it then load and initialise nothing.
+_filled_from_outside: ContextVar[bool] = ContextVar("filled_from_outside", default=False)
+
+
+def builder(
+    weights: EnumOrChoice = None,
+    *,
+    head: str | tuple[str, ...] = (),
+    stem: str | None = None,
+    convert: Convert | None = None,
+    ignore: tuple[str, ...] = (),
+    legacy: str | None = None,
+    on_meta: Callable[[Mapping[str, Any]], bool] = lambda arguments: True,
+) -> Callable[[Callable[P, M]], Callable[..., M]]:
+    """Make a function that builds an architecture into a builder that takes ``weights=``.
+
+    The builder accepts, besides the function's own arguments:
+
+    - ``weights``: None, a member of the enum, its name, ``"DEFAULT"``, a :class:`zoo.Weights`, a path or a URL.
+    - ``progress``: show a progress bar while downloading.
+    - ``pretrained`` and positional arguments, as before torchvision 0.13, with a ``DeprecationWarning``.
+
+    The entry's ``config`` gives the arguments that the caller did not. ``num_classes`` other than the file's leaves
+    the head as it is initialised; ``zoo.load_report(model)`` says so.
+
+    Args:
+        weights: the enum of the model's weights, or a function of the builder's arguments that chooses one.
+        head: paths of the modules whose shape depends on ``num_classes``.
+        stem: path of the first convolution, adapted from RGB where ``in_channels`` is given.
+        convert: ``convert(state_dict, model) → state_dict`` turns old key layouts into the present one.
+        ignore: beginnings of keys that a file may have and the model not.
+        legacy: the entry that ``pretrained=True`` means; by default the first of the enum.
+        on_meta: whether the model with these arguments can be built without memory; one whose construction reads
+            its parameters (quantized, say) cannot.
+
+    >>> @zoo.builder(ResNet50_Weights, head="fc", stem="conv1")
+    ... def resnet50(**kwargs): return ResNet(Bottleneck, [3, 4, 6, 3], **kwargs)
+    """
+
+    def decorate(function: Callable[P, M]) -> Callable[..., M]:
+        own = _Builder(
+            function=function,
+            enum=weights,
+            head=(head,) if isinstance(head, str) else head,
+            stem=stem,
+            convert=convert,
+            ignore=ignore,
+            legacy=legacy,
+            on_meta=on_meta,
+            parameters=inspect.signature(function).parameters,
+        )
+
+        @functools.wraps(function)
+        def build(*args: Any, **kwargs: Any) -> M:
+            return cast(M, own(*args, **kwargs))
+
+        build.__signature__ = own.signature()  # type: ignore[attr-defined]
+        build.weights_enum = weights if isinstance(weights, type) else None  # type: ignore[attr-defined]
+        return build
+
+    return decorate
+
+
+def load_report(model: nn.Module) -> LoadReport | None:
+    """What was loaded into a model that a builder made; None if it was built without weights."""
+    return getattr(model, "_load_report", None)
+
+
+def loaded_weights(model: nn.Module) -> Weights | None:
+    """The description of the weights that a builder put into ``model``."""
+    return getattr(model, "_weights", None)
+
+
+@dataclass(frozen=True)
+class _Builder:
+    function: Callable[..., nn.Module]
+    enum: EnumOrChoice
+    head: tuple[str, ...]
+    stem: str | None
+    convert: Convert | None
+    ignore: tuple[str, ...]
+    legacy: str | None
+    on_meta: Callable[[Mapping[str, Any]], bool]
+    parameters: Mapping[str, inspect.Parameter]
+
+    def signature(self) -> inspect.Signature:
+        extra = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
+            for name, default in (("weights", None), ("progress", True))
+        ]
+        own = [
+            p if p.kind is p.VAR_KEYWORD else p.replace(kind=p.KEYWORD_ONLY)
+            for p in self.parameters.values()
+            if p.kind is not p.VAR_POSITIONAL
+        ]
+        return inspect.Signature([*extra, *own])
+
+    @property
+    def name(self) -> str:
+        return self.function.__name__
+
+    def __call__(self, *args: Any, weights: Any = None, progress: bool = True, **kwargs: Any) -> nn.Module:
+        if args or "pretrained" in kwargs or "pretrained_backbone" in kwargs:
+            kwargs = self._modernise(args, {"weights": weights, "progress": progress, **kwargs})
+            weights, progress = kwargs.pop("weights", None), kwargs.pop("progress", True)
+        _check_sizes(kwargs)
+        chosen = self._weights(weights, kwargs)
+        if chosen is None or _filled_from_outside.get():
+            return self.function(**kwargs)
+        return self._build_filled(chosen, progress, kwargs)
+
+    # ── arguments ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _modernise(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Arguments as before torchvision 0.13: ``resnet50(True)``, ``pretrained=True``, ``pretrained_backbone=…``."""
+        order = ["weights", "progress", *(n for n, p in self.parameters.items() if p.kind is not p.VAR_KEYWORD)]
+        if len(args) > len(order):
+            raise TypeError(f"{self.name}() takes at most {len(order)} positional arguments, {len(args)} were given.")
+        kwargs |= zip(order, args, strict=False)
+        advice = []
+        if "pretrained" in kwargs:
+            kwargs["weights"] = kwargs.pop("pretrained")
+        if isinstance(kwargs["weights"], bool):
+            kwargs["weights"] = self._legacy_weights(kwargs) if kwargs["weights"] else None
+            advice.append(f"weights={kwargs['weights']!r}")
+        if "pretrained_backbone" in kwargs:
+            kwargs["weights_backbone"] = kwargs.pop("pretrained_backbone")
+        if isinstance(kwargs.get("weights_backbone"), bool):
+            default = self.parameters["weights_backbone"].default if "weights_backbone" in self.parameters else None
+            kwargs["weights_backbone"] = default if kwargs["weights_backbone"] else None
+            advice.append(f"weights_backbone={kwargs['weights_backbone']!r}")
+        advice += [f"{name}=…" for name in order[: len(args)] if not any(a.startswith(f"{name}=") for a in advice)]
+        warnings.warn(
+            f"{self.name}() is called as before torchvision 0.13; write {self.name}({', '.join(advice)}) instead.",
+            DeprecationWarning,
+            stacklevel=4,
+        )
+        return kwargs
+
+    def _enum(self, kwargs: Mapping[str, Any]) -> type[WeightsEnum] | None:
+        if self.enum is None or isinstance(self.enum, type):
+            return self.enum
+        return self.enum(**kwargs)
+
+    def _legacy_weights(self, kwargs: Mapping[str, Any]) -> WeightsEnum | None:
+        passed = {
+            k: v for k, v in kwargs.items() if k not in ("weights", "progress", "pretrained", "pretrained_backbone")
+        }
+        enum = self._enum(passed)
+        members = list(enum) if enum else []
+        if not members:
+            raise UnknownWeights(f"No weights are published for {self.name}; build it with weights=None.")
+        return enum[self.legacy] if enum and self.legacy else members[0]
+
+    def _weights(self, given: Any, kwargs: Mapping[str, Any]) -> Weights | None:
+        """The description of what ``weights=`` means here."""
+        if given is None:
+            return None
+        if isinstance(given, Weights):
+            return given
+        enum = self._enum(kwargs)
+        if isinstance(given, WeightsEnum):
+            if enum is None or not isinstance(given, enum):
+                theirs = f"{enum.__name__} ({', '.join(enum.__members__)})" if enum else "none"
+                raise UnknownWeights(
+                    f"{given!r} belongs to another model than {self.name}, whose weights are {theirs}."
+                )
+            value: Weights = given.value
+            return value
+        if isinstance(given, str) and enum is not None and given.removeprefix(f"{enum.__name__}.") in enum.__members__:
+            return self._weights(enum.verify(given), kwargs)
+        if isinstance(given, (str, os.PathLike)) and (source := _as_source(given)) is not None:
+            return Weights(url=source)
+        members = ", ".join(enum.__members__) if enum else "none are published"
+        close = suggest(given, enum.__members__) if enum and isinstance(given, str) else ""
+        raise UnknownWeights(
+            f"weights={given!r} is nothing that {self.name} can load: neither one of its entries ({members}), nor a "
+            f"zoo.Weights, a file or a URL.{close}"
+        )
+
+    # ── building ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _build_filled(self, weights: Weights, progress: bool, kwargs: dict[str, Any]) -> nn.Module:
+        """The model with the tensors of a file in it."""
+        arguments = {**weights.config, **{k: v for k, v in kwargs.items() if v is not None or k not in weights.config}}
+        if torch.empty(0).is_meta:  # under torch.device("meta") nobody wants the numbers
+            return self.function(**arguments)
+        path = cache.fetch(weights.url, progress=progress)
+        state, memory_mapped = checkpoint.read_file(path)
+        with _filled_by_file(on_meta=bool(self.on_meta(arguments))) as placed:
+            model = self.function(**arguments)
+        report = checkpoint.load(
+            model,
+            state,
+            source=weights.url,
+            head=self.head,
+            new_head=kwargs.get("num_classes") is not None,
+            stem=self.stem if kwargs.get("in_channels") is not None else None,
+            convert=self.convert,
+            ignore=self.ignore,
+            memory_mapped=memory_mapped,
+        )
+        self._initialise_rest(model, arguments, placed)
+        device = placed.devices[0] if placed.devices else torch.device("cpu")
+        if device.type != "cpu":
+            model.to(device)
+        if kwargs.get("in_channels") not in (None, 3) and f"{self.stem}.weight" in report.converted:
+            warnings.warn(
+                f"{self.name}: the first convolution was adapted from 3 to {kwargs['in_channels']} channels (summed or "
+                "repeated and rescaled, see zoo.checkpoint.adapt_stem); fine-tune it. To silence this: "
+                "warnings.simplefilter('ignore', zoo.errors.WeightsWarning)",
+                WeightsWarning,
+                stacklevel=4,
+            )
+        model._load_report = report  # type: ignore[assignment]
+        model._weights = weights  # type: ignore[assignment]
+        return model
+
+    def _initialise_rest(self, model: nn.Module, arguments: Mapping[str, Any], placed: _Placed) -> None:
+        """Give the parameters that the file did not fill (a new head) the initialisation that the model gives them.
+
+        The model is built once more, all on meta but these: construction is deterministic, so the n-th parameter to
+        be registered is the same both times, and only theirs costs anything.
+        """
+        left = {name: p for name, p in model.named_parameters() if p.is_meta}
+        if not left:
+            return
+        real = frozenset(placed.order[id(p)] for p in left.values() if id(p) in placed.order)
+        with _filled_by_file(keep_real=real):
+            again = self.function(**arguments)
+        for name in left:
+            fresh = again.get_parameter(name)
+            if fresh.is_meta:
+                raise CheckpointError(f"{self.name}: {name} was neither in the file nor initialised by the model.")
+            path, _, leaf = name.rpartition(".")
+            setattr(model.get_submodule(path), leaf, fresh)
+
+
+class _Placed:
+    """Where the parameters would have been, and in which order they were registered."""
+
+    def __init__(self) -> None:
+        self.devices: list[torch.device] = []
+        self.order: dict[int, int] = {}
+        self.keep: list[Tensor] = []  # so that ids stay theirs
+
+
+@contextlib.contextmanager
+def _filled_by_file(*, on_meta: bool = True, keep_real: frozenset[int] = frozenset()) -> Iterator[_Placed]:
+    """Build a model whose numbers come from a file: builders inside it load nothing, parameters take no memory.
+
+    Every parameter that this thread registers goes to the meta device, where initialising it costs nothing, but those
+    whose turn is in ``keep_real``. Buffers stay real, since those that are computed are in no file.
+    """
+    placed, thread, turn = _Placed(), threading.get_ident(), itertools.count()
+
+    def to_meta(module: nn.Module, name: str, parameter: nn.Parameter | None) -> nn.Parameter | None:
+        if threading.get_ident() != thread or type(parameter) is not nn.Parameter or id(parameter) in placed.order:
+            return parameter
+        n = next(turn)
+        placed.devices.append(parameter.device)
+        if n not in keep_real:
+            parameter = nn.Parameter(torch.empty_like(parameter, device="meta"), parameter.requires_grad)
+        placed.order[id(parameter)] = n
+        placed.keep.append(parameter)
+        return parameter
+
+    token = _filled_from_outside.set(True)
+    handle = register_module_parameter_registration_hook(to_meta) if on_meta else None  # type: ignore[arg-type]
+    try:
+        yield placed
+    finally:
+        if handle is not None:
+            handle.remove()
+        _filled_from_outside.reset(token)
+
+
+def _as_source(given: str | os.PathLike[str]) -> str | None:
+    """``given`` as a URL or path of a file, None if it can only be a misspelt name."""
+    text = os.fspath(given)
+    if "://" in text:
+        return text
+    looks_like_path = not isinstance(given, str) or os.sep in text or text.endswith(_SUFFIXES) or Path(text).is_file()
+    return text if looks_like_path else None
+
+
+def _check_sizes(kwargs: Mapping[str, Any]) -> None:
+    for name, least in (("num_classes", 0), ("in_channels", 1)):
+        value = kwargs.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+            raise InvalidArgument(f"{name}={value!r}; expected a whole number of at least {least}.")

@@ -1,0 +1,92 @@
+"""Every error and warning of the project. Each message says what was given, what was expected, and what to do.
+
+Errors also derive from the builtin class that a caller would have caught anyway (``ValueError``, ``KeyError``,
+``OSError``, …), so code that was written for another library keeps working.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ZooError(Exception):
+    """Base class of every error raised by zoo."""
+
+    def __str__(self) -> str:  # KeyError would show the repr of its message
+        return str(self.args[0]) if self.args else ""
+
+
+class ZooWarning(UserWarning):
+    """Base class of every warning issued by zoo, deprecations aside."""
+
+
+class ContractError(ZooError, ValueError):
+    """A plugin, manifest, weights enum or task that does not follow the contract."""
+
+
+class PluginError(ZooError, RuntimeError):
+    """A plugin that failed, asked for by name or in strict mode. ``__cause__`` is what it raised."""
+
+
+class UnknownModel(ZooError, ValueError, KeyError):
+    """No model of that name."""
+
+
+class AmbiguousModel(UnknownModel):
+    """Several plugins have a model of that bare name; the full names are in the message."""
+
+
+class UnknownWeights(ZooError, ValueError, KeyError):
+    """No weights of that name for this model."""
+
+
+class UnknownTask(ZooError, ValueError, KeyError):
+    """No installed plugin serves that task."""
+
+
+class MissingPlugin(ZooError, ImportError):
+    """A name whose plugin is not installed; the message says which package has it."""
+
+
+class InvalidArgument(ZooError, ValueError):
+    """An argument of the wrong type or outside its range."""
+
+
+class CheckpointError(ZooError, RuntimeError):
+    """A file that is no checkpoint, or whose keys or shapes do not fit the model."""
+
+
+class DownloadError(ZooError, OSError):
+    """A file that could not be fetched, or whose content is not what its name promises."""
+
+
+class OfflineError(DownloadError):
+    """A file that is not in the cache while ``ZOO_OFFLINE`` forbids to fetch it."""
+
+
+class UnreadableFile(ZooError, OSError):
+    """A picture or video that cannot be decoded."""
+
+
+class PluginWarning(ZooWarning):
+    """A plugin was set aside, or one of its names is shadowed."""
+
+
+class CacheWarning(ZooWarning):
+    """Something about the cache deserves attention, and loading went on."""
+
+
+class WeightsWarning(ZooWarning):
+    """Weights were loaded in a way that changes what the model computes."""
+
+
+def suggest(given: str, known: Iterable[str], n: int = 3) -> str:
+    """`` Did you mean a, b or c?`` for names close to ``given``, else an empty string; made to be appended."""
+    names = list(known)
+    lowered = {name.lower(): name for name in names}
+    close = [lowered[m] for m in difflib.get_close_matches(given.lower(), lowered, n=n, cutoff=0.6)]
+    if not close:
+        return ""
+    *head, last = (repr(name) for name in close)
+    return f" Did you mean {', '.join(head)} or {last}?" if head else f" Did you mean {last}?"

@@ -1,0 +1,169 @@
+"""Intermediate features of any model, and classification models as backbones."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zoo.contract import Stage
+from zoo.errors import InvalidArgument, suggest
+from zoo.registry import get_model
+
+
+def feature_info(model: str | nn.Module, **config: Any) -> list[Stage]:
+    """The stages of a classification model: where features of one resolution can be read off.
+
+    Args:
+        model: a model, or the name of one; by name it is built on the meta device, which takes no memory.
+        **config: builder arguments, where they change the stages.
+
+    Raises:
+        InvalidArgument: the model does not say what its stages are.
+    """
+    if isinstance(model, str):
+        with torch.device("meta"):
+            built = get_model(model, **config)
+    else:
+        built = model
+    stages = getattr(built, "feature_info", None)
+    if not stages:
+        what = repr(model) if isinstance(model, str) else type(model).__name__
+        raise InvalidArgument(f"{what} has no feature_info; expected a list of zoo.Stage(path, channels, stride).")
+    return list(stages)
+
+
+class FeatureExtractor(nn.Module):
+    """Runs a model as far as needed and returns outputs of its submodules; see :func:`feature_extractor`."""
+
+    def __init__(self, model: nn.Module, nodes: Mapping[str, str]) -> None:
+        super().__init__()
+        self.model = model
+        self.nodes = dict(nodes)
+
+    def forward(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+
+        def keep(name: str) -> Any:
+            def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+                found[name] = output
+
+            return hook
+
+        # Hooks live for one call, so that the model stays the one it was and several extractors can share it.
+        handles = [
+            self.model.get_submodule(path).register_forward_hook(keep(name)) for name, path in self.nodes.items()
+        ]
+        try:
+            self.model(*args, **kwargs)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return OrderedDict((name, found[name]) for name in self.nodes)
+
+
+def feature_extractor(model: nn.Module, nodes: Sequence[str] | Mapping[str, str]) -> FeatureExtractor:
+    """A module that returns the outputs of some of ``model``'s submodules.
+
+    Args:
+        model: any module.
+        nodes: paths of submodules (``"layer4"``, ``"encoder.layers.3"``), or path → name of the output.
+
+    Returns:
+        A module whose output is a dict, name → output, in the order of ``nodes``.
+
+    Raises:
+        InvalidArgument: a path that the model does not have, or a name given twice.
+
+    >>> zoo.feature_extractor(model, ["layer2", "layer4"])(images)["layer4"].shape
+    """
+    pairs = dict(nodes) if isinstance(nodes, Mapping) else {path: path for path in nodes}
+    known = dict(model.named_modules())
+    for path in pairs:
+        if path not in known or path == "":
+            raise InvalidArgument(f"{type(model).__name__} has no submodule {path!r}.{suggest(path, known)}")
+    if len(set(pairs.values())) < len(pairs):
+        raise InvalidArgument(f"The outputs of nodes={pairs} share a name; give each its own.")
+    return FeatureExtractor(model, {name: path for path, name in pairs.items()})
+
+
+class Backbone(nn.Module):
+    """A classification model that returns feature maps; see :func:`backbone`.
+
+    Attributes:
+        out_channels: channels of each output.
+        strides: input pixels per cell of each output.
+    """
+
+    def __init__(self, model: nn.Module, stages: Sequence[Stage]) -> None:
+        super().__init__()
+        self.stages = list(stages)
+        self.out_channels = [stage.channels for stage in stages]
+        self.strides = [stage.stride for stage in stages]
+        self.body = feature_extractor(model, {stage.path: str(i) for i, stage in enumerate(stages)})
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """``{"0": [N, C0, H0, W0], "1": …}`` for images [N, C, H, W]."""
+        found = self.body(images)
+        return OrderedDict((name, _as_map(found[name], s, images)) for name, s in zip(found, self.stages, strict=True))
+
+
+def _as_map(features: Tensor, stage: Stage, images: Tensor) -> Tensor:
+    """[N, C, H, W], whatever the stage's layout."""
+    if stage.layout == "NCHW":
+        return features
+    if stage.layout == "NHWC":
+        return features.permute(0, 3, 1, 2)
+    height, width = images.shape[-2] // stage.stride, images.shape[-1] // stage.stride
+    patches = features[:, features.shape[1] - height * width :]  # a class token stands before them
+    return patches.transpose(1, 2).reshape(len(patches), -1, height, width)
+
+
+def backbone(
+    model: str | nn.Module,
+    *,
+    weights: Any = None,
+    out_indices: Sequence[int] | None = None,
+    trainable_layers: int | None = None,
+    **config: Any,
+) -> Backbone:
+    """Any classification model with stages as a module that returns feature maps, ready for a feature pyramid.
+
+    Args:
+        model: the model, or its name.
+        weights: as its builder takes them.
+        out_indices: which of ``zoo.feature_info(model)`` to return; by default the last four. Negative ones count
+            from the end.
+        trainable_layers: how many stages, counted from the last, are trained; the others, and what stands before
+            them, are frozen. By default all are trained.
+        **config: further arguments of the builder.
+
+    Raises:
+        InvalidArgument: the model has no stages, or an index or number of layers is out of range.
+    """
+    built = get_model(model, weights=weights, **config) if isinstance(model, str) else model
+    stages = feature_info(built)
+    chosen = range(max(0, len(stages) - 4), len(stages)) if out_indices is None else out_indices
+    for i in chosen:
+        if not -len(stages) <= i < len(stages):
+            raise InvalidArgument(f"out_indices has {i}; the model has {len(stages)} stages, 0 to {len(stages) - 1}.")
+    if trainable_layers is not None:
+        if not 0 <= trainable_layers <= len(stages):
+            raise InvalidArgument(f"trainable_layers={trainable_layers}; expected 0 to {len(stages)}.")
+        _freeze_before(built, stages, trainable_layers)
+    return Backbone(built, [stages[i] for i in chosen])
+
+
+def _freeze_before(model: nn.Module, stages: Sequence[Stage], trainable: int) -> None:
+    """Freeze every parameter that is registered up to the last frozen stage: models register in order of use."""
+    if trainable == len(stages):
+        return
+    last = stages[-trainable - 1].path
+    names = [name for name, _ in model.named_modules()]
+    end = max(i for i, name in enumerate(names) if name == last or name.startswith(f"{last}."))
+    for name in names[: end + 1]:
+        for parameter in model.get_submodule(name).parameters(recurse=False):
+            parameter.requires_grad_(False)

@@ -1,0 +1,58 @@
+"""The one table that names this repository's own plugins: what to install, and where ``zoo.models`` shows them."""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class FirstParty:
+    """One of our plugins.
+
+    Attributes:
+        plugin: its name in the registry.
+        distribution: what pip installs.
+        package: what Python imports; every public name can be read from it.
+        namespace: its place under ``zoo.models``; empty for the top.
+        prefix: what its model names begin with, where ``zoo.models`` shows them without.
+        models: globs of the names of its models, for "install … to get it".
+    """
+
+    plugin: str
+    distribution: str
+    package: str
+    namespace: str
+    models: tuple[str, ...]
+    prefix: str = ""
+
+
+_CLASSIFICATION = (
+    "alexnet convnext_* densenet* efficientnet_* googlenet inception_v3 maxvit_* mnasnet* mobilenet_* regnet_* resnet* "
+    "resnext* shufflenet_* squeezenet* swin_* vgg* vit_* wide_resnet*"
+)
+FIRST_PARTY = (
+    FirstParty("classification", "zoo-classification", "zoo_classification", "", tuple(_CLASSIFICATION.split())),
+    FirstParty("quantized", "zoo-quantized", "zoo_quantized", "quantization", ("quantized_*",), prefix="quantized_"),
+    FirstParty(
+        "segmentation", "zoo-segmentation", "zoo_segmentation", "segmentation", ("fcn_*", "deeplabv3*", "lraspp*")
+    ),
+    FirstParty(
+        "detection",
+        "zoo-detection",
+        "zoo_detection",
+        "detection",
+        ("fasterrcnn*", "maskrcnn*", "keypointrcnn*", "retinanet*", "fcos*", "ssd300_*", "ssdlite*"),
+    ),
+    FirstParty(
+        "video", "zoo-video", "zoo_video", "video", ("mvit_*", "r3d_*", "mc3_*", "r2plus1d_*", "s3d", "swin3d_*")
+    ),
+    FirstParty("optical_flow", "zoo-optical-flow", "zoo_optical_flow", "optical_flow", ("raft_*",)),
+)
+BY_NAMESPACE = {p.namespace: p for p in FIRST_PARTY}
+BY_DISTRIBUTION = {p.distribution: p for p in FIRST_PARTY}
+
+
+def provider(model: str) -> FirstParty | None:
+    """Our plugin that has a model of that name, installed or not."""
+    return next((p for p in FIRST_PARTY if any(fnmatch.fnmatchcase(model, glob) for glob in p.models)), None)

@@ -1,0 +1,70 @@
+"""``torch.hub.load(checkout, "resnet50", source="local", weights="DEFAULT")``: every model, installed or not."""
+
+import importlib.metadata
+import sys
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+dependencies = ["torch", "numpy", "PIL", "pluggy", "importlib_metadata", "huggingface_hub", "safetensors", "filelock"]
+
+_ROOT = Path(__file__).resolve().parent
+
+
+class _Package(importlib.metadata.Distribution):
+    """One package of this checkout, seen as if it were installed: plugins are found through their metadata."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+
+    def read_text(self, filename: str) -> str | None:
+        if filename == "METADATA":
+            return f"Metadata-Version: 2.1\nName: {self.project['name']}\nVersion: {self.project['version']}\n"
+        if filename == "entry_points.txt":
+            groups = self.project.get("entry-points", {}).items()
+            return "\n".join(f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in e.items()) for group, e in groups)
+        return None
+
+    def locate_file(self, path: Any) -> Path:
+        return self.folder / "src" / path
+
+
+class _Checkout(importlib.metadata.DistributionFinder):
+    def __init__(self, packages: list[_Package]) -> None:
+        self.packages = packages
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> None:
+        return None
+
+    def find_distributions(
+        self, context: importlib.metadata.DistributionFinder.Context | None = None
+    ) -> Iterable[importlib.metadata.Distribution]:
+        wanted = context.name if context else None
+        return [p for p in self.packages if wanted in (None, p.project["name"])]
+
+
+def _offer_checkout() -> None:
+    """Let Python and the registry find the packages of this checkout that are not installed."""
+    installed = {d.name for d in importlib.metadata.distributions() if d.name}
+    folders = [_ROOT / "core", *sorted(p for p in (_ROOT / "plugins").iterdir() if (p / "pyproject.toml").is_file())]
+    missing = [p for p in map(_Package, folders) if p.project["name"] not in installed]
+    sys.path += [str(p.folder / "src") for p in missing]
+    if missing:
+        sys.meta_path.append(_Checkout(missing))
+
+
+_offer_checkout()
+
+from zoo import get_model_builder, list_models  # noqa: E402
+
+
+def __getattr__(name: str) -> Any:
+    if name in list_models():
+        return get_model_builder(name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*list_models(), "dependencies", "get_model_builder", "get_model_weights", "get_weight", "list_models"]

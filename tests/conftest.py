@@ -1,0 +1,84 @@
+"""What tests of several parts need: an empty cache of their own, and plugins as real distributions on the path."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import zoo
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test reads or fills the user's cache, or reaches the network by accident."""
+    home = tmp_path_factory.mktemp("torch_home")
+    monkeypatch.setenv("TORCH_HOME", str(home))
+    for variable in (
+        "ZOO_OFFLINE",
+        "ZOO_MIRROR",
+        "ZOO_PLUGINS",
+        "ZOO_DISABLE_PLUGINS",
+        "ZOO_STRICT",
+        "TORCH_MODEL_ZOO",
+    ):
+        monkeypatch.delenv(variable, raising=False)
+    return home
+
+
+class PluginFolder:
+    """A folder on ``sys.path`` in which plugins are installed as pip would: a module and a dist-info."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def install(self, name: str, source: str, *, distribution: str | None = None, version: str = "1.0") -> None:
+        """Install the plugin ``name``, its module (``NAME_plugin``) made of ``source``."""
+        distribution = distribution or f"zoo-{name}"
+        module = f"{distribution.replace('-', '_')}_plugin"
+        (self.path / f"{module}.py").write_text("import zoo\n" + textwrap.dedent(source))
+        info = self.path / f"{distribution.replace('-', '_')}-{version}.dist-info"
+        info.mkdir(exist_ok=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
+        (info / "entry_points.txt").write_text(f"[zoo.plugins]\n{name} = {module}\n")
+
+    def install_models(self, name: str, *models: str, **options: str) -> None:
+        """Install a plugin that offers models of these names and nothing else."""
+        specs = ", ".join(f"zoo.ModelSpec({m!r}, 'nowhere:{m}', task='image-classification')" for m in models)
+        self.install(
+            name,
+            f"""
+            @zoo.hookimpl
+            def zoo_manifest():
+                return zoo.Manifest(api_version=1, models=[{specs}])
+            """,
+            **options,
+        )
+
+
+@pytest.fixture
+def plugin_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PluginFolder]:
+    """An empty :class:`PluginFolder`; what is installed there is found after ``zoo.refresh()``."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    before = set(sys.modules)
+    zoo.refresh()
+    yield PluginFolder(folder)
+    for module in set(sys.modules) - before:
+        if str(getattr(sys.modules[module], "__file__", "")).startswith(str(folder)):
+            del sys.modules[module]
+    monkeypatch.undo()
+    zoo.refresh()
+
+
+@pytest.fixture
+def quiet_plugins() -> Iterator[None]:
+    """Plugins may be set aside without the warning ending the test."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", zoo.PluginWarning)
+        yield
