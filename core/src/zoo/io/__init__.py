@@ -1,0 +1,30 @@
+"""Pictures in and out. Names are imported when they are first used."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zoo.io.image import ImageReadMode, open_image, read_image, save_image
+
+_LAZY = {
+    "ImageReadMode": "zoo.io.image",
+    "open_image": "zoo.io.image",
+    "read_image": "zoo.io.image",
+    "save_image": "zoo.io.image",
+}
+
+__all__ = ["ImageReadMode", "open_image", "read_image", "save_image"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    if f"zoo.io.{name}" in _LAZY.values():
+        return importlib.import_module(f"zoo.io.{name}")
+    raise AttributeError(f"module 'zoo.io' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

@@ -1,0 +1,444 @@
+"""Pictures resized, cropped, converted and normalised: what the presets are made of, as plain functions.
+
+A picture is a PIL image or a tensor ``[..., C, H, W]``; each function returns the kind that it was given. The names,
+arguments and numbers are those of ``torchvision.transforms.functional``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from zoo.errors import InvalidArgument, suggest
+
+Picture = TypeVar("Picture", Image.Image, Tensor)
+
+
+class InterpolationMode(Enum):
+    """How pixels are computed when a picture is resized. ``BOX``, ``HAMMING`` and ``LANCZOS`` exist for PIL alone."""
+
+    NEAREST = "nearest"
+    NEAREST_EXACT = "nearest-exact"
+    BILINEAR = "bilinear"
+    BICUBIC = "bicubic"
+    BOX = "box"
+    HAMMING = "hamming"
+    LANCZOS = "lanczos"
+
+    @classmethod
+    def parse(cls, given: InterpolationMode | str | int) -> InterpolationMode:
+        """The mode that ``given`` names: a member, ``"bicubic"``, or one of PIL's ``Image.Resampling``.
+
+        Raises:
+            InvalidArgument: anything else; the modes are listed.
+        """
+        if isinstance(given, int):
+            # Several modes share PIL's NEAREST; the first is the one that PIL means.
+            given = next((mode for mode, pil in _PIL_RESAMPLING.items() if pil == given), given)
+        try:
+            return cls(given.lower() if isinstance(given, str) else given)
+        except ValueError:
+            names = [mode.value for mode in cls]
+            close = suggest(given, names) if isinstance(given, str) else ""
+            raise InvalidArgument(f"interpolation is {given!r}; expected one of {', '.join(names)}.{close}") from None
+
+
+_PIL_RESAMPLING = {
+    InterpolationMode.NEAREST: Image.Resampling.NEAREST,
+    InterpolationMode.NEAREST_EXACT: Image.Resampling.NEAREST,
+    InterpolationMode.BILINEAR: Image.Resampling.BILINEAR,
+    InterpolationMode.BICUBIC: Image.Resampling.BICUBIC,
+    InterpolationMode.BOX: Image.Resampling.BOX,
+    InterpolationMode.HAMMING: Image.Resampling.HAMMING,
+    InterpolationMode.LANCZOS: Image.Resampling.LANCZOS,
+}
+_TENSOR_MODES = (
+    InterpolationMode.NEAREST,
+    InterpolationMode.NEAREST_EXACT,
+    InterpolationMode.BILINEAR,
+    InterpolationMode.BICUBIC,
+)
+
+_MODES_OF = {  # (dtype, channels) → the PIL modes of such values, the usual one first
+    ("uint8", 1): ("L", "P"),
+    ("uint8", 2): ("LA",),
+    ("uint8", 3): ("RGB", "YCbCr", "HSV", "LAB"),
+    ("uint8", 4): ("RGBA", "CMYK", "RGBX"),
+    ("int16", 1): ("I;16",),
+    ("uint16", 1): ("I;16",),
+    ("int32", 1): ("I",),
+    ("float32", 1): ("F",),
+}
+
+_MAX_PIXELS = 2**28  # of a picture resized by its shorter side: a strip of 1 × 100,000 pixels is a mistake, not 3 GB
+
+# Integer images span [0, 2**bits - 1].
+_BITS = {torch.uint8: 8, torch.int8: 7, torch.int16: 15, torch.uint16: 16, torch.int32: 31, torch.int64: 63}
+
+
+def parse_size(name: str, size: int | Sequence[int]) -> tuple[int, ...]:
+    """``size`` as ``(shorter side,)`` or ``(height, width)``, in pixels.
+
+    Raises:
+        InvalidArgument: ``size``, which the message calls ``name``, is neither.
+    """
+    numbers = _whole_numbers(size)
+    if len(numbers) not in (1, 2) or min(numbers) < 1:
+        raise InvalidArgument(f"{name} is {size!r}; expected a whole number of pixels, or (height, width) in pixels.")
+    return numbers
+
+
+def _whole_numbers(given: object) -> tuple[int, ...]:
+    """The number or numbers in ``given``; none where there is anything else."""
+    numbers = tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else (given,)
+    whole = tuple(int(n) for n in numbers if isinstance(n, int | np.integer) and not isinstance(n, bool))
+    return whole if len(whole) == len(numbers) else ()
+
+
+def get_dimensions(img: Image.Image | Tensor | Any) -> list[int]:
+    """``[channels, height, width]``.
+
+    Raises:
+        InvalidArgument: ``img`` is no picture, or has no pixels.
+    """
+    if isinstance(img, Image.Image):
+        dimensions = [len(img.getbands()), img.height, img.width]
+    elif isinstance(img, Tensor):
+        if img.ndim < 2:
+            raise InvalidArgument(f"A tensor of shape {list(img.shape)} is no picture; expected [C, H, W].")
+        dimensions = [img.shape[-3] if img.ndim > 2 else 1, img.shape[-2], img.shape[-1]]
+    else:
+        hint = ""
+        if isinstance(img, np.ndarray):
+            hint = " zoo.transforms.functional.to_pil_image makes a picture of a uint8 array [H, W, C]."
+        raise InvalidArgument(f"{type(img).__name__} is no picture; expected a PIL image or a torch tensor.{hint}")
+    if 0 in dimensions[1:]:
+        raise InvalidArgument(f"A picture of {dimensions[2]} × {dimensions[1]} pixels has nothing to work on.")
+    return dimensions
+
+
+def get_image_size(img: Image.Image | Tensor) -> list[int]:
+    """``[width, height]``, in PIL's order; otherwise as :func:`get_dimensions`."""
+    _, height, width = get_dimensions(img)
+    return [width, height]
+
+
+def resized_size(height: int, width: int, size: tuple[int, ...], max_size: int | None = None) -> tuple[int, int]:
+    """(height, width) of a picture of height × width after :func:`resize` to ``size``.
+
+    Raises:
+        InvalidArgument: ``max_size`` makes no sense beside ``size``, or the picture is so long and thin that the
+            result would have more than 2**28 pixels.
+    """
+    if max_size is not None and (len(size) == 2 or max_size <= size[0]):
+        raise InvalidArgument(
+            f"max_size is {max_size} and size {size}; max_size limits the longer side where size is that of the "
+            "shorter, so it must be the greater, and size a single number."
+        )
+    if len(size) == 2:
+        return size[0], size[1]
+    short, long = min(height, width), max(height, width)
+    new_short, new_long = size[0], int(size[0] * long / short)
+    if max_size is not None and new_long > max_size:
+        new_short, new_long = max(1, int(max_size * new_short / new_long)), max_size
+    if new_short * new_long > _MAX_PIXELS:
+        raise InvalidArgument(
+            f"A picture of {width} × {height} pixels resized to a shorter side of {size[0]} would have a longer side "
+            f"of {new_long}. Crop it first, or give both sides: size=(height, width)."
+        )
+    return (new_long, new_short) if height > width else (new_short, new_long)
+
+
+def resize(
+    img: Picture,
+    size: int | Sequence[int],
+    interpolation: InterpolationMode | str | int = InterpolationMode.BILINEAR,
+    max_size: int | None = None,
+    antialias: bool | None = True,
+) -> Picture:
+    """Resize to ``size``: that of the shorter side, the aspect ratio kept, or ``(height, width)``.
+
+    PIL images are resized by PIL, tensors by torch; the two differ by rounding. Integer tensors are computed in
+    float32 and rounded.
+
+    Args:
+        img: PIL image, or tensor ``[C, H, W]`` or ``[N, C, H, W]`` of any dtype.
+        size: in pixels.
+        interpolation: an :class:`InterpolationMode` or its name.
+        max_size: the longer side may not become longer than this; the shorter becomes as much shorter.
+        antialias: whether tensors are smoothed before they are shrunk (bilinear and bicubic); PIL always does.
+
+    Raises:
+        InvalidArgument: a size below 1, an unknown mode, or one that tensors do not have.
+    """
+    mode = InterpolationMode.parse(interpolation)
+    _, height, width = get_dimensions(img)
+    new_height, new_width = resized_size(height, width, parse_size("size", size), max_size)
+    if isinstance(img, Image.Image):
+        if (new_height, new_width) == (height, width):
+            return img
+        return img.resize((new_width, new_height), _PIL_RESAMPLING[mode])
+    if mode not in _TENSOR_MODES:
+        raise InvalidArgument(
+            f"Tensors cannot be resized with {mode.value!r}; expected one of "
+            f"{', '.join(m.value for m in _TENSOR_MODES)}, or a PIL image."
+        )
+    if img.ndim not in (3, 4):
+        raise InvalidArgument(
+            f"A tensor of shape {list(img.shape)} cannot be resized; expected [C, H, W] or [N, C, H, W]."
+        )
+    if (new_height, new_width) == (height, width):
+        return img
+    smooth = bool(antialias) and mode in (InterpolationMode.BILINEAR, InterpolationMode.BICUBIC)
+    wide = img if img.dtype in (torch.float32, torch.float64) else img.float()
+    out = F.interpolate(wide.reshape(-1, *img.shape[-3:]), (new_height, new_width), mode=mode.value, antialias=smooth)
+    out = out.reshape(*img.shape[:-2], new_height, new_width)
+    if not img.is_floating_point():
+        out = out.round()
+        if img.dtype in _BITS:  # bicubic overshoots beside edges
+            out = out.clamp(torch.iinfo(img.dtype).min, torch.iinfo(img.dtype).max)
+    return out.to(img.dtype)
+
+
+def center_crop(img: Picture, output_size: int | Sequence[int]) -> Picture:
+    """The central ``output_size`` pixels, zeros around where the picture is smaller.
+
+    Args:
+        img: PIL image, or tensor ``[..., H, W]``.
+        output_size: side of a square, or ``(height, width)``.
+    """
+    size = parse_size("output_size", output_size)
+    crop_height, crop_width = size[0], size[-1]
+    _, height, width = get_dimensions(img)
+    top, left = _margin(height, crop_height), _margin(width, crop_width)
+    bottom, right = top + crop_height, left + crop_width
+    if isinstance(img, Image.Image):
+        return img.crop((left, top, right, bottom))  # what lies outside is zero
+    return F.pad(img, [-left, right - width, -top, bottom - height])  # a negative padding crops
+
+
+def _margin(size: int, crop: int) -> int:
+    """Where a central crop begins; negative where it has to be padded."""
+    return round((size - crop) / 2) if size >= crop else -((crop - size) // 2)
+
+
+def pad(img: Picture, padding: int | Sequence[int], fill: float = 0, padding_mode: str = "constant") -> Picture:
+    """Add a border.
+
+    Args:
+        img: PIL image, or tensor ``[..., H, W]``.
+        padding: in pixels: one for all sides, ``(left and right, top and bottom)``, or ``(left, top, right, bottom)``.
+        fill: value of the border in mode ``constant``.
+        padding_mode: ``constant``, ``edge`` (repeats the last pixel), ``reflect`` (mirrors without it) or
+            ``symmetric`` (mirrors with it).
+
+    Raises:
+        InvalidArgument: another number of paddings, a negative one, or another mode.
+    """
+    numbers = _whole_numbers(padding)
+    if len(numbers) not in (1, 2, 4) or min(numbers) < 0:
+        raise InvalidArgument(
+            f"padding is {padding!r}; expected a whole number of pixels from 0, (left and right, top and bottom), "
+            "or (left, top, right, bottom)."
+        )
+    if padding_mode not in ("constant", "edge", "reflect", "symmetric"):
+        raise InvalidArgument(f"padding_mode is {padding_mode!r}; expected constant, edge, reflect or symmetric.")
+    left, top, right, bottom = numbers * (4 // len(numbers))
+    _, height, width = get_dimensions(img)
+    if padding_mode == "constant":
+        if isinstance(img, Tensor):
+            return F.pad(img, [left, right, top, bottom], value=fill)
+        colour: Any = fill if len(img.getbands()) == 1 else (int(fill),) * len(img.getbands())
+        out = Image.new(img.mode, (width + left + right, height + top + bottom), colour)
+        if img.mode == "P":
+            out.putpalette(img.getpalette() or [])
+        out.paste(img, (left, top))
+        return out
+    # Every other border repeats rows and columns that are there: numpy says which.
+    rows = np.pad(np.arange(height), (top, bottom), mode=padding_mode)  # type: ignore[call-overload]
+    columns = np.pad(np.arange(width), (left, right), mode=padding_mode)  # type: ignore[call-overload]
+    if isinstance(img, Tensor):
+        index_rows, index_columns = (torch.from_numpy(index).to(img.device) for index in (rows, columns))
+        return img.index_select(-2, index_rows).index_select(-1, index_columns)
+    if img.mode == "1":  # eight pixels a byte
+        return pad(img.convert("L"), padding, padding_mode=padding_mode).convert("1")
+    padded = Image.frombytes(img.mode, (len(columns), len(rows)), np.asarray(img)[rows][:, columns].tobytes())
+    if img.mode == "P":
+        padded.putpalette(img.getpalette() or [])
+    return padded
+
+
+def convert_mode(image: Image.Image, mode: str) -> Image.Image:
+    """``image`` in ``L``, ``LA``, ``RGB`` or ``RGBA``, eight bits a channel, as a person would expect it.
+
+    Palettes and CMYK become colours. What is transparent shows white when the alpha channel goes, as on a page:
+    the colours stored beneath it are arbitrary. Pictures of 16 bits are scaled to 8, where PIL would cut them off.
+
+    Raises:
+        InvalidArgument: a picture of 32-bit floats, which have no fixed range, or of a mode that PIL cannot convert.
+    """
+    if image.mode.startswith("I"):
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise InvalidArgument(
+                f"A picture of mode {image.mode!r} with values from {values.min()} to {values.max()} cannot become "
+                f"{mode}; expected values from 0 to 65535. Scale it to 8 bits first."
+            )
+        image = Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
+    elif image.mode == "F":
+        raise InvalidArgument(
+            f"A picture of 32-bit floats has no fixed range and cannot become {mode}. Scale it to 8 bits first, or "
+            "make it a tensor with values in [0, 1]."
+        )
+    transparent = image.getbands()[-1] in "Aa" or "transparency" in image.info
+    try:
+        if transparent and image.mode != "RGBA":
+            image = image.convert("RGBA")
+        if transparent and "A" not in mode:
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        return image if image.mode == mode else image.convert(mode)
+    except ValueError as e:
+        raise InvalidArgument(f"A picture of mode {image.mode!r} cannot become {mode}: {e}.") from e
+
+
+def pil_to_tensor(pic: Image.Image) -> Tensor:
+    """The values of ``pic`` as they are: uint8 ``[C, H, W]``; palette indices, 16-bit and float values stay so.
+
+    Raises:
+        InvalidArgument: ``pic`` is no PIL image, or has no pixels.
+    """
+    if not isinstance(pic, Image.Image):
+        raise InvalidArgument(f"pic is {type(pic).__name__}; expected a PIL image.")
+    get_dimensions(pic)
+    if pic.mode == "1":
+        pic = pic.convert("L")
+    array = np.array(pic)  # a copy: PIL's memory is read-only
+    tensor = torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
+    return tensor[None] if tensor.ndim == 2 else tensor.permute(2, 0, 1).contiguous()
+
+
+def to_tensor(pic: Image.Image | np.ndarray[Any, Any]) -> Tensor:
+    """``[C, H, W]``: float in [0, 1] from eight bits; what has no such range keeps its dtype and values.
+
+    Args:
+        pic: PIL image, or array ``[H, W]`` or ``[H, W, C]``.
+    """
+    if isinstance(pic, np.ndarray):
+        if pic.ndim not in (2, 3):
+            raise InvalidArgument(f"pic is an array of shape {list(pic.shape)}; expected [H, W] or [H, W, C].")
+        tensor = torch.from_numpy(np.atleast_3d(pic).transpose(2, 0, 1).copy())
+    else:
+        tensor = pil_to_tensor(pic)
+    return convert_image_dtype(tensor, torch.get_default_dtype()) if tensor.dtype == torch.uint8 else tensor
+
+
+def to_pil_image(pic: Tensor | np.ndarray[Any, Any], mode: str | None = None) -> Image.Image:
+    """A PIL image of a tensor ``[C, H, W]`` or ``[H, W]``, or of an array ``[H, W, C]`` or ``[H, W]``.
+
+    One channel makes mode ``L`` (``I;16`` or ``I`` from wider integers), two ``LA``, three ``RGB``, four ``RGBA``.
+
+    Args:
+        pic: uint8; or a float tensor, taken for [0, 1] and cut off at its ends; or a bool tensor. With one channel
+            also int16, uint16 or int32, or a float32 array.
+        mode: PIL mode that the values are in, where it is another (``HSV``, ``CMYK``, ``F``, …).
+
+    Raises:
+        InvalidArgument: another shape, dtype or mode.
+    """
+    if isinstance(pic, Tensor):
+        tensor = pic.detach().cpu()
+        if mode == "F":
+            tensor = tensor.float()
+        elif tensor.is_floating_point() or tensor.dtype == torch.bool:
+            tensor = (tensor.float().clamp(0, 1) * 255).to(torch.uint8)
+        values = np.moveaxis(tensor.numpy(), 0, -1) if tensor.ndim == 3 else tensor.numpy()
+    elif isinstance(pic, np.ndarray):
+        values = pic
+    else:
+        raise InvalidArgument(f"pic is {type(pic).__name__}; expected a torch tensor or a numpy array.")
+    if values.ndim not in (2, 3):
+        expected = "[C, H, W] or [H, W]" if isinstance(pic, Tensor) else "[H, W, C] or [H, W]"
+        raise InvalidArgument(f"pic has the shape {list(pic.shape)}; expected {expected}.")
+    channels = 1 if values.ndim == 2 else values.shape[2]
+    modes = _MODES_OF.get((str(values.dtype), channels))
+    if modes is None:
+        known = ", ".join(f"{dtype} with {n}" for dtype, n in _MODES_OF)
+        raise InvalidArgument(f"No PIL image has {channels} channel(s) of {values.dtype}; expected {known}.")
+    if mode is not None and mode not in modes:
+        raise InvalidArgument(f"mode is {mode!r}; {values.dtype} with {channels} channel(s) is {' or '.join(modes)}.")
+    height, width = values.shape[:2]
+    return Image.frombytes(mode or modes[0], (width, height), np.ascontiguousarray(values).tobytes())
+
+
+def convert_image_dtype(image: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """``image`` in another dtype, scaled to its range: [0, 1] for floats, [0, largest value] for integers.
+
+    Raises:
+        InvalidArgument: bool or complex values, or a float type too narrow for the integer asked for.
+    """
+    for kind in (image.dtype, dtype):
+        if not kind.is_floating_point and kind not in _BITS:
+            raise InvalidArgument(f"{kind} cannot hold a picture to be scaled; expected a float or integer dtype.")
+    if image.dtype == dtype:
+        return image
+    if image.dtype.is_floating_point:
+        if dtype.is_floating_point:
+            return image.to(dtype)
+        bits = _BITS[dtype]
+        if bits > {torch.float64: 53}.get(image.dtype, 24):
+            raise InvalidArgument(f"{image.dtype} cannot be scaled to {dtype} without loss; use a wider float first.")
+        wide = image if image.dtype == torch.float64 else image.float()
+        limits = torch.iinfo(dtype)
+        return (wide * ((1 << bits) - 1e-3)).clamp(limits.min, limits.max).to(dtype)  # bins of equal width
+    if dtype.is_floating_point:
+        return image.to(dtype) / ((1 << _BITS[image.dtype]) - 1)
+    shift = _BITS[dtype] - _BITS[image.dtype]
+    return (image.long() << shift if shift > 0 else image.long() >> -shift).to(dtype)
+
+
+def check_mean_std(mean: Sequence[float], std: Sequence[float]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """``mean`` and ``std`` as tuples of one finite number per channel.
+
+    Raises:
+        InvalidArgument: different lengths, none, not finite, or a standard deviation that is not positive.
+    """
+    try:
+        means, stds = tuple(float(m) for m in mean), tuple(float(s) for s in std)
+    except TypeError:
+        raise InvalidArgument(f"mean is {mean!r} and std {std!r}; expected sequences, one number a channel.") from None
+    if not means or len(means) != len(stds) or not all(map(math.isfinite, means + stds)) or min(stds) <= 0:
+        raise InvalidArgument(
+            f"mean is {means} and std {stds}; expected as many of one as of the other, finite, and std above zero."
+        )
+    return means, stds
+
+
+def normalize(tensor: Tensor, mean: Sequence[float], std: Sequence[float], inplace: bool = False) -> Tensor:
+    """``(tensor - mean) / std``, channel by channel.
+
+    Args:
+        tensor: float ``[..., C, H, W]``.
+        mean, std: one number per channel, or one for all.
+        inplace: whether ``tensor`` itself is changed.
+
+    Raises:
+        InvalidArgument: integers, another number of channels, or a ``std`` that is not above zero.
+    """
+    means, stds = check_mean_std(mean, std)
+    if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
+        kind = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
+        raise InvalidArgument(f"{kind} cannot be normalised; expected a float tensor (convert_image_dtype makes one).")
+    if tensor.ndim < 3 or tensor.shape[-3] != len(means) != 1:
+        raise InvalidArgument(
+            f"A tensor of shape {list(tensor.shape)} has not {len(means)} channels at [..., C, H, W]."
+        )
+    shift, scale = (torch.tensor(v, dtype=tensor.dtype, device=tensor.device).view(-1, 1, 1) for v in (means, stds))
+    return tensor.sub_(shift).div_(scale) if inplace else (tensor - shift).div_(scale)

@@ -1,0 +1,125 @@
+"""The pieces of a preprocessing as objects, under torchvision's names, to be strung together with ``Compose``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from zoo.errors import InvalidArgument
+from zoo.transforms import functional as TF
+from zoo.transforms.functional import InterpolationMode, Picture
+
+
+class Transform(nn.Module):
+    """A transform's public attributes are its arguments: its repr is the call that builds it again."""
+
+    def extra_repr(self) -> str:
+        own = ((k, v) for k, v in vars(self).items() if not k.startswith("_") and k != "training")
+        return ", ".join(f"{k}={v.value if isinstance(v, Enum) else v!r}" for k, v in own)
+
+
+class Compose:
+    """Calls one transform after the other.
+
+    Raises:
+        InvalidArgument: ``transforms`` is not a sequence of callables.
+    """
+
+    def __init__(self, transforms: Sequence[Callable[[Any], Any]]) -> None:
+        if not isinstance(transforms, Sequence) or not all(map(callable, transforms)):
+            raise InvalidArgument(f"transforms is {transforms!r}; expected a list of callables.")
+        self.transforms = transforms
+
+    def __call__(self, img: Any) -> Any:
+        for transform in self.transforms:
+            img = transform(img)
+        return img
+
+    def __repr__(self) -> str:
+        return "Compose([\n" + "".join(f"    {transform!r},\n" for transform in self.transforms) + "])"
+
+
+class Resize(Transform):
+    """Resizes the shorter side to ``size``, or to ``(height, width)``; see :func:`zoo.transforms.functional.resize`."""
+
+    def __init__(
+        self,
+        size: int | Sequence[int],
+        interpolation: InterpolationMode | str | int = InterpolationMode.BILINEAR,
+        max_size: int | None = None,
+        antialias: bool | None = True,
+    ) -> None:
+        super().__init__()
+        self.size = TF.parse_size("size", size)
+        self.interpolation = InterpolationMode.parse(interpolation)
+        self.max_size = max_size
+        self.antialias = antialias
+        TF.resized_size(1, 1, self.size, max_size)  # a max_size that contradicts size is refused now
+
+    def forward(self, img: Picture) -> Picture:
+        return TF.resize(img, self.size, self.interpolation, self.max_size, self.antialias)
+
+
+class CenterCrop(Transform):
+    """Cuts out the central ``size`` pixels; see :func:`zoo.transforms.functional.center_crop`."""
+
+    def __init__(self, size: int | Sequence[int]) -> None:
+        super().__init__()
+        self.size = TF.parse_size("size", size)
+
+    def forward(self, img: Picture) -> Picture:
+        return TF.center_crop(img, self.size)
+
+
+class PILToTensor(Transform):
+    """PIL image to tensor ``[C, H, W]``, values as they are; see :func:`zoo.transforms.functional.pil_to_tensor`."""
+
+    def forward(self, pic: Image.Image) -> Tensor:
+        return TF.pil_to_tensor(pic)
+
+
+class ToTensor(Transform):
+    """PIL image or array to float tensor ``[C, H, W]`` in [0, 1]; see :func:`zoo.transforms.functional.to_tensor`."""
+
+    def forward(self, pic: Image.Image | np.ndarray[Any, Any]) -> Tensor:
+        return TF.to_tensor(pic)
+
+
+class ToPILImage(Transform):
+    """Tensor or array to PIL image; see :func:`zoo.transforms.functional.to_pil_image`."""
+
+    def __init__(self, mode: str | None = None) -> None:
+        super().__init__()
+        self.mode = mode
+
+    def forward(self, pic: Tensor | np.ndarray[Any, Any]) -> Image.Image:
+        return TF.to_pil_image(pic, self.mode)
+
+
+class ConvertImageDtype(Transform):
+    """Another dtype, scaled to its range; see :func:`zoo.transforms.functional.convert_image_dtype`."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+
+    def forward(self, image: Tensor) -> Tensor:
+        return TF.convert_image_dtype(image, self.dtype)
+
+
+class Normalize(Transform):
+    """``(x - mean) / std`` per channel; see :func:`zoo.transforms.functional.normalize`."""
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], inplace: bool = False) -> None:
+        super().__init__()
+        self.mean, self.std = TF.check_mean_std(mean, std)
+        self.inplace = inplace
+
+    def forward(self, tensor: Tensor) -> Tensor:
+        return TF.normalize(tensor, self.mean, self.std, self.inplace)

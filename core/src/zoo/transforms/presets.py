@@ -1,0 +1,238 @@
+"""The preprocessings that weights name: each turns a picture, clip or pair into what its models were evaluated on.
+
+A preset takes what users have: PIL images of any mode, uint8 tensors in [0, 255] or float tensors in [0, 1]. A PIL
+image knows what its values mean, so it is converted to the channels that the preset's ``mean`` counts: three are RGB,
+one is grey. (A model with ``in_channels=1`` is fed by ``weights.transforms(mean=[0.5], std=[0.5])``.) A tensor
+must have that many channels already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from zoo.errors import InvalidArgument
+from zoo.transforms import functional as TF
+from zoo.transforms.functional import InterpolationMode, Picture
+from zoo.transforms.pieces import Transform
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+KINETICS_MEAN = (0.43216, 0.394666, 0.37645)
+KINETICS_STD = (0.22803, 0.22145, 0.216989)
+
+PIL_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+
+
+class ImageClassification(Transform):
+    """Resize, central crop, scale to [0, 1], normalise.
+
+    Args:
+        crop_size: side of the square that is cut out, or ``(height, width)``, in pixels.
+        resize_size: length of the shorter side before, or ``(height, width)``, in pixels.
+        mean, std: per channel, of values in [0, 1].
+        interpolation: an :class:`~zoo.transforms.InterpolationMode` or its name.
+        antialias: whether tensors are smoothed before they are shrunk; PIL always does.
+
+    Raises:
+        InvalidArgument: an argument out of range; when called, an input that is no picture.
+    """
+
+    def __init__(
+        self,
+        *,
+        crop_size: int | Sequence[int],
+        resize_size: int | Sequence[int] = 256,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        interpolation: InterpolationMode | str | int = InterpolationMode.BILINEAR,
+        antialias: bool | None = True,
+    ) -> None:
+        super().__init__()
+        self.crop_size = TF.parse_size("crop_size", crop_size)
+        self.resize_size = TF.parse_size("resize_size", resize_size)
+        self.mean, self.std = TF.check_mean_std(mean, std)
+        self.interpolation = InterpolationMode.parse(interpolation)
+        self.antialias = antialias
+
+    def forward(self, img: Picture) -> Tensor:
+        """PIL image, or uint8 or float tensor ``[C, H, W]`` or ``[N, C, H, W]`` → float32 of the same rank."""
+        img = _check_picture(img, len(self.mean))
+        img = TF.resize(img, self.resize_size, self.interpolation, antialias=self.antialias)
+        img = TF.center_crop(img, self.crop_size)
+        return TF.normalize(_to_float(img), self.mean, self.std)
+
+    def describe(self) -> str:
+        """The preprocessing in a sentence."""
+        return _sentence(
+            _resize_words(self.resize_size, self.interpolation, self.antialias),
+            f"cut out the central {_by(self.crop_size)} pixels, black around where the picture is smaller",
+            *_normalize_words(self.mean, self.std),
+        )
+
+
+class SemanticSegmentation(Transform):
+    """Resize, scale to [0, 1], normalise.
+
+    Args:
+        resize_size: length of the shorter side, or ``(height, width)``, in pixels; ``None`` keeps the size.
+        mean, std, interpolation, antialias: as of :class:`ImageClassification`.
+    """
+
+    def __init__(
+        self,
+        *,
+        resize_size: int | Sequence[int] | None,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        interpolation: InterpolationMode | str | int = InterpolationMode.BILINEAR,
+        antialias: bool | None = True,
+    ) -> None:
+        super().__init__()
+        self.resize_size = None if resize_size is None else TF.parse_size("resize_size", resize_size)
+        self.mean, self.std = TF.check_mean_std(mean, std)
+        self.interpolation = InterpolationMode.parse(interpolation)
+        self.antialias = antialias
+
+    def forward(self, img: Picture) -> Tensor:
+        """PIL image, or uint8 or float tensor ``[C, H, W]`` or ``[N, C, H, W]`` → float32 of the same rank."""
+        img = _check_picture(img, len(self.mean))
+        if self.resize_size is not None:
+            img = TF.resize(img, self.resize_size, self.interpolation, antialias=self.antialias)
+        return TF.normalize(_to_float(img), self.mean, self.std)
+
+    def describe(self) -> str:
+        """The preprocessing in a sentence."""
+        steps = [_resize_words(self.resize_size, self.interpolation, self.antialias)] if self.resize_size else []
+        return _sentence(*steps, *_normalize_words(self.mean, self.std))
+
+
+class ObjectDetection(Transform):
+    """Scale to [0, 1]: detectors resize and normalise by themselves."""
+
+    def forward(self, img: Picture) -> Tensor:
+        """PIL image, or uint8 or float tensor ``[C, H, W]`` or ``[N, C, H, W]`` → float32 of the same size."""
+        return _to_float(_check_picture(img, 3 if isinstance(img, Image.Image) else None))
+
+    def describe(self) -> str:
+        """The preprocessing in a sentence."""
+        return _sentence("scale values to [0, 1]", "leave resizing and normalising to the model")
+
+
+class VideoClassification(Transform):
+    """Resize (without antialiasing, as the weights were evaluated), central crop, scale to [0, 1], normalise.
+
+    Args:
+        crop_size: ``(height, width)`` that is cut out, or the side of a square, in pixels.
+        resize_size: ``(height, width)`` before, or the length of the shorter side, in pixels.
+        mean, std, interpolation: as of :class:`ImageClassification`; the defaults are those of Kinetics-400.
+    """
+
+    def __init__(
+        self,
+        *,
+        crop_size: int | Sequence[int],
+        resize_size: int | Sequence[int],
+        mean: Sequence[float] = KINETICS_MEAN,
+        std: Sequence[float] = KINETICS_STD,
+        interpolation: InterpolationMode | str | int = InterpolationMode.BILINEAR,
+    ) -> None:
+        super().__init__()
+        self.crop_size = TF.parse_size("crop_size", crop_size)
+        self.resize_size = TF.parse_size("resize_size", resize_size)
+        self.mean, self.std = TF.check_mean_std(mean, std)
+        self.interpolation = InterpolationMode.parse(interpolation)
+
+    def forward(self, vid: Tensor) -> Tensor:
+        """uint8 or float ``[T, C, H, W]`` or ``[N, T, C, H, W]`` → float32 ``[C, T, H, W]`` or ``[N, C, T, H, W]``."""
+        _check_tensor(vid, {4: "[T, C, H, W]", 5: "[N, T, C, H, W]"}, len(self.mean))
+        frames = vid.reshape(-1, *vid.shape[-3:])
+        frames = TF.resize(frames, self.resize_size, self.interpolation, antialias=False)
+        frames = TF.center_crop(frames, self.crop_size)
+        frames = TF.normalize(_to_float(frames), self.mean, self.std)
+        return frames.reshape(*vid.shape[:-2], *frames.shape[-2:]).transpose(-4, -3)
+
+    def describe(self) -> str:
+        """The preprocessing in a sentence."""
+        return _sentence(
+            _resize_words(self.resize_size, self.interpolation, False),
+            f"cut out the central {_by(self.crop_size)} pixels, black around where the frame is smaller",
+            *_normalize_words(self.mean, self.std),
+            "put the channels before the frames",
+        )
+
+
+class OpticalFlow(Transform):
+    """Scale both pictures to [-1, 1]."""
+
+    def forward(self, img1: Picture, img2: Picture) -> tuple[Tensor, Tensor]:
+        """Two PIL images, or uint8 or float tensors ``[C, H, W]`` or ``[N, C, H, W]`` → two float32 tensors.
+
+        Raises:
+            InvalidArgument: no pictures, or two of different shapes.
+        """
+        first, second = (_to_float(_check_picture(img, 3)) for img in (img1, img2))
+        if first.shape != second.shape:
+            raise InvalidArgument(
+                f"The pictures have the shapes {list(first.shape)} and {list(second.shape)}; expected two of one size."
+            )
+        half = (0.5, 0.5, 0.5)
+        return TF.normalize(first, half, half), TF.normalize(second, half, half)
+
+    def describe(self) -> str:
+        """The preprocessing in a sentence."""
+        return _sentence("scale the values of both pictures to [-1, 1]")
+
+
+def _check_picture(img: Picture, channels: int | None) -> Picture:
+    """``img`` with ``channels`` channels, if it is a picture or a batch of them."""
+    if isinstance(img, Tensor):
+        _check_tensor(img, {3: "[C, H, W]", 4: "[N, C, H, W]"}, channels)
+        return img
+    TF.get_dimensions(img)
+    if channels not in PIL_MODES:
+        raise InvalidArgument(f"A PIL image cannot have {channels} channels, as mean has; pass a tensor.")
+    return TF.convert_mode(img, PIL_MODES[channels])
+
+
+def _check_tensor(x: Tensor, layouts: dict[int, str], channels: int | None) -> None:
+    wanted = " or ".join(layouts.values())
+    if not isinstance(x, Tensor):
+        raise InvalidArgument(f"{type(x).__name__} is no tensor; expected one of shape {wanted}.")
+    if x.ndim not in layouts:
+        raise InvalidArgument(f"A tensor of shape {list(x.shape)} is no input; expected {wanted}.")
+    if not (x.is_floating_point() or x.dtype in (torch.uint8, torch.uint16)):
+        raise InvalidArgument(f"A picture of {x.dtype} has no known range; pass uint8 in [0, 255] or float in [0, 1].")
+    if channels is not None and x.shape[-3] != channels:
+        swapped = " It looks like [..., H, W, C]: call .movedim(-1, -3) first." if x.shape[-1] == channels else ""
+        raise InvalidArgument(
+            f"A tensor of shape {list(x.shape)} has {x.shape[-3]} channel(s) where mean and std have {channels}; "
+            f"expected {wanted}.{swapped}"
+        )
+    TF.get_dimensions(x)
+
+
+def _to_float(img: Image.Image | Tensor) -> Tensor:
+    return TF.convert_image_dtype(TF.pil_to_tensor(img) if isinstance(img, Image.Image) else img, torch.float32)
+
+
+def _by(size: tuple[int, ...]) -> str:
+    return f"{size[0]} × {size[-1]}"
+
+
+def _resize_words(size: tuple[int, ...], interpolation: InterpolationMode, antialias: bool | None) -> str:
+    what = f"the shorter side to {size[0]} pixels" if len(size) == 1 else f"to {_by(size)} pixels"
+    return f"resize {what} ({interpolation.value}{', antialiased' if antialias else ''})"
+
+
+def _normalize_words(mean: tuple[float, ...], std: tuple[float, ...]) -> tuple[str, str]:
+    means, stds = (", ".join(f"{v:g}" for v in values) for values in (mean, std))
+    return "scale values to [0, 1]", f"subtract the mean ({means}) and divide by the standard deviation ({stds})"
+
+
+def _sentence(*steps: str) -> str:
+    text = "; ".join(steps)
+    return f"{text[0].upper()}{text[1:]}."
