@@ -57,7 +57,7 @@ def _offer_checkout() -> None:
 
 _offer_checkout()
 
-from zoo import get_model_builder, list_models  # noqa: E402
+from zoo import get_model_builder, get_model_weights, get_weight, list_models  # noqa: E402, F401  entry points too
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 import zoo
 
@@ -74,6 +75,16 @@ def plugin_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[P
             del sys.modules[module]
     monkeypatch.undo()
     zoo.refresh()
+
+
+@pytest.fixture(scope="session")
+def site_without_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for ``PYTHONPATH`` with all that is installed here but zoo; use it with ``python -S``."""
+    site = tmp_path_factory.mktemp("site")
+    for package in Path(torch.__file__).parents[1].iterdir():
+        if "zoo" not in package.name.lower():
+            (site / package.name).symlink_to(package)
+    return site
 
 
 @pytest.fixture

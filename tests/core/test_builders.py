@@ -161,7 +161,7 @@ def test_a_misspelt_entry_gets_the_closest(build):
     ("name", "value"), [("num_classes", -1), ("num_classes", 2.5), ("num_classes", True), ("in_channels", 0)]
 )
 def test_sizes_are_checked(build, name, value):
-    with pytest.raises(InvalidArgument, match=rf"{name}={value}"):
+    with pytest.raises(InvalidArgument, match=rf"{name} is {value}"):
         build(**{name: value})
 
 

@@ -25,8 +25,8 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from zoo import cache, checkpoint
 from zoo.checkpoint import Convert, LoadReport
-from zoo.contract import Weights, WeightsEnum
-from zoo.errors import CheckpointError, InvalidArgument, UnknownWeights, WeightsWarning, suggest
+from zoo.contract import Weights, WeightsEnum, check_count
+from zoo.errors import CheckpointError, UnknownWeights, WeightsWarning, suggest
 
 P = ParamSpec("P")
 M = TypeVar("M", bound=nn.Module)
@@ -321,6 +321,5 @@ def _as_source(given: str | os.PathLike[str]) -> str | None:
 
 def _check_sizes(kwargs: Mapping[str, Any]) -> None:
     for name, least in (("num_classes", 0), ("in_channels", 1)):
-        value = kwargs.get(name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-            raise InvalidArgument(f"{name}={value!r}; expected a whole number of at least {least}.")
+        if kwargs.get(name) is not None:
+            check_count(name, kwargs[name], least)

@@ -362,10 +362,10 @@ def check_model(spec: ModelSpec) -> None:
         raise ContractError(f"{spec.name}: weights is {spec.weights!r}; expected a subclass of zoo.WeightsEnum.")
 
 
-def positive(name: str, value: object) -> int:
-    """``value`` if it is a whole number of at least 1, else an InvalidArgument that says so."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InvalidArgument(f"{name} is {value!r}; expected a whole number of at least 1.")
+def check_count(name: str, value: object, minimum: int = 0) -> int:
+    """``value`` if it is a whole number of at least ``minimum``, else an InvalidArgument that says so."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        raise InvalidArgument(f"{name} is {value!r}; expected a whole number of at least {minimum}.")
     return value
 
 

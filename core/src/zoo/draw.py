@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-from zoo.contract import positive
+from zoo.contract import check_count
 from zoo.errors import InvalidArgument
 from zoo.transforms.functional import convert_mode, get_dimensions
 
@@ -109,7 +109,7 @@ def contact_sheet(images: Sequence[Image.Image], columns: int | None = None) -> 
         raise InvalidArgument("images is empty; expected at least one.")
     _, height, width = (max(sides) for sides in zip(*map(get_dimensions, images), strict=True))
     n = len(images)
-    columns = positive("columns", columns) if columns is not None else math.ceil(math.sqrt(n * height / width))
+    columns = check_count("columns", columns, 1) if columns is not None else math.ceil(math.sqrt(n * height / width))
     columns = min(columns, n)
     rows = math.ceil(n / columns)
     gap = 8

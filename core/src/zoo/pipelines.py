@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from zoo import registry
 from zoo.builders import loaded_weights
-from zoo.contract import TaskSpec, Weights, load_object, positive
+from zoo.contract import TaskSpec, Weights, check_count, load_object
 from zoo.errors import InvalidArgument, UnreadableFile, ZooError
 
 PROGRESS_FROM = 32  # inputs from which a progress bar is shown
@@ -114,7 +114,7 @@ class Pipeline:
         self, sources: Sequence[Any], *, batch_size: int = 8, progress: bool | None = None
     ) -> Iterator[tuple[Any, Any]]:
         """``(source, result)`` in order, as they are ready; for an input that fails, the error is the result."""
-        positive("batch_size", batch_size)
+        check_count("batch_size", batch_size, 1)
         return self._stream(sources, batch_size, len(sources) >= PROGRESS_FROM if progress is None else progress)
 
     def _stream(self, sources: Sequence[Any], batch_size: int, progress: bool) -> Iterator[tuple[Any, Any]]:

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from zoo import Weights
-from zoo.contract import positive
+from zoo.contract import check_count
 from zoo.draw import label_image
 from zoo.io.image import open_image
 from zoo.transforms.functional import to_pil_image
@@ -36,7 +36,7 @@ class Classification:
 
     def top(self, k: int = 5) -> list[tuple[str, float]]:
         """The ``k`` most probable labels (all, if there are fewer) with their probabilities, best first."""
-        values, indices = self.probabilities.topk(min(positive("k", k), len(self.probabilities)))
+        values, indices = self.probabilities.topk(min(check_count("k", k, 1), len(self.probabilities)))
         return [(self.categories[i], p) for p, i in zip(values.tolist(), indices.tolist(), strict=True)]
 
     @property

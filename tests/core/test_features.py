@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import zoo
+from zoo.contract import Stage
+from zoo.errors import InvalidArgument
+from zoo_classification import resnet18
+
+
+def test_features_are_the_outputs_of_the_submodules():
+    torch.manual_seed(0)
+    model = resnet18().eval()
+    x = torch.rand(2, 3, 64, 64)
+    extractor = zoo.feature_extractor(model, ["layer2", "layer4.1"])
+    with torch.no_grad():
+        found = extractor(x)
+        stem = model.maxpool(model.relu(model.bn1(model.conv1(x))))
+        layer2 = model.layer2(model.layer1(stem))
+    assert list(found) == ["layer2", "layer4.1"]
+    assert torch.equal(found["layer2"], layer2)
+    assert found["layer4.1"].shape == (2, 512, 2, 2)
+    assert not any(m._forward_hooks for m in model.modules())
+
+
+def test_features_can_be_renamed_and_have_gradients():
+    model = resnet18()
+    found = zoo.feature_extractor(model, {"layer1": "low"})(torch.rand(2, 3, 64, 64))
+    found["low"].sum().backward()
+    assert model.conv1.weight.grad is not None
+
+
+@pytest.mark.parametrize("nodes", [["layer9"], [""], {"layer1": "a", "layer2": "a"}])
+def test_nodes_that_cannot_be(nodes):
+    with pytest.raises(InvalidArgument, match=r"Did you mean 'layer|no submodule ''|share a name"):
+        zoo.feature_extractor(resnet18(), nodes)
+
+
+def test_feature_info_builds_nothing_real():
+    stages = zoo.feature_info("resnet50")
+    assert [(s.path, s.channels, s.stride) for s in stages] == [
+        ("relu", 64, 2), ("layer1", 256, 4), ("layer2", 512, 8), ("layer3", 1024, 16), ("layer4", 2048, 32),
+    ]  # fmt: skip
+    dilated = zoo.feature_info("resnet50", replace_stride_with_dilation=[False, True, True])
+    assert [s.stride for s in dilated] == [2, 4, 8, 8, 8]
+    with pytest.raises(InvalidArgument, match="Linear has no feature_info"):
+        zoo.feature_info(nn.Linear(1, 1))
+
+
+def test_backbone_returns_maps_of_the_promised_shapes():
+    backbone = zoo.backbone("resnet18", out_indices=(1, -1))
+    maps = backbone(torch.rand(1, 3, 64, 96))
+    assert {k: tuple(v.shape) for k, v in maps.items()} == {"0": (1, 64, 16, 24), "1": (1, 512, 2, 3)}
+    assert backbone.out_channels == [64, 512]
+    assert backbone.strides == [4, 32]
+    assert zoo.backbone("resnet18").strides == [4, 8, 16, 32]
+
+
+class OtherLayouts(nn.Module):
+    feature_info = (Stage("grid", 4, 8, "NHWC"), Stage("sequence", 4, 8, "NLC"))
+
+    def __init__(self):
+        super().__init__()
+        self.grid, self.sequence = nn.Identity(), nn.Identity()
+
+    def forward(self, x):
+        cells = nn.functional.avg_pool2d(x, 8)
+        grid = self.grid(torch.cat([cells, cells[:, :1]], 1).permute(0, 2, 3, 1))
+        class_token = torch.full((len(x), 1, 4), -1.0)
+        return self.sequence(torch.cat([class_token, grid.flatten(1, 2)], 1))
+
+
+def test_backbone_turns_other_layouts():
+    x = torch.rand(2, 3, 16, 24)
+    maps = zoo.backbone(OtherLayouts(), out_indices=(0, 1))(x)
+    expected = nn.functional.avg_pool2d(x, 8)
+    for found in maps.values():
+        assert found.shape == (2, 4, 2, 3)
+        assert torch.equal(found[:, :3], expected)
+
+
+@pytest.mark.parametrize(("layers", "trained"), [
+    (0, set()), (1, {"layer4"}), (3, {"layer2", "layer3", "layer4"}), (4, {"layer1", "layer2", "layer3", "layer4"}),
+    (5, {"conv1", "bn1", "layer1", "layer2", "layer3", "layer4"}),
+])  # fmt: skip
+def test_trainable_layers_count_from_the_last(layers, trained):
+    model = zoo.backbone("resnet18", trainable_layers=layers).body.model
+    found = {name.split(".")[0] for name, p in model.named_parameters() if p.requires_grad}
+    assert found - {"fc"} == trained
+
+
+@pytest.mark.parametrize("arguments", [{"out_indices": (5,)}, {"trainable_layers": 6}, {"trainable_layers": -1}])
+def test_backbone_refuses_what_is_not_there(arguments):
+    with pytest.raises(InvalidArgument, match=r"stages, 0 to 4|expected 0 to 5"):
+        zoo.backbone("resnet18", **arguments)
