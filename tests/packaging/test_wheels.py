@@ -82,5 +82,7 @@ def test_installed_wheels_work_without_the_source_tree(wheels, site_without_zoo,
     subprocess.run([*python, "-c", SMOKE, str(site)], env=environment, cwd=tmp_path, check=True)
     digit = sorted((ROOT / "examples/images/digits").glob("*.png"))[0]
     command = [*python, "-m", "zoo", "predict", str(digit), "--model", "squeezenet1_1", "--weights", "DIGITS_V1"]
-    out = subprocess.run([*command, "--top", "1"], env=environment, cwd=tmp_path, check=True, capture_output=True, text=True)
+    out = subprocess.run(
+        [*command, "--top", "1"], env=environment, cwd=tmp_path, check=True, capture_output=True, text=True
+    )
     assert digit.stem.split("_")[1] in out.stdout

@@ -1,0 +1,142 @@
+"""MobileNetV2: inverted residuals, which are wide inside and narrow where they are added."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+import zoo
+from zoo.contract import Stage
+from zoo.errors import InvalidArgument
+from zoo.nn import Conv2dNormActivation, check_count, check_images, check_probability, linear_head, make_divisible
+from zoo_classification.weights.mobilenet_v2 import MobileNet_V2_Weights
+
+SETTING = (
+    # expand_ratio, channels, repeats, stride of the first
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+
+
+class InvertedResidual(nn.Module):
+    """1×1 up to ``expand_ratio`` times the channels, depthwise 3×3, 1×1 down without activation."""
+
+    def __init__(
+        self,
+        inp: int,
+        oup: int,
+        stride: int,
+        expand_ratio: float,
+        norm_layer: Callable[..., nn.Module] = nn.BatchNorm2d,
+    ) -> None:
+        super().__init__()
+        if stride not in (1, 2):
+            raise InvalidArgument(f"stride is {stride!r}; expected 1 or 2.")
+        self.stride = stride
+        self.out_channels = oup
+        self.use_res_connect = stride == 1 and inp == oup
+        hidden = round(inp * expand_ratio)
+        layers: list[nn.Module] = []
+        if expand_ratio != 1:
+            layers.append(Conv2dNormActivation(inp, hidden, 1, norm_layer=norm_layer, activation_layer=nn.ReLU6))
+        layers += [
+            Conv2dNormActivation(
+                hidden, hidden, stride=stride, groups=hidden, norm_layer=norm_layer, activation_layer=nn.ReLU6
+            ),
+            nn.Conv2d(hidden, oup, 1, bias=False),
+            norm_layer(oup),
+        ]
+        self.conv = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv(x)
+        return x + out if self.use_res_connect else out
+
+
+class MobileNetV2(nn.Module):
+    """Images [N, C, H, W] of any size → logits [N, num_classes].
+
+    Args:
+        num_classes: number of logits; 0 gives the pooled features instead.
+        width_mult: factor of all numbers of channels.
+        inverted_residual_setting: rows (expand_ratio, channels, repeats, stride); by default :data:`SETTING`.
+        round_nearest: numbers of channels are multiples of it.
+        block: called as ``block(inp, oup, stride, expand_ratio=…, norm_layer=…)``; by default
+            :class:`InvertedResidual`.
+        norm_layer: makes a norm of a number of channels; by default ``nn.BatchNorm2d``.
+        dropout: probability, before the last layer.
+        in_channels: number of channels of the images.
+
+    Raises:
+        InvalidArgument: an argument out of range, or an input that is no batch of images.
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 1000,
+        width_mult: float = 1.0,
+        inverted_residual_setting: Sequence[Sequence[int]] | None = None,
+        round_nearest: int = 8,
+        block: Callable[..., nn.Module] | None = None,
+        norm_layer: Callable[..., nn.Module] | None = None,
+        dropout: float = 0.2,
+        in_channels: int = 3,
+    ) -> None:
+        super().__init__()
+        setting = SETTING if inverted_residual_setting is None else inverted_residual_setting
+        if not setting or any(len(row) != 4 for row in setting):
+            raise InvalidArgument(
+                f"inverted_residual_setting is {setting!r}; expected rows of (expand_ratio, channels, repeats, stride)."
+            )
+        if width_mult <= 0:
+            raise InvalidArgument(f"width_mult is {width_mult!r}; expected a positive number.")
+        check_probability("dropout", dropout)
+        self.in_channels = check_count("in_channels", in_channels, minimum=1)
+        block = block or InvertedResidual
+        norm_layer = norm_layer or nn.BatchNorm2d
+
+        def conv(inp: int, oup: int, kernel_size: int, stride: int = 1) -> nn.Module:
+            return Conv2dNormActivation(inp, oup, kernel_size, stride, norm_layer=norm_layer, activation_layer=nn.ReLU6)
+
+        channels, reduction = make_divisible(32 * width_mult, round_nearest), 2
+        features = [conv(in_channels, channels, 3, stride=2)]
+        stages = {}  # by stride: the last block of each resolution
+        for expand_ratio, c, repeats, first_stride in setting:
+            out = make_divisible(c * width_mult, round_nearest)
+            for i in range(repeats):
+                stride = first_stride if i == 0 else 1
+                features.append(block(channels, out, stride, expand_ratio=expand_ratio, norm_layer=norm_layer))
+                channels, reduction = out, reduction * stride
+                stages[reduction] = Stage(f"features.{len(features) - 1}", channels, reduction)
+        self.feature_info = list(stages.values())
+        # Narrow networks keep the width of the last layer: it decides over a thousand classes.
+        self.last_channel = make_divisible(1280 * max(1.0, width_mult), round_nearest)
+        self.features = nn.Sequential(*features, conv(channels, self.last_channel, 1))
+        self.classifier = nn.Sequential(nn.Dropout(dropout), linear_head(self.last_channel, num_classes))
+
+        for m in self.modules():
+            if isinstance(m, nn.Conv2d):
+                nn.init.kaiming_normal_(m.weight, mode="fan_out")
+            elif isinstance(m, nn.Linear):
+                nn.init.normal_(m.weight, std=0.01)
+            if isinstance(m, nn.Conv2d | nn.Linear) and m.bias is not None:
+                nn.init.zeros_(m.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_images(x, self.in_channels)
+        logits: Tensor = self.classifier(self.features(x).mean((2, 3)))
+        return logits
+
+
+@zoo.builder(MobileNet_V2_Weights, head="classifier.1", stem="features.0.0")
+def mobilenet_v2(**kwargs: Any) -> MobileNetV2:
+    """MobileNetV2 from `MobileNetV2: Inverted Residuals and Linear Bottlenecks
+    <https://arxiv.org/abs/1801.04381>`_."""
+    return MobileNetV2(**kwargs)

@@ -1,0 +1,138 @@
+"""The manifest: 80 models that classify images, and their task. No torch here."""
+
+from __future__ import annotations
+
+import importlib
+from typing import NamedTuple
+
+import zoo
+from zoo import Manifest, Metric, ModelSpec, TaskSpec, WeightsEnum
+
+
+class Family(NamedTuple):
+    """The models of one paper. ``resnet50``'s weights are ResNet50_Weights, in ``weights/MODULE.py``."""
+
+    module: str
+    public: str  # classes that the module offers beside its builders
+    paper: str
+    arxiv: str
+    builders: str
+
+
+# fmt: off
+FAMILIES = (
+    Family("alexnet", "AlexNet",
+           "One weird trick for parallelizing convolutional neural networks", "1404.5997",
+           "alexnet"),
+    Family("squeezenet", "SqueezeNet",
+           "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and <0.5MB model size", "1602.07360",
+           "squeezenet1_0 squeezenet1_1"),
+    Family("vgg", "VGG",
+           "Very Deep Convolutional Networks for Large-Scale Image Recognition", "1409.1556",
+           "vgg11 vgg11_bn vgg13 vgg13_bn vgg16 vgg16_bn vgg19 vgg19_bn"),
+    Family("googlenet", "GoogLeNet GoogLeNetOutputs",
+           "Going Deeper with Convolutions", "1409.4842",
+           "googlenet"),
+    Family("inception", "Inception3 InceptionOutputs",
+           "Rethinking the Inception Architecture for Computer Vision", "1512.00567",
+           "inception_v3"),
+    Family("resnet", "ResNet",
+           "Deep Residual Learning for Image Recognition", "1512.03385",
+           "resnet18 resnet34 resnet50 resnet101 resnet152"),
+    Family("resnet", "ResNet",
+           "Wide Residual Networks", "1605.07146",
+           "wide_resnet50_2 wide_resnet101_2"),
+    Family("resnet", "ResNet",
+           "Aggregated Residual Transformations for Deep Neural Networks", "1611.05431",
+           "resnext50_32x4d resnext101_32x8d resnext101_64x4d"),
+    Family("densenet", "DenseNet",
+           "Densely Connected Convolutional Networks", "1608.06993",
+           "densenet121 densenet161 densenet169 densenet201"),
+    Family("mobilenet_v2", "MobileNetV2",
+           "MobileNetV2: Inverted Residuals and Linear Bottlenecks", "1801.04381",
+           "mobilenet_v2"),
+    Family("mobilenet_v3", "MobileNetV3",
+           "Searching for MobileNetV3", "1905.02244",
+           "mobilenet_v3_small mobilenet_v3_large"),
+    Family("shufflenet_v2", "ShuffleNetV2",
+           "ShuffleNet V2: Practical Guidelines for Efficient CNN Architecture Design", "1807.11164",
+           "shufflenet_v2_x0_5 shufflenet_v2_x1_0 shufflenet_v2_x1_5 shufflenet_v2_x2_0"),
+    Family("mnasnet", "MNASNet",
+           "MnasNet: Platform-Aware Neural Architecture Search for Mobile", "1807.11626",
+           "mnasnet0_5 mnasnet0_75 mnasnet1_0 mnasnet1_3"),
+    Family("efficientnet", "EfficientNet",
+           "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", "1905.11946",
+           "efficientnet_b0 efficientnet_b1 efficientnet_b2 efficientnet_b3 "
+           "efficientnet_b4 efficientnet_b5 efficientnet_b6 efficientnet_b7"),
+    Family("efficientnet", "EfficientNet",
+           "EfficientNetV2: Smaller Models and Faster Training", "2104.00298",
+           "efficientnet_v2_s efficientnet_v2_m efficientnet_v2_l"),
+    Family("regnet", "RegNet",
+           "Designing Network Design Spaces", "2003.13678",
+           "regnet_x_400mf regnet_x_800mf regnet_x_1_6gf regnet_x_3_2gf regnet_x_8gf regnet_x_16gf regnet_x_32gf "
+           "regnet_y_400mf regnet_y_800mf regnet_y_1_6gf regnet_y_3_2gf regnet_y_8gf regnet_y_16gf regnet_y_32gf "
+           "regnet_y_128gf"),
+    Family("vision_transformer", "VisionTransformer",
+           "An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale", "2010.11929",
+           "vit_b_16 vit_b_32 vit_l_16 vit_l_32 vit_h_14"),
+    Family("swin_transformer", "SwinTransformer",
+           "Swin Transformer: Hierarchical Vision Transformer using Shifted Windows", "2103.14030",
+           "swin_t swin_s swin_b"),
+    Family("swin_transformer", "SwinTransformer",
+           "Swin Transformer V2: Scaling Up Capacity and Resolution", "2111.09883",
+           "swin_v2_t swin_v2_s swin_v2_b"),
+    Family("convnext", "ConvNeXt",
+           "A ConvNet for the 2020s", "2201.03545",
+           "convnext_tiny convnext_small convnext_base convnext_large"),
+    Family("maxvit", "MaxVit",
+           "MaxViT: Multi-Axis Vision Transformer", "2204.01697",
+           "maxvit_t"),
+)
+# fmt: on
+
+CLASSIFICATION = TaskSpec(
+    "image-classification",
+    metrics=(Metric("acc@1", "Acc@1"), Metric("acc@5", "Acc@5")),
+    load="zoo_classification.task:load",
+    collate="zoo_classification.task:collate",
+    decode="zoo_classification.task:decode",
+    draw="zoo_classification.task:draw",
+    suffixes=(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
+)
+
+
+def weights_of(family: Family) -> dict[str, type[WeightsEnum]]:
+    """Builder → the enum of its weights, for the models of ``family``."""
+    module = importlib.import_module(f"zoo_classification.weights.{family.module}")
+    enums = {name.removesuffix("_Weights").lower(): enum for name, enum in vars(module).items()}
+    return {builder: enums[builder] for builder in family.builders.split()}
+
+
+def public_names() -> dict[str, str]:
+    """Every name that ``zoo_classification`` offers (classes, builders, weights) → the module that it comes from."""
+    names: dict[str, str] = {}
+    for family in FAMILIES:
+        names |= dict.fromkeys(
+            [*family.public.split(), *family.builders.split()], f"zoo_classification.{family.module}"
+        )
+        names |= {enum.__name__: enum.__module__ for enum in weights_of(family).values()}
+    return names
+
+
+@zoo.hookimpl
+def zoo_manifest() -> Manifest:
+    return Manifest(
+        api_version=1,
+        models=[
+            ModelSpec(
+                builder,
+                f"zoo_classification.{family.module}:{builder}",
+                task=CLASSIFICATION.name,
+                weights=weights,
+                paper=f"{family.paper}, https://arxiv.org/abs/{family.arxiv}",
+            )
+            for family in FAMILIES
+            for builder, weights in weights_of(family).items()
+        ],
+        tasks=[CLASSIFICATION],
+    )

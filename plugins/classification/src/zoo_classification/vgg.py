@@ -1,0 +1,152 @@
+"""VGG: five stages of 3×3 convolutions, with batch norm or without, and three linear layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import zoo
+from zoo.contract import Stage
+from zoo.errors import InvalidArgument
+from zoo.nn import check_count, check_images, check_probability, linear_head
+from zoo_classification.weights.vgg import (
+    VGG11_BN_Weights,
+    VGG11_Weights,
+    VGG13_BN_Weights,
+    VGG13_Weights,
+    VGG16_BN_Weights,
+    VGG16_Weights,
+    VGG19_BN_Weights,
+    VGG19_Weights,
+)
+
+# Convolutions in each of the five stages, under the letters of the paper's Table 1.
+A = (1, 1, 2, 2, 2)
+B = (2, 2, 2, 2, 2)
+D = (2, 2, 3, 3, 3)
+E = (2, 2, 4, 4, 4)
+
+
+class VGG(nn.Module):
+    """Images [N, C, H, W], at least 32×32 → logits [N, num_classes].
+
+    Args:
+        layers: number of 3×3 convolutions in each of the five stages, which have 64, 128, 256, 512 and 512 channels.
+        num_classes: number of logits; 0 gives the 4,096 features before the last layer instead.
+        init_weights: draw the weights as the published models did; ``False`` leaves torch's own initialisation.
+        dropout: probability, after each of the first two linear layers.
+        batch_norm: a batch norm after every convolution.
+        in_channels: number of channels of the images.
+
+    Raises:
+        InvalidArgument: an argument out of range, or an input that is no batch of large enough images.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[int],
+        num_classes: int = 1000,
+        init_weights: bool = True,
+        dropout: float = 0.5,
+        batch_norm: bool = False,
+        in_channels: int = 3,
+    ) -> None:
+        super().__init__()
+        if len(layers) != 5:
+            raise InvalidArgument(f"layers is {layers!r}; expected the number of convolutions in each of five stages.")
+        check_probability("dropout", dropout)
+        channels = self.in_channels = check_count("in_channels", in_channels, 1)
+        features: list[nn.Module] = []
+        self.feature_info = []
+        for i, (width, depth) in enumerate(zip((64, 128, 256, 512, 512), layers, strict=True)):
+            for _ in range(depth):
+                norm = [nn.BatchNorm2d(width)] if batch_norm else []
+                features += [nn.Conv2d(channels, width, 3, padding=1), *norm, nn.ReLU(inplace=True)]
+                channels = width
+            if i > 0:
+                self.feature_info.append(Stage(f"features.{len(features) - 1}", width, 2**i))
+            features.append(nn.MaxPool2d(2, stride=2))
+        self.feature_info.append(Stage(f"features.{len(features) - 1}", channels, 32))
+        self.features = nn.Sequential(*features)
+        self.avgpool = nn.AdaptiveAvgPool2d(7)
+        self.classifier = nn.Sequential(
+            nn.Linear(512 * 7 * 7, 4096),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+            nn.Linear(4096, 4096),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+            linear_head(4096, num_classes),
+        )
+        if init_weights:
+            for m in self.modules():
+                if isinstance(m, nn.Conv2d):
+                    nn.init.kaiming_normal_(m.weight, mode="fan_out", nonlinearity="relu")
+                elif isinstance(m, nn.Linear):
+                    nn.init.normal_(m.weight, std=0.01)
+                if isinstance(m, nn.Conv2d | nn.Linear):
+                    nn.init.zeros_(m.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_images(x, self.in_channels, 32)
+        logits: Tensor = self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
+        return logits
+
+
+@zoo.builder(VGG11_Weights, head="classifier.6", stem="features.0")
+def vgg11(**kwargs: Any) -> VGG:
+    """VGG-11 (configuration A) from `Very Deep Convolutional Networks for Large-Scale Image Recognition
+    <https://arxiv.org/abs/1409.1556>`_."""
+    return VGG(A, **kwargs)
+
+
+@zoo.builder(VGG11_BN_Weights, head="classifier.6", stem="features.0")
+def vgg11_bn(**kwargs: Any) -> VGG:
+    """VGG-11 with batch norm (configuration A) from `Very Deep Convolutional Networks for Large-Scale Image Recognition
+    <https://arxiv.org/abs/1409.1556>`_."""
+    return VGG(A, batch_norm=True, **kwargs)
+
+
+@zoo.builder(VGG13_Weights, head="classifier.6", stem="features.0")
+def vgg13(**kwargs: Any) -> VGG:
+    """VGG-13 (configuration B) from `Very Deep Convolutional Networks for Large-Scale Image Recognition
+    <https://arxiv.org/abs/1409.1556>`_."""
+    return VGG(B, **kwargs)
+
+
+@zoo.builder(VGG13_BN_Weights, head="classifier.6", stem="features.0")
+def vgg13_bn(**kwargs: Any) -> VGG:
+    """VGG-13 with batch norm (configuration B) from `Very Deep Convolutional Networks for Large-Scale Image Recognition
+    <https://arxiv.org/abs/1409.1556>`_."""
+    return VGG(B, batch_norm=True, **kwargs)
+
+
+@zoo.builder(VGG16_Weights, head="classifier.6", stem="features.0")
+def vgg16(**kwargs: Any) -> VGG:
+    """VGG-16 (configuration D) from `Very Deep Convolutional Networks for Large-Scale Image Recognition
+    <https://arxiv.org/abs/1409.1556>`_."""
+    return VGG(D, **kwargs)
+
+
+@zoo.builder(VGG16_BN_Weights, head="classifier.6", stem="features.0")
+def vgg16_bn(**kwargs: Any) -> VGG:
+    """VGG-16 with batch norm (configuration D) from `Very Deep Convolutional Networks for Large-Scale Image Recognition
+    <https://arxiv.org/abs/1409.1556>`_."""
+    return VGG(D, batch_norm=True, **kwargs)
+
+
+@zoo.builder(VGG19_Weights, head="classifier.6", stem="features.0")
+def vgg19(**kwargs: Any) -> VGG:
+    """VGG-19 (configuration E) from `Very Deep Convolutional Networks for Large-Scale Image Recognition
+    <https://arxiv.org/abs/1409.1556>`_."""
+    return VGG(E, **kwargs)
+
+
+@zoo.builder(VGG19_BN_Weights, head="classifier.6", stem="features.0")
+def vgg19_bn(**kwargs: Any) -> VGG:
+    """VGG-19 with batch norm (configuration E) from `Very Deep Convolutional Networks for Large-Scale Image Recognition
+    <https://arxiv.org/abs/1409.1556>`_."""
+    return VGG(E, batch_norm=True, **kwargs)

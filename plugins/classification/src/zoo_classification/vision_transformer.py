@@ -1,0 +1,348 @@
+"""Vision Transformer (ViT): `An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale
+<https://arxiv.org/abs/2010.11929>`_."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import zoo
+from zoo.contract import Stage
+from zoo.errors import CheckpointError, InvalidArgument
+from zoo.nn import MLP, Conv2dNormActivation, check_count, check_images, check_probability, linear_head
+from zoo_classification.weights.vision_transformer import (
+    ViT_B_16_Weights,
+    ViT_B_32_Weights,
+    ViT_H_14_Weights,
+    ViT_L_16_Weights,
+    ViT_L_32_Weights,
+)
+
+POSITIONS = "encoder.pos_embedding"
+layer_norm = partial(nn.LayerNorm, eps=1e-6)
+
+
+class ConvStemConfig(NamedTuple):
+    """One convolution of a stem that takes the place of the patch projection, as in `Early Convolutions Help
+    Transformers See Better <https://arxiv.org/abs/2106.14881>`_."""
+
+    out_channels: int
+    kernel_size: int
+    stride: int
+    norm_layer: Callable[..., nn.Module] = nn.BatchNorm2d
+    activation_layer: Callable[..., nn.Module] = nn.ReLU
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention, [N, L, dim] → [N, L, dim]. Parameters as in ``nn.MultiheadAttention``."""
+
+    def __init__(self, dim: int, num_heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.dropout = dropout
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * dim, dim))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * dim))
+        self.out_proj = nn.Linear(dim, dim)
+        nn.init.xavier_uniform_(self.in_proj_weight)
+        nn.init.zeros_(self.out_proj.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        N, L, _ = x.shape
+        qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias).view(N, L, 3, self.num_heads, -1)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each [N, heads, L, dim / heads]
+        x = F.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout if self.training else 0.0)
+        x = self.out_proj(x.transpose(1, 2).flatten(2))
+        return x
+
+
+def transformer_mlp(dim: int, hidden_dim: int, dropout: float = 0.0) -> MLP:
+    """The MLP of a transformer's block, [..., dim] → [..., dim], initialised as in the ViT paper's code."""
+    mlp = MLP(dim, [hidden_dim, dim], activation_layer=nn.GELU, dropout=dropout)
+    for m in mlp:
+        if isinstance(m, nn.Linear):
+            nn.init.xavier_uniform_(m.weight)
+            nn.init.normal_(m.bias, std=1e-6)
+    return mlp
+
+
+class EncoderBlock(nn.Module):
+    """Attention, then an MLP, each normalised before and added to its input: [N, L, dim] → [N, L, dim]."""
+
+    def __init__(
+        self,
+        num_heads: int,
+        hidden_dim: int,
+        mlp_dim: int,
+        dropout: float,
+        attention_dropout: float,
+        norm_layer: Callable[..., nn.Module],
+    ) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.ln_1 = norm_layer(hidden_dim)
+        self.self_attention = SelfAttention(hidden_dim, num_heads, attention_dropout)
+        self.dropout = nn.Dropout(dropout)
+        self.ln_2 = norm_layer(hidden_dim)
+        self.mlp = transformer_mlp(hidden_dim, mlp_dim, dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.dropout(self.self_attention(self.ln_1(x)))
+        x = x + self.mlp(self.ln_2(x))
+        return x
+
+
+class Encoder(nn.Module):
+    """Position embeddings, the blocks, and a final norm: [N, L, dim] → [N, L, dim]."""
+
+    def __init__(self, seq_length: int, num_layers: int, hidden_dim: int, dropout: float, **block: Any) -> None:
+        super().__init__()
+        self.pos_embedding = nn.Parameter(torch.empty(1, seq_length, hidden_dim).normal_(std=0.02))
+        self.dropout = nn.Dropout(dropout)
+        blocks = (EncoderBlock(hidden_dim=hidden_dim, dropout=dropout, **block) for _ in range(num_layers))
+        self.layers = nn.Sequential(OrderedDict((f"encoder_layer_{i}", b) for i, b in enumerate(blocks)))
+        self.ln = block["norm_layer"](hidden_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.ln(self.layers(self.dropout(x + self.pos_embedding)))
+        return x
+
+
+def patches_per_side(image_size: int, patch_size: int) -> int:
+    """``image_size / patch_size``; InvalidArgument if it is not whole."""
+    if check_count("image_size", image_size, 1) % check_count("patch_size", patch_size, 1):
+        lower = image_size // patch_size * patch_size
+        near = f"{lower} or {lower + patch_size}" if lower else f"{patch_size}"
+        raise InvalidArgument(
+            f"image_size={image_size} cannot be cut into patches of {patch_size} pixels; expected a multiple of "
+            f"patch_size={patch_size}, such as {near}."
+        )
+    return image_size // patch_size
+
+
+def conv_stem(configs: Sequence[ConvStemConfig], in_channels: int, hidden_dim: int, patch_size: int) -> nn.Sequential:
+    """The convolutions of ``configs`` and a 1×1 projection to ``hidden_dim``."""
+    if math.prod(c.stride for c in configs) != patch_size:
+        raise InvalidArgument(
+            f"conv_stem_configs has strides {[c.stride for c in configs]}; expected strides whose product is "
+            f"patch_size={patch_size}."
+        )
+    stem = nn.Sequential()
+    for i, c in enumerate(configs):
+        layer = Conv2dNormActivation(
+            in_channels,
+            c.out_channels,
+            c.kernel_size,
+            c.stride,
+            norm_layer=c.norm_layer,
+            activation_layer=c.activation_layer,
+        )
+        stem.add_module(f"conv_bn_relu_{i}", layer)
+        in_channels = c.out_channels
+    stem.add_module("conv_last", nn.Conv2d(in_channels, hidden_dim, kernel_size=1))
+    return stem
+
+
+class VisionTransformer(nn.Module):
+    """ViT of any size: [N, in_channels, image_size, image_size] in, logits [N, num_classes] out.
+
+    Args:
+        image_size: side of the images, a multiple of ``patch_size``. Published weights of another size are loaded
+            with their position embeddings interpolated.
+        patch_size: side of the square patches that become tokens.
+        num_layers: number of encoder blocks.
+        num_heads: attention heads per block.
+        hidden_dim: width of a token, a multiple of ``num_heads``.
+        mlp_dim: hidden width of the blocks' MLPs.
+        dropout: of embeddings, attention outputs and MLPs, in [0, 1].
+        attention_dropout: of the attention weights, in [0, 1].
+        num_classes: 0 gives the class token's features instead, [N, ``representation_size`` or ``hidden_dim``].
+        representation_size: width of a tanh layer before the head; none by default.
+        norm_layer: called with the width.
+        conv_stem_configs: convolutions whose strides multiply to ``patch_size``, in place of the patch projection.
+        in_channels: of the images.
+
+    Raises:
+        InvalidArgument: an argument outside its range.
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        patch_size: int,
+        num_layers: int,
+        num_heads: int,
+        hidden_dim: int,
+        mlp_dim: int,
+        dropout: float = 0.0,
+        attention_dropout: float = 0.0,
+        num_classes: int = 1000,
+        representation_size: int | None = None,
+        norm_layer: Callable[..., nn.Module] = layer_norm,
+        conv_stem_configs: Sequence[ConvStemConfig] | None = None,
+        in_channels: int = 3,
+    ) -> None:
+        super().__init__()
+        side = patches_per_side(image_size, patch_size)
+        check_count("num_layers", num_layers, 1)
+        check_count("mlp_dim", mlp_dim, 1)
+        if check_count("hidden_dim", hidden_dim, 1) % check_count("num_heads", num_heads, 1):
+            raise InvalidArgument(
+                f"hidden_dim={hidden_dim} cannot be split over num_heads={num_heads}; expected a multiple of it."
+            )
+        check_probability("dropout", dropout)
+        check_probability("attention_dropout", attention_dropout)
+        self.image_size, self.patch_size = image_size, patch_size
+        self.hidden_dim, self.num_classes, self.in_channels = hidden_dim, num_classes, in_channels
+        self.seq_length = side * side + 1  # and the class token
+
+        self.conv_proj: nn.Module
+        if conv_stem_configs is None:
+            self.conv_proj = nn.Conv2d(in_channels, hidden_dim, patch_size, stride=patch_size)
+        else:
+            self.conv_proj = conv_stem(conv_stem_configs, in_channels, hidden_dim, patch_size)
+        self.class_token = nn.Parameter(torch.zeros(1, 1, hidden_dim))
+        self.encoder = Encoder(
+            self.seq_length,
+            num_layers,
+            hidden_dim,
+            dropout,
+            num_heads=num_heads,
+            mlp_dim=mlp_dim,
+            attention_dropout=attention_dropout,
+            norm_layer=norm_layer,
+        )
+        self.heads = nn.Sequential()
+        width = hidden_dim
+        if representation_size is not None:
+            width = check_count("representation_size", representation_size, 1)
+            self.heads.add_module("pre_logits", nn.Linear(hidden_dim, width))
+            self.heads.add_module("act", nn.Tanh())
+        self.heads.add_module("head", linear_head(width, num_classes))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Initialise what surrounds the encoder, whose blocks initialise themselves; the head starts at zero."""
+        for name, m in {"conv_proj": self.conv_proj, **dict(self.heads.named_children())}.items():
+            if isinstance(m, nn.Linear | nn.Conv2d) and m.bias is not None:
+                nn.init.zeros_(m.bias)
+                if name == "head":
+                    nn.init.zeros_(m.weight)
+                else:
+                    nn.init.trunc_normal_(m.weight, std=m.weight[0].numel() ** -0.5)
+
+    @property
+    def feature_info(self) -> list[Stage]:
+        """Every encoder block: a sequence of the class token and then the patches, row by row."""
+        paths = (f"encoder.layers.{name}" for name, _ in self.encoder.layers.named_children())
+        return [Stage(path, self.hidden_dim, self.patch_size, "NLC") for path in paths]
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_images(x, self.in_channels)
+        if x.shape[-2:] != (self.image_size, self.image_size):
+            raise InvalidArgument(
+                f"the images are {x.shape[-2]}×{x.shape[-1]} pixels and this model was built for {self.image_size}×"
+                f"{self.image_size}. Resize them, or build the model with image_size=… (a multiple of "
+                f"{self.patch_size}); weights are adapted to it."
+            )
+        x = self.conv_proj(x).flatten(2).transpose(1, 2)  # N, patches, hidden_dim
+        x = torch.cat([self.class_token.expand(x.shape[0], -1, -1), x], dim=1)
+        x = self.heads(self.encoder(x)[:, 0])
+        return x
+
+
+def resize_embedding(pos: Tensor, side: int, mode: str = "bicubic") -> Tensor:
+    """Position embeddings [1, 1 + n², width] for a grid of ``side`` × ``side`` patches: [1, 1 + side², width].
+
+    The first one, the class token's, stays; the others are resized as a picture whose corners keep their places.
+    """
+    if pos.ndim != 3 or pos.shape[0] != 1 or pos.shape[1] < 2 or math.isqrt(pos.shape[1] - 1) ** 2 != pos.shape[1] - 1:
+        raise CheckpointError(
+            f"{POSITIONS} has shape {list(pos.shape)}; expected [1, 1 + n², width], the embeddings of a class token "
+            "and a square grid of patches."
+        )
+    token, patches = pos[:, :1], pos[:, 1:]
+    old = math.isqrt(patches.shape[1])
+    if old == side:
+        return pos
+    grid = patches.mT.reshape(1, -1, old, old).float()  # half precision is too coarse to interpolate in
+    grid = F.interpolate(grid, size=(side, side), mode=mode, align_corners=True)
+    return torch.cat([token, grid.flatten(2).mT.to(pos.dtype)], dim=1)
+
+
+def interpolate_embeddings(
+    image_size: int,
+    patch_size: int,
+    model_state: Mapping[str, Tensor],
+    interpolation_mode: str = "bicubic",
+    reset_heads: bool = False,
+) -> OrderedDict[str, Tensor]:
+    """The state of a ViT with its position embeddings resized to another grid of patches.
+
+    Args:
+        image_size: side of the new images in pixels, a multiple of ``patch_size``.
+        patch_size: side of a patch in pixels.
+        model_state: a ViT's ``state_dict``; left as it is.
+        interpolation_mode: ``bicubic`` or ``bilinear``.
+        reset_heads: leave the entries of ``heads`` out, so that the new model keeps its own.
+
+    Raises:
+        InvalidArgument: sizes that do not divide, or another interpolation mode.
+        CheckpointError: a state without embeddings of shape [1, 1 + n², width].
+    """
+    if interpolation_mode not in ("bicubic", "bilinear"):
+        raise InvalidArgument(f"interpolation_mode is {interpolation_mode!r}; expected 'bicubic' or 'bilinear'.")
+    side = patches_per_side(image_size, patch_size)
+    if POSITIONS not in model_state:
+        raise CheckpointError(f"model_state has no {POSITIONS}; expected the state_dict of a VisionTransformer.")
+    state = OrderedDict((k, v) for k, v in model_state.items() if not (reset_heads and k.startswith("heads.")))
+    state[POSITIONS] = resize_embedding(state[POSITIONS], side, interpolation_mode)
+    return state
+
+
+def adapt(state: dict[str, Any], model: nn.Module) -> dict[str, Any]:
+    """Rename the MLP's keys of the first files, and resize position embeddings of another image size."""
+    state = {k.replace(".mlp.linear_1.", ".mlp.0.").replace(".mlp.linear_2.", ".mlp.3."): v for k, v in state.items()}
+    wanted = model.get_parameter(POSITIONS).shape
+    if POSITIONS in state and state[POSITIONS].shape != wanted:
+        state[POSITIONS] = resize_embedding(state[POSITIONS], math.isqrt(wanted[1] - 1))
+    return state
+
+
+# Builders: image_size, patch_size, num_layers, num_heads, hidden_dim, mlp_dim.
+
+
+@zoo.builder(ViT_B_16_Weights, head="heads.head", stem="conv_proj", convert=adapt)
+def vit_b_16(*, image_size: int = 224, **kwargs: Any) -> VisionTransformer:
+    """ViT-B/16 from `An Image is Worth 16x16 Words <https://arxiv.org/abs/2010.11929>`_."""
+    return VisionTransformer(image_size, 16, 12, 12, 768, 3072, **kwargs)
+
+
+@zoo.builder(ViT_B_32_Weights, head="heads.head", stem="conv_proj", convert=adapt)
+def vit_b_32(*, image_size: int = 224, **kwargs: Any) -> VisionTransformer:
+    """ViT-B/32 from `An Image is Worth 16x16 Words <https://arxiv.org/abs/2010.11929>`_."""
+    return VisionTransformer(image_size, 32, 12, 12, 768, 3072, **kwargs)
+
+
+@zoo.builder(ViT_L_16_Weights, head="heads.head", stem="conv_proj", convert=adapt)
+def vit_l_16(*, image_size: int = 224, **kwargs: Any) -> VisionTransformer:
+    """ViT-L/16 from `An Image is Worth 16x16 Words <https://arxiv.org/abs/2010.11929>`_."""
+    return VisionTransformer(image_size, 16, 24, 16, 1024, 4096, **kwargs)
+
+
+@zoo.builder(ViT_L_32_Weights, head="heads.head", stem="conv_proj", convert=adapt)
+def vit_l_32(*, image_size: int = 224, **kwargs: Any) -> VisionTransformer:
+    """ViT-L/32 from `An Image is Worth 16x16 Words <https://arxiv.org/abs/2010.11929>`_."""
+    return VisionTransformer(image_size, 32, 24, 16, 1024, 4096, **kwargs)
+
+
+@zoo.builder(ViT_H_14_Weights, head="heads.head", stem="conv_proj", convert=adapt)
+def vit_h_14(*, image_size: int = 224, **kwargs: Any) -> VisionTransformer:
+    """ViT-H/14 from `An Image is Worth 16x16 Words <https://arxiv.org/abs/2010.11929>`_."""
+    return VisionTransformer(image_size, 14, 32, 16, 1280, 5120, **kwargs)

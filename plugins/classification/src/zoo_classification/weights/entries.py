@@ -1,0 +1,88 @@
+"""What the ImageNet-1K entries of all families have in common. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from zoo import Preset, Weights
+
+IMAGENET_1K = "pkg://zoo_classification/categories/imagenet_1k.txt"
+
+# Where the recipes are told: a heading of the training scripts' page, or of the issue on the newer recipe.
+REFERENCES = "https://github.com/pytorch/vision/tree/main/references/classification"
+NEW_RECIPE = "https://github.com/pytorch/vision/issues/3995#new-recipe"
+
+SWAG_LICENSE = "https://github.com/facebookresearch/SWAG/blob/main/LICENSE"
+
+SIMPLE = "Trained from scratch with a simple recipe; about as accurate as the paper's."
+STRONGER = "Trained from scratch with the newer recipe, or a variation of it: longer, with stronger regularisation."
+
+
+def imagenet1k(
+    file: str,
+    *,
+    params: int,
+    acc: tuple[float, float],
+    gflops: float,
+    mb: float,
+    recipe: str,
+    crop: int = 224,
+    resize: int = 256,
+    interpolation: str = "bilinear",
+    mean: tuple[float, float, float] | None = None,
+    std: tuple[float, float, float] | None = None,
+    min_size: int = 1,
+    categories: str | None = IMAGENET_1K,
+    license: str = "unknown",  # noqa: A002  (the field's name)
+    docs: str = "",
+    config: Mapping[str, Any] | None = None,
+) -> Weights:
+    """Weights for the 1,000 classes of ImageNet-1K, as a line of a table.
+
+    Args:
+        file: name of the file on download.pytorch.org.
+        params: number of parameters.
+        acc: accuracy in percent on the validation set, a single crop: among the first guess, among the first five.
+        gflops: billions of multiply-adds at the evaluation size.
+        mb: size of the file in MB (2**20 bytes).
+        recipe: link to how they were trained.
+        crop: side of the centre crop in pixels, after the shorter side was resized to ``resize``.
+        mean: of the three channels for the normalisation; by default the preset's, ImageNet's. Likewise ``std``.
+        min_size: smallest height and width that the model accepts.
+        config: what the builder must be given beside ``num_classes=1000``.
+    """
+    preset: dict[str, Any] = {"crop_size": crop, "resize_size": resize, "interpolation": interpolation}
+    preset |= {name: value for name, value in (("mean", mean), ("std", std)) if value}
+    return Weights(
+        url=f"https://download.pytorch.org/models/{file}",
+        transforms=Preset("zoo.transforms:ImageClassification", preset),
+        config={"num_classes": 1000, **(config or {})},
+        num_params=params,
+        metrics={"ImageNet-1K": {"acc@1": acc[0], "acc@5": acc[1]}},
+        gflops=gflops,
+        file_size=mb,
+        categories=categories,
+        recipe=recipe,
+        license=license,
+        min_size=(min_size, min_size),
+        docs=docs,
+    )
+
+
+swag_end_to_end = partial(
+    imagenet1k,
+    interpolation="bicubic",
+    recipe="https://github.com/facebookresearch/SWAG",
+    license=SWAG_LICENSE,
+    docs="Pre-trained on hashtags (SWAG), then tuned end to end on ImageNet-1K.",
+)
+swag_linear = partial(
+    imagenet1k,
+    resize=224,
+    interpolation="bicubic",
+    recipe="https://github.com/pytorch/vision/pull/5793",
+    license=SWAG_LICENSE,
+    docs="Pre-trained on hashtags (SWAG) and left so; a linear classifier was trained on top, on ImageNet-1K.",
+)

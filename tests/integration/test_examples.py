@@ -1,0 +1,229 @@
+"""The code that torchvision's documentation shows runs on zoo after its imports are changed."""
+
+from __future__ import annotations
+
+import dataclasses
+import textwrap
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+import zoo
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def resnet50_file(tmp_path_factory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "resnet50.pth"
+    torch.save(zoo.get_model("resnet50").state_dict(), path)
+    return path
+
+
+@pytest.fixture
+def run(resnet50_file, tmp_path, monkeypatch):
+    """Runs an example in a folder with a picture; official weights of ResNet-50 are a file made here."""
+    for member in zoo.get_model_weights("resnet50"):
+        monkeypatch.setattr(member, "_value_", dataclasses.replace(member.value, url=resnet50_file.as_uri()))
+    picture = tmp_path / "test/assets/encode_jpeg/grace_hopper_517x606.jpg"
+    picture.parent.mkdir(parents=True)
+    Image.radial_gradient("L").resize((517, 606)).convert("RGB").save(picture)
+    monkeypatch.chdir(tmp_path)
+
+    def run(code: str, **names):
+        exec(compile(textwrap.dedent(code), "example", "exec"), names)
+        return names
+
+    return run
+
+
+def test_multi_weight_forms(run):
+    names = run("""
+        from zoo.models import resnet50, ResNet50_Weights
+
+        models = [
+            # Old weights with accuracy 76.130%
+            resnet50(weights=ResNet50_Weights.IMAGENET1K_V1),
+            # New weights with accuracy 80.858%
+            resnet50(weights=ResNet50_Weights.IMAGENET1K_V2),
+            # Best available weights (currently alias for IMAGENET1K_V2)
+            resnet50(weights=ResNet50_Weights.DEFAULT),
+            # Strings are also supported
+            resnet50(weights="IMAGENET1K_V2"),
+            # No weights - random initialization
+            resnet50(weights=None),
+        ]
+    """)
+    *loaded, random = [model.conv1.weight for model in names["models"]]
+    assert all(torch.equal(weight, loaded[0]) for weight in loaded)
+    assert not torch.equal(random, loaded[0])
+
+
+def test_migration(run):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        names = run("""
+            from zoo.models import resnet50, ResNet50_Weights
+
+            # Using pretrained weights:
+            pretrained = [
+                resnet50(weights=ResNet50_Weights.IMAGENET1K_V1),
+                resnet50(weights="IMAGENET1K_V1"),
+                resnet50(pretrained=True),  # deprecated
+                resnet50(True),  # deprecated
+            ]
+            # Using no weights:
+            plain = [
+                resnet50(weights=None),
+                resnet50(),
+                resnet50(pretrained=False),  # deprecated
+                resnet50(False),  # deprecated
+            ]
+        """)
+    assert [w.category for w in caught] == [DeprecationWarning] * 4
+    assert {w.filename for w in caught} == {"example"}
+    first = names["pretrained"][0].fc.weight
+    assert all(torch.equal(m.fc.weight, first) for m in names["pretrained"])
+    assert {zoo.load_report(m) is None for m in names["plain"]} == {True}
+
+
+def test_transforms_and_eval(run):
+    names = run(
+        """
+        from zoo.models import resnet50, ResNet50_Weights
+
+        # Initialize the Weight Transforms
+        weights = ResNet50_Weights.DEFAULT
+        preprocess = weights.transforms()
+
+        # Apply it to the input image
+        img_transformed = preprocess(img)
+
+        # Initialize model
+        weights = ResNet50_Weights.DEFAULT
+        model = resnet50(weights=weights)
+
+        # Set model to eval mode
+        model.eval()
+        """,
+        img=Image.new("RGB", (300, 200)),
+    )
+    assert names["img_transformed"].shape == (3, 224, 224)
+    assert not names["model"].training
+
+
+def test_listing_and_retrieving(run):
+    run("""
+        import zoo
+        from zoo.models import get_model, get_model_weights, get_weight, list_models
+        from zoo.models import MobileNet_V3_Large_Weights
+
+        # List available models
+        all_models = list_models()
+        classification_models = list_models(module=zoo.models)
+        assert len(classification_models) == 80
+        assert set(classification_models) <= set(all_models)
+
+        # Initialize models
+        m1 = get_model("mobilenet_v3_large", weights=None)
+
+        # Fetch weights
+        weights = get_weight("MobileNet_V3_Large_Weights.DEFAULT")
+        assert weights == MobileNet_V3_Large_Weights.DEFAULT
+
+        weights_enum = get_model_weights("mobilenet_v3_large")
+        assert weights_enum == MobileNet_V3_Large_Weights
+
+        weights_enum2 = get_model_weights(zoo.models.mobilenet_v3_large)
+        assert weights_enum == weights_enum2
+    """)
+
+
+def test_torch_hub(run):
+    names = run(
+        """
+        import torch
+
+        # Option 1: passing weights param as string
+        model = torch.hub.load(root, "resnet50", source="local", weights="IMAGENET1K_V2")
+
+        # Option 2: passing weights param as enum
+        weights = torch.hub.load(root, "get_weight", source="local", name="ResNet50_Weights.IMAGENET1K_V2")
+        model2 = torch.hub.load(root, "resnet50", source="local", weights=weights)
+
+        weight_enum = torch.hub.load(root, "get_model_weights", source="local", name="resnet50")
+        found = [weight for weight in weight_enum]
+        """,
+        root=str(ROOT),
+    )
+    assert torch.equal(names["model"].fc.weight, names["model2"].fc.weight)
+    assert [repr(w) for w in names["found"]] == ["ResNet50_Weights.IMAGENET1K_V1", "ResNet50_Weights.IMAGENET1K_V2"]
+
+
+def test_classification(run, capsys):
+    names = run("""
+        from zoo.io import read_image
+        from zoo.models import resnet50, ResNet50_Weights
+
+        img = read_image("test/assets/encode_jpeg/grace_hopper_517x606.jpg")
+
+        # Step 1: Initialize model with the best available weights
+        weights = ResNet50_Weights.DEFAULT
+        model = resnet50(weights=weights)
+        model.eval()
+
+        # Step 2: Initialize the inference transforms
+        preprocess = weights.transforms()
+
+        # Step 3: Apply inference preprocessing transforms
+        batch = preprocess(img).unsqueeze(0)
+
+        # Step 4: Use the model and print the predicted category
+        prediction = model(batch).squeeze(0).softmax(0)
+        class_id = prediction.argmax().item()
+        score = prediction[class_id].item()
+        category_name = weights.meta["categories"][class_id]
+        print(f"{category_name}: {100 * score:.1f}%")
+    """)
+    assert names["img"].shape == (3, 606, 517)
+    assert names["category_name"] in capsys.readouterr().out
+
+
+# The constructors that two older versions of the page show, with random weights. The largest are built on meta: what
+# is shown is that the names resolve and build.
+CONSTRUCTORS = """
+    resnet18 alexnet vgg16 squeezenet1_0 densenet161 inception_v3 googlenet shufflenet_v2_x1_0 mobilenet_v2
+    mobilenet_v3_large mobilenet_v3_small resnext50_32x4d wide_resnet50_2 mnasnet1_0 efficientnet_b0 efficientnet_b1
+    efficientnet_b2 efficientnet_b3 efficientnet_b4 efficientnet_b5 efficientnet_b6 efficientnet_b7 efficientnet_v2_s
+    efficientnet_v2_m efficientnet_v2_l regnet_y_400mf regnet_y_800mf regnet_y_1_6gf regnet_y_3_2gf regnet_y_8gf
+    regnet_y_16gf regnet_y_32gf regnet_y_128gf regnet_x_400mf regnet_x_800mf regnet_x_1_6gf regnet_x_3_2gf regnet_x_8gf
+    regnet_x_16gf regnet_x_32gf vit_b_16 vit_b_32 vit_l_16 vit_l_32 vit_h_14 convnext_tiny convnext_small convnext_base
+    convnext_large swin_t
+""".split()
+
+
+def test_constructors():
+    import zoo.models as models
+
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # GoogLeNet's and Inception's, on their default initialisation
+        for name in CONSTRUCTORS:
+            model = getattr(models, name)()
+            assert sum(p.numel() for p in model.parameters()) > 1_000_000, name
+    assert not models.squeezenet1_0().features[0].weight.is_meta
+
+
+def test_normalize_and_compose():
+    import zoo.transforms as T
+
+    normalize = T.Normalize(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    transform = T.Compose([T.Resize(256), T.CenterCrop(224), T.PILToTensor(), T.ConvertImageDtype(torch.float)])
+    img = transform(Image.new("RGB", (320, 480), (255, 0, 0)))
+    assert img.shape == (3, 224, 224)
+    assert img[:, 0, 0].tolist() == [1.0, 0.0, 0.0]
+    assert normalize(img)[0, 0, 0].item() == pytest.approx((1 - 0.485) / 0.229)
+    assert torch.equal(T.ToTensor()(Image.new("RGB", (2, 2), (255, 0, 0)))[:, 0, 0], torch.tensor([1.0, 0.0, 0.0]))
