@@ -200,7 +200,7 @@ def load(
         loaded=tuple(k for k in own if k in state),
         converted=tuple(k for k in own if k in converted),
         reinitialised=tuple(reinitialised),
-        ignored=tuple(ignored),
+        ignored=tuple(dict.fromkeys(ignored)),
         memory_mapped=memory_mapped,
     )
 

@@ -1,0 +1,166 @@
+"""``zoo doctor``: what is installed, what went wrong, and where files are. torch is not imported."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+import zoo
+from zoo import cache, discovery, registry
+from zoo.cli import output
+from zoo.discovery import PluginRecord
+
+_VARIABLES = re.compile(r"ZOO_\w+|HF_\w+|HUGGINGFACE_\w+|TORCH_HOME|TORCH_MODEL_ZOO|XDG_CACHE_HOME|HTTPS?_PROXY", re.I)
+_SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSWORD", re.IGNORECASE)
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="With tracebacks.")] = False,
+) -> int:
+    """What is installed, what is wrong with it.
+
+    Versions, each plugin and what went wrong, the cache, and environment variables in force. The exit status is 1 if
+    a plugin failed.
+    """
+    # Discovered afresh: this report takes the place of the warnings, and of the error that ZOO_STRICT=1 makes of them.
+    records = discovery.Plugins().records
+    conflicts = registry.name_conflicts(registry.Registry(records, {}))
+    facts = {
+        "versions": versions(),
+        "plugins": [_plugin_facts(record) for record in records],
+        "conflicts": [asdict(conflict) for conflict in conflicts],
+        "cache": cache_facts(),
+        "environment": environment(os.environ),
+    }
+    if as_json:
+        output.print_json(facts)
+    else:
+        _print(facts, verbose)
+    return int(any(record.state == "failed" for record in records))
+
+
+def versions() -> dict[str, str]:
+    """Of zoo, Python, the system and what zoo rests on, as their packages say, none of them imported."""
+    found = {"zoo": zoo.__version__, "python": f"{platform.python_version()} ({sys.executable})"}
+    found["system"] = f"{platform.system()} {platform.release()}, {platform.machine()}"
+    for name in ("torch", "pillow", "numpy", "huggingface-hub", "safetensors"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def cache_facts() -> dict[str, Any]:
+    """Where the cache is, whether it can be written to, what is in it, and how much space is left."""
+    folder = cache.cache_dir()
+    facts: dict[str, Any] = {"path": str(folder), "exists": False, "writable": False, "offline": cache.offline()}
+    try:
+        facts["exists"] = folder.is_dir()
+        there = next(p for p in (folder, *folder.parents) if p.exists())
+        files = [p for p in folder.rglob("*") if not any(part.startswith(".") for part in p.relative_to(folder).parts)]
+        files = [p for p in files if p.is_file()]
+        return facts | {
+            "writable": there.is_dir() and os.access(there, os.W_OK | os.X_OK),
+            "free": shutil.disk_usage(there).free,
+            "files": sum(p.suffix != ".part" for p in files),
+            "size": sum(p.stat().st_size for p in files),
+            "unfinished": [str(p) for p in files if p.suffix == ".part"],
+        }
+    except OSError as e:  # a folder that may not be looked into is what this report is for
+        return facts | {"problem": str(e)}
+
+
+def environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables that zoo heeds, those that are set; what is secret in them is not shown."""
+    return {
+        name: "(set)" if _SECRET.search(name) else re.sub(r"//[^/@]+@", "//…@", value)
+        for name, value in sorted(variables.items())
+        if _VARIABLES.fullmatch(name)
+    }
+
+
+def _plugin_facts(record: PluginRecord) -> dict[str, Any]:
+    return {
+        "name": record.name,
+        "state": record.state,
+        "stage": record.stage,
+        "distribution": record.distribution,
+        "version": record.version,
+        "module": record.target,
+        "models": len(record.manifest.models) if record.manifest else 0,
+        "tasks": [task.name for task in record.manifest.tasks] if record.manifest else [],
+        "seconds": round(record.seconds, 4),
+        "complaint": record.complaint,
+        "error": f"{type(record.error).__name__}: {record.error}" if record.error else None,
+        "traceback": record.traceback or None,
+    }
+
+
+def _print(facts: dict[str, Any], verbose: bool) -> None:
+    _heading("Versions")
+    torch = facts["versions"]["torch"]
+    unsure = " (not imported; whether it finds a GPU is not known here)" if torch != "not installed" else ""
+    output.print_facts(list({**facts["versions"], "torch": torch + unsure}.items()))
+
+    _heading("Plugins", "\n")
+    if not facts["plugins"]:
+        print("  none is installed: pip install zoo-classification")
+    for plugin in facts["plugins"]:
+        _print_plugin(plugin, verbose)
+    for conflict in facts["conflicts"]:
+        means = f"means {conflict['owner']}" if conflict["owner"] else "means none of them: use the full names"
+        print(f"  {output.paint('shared name', 'yellow')} {conflict['name']}: {', '.join(conflict['claims'])}; {means}")
+
+    _heading("Cache", "\n")
+    about = facts["cache"]
+    state = "writable" if about["writable"] else output.paint("not writable", "red")
+    output.print_facts(
+        [
+            ("folder", about["path"] + ("" if about["exists"] else " (not there yet)")),
+            ("state", state + (", offline: nothing is fetched" if about["offline"] else "")),
+            ("problem", about.get("problem", "")),
+            ("files", f"{about['files']}, {output.megabytes(about['size'])}" if "files" in about else ""),
+            ("unfinished", "\n".join(about.get("unfinished", []))),
+            ("free", output.megabytes(about["free"]) if "free" in about else ""),
+        ]
+    )
+    if facts["environment"]:
+        _heading("Environment", "\n")
+        output.print_facts(list(facts["environment"].items()))
+
+    failed = [plugin["name"] for plugin in facts["plugins"] if plugin["state"] == "failed"]
+    if failed:
+        more = "" if verbose else " `zoo doctor --verbose` shows tracebacks."
+        print(f"\n{output.paint('Failed', 'red', bold=True)}: {', '.join(failed)}.{more}")
+
+
+def _print_plugin(plugin: dict[str, Any], verbose: bool) -> None:
+    colour = {"ready": "green", "failed": "red"}.get(plugin["state"], "yellow")
+    source = f"{plugin['distribution']} {plugin['version']}" if plugin["distribution"] else ""
+    found = f"{plugin['models']} models, {plugin['seconds'] * 1000:.0f} ms" if plugin["state"] == "ready" else ""
+    print(f"  {output.paint(plugin['state'], colour)}  {plugin['name']}  {'  '.join(x for x in (source, found) if x)}")
+    output.print_facts(
+        [
+            ("complaint", plugin["complaint"]),
+            ("stage", plugin["stage"] if plugin["error"] else ""),
+            ("module", plugin["module"] if plugin["error"] else ""),
+            ("error", plugin["error"] or ""),
+            ("traceback", (plugin["traceback"] or "") if verbose else ""),
+        ],
+        indent="    ",
+    )
+
+
+def _heading(text: str, before: str = "") -> None:
+    print(before + output.paint(text, bold=True))

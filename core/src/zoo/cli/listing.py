@@ -1,0 +1,341 @@
+"""``zoo list``, ``zoo table`` and ``zoo show``: what there is, without building any of it. torch is not imported."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import re
+import sys
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from zoo import cache, registry
+from zoo.cli import output
+from zoo.cli.output import Column
+from zoo.contract import Preset, Weights
+from zoo.errors import DownloadError, UnknownWeights
+from zoo.registry import ModelInfo, ModelRow, WeightsTable
+
+
+class Format(enum.StrEnum):
+    text = "text"
+    markdown = "markdown"
+    json = "json"
+
+
+def parse_count(text: str) -> float:
+    """``30M``, ``1.5B``, ``500k`` or a plain number."""
+    match = re.fullmatch(r"\s*([\d_.]+(?:e\d+)?)\s*([kmbg]?)\s*", text, re.IGNORECASE)
+    if match:
+        with contextlib.suppress(ValueError):  # 1_ or 1.2.3
+            return float(match[1]) * {"": 1, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9}[match[2].lower()]
+    raise typer.BadParameter(f"{text!r} is no number of parameters; expected e.g. 30M, 1.5B or 500000.")
+
+
+def parse_metrics(bounds: list[str]) -> dict[str, float]:
+    """``["acc@1=80"]`` → ``{"acc@1": 80.0}``."""
+    parsed = {}
+    for bound in bounds:
+        name, equals, value = bound.rpartition("=")
+        try:
+            parsed[name] = float(value)
+        except ValueError:
+            equals = ""
+        if not (name and equals):
+            raise typer.BadParameter(f"{bound!r} is no bound of a metric; expected METRIC=NUMBER, e.g. acc@1=80.")
+    return parsed
+
+
+# ── zoo list ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def list_models(
+    patterns: Annotated[
+        list[str] | None, typer.Argument(metavar="PATTERN", help="Shell wildcards, quoted: 'resnet*'.")
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="Such as object-detection.")] = None,
+    plugin: Annotated[str | None, typer.Option(help="Such as detection.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="Wildcards of names to leave out; repeatable.")] = None,
+    max_params: Annotated[str | None, typer.Option(metavar="N", help="At most so many parameters: 30M, 1.5B.")] = None,
+    min_metric: Annotated[
+        list[str] | None, typer.Option(metavar="METRIC=N", help="One entry reaches it: acc@1=80; repeatable.")
+    ] = None,
+    max_metric: Annotated[
+        list[str] | None, typer.Option(metavar="METRIC=N", help="The same, where less is better: epe=2.")
+    ] = None,
+    has_weights: Annotated[
+        bool | None, typer.Option("--has-weights/--no-weights", help="Whether any weights are published.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON array.")] = False,
+) -> int:
+    """Models that match patterns and filters.
+
+    The GFLOPs and the metric (the first of the model's task) are those of its DEFAULT weights. Exit status, as grep's:
+    0 if there are any, 1 if no model matches.
+    """
+    names = registry.list_models(
+        include=patterns or None,
+        exclude=exclude or None,
+        task=task,
+        plugin=plugin,
+        max_params=parse_count(max_params) if max_params is not None else None,
+        min_metrics=parse_metrics(min_metric or []),
+        max_metrics=parse_metrics(max_metric or []),
+        has_weights=has_weights,
+    )
+    rows = [registry.model_row(name) for name in names]
+    if as_json:
+        output.print_json([_row_facts(row) for row in rows])
+    elif rows:
+        _print_rows(rows)
+    if not rows:
+        _say_none(patterns or [])
+    elif output.on_terminal() and not as_json:
+        print(output.paint(f"{len(rows)} model{'s' if len(rows) > 1 else ''}", dim=True, err=True), file=sys.stderr)
+    return 0 if rows else 1
+
+
+def _print_rows(rows: list[ModelRow]) -> None:
+    titles = {row.metric.title for row in rows if row.metric}
+    one = len({row.info.task for row in rows}) == 1 and len(titles) == 1
+    columns = [
+        Column("Name", code=True),
+        Column("Task"),
+        Column("Params", number=True),
+        Column("GFLOPs", number=True),
+        # Numbers of one kind are told apart by the heading; of several, by the word beside each.
+        Column(next(iter(titles)), number=True) if one else Column("Metric"),
+    ]
+    table = []
+    for row in rows:
+        value = output.number(row.value)
+        cell = value if one or row.metric is None else f"{value} {row.metric.title}"
+        table.append([row.info.name, row.info.task, output.count(row.info.num_params), output.gflops(row.gflops), cell])
+    output.print_table(columns, table)
+
+
+def _row_facts(row: ModelRow) -> dict[str, Any]:
+    info = row.info
+    return {
+        "name": info.name,
+        "task": info.task,
+        "tasks": list(info.tasks),
+        "plugin": info.plugin,
+        "num_params": info.num_params,
+        "gflops": row.gflops,
+        "metric": row.metric.key if row.metric else None,
+        "value": row.value,
+        "weights": _members(info),
+        "default_weights": info.default_weights,
+    }
+
+
+def _members(info: ModelInfo) -> list[str]:
+    return [name for name in info.weights if name != "DEFAULT"]
+
+
+def _say_none(patterns: list[str]) -> None:
+    plain = next((p for p in patterns if not any(c in p for c in "*?[")), None)
+    hint = f" Patterns match whole names: try '{plain}*'." if plain else ""
+    print(f"No model matches.{hint}", file=sys.stderr)
+
+
+# ── zoo table ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def table(
+    name: Annotated[str, typer.Argument(metavar="TASK", help="A task (image-classification) or a plugin's name.")],
+    plugin: Annotated[str | None, typer.Option(help="Only this plugin's weights.")] = None,
+    form: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.text,
+) -> int:
+    """All weights of a task, with their published numbers.
+
+    A model of several tasks is in the table of its main one. The name of a plugin gives a table for each of its tasks.
+    On a terminal that is too narrow for URLs, "link" is to be clicked on.
+    """
+    tables = registry.weights_tables(name, plugin=plugin)
+    if form is Format.json:
+        output.print_json([entry for table in tables for entry in _table_facts(table)])
+        return 0
+    for i, one in enumerate(tables):
+        if len(tables) > 1:
+            heading = f"## {one.task}\n" if form is Format.markdown else output.paint(one.task, bold=True)
+            print(f"{chr(10) if i else ''}{heading}")
+        columns = [
+            Column("Weight", code=True),
+            *(Column(metric.title, number=True) for metric in one.metrics),
+            Column("Params", number=True),
+            Column("GFLOPS", number=True),
+            Column("Recipe", link=True),
+        ]
+        rows = []
+        for member in one.entries:
+            w: Weights = member.value
+            metrics = [" / ".join(map(output.number, registry.metric(w, m.key))) or output.NONE for m in one.metrics]
+            rows.append([repr(member), *metrics, output.count(w.num_params), output.gflops(w.gflops), w.recipe or "-"])
+        if form is Format.markdown:
+            output.print_markdown(columns, rows)
+        else:
+            output.print_table(columns, rows)
+    return 0
+
+
+def _table_facts(one: WeightsTable) -> list[dict[str, Any]]:
+    return [
+        {
+            "weights": repr(member),
+            "task": one.task,
+            "metrics": member.value.metrics,
+            "num_params": member.value.num_params,
+            "gflops": member.value.gflops,
+            "recipe": member.value.recipe,
+        }
+        for member in one.entries
+    ]
+
+
+# ── zoo show ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def show(
+    model: Annotated[str, typer.Argument(help="Such as resnet50.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> int:
+    """A model and its weights in every detail.
+
+    Of each entry the numbers, preprocessing, recipe and licence, and where it is in the cache.
+    """
+    info = registry.model_info(model)
+    try:
+        enum_name = registry.get_model_weights(info.full_name).__name__
+    except UnknownWeights:
+        enum_name = ""
+    if as_json:
+        output.print_json(_model_facts(info, enum_name))
+        return 0
+    print(output.paint(info.name, bold=True))
+    where = f" ({info.distribution} {info.version})" if info.distribution else ""
+    output.print_facts(
+        [
+            ("task", ", ".join(info.tasks)),
+            ("plugin", f"{info.plugin}{where}"),
+            ("full name", info.full_name if info.full_name != f"{info.plugin}/{info.name}" else ""),
+            ("parameters", f"{info.num_params:,}" if info.num_params is not None else ""),
+            ("paper", info.paper or ""),
+            ("input", _listed(info.input)),
+            ("builder", info.builder),
+        ]
+    )
+    if not _members(info):
+        print("\nNo weights are published for it.")
+    for name in _members(info):
+        default = "  DEFAULT" if name == info.default_weights else ""
+        print(f"\n{output.paint(f'{enum_name}.{name}', 'cyan', bold=True)}{output.paint(default, 'green')}")
+        output.print_facts(_weights_lines(info.weights[name], info))
+    return 0
+
+
+def _weights_lines(w: Weights, info: ModelInfo) -> list[tuple[str, str]]:
+    metrics = [
+        f"{data}: {', '.join(f'{name} {output.number(value)}' for name, value in values.items())}"
+        for data, values in w.metrics.items()
+    ]
+    labels = w.read_categories()
+    # What the number of labels says already is left out.
+    config = {k: v for k, v in w.config.items() if (k, v) != ("num_classes", len(labels))}
+    few = ", ".join(labels[:3]) + (", …" if len(labels) > 3 else "")
+    return [
+        ("about", w.docs),
+        ("metrics", "\n".join(metrics)),
+        ("parameters", f"{w.num_params:,}" if w.num_params not in (None, info.num_params) else ""),
+        ("GFLOPs", output.gflops(w.gflops) if w.gflops is not None else ""),
+        ("labels", f"{len(labels)} ({few})" if labels else ""),
+        ("preprocessing", describe(w.transforms) if w.transforms else ""),
+        ("smallest input", f"{w.min_size[0]} × {w.min_size[1]}" if w.min_size and w.min_size != (1, 1) else ""),
+        ("built with", _listed(config)),
+        ("recipe", w.recipe or ""),
+        ("licence", w.license),
+        ("file", w.url),
+        ("size", f"{w.file_size:.1f} MB" if w.file_size is not None else ""),
+        ("in the cache", _cached(w.url) or "no"),
+    ]
+
+
+def _model_facts(info: ModelInfo, enum_name: str) -> dict[str, Any]:
+    facts = {field: getattr(info, field) for field in info.__dataclass_fields__}
+    facts["weights"] = {name: _weights_facts(f"{enum_name}.{name}", info.weights[name]) for name in _members(info)}
+    return facts
+
+
+def _weights_facts(name: str, w: Weights) -> dict[str, Any]:
+    facts: dict[str, Any] = {field: getattr(w, field) for field in w.__dataclass_fields__}
+    preset = w.transforms
+    facts["transforms"] = preset and {
+        "target": preset.target,
+        "arguments": preset.arguments,
+        "description": describe(preset),
+    }
+    return {"name": name, **facts, "categories": w.read_categories(), "cached": _cached(w.url)}
+
+
+def _cached(url: str) -> str | None:
+    try:
+        path = cache.cached_path(url)
+    except DownloadError as e:
+        return f"cannot be: {e}"
+    return str(path) if path else None
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in values.items())
+
+
+def describe(preset: Preset) -> str:
+    """A preprocessing in words, told by its arguments alone: building it would import torch."""
+    given = dict(preset.arguments)
+    module, _, name = preset.target.partition(":")
+    if module != "zoo.transforms" or name not in _WORDS:
+        return f"{preset.target}({_listed(given)})"
+    defaults, steps, after = _WORDS[name]
+    given = {**defaults, **given}
+    words = []
+    if given.get("resize_size") is not None:
+        words.append(f"resize {_side(given.pop('resize_size'))} ({given.pop('interpolation')})")
+    if "crop_size" in given:
+        words.append(f"crop the central {_square(given.pop('crop_size'))}")
+    words += steps
+    if "mean" in given or "std" in given:
+        words.append(f"normalise by {_listed({k: given.pop(k) for k in ('mean', 'std') if k in given})}")
+    else:
+        words.append(after)
+    text = "; ".join(word for word in words if word)
+    rest = {k: v for k, v in given.items() if k not in ("resize_size", "interpolation")}
+    return f"{text}; {_listed(rest)}" if rest else text
+
+
+_SCALE = ["scale to [0, 1]"]
+_BILINEAR = {"interpolation": "bilinear"}
+# The presets' defaults as zoo.transforms has them, what they always do, and how they normalise unless told otherwise.
+_WORDS: dict[str, tuple[dict[str, Any], list[str], str]] = {
+    "ImageClassification": ({"resize_size": 256, **_BILINEAR}, _SCALE, "normalise by ImageNet's mean and deviation"),
+    "SemanticSegmentation": (_BILINEAR, _SCALE, "normalise by ImageNet's mean and deviation"),
+    "VideoClassification": (_BILINEAR, _SCALE, "normalise by Kinetics' mean and deviation"),
+    "ObjectDetection": ({}, _SCALE, "the model resizes and normalises by itself"),
+    "OpticalFlow": ({}, ["scale both pictures to [-1, 1]"], ""),
+}
+
+
+def _numbers(size: Any) -> list[int]:
+    return [size] if isinstance(size, int) else list(size)
+
+
+def _side(size: Any) -> str:
+    sizes = _numbers(size)
+    return f"the shorter side to {sizes[0]}" if len(sizes) == 1 else f"to {_square(sizes)}"
+
+
+def _square(size: Any) -> str:
+    sizes = _numbers(size)
+    return f"{sizes[0]} × {sizes[-1]}"

@@ -1,0 +1,127 @@
+"""``zoo predict``: files in, labels (or whatever the task finds) out."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zoo import registry
+from zoo.cli import output
+from zoo.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from zoo.pipelines import Pipeline
+
+
+def predict(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files, or folders to search for them.")],
+    model: Annotated[str, typer.Option(help="The model's name, as `zoo list` shows it.")],
+    weights: Annotated[str, typer.Option(help="An entry's name, a file or a URL.")] = "DEFAULT",
+    top: Annotated[int, typer.Option(min=1, help="How many labels to print.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON array, an object a line.")] = False,
+    folder: Annotated[
+        Path | None, typer.Option("--output", metavar="DIR", help="Write pictures of the results there, as PNG.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="How many inputs go through the model together.")] = 8,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps; auto takes the best there is.")] = "auto",
+    task: Annotated[str | None, typer.Option(help="By default the model's main one.")] = None,
+) -> int:
+    """What a model sees in pictures, or whatever it takes.
+
+    An input that cannot be read is named on stderr, the others go on, and the exit status is 1. With --json such an
+    input has "error" in place of results. --output never writes over a file that is there: dog.png becomes dog-2.png.
+    """
+    registry.model_info(model)  # a misspelt name is told before torch is imported
+    from zoo.pipelines import PROGRESS_FROM, pipeline
+
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    ready = pipeline(model, weights, device, task=task)
+    sources: list[Any] = []
+    printed = _Printed(as_json, top)
+    for path in paths:
+        try:
+            sources += ready.expand(path)
+        except InvalidArgument as e:  # an empty folder
+            printed.failure(path, e)
+    # A bar is for those who see no results on the way.
+    bar = len(sources) >= PROGRESS_FROM and output.on_terminal(sys.stderr) and not output.on_terminal()
+    for source, result in ready.stream(sources, batch_size=batch_size, progress=bar):
+        if isinstance(result, Exception):
+            printed.failure(source, result)
+        else:
+            written = _write(ready, result, folder, Path(source).stem) if folder is not None else []
+            printed.result(source, result, written)
+    return printed.finish()
+
+
+class _Printed:
+    """What has been printed so far: as text, or as one JSON array that grows line by line."""
+
+    def __init__(self, as_json: bool, top: int) -> None:
+        self.as_json, self.top = as_json, top
+        self.failed = 0
+        self.printed = 0
+
+    def failure(self, source: object, e: Exception) -> None:
+        self.failed += 1
+        text = str(e)
+        output.error(text if str(source) in text else f"{source}: {text}")
+        if self.as_json:
+            self._element({"input": str(source), "error": text})
+
+    def result(self, source: object, result: Any, written: list[Path]) -> None:
+        if self.as_json:
+            paths = {"output": [str(path) for path in written]} if written else {}
+            self._element({"input": str(source), **result.to_dict(self.top), **paths})
+            return
+        name, lines = output.paint(str(source), bold=True), [*result.lines(self.top), *(f"→ {p}" for p in written)]
+        if len(lines) == 1:
+            print(f"{name}  {lines[0]}")
+        else:
+            print("\n" * bool(self.printed) + name, *lines, sep="\n  ")
+        self.printed += 1
+        sys.stdout.flush()
+
+    def finish(self) -> int:
+        if self.as_json:
+            print("\n]" if self.printed else "[]")
+        return int(self.failed > 0)
+
+    def _element(self, value: dict[str, Any]) -> None:
+        print(",\n" if self.printed else "[\n", output.as_json(value), sep="", end="", flush=True)
+        self.printed += 1
+
+
+def _write(ready: Pipeline, result: Any, folder: Path, stem: str) -> list[Path]:
+    """Write the picture of a result, or whatever files it saves itself, under a name that is free."""
+    names = (stem if n == 1 else f"{stem}-{n}" for n in itertools.count(1))
+    if hasattr(result, "save"):
+        taken = [p.name for p in folder.iterdir()]
+        free = next(name for name in names if not any(other.startswith(name) for other in taken))
+        return list(result.save(folder, free))
+    picture = _draw(ready, result)
+    for name in names:
+        path = folder / f"{name}.png"
+        try:
+            file = path.open("xb")
+        except FileExistsError:
+            continue
+        with file:
+            picture.save(file, format="PNG")
+        return [path]
+    raise AssertionError  # the names do not end
+
+
+def _draw(ready: Pipeline, result: Any) -> Any:
+    from zoo.contract import load_object
+
+    if hasattr(result, "draw"):
+        return result.draw()
+    if ready.task.draw is None:
+        raise InvalidArgument(f"--output: the task {ready.task.name!r} draws no pictures; leave it out, or use --json.")
+    return load_object(ready.task.draw)(result)
