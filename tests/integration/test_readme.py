@@ -1,0 +1,82 @@
+"""Every code block of the README does what it says."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+FILES = {code.split("\n", 1)[0].removeprefix("# "): code for _, code in BLOCKS if re.match(r"# [\w.]+\n", code)}
+SHELL = [line for kind, code in BLOCKS if kind == "sh" for line in code.splitlines()]
+
+
+def test_every_block_is_of_a_kind_that_is_run_here():
+    assert {kind for kind, _ in BLOCKS} == {"python", "sh", "toml"}
+    assert set(FILES) == {"acme.py", "acme_net.py", "pyproject.toml"}
+
+
+def test_python(tmp_path, monkeypatch):
+    """The programs, in order, in one process, beside the example pictures."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    program = "\n".join(code for kind, code in BLOCKS if kind == "python" and code not in FILES.values())
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, check=True, capture_output=True, text=True, env=os.environ
+    )
+    assert done.stdout.startswith("7 [('7', 0.9")
+    assert "50 tensors loaded" in done.stdout
+    assert "2 reinitialised: classifier.1.weight, classifier.1.bias" in done.stdout
+    assert (tmp_path / "seven.png").stat().st_size > 1000
+
+
+def test_what_the_comments_say_is_printed():
+    import zoo
+
+    shown = re.search(r"^# (\[.*\])$", README, re.MULTILINE)
+    assert repr(zoo.list_models(include="resnet*", min_metrics={"acc@1": 80})) == shown[1]
+
+
+@pytest.mark.parametrize("line", [line for line in SHELL if line.startswith("zoo ")])
+def test_shell(line):
+    done = subprocess.run(
+        [sys.executable, "-m", *shlex.split(line)], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    assert done.stdout
+
+
+@pytest.mark.parametrize("line", [line for line in SHELL if not line.startswith("zoo ")])
+def test_make_targets_exist(line):
+    """Run dry: ``make test`` is what runs this test."""
+    command = shlex.split(line, comments=True)
+    assert command[0] == "make"
+    done = subprocess.run([*command, "--dry-run"], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert "zoo predict" in done.stdout or "pytest" in done.stdout
+
+
+def test_the_plugin(tmp_path):
+    source, site = tmp_path / "source", tmp_path / "site"
+    source.mkdir()
+    for name, code in FILES.items():
+        (source / name).write_text(code)
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target"]
+    subprocess.run([*command, str(site), str(source)], check=True)
+    program = (
+        "import zoo; assert 'acme_net' in zoo.list_models(); "
+        "print(zoo.get_model('acme_net', num_classes=4)[3].out_features, zoo.model_info('acme_net').full_name)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(site)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split() == ["4", "acme/acme_net"]
+    assert sum(len(code.splitlines()) for name, code in FILES.items() if name.endswith(".py")) <= 30
