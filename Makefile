@@ -43,8 +43,8 @@ $(VENV)/bin/python:
 
 $(VENV)/.packages: requirements-dev.txt $(PYPROJECTS) | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' requirements-dev.txt) $(addprefix -e ./,$(PACKAGES))
-	touch $@
+	@touch $@
 
 $(VENV)/.tools: requirements-dev.txt $(PYPROJECTS) | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	touch $@ $(VENV)/.packages
+	@touch $@ $(VENV)/.packages
