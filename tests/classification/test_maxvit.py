@@ -99,7 +99,7 @@ def test_bad_arguments_are_named(arguments: dict[str, Any], message: str) -> Non
 
 
 def test_bad_widths_are_named() -> None:
-    with pytest.raises(InvalidArgument, match="width of 8 .* head_dim=3"):
+    with pytest.raises(InvalidArgument, match=r"width of 8 .* head_dim=3"):
         MaxVit(32, 4, 4, [8], [1], 3, 0.0)
     with pytest.raises(InvalidArgument, match=r"block_channels=\[8\] and block_layers=\[1, 1\]"):
         MaxVit(32, 4, 4, [8], [1, 1], 4, 0.0)

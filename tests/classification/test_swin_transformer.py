@@ -99,6 +99,15 @@ def test_tokens_attend_to_their_window_alone(
     assert torch.equal(sees(randomised(attention(4, [3, 3], shift, num_heads=2)), *size), want)
 
 
+@pytest.mark.parametrize("dropout", ["attention_dropout", "dropout"])
+def test_dropout_is_for_training(dropout: str) -> None:
+    attention = ShiftedWindowAttention(4, [3, 3], [1, 1], num_heads=2, **{dropout: 0.5})
+    x = torch.randn(1, 6, 6, 4)
+    assert not torch.equal(attention(x), attention(x))
+    attention.eval()
+    assert torch.equal(attention(x), attention(x))
+
+
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_sizes_that_windows_do_not_divide_are_padded_below_and_right(attention: type[ShiftedWindowAttention]) -> None:
     module = randomised(attention(4, [3, 3], [1, 1], num_heads=2))

@@ -66,6 +66,11 @@ def test_half_precision(model: nn.Module, dtype: torch.dtype) -> None:
     torch.testing.assert_close(cast.float(), want, **near)
 
 
+def test_images_of_a_batch_do_not_mix(model: nn.Module) -> None:
+    x = images(model, 3)
+    torch.testing.assert_close(model(x), torch.cat([model(x[i : i + 1]) for i in range(3)]))
+
+
 def test_channels_last(model: nn.Module) -> None:
     x = images(model, 2)
     want = model(x)

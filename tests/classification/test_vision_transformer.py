@@ -62,6 +62,12 @@ def test_bicubic_keeps_corners_and_constants() -> None:
     torch.testing.assert_close(new[0, 1:, 2], torch.full((49,), 0.5))
 
 
+def test_half_precision_embeddings_are_interpolated_in_float() -> None:
+    pos = torch.randn(1, 1 + 16, 8, generator=torch.Generator().manual_seed(0)).half()
+    new = interpolate_embeddings(56, 8, {POSITIONS: pos})[POSITIONS]
+    assert torch.equal(new, interpolate_embeddings(56, 8, {POSITIONS: pos.float()})[POSITIONS].half())
+
+
 def test_embeddings_of_the_same_size_are_the_same() -> None:
     pos = torch.randn(1, 17, 3)
     assert torch.equal(interpolate_embeddings(32, 8, {POSITIONS: pos})[POSITIONS], pos)
