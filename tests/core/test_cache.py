@@ -22,7 +22,7 @@ import pytest
 from servers import FileServer, serving
 
 import zoo
-from zoo import cache
+from zoo import cache, download
 from zoo.errors import CacheWarning, DownloadError, InvalidArgument, OfflineError
 
 MB = 1 << 20
@@ -40,7 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-    monkeypatch.setattr(cache, "_PAUSE", 0.001)
+    monkeypatch.setattr(download, "PAUSE", 0.001)
     return tmp_path / "torch" / "hub" / "checkpoints"
 
 
@@ -74,7 +74,7 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 FETCH = """
 import sys
-from zoo import cache
+from zoo import cache, download
 print("asking", flush=True)
 print(cache.fetch(sys.argv[1], progress=False))
 """
@@ -258,7 +258,7 @@ def test_goes_on_where_it_broke_off(server, name):
 
 def test_goes_on_in_the_next_program(server, folder):
     url = server.put(f"/{NAME}", CONTENT)
-    for _ in range(cache._TRIES):
+    for _ in range(download.TRIES):
         server.fail(cut=1000)
     with pytest.raises(DownloadError, match=r"broke off after 5000 of 3145728 bytes.*is kept"):
         cache.fetch(url)
@@ -299,7 +299,7 @@ def test_a_server_that_always_breaks_off_is_given_up(server):
         server.fail(cut=HALF)
     with pytest.raises(DownloadError, match="broke off"):
         cache.fetch(url)
-    assert len(server.gets) <= cache._TRIES + 1
+    assert len(server.gets) <= download.TRIES + 1
 
 
 @pytest.mark.parametrize("heeds_if_range", [True, False])
@@ -343,7 +343,7 @@ def test_a_server_that_always_fails_is_given_up(server):
         server.fail(status=502)
     with pytest.raises(DownloadError, match="answered 502"):
         cache.fetch(f"{server.url}/{NAME}")
-    assert len(server.gets) == cache._TRIES
+    assert len(server.gets) == download.TRIES
 
 
 def test_wrong_content_once_and_always(server, folder):
@@ -388,7 +388,7 @@ def test_a_stalling_server_is_left(server, folder, monkeypatch):
     assert cache.fetch(url).read_bytes() == CONTENT
     assert server.gets[1][1] == f"bytes={HALF}-"
     (folder / NAME).unlink()
-    for _ in range(cache._TRIES):
+    for _ in range(download.TRIES):
         server.fail(hold=0)
     with pytest.raises(DownloadError, match=r"no data came for 0\.3 seconds \(ZOO_TIMEOUT\)"):
         cache.fetch(url)

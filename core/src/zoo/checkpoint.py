@@ -165,11 +165,11 @@ def load(
     Raises:
         CheckpointError: keys are missing, left over or misshapen; all are named, and the model is as it was.
     """
-    given = set(state)
+    given = state
     if convert is not None:
         state = convert(dict(state), model)
     own = model.state_dict()
-    converted = set(state) - given
+    converted = {key for key, value in state.items() if value is not given.get(key)}
     ignored = sorted(
         k for k in set(state) - set(own) if k.startswith(tuple(ignore)) or k.endswith("num_batches_tracked")
     )

@@ -1,0 +1,311 @@
+"""A file from a server into the cache: under a lock, in one piece, and what its name promises.
+
+What arrives goes to ``NAME.part`` and is hashed on the way. A connection that breaks is taken up where it broke, in
+this process or a later one; only a whole file with the right hash gets its name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import quote, urlsplit
+
+from zoo.cache import (
+    CHUNK,
+    hash_file,
+    identity,
+    note_path,
+    read_note,
+    scheme_of,
+    sha256,
+    warn_unless,
+    without_query,
+    write_note,
+)
+from zoo.errors import DownloadError, InvalidArgument
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from http.client import HTTPResponse
+
+TRIES = 5  # in a row that bring less than PROGRESS
+PROGRESS = 1 << 20
+PAUSE = 0.5  # seconds before the second try; doubles with each
+_WORTH_RETRYING = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+def locked(target: Path) -> AbstractContextManager[Any]:
+    from filelock import FileLock
+
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(target.with_name(f".{target.name}.lock")).acquire()
+    except OSError as e:
+        _cannot_write(target, e)
+
+
+def _cannot_write(target: Path, e: OSError, needed: int | None = None) -> NoReturn:
+    if e.errno in (errno.ENOSPC, errno.EDQUOT):
+        what = f"{target.name} needs {_megabytes(needed)} more" if needed else f"There is no space for {target.name}"
+        do = "Free some space, or set TORCH_HOME to a folder on another disk."
+        raise DownloadError(f"{what}; {target.parent} has {_megabytes(_free(target.parent))} left. {do}") from e
+    raise DownloadError(
+        f"Cannot write {target.name} to {target.parent} ({e.strerror or e}). Set TORCH_HOME to a folder that you can "
+        "write to."
+    ) from e
+
+
+def _free(folder: Path) -> int:
+    import shutil
+
+    return shutil.disk_usage(folder).free
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 2**20:.1f} MB"
+
+
+def _mirrored(url: str) -> str:
+    mirror = os.environ.get("ZOO_MIRROR", "").strip().rstrip("/")
+    if mirror:
+        if scheme_of(mirror) not in ("http", "https"):
+            raise InvalidArgument(f"ZOO_MIRROR={mirror} is no URL; expected https://host or https://host/prefix.")
+        parts = urlsplit(url)
+        url = mirror + (parts._replace(scheme="", netloc="").geturl() or "/")
+    return quote(url, safe="%/:=&?~#+!$,;'@()*[]")
+
+
+def _timeout() -> float:
+    given = os.environ.get("ZOO_TIMEOUT") or "15"
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = 0.0
+    if not seconds > 0:
+        raise InvalidArgument(f"ZOO_TIMEOUT={given}; expected a number of seconds above 0.")
+    return seconds
+
+
+class _Part:
+    """An unfinished download: the file, the digest of what is in it, and what the server said of the whole."""
+
+    def __init__(self, target: Path, source: str, bound: bool) -> None:
+        self.target, self.source, self.bound = target, identity(source), bound
+        self.path = target.with_name(f"{target.name}.part")
+        self.note = target.with_name(f".{target.name}.part.json")
+        self.sha, self.size = sha256(), 0
+        about = read_note(self.note)
+        same = about.get("url") == self.source
+        self.validator: str | None = about.get("validator") if same else None
+        self.total: int | None = about.get("total") if same else None
+        try:
+            self.file = self.path.open("ab", buffering=0)  # unbuffered: what was received survives a SIGKILL
+            self.size = self.path.stat().st_size
+            if self.size and self.resumable:
+                hash_file(self.path, self.sha)
+            else:
+                self.restart()
+        except OSError as e:
+            _cannot_write(target, e)
+
+    @property
+    def resumable(self) -> bool:
+        """Where the name promises no hash, only the server can tell that its file is still the same."""
+        return self.bound or self.validator is not None
+
+    def restart(self) -> None:
+        if self.path.stat().st_size:
+            self.file.truncate(0)
+        self.sha, self.size, self.validator, self.total = sha256(), 0, None, None
+
+    def headers(self) -> dict[str, str]:
+        from zoo import __version__
+
+        headers = {"User-Agent": f"zoo/{__version__}"}
+        if self.size:
+            headers["Range"] = f"bytes={self.size}-"
+            if self.validator:
+                headers["If-Range"] = self.validator
+        return headers
+
+    def accept(self, response: HTTPResponse) -> bool:
+        """Get ready for the body of ``response``. False if it does not continue what is there: ask again."""
+        etag = response.headers.get("ETag", "")
+        validator = (etag if etag and not etag.startswith("W/") else None) or response.headers.get("Last-Modified")
+        length = response.headers.get("Content-Length", "")
+        total = int(length) if length.isdigit() else None
+        if response.status == 206:
+            match = re.match(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+            total = int(match[2]) if match and match[2] != "*" else None
+            same = (self.validator or validator) == (validator or self.validator)  # a 206 may leave Last-Modified out
+            same = same and (self.total or total) == (total or self.total)
+            if match is None or int(match[1]) != self.size or not same:
+                self.restart()
+                return False
+            validator, total = validator or self.validator, total or self.total
+        else:
+            self.restart()  # a server without ranges, or a file that changed: all of it comes again
+        self.validator, self.total = validator, total
+        write_note(self.note, url=self.source, validator=validator, total=total)
+        needed = (total or 0) - self.size
+        if needed > _free(self.target.parent):
+            _cannot_write(self.target, OSError(errno.ENOSPC, "no space"), needed)
+        return True
+
+    def write(self, chunk: bytes) -> None:
+        try:
+            view = memoryview(chunk)
+            while view:  # an unbuffered write may take a part of it
+                view = view[self.file.write(view) or 0 :]
+        except OSError as e:
+            if e.errno in (errno.ENOSPC, errno.EDQUOT):
+                self.discard()  # a full disk hurts more than having to start again
+            _cannot_write(self.target, e, (self.total or self.size + len(chunk)) - self.size)
+        self.sha.update(chunk)
+        self.size += len(chunk)
+
+    def discard(self) -> None:
+        self.file.close()
+        self.path.unlink(missing_ok=True)
+        self.note.unlink(missing_ok=True)
+
+    def finish(self) -> None:
+        """Move the file into place, and remember that it was verified."""
+        try:
+            os.fsync(self.file.fileno())
+            self.file.close()
+            self.path.replace(self.target)
+        except OSError as e:
+            _cannot_write(self.target, e)
+        self.note.unlink(missing_ok=True)
+
+
+def download(url: str, target: Path, promise: tuple[str, bool] | None, progress: bool) -> None:
+    """Fetch ``url`` into ``target``, which the caller has locked."""
+    source = _mirrored(url)
+    expected = promise[0] if promise and promise[1] else ""
+    for again in (False, True):
+        part = _Part(target, source, bound=bool(expected))
+        with contextlib.closing(part.file):
+            if not (expected and part.sha.hexdigest().startswith(expected)):  # else it was complete, only not renamed
+                _receive(source, part, progress)
+            digest = part.sha.hexdigest()
+            if digest.startswith(expected):
+                part.finish()
+                break
+            part.discard()
+            if again:
+                raise DownloadError(
+                    f"{without_query(source)} is not what its name promises: its SHA-256 should begin with {expected} "
+                    f"and begins with {digest[: len(expected)]}. It was fetched twice and deleted. If a proxy or a "
+                    "mirror stands between, it alters files; ZOO_MIRROR=https://… asks another host."
+                )
+    stat = target.stat()
+    write_note(note_path(target), url=identity(url), size=stat.st_size, mtime_ns=stat.st_mtime_ns, sha256=digest)
+    warn_unless(digest, promise, target.name)
+
+
+def _receive(source: str, part: _Part, progress: bool) -> None:
+    """Fill ``part`` with what ``source`` serves; where it breaks off, go on from there."""
+    from http.client import HTTPException, IncompleteRead, InvalidURL
+    from urllib.error import HTTPError
+    from urllib.request import Request, urlopen
+
+    from tqdm import tqdm
+
+    visible = progress and ("ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty()))
+    failures, furthest = 0, part.size
+    with tqdm(desc=part.target.name, unit="B", unit_scale=True, unit_divisor=1024, disable=not visible) as bar:
+        while True:
+            pause = PAUSE * 2**failures
+            error: Exception
+            try:
+                with urlopen(Request(source, headers=part.headers()), timeout=_timeout()) as response:
+                    _refuse_page(source, part.target, response)
+                    if part.accept(response):
+                        bar.total, bar.n = part.total, part.size
+                        bar.refresh()
+                        while chunk := response.read1(CHUNK):
+                            part.write(chunk)
+                            bar.update(len(chunk))
+                        if part.total is None or part.size == part.total:
+                            return
+                        raise IncompleteRead(b"", part.total - part.size)
+                    error, pause = IncompleteRead(b""), 0.0
+            except DownloadError:
+                raise
+            except (OSError, HTTPException) as e:
+                error = e
+                if isinstance(e, HTTPError):
+                    e.close()
+                    if e.code == 416:  # the server has no more than is here, yet this is not the file
+                        part.restart()
+                        pause = 0.0
+                    elif e.code not in _WORTH_RETRYING:
+                        raise _network_error(source, part, e) from e
+                    pause = max(pause, _asked_to_wait(e.headers.get("Retry-After", "")))
+                elif isinstance(e, InvalidURL) or _is_certificate(e):
+                    raise _network_error(source, part, e) from e
+            # Any progress earns new tries, but only beyond where an earlier one has been: a server without ranges
+            # that always breaks off at the same place is given up.
+            failures = 0 if part.size >= furthest + PROGRESS else failures + 1
+            furthest = max(furthest, part.size)
+            if failures >= TRIES:
+                raise _network_error(source, part, error) from error
+            if not part.resumable:
+                part.restart()
+            time.sleep(pause)
+
+
+def _refuse_page(source: str, target: Path, response: HTTPResponse) -> None:
+    if response.status not in (200, 206):
+        raise DownloadError(f"{without_query(source)}: the server answered {response.status} and no file.")
+    if response.headers.get_content_type() == "text/html" and target.suffix.lower() not in (".html", ".htm"):
+        raise DownloadError(
+            f"{without_query(source)}: the server answered with a web page in place of the file. Open the address in "
+            "a browser to see what it wants (a login, a confirmation)."
+        )
+
+
+def _asked_to_wait(seconds: str) -> float:
+    return min(float(seconds), 60.0) if seconds.isdigit() else 0.0
+
+
+def _is_certificate(e: Exception) -> bool:
+    from ssl import SSLCertVerificationError
+
+    return isinstance(e, SSLCertVerificationError) or isinstance(getattr(e, "reason", None), SSLCertVerificationError)
+
+
+def _network_error(source: str, part: _Part, e: Exception) -> DownloadError:
+    from http.client import IncompleteRead
+    from urllib.error import HTTPError
+
+    reason = getattr(e, "reason", e)
+    do = "Check the connection and the proxy settings (HTTPS_PROXY)"
+    if isinstance(e, HTTPError):
+        what = f"the server answered {e.code} {e.reason}"
+        if e.code in (404, 410):
+            do = "Check the URL"
+        elif e.code in (401, 403):
+            do = "The file is not public, or this network is barred from it"
+    elif _is_certificate(e):
+        what = f"the server's certificate cannot be verified ({reason})"
+        do = "If a proxy of yours signs connections, name its certificate in SSL_CERT_FILE"
+    elif isinstance(reason, TimeoutError):
+        what = f"no data came for {_timeout():g} seconds (ZOO_TIMEOUT)"
+    elif isinstance(e, IncompleteRead):
+        what = f"the connection broke off after {part.size} of {part.total or 'an unknown number of'} bytes"
+    else:
+        what = str(reason) or type(e).__name__
+    kept = " What has arrived is kept; the next try goes on from there." if part.size else ""
+    return DownloadError(
+        f"Could not download {without_query(source)}: {what}. {do}, or set ZOO_MIRROR=https://… to a host that has "
+        f"the file, or put it at {part.target} yourself.{kept}"
+    )
