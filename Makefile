@@ -9,7 +9,7 @@ PYPROJECTS := $(addsuffix /pyproject.toml,$(PACKAGES))
 WORKERS ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())")
 PYTEST  := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: demo test test-all lint types format bench clean
+.PHONY: demo test test-all lint types format bench ledger clean
 
 demo: $(VENV)/.packages
 	$(BIN)/zoo predict examples/images/digits --model squeezenet1_1 --weights DIGITS_V1 --top 1
@@ -33,6 +33,10 @@ format: $(VENV)/.tools
 
 bench: $(VENV)/.tools
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+# Enters new names of models and weights in docs/ledger.txt.
+ledger: $(VENV)/.packages
+	$(BIN)/python scripts/ledger.py
 
 clean:
 	rm -rf $(VENV) out .mypy_cache .pytest_cache .ruff_cache

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import zoo
+from zoo import discovery
 
 
 @pytest.fixture(autouse=True)
@@ -85,6 +86,18 @@ def site_without_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if "zoo" not in package.name.lower():
             (site / package.name).symlink_to(package)
     return site
+
+
+@pytest.fixture
+def without_flow(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As if zoo-optical-flow, whose models are ``raft_*``, were not installed; whether it is or not."""
+    scan = discovery._scan
+    monkeypatch.setattr(discovery, "_scan", lambda: (record for record in scan() if record.name != "optical_flow"))
+    monkeypatch.setitem(sys.modules, "zoo_optical_flow", None)
+    zoo.refresh()
+    yield
+    monkeypatch.undo()
+    zoo.refresh()
 
 
 @pytest.fixture

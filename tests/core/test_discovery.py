@@ -209,7 +209,7 @@ def zoo_open_weights(url, progress):
         checkpoint.read("unknown://net")
 
 
-def test_a_missing_plugin_says_what_to_install():
+def test_a_missing_plugin_says_what_to_install(without_flow):
     with pytest.raises(MissingPlugin, match="pip install zoo-optical-flow"):
         from zoo.models.optical_flow import raft_large  # noqa: F401
     with pytest.raises(UnknownModel, match="pip install zoo-optical-flow"):

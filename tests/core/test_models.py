@@ -36,7 +36,7 @@ def test_modules_are_the_plugins_own():
     assert pickle.loads(pickle.dumps(Bottleneck)) is Bottleneck
 
 
-def test_what_is_missing_says_so():
+def test_what_is_missing_says_so(without_flow):
     with pytest.raises(MissingPlugin, match=r"zoo\.models\.optical_flow\.raft_large.*pip install zoo-optical-flow"):
         zoo.models.optical_flow.raft_large  # noqa: B018
     with pytest.raises(AttributeError, match="resnet51"):

@@ -46,7 +46,7 @@ def test_filters(filters, expected):
     assert zoo.list_models(**filters) == expected
 
 
-def test_modules():
+def test_modules(without_flow):
     everything = zoo.list_models(plugin="classification")
     assert len(everything) == 80
     assert zoo.list_models(zoo_classification) == zoo.list_models(module=zoo.models) == everything

@@ -40,11 +40,13 @@ _LAZY = {
     "load_report": "zoo.builders",
     "Pipeline": "zoo.pipelines",
     "pipeline": "zoo.pipelines",
+    "OptimizationReport": "zoo.optimization",
+    "optimize": "zoo.optimization",
     "backbone": "zoo.features",
     "feature_extractor": "zoo.features",
     "feature_info": "zoo.features",
 }
-_MODULES = {"draw", "errors", "io", "models", "nn", "ops", "transforms"}
+_MODULES = {"draw", "errors", "io", "models", "nn", "ops", "testing", "transforms"}
 __all__ = sorted({*_LAZY, *_MODULES})
 
 

@@ -6,6 +6,7 @@ from zoo import (
     models as models,
     nn as nn,
     ops as ops,
+    testing as testing,
     transforms as transforms,
 )
 from zoo.builders import (
@@ -36,6 +37,10 @@ from zoo.features import (
     feature_info as feature_info,
 )
 from zoo.hookspecs import hookimpl as hookimpl
+from zoo.optimization import (
+    OptimizationReport as OptimizationReport,
+    optimize as optimize,
+)
 from zoo.pipelines import (
     Pipeline as Pipeline,
     pipeline as pipeline,

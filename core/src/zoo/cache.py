@@ -289,8 +289,8 @@ def _packaged(url: str) -> Traversable:
         raise DownloadError(f"{url} names no file in a package; expected pkg://package/path.")
     try:
         found = resources.files(package)
-    except ImportError as e:
-        raise DownloadError(f"{url}: the package {package} cannot be imported ({e}). Is it installed?") from e
+    except (ImportError, TypeError) as e:  # TypeError: a module that is no package has no files
+        raise DownloadError(f"{url}: {package} is no package that can be imported ({e}). Is it installed?") from e
     for part in name.split("/"):  # one by one: a namespace package takes no more
         found = found / part
     if not found.is_file():

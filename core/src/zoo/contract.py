@@ -6,8 +6,8 @@ import functools
 import importlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
+from dataclasses import dataclass, field, fields
+from enum import Enum, EnumType
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import ContractError, InvalidArgument, UnknownWeights, suggest
@@ -22,15 +22,21 @@ Metrics = Mapping[str, Mapping[str, float]]
 """Data set name → metric name → value, e.g. ``{"ImageNet-1K": {"acc@1": 80.858, "acc@5": 95.434}}``."""
 
 
+def is_import_string(target: object) -> bool:
+    """Whether ``target`` has the form ``"package.module:name"``; nothing is imported."""
+    module, colon, name = target.partition(":") if isinstance(target, str) else ("", "", "")
+    return bool(module and colon and name.isidentifier())
+
+
 def load_object(target: str) -> Any:
     """The object that an import string ``"package.module:name"`` names; its module is imported.
 
     Raises:
         ContractError: the string has another form, or the module has no such name.
     """
-    module, colon, name = target.partition(":")
-    if not (module and colon and name.isidentifier()):
+    if not is_import_string(target):
         raise ContractError(f"{target!r} is not an import string; expected the form 'package.module:name'.")
+    module, _, name = target.partition(":")
     try:
         return getattr(importlib.import_module(module), name)
     except AttributeError as e:
@@ -45,7 +51,7 @@ def _read_names(resource: str) -> tuple[str, ...]:
         return tuple(f.read().decode().splitlines())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Preset:
     """A preprocessing that is built when it is asked for: an import string and the arguments to call it with.
 
@@ -65,7 +71,7 @@ class Preset:
         return hash(self.target)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Weights:
     """One checkpoint and all that is known about it. ``dataclasses.replace(w, url=…)`` describes your own.
 
@@ -140,19 +146,66 @@ class Weights:
         return read(self.url, progress=progress)
 
 
-class WeightsEnum(Enum):
+class _Body(dict[str, Any]):
+    """What a class statement defines, each entry once: of two of one name, the first would be lost in silence."""
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name in self and isinstance(value, Weights):
+            raise ContractError(f"{self.get('__qualname__', '')}.{name} is there twice; give one of them another name.")
+        super().__setitem__(name, value)
+
+
+class _WeightsType(EnumType):
+    """Makes an enum of weights in a third of the time that EnumType takes.
+
+    A hundred plugins of a hundred models define ten thousand of them before the first name can be listed. What an
+    enum is made of is taken from WeightsEnum itself, which EnumType made: only its members are added here.
+    """
+
+    @classmethod
+    def __prepare__(cls, name: str, bases: tuple[type, ...], /, **kwds: Any) -> Any:  # type: ignore[override]
+        return super().__prepare__(name, bases, **kwds) if bases == (Enum,) else _Body()
+
+    def __new__(metacls, cls: str, bases: tuple[type, ...], body: Any, **kwds: Any) -> Any:
+        if bases == (Enum,):
+            return super().__new__(metacls, cls, bases, body, **kwds)
+        if len(bases) > 1 or bases[0]._member_names_:  # type: ignore[attr-defined]
+            raise ContractError(f"{cls}: an enum of weights has one base, which has no members of its own.")
+        rest: dict[str, Any] = {"_member_names_": [], "_member_map_": {}}
+        given: list[tuple[str, Weights]] = []
+        for name, value in body.items():
+            if isinstance(value, Weights):
+                given.append((name, value))
+            elif name[0] == "_" or callable(value) or hasattr(value, "__get__"):
+                rest[name] = value
+            else:
+                raise ContractError(f"{cls}.{name} is {value!r}; expected zoo.Weights(…).")
+        enum: Any = type.__new__(metacls, cls, bases, rest)
+        names, members = rest["_member_names_"], rest["_member_map_"]
+        by_value: dict[Weights, Any] = {}
+        for name, value in given:
+            member = by_value.get(value)
+            if member is None:
+                member = object.__new__(enum)
+                member._name_, member._value_, member.__objclass__, member._sort_order_ = name, value, enum, len(names)
+                names.append(name)
+                by_value[value] = member
+            elif name != "DEFAULT":
+                raise ContractError(
+                    f"{cls}.{name} and .{member.name} have equal values. Only DEFAULT may repeat another member; give "
+                    "the others different URLs or facts, or drop one."
+                )
+            members[name] = member
+            type.__setattr__(enum, name, member)
+        return enum
+
+
+class WeightsEnum(Enum, metaclass=_WeightsType):
     """The published weights of one model: members are :class:`Weights`, ``DEFAULT`` names the best of them."""
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        for name, member in cls.__members__.items():
-            if not isinstance(member.value, Weights):
-                raise ContractError(f"{cls.__name__}.{name} is {member.value!r}; expected zoo.Weights(…).")
-            if name not in (member.name, "DEFAULT"):
-                raise ContractError(
-                    f"{cls.__name__}.{name} and .{member.name} have equal values. Only DEFAULT may repeat another "
-                    "member; give the others different URLs or facts, or drop one."
-                )
+    @classmethod
+    def _missing_(cls, value: object) -> WeightsEnum | None:
+        return next((member for member in cls if member.value == value), None)
 
     @classmethod
     def verify(cls, given: Any) -> WeightsEnum | None:
@@ -203,17 +256,25 @@ class WeightsEnum(Enum):
         return self
 
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,99}")
+
+
+def short(value: object) -> str:
+    """``repr(value)``, cut where nobody would read on; for messages about what a plugin gave."""
+    text = repr(value)
+    return text if len(text) <= 120 else f"{text[:100]}… ({len(text)} characters)"
 
 
 def check_name(kind: str, name: object) -> str:
-    """``name`` if it can be a model's, plugin's or task's name: letters, digits, ``_``, ``-`` and ``.``."""
+    """``name`` if it can be a model's, plugin's or task's: up to 100 letters, digits, ``_``, ``-`` and ``.``."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ContractError(f"{name!r} is not a {kind} name; expected letters, digits, '_', '-' or '.'.")
+        raise ContractError(
+            f"{short(name)} is not a {kind} name; expected letters, digits, '_', '-' or '.', at most 100 of them."
+        )
     return name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ModelSpec:
     """One model that a plugin offers.
 
@@ -276,10 +337,17 @@ class TaskSpec:
         metrics: the columns of ``zoo table``; the first is what ``zoo list`` shows.
         load: ``load(source) → input``: opens what the user named (a path, a PIL image, a tensor).
         transform: ``transform(weights: Weights) → callable`` that prepares one input; by default the weights' own.
+            Further parameters that it has are options of ``zoo.pipeline``: ``transform(weights, pad=True)`` is called
+            with what ``zoo.pipeline(model, pad=False)`` says, or ``zoo predict --pad=false``.
         collate: ``collate(list of prepared inputs) → tuple`` of positional arguments of the model.
         decode: ``decode(outputs, inputs, weights) → list`` of results, one per input.
         draw: ``draw(result) → PIL.Image.Image``.
         suffixes: file name endings that ``zoo predict`` picks from a folder, e.g. ``(".jpg", ".png")``.
+        inputs_per_sample: how many files make one input. Where it is 2, ``load`` gets a tuple of two sources: what was
+            named is taken two at a time, of a folder every file with the one that follows it.
+        input_ndim: dimensions of an input that is given as a tensor: 3 for a picture [C, H, W], 4 for a video [T, C, H,
+            W]. A tensor with one more is a batch.
+        same_size: whether only inputs that are prepared to one size can go through the model together.
         required: fields of :class:`Weights` that the task's entries must have; the conformance kit checks them.
     """
 
@@ -291,6 +359,9 @@ class TaskSpec:
     decode: str = field(kw_only=True)
     draw: str | None = field(default=None, kw_only=True)
     suffixes: tuple[str, ...] = field(default=(), kw_only=True)
+    inputs_per_sample: int = field(default=1, kw_only=True)
+    input_ndim: int = field(default=3, kw_only=True)
+    same_size: bool = field(default=False, kw_only=True)
     required: tuple[str, ...] = field(default=("transforms", "num_params", "metrics"), kw_only=True)
 
 
@@ -314,6 +385,9 @@ class Manifest:
 def check_manifest(manifest: object) -> Manifest:
     """``manifest`` if it follows the contract, as far as can be told without importing a model.
 
+    What comes back is a copy with its models and tasks in tuples, so that what was checked is what will be used, also
+    of a plugin that gives a generator or a class of its own.
+
     Raises:
         ContractError: with every problem that was found, one a line.
     """
@@ -324,42 +398,101 @@ def check_manifest(manifest: object) -> Manifest:
             f"it was written for version {manifest.api_version!r} of the plugin contract and this zoo-core serves "
             f"version {API_VERSION}. Install a newer zoo-core: pip install -U zoo-core"
         )
-    problems = []
-    for kind, items, wanted in (("models", manifest.models, ModelSpec), ("tasks", manifest.tasks, TaskSpec)):
+    read = Manifest(
+        api_version=manifest.api_version,
+        models=tuple(map(_plain, manifest.models)),
+        tasks=tuple(manifest.tasks),
+        renamed=dict(manifest.renamed),
+    )
+    problems: list[str] = []
+    enums: dict[str, type[WeightsEnum]] = {}
+    for kind, items, wanted in (("model", read.models, ModelSpec), ("task", read.tasks, TaskSpec)):
         seen: set[str] = set()
         for item in items:
             if not isinstance(item, wanted):
-                problems.append(f"{kind} holds {item!r}; expected zoo.{wanted.__name__}(…)")
+                problems.append(f"{kind}s holds {short(item)}; expected zoo.{wanted.__name__}(…)")
                 continue
             try:
-                check_name(kind[:-1], item.name)
+                check_name(kind, item.name)
                 if isinstance(item, ModelSpec):
                     check_model(item)
+                    if item.weights and enums.setdefault(item.weights.__name__, item.weights) is not item.weights:
+                        problems.append(f"{item.name}: another enum of its weights is called {item.weights.__name__}")
+                elif isinstance(item, TaskSpec):
+                    check_task(item)
             except ContractError as e:
                 problems.append(str(e))
+                continue
             if item.name in seen:
-                problems.append(f"{item.name!r} is there twice among its {kind}")
+                problems.append(f"{item.name!r} is there twice among its {kind}s")
             seen.add(item.name)
-    names = {m.name for m in manifest.models if isinstance(m, ModelSpec)}
-    for old, new in manifest.renamed.items():
+    names = {m.name for m in read.models if isinstance(m, ModelSpec)}
+    for old, new in read.renamed.items():
         if new not in names or old in names:
             problems.append(f"renamed={{{old!r}: {new!r}}}: the new name must be a model of this plugin, the old none")
+    if len(problems) > 10:
+        problems[10:] = [f"and {len(problems) - 10} problems more"]
     if problems:
         raise ContractError("\n".join(problems))
-    return manifest
+    return read
+
+
+def _plain(spec: ModelSpec) -> ModelSpec:
+    """``spec`` itself, or of a subclass what it says now: lists ask again and again, and for all plugins at once."""
+    if type(spec) is ModelSpec or not isinstance(spec, ModelSpec):
+        return spec
+    return ModelSpec(**{f.name: getattr(spec, f.name) for f in fields(ModelSpec)})
 
 
 def check_model(spec: ModelSpec) -> None:
     """Raise ContractError if ``spec`` cannot be right: the form of its import string, its tasks, its weights."""
-    module, _, name = spec.builder.partition(":") if isinstance(spec.builder, str) else ("", "", "")
-    if not module or not name.isidentifier():
-        raise ContractError(f"{spec.name}: builder {spec.builder!r} is not of the form 'package.module:name'.")
+    if not is_import_string(spec.builder):
+        raise ContractError(f"{spec.name}: builder {short(spec.builder)} is not of the form 'package.module:name'.")
     if not spec.tasks:
         raise ContractError(f"{spec.name}: it has no task.")
     for task in spec.tasks:
         check_name("task", task)
-    if spec.weights is not None and not (isinstance(spec.weights, type) and issubclass(spec.weights, WeightsEnum)):
-        raise ContractError(f"{spec.name}: weights is {spec.weights!r}; expected a subclass of zoo.WeightsEnum.")
+    if spec.num_params is not None and not isinstance(spec.num_params, int):
+        raise ContractError(f"{spec.name}: num_params is {short(spec.num_params)}; expected a whole number.")
+    if spec.weights is None:
+        return
+    if not (isinstance(spec.weights, type) and issubclass(spec.weights, WeightsEnum)):
+        raise ContractError(f"{spec.name}: weights is {short(spec.weights)}; expected a subclass of zoo.WeightsEnum.")
+    for member in spec.weights.__members__.values():
+        _check_weights(member)
+
+
+_Number = (int, float)
+
+
+def _check_weights(member: WeightsEnum) -> None:
+    """Raise ContractError if a fact that lists are filtered by is of another type than the contract says."""
+    w: Weights = member._value_
+    right = isinstance(w.url, str) and isinstance(w.num_params or 0, int) and isinstance(w.gflops or 0, _Number)
+    try:
+        for of_data in w.metrics.values():
+            for value in of_data.values():
+                right = right and isinstance(value, _Number)
+    except AttributeError:
+        right = False
+    if not right:
+        raise ContractError(
+            f"{member!r}: expected a str as url, whole num_params, a number of gflops, and metrics of the form "
+            f"{{data set: {{metric: number}}}}; they are {short((w.url, w.num_params, w.gflops, w.metrics))}."
+        )
+
+
+def check_task(task: TaskSpec) -> None:
+    """Raise ContractError if ``task`` cannot be right: the form of its import strings, its metrics, its suffixes."""
+    for step in ("load", "transform", "collate", "decode", "draw"):
+        target = getattr(task, step)
+        optional = target is None and step in ("transform", "draw")
+        if not optional and not is_import_string(target):
+            raise ContractError(f"{task.name}: {step} {short(target)} is not of the form 'package.module:name'.")
+    if not all(isinstance(metric, Metric) for metric in task.metrics):
+        raise ContractError(f"{task.name}: metrics is {short(task.metrics)}; expected a tuple of zoo.Metric(…).")
+    if not isinstance(task.suffixes, tuple) or not all(isinstance(s, str) for s in task.suffixes):
+        raise ContractError(f"{task.name}: suffixes is {short(task.suffixes)}; expected a tuple such as ('.png',).")
 
 
 def check_count(name: str, value: object, minimum: int = 0) -> int:

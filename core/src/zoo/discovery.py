@@ -7,26 +7,35 @@ A plugin passes through the stages scan → import → register → manifest →
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
+import itertools
 import os
+import re
 import sys
 import threading
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from zoo import hookspecs
-from zoo.contract import Manifest, check_manifest, check_name
+from zoo.contract import Manifest, check_manifest, check_name, short
 from zoo.errors import ContractError, PluginError, PluginWarning, suggest
 from zoo.first_party import BY_DISTRIBUTION
 
+if TYPE_CHECKING:
+    from importlib_metadata import EntryPoint
+
 GROUP = "zoo.plugins"
+LOCAL = "local"  # what a session registers itself; no plugin can have that name
 SLOW_IMPORT = 1.0  # seconds after which a plugin is told that listing should be free
 
 
@@ -80,12 +89,21 @@ class PluginRecord:
             self.seconds += time.perf_counter() - start
 
     def fail(self, stage: str, error: BaseException) -> None:
-        self.state, self.stage, self.error = "failed", stage, error
         self.traceback = "".join(traceback.format_exception(error))
+        try:
+            str(error)
+        except Exception as e:  # noqa: BLE001  its message is plugin code too, and every report would run it again
+            error = PluginError(f"{type(error).__name__}, whose message cannot be shown ({type(e).__name__})")
+        self.state, self.stage, self.error = "failed", stage, error
+
+    def complain_of_build(self, error: BaseException) -> None:
+        """Record a builder that cannot be loaded: the plugin's other models may work all the same."""
+        self.fail("build", error)
+        self.state, self.complaint = "ready", f"a builder of it cannot be loaded ({type(error).__name__}: {error})"
 
     def explain(self) -> str:
         """One paragraph: what happened, why, and how to silence it."""
-        who = f"Plugin {self.name!r}" + (f" ({self.distribution} {self.version})" if self.distribution else "")
+        who = f"Plugin {short(self.name)}" + (f" ({self.distribution} {self.version})" if self.distribution else "")
         silence = f"Set ZOO_DISABLE_PLUGINS={self.name} to silence this."
         if self.state == "failed":
             reason = f"{type(self.error).__name__}: {self.error}" if self.error else "no reason given"
@@ -99,18 +117,42 @@ class Plugins:
     """The installed plugins, in the order in which they claim names: our own first, then by name."""
 
     def __init__(self) -> None:
+        global _discovering
         self._manager = pluggy.PluginManager("zoo")
         self._manager.add_hookspecs(hookspecs)
-        self.records = list(_scan())
-        for record in self.records:
-            if record.state == "ready":
-                self._load(record)
+        self._named: dict[str, PluginRecord] = {}
+        with lock, _without_gc():
+            _discovering = True
+            try:
+                self.records = list(_scan())
+                for record in self.records:
+                    if record.state == "ready":
+                        self._load(record)
+            finally:
+                _discovering = False
 
     def _load(self, record: PluginRecord) -> None:
         """Take one plugin through its stages, as far as it gets."""
         had_torch = "torch" in sys.modules
+        path, entries = sys.path, sys.path[:]
+        self._ask(record)
+        if changed := sys.path is not path or path != entries:
+            sys.path, path[:] = path, entries  # the next plugin is to be found where it was
+        if record.state == "failed":
+            if self._named.get(record.name) is None and self._manager.has_plugin(record.name):
+                self._manager.unregister(name=record.name)
+            return
+        self._named[record.name] = record
+        if "torch" in sys.modules and not had_torch:
+            record.complaint = "it imports torch when it is listed, which makes listing slow; import it in the builders"
+        elif record.seconds > SLOW_IMPORT:
+            record.complaint = f"listing it takes {record.seconds:.1f} s; import what is heavy in the builders"
+        elif changed:
+            record.complaint = "it changes sys.path when it is listed, which was undone; do that in the builders"
+
+    def _ask(self, record: PluginRecord) -> None:
         with record.guard("import"):
-            if (namesake := next((r for r in self.records if r.name == record.name and r.manifest), None)) is not None:
+            if (namesake := self._named.get(record.name)) is not None:
                 raise ContractError(
                     f"{namesake.distribution} has a plugin of that name already; one of the two must rename its "
                     "entry point"
@@ -118,10 +160,6 @@ class Plugins:
             module = importlib.import_module(record.target)
         if record.state == "failed":
             return
-        if "torch" in sys.modules and not had_torch:
-            record.complaint = "it imports torch when it is listed, which makes listing slow; import it in the builders"
-        elif record.seconds > SLOW_IMPORT:
-            record.complaint = f"importing it takes {record.seconds:.1f} s; import what is heavy in the builders"
         with record.guard("register"):
             self._register(record.name, module)
             hook = self._implementation("zoo_manifest", record)
@@ -136,8 +174,6 @@ class Plugins:
         if record.state == "ready":
             with record.guard("validate"):
                 record.manifest = check_manifest(manifest)
-        if record.state == "failed" and self._manager.has_plugin(record.name):
-            self._manager.unregister(name=record.name)
 
     def _register(self, name: str, module: ModuleType) -> None:
         self._manager.register(module, name=name)
@@ -183,25 +219,72 @@ def _names(variable: str) -> set[str]:
 
 def _scan() -> Iterator[PluginRecord]:
     """A record for every entry point of the group, our own first, then by name and distribution."""
-    from importlib_metadata import distributions
-
     only, disabled = _names("ZOO_PLUGINS"), _names("ZOO_DISABLE_PLUGINS")
     records: dict[tuple[str, str], PluginRecord] = {}
-    for distribution in distributions():
-        broken = PluginRecord(name=_path_name(distribution))
+    for broken, distribution in _distributions():
         with broken.guard("scan"):
-            for entry in distribution.entry_points.select(group=GROUP):
-                record = PluginRecord(entry.name, entry.module, distribution.name, distribution.version)
+            # Most have nothing to do with us, and are not parsed.
+            ours = distribution is not None and GROUP in (distribution.read_text("entry_points.txt") or "")
+            for entry in distribution.entry_points.select(group=GROUP) if ours else ():
+                record = PluginRecord(entry.name, "", *_name_and_version(distribution))
                 if (only and entry.name not in only) or entry.name in disabled:
                     record.state = "disabled"
                 else:
                     with record.guard("scan"):
-                        check_name("plugin", entry.name)
+                        record.target = _module_of(entry)
                 # A distribution that is on the path twice (in a source tree and installed) counts once, the first.
-                records.setdefault((entry.name, distribution.name), record)
+                records.setdefault((entry.name, record.distribution or ""), record)
         if broken.state == "failed" and not (only or broken.name in disabled):
             records.setdefault((broken.name, ""), broken)
     yield from sorted(records.values(), key=lambda r: (not r.first_party, r.name, r.distribution or ""))
+
+
+def _distributions() -> Iterator[tuple[PluginRecord, Any]]:
+    """What is installed, each with a record for what may be wrong with it, and a record of each finder that fails."""
+    from importlib_metadata import DistributionFinder
+
+    context = DistributionFinder.Context()  # type: ignore[no-untyped-call]
+    for finder in sys.meta_path:
+        broken = PluginRecord(name=type(finder).__name__)
+        found: list[Any] = []
+        with broken.guard("scan"):
+            found.extend(getattr(finder, "find_distributions", lambda context: ())(context))
+        for distribution in found:
+            yield PluginRecord(name=_path_name(distribution)), distribution
+        if broken.state == "failed":
+            yield broken, None
+
+
+def _module_of(entry: EntryPoint) -> str:
+    if check_name("plugin", entry.name) == LOCAL:
+        raise ContractError(f"the name {LOCAL!r} is kept for the models of a session; choose another")
+    if not re.fullmatch(r"[\w.]+", entry.value):
+        raise ContractError(f"the entry point {entry.name!r} names {short(entry.value)}; expected a module's name")
+    return entry.value
+
+
+def _name_and_version(distribution: Any) -> tuple[str, str]:
+    """As its metadata say; read by hand, since a hundred times the parser of e-mails is felt."""
+    text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+    found = dict(re.findall(r"^(Name|Version): *(.+?) *$", text.partition("\n\n")[0], re.MULTILINE))
+    if len(found) < 2:
+        raise ContractError("its metadata give no name and version; it was installed or removed halfway")
+    return found["Name"], found["Version"]
+
+
+@contextlib.contextmanager
+def _without_gc() -> Iterator[None]:
+    """Plugins are classes by the thousand, which the collector would walk through again and again to free nothing."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on and not gc.get_freeze_count():
+            gc.freeze()  # to the permanent generation …
+            gc.unfreeze()  # … and on to the oldest: they have grown old without having been walked through
+        if was_on:
+            gc.enable()
 
 
 def _path_name(distribution: object) -> str:
@@ -210,8 +293,49 @@ def _path_name(distribution: object) -> str:
     return Path(str(path)).name if path is not None else repr(distribution)
 
 
-_lock = threading.RLock()
+def check_builders(record: PluginRecord) -> None:
+    """Complain of builders that are surely not there; for ``zoo doctor``, since it takes reading their source.
+
+    Nothing is imported. A name counts as there if the module's text has it, or makes names in ways that cannot be read.
+    """
+    if record.manifest is None or record.complaint:
+        return
+    sources: dict[str, str | None] = {}
+    missing = []
+    for spec in record.manifest.models:
+        module, _, name = spec.builder.partition(":")
+        if module not in sources:
+            sources[module] = _source(module)
+        source = sources[module]
+        if source is None:
+            missing.append(f"{spec.name}'s builder is in {module}, which is not there")
+        elif source and not re.search(rf"\b{name}\b|import \*|__getattr__|globals\(\)|setattr\(|exec\(", source):
+            missing.append(f"{spec.name}'s builder {name} is not in {module}")
+    if missing:
+        record.stage = "build"
+        record.complaint = "; ".join(missing[:3]) + (f"; and {len(missing) - 3} more" if len(missing) > 3 else "")
+
+
+def _source(module: str) -> str | None:
+    """The text of a module that is not imported for it: None if there is no such module, "" if it has no text."""
+    path: Sequence[str] | None = None
+    found: ModuleSpec | None = None
+    try:
+        for name in itertools.accumulate(module.split("."), "{}.{}".format):
+            loaded = getattr(sys.modules.get(name), "__spec__", None)
+            every = (finder.find_spec(name, path) for finder in sys.meta_path if hasattr(finder, "find_spec"))
+            found = loaded or next((spec for spec in every if spec is not None), None)
+            if found is None:
+                return None
+            path = found.submodule_search_locations or []
+        return getattr(found and found.loader, "get_source", lambda name: None)(module) or ""
+    except Exception:  # noqa: BLE001  importing it will say what is wrong
+        return ""
+
+
+lock = threading.RLock()  # the registry's too: two locks could be taken in two orders
 _plugins: Plugins | None = None
+_discovering = False
 
 
 def get_plugins() -> Plugins:
@@ -219,26 +343,32 @@ def get_plugins() -> Plugins:
 
     Raises:
         PluginError: ``ZOO_STRICT=1`` is set and a plugin failed.
+        ContractError: a plugin asks while it is being asked itself.
     """
     global _plugins
-    with _lock:
+    with lock:
+        if _discovering:
+            raise ContractError("the registry was used while plugins are being listed; use it in the builders")
         if _plugins is None:
+            filters = warnings.filters[:]
             _plugins = Plugins()
             # Only now that all is in place: a program that turns warnings into errors finds the registry complete.
             for record in _plugins.records:
                 if record.state == "failed" and os.environ.get("ZOO_STRICT", "0") not in ("", "0"):
                     _plugins = None
                     raise PluginError(record.explain()) from record.error
-            for record in _plugins.records:
-                if record.state == "failed" or record.complaint:
-                    warnings.warn(record.explain(), PluginWarning, stacklevel=4)
+            with warnings.catch_warnings():
+                warnings.filters[:] = filters  # type: ignore[index]  # no plugin silences what is said of another
+                for record in _plugins.records:
+                    if record.state == "failed" or record.complaint:
+                        warnings.warn(record.explain(), PluginWarning, stacklevel=4)
         return _plugins
 
 
 def forget() -> None:
     """Discover anew at the next call: plugins may have been installed or removed."""
     global _plugins
-    with _lock:
+    with lock:
         importlib.invalidate_caches()
         _plugins = None
 

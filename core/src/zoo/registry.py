@@ -6,7 +6,6 @@ Nothing here imports torch; ``get_model`` and ``get_model_builder`` do, through 
 from __future__ import annotations
 
 import fnmatch
-import threading
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from zoo import discovery
 from zoo.contract import Metric, ModelSpec, TaskSpec, Weights, WeightsEnum, check_model, check_name, load_object
-from zoo.discovery import PluginRecord
+from zoo.discovery import LOCAL, PluginRecord
 from zoo.errors import (
     AmbiguousModel,
     ContractError,
@@ -31,13 +30,12 @@ from zoo.first_party import BY_NAMESPACE, provider
 if TYPE_CHECKING:
     from torch import nn
 
-LOCAL = "local"
 Builder = Callable[..., Any]
 F = TypeVar("F", bound=Builder)
 Names = str | Iterable[str] | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One model in the registry: what its plugin says of it, and the builder where it is registered in a session."""
 
@@ -51,23 +49,29 @@ class Entry:
 
 
 class Registry:
-    """A snapshot of what the plugins offer. ``refresh()`` takes a new one."""
+    """A snapshot of what the plugins offer. ``refresh()`` takes a new one.
+
+    Attributes:
+        entries: full name → model.
+        by_bare_name: bare name → the models that claim it; ``by_old_name`` the same for names they once had.
+        tasks: name → the plugins that bring it and how they handle it, our own first.
+    """
 
     def __init__(self, records: Sequence[PluginRecord], local: Mapping[str, Entry]) -> None:
         self.records = records
         self.entries: dict[str, Entry] = {}
-        self.tasks: dict[str, tuple[TaskSpec, PluginRecord]] = {}
-        self.renamed: dict[str, str] = {}
         self.by_bare_name: dict[str, list[Entry]] = {}
+        self.by_old_name: dict[str, list[Entry]] = {}
+        self.tasks: dict[str, list[tuple[TaskSpec, PluginRecord]]] = {}
         for record in records:
             if record.manifest is None:
                 continue
             for spec in record.manifest.models:
                 self._add(Entry(spec, record))
             for task in record.manifest.tasks:
-                self.tasks.setdefault(task.name, (task, record))
+                self.tasks.setdefault(task.name, []).append((task, record))
             for old, new in record.manifest.renamed.items():
-                self.renamed[f"{record.name}/{old}"] = self.renamed[old] = f"{record.name}/{new}"
+                self.by_old_name.setdefault(old, []).append(self.entries[f"{record.name}/{new}"])
         for entry in local.values():
             self._add(entry)
 
@@ -76,12 +80,23 @@ class Registry:
         self.by_bare_name.setdefault(entry.spec.name, []).append(entry)
 
     def owner(self, bare: str) -> Entry | None:
-        """The entry that a bare name means: the only one, or our own among several; None where it means none."""
-        claims = self.by_bare_name.get(bare, [])
-        ours = [entry for entry in claims if entry.plugin.first_party]
-        if len(claims) == 1 or ours:
-            return (ours or claims)[0]
-        return None
+        """The entry that a bare name means: the only one, or our own among several; None where it means none.
+
+        A name that a model of ours once had stays its own too.
+        """
+        claims = self.by_bare_name.get(bare, ())
+        for entry in claims:
+            if entry.plugin.first_party:
+                return entry
+        if len(claims) != 1 or (self.by_old_name and any(e.plugin.first_party for e in self.by_old_name.get(bare, ()))):
+            return None
+        return claims[0]
+
+    def renamed(self, name: str) -> list[Entry]:
+        """The models that were once called ``name``, bare or full; ours alone, if they are among them."""
+        plugin, slash, bare = name.rpartition("/")
+        claims = [e for e in self.by_old_name.get(bare, ()) if not slash or e.plugin.name == plugin]
+        return [e for e in claims if e.plugin.first_party] or claims
 
     def short_name(self, entry: Entry) -> str:
         """The bare name where it works, else the full one."""
@@ -93,15 +108,18 @@ class Registry:
         entry = self.entries.get(name) or self.owner(name)
         if entry is not None:
             return entry
-        if name in self.by_bare_name:
-            full = " and ".join(sorted(repr(e.full_name) for e in self.by_bare_name[name]))
+        if claims := self.by_bare_name.get(name, []):
+            claims = [e for e in self.renamed(name) if e.plugin.first_party] or claims
+        else:
+            claims = self.renamed(name)
+        if len(claims) > 1:
+            full = " and ".join(sorted(repr(e.full_name) for e in claims))
             raise AmbiguousModel(f"Several plugins have a model {name!r}. Say which one you mean: {full}.")
-        if name in self.renamed:
-            new = self.entries[self.renamed[name]]
-            message = f"The model {name!r} is called {self.short_name(new)!r} now; the old name will go."
-            warnings.warn(message, DeprecationWarning, stacklevel=4)
-            return new
-        raise self._unknown(name)
+        if not claims:
+            raise self._unknown(name)
+        message = f"The model {name!r} is called {self.short_name(claims[0])!r} now; the old name will go."
+        warnings.warn(message, DeprecationWarning, stacklevel=4)
+        return claims[0]
 
     def _unknown(self, name: str) -> Exception:
         plugin, _, bare = name.rpartition("/")
@@ -125,7 +143,6 @@ class Registry:
         return error
 
 
-_lock = threading.RLock()
 _local: dict[str, Entry] = {}
 _snapshot: tuple[Any, Registry] | None = None
 
@@ -133,7 +150,7 @@ _snapshot: tuple[Any, Registry] | None = None
 def registry() -> Registry:
     """The present snapshot."""
     global _snapshot
-    with _lock:
+    with discovery.lock:
         found = discovery.get_plugins()
         if _snapshot is None or _snapshot[0] is not found:
             _snapshot = (found, Registry(found.records, _local))
@@ -143,7 +160,7 @@ def registry() -> Registry:
 def refresh() -> None:
     """Look for plugins anew: after one was installed or removed in a running program."""
     global _snapshot
-    with _lock:
+    with discovery.lock:
         discovery.forget()
         _snapshot = None
 
@@ -204,7 +221,7 @@ def list_models(
     if module is not None:
         found = [entry for entry in found if _in_module(entry, module)]
     if max_params is not None:
-        found = [entry for entry in found if entry.spec.parameters is not None and entry.spec.parameters <= max_params]
+        found = [entry for entry in found if (n := entry.spec.parameters) is not None and n <= max_params]
     if has_weights is not None:
         found = [entry for entry in found if bool(entry.spec.weights) == has_weights]
     if min_metrics or max_metrics:
@@ -276,11 +293,15 @@ def _builder(entry: Entry) -> Builder:
         return entry.local
     try:
         built: Builder = load_object(entry.spec.builder)
-    except Exception as e:
-        entry.plugin.stage, entry.plugin.error = "build", e
-        raise PluginError(
-            f"The builder of {entry.full_name!r}, {entry.spec.builder!r}, cannot be loaded: {type(e).__name__}: {e}"
-        ) from e
+        if not callable(built):
+            raise ContractError(f"it is {type(built).__name__}, which cannot be called")
+    except KeyboardInterrupt:
+        raise
+    except BaseException as e:  # SystemExit too: a plugin must not end its user's program
+        message = f"The builder of {entry.full_name!r}, {entry.spec.builder!r}, cannot be loaded"
+        failed = PluginError(f"{message}: {type(e).__name__}: {e}")
+        entry.plugin.complain_of_build(e)
+        raise failed from e
     return built
 
 
@@ -328,34 +349,63 @@ def get_weight(name: str) -> WeightsEnum:
     enum_name, dot, member = name.rpartition(".") if isinstance(name, str) else ("", "", "")
     if not dot:
         raise UnknownWeights(f"{name!r} is not of the form 'ResNet50_Weights.IMAGENET1K_V2'.")
-    now = registry()
-    enums: dict[str, type[WeightsEnum]] = {}
-    for entry in sorted(now.entries.values(), key=lambda e: e.plugin.first_party):  # ours last: they keep their names
-        if entry.spec.weights is not None:
-            enums[entry.spec.weights.__name__] = entry.spec.weights
-    if enum_name not in enums:
-        raise UnknownWeights(f"There are no weights {enum_name!r}.{suggest(enum_name, enums)}")
-    found = enums[enum_name].verify(member)
+    claims = _weights_claims(registry())
+    if enum_name not in claims:
+        raise UnknownWeights(f"There are no weights {enum_name!r}.{suggest(enum_name, claims)}")
+    enum = _meant(claims[enum_name])
+    if enum is None:
+        full = " and ".join(repr(f"{record.name}/{name}") for record in claims[enum_name].values())
+        raise UnknownWeights(f"Several plugins have weights {enum_name!r}. Say which one you mean: {full}.")
+    found = enum.verify(member)
     if found is None:  # verify returns None for None alone
         raise UnknownWeights(f"{name!r} names no weights.")
     return found
 
 
-def get_task(name: str) -> TaskSpec:
+def _weights_claims(now: Registry) -> dict[str, dict[type[WeightsEnum], PluginRecord]]:
+    """Bare (``"ResNet50_Weights"``) and full names (``"classification/ResNet50_Weights"``) → enums, and whose."""
+    claims: dict[str, dict[type[WeightsEnum], PluginRecord]] = {}
+    for entry in now.entries.values():
+        if (enum := entry.spec.weights) is not None:
+            claims.setdefault(enum.__name__, {}).setdefault(enum, entry.plugin)
+            claims[f"{entry.plugin.name}/{enum.__name__}"] = {enum: entry.plugin}
+    return claims
+
+
+def _meant(claims: Mapping[type[WeightsEnum], PluginRecord]) -> type[WeightsEnum] | None:
+    """As with models: the only one, or ours among several."""
+    ours = [enum for enum, record in claims.items() if record.first_party]
+    return (ours or list(claims))[0] if ours or len(claims) == 1 else None
+
+
+def get_task(name: str, *, plugin: str | None = None) -> TaskSpec:
     """How a task's files become inputs, and outputs results.
 
+    Args:
+        name: bare (``"depth-estimation"``), or full (``"acme/depth-estimation"``) where several plugins bring it.
+        plugin: whose models it is for: where that plugin brings the task itself, its own way is meant.
+
     Raises:
-        UnknownTask: no installed plugin brings it.
+        UnknownTask: no installed plugin brings it, or several do, none of them ours.
     """
     tasks = registry().tasks
-    if name not in tasks:
+    owner, _, bare = name.rpartition("/")
+    claims = tasks.get(bare, [])
+    for spec, record in claims:
+        if record.name == (owner or plugin):
+            return spec
+    if owner or not claims:
+        known = [*tasks, *(f"{record.name}/{task}" for task, of in tasks.items() for _, record in of if len(of) > 1)]
         raise UnknownTask(
-            f"No installed plugin serves the task {name!r}; there are {_join(tasks)}.{suggest(name, tasks)}"
+            f"No installed plugin serves the task {name!r}; there are {_join(known)}.{suggest(name, known)}"
         )
-    return tasks[name][0]
+    if any(spec != claims[0][0] for spec, _ in claims) and not claims[0][1].first_party:
+        full = " and ".join(repr(f"{record.name}/{name}") for _, record in claims)
+        raise UnknownTask(f"Several plugins serve the task {name!r}. Say which one you mean: {full}.")
+    return claims[0][0]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ModelInfo:
     """What is known of a model without building it.
 
@@ -394,9 +444,13 @@ def model_info(name: str) -> ModelInfo:
         UnknownModel: no such model.
     """
     now = registry()
-    entry = now.find(name)
+    return _info(now, now.find(name))
+
+
+def _info(now: Registry, entry: Entry) -> ModelInfo:
     spec = entry.spec
-    members = spec.weights.__members__ if spec.weights else {}
+    weights = {key: member.value for key, member in spec.weights.__members__.items()} if spec.weights else {}
+    default = weights.get("DEFAULT")
     return ModelInfo(
         name=now.short_name(entry),
         full_name=entry.full_name,
@@ -407,8 +461,8 @@ def model_info(name: str) -> ModelInfo:
         version=entry.plugin.version,
         num_params=spec.parameters,
         paper=spec.paper,
-        weights={key: member.value for key, member in members.items()},
-        default_weights=members["DEFAULT"].name if "DEFAULT" in members else None,
+        weights=weights,
+        default_weights=next((key for key, value in weights.items() if value is default), None),
         builder=spec.builder,
         input=spec.input,
     )
@@ -454,7 +508,7 @@ def register_model(
             **facts,
         )
         check_model(spec)
-        with _lock:
+        with discovery.lock:
             old = _local.get(spec.name)
             if (
                 old is not None
@@ -474,7 +528,7 @@ def register_model(
 # ── what the command line shows ──────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ModelRow:
     """A line of ``zoo list``: a model, and what its default weights reach in the first metric of its main task.
 
@@ -498,9 +552,9 @@ def model_row(name: str) -> ModelRow:
         UnknownModel: no such model.
     """
     now = registry()
-    entry, info = now.find(name), model_info(name)
-    weights = entry.spec.default_weights
-    metrics = now.tasks[info.task][0].metrics if info.task in now.tasks else ()
+    info = _info(now, now.find(name))
+    weights = info.weights.get("DEFAULT") or next(iter(info.weights.values()), None)
+    metrics = next((spec.metrics for spec, _ in now.tasks.get(info.task, ())), ())
     values = metric(weights, metrics[0].key) if weights and metrics else []
     return ModelRow(
         info, weights.gflops if weights else None, metrics[0] if values else None, values[0] if values else None
@@ -551,7 +605,7 @@ def weights_tables(name: str, *, plugin: str | None = None) -> list[WeightsTable
 
 def _columns(now: Registry, task: str, entries: Iterable[WeightsEnum]) -> tuple[Metric, ...]:
     if task in now.tasks:
-        return now.tasks[task][0].metrics
+        return now.tasks[task][0][0].metrics
     # A task that no plugin describes: whatever its entries were measured by.
     keys = dict.fromkeys(key for member in entries for values in member.value.metrics.values() for key in values)
     return tuple(Metric(key, key) for key in keys)
@@ -599,11 +653,11 @@ def _entries(enum: type[WeightsEnum], every: bool) -> list[WeightsEnum]:
 
 @dataclass(frozen=True)
 class NameConflict:
-    """A bare name that several plugins claim.
+    """A bare name of a model, of weights or of a task that several plugins claim.
 
     Attributes:
         name: the bare name.
-        claims: the full names of all the models that have it.
+        claims: the full names of all that have it.
         owner: the full name that the bare one means; None where it means none of them.
     """
 
@@ -613,11 +667,26 @@ class NameConflict:
 
 
 def name_conflicts(now: Registry) -> list[NameConflict]:
-    """Every bare name that more than one plugin claims, sorted."""
+    """Every bare name that more than one plugin claims: models, then names they had, weights and tasks, each sorted."""
     conflicts = []
     for name, claims in sorted(now.by_bare_name.items()):
         if len(claims) > 1:
             owner = now.owner(name)
             full = tuple(sorted(entry.full_name for entry in claims))
             conflicts.append(NameConflict(name, full, owner.full_name if owner else None))
+    for old, claims in sorted(now.by_old_name.items()):
+        others = now.by_bare_name.get(old, [])
+        if len(claims) + len(others) > 1:
+            meant = [e for e in now.renamed(old) if e.plugin.first_party] or others or claims
+            full = tuple(sorted(entry.full_name for entry in [*claims, *others]))
+            conflicts.append(NameConflict(old, full, meant[0].full_name if len(meant) == 1 else None))
+    for name, enums in sorted(_weights_claims(now).items()):
+        if len(enums) > 1:
+            whose = _meant(enums)
+            full = tuple(f"{record.name}/{name}" for record in enums.values())
+            conflicts.append(NameConflict(name, full, f"{enums[whose].name}/{name}" if whose else None))
+    for name, of_task in sorted(now.tasks.items()):
+        if any(spec != of_task[0][0] for spec, _ in of_task):
+            full = tuple(f"{record.name}/{name}" for _, record in of_task)
+            conflicts.append(NameConflict(name, full, full[0] if of_task[0][1].first_party else None))
     return conflicts

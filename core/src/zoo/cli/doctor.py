@@ -34,6 +34,8 @@ def doctor(
     """
     # Discovered afresh: this report takes the place of the warnings, and of the error that ZOO_STRICT=1 makes of them.
     records = discovery.Plugins().records
+    for record in records:
+        discovery.check_builders(record)
     conflicts = registry.name_conflicts(registry.Registry(records, {}))
     facts = {
         "versions": versions(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import gc
 import re
 import sys
 from collections.abc import Mapping
@@ -85,6 +86,7 @@ def list_models(
         max_metrics=parse_metrics(max_metric or []),
         has_weights=has_weights,
     )
+    gc.freeze()  # the process ends soon: walking through thousands of models to free nothing would take longer
     rows = [registry.model_row(name) for name in names]
     if as_json:
         output.print_json([_row_facts(row) for row in rows])

@@ -132,7 +132,8 @@ def _align(column: Column, cells: Sequence[str]) -> list[str]:
     """The title and the cells of a column, all of one width."""
     if column.number:
         after = [len(cell) - i if (i := cell.find(".")) >= 0 else 0 for cell in cells]
-        cells = [cell + " " * (max(after) - n) for cell, n in zip(cells, after, strict=True)]
+        most = max(after, default=0)
+        cells = [cell + " " * (most - n) for cell, n in zip(cells, after, strict=True)]
     width = max(len(cell) for cell in (column.title, *cells))
     return [cell.rjust(width) if column.number else cell.ljust(width) for cell in (column.title, *cells)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,9 +12,10 @@ import typer
 
 from zoo import registry
 from zoo.cli import output
-from zoo.errors import InvalidArgument
+from zoo.errors import InvalidArgument, suggest
 
 if TYPE_CHECKING:
+    from zoo.contract import TaskSpec
     from zoo.pipelines import Pipeline
 
 
@@ -34,29 +36,64 @@ def predict(
 
     An input that cannot be read is named on stderr, the others go on, and the exit status is 1. With --json such an
     input has "error" in place of results. --output never writes over a file that is there: dog.png becomes dog-2.png.
+    Tasks have options of their own, such as --clips 4 of video classification.
     """
-    registry.model_info(model)  # a misspelt name is told before torch is imported
+    info = registry.model_info(model)  # a misspelt name is told before torch is imported
+    paths, options = _split(paths, registry.get_task(task or info.task, plugin=info.plugin))
     from zoo.pipelines import PROGRESS_FROM, pipeline
 
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-    ready = pipeline(model, weights, device, task=task)
+    ready = pipeline(model, weights, device, task=task, **options)
     sources: list[Any] = []
     printed = _Printed(as_json, top)
-    for path in paths:
+    # Each path is searched by itself, so that one empty folder does not end the others; pairs need to be seen together.
+    for given in paths if ready.task.inputs_per_sample == 1 else [paths]:
         try:
-            sources += ready.expand(path)
+            sources += ready.expand(given)
         except InvalidArgument as e:  # an empty folder
-            printed.failure(path, e)
+            printed.failure(given, e)
     # A bar is for those who see no results on the way.
     bar = len(sources) >= PROGRESS_FROM and output.on_terminal(sys.stderr) and not output.on_terminal()
     for source, result in ready.stream(sources, batch_size=batch_size, progress=bar):
         if isinstance(result, Exception):
             printed.failure(source, result)
         else:
-            written = _write(ready, result, folder, Path(source).stem) if folder is not None else []
+            stem = "-".join(Path(file).stem for file in _files(source))
+            written = _write(ready, result, folder, stem) if folder is not None else []
             printed.result(source, result, written)
     return printed.finish()
+
+
+def _split(words: list[str], task: TaskSpec) -> tuple[list[str], dict[str, Any]]:
+    """The paths among ``words``, and what was said to the task: options that this command does not know itself."""
+    paths: list[str] = []
+    options: dict[str, Any] = {}
+    left = iter(words)
+    for word in left:
+        if not word.startswith("-") or Path(word).exists():
+            paths.append(word)
+            continue
+        from zoo.pipelines import task_options
+
+        known = task_options(task)
+        option, given, text = word.partition("=")
+        name = option.removeprefix("--").replace("-", "_")
+        if name not in known:
+            every = {f"--{other.replace('_', '-')}" for other in known}
+            own = {"--model", "--weights", "--top", "--json", "--output", "--batch-size", "--device", "--task"}
+            has = f" {task.name} has {', '.join(sorted(every))}." if every else ""
+            raise typer.BadParameter(f"No such option: {option}.{has}{suggest(option, every | own)}")
+        if not given:
+            flag = isinstance(known[name].default, bool)
+            text = "true" if flag else next(left, "")
+        try:
+            options[name] = json.loads(text)
+        except ValueError:
+            options[name] = text
+    if not paths:
+        raise typer.BadParameter("Missing argument 'PATH...'.")
+    return paths, options
 
 
 class _Printed:
@@ -69,17 +106,18 @@ class _Printed:
 
     def failure(self, source: object, e: Exception) -> None:
         self.failed += 1
-        text = str(e)
-        output.error(text if str(source) in text else f"{source}: {text}")
+        text, name = str(e), " ".join(_files(source))
+        output.error(text if name in text else f"{name}: {text}")
         if self.as_json:
-            self._element({"input": str(source), "error": text})
+            self._element({"input": _as_json(source), "error": text})
 
     def result(self, source: object, result: Any, written: list[Path]) -> None:
         if self.as_json:
             paths = {"output": [str(path) for path in written]} if written else {}
-            self._element({"input": str(source), **result.to_dict(self.top), **paths})
+            self._element({"input": _as_json(source), **result.to_dict(self.top), **paths})
             return
-        name, lines = output.paint(str(source), bold=True), [*result.lines(self.top), *(f"→ {p}" for p in written)]
+        name = output.paint(" ".join(_files(source)), bold=True)
+        lines = [*result.lines(self.top), *(f"→ {p}" for p in written)]
         if len(lines) == 1:
             print(f"{name}  {lines[0]}")
         else:
@@ -95,6 +133,16 @@ class _Printed:
     def _element(self, value: dict[str, Any]) -> None:
         print(",\n" if self.printed else "[\n", output.as_json(value), sep="", end="", flush=True)
         self.printed += 1
+
+
+def _files(source: Any) -> list[str]:
+    """The files that make one input: one, or those of a tuple."""
+    return [str(file) for file in (source if isinstance(source, list | tuple) else [source])]
+
+
+def _as_json(source: Any) -> str | list[str]:
+    files = _files(source)
+    return files if isinstance(source, list | tuple) else files[0]
 
 
 def _write(ready: Pipeline, result: Any, folder: Path, stem: str) -> list[Path]:

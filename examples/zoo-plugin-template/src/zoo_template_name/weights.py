@@ -8,17 +8,17 @@ from zoo import Preset, Weights, WeightsEnum
 class ConvMixer_64_8_Weights(WeightsEnum):
     DIGITS_V1 = Weights(
         # Small enough to travel in the wheel; https:// and hf:// work as well. The name ends in the file's SHA-256.
-        url="pkg://zoo_template_name/checkpoints/convmixer_64_8_digits-00000000.safetensors",
+        url="pkg://zoo_template_name/checkpoints/convmixer_64_8_digits-35f0ffc4.safetensors",
         transforms=Preset(
             "zoo.transforms:ImageClassification",
             {"crop_size": 32, "resize_size": 32, "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)},
         ),
         config={"num_classes": 10},
-        num_params=51_082,
-        metrics={"Digits": {"acc@1": 0.0, "acc@5": 100.0}},  # of the 450 held-out scans, in half precision
-        file_size=0.1,
-        categories=[str(digit) for digit in range(10)],
-        recipe="train.py",
+        num_params=52_554,
+        metrics={"Digits": {"acc@1": 98.0, "acc@5": 99.778}},  # of the 450 held-out scans, in half precision
+        file_size=0.115,
+        categories=tuple("0123456789"),
+        recipe="https://scikit-learn.org/stable/modules/generated/sklearn.datasets.load_digits.html",
         license="BSD-3-Clause",
         min_size=(4, 4),
         docs="Handwritten digits; trained by train.py in minutes, and part of the wheel.",

@@ -100,6 +100,8 @@ CLASSIFICATION = TaskSpec(
     suffixes=(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
 )
 
+INPUT = {"inception_v3": {"train_size": 299}}  # its auxiliary head takes no smaller images
+
 
 def weights_of(family: Family) -> dict[str, type[WeightsEnum]]:
     """Builder → the enum of its weights, for the models of ``family``."""
@@ -130,6 +132,7 @@ def zoo_manifest() -> Manifest:
                 task=CLASSIFICATION.name,
                 weights=weights,
                 paper=f"{family.paper}, https://arxiv.org/abs/{family.arxiv}",
+                input=INPUT.get(builder, {}),
             )
             for family in FAMILIES
             for builder, weights in weights_of(family).items()

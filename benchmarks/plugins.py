@@ -1,0 +1,167 @@
+"""What listing costs as plugins are installed: 1, 10, 100 of them with 100 models each, among 300 other distributions.
+
+    python benchmarks/plugins.py [number of plugins …]
+
+Each figure is the least of several fresh processes, Python's own start and end included: wall clock, processor time
+(the fairer of the two on a busy machine, and the one that is held to the targets) and peak of resident memory. Files
+are in the page cache, and compiled, as after a first use. The plugins are of the shape that docs/plugins.md shows: a
+manifest, and a module of weights with an enum a model, every second one with two entries.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+MODELS = 100  # of each plugin
+OTHERS = 300  # distributions that have nothing to do with zoo
+REPEATS = 7
+TARGETS = {"zoo.list_models()": 0.5, "zoo list --task … --max-params …": 0.6}
+MEMORY_TARGET = 100  # MB
+
+COMMANDS = {
+    "python": "pass",
+    "zoo.list_models()": "import zoo; assert len(zoo.list_models(include='net*')) == int(sys.argv[1])",
+    "zoo list --task … --max-params …": (
+        "from zoo.cli import main; sys.exit(main(['list', '--task', 'shape-classification', '--max-params', '50k']))"
+    ),
+}
+
+ENUM = """
+
+class Net_{p}_{m}_Weights(WeightsEnum):
+{entries}
+    DEFAULT = SHAPES_V{last}
+"""
+ENTRY = (
+    '    SHAPES_V{v} = shapes("net_{p}_{m}-{hash}{v:02x}.pth", params={m}010, acc=({v}1.{m}, 8{v}.{m}), gflops=0.{m}7)'
+)
+WEIGHTS = '''"""The weights of the plugin's models."""
+
+from zoo import Preset, Weights, WeightsEnum
+
+
+def shapes(file, *, params, acc, gflops):
+    return Weights(
+        url=f"https://weights.invalid/{file}",
+        transforms=Preset("zoo.transforms:ImageClassification", {"crop_size": 64}),
+        config={"num_classes": 10},
+        num_params=params,
+        metrics={"Shapes": {"acc@1": acc[0], "acc@5": acc[1]}},
+        gflops=gflops,
+        categories=("circle", "square"),
+        recipe="https://weights.invalid/recipe",
+        license="MIT",
+    )
+'''
+PLUGIN = '''"""The manifest."""
+
+import zoo
+from {package} import weights
+from zoo import Manifest, Metric, ModelSpec, TaskSpec
+
+TASK = TaskSpec(
+    "shape-classification",
+    metrics=(Metric("acc@1", "Acc@1"),),
+    load="{package}.task:load",
+    collate="{package}.task:collate",
+    decode="{package}.task:decode",
+)
+
+
+@zoo.hookimpl
+def zoo_manifest():
+    return Manifest(
+        api_version=1,
+        models=[
+            ModelSpec(
+                name.removesuffix("_Weights").lower(),
+                f"{package}.models:{{name}}",
+                task=TASK.name,
+                weights=enum,
+                paper="Shapes, https://weights.invalid/paper",
+            )
+            for name, enum in vars(weights).items()
+            if name.startswith("Net_")
+        ],
+        tasks=[TASK],
+    )
+'''
+
+
+def install(site: Path, distribution: str, entry_points: str = "") -> None:
+    """A distribution as pip leaves it, but for its modules."""
+    info = site / f"{distribution.replace('-', '_')}-1.0.dist-info"
+    info.mkdir()
+    requirements = "".join(f"Requires-Dist: package-{i}>={i}\n" for i in range(12))
+    description = "A package like many others.\n" * 40
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n{requirements}\n{description}"
+    )
+    (info / "RECORD").write_text("".join(f"{distribution}/module_{i}.py,,\n" for i in range(60)))
+    if entry_points:
+        (info / "entry_points.txt").write_text(entry_points)
+
+
+def install_plugin(site: Path, p: int) -> None:
+    package = site / f"shapes_{p:03d}"
+    package.mkdir()
+    enums = []
+    for m in range(1, MODELS + 1):
+        last = 1 + m % 2
+        entries = [ENTRY.format(v=v, p=p, m=m, hash=f"{1000 * p + m:07x}") for v in range(1, last + 1)]
+        enums.append(ENUM.format(p=p, m=m, entries="\n".join(entries), last=last))
+    (package / "__init__.py").touch()
+    (package / "weights.py").write_text(WEIGHTS + "".join(enums))
+    (package / "plugin.py").write_text(PLUGIN.format(package=package.name))
+    install(site, f"zoo-shapes-{p:03d}", f"[zoo.plugins]\nshapes_{p:03d} = {package.name}.plugin\n")
+
+
+def make_site(site: Path, plugins: int) -> None:
+    for p in range(plugins):
+        install_plugin(site, p)
+    for i in range(OTHERS):
+        # Every third brings commands, as about that many of the packages that people install do.
+        install(site, f"other-{i:03d}", f"[console_scripts]\nother-{i} = other_{i}:main\n" if i % 3 == 0 else "")
+
+
+def measure(code: str, site: Path, *arguments: str) -> tuple[float, float, float]:
+    """Least wall and processor seconds, and MB at the peak, of a fresh process."""
+    wall, processor, peak = [], [], []
+    command = [sys.executable, "-c", f"import sys; {code}", *arguments]
+    environment = {
+        **os.environ,
+        "PYTHONDONTWRITEBYTECODE": "",
+        "PYTHONPATH": os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]),
+    }
+    for _ in range(REPEATS + 1):  # the first compiles
+        start = time.perf_counter()
+        with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
+            _, status, used = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        wall.append(time.perf_counter() - start)
+        if process.returncode:
+            raise RuntimeError(f"{command} ended with status {process.returncode}")
+        processor.append(used.ru_utime + used.ru_stime)
+        peak.append(used.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10))
+    return min(wall[1:]), min(processor[1:]), min(peak[1:])
+
+
+def main() -> None:
+    counts = [int(n) for n in sys.argv[1:]] or [1, 10, 100]
+    print(f"{'plugins':>8} {'models':>7}  {'command':33} {'wall':>8} {'cpu':>8} {'memory':>8}")
+    for count in counts:
+        with tempfile.TemporaryDirectory() as folder:
+            make_site(Path(folder), count)
+            for name, code in COMMANDS.items():
+                wall, processor, peak = measure(code, Path(folder), str(count * MODELS))
+                over = "" if processor < TARGETS.get(name, 9) and peak < MEMORY_TARGET else "  over its target"
+                print(f"{count:>8} {count * MODELS:>7}  {name:33} {wall:7.3f}s {processor:7.3f}s {peak:5.0f} MB{over}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""``zoo verify-plugin``: the conformance kit without pytest."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from zoo.cli import output
+from zoo.testing import CHECKS, Report, Result, verify
+
+OUTCOMES = ("ok", "failed", "skipped")
+WHAT = {check.name: check.what for check in CHECKS}
+
+
+class Tier(StrEnum):
+    """As of zoo.testing.TIERS, and the default."""
+
+    default = "default"
+    contract = "contract"
+    model = "model"
+    full = "full"
+
+
+def verify_plugin(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The plugin, as `zoo doctor` names it.")],
+    tier: Annotated[
+        Tier,
+        typer.Option(
+            help="contract: what the manifest says, without torch. model: every model built and run too. full: and "
+            "captured by torch.compile and torch.export. default: contract, and one model of each family run.",
+            envvar="ZOO_TIER",
+        ),
+    ] = Tier.default,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> int:
+    """Check that a plugin and its models keep the contract.
+
+    Nothing is downloaded. Prints what is wrong and what was skipped, and why; the exit status is 1 if anything is
+    wrong. zoo.testing.PluginConformance makes the same checks under pytest, on models as small as you say.
+    """
+    with _progress() as on_result:
+        report = verify(name, tier=tier.value, on_result=on_result)
+    if as_json:
+        output.print_json(report.to_dict())
+    else:
+        _print(report)
+    return int(not report.ok)
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[Result, int], None]]:
+    """A bar on a terminal's stderr, which names the model at hand."""
+    from tqdm import tqdm
+
+    with tqdm(unit="check", disable=not output.on_terminal(sys.stderr), leave=False) as bar:
+
+        def advance(result: Result, total: int) -> None:
+            bar.total = total
+            bar.set_postfix_str(result.model or "", refresh=False)
+            bar.update()
+
+        yield advance
+
+
+def _print(report: Report) -> None:
+    columns = [output.Column("check"), *(output.Column(title, number=True) for title in (*OUTCOMES, "seconds"))]
+    rows = []
+    for check in CHECKS:
+        made = [result for result in report.results if result.check == check.name]
+        counts = Counter[str](result.outcome for result in made)
+        seconds = sum(result.seconds for result in made)
+        if made:
+            rows.append([check.name, *(str(counts[outcome]) for outcome in OUTCOMES), f"{seconds:.1f}"])
+    output.print_table([*columns, output.Column("what it checks")], [[*row, WHAT[row[0]]] for row in rows])
+    for result in report.failed:
+        head = output.paint("failed", "red", bold=True)
+        print(f"\n{head}  {result.model or report.plugin}  {result.check}\n  {_indented(result.message)}")
+    _print_together(report, "skipped", "skipped", "yellow")
+    _print_together(report, "ok", "note", "cyan")
+    verdict = output.paint("failed", "red", bold=True) if report.failed else output.paint("ok", "green", bold=True)
+    version = f" {report.version}" if report.version else ""
+    print(f"\n{report.plugin}{version}: {verdict}, {len(report.results)} checks of the tier {report.tier}")
+
+
+def _print_together(report: Report, outcome: str, title: str, colour: str) -> None:
+    """Messages that several models share are printed once."""
+    sharing: dict[tuple[str, str], list[str]] = {}
+    for result in report.results:
+        if result.outcome == outcome and result.message:
+            sharing.setdefault((result.check, result.message), []).append(result.model or report.plugin)
+    for (check, message), models in sharing.items():
+        who = models[0] if len(models) == 1 else f"{len(models)} models"
+        print(f"\n{output.paint(title, colour)}  {who}  {check}\n  {_indented(message)}")
+
+
+def _indented(message: str) -> str:
+    return message.replace("\n", "\n  ")

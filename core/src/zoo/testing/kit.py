@@ -1,0 +1,345 @@
+"""The kit's frame: which checks there are, which of them are made, and what came of it. No torch, no pytest here."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from zoo import registry
+from zoo.contract import ModelSpec, load_object
+from zoo.discovery import PluginRecord
+from zoo.errors import InvalidArgument, ZooError, suggest
+
+if TYPE_CHECKING:
+    from zoo.testing.models import Bench
+
+TIERS = ("contract", "model", "full")
+"""``contract`` imports no torch and takes milliseconds a model; ``model`` builds and runs it; ``full`` captures it too.
+
+Each includes the ones before it. The ``default`` makes the checks of ``contract`` on every model, and those of
+``model`` on the smallest of each family.
+"""
+
+
+class Fault(ZooError, AssertionError):
+    """What a check found wrong."""
+
+
+class Skip(Exception):
+    """Why a check does not apply."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check: ``function(of) → note or None`` raises :class:`Fault` or :class:`Skip`.
+
+    Attributes:
+        name: also of its function, in ``zoo.testing.contract`` or ``zoo.testing.models``.
+        tier: the smallest tier that makes it.
+        of: what it is made on: the ``"plugin"`` as a whole, or each ``"model"``.
+        what: a phrase, for lists of checks.
+    """
+
+    name: str
+    tier: str
+    of: Literal["plugin", "model"]
+    what: str
+
+    @property
+    def function(self) -> Callable[[Any], str | None]:
+        module = "contract" if self.tier == "contract" else "models"
+        found: Callable[[Any], str | None] = load_object(f"zoo.testing.{module}:{self.name}")
+        return found
+
+
+# fmt: off
+CHECKS = (
+    Check("manifest",      "contract", "plugin", "the plugin is found and its manifest follows the contract"),
+    Check("torch_free",    "contract", "plugin", "a clean process reads the manifest without importing torch"),
+    Check("names",         "contract", "plugin", "every model and weights entry is found by its name"),
+    Check("metadata",      "contract", "model",  "weights say what their task requires of them"),
+    Check("categories",    "contract", "model",  "weights name as many categories as they have classes"),
+    Check("urls",          "contract", "model",  "the file of each weights entry can be told from any other"),
+    Check("pickling",      "contract", "model",  "weights survive pickle and copy"),
+    Check("signature",     "model",    "model",  "the builder exists, takes weights=, and knows the same enum"),
+    Check("parameters",    "model",    "model",  "there are as many parameters as declared, counted without memory"),
+    Check("forward",       "model",    "model",  "eval mode gives finite numbers on every device that is there"),
+    Check("train",         "model",    "model",  "train mode runs, forward and backward, on every device"),
+    Check("deterministic", "model",    "model",  "eval mode gives the same output twice and changes no buffer"),
+    Check("round_trip",    "model",    "model",  "a saved state_dict, loaded by the builder, gives the same output"),
+    Check("num_classes",   "model",    "model",  "another num_classes renews the head, says so, and keeps the rest"),
+    Check("features",      "model",    "model",  "the stages of feature_info exist, with their channels and strides"),
+    Check("preprocessing", "model",    "model",  "the weights' transforms make finite tensors of a sample"),
+    Check("capture",       "full",     "model",  "torch.compile and torch.export work and change no result"),
+)
+# fmt: on
+
+
+@dataclass(frozen=True)
+class Case:
+    """A check and the model that it is made on; None is the plugin as a whole."""
+
+    check: Check
+    model: str | None
+
+    def __str__(self) -> str:
+        return f"{self.model or 'plugin'}-{self.check.name}"
+
+
+class Conformance:
+    """What to check, and how; ``zoo.testing.PluginConformance`` is the same for pytest.
+
+    Attributes:
+        plugin: the plugin's name in the registry.
+        tiny: model → builder arguments that make it small enough to test; the others are built as they are.
+        tier: ``"contract"``, ``"model"``, ``"full"`` or ``"default"``; by default the environment's ``ZOO_TIER``.
+        skip: check → reason to leave it out, for all models; ``"model:check"`` leaves it out for one.
+    """
+
+    plugin: ClassVar[str] = ""
+    tiny: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    tier: ClassVar[str | None] = None
+    skip: ClassVar[Mapping[str, str]] = {}
+
+    # ── to override where a model takes something else ───────────────────────────────────────────────────────────
+
+    def example(self, name: str) -> tuple[Any, ...]:
+        """Positional arguments for a model in eval mode.
+
+        By default two images, [2, 3, 64, 64] in [0, 1], larger where ``min_size`` or ``tiny``'s ``image_size`` asks
+        for it; for video classification two clips of 16 frames, or ``ModelSpec.input["num_frames"]``; where the
+        manifest gives ``ModelSpec.input["shape"]``, two of that shape. For all other tasks, what ``zoo.pipeline``
+        would make of two times :meth:`sample`.
+        """
+        from zoo.testing import models
+
+        return models.example(self._bench(name))
+
+    def train_example(self, name: str) -> tuple[Any, ...]:
+        """The same in train mode, where a model may want targets too.
+
+        By default :meth:`example`'s, or images as large as ``ModelSpec.input["train_size"]`` says; for detection
+        targets come with them: two boxes an image, with masks or keypoints where the task has them.
+        """
+        from zoo.testing import models
+
+        return models.train_example(self._bench(name))
+
+    def sample(self, name: str) -> Any:
+        """What a user would give ``zoo.pipeline``.
+
+        By default a PIL picture, 96 pixels wide and 80 high; for a task with several ``inputs_per_sample``, a tuple
+        of so many; for video classification, 16 frames as a uint8 tensor [T, C, H, W].
+        """
+        from zoo.testing import models
+
+        return models.sample(self._bench(name))
+
+    # ── what to check ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def cases(self) -> list[Case]:
+        """Every check of the tier, model by model. Imports no torch.
+
+        Raises:
+            InvalidArgument: no such plugin, tier, check or model; a check left out without a reason.
+        """
+        tier = self.chosen_tier()
+        specs = self._specs()
+        self._check_attributes(specs)
+        in_full = set(specs) if tier != "default" else _smallest_of_families(specs.values())
+        cases = [Case(check, None) for check in CHECKS if check.of == "plugin"]
+        for name in specs:
+            reach = TIERS.index("model" if tier == "default" else tier) if name in in_full else 0
+            cases += [Case(check, name) for check in CHECKS if check.of == "model" and TIERS.index(check.tier) <= reach]
+        return cases
+
+    @classmethod
+    def chosen_tier(cls) -> str:
+        tier = cls.tier or os.environ.get("ZOO_TIER") or "default"
+        if tier not in (*TIERS, "default"):
+            known = (*TIERS, "default")
+            raise InvalidArgument(f"tier is {tier!r}; expected one of {', '.join(known)}.{suggest(tier, known)}")
+        return tier
+
+    def run(self, case: Case) -> str | None:
+        """Make one check.
+
+        Returns:
+            A remark on what is right but worth knowing, or None.
+
+        Raises:
+            Fault: something is wrong; other errors are what the plugin raised.
+            Skip: the check does not apply, or is left out.
+        """
+        for key in (case.check.name, f"{case.model}:{case.check.name}"):
+            if key in self.skip:
+                raise Skip(f"left out: {self.skip[key]}")
+        of: Any = self.record()
+        if case.model is not None:
+            entry = registry.registry().entries[f"{self.plugin}/{case.model}"]
+            of = entry if case.check.tier == "contract" else self._bench(case.model)
+        return case.check.function(of)
+
+    @classmethod
+    def record(cls) -> PluginRecord:
+        """The plugin's record in the registry.
+
+        Raises:
+            InvalidArgument: no such plugin is installed.
+        """
+        known = {record.name: record for record in registry.plugins()}
+        if cls.plugin not in known:
+            there = ", ".join(sorted(known)) or "none"
+            raise InvalidArgument(
+                f"There is no plugin {cls.plugin!r}; installed are {there}. The name is that of its entry point in "
+                f"the group 'zoo.plugins'.{suggest(cls.plugin, known)}"
+            )
+        return known[cls.plugin]
+
+    @classmethod
+    def _specs(cls) -> dict[str, ModelSpec]:
+        manifest = cls.record().manifest
+        return {spec.name: spec for spec in manifest.models} if manifest else {}
+
+    def _check_attributes(self, specs: Mapping[str, ModelSpec]) -> None:
+        known = [check.name for check in CHECKS]
+        for key, reason in self.skip.items():
+            model, _, check = key.rpartition(":")
+            if check not in known:
+                raise InvalidArgument(f"skip[{key!r}]: there is no check {check!r}.{suggest(check, known)}")
+            if not isinstance(reason, str) or not reason.strip():
+                raise InvalidArgument(f"skip[{key!r}] is {reason!r}; a check is left out only with a reason.")
+            if model and specs and model not in specs:
+                raise InvalidArgument(f"skip[{key!r}]: {self.plugin} has no model {model!r}.{suggest(model, specs)}")
+        for model in self.tiny if specs else ():
+            if model not in specs:
+                raise InvalidArgument(f"tiny[{model!r}]: {self.plugin} has no such model.{suggest(model, specs)}")
+
+    # ── the model at hand ────────────────────────────────────────────────────────────────────────────────────────
+
+    _at_hand: ClassVar[Any] = None
+
+    def _bench(self, name: str) -> Bench:
+        """The model and what has been made of it; one at a time, since checks come model by model."""
+        from zoo.testing.models import Bench
+
+        cls, spec = type(self), self._specs()[name]
+        if cls._at_hand is None or cls._at_hand.spec is not spec:
+            cls._at_hand = Bench(self, spec)
+        bench: Bench = cls._at_hand
+        return bench
+
+    @classmethod
+    def forget(cls) -> None:
+        """Let go of the last model."""
+        cls._at_hand = None
+
+
+def _smallest_of_families(specs: Any) -> set[str]:
+    families: dict[str, list[ModelSpec]] = {}
+    for spec in specs:
+        families.setdefault(spec.family or spec.builder.partition(":")[0], []).append(spec)
+    return {min(f, key=lambda s: (s.parameters or float("inf"), s.name)).name for f in families.values()}
+
+
+# ── without pytest ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of one check.
+
+    Attributes:
+        check: its name.
+        model: the model; None is the plugin as a whole.
+        outcome: ``"ok"``, ``"failed"`` or ``"skipped"``.
+        message: what is wrong, why it was skipped, or a remark.
+        seconds: that it took.
+    """
+
+    check: str
+    model: str | None
+    outcome: Literal["ok", "failed", "skipped"]
+    message: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of all checks."""
+
+    plugin: str
+    version: str | None
+    tier: str
+    results: Sequence[Result] = field(default=(), repr=False)
+
+    @property
+    def failed(self) -> list[Result]:
+        return [result for result in self.results if result.outcome == "failed"]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.failed
+
+    def to_dict(self) -> dict[str, Any]:
+        """As ``zoo verify-plugin --json`` prints it."""
+        return {**asdict(self), "ok": self.ok, "results": [asdict(result) for result in self.results]}
+
+    def __str__(self) -> str:
+        lines = [f"{result.model or self.plugin}: {result.check}: {result.message}" for result in self.failed]
+        counts = ", ".join(
+            f"{sum(r.outcome == outcome for r in self.results)} {outcome}" for outcome in ("ok", "failed", "skipped")
+        )
+        return "\n".join([*lines, f"{self.plugin} ({self.tier}): {counts}"])
+
+
+def verify(
+    plugin: str | type[Conformance],
+    *,
+    tiny: Mapping[str, Mapping[str, Any]] | None = None,
+    tier: str | None = None,
+    skip: Mapping[str, str] | None = None,
+    on_result: Callable[[Result, int], None] | None = None,
+) -> Report:
+    """Check a plugin without pytest; ``zoo verify-plugin`` does.
+
+    Args:
+        plugin: its name, or a class derived from :class:`Conformance`, whose attributes then hold where the
+            arguments are None.
+        tiny, tier, skip: see :class:`Conformance`.
+        on_result: ``on_result(result, number of checks in all)`` is called after each check.
+
+    Raises:
+        InvalidArgument: no such plugin, tier, check or model.
+    """
+    base = Conformance if isinstance(plugin, str) else plugin
+    given = {"plugin": plugin if isinstance(plugin, str) else None, "tiny": tiny, "tier": tier, "skip": skip}
+    kit = type("Given", (base,), {name: value for name, value in given.items() if value is not None})()
+    cases, results = kit.cases(), []
+    try:
+        for case in cases:
+            results.append(_result(kit, case))
+            if on_result is not None:
+                on_result(results[-1], len(cases))
+    finally:
+        kit.forget()
+    record = kit.record()
+    return Report(record.name, record.version, kit.chosen_tier(), tuple(results))
+
+
+def _result(kit: Conformance, case: Case) -> Result:
+    start = time.perf_counter()
+    outcome: Literal["ok", "failed", "skipped"] = "ok"
+    try:
+        message = kit.run(case) or ""
+    except Skip as e:
+        outcome, message = "skipped", str(e)
+    except Fault as e:
+        outcome, message = "failed", str(e)
+    except Exception as e:  # noqa: BLE001  whatever a plugin raises is its fault, and the next check is made
+        outcome, message = "failed", f"{type(e).__name__}: {e}"
+    return Result(case.check.name, case.model, outcome, message, round(time.perf_counter() - start, 4))

@@ -1,0 +1,445 @@
+"""The checks that build models and run them."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+import inspect
+import math
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from zoo import registry
+from zoo.builders import load_report
+from zoo.contract import ModelSpec, Stage, TaskSpec, Weights, load_object
+from zoo.errors import UnknownTask, UnknownWeights
+from zoo.features import feature_extractor
+from zoo.testing.contract import entries, raise_for
+from zoo.testing.kit import Conformance, Fault, Skip
+from zoo.transforms.functional import pil_to_tensor
+
+SIDE = 64  # of the images that a model is given, in pixels, where it accepts them so small
+FEATURE_SIDE = 224  # on meta, where size costs nothing and strides can be told apart
+CAPTURE_TOLERANCE = 1e-5  # of the largest output: captured operations may be decomposed
+FRAMES = 16  # of a video
+IMAGE_BATCH = ("image-classification", "semantic-segmentation")  # tasks whose models take [N, 3, H, W]
+VIDEO = "video-classification"  # [N, 3, T, H, W]
+DETECTION = ("object-detection", "instance-segmentation", "keypoint-detection")  # in train mode, targets too
+
+
+class Bench:
+    """A model to check, and what the checks share: its builder, one tiny copy of it, an input."""
+
+    def __init__(self, kit: Conformance, spec: ModelSpec) -> None:
+        self.kit = kit
+        self.spec = spec
+        self.tiny = dict(kit.tiny.get(spec.name, {}))
+
+    @functools.cached_property
+    def builder(self) -> Any:
+        return registry.get_model_builder(f"{self.kit.plugin}/{self.spec.name}")
+
+    def takes(self, argument: str) -> bool:
+        return argument in inspect.signature(self.builder).parameters
+
+    def build(self, seed: int = 0, **arguments: Any) -> nn.Module:
+        """The model, random unless ``weights`` are among the arguments; nothing is downloaded."""
+        nothing = {name: None for name in ("weights", "weights_backbone") if self.takes(name)}
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            model: nn.Module = self.builder(**{**nothing, **arguments})
+        return model.eval()
+
+    def build_on_meta(self, **arguments: Any) -> nn.Module:
+        with torch.device("meta"):
+            return self.build(**arguments)
+
+    @functools.cached_property
+    def _model(self) -> nn.Module:
+        return self.build(**self.tiny)
+
+    @property
+    def model(self) -> nn.Module:
+        """The tiny model, in eval mode whatever the last check did."""
+        return self._model.eval()
+
+    @functools.cached_property
+    def inputs(self) -> tuple[Any, ...]:
+        return self.kit.example(self.spec.name)
+
+    @property
+    def task(self) -> TaskSpec:
+        """The main one, where it is described: that it must be is the check ``metadata``'s affair."""
+        try:
+            return registry.get_task(self.spec.tasks[0], plugin=self.kit.plugin)
+        except UnknownTask as e:
+            raise Skip(str(e)) from e
+
+    @property
+    def classifies(self) -> bool:
+        return self.spec.tasks[0].endswith("-classification")
+
+
+def devices() -> list[torch.device]:
+    """Those that are there."""
+    found = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    return [torch.device(name) for name, there in found.items() if there]
+
+
+# ── what a model is given ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def sample(bench: Bench) -> Any:
+    """What :meth:`Conformance.sample` promises."""
+    picture = Image.linear_gradient("L").resize((96, 80)).convert("RGB").rotate(30)
+    if VIDEO in bench.spec.tasks:
+        return pil_to_tensor(picture).expand(FRAMES, -1, -1, -1)
+    n = bench.task.inputs_per_sample
+    return picture if n == 1 else (picture,) * n
+
+
+def input_shape(spec: ModelSpec, side: int, arguments: Mapping[str, Any]) -> tuple[int, ...] | None:
+    """Of one input, [C, H, W], [C, T, H, W] or as the manifest says; None where it is no single tensor.
+
+    Images are ``side`` pixels wide and high, or as large as the model needs that is built with ``arguments``.
+    """
+    if "shape" in spec.input:
+        return tuple(spec.input["shape"])
+    least = [max(w.value.min_size) for w in spec.weights or () if w.value.min_size]
+    # The least demanding entry counts: the model is built without weights, and their config without effect.
+    side = arguments.get("image_size", max([side, *sorted(least)[:1]]))
+    if spec.tasks[0] in IMAGE_BATCH:
+        return (3, side, side)
+    frames = spec.input.get("num_frames")
+    return (3, frames if isinstance(frames, int) else FRAMES, side, side) if spec.tasks[0] == VIDEO else None
+
+
+def example(bench: Bench, side: int = SIDE) -> tuple[Any, ...]:
+    """What :meth:`Conformance.example` promises."""
+    if (shape := input_shape(bench.spec, side, bench.tiny)) is not None:
+        return (torch.rand(2, *shape, generator=torch.Generator().manual_seed(0)),)
+    task, weights = bench.spec.tasks[0], bench.spec.default_weights
+    if weights is None:
+        raise Skip(f"override example(): what a model for {task} takes is not known, and without weights not to be had")
+    prepared, collate = prepare(bench, weights), load_object(bench.task.collate)
+    arguments: tuple[Any, ...] = collate([prepared, copy.deepcopy(prepared)])
+    return arguments
+
+
+def train_example(bench: Bench) -> tuple[Any, ...]:
+    """What :meth:`Conformance.train_example` promises."""
+    if "train_size" in bench.spec.input:
+        return example(bench, bench.spec.input["train_size"])
+    given = bench.kit.example(bench.spec.name)
+    if bench.spec.tasks[0] in DETECTION:
+        return (given[0], [_target(bench.spec, image) for image in given[0]])
+    return given
+
+
+def _target(spec: ModelSpec, image: Tensor) -> dict[str, Tensor]:
+    """Two objects in an image [C, H, W], with all that a detector may want to know of them."""
+    height, width = image.shape[-2:]
+    boxes = torch.tensor([[0.1, 0.1, 0.5, 0.6], [0.3, 0.2, 0.9, 0.9]]) * torch.tensor([width, height, width, height])
+    target = {"boxes": boxes, "labels": torch.ones(2, dtype=torch.int64)}
+    if "instance-segmentation" in spec.tasks:
+        target["masks"] = torch.zeros(2, height, width, dtype=torch.uint8)
+        for mask, box in zip(target["masks"], boxes.long().tolist(), strict=True):
+            mask[box[1] : box[3], box[0] : box[2]] = 1
+    if "keypoint-detection" in spec.tasks:
+        n = (spec.default_weights.config if spec.default_weights else {}).get("num_keypoints", 17)
+        centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+        target["keypoints"] = torch.cat([centres, torch.full((2, 1), 2.0)], 1)[:, None].repeat(1, n, 1)
+    return target
+
+
+def prepare(bench: Bench, weights: Weights) -> Any:
+    """A sample opened and prepared as ``zoo.pipeline`` does it."""
+    task = bench.task
+    loaded = load_object(task.load)(bench.kit.sample(bench.spec.name))
+    if task.transform is not None:
+        return load_object(task.transform)(weights)(loaded)
+    if weights.transforms is None:
+        raise Skip("the weights name no transforms")
+    return weights.transforms()(loaded)
+
+
+def tensors(value: Any, path: str = "output") -> Iterator[tuple[str, Tensor]]:
+    """Every tensor in nested tuples, lists, mappings and dataclasses, with the way to it."""
+    if isinstance(value, Tensor):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from tensors(item, f"{path}[{key!r}]")
+    elif hasattr(value, "_asdict"):
+        yield from tensors(value._asdict(), path)
+    elif isinstance(value, list | tuple):
+        for i, item in enumerate(value):
+            yield from tensors(item, f"{path}[{i}]")
+    elif dataclasses.is_dataclass(value):
+        for f in dataclasses.fields(value):
+            yield from tensors(getattr(value, f.name), f"{path}.{f.name}")
+
+
+def moved(value: Any, device: torch.device | str) -> Any:
+    """``value`` with every tensor in lists, tuples and mappings on ``device``."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, Mapping):
+        return {key: moved(item, device) for key, item in value.items()}
+    return type(value)(moved(item, device) for item in value) if isinstance(value, list | tuple) else value
+
+
+def call(model: Callable[..., Any], inputs: tuple[Any, ...], seed: int = 0) -> dict[str, Tensor]:
+    """The tensors in the model's output. Inputs are copied: a model may write into what it is given."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        found = dict(tensors(model(*copy.deepcopy(inputs))))
+    if not found:
+        raise Fault("The output holds no tensor.")
+    return found
+
+
+def infer(model: Callable[..., Any], inputs: tuple[Any, ...], seed: int = 0) -> dict[str, Tensor]:
+    with torch.no_grad():
+        return call(model, inputs, seed)
+
+
+def equal(a: Tensor, b: Tensor, tolerance: float = 0.0) -> bool:
+    """Whether shapes are the same, and values within ``tolerance`` times the largest; nan equals nan here."""
+    if a.shape != b.shape or torch.equal(a, b):
+        return a.shape == b.shape
+    bound = tolerance * b.double().abs().max().item() if b.numel() else 0.0
+    return torch.allclose(a.double(), b.double(), rtol=0, atol=bound if math.isfinite(bound) else 0, equal_nan=True)
+
+
+def difference(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], tolerance: float = 0.0) -> str | None:
+    """The first output that differs, in words; None if none does."""
+    if found.keys() != expected.keys():
+        return f"{', '.join(found)} in place of {', '.join(expected)}"
+    for path, b in expected.items():
+        a = found[path]
+        if a.shape != b.shape:
+            return f"{path} has shape {list(a.shape)} in place of {list(b.shape)}"
+        if not equal(a, b, tolerance):
+            far, large = (a.double() - b).abs().max().item(), b.abs().max().item()
+            return f"{path} differs by up to {far:.2g}, of values up to {large:.2g}"
+    return None
+
+
+def not_finite(named: Mapping[str, Tensor | None]) -> list[str]:
+    return [
+        f"{name} is not finite"
+        for name, t in named.items()
+        if t is not None and t.is_floating_point() and not torch.isfinite(t).all()
+    ]
+
+
+def placed(model: nn.Module, device: torch.device) -> nn.Module:
+    return model if device.type == "cpu" else copy.deepcopy(model).to(device)
+
+
+# ── the checks ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def signature(bench: Bench) -> str | None:
+    taken = inspect.signature(bench.builder).parameters
+    advice = f"Decorate {bench.spec.builder} with @zoo.builder(ITS_WEIGHTS, head=…)."
+    if "weights" not in taken:
+        raise Fault(f"The builder does not take weights=. {advice}")
+    if (default := taken["weights"].default) is not None:
+        raise Fault(
+            f"The builder's weights are {default!r} by default, so that building a model loads a file. {advice}"
+        )
+    if hasattr(bench.builder, "weights_enum"):  # a decorated one loads no file on the meta device
+        for member in bench.spec.weights or ():
+            try:
+                bench.build_on_meta(weights=member)
+            except UnknownWeights as e:
+                raise Fault(f"The manifest says that {member!r} is of this model; the builder: {e} {advice}") from e
+            break  # one tells whether the enum is the builder's
+    return None if inspect.getdoc(bench.builder) else "the builder has no docstring"
+
+
+def parameters(bench: Bench) -> str | None:
+    default = bench.spec.default_weights
+    declared = [("ModelSpec", default.config if default else {}, bench.spec.num_params)]
+    declared += [(member.name, member.value.config, member.value.num_params) for member in bench.spec.weights or ()]
+    declared = [(name, config, number) for name, config, number in declared if number is not None]
+    if not declared:
+        raise Skip("no number of parameters is declared")
+    counts: dict[str, int] = {}
+    for name, config, number in declared:
+        key = repr(sorted(config.items()))
+        if key not in counts:
+            counts[key] = sum(p.numel() for p in bench.build_on_meta(**config).parameters())
+        if counts[key] != number:
+            raise Fault(f"{name} declares num_params={number:,}; with config={dict(config)} there are {counts[key]:,}.")
+    return None
+
+
+def forward(bench: Bench) -> str | None:
+    for device in devices():
+        found = infer(placed(bench.model, device), moved(bench.inputs, device))
+        raise_for([f"On {device.type}: {problem}." for problem in not_finite(found)])
+        logits = next(iter(found.values()))
+        if bench.classifies and (logits.ndim != 2 or len(logits) != len(bench.inputs[0])):
+            raise Fault(f"The logits have shape {list(logits.shape)}; expected [N, num_classes].")
+    return "on " + ", ".join(device.type for device in devices())
+
+
+def train(bench: Bench) -> str | None:
+    unreached: list[str] = []
+    for device in devices():
+        model = placed(bench.model, device).train()
+        found = call(model, moved(bench.kit.train_example(bench.spec.name), device))
+        reached = [t for t in found.values() if t.requires_grad]
+        if not reached:
+            raise Fault(f"On {device.type}: no output depends on a parameter in train mode; something cuts the graph.")
+        loss = torch.stack([t.float().square().mean() for t in reached]).sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        gradients = {f"the gradient of {name}": p.grad for name, p in model.named_parameters() if p.requires_grad}
+        model.zero_grad()
+        raise_for([f"On {device.type}, in train mode: {p}." for p in not_finite({**found, **gradients})])
+        unreached = [name for name, gradient in gradients.items() if gradient is None]
+    more = f" and {len(unreached) - 3} more" if len(unreached) > 3 else ""
+    return f"there is none: {', '.join(unreached[:3])}{more}" if unreached else None
+
+
+def deterministic(bench: Bench) -> str | None:
+    buffers = {name: buffer.clone() for name, buffer in bench.model.named_buffers()}
+    first, second = (infer(bench.model, bench.inputs, seed) for seed in (0, 1))
+    if (how := difference(second, first)) is not None:
+        raise Fault(f"In eval mode, the same input gives another output the second time: {how}.")
+    changed = [name for name, buffer in bench.model.named_buffers() if not equal(buffer, buffers[name])]
+    raise_for([f"In eval mode, a forward pass changes the buffer {name}." for name in changed])
+    return None
+
+
+def round_trip(bench: Bench) -> str | None:
+    expected = infer(bench.model, bench.inputs)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        again = bench.build(seed=1, **bench.tiny, weights=_saved(bench, folder))
+        if (how := difference(infer(again, bench.inputs), expected)) is not None:
+            raise Fault(
+                f"Saved and loaded by the builder, the model computes something else: {how}. Is there state that is "
+                "neither a parameter nor a persistent buffer?"
+            )
+    return None
+
+
+def _saved(bench: Bench, folder: str) -> Path:
+    if not bench.takes("weights"):
+        raise Skip("the builder takes no weights=")
+    path = Path(folder) / "tiny.pth"
+    torch.save(bench.model.state_dict(), path)
+    return path
+
+
+def num_classes(bench: Bench) -> str | None:
+    other = 11 if bench.classifies and _logits(bench.model, bench) == 7 else 7
+    arguments = {**bench.tiny, "num_classes": other}
+    try:
+        bench.build_on_meta(**arguments)
+    except TypeError as e:
+        if bench.classifies:
+            raise Fault(f"The builder does not take num_classes={other}: {e}") from e
+        raise Skip("the builder takes no num_classes") from e
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        model = bench.build(seed=1, **arguments, weights=_saved(bench, folder))
+        report = load_report(model)
+        if report is None:
+            raise Fault("zoo.load_report(model) is None; decorate the builder with @zoo.builder(ITS_WEIGHTS, head=…).")
+        own = model.state_dict()
+        problems = not_finite(own)
+        if not report.reinitialised:
+            problems.append(f"with num_classes={other}, the report says that nothing was re-initialised")
+        problems += [
+            f"{name} is neither as in the file nor among what the report says is re-initialised"
+            for name, saved in bench.model.state_dict().items()
+            if name not in report.reinitialised and not (name in own and equal(own[name], saved))
+        ]
+        if bench.classifies and (found := _logits(model, bench)) != other:
+            problems.append(f"num_classes={other} gives {found} logits")
+    raise_for([f"{problem}." for problem in problems])
+    return None
+
+
+def _logits(model: nn.Module, bench: Bench) -> int:
+    return next(iter(infer(model, bench.inputs).values())).shape[-1]
+
+
+def features(bench: Bench) -> str | None:
+    model = bench.build_on_meta()
+    stages: list[Stage] = list(getattr(model, "feature_info", ()))
+    if not stages:
+        raise Skip("it declares no feature_info; with one, zoo.backbone takes it")
+    shape = input_shape(bench.spec, FEATURE_SIDE, {})
+    if shape is None or len(shape) != 3:
+        raise Skip(f"stages are checked of models that take images, not of those for {bench.spec.tasks[0]}")
+    there = dict(model.named_modules())
+    raise_for([f"feature_info: there is no submodule {s.path!r}." for s in stages if s.path not in there])
+    found = feature_extractor(model, [stage.path for stage in stages])(torch.empty(1, *shape, device="meta"))
+    raise_for([problem for stage in stages for problem in _stage_problems(stage, found[stage.path], shape)])
+    return None
+
+
+def _stage_problems(stage: Stage, output: Any, image: tuple[int, ...]) -> Iterator[str]:
+    if not isinstance(output, Tensor) or output.ndim != len(stage.layout):
+        what = f"a tensor of {output.ndim} dimensions" if isinstance(output, Tensor) else type(output).__name__
+        yield f"feature_info: {stage.path} gives {what}; expected {stage.layout}."
+        return
+    sizes = dict(zip(stage.layout, output.shape, strict=True))
+    if sizes["C"] != stage.channels:
+        yield f"feature_info: {stage.path} has {sizes['C']} channels; {stage.channels} are promised."
+    cells = sizes["L"] if "L" in sizes else sizes["H"] * sizes["W"]
+    stride = math.sqrt(image[-2] * image[-1] / cells)
+    # Borders and class tokens count for less than half a step between strides, which are powers of two.
+    if not 2**-0.5 < stride / stage.stride < 2**0.5:
+        yield f"feature_info: {stage.path} has a stride of about {stride:.3g}; {stage.stride} is promised."
+
+
+def preprocessing(bench: Bench) -> str | None:
+    collate = load_object(bench.task.collate)
+    for name, weights in entries(bench.spec).items():
+        prepared = prepare(bench, weights)
+        found = {path: t for path, t in tensors(prepared, "what the transforms make") if t.is_floating_point()}
+        if not found:
+            kind = type(prepared).__name__
+            raise Fault(f"{name}: the transforms make a {kind} of a sample, in which is no floating-point tensor.")
+        raise_for([f"{name}: of a sample, {problem}." for problem in not_finite(found)])
+        height, width = weights.min_size or (1, 1)
+        shape = list(next(iter(found.values())).shape)
+        right = len(shape) == 3 and shape[1] >= height and shape[2] >= width
+        if bench.spec.tasks[0] == "image-classification" and not right:
+            raise Fault(f"{name}: the transforms make a tensor {shape}; expected [C, H ≥ {height}, W ≥ {width}].")
+        if not isinstance(collate([prepared, prepared]), tuple):
+            raise Fault("The task's collate does not return a tuple, of the model's positional arguments.")
+    return None
+
+
+def capture(bench: Bench) -> str | None:
+    if not bench.spec.capture:
+        raise Skip("the manifest says capture=False")
+    expected, note = infer(bench.model, bench.inputs), None
+    try:
+        try:
+            found = infer(torch.compile(bench.model, backend="eager", fullgraph=True), bench.inputs)
+        except torch._dynamo.exc.TorchDynamoException as e:
+            note = f"torch.compile needs several graphs: {str(e).strip().splitlines()[0]}"
+            torch.compiler.reset()
+            found = infer(torch.compile(bench.model, backend="eager"), bench.inputs)
+    finally:
+        torch.compiler.reset()  # what was compiled is kept for ever otherwise
+    if (how := difference(found, expected, CAPTURE_TOLERANCE)) is not None:
+        raise Fault(f"torch.compile changes the result: {how}.")
+    exported = torch.export.export(bench.model, copy.deepcopy(bench.inputs), strict=False).module()
+    if (how := difference(infer(exported, bench.inputs), expected, CAPTURE_TOLERANCE)) is not None:
+        raise Fault(f"torch.export changes the result: {how}.")
+    return note
