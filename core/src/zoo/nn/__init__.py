@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from zoo.nn.checks import check_count, check_images, check_probability
+from zoo.nn.checks import check_clips, check_count, check_images, check_probability
 from zoo.nn.conv import Conv2dNormActivation, Conv3dNormActivation, SqueezeExcitation, make_divisible
 from zoo.nn.drop import (
     DropBlock2d,
@@ -34,6 +34,7 @@ __all__ = [
     "Permute",
     "SqueezeExcitation",
     "StochasticDepth",
+    "check_clips",
     "check_count",
     "check_images",
     "check_probability",

@@ -54,3 +54,44 @@ def check_images(x: Tensor, channels: int, min_size: int | tuple[int, int] = 1) 
             f"the images are {x.dtype}; expected floating point. Scale bytes with x.float() / 255 and normalise them "
             "as the weights' transforms() does."
         )
+
+
+def check_clips(x: Tensor, channels: int, min_size: tuple[int, int, int] = (1, 1, 1)) -> None:
+    """Raise unless ``x`` is a batch of video clips that a model can take. Skipped in a captured graph.
+
+    Args:
+        x: clips, floating point, [N, ``channels``, T, H, W].
+        channels: number of channels of the model's first convolution.
+        min_size: fewest frames, smallest height and width that the model accepts.
+
+    Raises:
+        InvalidArgument: not a tensor, not floating point, not five dimensions, other channels, too short or small.
+    """
+    if torch.compiler.is_compiling():
+        return
+    if not isinstance(x, Tensor):
+        raise InvalidArgument(
+            f"the input is a {type(x).__name__}; expected a tensor [N, {channels}, T, H, W]. The weights' transforms() "
+            "turns frames [T, C, H, W] into [C, T, H, W]; torch.stack makes a batch of several clips."
+        )
+    if x.dim() != 5:
+        batch = " Add the batch dimension with x.unsqueeze(0)." if x.dim() == 4 else ""
+        raise InvalidArgument(f"the input has shape {list(x.shape)}; expected [N, {channels}, T, H, W].{batch}")
+    if x.shape[1] != channels:
+        swapped = " Channels come before frames: x.transpose(1, 2)." if x.shape[2] == channels else ""
+        raise InvalidArgument(
+            f"the clips have {x.shape[1]} channels (shape {list(x.shape)}) and this model takes {channels}.{swapped} "
+            f"A model for other channels is built with in_channels={x.shape[1]}."
+        )
+    if any(n < least for n, least in zip(x.shape[2:], min_size, strict=True)):
+        (frames, height, width), (least, *side) = x.shape[2:], min_size
+        raise InvalidArgument(
+            f"the clips have {frames} frame(s) of {height}×{width} and this model needs at least {least} of "
+            f"{side[0]}×{side[1]} pixels. Take longer clips, or enlarge the frames, e.g. with "
+            "torch.nn.functional.interpolate."
+        )
+    if not x.is_floating_point():
+        raise InvalidArgument(
+            f"the clips are {x.dtype}; expected floating point. Scale bytes with x.float() / 255 and normalise them "
+            "as the weights' transforms() does."
+        )

@@ -1,0 +1,186 @@
+"""Speed and memory of zoo.ops, next to torchvision's compiled operators where torchvision imports.
+
+    python benchmarks/ops.py [--threads N | --busy] [--device cuda] [--only nms] [--repeats N]
+
+Where torchvision is missing, the comparison is with plain PyTorch: a loop over boxes, and gathered samples. Both sides
+run in turns in one process; shown is the median of each, and the ratio: how many times as fast zoo.ops is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
+
+import zoo.ops as ours
+
+
+def plain_nms(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
+    order, kept = scores.argsort(descending=True, stable=True), []
+    while len(order):
+        kept.append(order[0])
+        iou = ours.box_iou(boxes[order[:1]], boxes[order[1:]])[0]
+        order = order[1:][iou <= threshold]
+    return torch.stack(kept)
+
+
+def plain_batched_nms(boxes: Tensor, scores: Tensor, classes: Tensor, threshold: float) -> Tensor:
+    members = [(classes == c).nonzero()[:, 0] for c in classes.unique()]
+    kept = torch.cat([m[plain_nms(boxes[m], scores[m], threshold)] for m in members])
+    return kept[scores[kept].argsort(descending=True)]
+
+
+def plain_roi_align(
+    input: Tensor,  # noqa: A002
+    rois: Tensor,
+    size: int,
+    scale: float,
+    samples: int,
+    aligned: bool = False,
+) -> Tensor:
+    """Every sample gathered by grid_sample, image by image, then averaged."""
+    _, C, H, W = input.shape
+    boxes = rois[:, 1:] * scale - (0.5 if aligned else 0)
+    wh = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1)
+    step = (torch.arange(size * samples, device=input.device) + 0.5) / (size * samples)
+    x, y = ((boxes[:, None, i] + wh[:, None, i] * step).clamp(0, n - 1) / (n - 1) * 2 - 1 for i, n in ((0, W), (1, H)))
+    grid = torch.stack(
+        [x[:, None, :].expand(-1, size * samples, -1), y[:, :, None].expand(-1, -1, size * samples)], dim=-1
+    )
+    out = input.new_empty(len(rois), C, size, size)
+    for i in range(len(input)):
+        mine = rois[:, 0] == i
+        read = torch.nn.functional.grid_sample(input[i : i + 1], grid[mine].flatten(0, 1)[None], align_corners=True)
+        read = read.view(C, -1, size, samples, size, samples).mean((3, 5))
+        out[mine] = read.transpose(0, 1)
+    return out
+
+
+try:
+    import torchvision.ops as theirs
+
+    BASELINE = f"torchvision {__import__('torchvision').__version__}, compiled operators"
+except ImportError:
+    theirs = SimpleNamespace(nms=plain_nms, batched_nms=plain_batched_nms, roi_align=plain_roi_align)
+    BASELINE = "plain PyTorch (torchvision is not installed): a loop over boxes, gathered samples"
+
+Case = tuple[str, Callable[[Any], Any], float | None]  # what, how with which operators, and the ratio to reach
+
+
+def make_boxes(n: int, size: float, least: float, most: float) -> Tensor:
+    corner = torch.rand(n, 2) * size
+    return torch.cat([corner, corner + (least + torch.rand(n, 2) * (most - least)) * size], 1)
+
+
+def cases(device: str) -> Iterator[Case]:
+    """Boxes are placed and sized at random; sizes are in parts of the image."""
+    for n in (1000, 2000, 10_000):
+        for kind, least, most in (("small", 0.001, 0.02), ("medium", 0.02, 0.2), ("large", 0.1, 0.5)):
+            boxes, scores = make_boxes(n, 1000, least, most).to(device), torch.rand(n).to(device)
+            yield f"nms, {n:,} {kind} boxes", lambda ops, b=boxes, s=scores: ops.nms(b, s, 0.5), 2
+    boxes, scores = make_boxes(8000, 1000, 0.02, 0.2).to(device), torch.rand(8000).to(device)
+    classes = torch.randint(0, 80, (8000,)).to(device)
+    yield "batched_nms, 8,000 boxes, 80 classes", lambda ops: ops.batched_nms(boxes, scores, classes, 0.5), 2
+
+    for side, regions in ((50, 100), (50, 1000), (200, 1000)):
+        contiguous = torch.randn(2, 256, side, side).to(device)
+        last = contiguous.contiguous(memory_format=torch.channels_last)
+        rois = torch.cat([torch.randint(0, 2, (regions, 1)), make_boxes(regions, side * 0.8, 0.1, 0.4)], 1).to(device)
+        for size in (7, 14):
+            for layout, x, target in (("contiguous", contiguous, 1.5), ("channels last", last, 10)):
+                yield (
+                    f"roi_align, {regions:,} regions, {side} x {side}, {size} x {size}, {layout}",
+                    lambda ops, x=x, rois=rois, size=size: ops.roi_align(x, rois, size, 1.0, 2),
+                    target,
+                )
+        for layout, x in (("contiguous", contiguous), ("channels last", last)):
+
+            def both(ops: Any, x: Tensor = x, rois: Tensor = rois) -> None:
+                x = x.detach().requires_grad_()
+                out = ops.roi_align(x, rois, 7, 1.0, 2)
+                out.backward(torch.ones_like(out))
+
+            yield f"roi_align and backward, {regions:,} regions, {side} x {side}, {layout}", both, 1
+
+    if hasattr(theirs, "MultiScaleRoIAlign"):
+        for kind, layout in (("contiguous", torch.contiguous_format), ("channels last", torch.channels_last)):
+            levels = {
+                str(i): torch.randn(1, 256, 200 // 2**i, 272 // 2**i).to(device, memory_format=layout) for i in range(4)
+            }
+            proposals = [make_boxes(1000, 700, 0.02, 0.6).to(device)]
+            yield (
+                f"MultiScaleRoIAlign, 1,000 regions, 4 levels, {kind}",
+                lambda ops, x=levels, b=proposals: ops.MultiScaleRoIAlign(list("0123"), 7, 2)(x, b, [(800, 1088)]),
+                3,
+            )
+
+
+def seconds(call: Callable[[], Any], device: str, clock: Callable[[], float] = time.perf_counter) -> float:
+    start = clock()
+    call()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return clock() - start
+
+
+def allocated(call: Callable[[], Any]) -> int:
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as p:
+        result = call()
+    del result
+    held = most = 0
+    for event in p.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            held += event.nbytes()
+            most = max(most, held)
+    return most
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--busy", action="store_true", help="one thread's processor time, for a machine in use")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--only", default="", help="cases whose name contains this")
+    parser.add_argument("--repeats", type=int, default=15)
+    args = parser.parse_args()
+    clock = time.thread_time if args.busy else time.perf_counter
+    args.threads = 1 if args.busy else args.threads
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    where = torch.cuda.get_device_name() if args.device == "cuda" else f"{platform.processor() or platform.machine()}"
+    print(f"torch {torch.__version__}, {where}, {args.threads} threads; against {BASELINE}\n")
+    print("| case | zoo, ms | baseline, ms | ratio | target |\n| --- | ---: | ---: | ---: | ---: |")
+    for name, run, target in cases(args.device):
+        if args.only not in name:
+            continue
+        times: dict[str, list[float]] = {"ours": [], "theirs": []}
+        for repeat in range(args.repeats + 2):
+            for side, ops in (("ours", ours), ("theirs", theirs)):
+                took = seconds(lambda run=run, ops=ops: run(ops), args.device, clock)
+                if repeat >= 2:  # the first ones warm up
+                    times[side].append(took)
+        mine, other = (statistics.median(times[side]) * 1e3 for side in ("ours", "theirs"))
+        print(f"| {name} | {mine:.2f} | {other:.2f} | {other / mine:.1f} | {target} |", flush=True)
+    if args.device == "cpu" and args.only in "memory":
+        x = torch.randn(1, 256, 50, 68)
+        rois = torch.cat([torch.zeros(1000, 1), make_boxes(1000, 600, 0.05, 0.4)], 1)
+        turned = x.nbytes
+        peak = allocated(lambda: ours.roi_align(x, rois, 7, 1 / 16, 2)) - turned
+        print(f"\nroi_align, 1,000 regions x 256 x 7 x 7: {peak / 50.176e6:.2f} times the output, itself included")
+        for kind, least, most in (("small", 0.001, 0.02), ("medium", 0.02, 0.2)):
+            boxes, scores = make_boxes(100_000, 1000, least, most), torch.rand(100_000)
+            peak = allocated(lambda boxes=boxes, scores=scores: ours.nms(boxes, scores, 0.5))
+            took = seconds(lambda boxes=boxes, scores=scores: ours.nms(boxes, scores, 0.5), "cpu")
+            print(f"nms, 100,000 {kind} boxes: {peak / 1e6:.0f} MB, {took:.2f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""Primitives of detection, in PyTorch operations only: torchvision.ops' names, signatures and results on any device."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from zoo.ops.boxes import (
+    box_area,
+    box_convert,
+    box_iou,
+    clip_boxes_to_image,
+    complete_box_iou,
+    distance_box_iou,
+    generalized_box_iou,
+    masks_to_boxes,
+    remove_small_boxes,
+)
+from zoo.ops.deform_conv import DeformConv2d, deform_conv2d
+from zoo.ops.losses import (
+    complete_box_iou_loss,
+    distance_box_iou_loss,
+    generalized_box_iou_loss,
+    sigmoid_focal_loss,
+)
+from zoo.ops.pooler import MultiScaleRoIAlign
+from zoo.ops.regions import (
+    PSRoIAlign,
+    PSRoIPool,
+    RoIAlign,
+    RoIPool,
+    ps_roi_align,
+    ps_roi_pool,
+    roi_align,
+    roi_pool,
+)
+from zoo.ops.suppression import batched_nms, nms, nms_padded
+
+if TYPE_CHECKING:
+    from zoo.nn import (
+        MLP,
+        Conv2dNormActivation,
+        Conv3dNormActivation,
+        DropBlock2d,
+        DropBlock3d,
+        FrozenBatchNorm2d,
+        Permute,
+        SqueezeExcitation,
+        StochasticDepth,
+        drop_block2d,
+        drop_block3d,
+        stochastic_depth,
+    )
+    from zoo.nn.fpn import FeaturePyramidNetwork, LastLevelMaxPool, LastLevelP6P7
+
+__all__ = [
+    "MLP",
+    "Conv2dNormActivation",
+    "Conv3dNormActivation",
+    "DeformConv2d",
+    "DropBlock2d",
+    "DropBlock3d",
+    "FeaturePyramidNetwork",
+    "FrozenBatchNorm2d",
+    "LastLevelMaxPool",
+    "LastLevelP6P7",
+    "MultiScaleRoIAlign",
+    "PSRoIAlign",
+    "PSRoIPool",
+    "Permute",
+    "RoIAlign",
+    "RoIPool",
+    "SqueezeExcitation",
+    "StochasticDepth",
+    "batched_nms",
+    "box_area",
+    "box_convert",
+    "box_iou",
+    "clip_boxes_to_image",
+    "complete_box_iou",
+    "complete_box_iou_loss",
+    "deform_conv2d",
+    "distance_box_iou",
+    "distance_box_iou_loss",
+    "drop_block2d",
+    "drop_block3d",
+    "generalized_box_iou",
+    "generalized_box_iou_loss",
+    "masks_to_boxes",
+    "nms",
+    "nms_padded",
+    "ps_roi_align",
+    "ps_roi_pool",
+    "remove_small_boxes",
+    "roi_align",
+    "roi_pool",
+    "sigmoid_focal_loss",
+    "stochastic_depth",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:  # a layer of zoo.nn
+        return getattr(importlib.import_module("zoo.nn"), name)
+    raise AttributeError(f"module 'zoo.ops' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,172 @@
+"""Boxes: formats, areas, overlaps. Plain arithmetic, so all of it differentiates, compiles, exports and maps.
+
+A box is four numbers, ``(x1, y1, x2, y2)`` in pixels unless a format says otherwise, with ``x1 <= x2`` and
+``y1 <= y2``. Boxes come as ``[..., N, 4]`` of any real type; half precision and short integers are widened first.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from zoo.errors import InvalidArgument, suggest
+from zoo.ops._checks import check_boxes, check_shape, widened
+
+FORMATS = ("xyxy", "xywh", "cxcywh")
+
+
+def _check_format(name: str, fmt: str) -> None:
+    if fmt not in FORMATS:
+        raise InvalidArgument(f"{name} must be one of {', '.join(FORMATS)}, but got {fmt!r}.{suggest(fmt, FORMATS)}")
+
+
+def box_convert(boxes: Tensor, in_fmt: str, out_fmt: str) -> Tensor:
+    """Boxes ``[..., 4]`` from one format into another, in the same dtype.
+
+    The formats are ``"xyxy"`` (two corners), ``"xywh"`` (top left corner, width and height) and ``"cxcywh"``
+    (centre, width and height). Raises :class:`~zoo.errors.InvalidArgument` for any other.
+    """
+    check_boxes("boxes", boxes)
+    _check_format("in_fmt", in_fmt)
+    _check_format("out_fmt", out_fmt)
+    if in_fmt == out_fmt:
+        return boxes.clone()
+    a, b, c, d = boxes.unbind(-1)
+    if in_fmt == "xywh":
+        a, b, c, d = a, b, a + c, b + d
+    elif in_fmt == "cxcywh":
+        a, b, c, d = a - 0.5 * c, b - 0.5 * d, a + 0.5 * c, b + 0.5 * d
+    if out_fmt == "xywh":
+        a, b, c, d = a, b, c - a, d - b
+    elif out_fmt == "cxcywh":
+        a, b, c, d = (a + c) / 2, (b + d) / 2, c - a, d - b
+    return torch.stack([a, b, c, d], dim=-1).to(boxes.dtype)
+
+
+def box_area(boxes: Tensor, fmt: str = "xyxy") -> Tensor:
+    """Areas ``[...]`` in square pixels of boxes ``[..., 4]`` in the format ``fmt``, at least float32 or int32."""
+    check_boxes("boxes", boxes)
+    _check_format("fmt", fmt)
+    a, b, c, d = widened(boxes).unbind(-1)
+    return (c - a) * (d - b) if fmt == "xyxy" else c * d
+
+
+def _ratio(part: Tensor, whole: Tensor) -> Tensor:
+    """``part / whole``, and zero where the whole is nothing: two empty boxes do not overlap."""
+    return part / torch.where(whole == 0, torch.ones_like(whole), whole)
+
+
+def intersection_and_union(boxes1: Tensor, boxes2: Tensor) -> tuple[Tensor, Tensor]:
+    """Areas of intersection and union of boxes that broadcast against each other, ``[..., 4]`` in xyxy."""
+    size = (torch.minimum(boxes1[..., 2:], boxes2[..., 2:]) - torch.maximum(boxes1[..., :2], boxes2[..., :2])).clamp(0)
+    intersection = size[..., 0] * size[..., 1]
+    return intersection, box_area(boxes1) + box_area(boxes2) - intersection
+
+
+def enclosing_size(boxes1: Tensor, boxes2: Tensor) -> Tensor:
+    """Width and height ``[..., 2]`` of the smallest box around both."""
+    return torch.maximum(boxes1[..., 2:], boxes2[..., 2:]) - torch.minimum(boxes1[..., :2], boxes2[..., :2])
+
+
+def centre_distance(boxes1: Tensor, boxes2: Tensor) -> Tensor:
+    """Squared distance ``[...]`` between the centres."""
+    return ((boxes1[..., :2] + boxes1[..., 2:] - boxes2[..., :2] - boxes2[..., 2:]) / 2).square().sum(-1)
+
+
+def aspect_difference(boxes1: Tensor, boxes2: Tensor) -> Tensor:
+    """How much the aspect ratios differ, 0 to 1: ``v`` of the Complete-IoU."""
+    (w1, h1), (w2, h2) = ((boxes[..., 2:] - boxes[..., :2]).unbind(-1) for boxes in (boxes1, boxes2))
+    return (4 / math.pi**2) * (torch.atan(_ratio(w1, h1)) - torch.atan(_ratio(w2, h2))).square()
+
+
+def _pairs(boxes1: Tensor, boxes2: Tensor) -> tuple[Tensor, Tensor]:
+    check_boxes("boxes1", boxes1)
+    check_boxes("boxes2", boxes2)
+    if boxes1.ndim < 2 or boxes2.ndim < 2:
+        raise InvalidArgument(f"Expected boxes [N, 4] and [M, 4], but got {list(boxes1.shape)}, {list(boxes2.shape)}.")
+    return widened(boxes1)[..., :, None, :], widened(boxes2)[..., None, :, :]
+
+
+def box_iou(boxes1: Tensor, boxes2: Tensor, fmt: str = "xyxy") -> Tensor:
+    """Intersection over union ``[..., N, M]``, 0 to 1, of boxes ``[..., N, 4]`` with boxes ``[..., M, 4]``.
+
+    Two boxes without area have an IoU of 0.
+    """
+    _check_format("fmt", fmt)
+    if fmt != "xyxy":
+        boxes1, boxes2 = (box_convert(widened(boxes), fmt, "xyxy") for boxes in (boxes1, boxes2))
+    return _ratio(*intersection_and_union(*_pairs(boxes1, boxes2)))
+
+
+def generalized_box_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
+    """Generalized IoU ``[..., N, M]``, -1 to 1, of xyxy boxes ``[..., N, 4]`` and ``[..., M, 4]``.
+
+    `Generalized Intersection over Union <https://arxiv.org/abs/1902.09630>`_: the IoU, less the share of the
+    enclosing box that neither covers.
+    """
+    boxes1, boxes2 = _pairs(boxes1, boxes2)
+    intersection, union = intersection_and_union(boxes1, boxes2)
+    hull = enclosing_size(boxes1, boxes2).prod(-1)
+    return _ratio(intersection, union) - _ratio(hull - union, hull)
+
+
+def distance_box_iou(boxes1: Tensor, boxes2: Tensor, eps: float = 1e-7) -> Tensor:
+    """Distance-IoU ``[..., N, M]``, -1 to 1, of xyxy boxes ``[..., N, 4]`` and ``[..., M, 4]``.
+
+    `Distance-IoU Loss <https://arxiv.org/abs/1911.08287>`_: the IoU, less the squared distance of the centres over
+    the squared diagonal of the enclosing box, to which ``eps`` is added.
+    """
+    boxes1, boxes2 = _pairs(boxes1, boxes2)
+    diagonal = enclosing_size(boxes1, boxes2).square().sum(-1) + eps
+    return _ratio(*intersection_and_union(boxes1, boxes2)) - centre_distance(boxes1, boxes2) / diagonal
+
+
+def complete_box_iou(boxes1: Tensor, boxes2: Tensor, eps: float = 1e-7) -> Tensor:
+    """Complete-IoU ``[..., N, M]`` of xyxy boxes ``[..., N, 4]`` and ``[..., M, 4]``.
+
+    `Distance-IoU Loss <https://arxiv.org/abs/1911.08287>`_: the Distance-IoU, less a penalty for different aspect
+    ratios, whose weight is a constant for the gradient.
+    """
+    distance_iou = distance_box_iou(boxes1, boxes2, eps)
+    boxes1, boxes2 = _pairs(boxes1, boxes2)
+    v = aspect_difference(boxes1, boxes2)
+    with torch.no_grad():
+        alpha = v / (1 - _ratio(*intersection_and_union(boxes1, boxes2)) + v + eps)
+    return distance_iou - alpha * v
+
+
+def clip_boxes_to_image(boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Boxes ``[..., 4]`` in xyxy, cut off at the border of an image of ``size`` (height, width)."""
+    check_boxes("boxes", boxes)
+    height, width = size
+    x, y = boxes[..., 0::2].clamp(0, width), boxes[..., 1::2].clamp(0, height)
+    return torch.stack([x, y], dim=-1).flatten(-2)
+
+
+def remove_small_boxes(boxes: Tensor, min_size: float) -> Tensor:
+    """Indices ``[K]`` int64 of the xyxy boxes ``[N, 4]`` whose width and height are both at least ``min_size``."""
+    check_shape("boxes", boxes, "N", 4)
+    boxes = widened(boxes)
+    return ((boxes[:, 2:] - boxes[:, :2]) >= min_size).all(1).nonzero().squeeze(1)
+
+
+def masks_to_boxes(masks: Tensor) -> Tensor:
+    """Boxes ``[..., N, 4]`` float32 in xyxy around the non-zero pixels of masks ``[..., N, H, W]``.
+
+    The corners are the first and the last pixel that is set, both included. An empty mask gives a box of zeros.
+    """
+    if masks.ndim < 2:
+        raise InvalidArgument(f"masks must have the shape [N, H, W], but got {list(masks.shape)}.")
+    masks = masks != 0
+    corners = []
+    for pixels in (masks.any(-2), masks.any(-1)):  # by column, by row
+        # argmax finds the first of several maxima
+        size = pixels.shape[-1]
+        if size == 0:
+            raise InvalidArgument(f"masks must have at least one pixel, but got {list(masks.shape)}.")
+        last = size - 1 - pixels.flip(-1).byte().argmax(-1)
+        corners.append((pixels.byte().argmax(-1), torch.where(pixels.any(-1), last, 0)))
+    (x1, x2), (y1, y2) = corners
+    return torch.stack([x1, y1, x2, y2], dim=-1).float()

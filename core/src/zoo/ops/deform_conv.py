@@ -1,0 +1,153 @@
+"""Deformable convolution: each tap of the kernel reads a place of its own, learned and different at every position."""
+# ruff: noqa: A001, A002  the field's name for it is input
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.utils import _pair
+
+from zoo.errors import InvalidArgument
+from zoo.ops._checks import check_floating, check_shape, widened
+
+
+def _taps(places: Tensor, weight: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """The four pixels around ``places`` ``[..., 2]`` (y, x) and their bilinear weights, 0 outside the image."""
+    low = places.detach().floor()
+    fraction = places - low
+    pixels, weights = [], []
+    for dy in (0, 1):
+        for dx in (0, 1):
+            y, x = low[..., 0] + dy, low[..., 1] + dx
+            inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+            share = [f if d else 1 - f for f, d in zip(fraction.unbind(-1), (dy, dx), strict=True)]
+            pixels.append(torch.where(inside, y * width + x, 0).long())
+            weights.append(torch.where(inside, share[0] * share[1] * weight, 0))
+    return torch.stack(pixels, -1), torch.stack(weights, -1)
+
+
+def deform_conv2d(
+    input: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | tuple[int, int] = (1, 1),
+    padding: int | tuple[int, int] = (0, 0),
+    dilation: int | tuple[int, int] = (1, 1),
+    mask: Tensor | None = None,
+) -> Tensor:
+    """`Deformable Convolutional Networks <https://arxiv.org/abs/1703.06211>`_; with ``mask``,
+    `version 2 <https://arxiv.org/abs/1811.11168>`_.
+
+    Args:
+        input: ``[N, C_in, H, W]``.
+        offset: ``[N, 2 * G * kH * kW, H_out, W_out]``, (y, x) in pixels for each tap of each of G groups of channels.
+        weight: ``[C_out, C_in / groups, kH, kW]``.
+        bias: ``[C_out]``.
+        mask: ``[N, G * kH * kW, H_out, W_out]``, by which what is read is multiplied.
+
+    Returns ``[N, C_out, H_out, W_out]``. Outside the image the input is 0. Differentiable in all tensors. The numbers
+    of groups follow from the shapes; :class:`~zoo.errors.InvalidArgument` says which of them do not fit.
+    """
+    check_shape("input", input, "N", "C_in", "H", "W")
+    check_shape("weight", weight, "C_out", "C_in / groups", "kH", "kW")
+    check_shape("offset", offset, "N", "2 * G * kH * kW", "H_out", "W_out")
+    check_floating(input=input, offset=offset, weight=weight)
+    (N, C, H, W), (C_out, C_weight, kH, kW) = input.shape, weight.shape
+    (sy, sx), (py, px), (dy, dx) = _pair(stride), _pair(padding), _pair(dilation)
+    H_out = (H + 2 * py - dy * (kH - 1) - 1) // sy + 1
+    W_out = (W + 2 * px - dx * (kW - 1) - 1) // sx + 1
+    G = offset.shape[1] // (2 * kH * kW)
+    if offset.shape[1] != 2 * G * kH * kW or not G or C % G:
+        raise InvalidArgument(
+            f"offset must have 2 * G * {kH} * {kW} channels where G divides the {C} channels of the input, but has "
+            f"{offset.shape[1]}."
+        )
+    groups = C // C_weight
+    if groups * C_weight != C or not groups or C_out % groups:
+        raise InvalidArgument(f"A weight of {list(weight.shape)} does not fit an input of {C} channels.")
+    check_shape("offset", offset, N, 2 * G * kH * kW, H_out, W_out)
+    if mask is not None:
+        check_shape("mask", mask, N, G * kH * kW, H_out, W_out)
+    if bias is not None:
+        check_shape("bias", bias, C_out)
+    if input.is_meta:
+        return input.new_empty(N, C_out, H_out, W_out)
+
+    dtype, device, taps = input.dtype, input.device, kH * kW
+    input, offset, weight = widened(input), widened(offset), widened(weight)
+    y = (torch.arange(H_out, device=device) * sy - py)[:, None, None, None] + (torch.arange(kH, device=device) * dy)[
+        :, None
+    ]
+    x = (torch.arange(W_out, device=device) * sx - px)[:, None, None] + torch.arange(kW, device=device) * dx
+    grid = torch.stack([t.expand(H_out, W_out, kH, kW).flatten(2) for t in (y, x)], -1)[..., None, :]
+    places = grid.to(device) + offset.view(N, G, taps, 2, H_out, W_out).permute(0, 4, 5, 2, 1, 3)
+    modulation = (
+        places.new_ones(()) if mask is None else widened(mask).view(N, G, taps, H_out, W_out).permute(0, 3, 4, 2, 1)
+    )
+    pixels, weights = _taps(places, modulation, H, W)
+    # One row of the table per pixel and group, one bag of four rows per position, tap and group.
+    image = torch.arange(N, device=device)[:, None, None, None, None, None] * (H * W)
+    rows = (pixels + image) * G + torch.arange(G, device=device)[:, None]
+    table = input.view(N, G, C // G, H, W).permute(0, 3, 4, 1, 2).reshape(-1, C // G)
+    read = F.embedding_bag(
+        rows.view(-1, 4), table, mode="sum", per_sample_weights=weights.reshape(-1, 4).to(table.dtype)
+    )
+    with torch.autocast(device.type, enabled=False):
+        out = torch.einsum(
+            "nltgc,goct->ngol",
+            read.view(N, H_out * W_out, taps, groups, C_weight),
+            weight.view(groups, C_out // groups, C_weight, taps).to(table.dtype),
+        ).reshape(N, C_out, H_out, W_out)
+    if bias is not None:
+        out = out + bias[:, None, None]
+    return out.to(dtype)
+
+
+class DeformConv2d(nn.Module):
+    """:func:`deform_conv2d` with a weight ``[out_channels, in_channels / groups, kH, kW]`` and a bias of its own.
+
+    Called with ``(input, offset, mask=None)``; a layer before it computes the offsets and the mask.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] = 0,
+        dilation: int | tuple[int, int] = 1,
+        groups: int = 1,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        if in_channels % groups or out_channels % groups:
+            raise InvalidArgument(
+                f"groups={groups} must divide in_channels={in_channels} and out_channels={out_channels}."
+            )
+        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
+        self.kernel_size, self.stride = _pair(kernel_size), _pair(stride)
+        self.padding, self.dilation = _pair(padding), _pair(dilation)
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels // groups, *self.kernel_size))
+        self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """As for any convolution: uniform, by the number of inputs."""
+        nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+        if self.bias is not None:
+            bound = 1 / math.sqrt(self.weight[0].numel())
+            nn.init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, input: Tensor, offset: Tensor, mask: Tensor | None = None) -> Tensor:
+        return deform_conv2d(input, offset, self.weight, self.bias, self.stride, self.padding, self.dilation, mask)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
+            f"padding={self.padding}, dilation={self.dilation}, groups={self.groups}, bias={self.bias is not None}"
+        )

@@ -1,0 +1,106 @@
+"""RoIAlign over a feature pyramid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from zoo.errors import InvalidArgument
+from zoo.ops._checks import check_shape, exporting_to_onnx, widened
+from zoo.ops.boxes import box_area
+from zoo.ops.regions import _pair, onnx_roi_align, pool_aligned, table_of
+
+
+class MultiScaleRoIAlign(nn.Module):
+    """RoIAlign where each region reads the level of a pyramid that fits its size.
+
+    `Feature Pyramid Networks for Object Detection <https://arxiv.org/abs/1612.03144>`_, equation 1: a box of area A
+    belongs to level ``canonical_level + log2(sqrt(A) / canonical_scale)``, rounded down, of those that there are. All
+    levels are one table of feature rows, and all regions of all levels are pooled at once.
+
+    Args:
+        featmap_names: which entries of the dict of features are pooled, from the finest to the coarsest.
+        output_size: height and width of the result, or one number for both.
+        sampling_ratio: samples per cell and axis; below 1 about one per pixel. See :func:`~zoo.ops.roi_align`.
+        canonical_scale: size in pixels of a box that belongs to ``canonical_level``.
+        canonical_level: a level of stride 2 to that power.
+    """
+
+    def __init__(
+        self,
+        featmap_names: Sequence[str],
+        output_size: int | Sequence[int],
+        sampling_ratio: int,
+        *,
+        canonical_scale: int = 224,
+        canonical_level: int = 4,
+    ) -> None:
+        super().__init__()
+        self.featmap_names = list(featmap_names)
+        self.output_size = _pair("output_size", output_size)
+        self.sampling_ratio = sampling_ratio
+        self.canonical_scale = canonical_scale
+        self.canonical_level = canonical_level
+
+    def forward(self, x: dict[str, Tensor], boxes: Sequence[Tensor], image_shapes: Sequence[tuple[int, int]]) -> Tensor:
+        """Features ``[K, C, height, width]`` of ``boxes``, ``[L, 4]`` per image, in pixels of the image, in xyxy.
+
+        ``x`` are the levels ``[N, C, H, W]`` by name, ``image_shapes`` the (height, width) of each image before it was
+        padded to the batch; from the largest follows each level's stride, a power of two.
+        """
+        levels = [x[name] for name in self.featmap_names if name in x]
+        if not levels:
+            raise InvalidArgument(f"None of the features {self.featmap_names} is among those given: {list(x)}.")
+        if not (len(boxes) == len(image_shapes) == len(levels[0])):
+            raise InvalidArgument(
+                f"Expected boxes and a shape for each of {len(levels[0])} images, but got {len(boxes)} tensors of "
+                f"boxes and {len(image_shapes)} shapes."
+            )
+        for i, part in enumerate(boxes):
+            check_shape(f"boxes[{i}]", part, "L", 4)
+        largest = [max(shape[axis] for shape in image_shapes) for axis in (0, 1)]
+        strides = [-round(math.log2(level.shape[2] / largest[0])) for level in levels]
+        regions = widened(torch.cat(list(boxes)).detach())
+        images = torch.cat([part.new_full(part.shape[:1], i, dtype=torch.int64) for i, part in enumerate(boxes)])
+        if levels[0].is_meta:
+            return levels[0].new_empty(len(regions), levels[0].shape[1], *self.output_size)
+        # 1e-6: a box of just the size for a level is not left below it by rounding.
+        size = box_area(regions).clamp(min=0).sqrt()
+        level = torch.floor(self.canonical_level + torch.log2(size / self.canonical_scale) + 1e-6)
+        level = level.nan_to_num().clamp(strides[0], strides[-1]).long() - strides[0]
+        if exporting_to_onnx():
+            pooled = [
+                onnx_roi_align(f, images, regions, self.output_size, 2.0**-stride, self.sampling_ratio, False)
+                for f, stride in zip(levels, strides, strict=True)
+            ]
+            return torch.stack(pooled).gather(0, level[None, :, None, None, None].expand(1, *pooled[0].shape))[0]
+        if len(levels) == 1:
+            table = table_of(levels[0])
+        else:  # views of single images, so that turning and joining them is one copy
+            table = torch.cat([image.permute(1, 2, 0).flatten(0, 1) for f in levels for image in widened(f)])
+        # Of each level: height, width, the row of the table where it begins, and the scale.
+        begin, facts = 0, []
+        for f, stride in zip(levels, strides, strict=True):
+            facts.append((f.shape[2], f.shape[3], begin, 2.0**-stride))
+            begin += f.shape[0] * f.shape[2] * f.shape[3]
+        height, width, begins, scale = torch.tensor(facts, dtype=torch.float64, device=table.device)[level].unbind(1)
+        return pool_aligned(
+            table,
+            regions.to(table.dtype),
+            begins.long() + images * (height * width).long(),
+            height.to(table.dtype),
+            width.to(table.dtype),
+            scale.to(table.dtype)[:, None],
+            self.output_size,
+            self.sampling_ratio,
+            False,
+            levels[0],
+        )
+
+    def extra_repr(self) -> str:
+        return (
+            f"featmap_names={self.featmap_names}, output_size={self.output_size}, sampling_ratio={self.sampling_ratio}"
+        )

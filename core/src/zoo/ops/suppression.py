@@ -1,0 +1,289 @@
+"""Non-maximum suppression: of boxes that overlap, only the best scored one is kept.
+
+Greedy suppression goes through the boxes from the best score down and keeps each that no kept one overlaps. Done one
+box at a time that is a slow loop. But the kept boxes are also the fixed point of "kept unless a better kept one
+overlaps it", which a few rounds over all overlaps find. The overlaps are found in one of two ways:
+
+- `_sweep`: from left to right, each box is compared with those that begin soon enough to overlap it enough. These are
+  few, unless many boxes crowd in one place.
+- `_strike`: a block of the best boxes is compared with itself, and what it keeps with all the rest. Where boxes crowd,
+  that leaves little of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from zoo.errors import InvalidArgument
+from zoo.ops._checks import captured, check_floating, check_shape, exporting_to_onnx, widened
+
+# Pairs compared at a time: four float32 per pair fit a core's cache, and on a GPU keep it busy in little memory.
+_PAIRS = {"cpu": 1 << 16}
+_PAIRS_ELSEWHERE = 1 << 23
+# Boxes per block: more are compared in vain inside a larger one, and a smaller one is more often waited for.
+_BLOCK = {"cpu": 192}
+_BLOCK_ELSEWHERE = 1024
+# The sweep remembers every overlap, so at this many per box it gives up.
+_CROWDED = 8
+_GROUP = 32
+
+
+def _check(boxes: Tensor, scores: Tensor, iou_threshold: float, idxs: Tensor | None = None) -> None:
+    check_shape("boxes", boxes, "N", 4)
+    check_floating(boxes=boxes, scores=scores)
+    for name, t in (("scores", scores), ("idxs", idxs)):
+        if t is not None and t.shape != boxes.shape[:1]:
+            raise InvalidArgument(
+                f"boxes and {name} must have the shapes [N, 4] and [N], but got {list(boxes.shape)}, {list(t.shape)}."
+            )
+        if t is not None and t.device != boxes.device:
+            raise InvalidArgument(f"boxes and {name} must be on one device, but got {boxes.device} and {t.device}.")
+    if math.isnan(iou_threshold):
+        raise InvalidArgument("iou_threshold must be a number, but got nan.")
+    if boxes.is_meta:
+        raise InvalidArgument("How many boxes are kept depends on values, and meta tensors have none: use nms_padded.")
+
+
+def _by_score(scores: Tensor) -> Tensor:
+    """Indices from the best score down: equal ones in input order, NaN last."""
+    return widened(scores).nan_to_num(-math.inf, math.inf, -math.inf).argsort(descending=True, stable=True)
+
+
+def _rows(boxes: Tensor, classes: Tensor | None) -> Tensor:
+    """Boxes ``[N, 4]`` as rows ``[6, N]``: x2, y2, -x1, -y1 (so that both corners take a minimum), area and class.
+
+    A box that is inside out, or has no finite area, becomes one without area, which overlaps nothing.
+    """
+    x1, y1, x2, y2 = widened(boxes).unbind(1)
+    x2, y2 = torch.maximum(x1, x2), torch.maximum(y1, y2)
+    area = (x2 - x1) * (y2 - y1)
+    rows = torch.stack([x2, y2, -x1, -y1, area, area]).masked_fill_((area < math.inf).logical_not_(), 0)
+    rows[4].clamp_(min=torch.finfo(rows.dtype).tiny)  # 0 / tiny is an IoU of 0, 0 / 0 would be none
+    rows[5] = 0 if classes is None else classes.unique(return_inverse=True)[1]  # type: ignore[no-untyped-call]
+    return rows
+
+
+def _iou(a: Tensor, b: Tensor, space: Tensor, by_class: bool = False) -> Tensor:
+    """IoU ``[...]`` of rows ``[6, ...]`` that broadcast, from -1 to 0 for none; ``by_class``, below -1 across classes.
+
+    All arithmetic is in ``space``, four numbers per pair: fresh memory for each call would cost more than the sums.
+    """
+    shape = torch.broadcast_shapes(a.shape[1:], b.shape[1:])  # type: ignore[no-untyped-call]
+    corner = space[: 4 * math.prod(shape)].view(4, *shape)
+    torch.minimum(a[:4], b[:4], out=corner)
+    size = corner[:2].add_(corner[2:])
+    intersection = size[0].clamp_(min=0).mul_(size[1])  # negative where only the heights do not meet
+    union = torch.add(a[4], b[4], out=corner[2]).sub_(intersection)
+    iou = intersection.div_(union)
+    if by_class:  # compared in place, which is far faster than into bools
+        iou.sub_(torch.sub(a[5], b[5], out=corner[3]).ne_(0), alpha=4)
+    return iou
+
+
+def _rounded_down(threshold: float, dtype: torch.dtype) -> float:
+    """The largest value of ``dtype`` not above ``threshold``: an IoU is compared with it, and not with its rounding."""
+    value = torch.tensor(threshold, dtype=dtype)
+    return (value if value.item() <= threshold else torch.nextafter(value, value.new_tensor(-math.inf))).item()
+
+
+def _fixed_point(strikes: Callable[[Tensor], Tensor], keep: Tensor) -> Tensor:
+    """Indices of what is kept, where ``strikes`` counts for each how many of those with a 1 in ``keep`` strike it.
+
+    After k rounds the best k boxes are right, and a few rounds do unless the overlaps form long chains.
+    """
+    while not torch.equal(refined := (strikes(keep) == 0).to(keep.dtype), keep):
+        keep = refined
+    return keep.nonzero().squeeze(1)
+
+
+def _sweep(rows: Tensor, threshold: float, by_class: bool, space: Tensor) -> Tensor | None:
+    """The kept ones, ascending, of `_rows` sorted by score, or None if too many overlap. For thresholds from 0 on.
+
+    If the IoU of two boxes is above t, they share more than t of the width of either. So of all that begin to the
+    right of a box of width w, only those that begin within ``(1 - t) * w`` can suppress it or be suppressed by it.
+    """
+    n = rows.shape[1]
+    # One axis for all classes: those of class c begin in [c, c + 0.5]. In float64, which keeps their precision.
+    x2, x1 = rows[0].double(), -rows[2].double()
+    scale = 0.5 / (x2.max() - x1.min()).clamp(min=torch.finfo(torch.float64).tiny)
+    reach = (x2 - x1) * scale * max(0.0, 1.001 - threshold) + 1e-9  # a little more, for rounding
+    if reach.mean() * 4 > (rows[5].max() + 1) / 6:  # by a first guess, blocks compare fewer
+        return None
+    begin, rank = ((x1 - x1.min()) * scale + rows[5]).sort()
+    ahead = torch.searchsorted(begin, begin + reach[rank], right=True) - torch.arange(1, n + 1)
+    size = min(1024, math.ceil(n / _GROUP) * _GROUP)
+    farthest = [int(part.max()) for part in torch.split(ahead, size)]
+    if sum(farthest) * size > n * n / 6:  # and by a better one
+        return None
+    rows = torch.nn.functional.pad(
+        rows.index_select(1, rank), (0, size + max(farthest))
+    )  # with boxes that overlap nothing
+    rows[4, n:] = 1
+    step = max(1, _PAIRS["cpu"] // size)
+    left, right, found = [rank[:0]], [rank[:0]], 0
+    for start, far in zip(range(0, n, size), farthest, strict=True):
+        here = rows[:, None, start : start + size]
+        for offset in range(1, far + 1, step):
+            width = min(step, far + 1 - offset)
+            # there[:, d, i] is the box that begins d + offset places after here[:, 0, i]
+            there = rows[:, start + offset : start + offset + width + size - 1].unfold(1, size, 1)
+            iou = _iou(here, there, space).view(-1, _GROUP)
+            some = (iou.amax(1) > threshold).nonzero().squeeze(1)  # few groups have any: a maximum is cheaper than >
+            row, column = (iou[some] > threshold).nonzero().unbind(1)
+            pair = some[row] * _GROUP + column  # d * size + i
+            i = pair % size + start
+            left.append(i)
+            right.append(i + pair // size + offset)
+            found += len(pair)
+            if found > _CROWDED * n:
+                return None
+    i, j = torch.cat(left), torch.cat(right)
+    if by_class:
+        same = rows[5, i] == rows[5, j]
+        i, j = i[same], j[same]
+    i, j = rank[i], rank[j]
+    better, worse = torch.minimum(i, j), torch.maximum(i, j)
+    return _fixed_point(lambda keep: keep.new_zeros(n).index_add_(0, worse, keep[better]), rows.new_ones(n))
+
+
+def _strike(rows: Tensor, threshold: float, waiting: Tensor, by_class: bool, space: Tensor) -> tuple[Tensor, Tensor]:
+    """Which of the best of ``waiting`` are kept, and which of the others then still wait."""
+    kind = rows.device.type
+    size, pairs = _BLOCK.get(kind, _BLOCK_ELSEWHERE), _PAIRS.get(kind, _PAIRS_ELSEWHERE)
+    block, waiting = waiting[:size], waiting[size:]
+    top = rows.index_select(1, block)  # indexing would leave the rows strided
+    # Each round waits for the one before, so they are left to the CPU.
+    overlaps = _iou(top[:, :, None], top[:, None, :], space, by_class).gt_(threshold).triu_(1).cpu()
+    kept = _fixed_point(lambda keep: keep @ overlaps, overlaps.new_ones(len(block)))
+    kept = block[kept.to(block.device, non_blocking=True)]
+    top, rest = rows.index_select(1, kept), rows.index_select(1, waiting)
+    parts = torch.split(rest, max(1, pairs // len(kept)), dim=1)
+    best = [_iou(top[:, :, None], part[:, None, :], space, by_class).amax(0) for part in parts]
+    return kept, waiting[torch.cat(best) <= threshold]
+
+
+def _suppress(rows: Tensor, threshold: float, by_class: bool) -> Tensor:
+    """The kept ones, ascending, of `_rows` that are sorted by score."""
+    kind = rows.device.type
+    space = rows.new_empty(4 * max(_PAIRS.get(kind, _PAIRS_ELSEWHERE), _BLOCK.get(kind, _BLOCK_ELSEWHERE) ** 2))
+    waiting = torch.arange(rows.shape[1], device=rows.device)
+    kept = [waiting[:0]]
+    # A sweep that gave up is tried again with half as many.
+    sweep_from = len(waiting) if rows.is_cpu and threshold >= 0 else 0
+    while waiting.numel():
+        if len(waiting) <= sweep_from:
+            swept = _sweep(rows.index_select(1, waiting), threshold, by_class, space)
+            if swept is not None:
+                kept.append(waiting[swept])
+                break
+            sweep_from = len(waiting) // 2
+        chosen, waiting = _strike(rows, threshold, waiting, by_class, space)
+        kept.append(chosen)
+    return torch.cat(kept)
+
+
+@torch.library.custom_op("zoo::nms", mutates_args=())
+def _nms_op(boxes: Tensor, scores: Tensor, idxs: Tensor | None, iou_threshold: float) -> Tensor:
+    """One node in a captured graph; called directly it would only add overhead."""
+    return _nms(boxes, scores, idxs, iou_threshold)
+
+
+@_nms_op.register_fake
+def _(boxes: Tensor, scores: Tensor, idxs: Tensor | None, iou_threshold: float) -> Tensor:
+    return scores.new_empty(torch.library.get_ctx().new_dynamic_size(), dtype=torch.int64)
+
+
+@torch.library.custom_op("zoo::nms_padded", mutates_args=())
+def _nms_padded_op(boxes: Tensor, scores: Tensor, idxs: Tensor | None, iou_threshold: float, max_output: int) -> Tensor:
+    keep = _nms(boxes, scores, idxs, iou_threshold)[:max_output]
+    return torch.nn.functional.pad(keep, (0, max_output - len(keep)), value=-1)
+
+
+@_nms_padded_op.register_fake
+def _(boxes: Tensor, scores: Tensor, idxs: Tensor | None, iou_threshold: float, max_output: int) -> Tensor:
+    return scores.new_empty(max_output, dtype=torch.int64)
+
+
+@torch.no_grad()
+def _nms(boxes: Tensor, scores: Tensor, idxs: Tensor | None, iou_threshold: float) -> Tensor:
+    order = _by_score(scores)
+    rows = _rows(boxes[order], None if idxs is None else idxs[order])
+    threshold = _rounded_down(iou_threshold, rows.dtype) if iou_threshold >= 0 else -1.0
+    return order[_suppress(rows, threshold, idxs is not None)]
+
+
+def _onnx_nms(
+    boxes: Tensor, scores: Tensor, idxs: Tensor | None, iou_threshold: float, max_output: int | None
+) -> Tensor:
+    """ONNX's own operator. It knows no classes of single boxes, so each class is moved to a place of its own."""
+    boxes, scores = boxes.float(), scores.float()
+    if idxs is not None:
+        # One extra box of zeros: a maximum exists where there are no boxes.
+        extent = torch.cat([boxes.abs().flatten(), boxes.new_zeros(1)]).amax(0) * 2 + 1
+        boxes = boxes + (idxs * extent)[:, None]
+    most = torch.full((1,), 2**31 - 1 if max_output is None else max_output, dtype=torch.int64)
+    number = scores.nonzero().shape[0]  # stands for the number of kept boxes, which is unknown as well
+    selected = torch.onnx.ops.symbolic(
+        "NonMaxSuppression",
+        (boxes[None], scores[None, None], most, torch.full((1,), iou_threshold)),
+        dtype=torch.int64,
+        shape=(number, 3),
+        version=11,
+    )[:, 2]
+    if max_output is None:
+        return selected
+    padding = selected.new_full((max_output,), -1)
+    return torch.cat([selected, padding])[:max_output]
+
+
+def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+    """Indices ``[K]`` int64 of the boxes that greedy suppression keeps, from the best score down.
+
+    ``boxes`` are ``[N, 4]`` in xyxy and ``scores`` ``[N]``, floating point, of any range. A box is dropped if its IoU
+    with a kept one of a better score is greater than ``iou_threshold``: at 1 nothing is dropped, at 0 whatever shares
+    any area, and below 0 everything but the best. Equal scores keep their order, and a NaN counts as the worst score.
+    Boxes without area, or whose area is not finite, drop nothing and are not dropped.
+
+    The result's size depends on values, so ``torch.compile`` and ``torch.export`` see one opaque operator with an
+    unknown size; where a graph needs a fixed one there is :func:`nms_padded`. In ONNX it is NonMaxSuppression.
+
+    Raises :class:`~zoo.errors.InvalidArgument` for other shapes or types.
+    """
+    _check(boxes, scores, iou_threshold)
+    if exporting_to_onnx():
+        return _onnx_nms(boxes, scores, None, iou_threshold, None)
+    return (_nms_op if captured() else _nms)(boxes, scores, None, iou_threshold)
+
+
+def batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: float) -> Tensor:
+    """:func:`nms` within each class: boxes ``[N, 4]`` of different ``idxs`` ``[N]`` do not suppress each other.
+
+    Returns the kept indices ``[K]`` int64 of all classes, from the best score down. Classes are compared as such and
+    not by moving their boxes apart, so no coordinate is too large (in ONNX they are moved, in float32).
+    """
+    _check(boxes, scores, iou_threshold, idxs)
+    if exporting_to_onnx():
+        return _onnx_nms(boxes, scores, idxs, iou_threshold, None)
+    return (_nms_op if captured() else _nms)(boxes, scores, idxs, iou_threshold)
+
+
+def nms_padded(
+    boxes: Tensor, scores: Tensor, iou_threshold: float, max_output: int, idxs: Tensor | None = None
+) -> Tensor:
+    """:func:`nms`, or with ``idxs`` :func:`batched_nms`, of a fixed size: for graphs that allow no other.
+
+    Returns ``[max_output]`` int64: the indices of the best kept boxes from the best score down, then -1.
+    """
+    if max_output < 0:
+        raise InvalidArgument(f"max_output must be at least 0, but got {max_output}.")
+    if boxes.is_meta:
+        return boxes.new_empty(max_output, dtype=torch.int64)
+    _check(boxes, scores, iou_threshold, idxs)
+    if exporting_to_onnx():
+        return _onnx_nms(boxes, scores, idxs, iou_threshold, max_output)
+    keep: Tensor = _nms_padded_op(boxes, scores, idxs, iou_threshold, max_output)
+    return keep
