@@ -241,13 +241,12 @@ def test_nothing_found_says_so_and_exits_as_grep_does(run: Run) -> None:
         (["predict", "a.png", "--model", "resnet50", "--batch-size", "-1"], 2, "Invalid value for '--batch-size'"),
         (["predict", "a.png", "--model", "resnet50", "--top", "0"], 2, "Invalid value for '--top'"),
         (["lst"], 2, "Did you mean 'list'?"),
-        (["list", "--task", "image-clasification"], 1, "Did you mean 'image-classification'?"),
+        (["list", "--task", "image-clasification"], 1, "Did you mean 'image-classification'"),
         (["list", "--min-metric", "acc1=3"], 1, "No weights have a metric 'acc1'"),
-        (["table", "clasification"], 1, "'clasification' is neither a task (image-classification)"),
+        (["table", "clasification"], 1, "'clasification' is neither a task (image-classification"),
         (["table", "classification", "--plugin", "nope"], 1, "There is no plugin 'nope'"),
         (["show", "resnet5O"], 1, "There is no model 'resnet5O'. Did you mean 'resnet50'"),
         (["predict", "a.png", "--model", "resnett"], 1, "There is no model 'resnett'"),
-        (["pull", "fasterrcnn_resnet50_fpn"], 1, "pip install zoo-detection"),
         (["pull", "ResNet50_Weights.V3"], 1, "'V3' is none of ResNet50_Weights's weights"),
         (["pull", "z*"], 1, "matches 'z*'"),
     ],
@@ -505,7 +504,8 @@ def test_doctor_on_a_healthy_installation(run: Run, shades: Path, own_cache: Pat
     facts = json.loads(got.out)
     assert facts["versions"]["zoo"] == zoo.__version__
     assert facts["versions"]["torch"].startswith(torch.__version__.partition("+")[0])
-    ours, theirs = facts["plugins"]
+    plugins = {plugin["name"]: plugin for plugin in facts["plugins"]}
+    ours, theirs = plugins["classification"], plugins["shades"]
     assert (ours["name"], ours["state"], ours["distribution"]) == ("classification", "ready", "zoo-classification")
     assert (theirs["name"], theirs["version"], theirs["models"]) == ("shades", "1.0", 2)
     cache = facts["cache"]

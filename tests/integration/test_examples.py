@@ -227,3 +227,90 @@ def test_normalize_and_compose():
     assert img[:, 0, 0].tolist() == [1.0, 0.0, 0.0]
     assert normalize(img)[0, 0, 0].item() == pytest.approx((1 - 0.485) / 0.229)
     assert torch.equal(T.ToTensor()(Image.new("RGB", (2, 2), (255, 0, 0)))[:, 0, 0], torch.tensor([1.0, 0.0, 0.0]))
+
+
+def test_segmentation(run, tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    path = tmp_path / "fcn_resnet50.pth"
+    torch.save(zoo.get_model("fcn_resnet50", weights_backbone=None, aux_loss=True).state_dict(), path)
+    entry = zoo.get_model_weights("fcn_resnet50").DEFAULT
+    monkeypatch.setattr(entry, "_value_", dataclasses.replace(entry.value, url=path.as_uri()))
+    (tmp_path / "gallery/assets").mkdir(parents=True)
+    Image.radial_gradient("L").resize((96, 64)).convert("RGB").save(tmp_path / "gallery/assets/dog1.jpg")
+    shown = []
+    monkeypatch.setattr(Image.Image, "show", lambda image: shown.append(image))
+    names = run("""
+        from zoo.io.image import read_image
+        from zoo.models.segmentation import fcn_resnet50, FCN_ResNet50_Weights
+        from zoo.transforms.functional import to_pil_image
+
+        img = read_image("gallery/assets/dog1.jpg")
+
+        # Step 1: Initialize model with the best available weights
+        weights = FCN_ResNet50_Weights.DEFAULT
+        model = fcn_resnet50(weights=weights)
+        model.eval()
+
+        # Step 2: Initialize the inference transforms
+        preprocess = weights.transforms(resize_size=64)
+
+        # Step 3: Apply inference preprocessing transforms
+        batch = preprocess(img).unsqueeze(0)
+
+        # Step 4: Use the model and visualize the prediction
+        prediction = model(batch)["out"]
+        normalized_masks = prediction.softmax(dim=1)
+        class_to_idx = {cls: idx for (idx, cls) in enumerate(weights.meta["categories"])}
+        mask = normalized_masks[0, class_to_idx["dog"]]
+        to_pil_image(mask).show()
+    """)
+    assert names["class_to_idx"]["dog"] == 12
+    assert names["prediction"].shape == (1, 21, 64, 96)
+    assert [image.size for image in shown] == [(96, 64)]
+
+
+def test_video(run, tmp_path, monkeypatch):
+    av = pytest.importorskip("av")
+    torch.manual_seed(0)
+    path = tmp_path / "r3d_18.pth"
+    torch.save(zoo.get_model("r3d_18").state_dict(), path)
+    entry = zoo.get_model_weights("r3d_18").DEFAULT
+    monkeypatch.setattr(entry, "_value_", dataclasses.replace(entry.value, url=path.as_uri()))
+    clip = tmp_path / "test/assets/videos/v_SoccerJuggling_g23_c01.avi"
+    clip.parent.mkdir(parents=True)
+    frames, _, _ = zoo.io.read_video(ROOT / "examples/videos/moving_shapes.gif", output_format="THWC")
+    with av.open(str(clip), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 96, "yuv420p"
+        for frame in frames.numpy():
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    names = run("""
+        from zoo.io.video import read_video
+        from zoo.models.video import r3d_18, R3D_18_Weights
+
+        vid, _, _ = read_video("test/assets/videos/v_SoccerJuggling_g23_c01.avi", output_format="TCHW")
+        vid = vid[:32]  # optionally shorten duration
+
+        # Step 1: Initialize model with the best available weights
+        weights = R3D_18_Weights.DEFAULT
+        model = r3d_18(weights=weights)
+        model.eval()
+
+        # Step 2: Initialize the inference transforms
+        preprocess = weights.transforms()
+
+        # Step 3: Apply inference preprocessing transforms
+        batch = preprocess(vid).unsqueeze(0)
+
+        # Step 4: Use the model and print the predicted category
+        prediction = model(batch).squeeze(0).softmax(0)
+        label = prediction.argmax().item()
+        score = prediction[label].item()
+        category_name = weights.meta["categories"][label]
+        print(f"{category_name}: {100 * score}%")
+    """)
+    assert names["vid"].shape == (32, 3, 96, 96)
+    assert names["batch"].shape == (1, 3, 32, 112, 112)
+    assert names["prediction"].sum().item() == pytest.approx(1)
+    assert names["category_name"] == names["weights"].meta["categories"][names["label"]]

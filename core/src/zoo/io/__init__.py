@@ -1,4 +1,4 @@
-"""Pictures in and out. Names are imported when they are first used."""
+"""Pictures in and out, videos in. Names are imported when they are first used."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zoo.io.image import ImageReadMode, open_image, read_image, save_image
+    from zoo.io.video import VideoReader, read_video
 
 _LAZY = {
     "ImageReadMode": "zoo.io.image",
+    "VideoReader": "zoo.io.video",
     "open_image": "zoo.io.image",
     "read_image": "zoo.io.image",
+    "read_video": "zoo.io.video",
     "save_image": "zoo.io.image",
 }
 
-__all__ = ["ImageReadMode", "open_image", "read_image", "save_image"]
+__all__ = ["ImageReadMode", "VideoReader", "open_image", "read_image", "read_video", "save_image"]
 
 
 def __getattr__(name: str) -> Any:

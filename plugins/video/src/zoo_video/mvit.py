@@ -1,0 +1,500 @@
+"""Multiscale Vision Transformers: `MViT <https://arxiv.org/abs/2104.11227>`_ and `MViTv2: Improved Multiscale Vision
+Transformers for Classification and Detection <https://arxiv.org/abs/2112.01526>`_. Attention over pooled queries, keys
+and values: the sequence gets shorter and wider from block to block."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import zoo
+from zoo.errors import CheckpointError, InvalidArgument
+from zoo.nn import MLP, StochasticDepth, check_clips, check_count, check_probability, linear_head
+from zoo_video.weights.mvit import MViT_V1_B_Weights, MViT_V2_S_Weights
+
+Size = tuple[int, int, int]  # (time, height, width), in tokens where nothing else is said
+Norm = Callable[[int], nn.Module]
+
+
+@dataclass(frozen=True)
+class MSBlockConfig:
+    """One block: its heads and widths, and how queries, and keys and values, are pooled.
+
+    A kernel of one pools nothing; a stride above one shortens the sequence, for good in the case of queries.
+    """
+
+    num_heads: int
+    input_channels: int
+    output_channels: int
+    kernel_q: Size = (1, 1, 1)
+    kernel_kv: Size = (3, 3, 3)
+    stride_q: Size = (1, 1, 1)
+    stride_kv: Size = (1, 1, 1)
+
+
+def pooled(size: Size, kernel: Size, stride: Size) -> Size:
+    """What a pooling with half a kernel of padding leaves of ``size``."""
+    t, h, w = ((n + 2 * (k // 2) - k) // s + 1 for n, k, s in zip(size, kernel, stride, strict=True))
+    return t, h, w
+
+
+def half(kernel: Size) -> Size:
+    t, h, w = kernel
+    return t // 2, h // 2, w // 2
+
+
+class Pool(nn.Module):
+    """Pools the patches, leaves the class token before them alone, then normalises all: [N, heads, 1 + L, C] → [N,
+    heads, 1 + L', C]. ``pool`` is a module on [N, C, T, H, W]."""
+
+    def __init__(self, pool: nn.Module, size: Size, norm: nn.Module | None = None) -> None:
+        super().__init__()
+        self.pool = pool
+        self.size = size
+        self.norm_act = nn.Sequential(norm) if norm is not None else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        N, heads, _, C = x.shape
+        token, patches = x[:, :, :1], x[:, :, 1:]
+        volume = patches.transpose(2, 3).reshape(N * heads, C, *self.size)
+        patches = self.pool(volume).flatten(2).view(N, heads, C, -1).transpose(2, 3)
+        x = self.norm_act(torch.cat([token, patches], dim=2))
+        return x
+
+
+def relative_index(q: int, k: int) -> Tensor:
+    """For ``q`` queries and ``k`` keys along one side, the rows of a table of ``2 * max(q, k) - 1`` offsets: [q, k].
+
+    Both are placed on the finer of the two grids.
+    """
+    q_step, k_step = max(k / q, 1.0), max(q / k, 1.0)
+    offset = torch.arange(q)[:, None] * q_step - torch.arange(k) * k_step
+    return (offset + (k - 1) * k_step).long()
+
+
+def one_hot_places(size: Size) -> Tensor:
+    """The time, row and column of a class token, which has none, and of every patch: [1 + L, sum(size)]."""
+    grid = torch.meshgrid(*(torch.arange(n) for n in size), indexing="ij")
+    places = torch.cat([torch.eye(n)[place.flatten()] for n, place in zip(size, grid, strict=True)], dim=1)
+    return F.pad(places, (0, 0, 1, 0))
+
+
+class MultiscaleAttention(nn.Module):
+    """Attention with pooled queries, keys and values: [N, 1 + L, C] → [N, 1 + L', output_dim].
+
+    Args:
+        size: of the patches.
+        embed_dim: C.
+        output_dim: of all heads together.
+        residual_pool: whether the pooled queries are added to what they gather.
+        residual_with_cls_embed: whether that of the class token too.
+        rel_pos_embed: whether a learnt vector for every offset biases the attention.
+        dropout: of the output; ``attention_dropout`` of the attention weights.
+    """
+
+    index_t: Tensor
+    index_h: Tensor
+    index_w: Tensor
+    key_places: Tensor
+
+    def __init__(
+        self,
+        size: Size,
+        embed_dim: int,
+        output_dim: int,
+        cnf: MSBlockConfig,
+        residual_pool: bool,
+        residual_with_cls_embed: bool,
+        rel_pos_embed: bool,
+        attention_dropout: float,
+        dropout: float,
+        norm_layer: Norm,
+    ) -> None:
+        super().__init__()
+        self.num_heads, head_dim = cnf.num_heads, output_dim // cnf.num_heads
+        self.residual_pool, self.residual_with_cls_embed = residual_pool, residual_with_cls_embed
+        self.attention_dropout = attention_dropout
+        self.qkv = nn.Linear(embed_dim, 3 * output_dim)
+        layers: list[nn.Module] = [nn.Linear(output_dim, output_dim)]
+        if dropout > 0:
+            layers.append(nn.Dropout(dropout, inplace=True))
+        self.project = nn.Sequential(*layers)
+
+        def pool(kernel: Size, stride: Size) -> Pool | None:
+            if math.prod(kernel) == math.prod(stride) == 1:
+                return None
+            conv = nn.Conv3d(head_dim, head_dim, kernel, stride, half(kernel), groups=head_dim, bias=False)
+            return Pool(conv, size, norm_layer(head_dim))
+
+        self.pool_q = pool(cnf.kernel_q, cnf.stride_q)
+        self.pool_k = pool(cnf.kernel_kv, cnf.stride_kv)
+        self.pool_v = pool(cnf.kernel_kv, cnf.stride_kv)
+
+        self.rel_pos_embed = rel_pos_embed
+        if rel_pos_embed:
+            self.q_size = pooled(size, cnf.kernel_q, cnf.stride_q)
+            self.k_size = pooled(size, cnf.kernel_kv, cnf.stride_kv)
+            rows = {side: 2 * max(q, k) - 1 for side, q, k in zip("thw", self.q_size, self.k_size, strict=True)}
+            self.rel_pos_h = nn.Parameter(torch.zeros(rows["h"], head_dim))
+            self.rel_pos_w = nn.Parameter(torch.zeros(rows["w"], head_dim))
+            self.rel_pos_t = nn.Parameter(torch.zeros(rows["t"], head_dim))
+            for table in (self.rel_pos_h, self.rel_pos_w, self.rel_pos_t):
+                nn.init.trunc_normal_(table, std=0.02)
+            for side, q, k in zip("thw", self.q_size, self.k_size, strict=True):
+                self.register_buffer(f"index_{side}", relative_index(q, k), persistent=False)
+            self.register_buffer("key_places", one_hot_places(self.k_size), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        N, L, _ = x.shape
+        q, k, v = self.qkv(x).view(N, L, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        q = self.pool_q(q) if self.pool_q is not None else q
+        k = self.pool_k(k) if self.pool_k is not None else k
+        v = self.pool_v(v) if self.pool_v is not None else v
+        scale = q.shape[-1] ** -0.5
+        p = self.attention_dropout if self.training else 0.0
+        if self.rel_pos_embed:
+            x = self.attend_with_positions(q, k, v, scale, p)
+        else:
+            x = F.scaled_dot_product_attention(q, k, v, dropout_p=p, scale=scale)
+        if self.residual_pool:
+            x = x + q if self.residual_with_cls_embed else torch.cat([x[:, :, :1], x[:, :, 1:] + q[:, :, 1:]], dim=2)
+        x = self.project(x.transpose(1, 2).flatten(2))
+        return x
+
+    def attend_with_positions(self, q: Tensor, k: Tensor, v: Tensor, scale: float, p: float) -> Tensor:
+        """Attention whose logits are biased by ``q · (r_t + r_h + r_w)``, r the learnt vectors of the offsets.
+
+        A query's bias depends on a key's row, column and time alone. So it is a product too, of what the query makes
+        of every row, column and time with the key's place in one-hot form: appended to queries and keys, it needs no
+        matrix of biases. The values are padded because fused kernels want the same width everywhere.
+        """
+        patches = q[:, :, 1:].reshape(*q.shape[:2], *self.q_size, -1)
+        places = torch.cat(
+            [
+                torch.einsum("nathwc,tkc->nathwk", patches, self.rel_pos_t[self.index_t]),
+                torch.einsum("nathwc,hkc->nathwk", patches, self.rel_pos_h[self.index_h]),
+                torch.einsum("nathwc,wkc->nathwk", patches, self.rel_pos_w[self.index_w]),
+            ],
+            dim=-1,
+        )
+        places = F.pad(places.flatten(2, 4), (0, 0, 1, 0))  # the class token has no place
+        q = torch.cat([q * scale, places], dim=-1)
+        k = torch.cat([k, self.key_places.to(k.dtype).expand(*k.shape[:2], -1, -1)], dim=-1)
+        padded = F.pad(v, (0, places.shape[-1]))
+        return F.scaled_dot_product_attention(q, k, padded, dropout_p=p, scale=1.0)[..., : v.shape[-1]]
+
+
+class PositionalEncoding(nn.Module):
+    """Puts the class token before the patches and, without relative positions, adds a learnt vector to each:
+    [N, L, C] → [N, 1 + L, C]."""
+
+    def __init__(self, embed_size: int, size: Size, rel_pos_embed: bool) -> None:
+        super().__init__()
+        time, height, width = size
+        self.size = size
+        self.class_token = nn.Parameter(torch.zeros(embed_size))
+        self.rel_pos_embed = rel_pos_embed
+        if not rel_pos_embed:
+            self.spatial_pos = nn.Parameter(torch.zeros(height * width, embed_size))
+            self.temporal_pos = nn.Parameter(torch.zeros(time, embed_size))
+            self.class_pos = nn.Parameter(torch.zeros(embed_size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.cat([self.class_token.expand(x.shape[0], 1, -1), x], dim=1)
+        if self.rel_pos_embed:
+            return x
+        patches = (self.temporal_pos[:, None] + self.spatial_pos).flatten(0, 1)
+        return x + torch.cat([self.class_pos[None], patches])
+
+
+class MultiscaleBlock(nn.Module):
+    """Attention, then an MLP, each normalised before and added to its input: [N, 1 + L, C] → [N, 1 + L', C'].
+
+    Where the width changes, the skip connection is projected: around the attention (``proj_after_attn``, as in the
+    second version) or around the MLP (the first).
+    """
+
+    def __init__(
+        self,
+        size: Size,
+        cnf: MSBlockConfig,
+        residual_pool: bool,
+        residual_with_cls_embed: bool,
+        rel_pos_embed: bool,
+        proj_after_attn: bool,
+        dropout: float = 0.0,
+        stochastic_depth_prob: float = 0.0,
+        attention_dropout: float = 0.0,
+        norm_layer: Norm = nn.LayerNorm,
+    ) -> None:
+        super().__init__()
+        self.proj_after_attn = proj_after_attn
+        attn_dim = cnf.output_channels if proj_after_attn else cnf.input_channels
+        self.pool_skip: Pool | None = None
+        if math.prod(cnf.stride_q) > 1:
+            t, h, w = (s + 1 if s > 1 else s for s in cnf.stride_q)
+            self.pool_skip = Pool(nn.MaxPool3d((t, h, w), cnf.stride_q, half((t, h, w))), size)
+        self.norm1 = norm_layer(cnf.input_channels)
+        self.norm2 = norm_layer(attn_dim)
+        self.attn = MultiscaleAttention(
+            size,
+            cnf.input_channels,
+            attn_dim,
+            cnf,
+            residual_pool,
+            residual_with_cls_embed,
+            rel_pos_embed,
+            attention_dropout,
+            dropout,
+            norm_layer,
+        )
+        self.mlp = MLP(attn_dim, [4 * attn_dim, cnf.output_channels], activation_layer=nn.GELU, dropout=dropout)
+        self.stochastic_depth = StochasticDepth(stochastic_depth_prob, "row")
+        self.project: nn.Module | None = None
+        if cnf.input_channels != cnf.output_channels:
+            self.project = nn.Linear(cnf.input_channels, cnf.output_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        normed = self.norm1(x)
+        skip = self.project(normed) if self.proj_after_attn and self.project is not None else x
+        if self.pool_skip is not None:
+            skip = self.pool_skip(skip[:, None])[:, 0]
+        x = skip + self.stochastic_depth(self.attn(normed))
+        normed = self.norm2(x)
+        skip = self.project(normed) if not self.proj_after_attn and self.project is not None else x
+        x = skip + self.stochastic_depth(self.mlp(normed))
+        return x
+
+
+class MViT(nn.Module):
+    """Multiscale Vision Transformer: clips [N, C, T, H, W] of one length and size → logits [N, num_classes].
+
+    Args:
+        spatial_size: height and width of the frames.
+        temporal_size: number of frames. Published weights of another size are loaded with their positions resized.
+        block_setting: the blocks.
+        residual_pool, residual_with_cls_embed, rel_pos_embed: of the attention, see :class:`MultiscaleAttention`.
+        proj_after_attn: where the skip connection is projected, see :class:`MultiscaleBlock`.
+        dropout: probability, before the head.
+        attention_dropout: of the attention weights.
+        stochastic_depth_prob: of the last block, in [0, 1]; the blocks before it have proportionally less.
+        num_classes: number of logits; 0 gives the features of the class token instead.
+        block: MultiscaleBlock by default, or a class with its arguments.
+        norm_layer: called with the width; by default layer norm with eps 1e-6.
+        patch_embed_kernel, patch_embed_stride, patch_embed_padding: of the convolution that makes patches.
+        in_channels: number of channels of the frames.
+
+    Raises:
+        InvalidArgument: an argument out of range, or an input that is no batch of such clips.
+    """
+
+    def __init__(
+        self,
+        spatial_size: Sequence[int],
+        temporal_size: int,
+        block_setting: Sequence[MSBlockConfig],
+        residual_pool: bool,
+        residual_with_cls_embed: bool,
+        rel_pos_embed: bool,
+        proj_after_attn: bool,
+        dropout: float = 0.5,
+        attention_dropout: float = 0.0,
+        stochastic_depth_prob: float = 0.0,
+        num_classes: int = 400,
+        block: Callable[..., nn.Module] | None = None,
+        norm_layer: Norm | None = None,
+        patch_embed_kernel: Size = (3, 7, 7),
+        patch_embed_stride: Size = (2, 4, 4),
+        patch_embed_padding: Size = (1, 3, 3),
+        in_channels: int = 3,
+    ) -> None:
+        super().__init__()
+        if not isinstance(spatial_size, Sequence) or len(spatial_size) != 2:
+            raise InvalidArgument(f"spatial_size is {spatial_size!r}; expected two whole numbers: (height, width).")
+        if not block_setting:
+            raise InvalidArgument("block_setting is empty; expected at least one MSBlockConfig.")
+        check_probability("attention_dropout", attention_dropout)
+        check_probability("stochastic_depth_prob", stochastic_depth_prob)
+        height, width = (check_count("spatial_size", n, 1) for n in spatial_size)
+        self.clip_size = (check_count("temporal_size", temporal_size, 1), height, width)
+        self.in_channels = check_count("in_channels", in_channels, 1)
+        block = block or MultiscaleBlock
+        norm_layer = norm_layer or partial(nn.LayerNorm, eps=1e-6)
+        dim = block_setting[0].input_channels
+
+        self.conv_proj = nn.Conv3d(in_channels, dim, patch_embed_kernel, patch_embed_stride, patch_embed_padding)
+        t, h, w = (
+            (n + 2 * p - k) // s + 1
+            for n, k, s, p in zip(
+                self.clip_size, patch_embed_kernel, patch_embed_stride, patch_embed_padding, strict=True
+            )
+        )
+        size = (t, h, w)
+        self.pos_encoding = PositionalEncoding(dim, size, rel_pos_embed)
+        self.blocks = nn.ModuleList()
+        for i, cnf in enumerate(block_setting):
+            self.blocks.append(
+                block(
+                    size=size,
+                    cnf=cnf,
+                    residual_pool=residual_pool,
+                    residual_with_cls_embed=residual_with_cls_embed,
+                    rel_pos_embed=rel_pos_embed,
+                    proj_after_attn=proj_after_attn,
+                    stochastic_depth_prob=stochastic_depth_prob * i / max(len(block_setting) - 1, 1),
+                    attention_dropout=attention_dropout,
+                    norm_layer=norm_layer,
+                )
+            )
+            size = pooled(size, cnf.kernel_q, cnf.stride_q)
+        dim = block_setting[-1].output_channels
+        self.norm = norm_layer(dim)
+        self.head = nn.Sequential(
+            nn.Dropout(check_probability("dropout", dropout), inplace=True), linear_head(dim, num_classes)
+        )
+        for m in self.modules():
+            if isinstance(m, nn.Linear):
+                nn.init.trunc_normal_(m.weight, std=0.02)
+                nn.init.zeros_(m.bias)
+            elif isinstance(m, PositionalEncoding):
+                for p in m.parameters():
+                    nn.init.trunc_normal_(p, std=0.02)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.check_size(x)
+        x = self.pos_encoding(self.conv_proj(x).flatten(2).transpose(1, 2))
+        for block in self.blocks:
+            x = block(x)
+        logits: Tensor = self.head(self.norm(x)[:, 0])
+        return logits
+
+    def check_size(self, x: Tensor) -> None:
+        check_clips(x, self.in_channels)
+        if not torch.compiler.is_compiling() and tuple(x.shape[2:]) != self.clip_size:
+            (t, h, w), (frames, height, width) = self.clip_size, x.shape[2:]
+            raise InvalidArgument(
+                f"the clips have {frames} frame(s) of {height}×{width} and this model takes {t} of {h}×{w} pixels. "
+                f"Cut them, or build the model with temporal_size={frames}, spatial_size=({height}, {width}): weights "
+                "are loaded with their positions resized."
+            )
+
+
+def resize(positions: Tensor, size: Sequence[int], mode: str) -> Tensor:
+    """Vectors [old places, C] on a line (``linear``) or in a square picture (``bicubic``) for another size: [places,
+    C]. Ends and corners keep their places."""
+    old = [len(positions)] if mode == "linear" else [math.isqrt(len(positions))] * 2
+    if math.prod(old) != len(positions):
+        raise CheckpointError(
+            f"The checkpoint's positions have shape {list(positions.shape)}; expected [n², C] of a square picture, "
+            "which is all that can be fitted to another size."
+        )
+    if old == list(size):
+        return positions
+    picture = positions.float().T.reshape(1, -1, *old)
+    return F.interpolate(picture, size, mode=mode, align_corners=True)[0].flatten(1).T.to(positions.dtype)
+
+
+def adapt(state: dict[str, Any], model: nn.Module) -> dict[str, Any]:
+    """Fit positions that were learnt on clips of another size to the model's."""
+    for name, own in model.named_parameters():
+        kind = name.rpartition(".")[2]
+        if name not in state or state[name].shape == own.shape:
+            continue
+        if kind == "spatial_pos":
+            encoding = cast(PositionalEncoding, model.get_submodule(name.rpartition(".")[0]))
+            state[name] = resize(state[name], encoding.size[1:], "bicubic")
+        elif kind == "temporal_pos" or kind.startswith("rel_pos_"):
+            state[name] = resize(state[name], own.shape[:1], "linear")
+    return state
+
+
+# Width, output width, heads, stride of the queries and of keys and values in height and width, number of such blocks.
+# Time is not pooled.
+Rows = tuple[tuple[int, int, int, int, int, int], ...]
+V1_B: Rows = (
+    (96, 192, 1, 1, 8, 1),
+    (192, 192, 2, 2, 4, 1),
+    (192, 384, 2, 1, 4, 1),
+    (384, 384, 4, 2, 2, 1),
+    (384, 384, 4, 1, 2, 9),
+    (384, 768, 4, 1, 2, 1),
+    (768, 768, 8, 2, 1, 1),
+    (768, 768, 8, 1, 1, 1),
+)
+V2_S: Rows = (
+    (96, 96, 1, 1, 8, 1),
+    (96, 192, 2, 2, 4, 1),
+    (192, 192, 2, 1, 4, 1),
+    (192, 384, 4, 2, 2, 1),
+    (384, 384, 4, 1, 2, 10),
+    (384, 768, 8, 2, 1, 1),
+    (768, 768, 8, 1, 1, 1),
+)
+
+
+def blocks(rows: Rows, pool_every_query: bool) -> list[MSBlockConfig]:
+    """The blocks of a table; queries that keep their number are pooled (convolved) or left alone."""
+    return [
+        MSBlockConfig(
+            heads,
+            width,
+            output,
+            kernel_q=(3, 3, 3) if q > 1 or pool_every_query else (1, 1, 1),
+            stride_q=(1, q, q),
+            stride_kv=(1, kv, kv),
+        )
+        for width, output, heads, q, kv, repeats in rows
+        for _ in range(repeats)
+    ]
+
+
+@zoo.builder(MViT_V1_B_Weights, head="head.1", stem="conv_proj", convert=adapt)
+def mvit_v1_b(
+    *,
+    temporal_size: int = 16,
+    spatial_size: Sequence[int] = (224, 224),
+    stochastic_depth_prob: float = 0.2,
+    **kwargs: Any,
+) -> MViT:
+    """MViT-B from `Multiscale Vision Transformers <https://arxiv.org/abs/2104.11227>`_."""
+    return MViT(
+        spatial_size,
+        temporal_size,
+        blocks(V1_B, pool_every_query=False),
+        residual_pool=False,
+        residual_with_cls_embed=False,
+        rel_pos_embed=False,
+        proj_after_attn=False,
+        stochastic_depth_prob=stochastic_depth_prob,
+        **kwargs,
+    )
+
+
+@zoo.builder(MViT_V2_S_Weights, head="head.1", stem="conv_proj", convert=adapt)
+def mvit_v2_s(
+    *,
+    temporal_size: int = 16,
+    spatial_size: Sequence[int] = (224, 224),
+    stochastic_depth_prob: float = 0.2,
+    **kwargs: Any,
+) -> MViT:
+    """MViTv2-S from `MViTv2: Improved Multiscale Vision Transformers for Classification and Detection
+    <https://arxiv.org/abs/2112.01526>`_."""
+    return MViT(
+        spatial_size,
+        temporal_size,
+        blocks(V2_S, pool_every_query=True),
+        residual_pool=True,
+        residual_with_cls_embed=False,
+        rel_pos_embed=True,
+        proj_after_attn=True,
+        stochastic_depth_prob=stochastic_depth_prob,
+        **kwargs,
+    )

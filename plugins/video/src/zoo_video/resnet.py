@@ -1,0 +1,218 @@
+"""Residual networks over space and time: R3D, MC3 and R(2+1)D, from `A Closer Look at Spatiotemporal Convolutions for
+Action Recognition <https://arxiv.org/abs/1711.11248>`_. The three differ in what stands where a ResNet has 3×3."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import zoo
+from zoo.contract import Stage
+from zoo.errors import InvalidArgument
+from zoo.nn import check_clips, check_count, linear_head
+from zoo_video.weights.resnet import MC3_18_Weights, MC3_Tiny_Weights, R2Plus1D_18_Weights, R3D_18_Weights
+
+
+def spatial(in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> nn.Conv3d:
+    """A convolution of every frame by itself, 1 × ``kernel`` × ``kernel``."""
+    half = kernel // 2
+    return nn.Conv3d(in_channels, out_channels, (1, kernel, kernel), (1, stride, stride), (0, half, half), bias=False)
+
+
+def temporal(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv3d:
+    """A convolution of every pixel over three frames, 3 × 1 × 1."""
+    return nn.Conv3d(in_channels, out_channels, (3, 1, 1), (stride, 1, 1), (1, 0, 0), bias=False)
+
+
+# Each maker is called with (in_channels, out_channels, width between its parts, stride). ``strides_time`` says
+# whether it skips frames where it skips pixels.
+
+
+class Conv3DSimple(nn.Conv3d):
+    """3×3×3, over space and time at once."""
+
+    strides_time = True
+
+    def __init__(self, in_channels: int, out_channels: int, mid_channels: int = 0, stride: int = 1) -> None:
+        super().__init__(in_channels, out_channels, 3, stride, padding=1, bias=False)
+
+
+class Conv3DNoTemporal(nn.Conv3d):
+    """1×3×3, over space alone: frames do not see each other."""
+
+    strides_time = False
+
+    def __init__(self, in_channels: int, out_channels: int, mid_channels: int = 0, stride: int = 1) -> None:
+        super().__init__(in_channels, out_channels, (1, 3, 3), (1, stride, stride), (0, 1, 1), bias=False)
+
+
+class Conv2Plus1D(nn.Sequential):
+    """1×3×3, then 3×1×1, with a norm and a nonlinearity between: space first, then time."""
+
+    strides_time = True
+
+    def __init__(self, in_channels: int, out_channels: int, mid_channels: int, stride: int = 1) -> None:
+        super().__init__(
+            spatial(in_channels, mid_channels, stride=stride),
+            nn.BatchNorm3d(mid_channels),
+            nn.ReLU(inplace=True),
+            temporal(mid_channels, out_channels, stride),
+        )
+
+
+class BasicStem(nn.Sequential):
+    """3×7×7, which halves height and width: [N, in_channels, T, H, W] → [N, width, T, ⌈H / 2⌉, ⌈W / 2⌉]."""
+
+    def __init__(self, in_channels: int = 3, width: int = 64) -> None:
+        conv = nn.Conv3d(in_channels, width, (3, 7, 7), (1, 2, 2), (1, 3, 3), bias=False)
+        super().__init__(conv, nn.BatchNorm3d(width), nn.ReLU(inplace=True))
+
+
+class R2Plus1dStem(nn.Sequential):
+    """1×7×7, then 3×1×1; the shapes of :class:`BasicStem`."""
+
+    def __init__(self, in_channels: int = 3, width: int = 64) -> None:
+        mid = width * 45 // 64  # the paper's 45 for a width of 64
+        super().__init__(
+            spatial(in_channels, mid, 7, stride=2),
+            nn.BatchNorm3d(mid),
+            nn.ReLU(inplace=True),
+            temporal(mid, width),
+            nn.BatchNorm3d(width),
+            nn.ReLU(inplace=True),
+        )
+
+
+class BasicBlock(nn.Module):
+    """Two convolutions of the family, ``y = relu(x + branch(x))``."""
+
+    expansion = 1
+
+    def __init__(
+        self,
+        inplanes: int,
+        planes: int,
+        conv_builder: Callable[..., nn.Module],
+        stride: int = 1,
+        downsample: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        # So wide that the 2-d and the 1-d convolution have as many weights together as one of 3×3×3.
+        mid = inplanes * planes * 27 // (inplanes * 9 + 3 * planes)
+        self.conv1 = nn.Sequential(
+            conv_builder(inplanes, planes, mid, stride), nn.BatchNorm3d(planes), nn.ReLU(inplace=True)
+        )
+        self.conv2 = nn.Sequential(conv_builder(planes, planes, mid), nn.BatchNorm3d(planes))
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = downsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv2(self.conv1(x))
+        out += x if self.downsample is None else self.downsample(x)
+        out = self.relu(out)
+        return out
+
+
+class VideoResNet(nn.Module):
+    """A residual network of four stages: clips [N, C, T, H, W] of any length and size → logits [N, num_classes].
+
+    Args:
+        block: :class:`BasicBlock`, or a class with its arguments and ``expansion``.
+        conv_makers: what the blocks of each of the four stages convolve with: :class:`Conv3DSimple`,
+            :class:`Conv3DNoTemporal` or :class:`Conv2Plus1D`.
+        layers: number of blocks in each stage.
+        stem: :class:`BasicStem` or :class:`R2Plus1dStem`.
+        num_classes: number of logits; 0 gives the pooled features instead.
+        zero_init_residual: start every block as the identity, by a zero scale in its last norm.
+        in_channels: number of channels of the frames.
+        width: channels of the first stage; each further stage has twice as many.
+
+    Raises:
+        InvalidArgument: an argument out of range, or an input that is no batch of clips with ``in_channels``.
+    """
+
+    def __init__(
+        self,
+        block: type[BasicBlock],
+        conv_makers: Sequence[Callable[..., nn.Module]],
+        layers: Sequence[int],
+        stem: Callable[..., nn.Module],
+        num_classes: int = 400,
+        zero_init_residual: bool = False,
+        in_channels: int = 3,
+        width: int = 64,
+    ) -> None:
+        super().__init__()
+        if len(layers) != 4 or len(conv_makers) != 4:
+            raise InvalidArgument(
+                f"layers is {layers!r} and conv_makers has {len(conv_makers)}; expected one of each for four stages."
+            )
+        self.in_channels = check_count("in_channels", in_channels, 1)
+        inplanes = check_count("width", width, 2)
+        self.stem = stem(in_channels, width)
+        stages = []
+        for i, (maker, depth) in enumerate(zip(conv_makers, layers, strict=True)):
+            planes, stride = width * 2**i, 1 if i == 0 else 2
+            shortcut = None
+            if stride != 1 or inplanes != planes * block.expansion:
+                strides = (stride if getattr(maker, "strides_time", True) else 1, stride, stride)
+                conv = nn.Conv3d(inplanes, planes * block.expansion, 1, strides, bias=False)
+                shortcut = nn.Sequential(conv, nn.BatchNorm3d(planes * block.expansion))
+            blocks = [block(inplanes, planes, maker, stride, shortcut)]
+            inplanes = planes * block.expansion
+            blocks += [block(inplanes, planes, maker) for _ in range(depth - 1)]
+            stages.append(nn.Sequential(*blocks))
+        self.layer1, self.layer2, self.layer3, self.layer4 = stages
+        self.avgpool = nn.AdaptiveAvgPool3d(1)
+        self.fc = linear_head(inplanes, num_classes)
+        self.feature_info = [
+            Stage(f"layer{i + 1}", width * 2**i * block.expansion, 2 ** (i + 1), "NCTHW") for i in range(4)
+        ]
+
+        for m in self.modules():
+            if isinstance(m, nn.Conv3d):
+                nn.init.kaiming_normal_(m.weight, mode="fan_out", nonlinearity="relu")
+            elif isinstance(m, nn.Linear):
+                nn.init.normal_(m.weight, std=0.01)
+                nn.init.zeros_(m.bias)
+            elif zero_init_residual and isinstance(m, BasicBlock):
+                nn.init.zeros_(m.conv2[1].weight)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_clips(x, self.in_channels)
+        x = self.layer4(self.layer3(self.layer2(self.layer1(self.stem(x)))))
+        logits: Tensor = self.fc(torch.flatten(self.avgpool(x), 1))
+        return logits
+
+
+@zoo.builder(R3D_18_Weights, head="fc", stem="stem.0")
+def r3d_18(**kwargs: Any) -> VideoResNet:
+    """R3D-18, all its convolutions 3×3×3, from `A Closer Look at Spatiotemporal Convolutions for Action Recognition
+    <https://arxiv.org/abs/1711.11248>`_."""
+    return VideoResNet(BasicBlock, [Conv3DSimple] * 4, [2, 2, 2, 2], BasicStem, **kwargs)
+
+
+@zoo.builder(MC3_18_Weights, head="fc", stem="stem.0")
+def mc3_18(**kwargs: Any) -> VideoResNet:
+    """MC3-18, whose last three stages look at frames one by one, from `A Closer Look at Spatiotemporal Convolutions
+    for Action Recognition <https://arxiv.org/abs/1711.11248>`_."""
+    return VideoResNet(BasicBlock, [Conv3DSimple, *[Conv3DNoTemporal] * 3], [2, 2, 2, 2], BasicStem, **kwargs)
+
+
+@zoo.builder(MC3_Tiny_Weights, head="fc", stem="stem.0")
+def mc3_tiny(*, width: int = 16, **kwargs: Any) -> VideoResNet:
+    """MC3 with a quarter of the width and half of the depth of MC3-18, for small clips: see `A Closer Look at
+    Spatiotemporal Convolutions for Action Recognition <https://arxiv.org/abs/1711.11248>`_."""
+    return VideoResNet(
+        BasicBlock, [Conv3DSimple, *[Conv3DNoTemporal] * 3], [1, 1, 1, 1], BasicStem, width=width, **kwargs
+    )
+
+
+@zoo.builder(R2Plus1D_18_Weights, head="fc", stem="stem.0")
+def r2plus1d_18(**kwargs: Any) -> VideoResNet:
+    """R(2+1)D-18, space and time convolved in turn, from `A Closer Look at Spatiotemporal Convolutions for Action
+    Recognition <https://arxiv.org/abs/1711.11248>`_."""
+    return VideoResNet(BasicBlock, [Conv2Plus1D] * 4, [2, 2, 2, 2], R2Plus1dStem, **kwargs)

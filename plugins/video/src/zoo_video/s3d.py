@@ -1,0 +1,131 @@
+"""S3D: an Inception network whose 3-d convolutions are taken apart into space and time, from `Rethinking
+Spatiotemporal Feature Learning: Speed-Accuracy Trade-offs in Video Classification <https://arxiv.org/abs/1712.04851>`_."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import zoo
+from zoo.contract import Stage
+from zoo.nn import Conv3dNormActivation, check_clips, check_count, check_probability
+from zoo_video.weights.s3d import S3D_Weights
+
+Norm = Callable[[int], nn.Module]
+
+# Widths of an Inception block: 1×1×1 | 1×1×1, then separable 3×3×3 | the same again | pooling, then 1×1×1.
+# A pooling in between is given as (kernel, stride, padding).
+LAYOUT: tuple[tuple[int, int, int] | tuple[int, int, int, int, int, int], ...] = (
+    (64, 96, 128, 16, 32, 32),
+    (128, 128, 192, 32, 96, 64),
+    (3, 2, 1),
+    (192, 96, 208, 16, 48, 64),
+    (160, 112, 224, 24, 64, 64),
+    (128, 128, 256, 24, 64, 64),
+    (112, 144, 288, 32, 64, 64),
+    (256, 160, 320, 32, 128, 128),
+    (2, 2, 0),
+    (256, 160, 320, 32, 128, 128),
+    (384, 192, 384, 48, 128, 128),
+)
+MIN_SIZE = (13, 209, 209)  # with less, nothing is left for the last pooling
+
+
+class TemporalSeparableConv(nn.Sequential):
+    """1×k×k, then k×1×1, each with norm and ReLU: [N, C, T, H, W] → [N, out_channels, T', H', W']."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int, norm_layer: Norm) -> None:
+        half = kernel // 2
+        super().__init__(
+            Conv3dNormActivation(
+                in_channels, out_channels, (1, kernel, kernel), (1, stride, stride), (0, half, half),
+                norm_layer=norm_layer,
+            ),
+            Conv3dNormActivation(
+                out_channels, out_channels, (kernel, 1, 1), (stride, 1, 1), (half, 0, 0), norm_layer=norm_layer
+            ),
+        )  # fmt: skip
+
+
+class SepInceptionBlock3D(nn.Module):
+    """Four branches side by side: [N, C, T, H, W] → [N, sum of their widths, T, H, W]."""
+
+    def __init__(
+        self, in_channels: int, b0: int, b1_mid: int, b1: int, b2_mid: int, b2: int, b3: int, norm_layer: Norm
+    ) -> None:
+        super().__init__()
+
+        def pointwise(in_channels: int, out_channels: int) -> nn.Module:
+            return Conv3dNormActivation(in_channels, out_channels, 1, norm_layer=norm_layer)
+
+        def separable(mid: int, out: int) -> nn.Sequential:
+            return nn.Sequential(pointwise(in_channels, mid), TemporalSeparableConv(mid, out, 3, 1, norm_layer))
+
+        self.branch0 = pointwise(in_channels, b0)
+        self.branch1 = separable(b1_mid, b1)
+        self.branch2 = separable(b2_mid, b2)
+        self.branch3 = nn.Sequential(nn.MaxPool3d(3, stride=1, padding=1), pointwise(in_channels, b3))
+        self.out_channels = b0 + b1 + b2 + b3
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.branch0(x), self.branch1(x), self.branch2(x), self.branch3(x)], 1)
+
+
+class S3D(nn.Module):
+    """Clips [N, C, T, H, W], at least 13 frames of 209×209 → logits [N, num_classes].
+
+    Args:
+        num_classes: number of logits; 0 gives the 1024 pooled features instead.
+        dropout: probability, before the last convolution.
+        norm_layer: makes a norm of a number of channels; by default batch norm with eps and momentum 0.001.
+        in_channels: number of channels of the frames.
+
+    Raises:
+        InvalidArgument: an argument out of range, or an input that is no batch of long and large enough clips.
+    """
+
+    def __init__(
+        self, num_classes: int = 400, dropout: float = 0.2, norm_layer: Norm | None = None, in_channels: int = 3
+    ) -> None:
+        super().__init__()
+        norm_layer = norm_layer or partial(nn.BatchNorm3d, eps=1e-3, momentum=1e-3)
+        self.in_channels = check_count("in_channels", in_channels, 1)
+        layers: list[nn.Module] = [
+            TemporalSeparableConv(in_channels, 64, 7, 2, norm_layer),
+            nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)),
+            Conv3dNormActivation(64, 64, 1, norm_layer=norm_layer),
+            TemporalSeparableConv(64, 192, 3, 1, norm_layer),
+            nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)),
+        ]
+        self.feature_info = [Stage("features.0", 64, 2, "NCTHW"), Stage("features.3", 192, 4, "NCTHW")]
+        channels, stride = 192, 8
+        for row in LAYOUT:
+            if len(row) == 3:
+                self.feature_info.append(Stage(f"features.{len(layers) - 1}", channels, stride, "NCTHW"))
+                layers.append(nn.MaxPool3d(*row))
+                stride *= 2
+            else:
+                block = SepInceptionBlock3D(channels, *row, norm_layer)
+                layers.append(block)
+                channels = block.out_channels
+        self.feature_info.append(Stage(f"features.{len(layers) - 1}", channels, stride, "NCTHW"))
+        self.features = nn.Sequential(*layers)
+        self.avgpool = nn.AvgPool3d((2, 7, 7), stride=1)
+        head = nn.Conv3d(channels, num_classes, 1) if check_count("num_classes", num_classes) else nn.Identity()
+        self.classifier = nn.Sequential(nn.Dropout(check_probability("dropout", dropout)), head)
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_clips(x, self.in_channels, MIN_SIZE)
+        logits: Tensor = self.classifier(self.avgpool(self.features(x)))
+        return logits.mean((2, 3, 4))  # a longer or larger clip is classified at every place
+
+
+@zoo.builder(S3D_Weights, head="classifier.1", stem="features.0.0.0")
+def s3d(**kwargs: Any) -> S3D:
+    """S3D from `Rethinking Spatiotemporal Feature Learning: Speed-Accuracy Trade-offs in Video Classification
+    <https://arxiv.org/abs/1712.04851>`_."""
+    return S3D(**kwargs)

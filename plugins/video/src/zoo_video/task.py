@@ -1,0 +1,174 @@
+"""Video classification for ``zoo.pipeline``: a video in, labels with probabilities out, clip by clip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from zoo import Weights
+from zoo.draw import MARGIN, OTHERS, contact_sheet
+from zoo.errors import InvalidArgument
+from zoo.io.video import Frame, VideoReader, clip_times
+from zoo.transforms.functional import to_pil_image
+from zoo_classification import task as images
+from zoo_classification.task import Classification
+
+STILLS, STILL_SIDE = 4, 240  # pictures kept of a clip, and the longest side of each in pixels
+
+
+@dataclass
+class Video:
+    """A video, and what was seen of it.
+
+    Attributes:
+        source: its path, or its frames [T, C, H, W].
+        spans: first and last moment of each clip that the model was fed, in seconds.
+        stills: a few frames of each clip.
+    """
+
+    source: Path | Tensor
+    spans: list[tuple[float, float]] = field(default_factory=list)
+    stills: list[list[Image.Image]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Clip(Classification):
+    """What a model says of one clip, from ``start`` to ``end`` in seconds; ``image`` shows some of its frames."""
+
+    start: float
+    end: float
+
+    def __str__(self) -> str:
+        return f"{self.start:.1f}–{self.end:.1f} s"
+
+
+@dataclass(frozen=True)
+class VideoLabels(Classification):
+    """What a model says of a video: probabilities averaged over its clips; ``image`` is the first clip's."""
+
+    clips: Sequence[Clip]
+
+    def lines(self, k: int = 5) -> list[str]:
+        """What ``zoo predict`` prints: the labels, and then, where there are several clips, how they follow in time."""
+        lines = super().lines(k)
+        if len(self.clips) > 1:
+            width = max(len(str(clip)) for clip in self.clips)
+            lines += [f"{clip!s:>{width}} {p:7.2%}  {label}" for clip in self.clips for label, p in clip.top(1)]
+        return lines
+
+    def to_dict(self, k: int = 5) -> dict[str, Any]:
+        clips = [{"start": clip.start, "end": clip.end, **clip.to_dict(k)} for clip in self.clips]
+        return {**super().to_dict(k), "clips": clips}
+
+    def draw(self, k: int = 5) -> Image.Image:
+        """A contact sheet: some frames of every clip, beside its labels."""
+        return draw(self, k)
+
+
+def load(source: Any) -> Video:
+    """A video from a path, or from frames [T, C, H, W], uint8 in [0, 255] or float in [0, 1]."""
+    if isinstance(source, str | Path):
+        return Video(Path(source))
+    if not isinstance(source, Tensor) or source.ndim != 4 or not len(source):
+        what = list(source.shape) if isinstance(source, Tensor) else type(source).__name__
+        raise InvalidArgument(f"Cannot take {what} for a video; expected a path or a tensor [T, C, H, W] of frames.")
+    return Video(source)
+
+
+class Prepare:
+    """Takes clips from a video and prepares their frames one by one, so that few are held at their full size.
+
+    Args:
+        weights: their ``transforms`` prepare a frame; their ``num_frames`` and ``frame_rate`` are the defaults.
+        clips: how many; they lie at equal distances, a single one in the middle.
+        frames: how many make a clip.
+        stride: take every ``stride``-th frame, whatever the frame rate.
+        spread: spread the frames of the clips evenly over the whole video.
+    """
+
+    def __init__(
+        self,
+        weights: Weights,
+        clips: int = 1,
+        frames: int | None = None,
+        stride: int | None = None,
+        spread: bool = False,
+    ) -> None:
+        if weights.transforms is None:
+            raise InvalidArgument("The weights name no preprocessing; give zoo.Weights(transforms=zoo.Preset(…)).")
+        if spread and stride is not None:
+            raise InvalidArgument(f"spread=True and stride={stride}; expected one of them at most.")
+        self.preset = weights.transforms()
+        self.frame_rate: float | None = weights.extra.get("frame_rate")
+        every = stride if stride is not None or self.frame_rate else 1  # of weights without a frame rate
+        self.clips = clips
+        self.sampling: dict[str, Any] = {
+            "clips": clips,
+            "frames": frames if frames is not None else weights.extra.get("num_frames", 16),
+            "stride": None if spread else every,
+            "frame_rate": None if spread or every else self.frame_rate,
+        }
+        clip_times([0.0], 1.0, **self.sampling)  # numbers that cannot be are told before the first video
+
+    def __call__(self, video: Video) -> Tensor:
+        """[clips, C, T, H, W], as the model takes them."""
+        if isinstance(video.source, Tensor):  # taken to be at the frame rate of the weights
+            step = 1 / (self.frame_rate or 25)
+            times = [i * step for i in range(len(video.source))]
+            wanted = clip_times(times, len(times) * step, **self.sampling)
+            frames = self.shown(video.source, step, sorted({t for clip in wanted for t in clip}))
+        else:
+            reader = VideoReader(video.source)
+            wanted = clip_times(reader.times, reader.end, **self.sampling)
+            frames = reader.frames_at(sorted({t for clip in wanted for t in clip}))
+        stills = [{clip[len(clip) * i // STILLS] for i in range(STILLS)} for clip in wanted]
+        prepared, pictures = {}, {}
+        for image, time in frames:
+            prepared[time] = self.preset(image[None])
+            if any(time in clip for clip in stills):
+                pictures[time] = to_pil_image(image)
+                pictures[time].thumbnail((STILL_SIDE, STILL_SIDE))
+        video.spans = [(clip[0], clip[-1]) for clip in wanted]
+        video.stills = [[pictures[time] for time in sorted(clip)] for clip in stills]
+        return torch.stack([torch.cat([prepared[time] for time in clip], dim=1) for clip in wanted])
+
+    def shown(self, frames: Tensor, step: float, times: Sequence[float]) -> Iterator[Frame]:
+        for time in times:
+            yield Frame(frames[min(int(time / step + 1e-3), len(frames) - 1)], time)
+
+
+def collate(prepared: Sequence[Tensor]) -> tuple[Tensor]:
+    """The clips of all videos, each [clips, C, T, H, W] → a batch [N, C, T, H, W]."""
+    return (torch.cat(list(prepared)),)
+
+
+def decode(outputs: Tensor, inputs: Sequence[Video], weights: Weights) -> list[VideoLabels]:
+    """Logits [N, num_classes] of the clips of all videos → one result per video."""
+    results = []
+    of_each = torch.split(outputs, [len(video.spans) for video in inputs])
+    for logits, video in zip(of_each, inputs, strict=True):
+        strips = [contact_sheet(stills, columns=2) for stills in video.stills]
+        each = images.decode(logits, strips, weights)
+        clips = [
+            Clip(one.probabilities, one.categories, one.image, start, end)
+            for one, (start, end) in zip(each, video.spans, strict=True)
+        ]
+        mean = torch.stack([clip.probabilities for clip in clips]).mean(0)
+        results.append(VideoLabels(mean, clips[0].categories, clips[0].image, clips))
+    return results
+
+
+def draw(result: VideoLabels, k: int = 5) -> Image.Image:
+    if len(result.clips) == 1:
+        return images.draw(result, k)
+    panels = [images.draw(clip, min(k, 3)) for clip in result.clips]
+    for panel, clip in zip(panels, result.clips, strict=True):  # when it is, in the margin above its frames
+        span = str(clip).replace("–", "-")  # the font is one of ASCII
+        ImageDraw.Draw(panel).text((MARGIN, 2), span, OTHERS, ImageFont.load_default(13))
+    return contact_sheet(panels)
