@@ -31,7 +31,7 @@ def local_names():
     [
         ({"include": "resnet1*"}, ["resnet101", "resnet152", "resnet18"]),
         ({"include": ["resnet5*", "squeeze*"]}, ["resnet50", "squeezenet1_0", "squeezenet1_1"]),
-        ({"include": "*resnet*", "exclude": ["wide*", "resnet???"]}, ["resnet18", "resnet34", "resnet50"]),
+        ({"include": "*resnet*", "exclude": ["*_*", "resnet???"]}, ["resnet18", "resnet34", "resnet50"]),
         ({"include": "RESNET*"}, []),
         ({"include": "resn*", "max_params": 26e6}, ["resnet18", "resnet34", "resnet50", "resnext50_32x4d"]),
         ({"include": "resn*", "min_metrics": {"acc@1": 82.5}}, ["resnext101_32x8d", "resnext101_64x4d"]),

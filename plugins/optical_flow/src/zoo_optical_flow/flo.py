@@ -1,0 +1,53 @@
+"""Middlebury's ``.flo`` files: optical flow as numbers, one pair per pixel."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo.errors import InvalidArgument, UnreadableFile
+
+TAG = b"PIEH"  # 202021.25 as a little-endian float32, which readers use to check the byte order
+LARGEST = 2**28  # pixels; a header that says more is damaged
+
+
+def read_flo(path: str | os.PathLike[str]) -> Tensor:
+    """The flow in a ``.flo`` file: float32 [2, H, W], in pixels, to the right and down.
+
+    Where the flow is unknown, Middlebury writes numbers over 1e9; they are kept.
+
+    Raises:
+        UnreadableFile: there is no such file, or it is none of that format, or cut short.
+    """
+    file = Path(path)
+    try:
+        content = file.read_bytes()
+    except OSError as e:
+        raise UnreadableFile(f"{str(file)!r} cannot be read: {e.strerror or e}.") from e
+    if content[:4] != TAG or len(content) < 12:
+        raise UnreadableFile(f"{str(file)!r} is no .flo file: it begins with {content[:4]!r}, expected {TAG!r}.")
+    width, height = (int(n) for n in np.frombuffer(content, "<i4", 2, offset=4))
+    if width < 1 or height < 1 or width * height > LARGEST or len(content) != 12 + 8 * width * height:
+        raise UnreadableFile(
+            f"{str(file)!r} is damaged or cut short: it says {width} × {height} pixels, which take "
+            f"{12 + 8 * width * height} bytes, and has {len(content)}."
+        )
+    flow = np.frombuffer(content, "<f4", offset=12).reshape(height, width, 2)
+    return torch.from_numpy(flow.astype(np.float32)).permute(2, 0, 1).contiguous()
+
+
+def write_flo(flow: Tensor, path: str | os.PathLike[str]) -> None:
+    """Write ``flow`` [2, H, W] as a ``.flo`` file, in single precision, replacing a file that is there.
+
+    Raises:
+        InvalidArgument: another shape, or no pixel.
+    """
+    if flow.ndim != 3 or flow.shape[0] != 2 or not flow.numel():
+        raise InvalidArgument(f"the flow has shape {list(flow.shape)}; expected [2, H, W] with at least one pixel.")
+    _, height, width = flow.shape
+    numbers = flow.detach().cpu().float().permute(1, 2, 0).contiguous().numpy().astype("<f4")
+    Path(path).write_bytes(TAG + np.array([width, height], "<i4").tobytes() + numbers.tobytes())

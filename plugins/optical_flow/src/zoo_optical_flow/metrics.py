@@ -1,0 +1,50 @@
+"""How far a flow is from the true one: end-point error, and the share of outliers."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from zoo.errors import InvalidArgument
+
+
+def end_point_error(flow: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
+    """The mean distance between the ends of the flow vectors, in pixels.
+
+    Args:
+        flow, target: [N, 2, H, W] or [2, H, W], in pixels.
+        valid: where the truth is known, [N, H, W] or [H, W], bool or 0 and 1; None means everywhere.
+
+    Returns:
+        A scalar, the mean over the valid pixels of the whole batch; NaN where none is valid.
+
+    Raises:
+        InvalidArgument: shapes that do not fit together.
+    """
+    distance, _ = _distances(flow, target, valid)
+    return distance.mean()
+
+
+def outlier_share(flow: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
+    """KITTI's ``Fl-all``: the share of pixels, in percent, that are off by over 3 pixels and over 5 % of the motion.
+
+    From `Object Scene Flow for Autonomous Vehicles <https://www.cvlibs.net/publications/Menze2015CVPR.pdf>`_.
+    Arguments and errors are those of :func:`end_point_error`.
+    """
+    distance, length = _distances(flow, target, valid)
+    return 100 * ((distance > 3) & (distance > 0.05 * length)).to(distance.dtype).mean()
+
+
+def _distances(flow: Tensor, target: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Of the valid pixels: the distance to the truth, and the length of the true vector, in double precision."""
+    if flow.shape != target.shape or flow.ndim not in (3, 4) or flow.shape[-3] != 2:
+        raise InvalidArgument(
+            f"flow and target have the shapes {list(flow.shape)} and {list(target.shape)}; expected [N, 2, H, W] or "
+            "[2, H, W], both the same."
+        )
+    pixels = target.shape[:-3] + target.shape[-2:]
+    if valid is not None and valid.shape != pixels:
+        raise InvalidArgument(f"valid has shape {list(valid.shape)}; expected {list(pixels)}.")
+    known = torch.ones(pixels, dtype=torch.bool, device=target.device) if valid is None else valid.bool()
+    ours, truth = (t.double().movedim(-3, -1)[known] for t in (flow, target))
+    return (ours - truth).norm(dim=-1), truth.norm(dim=-1)

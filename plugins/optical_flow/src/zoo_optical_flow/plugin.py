@@ -1,0 +1,54 @@
+"""The manifest: RAFT in two sizes, and the task of optical flow. No torch here."""
+
+from __future__ import annotations
+
+import zoo
+from zoo import Manifest, Metric, ModelSpec, TaskSpec
+from zoo_optical_flow.weights.raft import Raft_Large_Weights, Raft_Small_Weights
+
+PAPER = "RAFT: Recurrent All-Pairs Field Transforms for Optical Flow, https://arxiv.org/abs/2003.12039"
+
+OPTICAL_FLOW = TaskSpec(
+    "optical-flow",
+    metrics=(
+        Metric("epe", "EPE", higher_is_better=False),
+        Metric("per_image_epe", "EPE per image", higher_is_better=False),
+        Metric("fl_all", "Fl-all", higher_is_better=False),
+    ),
+    load="zoo_optical_flow.task:load",
+    transform="zoo_optical_flow.task:transform",
+    collate="zoo_optical_flow.task:collate",
+    decode="zoo_optical_flow.task:decode",
+    draw="zoo_optical_flow.task:draw",
+    suffixes=(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"),
+    inputs_per_sample=2,
+    same_size=True,
+)
+
+PUBLIC = {
+    "RAFT": "zoo_optical_flow.raft",
+    "raft_large": "zoo_optical_flow.raft",
+    "raft_small": "zoo_optical_flow.raft",
+    "sequence_loss": "zoo_optical_flow.raft",
+    "Raft_Large_Weights": "zoo_optical_flow.weights.raft",
+    "Raft_Small_Weights": "zoo_optical_flow.weights.raft",
+    "end_point_error": "zoo_optical_flow.metrics",
+    "outlier_share": "zoo_optical_flow.metrics",
+    "crop_flow": "zoo_optical_flow.task",
+    "pad_frames": "zoo_optical_flow.task",
+    "read_flo": "zoo_optical_flow.flo",
+    "write_flo": "zoo_optical_flow.flo",
+}
+"""Every name that ``zoo_optical_flow`` offers → the module that it comes from."""
+
+
+@zoo.hookimpl
+def zoo_manifest() -> Manifest:
+    return Manifest(
+        api_version=1,
+        models=[
+            ModelSpec(name, f"zoo_optical_flow.raft:{name}", task=OPTICAL_FLOW.name, weights=weights, paper=PAPER)
+            for name, weights in (("raft_large", Raft_Large_Weights), ("raft_small", Raft_Small_Weights))
+        ],
+        tasks=[OPTICAL_FLOW],
+    )

@@ -1,0 +1,514 @@
+"""RAFT: the features of two frames compared pixel by pixel, and a flow refined by a recurrent unit that looks there.
+
+`RAFT: Recurrent All-Pairs Field Transforms for Optical Flow <https://arxiv.org/abs/2003.12039>`_
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+import zoo
+from zoo.errors import InvalidArgument, suggest
+from zoo.nn import Conv2dNormActivation, check_count, check_images
+from zoo_optical_flow.weights.raft import Raft_Large_Weights, Raft_Small_Weights
+
+Norm = Callable[..., nn.Module] | None
+Lookup = Callable[[Tensor], Tensor]
+
+CORRELATIONS = ("auto", "full", "local")
+FULL_UP_TO = 2**31  # bytes of the full correlation volume: "auto" goes without it from there on
+CHUNK = 2**19  # numbers gathered at a time by the local correlation: 2 MB, which caches hold
+
+
+# ── features of a frame ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def conv(in_channels: int, out_channels: int, kernel: int, norm: Norm, stride: int = 1) -> Conv2dNormActivation:
+    return Conv2dNormActivation(in_channels, out_channels, kernel, stride, norm_layer=norm, bias=True)
+
+
+class InstanceNorm2d(nn.InstanceNorm2d):
+    """torch's, computed as group norm with a group per channel: the same numbers, three times as fast on CPUs."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
+        return F.group_norm(input, self.num_features, eps=self.eps)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3×3 convolutions around which the input passes: [N, in, H, W] → [N, out, H / stride, W / stride]."""
+
+    def __init__(self, in_channels: int, out_channels: int, norm: Norm, stride: int = 1) -> None:
+        super().__init__()
+        self.convnormrelu1 = conv(in_channels, out_channels, 3, norm, stride)
+        self.convnormrelu2 = conv(out_channels, out_channels, 3, norm)
+        self.downsample = shortcut(in_channels, out_channels, norm, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.downsample(x) + self.convnormrelu2(self.convnormrelu1(x))
+        return out.relu_()
+
+
+class BottleneckBlock(nn.Module):
+    """The same at a quarter of the width: 1×1, 3×3 and 1×1 convolutions."""
+
+    def __init__(self, in_channels: int, out_channels: int, norm: Norm, stride: int = 1) -> None:
+        super().__init__()
+        self.convnormrelu1 = conv(in_channels, out_channels // 4, 1, norm)
+        self.convnormrelu2 = conv(out_channels // 4, out_channels // 4, 3, norm, stride)
+        self.convnormrelu3 = conv(out_channels // 4, out_channels, 1, norm)
+        self.downsample = shortcut(in_channels, out_channels, norm, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.downsample(x) + self.convnormrelu3(self.convnormrelu2(self.convnormrelu1(x)))
+        return out.relu_()
+
+
+def shortcut(in_channels: int, out_channels: int, norm: Norm, stride: int) -> nn.Module:
+    if stride == 1:
+        return nn.Identity()
+    return Conv2dNormActivation(in_channels, out_channels, 1, stride, norm_layer=norm, activation_layer=None, bias=True)
+
+
+class FeatureEncoder(nn.Module):
+    """Frames [N, 3, H, W] → features [N, ``widths[-1]``, H / 8, W / 8].
+
+    Args:
+        block: :class:`ResidualBlock` or :class:`BottleneckBlock`.
+        widths: of the stem, of the three stages of two blocks, and of the output.
+        norm: after every convolution but the last; None for none.
+    """
+
+    downsample_factor = 8
+
+    def __init__(self, block: Callable[..., nn.Module], widths: tuple[int, int, int, int, int], norm: Norm) -> None:
+        super().__init__()
+        stem, *stages, self.output_dim = widths
+        self.convnormrelu = conv(3, stem, 7, norm, stride=2)
+        for i, (in_channels, width, stride) in enumerate(zip((stem, *stages), stages, (1, 2, 2), strict=False), 1):
+            layer = nn.Sequential(block(in_channels, width, norm, stride), block(width, width, norm))
+            self.add_module(f"layer{i}", layer)
+        self.conv = nn.Conv2d(stages[-1], self.output_dim, 1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        for module in self.children():
+            x = module(x)
+        return x
+
+
+# ── correlation ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class CorrBlock(nn.Module):
+    """How similar each place of the first frame is to the places around where the flow says it went.
+
+    Called with the features of both frames, each [N, D, h, w], it returns a function: coordinates (x, y) in the
+    second frame [N, 2, h, w] → correlations [N, out_channels, h, w] with the (2 ``radius`` + 1)² places around
+    them, at ``num_levels`` resolutions, each half of the one before. Nothing is kept on the module.
+
+    A correlation is a dot product divided by √D. Between grid points it is interpolated; beyond the frame it is 0.
+
+    Args:
+        correlation: ``"full"`` computes all h²w² products once and looks them up. ``"local"`` computes those that
+            are looked up, each time: the same numbers, in memory that grows with h·w, but slower. ``"auto"`` is full
+            while the products take up to 2 GiB: a pair of 720 × 1280 pixels in single precision does.
+    """
+
+    def __init__(self, num_levels: int = 4, radius: int = 4, correlation: str = "auto") -> None:
+        super().__init__()
+        if correlation not in CORRELATIONS:
+            names = ", ".join(map(repr, CORRELATIONS))
+            raise InvalidArgument(
+                f"correlation is {correlation!r}; expected one of {names}.{suggest(str(correlation), CORRELATIONS)}"
+            )
+        self.num_levels = check_count("num_levels", num_levels, 1)
+        self.radius = check_count("radius", radius, 0)
+        self.correlation = correlation
+        self.out_channels = num_levels * (2 * radius + 1) ** 2
+
+    def forward(self, fmap1: Tensor, fmap2: Tensor) -> Lookup:
+        # A mean of products is the product with the mean: pooling the features gives the pooled volume's numbers.
+        pyramid = [fmap2]
+        for _ in range(self.num_levels - 1):
+            pyramid.append(F.avg_pool2d(pyramid[-1], 2))
+        sizes = [(level.shape[2], level.shape[3]) for level in pyramid]
+        n, d, h, w = fmap1.shape
+        first = fmap1.flatten(2).transpose(1, 2) * d**-0.5  # [N, h·w, D]
+        bytes_of_full = n * h * w * sum(height * width for height, width in sizes) * first.element_size()
+        if self.correlation == "full" or (self.correlation == "auto" and bytes_of_full <= FULL_UP_TO):
+            volumes = [(first @ level.flatten(2)).flatten(0, 1) for level in pyramid]  # each [N·h·w, height·width]
+            products = [functools.partial(volume.gather, 1) for volume in volumes]
+        else:
+            queries = first.flatten(0, 1).contiguous()
+            batch = torch.arange(n, device=fmap1.device).repeat_interleave(h * w)
+            tables = [level.permute(0, 2, 3, 1).flatten(0, 2) for level in pyramid]  # each [N·height·width, D]
+            products = [
+                functools.partial(gathered_products, queries, table, batch[:, None] * height * width)
+                for table, (height, width) in zip(tables, sizes, strict=True)
+            ]
+
+        def look_up(coords: Tensor) -> Tensor:
+            x, y = coords.transpose(0, 1).flatten(1)
+            found = [
+                window(of, x / 2**i, y / 2**i, *size, self.radius)
+                for i, (of, size) in enumerate(zip(products, sizes, strict=True))
+            ]
+            return torch.cat(found, 1).view(n, h, w, -1).permute(0, 3, 1, 2).to(fmap1.dtype)
+
+        return look_up
+
+
+def window(products: Lookup, x: Tensor, y: Tensor, height: int, width: int, radius: int) -> Tensor:
+    """Products with the places around ``(x, y)``, each [Q] → [Q, (2 ``radius`` + 1)²], columns first.
+
+    All places of a window lie equally far from the grid, so its (2 ``radius`` + 2)² grid points are read once and
+    blended along x, then along y, in place of four points for each place.
+    """
+    steps = torch.arange(-radius, radius + 2, device=x.device)
+    columns, rows = (v.floor().long()[:, None] + steps for v in (x, y))  # each [Q, 2 radius + 2]
+    inside = ((columns >= 0) & (columns < width))[:, :, None] & ((rows >= 0) & (rows < height))[:, None, :]
+    index = rows.clamp(0, height - 1)[:, None, :] * width + columns.clamp(0, width - 1)[:, :, None]
+    grid = products(index.flatten(1)).view(index.shape) * inside
+    along_x = torch.lerp(grid[:, :-1], grid[:, 1:], (x - x.floor()).to(grid.dtype)[:, None, None])
+    return torch.lerp(along_x[:, :, :-1], along_x[:, :, 1:], (y - y.floor()).to(grid.dtype)[:, None, None]).flatten(1)
+
+
+def gathered_products(first: Tensor, table: Tensor, offset: Tensor, index: Tensor) -> Tensor:
+    """Dot products of each row of ``first`` [Q, D] with the rows ``offset + index`` [Q, K] of ``table`` → [Q, K].
+
+    A chunk at a time, so that the gathered rows, D times as large as the result, never lie in memory together. Nor
+    are they kept for the backward pass, which gathers them again.
+    """
+    rows = CHUNK // (index.shape[1] * first.shape[1])
+    chunks = zip(*(torch.split(t, max(rows, 1)) for t in (first, index + offset)), strict=True)
+    remember_less = torch.is_grad_enabled() and (first.requires_grad or table.requires_grad)
+    return torch.cat(
+        [
+            checkpoint(dot_rows, a, table, i, use_reentrant=False) if remember_less else dot_rows(a, table, i)
+            for a, i in chunks
+        ]
+    )
+
+
+def dot_rows(first: Tensor, table: Tensor, index: Tensor) -> Tensor:
+    return (first[:, None] @ F.embedding(index, table).mT).squeeze(1)
+
+
+# ── the recurrent update ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+class MotionEncoder(nn.Module):
+    """Correlations [N, ``corr_channels``, h, w] and flow [N, 2, h, w] → motion features [N, ``out_channels``, h, w].
+
+    Args:
+        corr_widths: of one or two convolutions of the correlations.
+        flow_widths: of the two convolutions of the flow.
+        out_channels: of the result, whose last two channels are the flow itself.
+    """
+
+    def __init__(
+        self, corr_channels: int, corr_widths: tuple[int, ...], flow_widths: tuple[int, int], out_channels: int
+    ) -> None:
+        super().__init__()
+        width = corr_widths[-1]
+        self.convcorr1 = conv(corr_channels, corr_widths[0], 1, None)
+        self.convcorr2 = conv(corr_widths[0], width, 3, None) if len(corr_widths) > 1 else nn.Identity()
+        self.convflow1 = conv(2, flow_widths[0], 7, None)
+        self.convflow2 = conv(*flow_widths, 3, None)
+        self.conv = conv(width + flow_widths[1], out_channels - 2, 3, None)
+        self.out_channels = out_channels
+
+    def forward(self, flow: Tensor, correlations: Tensor) -> Tensor:
+        seen = self.convcorr2(self.convcorr1(correlations))
+        moved = self.convflow2(self.convflow1(flow))
+        return torch.cat([self.conv(torch.cat([seen, moved], 1)), flow], 1)
+
+
+class ConvGRU(nn.Module):
+    """A gated recurrent unit of convolutions; its input is the context, then what is new at every step."""
+
+    def __init__(self, input_size: int, hidden_size: int, kernel_size: tuple[int, int]) -> None:
+        super().__init__()
+        channels, self.hidden_size = hidden_size + input_size, hidden_size
+        self.padding = (kernel_size[0] // 2, kernel_size[1] // 2)
+        self.convz = nn.Conv2d(channels, hidden_size, kernel_size, padding=self.padding)
+        self.convr = nn.Conv2d(channels, hidden_size, kernel_size, padding=self.padding)
+        self.convq = nn.Conv2d(channels, hidden_size, kernel_size, padding=self.padding)
+
+    def start(self, context: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+        """The unit for one pair of frames: hidden state [N, hidden, h, w] and news [N, …, h, w] → next hidden state.
+
+        Convolution is linear in its input's channels: what the context adds is the same at every step and computed
+        once here, and the two gates that read the same input are one convolution.
+        """
+        size, padding = self.hidden_size, self.padding
+        weight = torch.cat([self.convz.weight, self.convr.weight, self.convq.weight])
+        bias = torch.cat([self.convz.bias, self.convr.bias, self.convq.bias])  # type: ignore[list-item]
+        news_from = size + context.shape[1]
+        from_context = F.conv2d(context, weight[:, size:news_from], bias, padding=padding)
+        weight = torch.cat([weight[:, :size], weight[:, news_from:]], 1)
+        weight_zr, weight_q = weight[: 2 * size], weight[2 * size :]
+        context_zr, context_q = from_context[:, : 2 * size], from_context[:, 2 * size :]
+
+        def step(hidden: Tensor, news: Tensor) -> Tensor:
+            gates = F.conv2d(torch.cat([hidden, news], 1), weight_zr, padding=padding) + context_zr
+            update, reset = gates.sigmoid().chunk(2, 1)
+            proposed = F.conv2d(torch.cat([reset * hidden, news], 1), weight_q, padding=padding) + context_q
+            return torch.lerp(hidden, proposed.tanh(), update)
+
+        return step
+
+
+class RecurrentBlock(nn.Module):
+    """One unit for each kernel size, one after the other: a 3×3, or a 1×5 and a 5×1."""
+
+    def __init__(self, input_size: int, hidden_size: int, kernel_sizes: tuple[tuple[int, int], ...]) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+        for i, kernel_size in enumerate(kernel_sizes, 1):
+            self.add_module(f"convgru{i}", ConvGRU(input_size, hidden_size, kernel_size))
+
+    def start(self, context: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+        """As of :class:`ConvGRU`."""
+        steps = [unit.start(context) for unit in self.children()]  # type: ignore[operator]
+
+        def step(hidden: Tensor, news: Tensor) -> Tensor:
+            for one in steps:
+                hidden = one(hidden, news)
+            return hidden
+
+        return step
+
+
+class FlowHead(nn.Module):
+    """Hidden state [N, C, h, w] → change of the flow [N, 2, h, w]."""
+
+    def __init__(self, in_channels: int, hidden_size: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, hidden_size, 3, padding=1)
+        self.conv2 = nn.Conv2d(hidden_size, 2, 3, padding=1)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        change: Tensor = self.conv2(self.relu(self.conv1(x)))
+        return change
+
+
+class UpdateBlock(nn.Module):
+    """Motion features, the recurrent unit and the flow head: one refinement of the flow."""
+
+    def __init__(self, motion_encoder: MotionEncoder, recurrent_block: RecurrentBlock, flow_head: FlowHead) -> None:
+        super().__init__()
+        self.motion_encoder = motion_encoder
+        self.recurrent_block = recurrent_block
+        self.flow_head = flow_head
+        self.hidden_state_size = recurrent_block.hidden_size
+
+    def start(self, context: Tensor) -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """The refinement for one pair: hidden state, correlations and flow → next hidden state, change of the flow."""
+        recur = self.recurrent_block.start(context)
+
+        def step(hidden: Tensor, correlations: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
+            hidden = recur(hidden, self.motion_encoder(flow, correlations))
+            return hidden, self.flow_head(hidden)
+
+        return step
+
+
+# ── upsampling ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class MaskPredictor(nn.Module):
+    """Hidden state [N, C, h, w] → what :func:`upsample_convex` weighs by [N, 9 · 8 · 8, h, w]."""
+
+    def __init__(self, in_channels: int, hidden_size: int, multiplier: float = 0.25) -> None:
+        super().__init__()
+        self.convrelu = conv(in_channels, hidden_size, 3, None)
+        self.conv = nn.Conv2d(hidden_size, 9 * 8 * 8, 1)
+        self.multiplier = multiplier  # keeps the gradients of this branch in proportion
+
+    def forward(self, x: Tensor) -> Tensor:
+        mask: Tensor = self.multiplier * self.conv(self.convrelu(x))
+        return mask
+
+
+def upsample_convex(flow: Tensor, mask: Tensor) -> Tensor:
+    """Flow [N, 2, h, w] → [N, 2, 8 h, 8 w]: each fine place is a weighted mean of the 3×3 coarse ones around it."""
+    n, _, h, w = flow.shape
+    weights = mask.view(n, 9, 8, 8, h, w).softmax(1)
+    around = F.unfold(8 * flow, 3, padding=1).view(n, 2, 9, h, w)
+    return torch.einsum("nkabhw,nckhw->nchawb", weights, around).reshape(n, 2, 8 * h, 8 * w)
+
+
+def upsample_bilinear(flow: Tensor) -> Tensor:
+    """Flow [N, 2, h, w] → [N, 2, 8 h, 8 w]."""
+    return 8 * F.interpolate(flow.contiguous(), scale_factor=8, mode="bilinear", align_corners=True)
+
+
+# ── the model ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class RAFT(nn.Module):
+    """Two batches of frames [N, 3, H, W], values in [-1, 1] → a list of flows [N, 2, H, W], one per update.
+
+    The last flow is the best. Channel 0 is how far a pixel of the first frame moves to the right, channel 1 how far
+    down, in pixels. In training, :func:`sequence_loss` takes the whole list.
+
+    Args:
+        feature_encoder: both frames → features [N, D, H / 8, W / 8].
+        context_encoder: the first frame → initial hidden state and context, together [N, …, H / 8, W / 8].
+        corr_block: see :class:`CorrBlock`.
+        update_block: see :class:`UpdateBlock`.
+        mask_predictor: hidden state → weights of the convex upsampling; None upsamples bilinearly.
+
+    Raises:
+        InvalidArgument: when called, frames that are no batches of one size, smaller than 128×128, or of a height or
+            width that 8 does not divide; fewer updates than one.
+    """
+
+    def __init__(
+        self,
+        *,
+        feature_encoder: nn.Module,
+        context_encoder: nn.Module,
+        corr_block: nn.Module,
+        update_block: UpdateBlock,
+        mask_predictor: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.feature_encoder = feature_encoder
+        self.context_encoder = context_encoder
+        self.corr_block = corr_block
+        self.update_block = update_block
+        self.mask_predictor = mask_predictor
+
+    def forward(self, image1: Tensor, image2: Tensor, num_flow_updates: int = 12) -> list[Tensor]:
+        check_frames(image1, image2)
+        check_count("num_flow_updates", num_flow_updates, 1)
+        correlate = self.corr_block(*self.feature_encoder(torch.cat([image1, image2])).chunk(2))
+        # Correlations are looked up with the channels last; what they meet has the same order in memory.
+        about_first = self.context_encoder(image1).contiguous(memory_format=torch.channels_last)
+        hidden_size = self.update_block.hidden_state_size
+        hidden, context = about_first[:, :hidden_size].tanh(), about_first[:, hidden_size:].relu()
+        update = self.update_block.start(context)
+
+        # Positions are in single precision at least: half cannot count the columns of a wide frame.
+        n, _, h, w = hidden.shape
+        precise = torch.promote_types(hidden.dtype, torch.float32)
+        y, x = (torch.arange(size, dtype=precise, device=image1.device) for size in (h, w))
+        start = torch.stack([x.expand(h, w), y[:, None].expand(h, w)]).expand(n, 2, h, w)
+        flow = torch.zeros_like(start).contiguous(memory_format=torch.channels_last)
+        flows = []
+        for _ in range(num_flow_updates):
+            flow = flow.detach()  # the gradient stays within an update
+            hidden, change = update(hidden, correlate(start + flow), flow.to(hidden.dtype))
+            flow = flow + change
+            if self.mask_predictor is None:
+                flows.append(upsample_bilinear(flow).to(hidden.dtype))
+            else:
+                flows.append(upsample_convex(flow.to(hidden.dtype), self.mask_predictor(hidden)))
+        return flows
+
+
+def check_frames(image1: Tensor, image2: Tensor) -> None:
+    """Raise unless RAFT can take these frames. Skipped in a captured graph."""
+    if torch.compiler.is_compiling():
+        return
+    for image in (image1, image2):
+        check_images(image, 3, 128)
+    if image1.shape != image2.shape:
+        raise InvalidArgument(
+            f"the frames have the shapes {list(image1.shape)} and {list(image2.shape)}; expected two of one shape."
+        )
+    height, width = image1.shape[2:]
+    if height % 8 or width % 8:
+        raise InvalidArgument(
+            f"the frames are {height}×{width}; expected a height and a width that 8 divides. Pad them, and cut the "
+            "flow back, with zoo_optical_flow.pad_frames and crop_flow; zoo.pipeline(…) does so by itself."
+        )
+
+
+def sequence_loss(flows: list[Tensor], target: Tensor, valid: Tensor | None = None, gamma: float = 0.8) -> Tensor:
+    """The paper's loss: absolute errors of all predictions, later ones weighing more.
+
+    Args:
+        flows: what the model returned, each [N, 2, H, W].
+        target: the true flow [N, 2, H, W], in pixels.
+        valid: where the truth is known [N, H, W], bool or 0 and 1; None means everywhere.
+        gamma: an update weighs this times as much as the one after it; the last weighs 1.
+
+    Returns:
+        Σ γ^(K - k) |flowₖ - target|, the mean over the valid pixels and both channels; 0 where none is valid.
+
+    Raises:
+        InvalidArgument: no predictions, or shapes that do not fit together.
+    """
+    shapes = [list(flow.shape) for flow in flows]
+    if not shapes or any(shape != list(target.shape) for shape in shapes):
+        raise InvalidArgument(f"the flows have the shapes {shapes} and the target {list(target.shape)}; expected one.")
+    if valid is None:
+        valid = torch.ones_like(target[:, 0])
+    elif list(valid.shape) != [target.shape[0], *target.shape[2:]]:
+        raise InvalidArgument(f"valid has shape {list(valid.shape)}; expected [N, H, W] of {list(target.shape)}.")
+    known = valid.to(target.dtype)[:, None]
+    # Selected, not multiplied by 0: the truth may be NaN where it is not known.
+    errors = [torch.where(known > 0, (flow - target).abs(), 0).sum() for flow in flows]
+    weighted = [gamma ** (len(flows) - 1 - k) * error for k, error in enumerate(errors)]
+    return torch.stack(weighted).sum() / (known.sum() * target.shape[1]).clamp(min=1)
+
+
+@zoo.builder(Raft_Large_Weights)
+def raft_large(*, correlation: str = "auto", **parts: Any) -> RAFT:
+    """RAFT from `RAFT: Recurrent All-Pairs Field Transforms for Optical Flow <https://arxiv.org/abs/2003.12039>`_.
+
+    Args:
+        correlation: how correlations are computed, see :class:`CorrBlock`: ``"full"``, ``"local"`` or ``"auto"``.
+        **parts: of :class:`RAFT`, in place of this model's own.
+    """
+    widths = (64, 64, 96, 128, 256)
+    corr_block = CorrBlock(num_levels=4, radius=4, correlation=correlation)
+    return RAFT(
+        **{
+            "feature_encoder": FeatureEncoder(ResidualBlock, widths, InstanceNorm2d),
+            "context_encoder": FeatureEncoder(ResidualBlock, widths, nn.BatchNorm2d),
+            "corr_block": corr_block,
+            "update_block": UpdateBlock(
+                MotionEncoder(corr_block.out_channels, (256, 192), (128, 64), 128),
+                RecurrentBlock(128 + 128, 128, ((1, 5), (5, 1))),
+                FlowHead(128, 256),
+            ),
+            "mask_predictor": MaskPredictor(128, 256),
+            **parts,
+        }
+    )
+
+
+@zoo.builder(Raft_Small_Weights)
+def raft_small(*, correlation: str = "auto", **parts: Any) -> RAFT:
+    """RAFT-S from `RAFT: Recurrent All-Pairs Field Transforms for Optical Flow <https://arxiv.org/abs/2003.12039>`_.
+
+    A fifth of the parameters of :func:`raft_large`, which says what the arguments are.
+    """
+    corr_block = CorrBlock(num_levels=4, radius=3, correlation=correlation)
+    return RAFT(
+        **{
+            "feature_encoder": FeatureEncoder(BottleneckBlock, (32, 32, 64, 96, 128), InstanceNorm2d),
+            "context_encoder": FeatureEncoder(BottleneckBlock, (32, 32, 64, 96, 160), None),
+            "corr_block": corr_block,
+            "update_block": UpdateBlock(
+                MotionEncoder(corr_block.out_channels, (96,), (64, 32), 82),
+                RecurrentBlock(64 + 82, 96, ((3, 3),)),
+                FlowHead(96, 128),
+            ),
+            **parts,
+        }
+    )

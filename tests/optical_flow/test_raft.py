@@ -1,0 +1,270 @@
+"""RAFT is the published model, in whichever way it computes correlations, and can be captured and trained."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+
+import pytest
+import torch
+from helpers import (
+    crc32,
+    first_difference,
+    flatten,
+    initialisation_problems,
+    layout,
+    output_problems,
+    read_reference,
+    reference_layout,
+)
+from reference.cases import inputs
+from reference.fill import fill_
+from torch import Tensor
+
+import zoo
+from zoo.errors import InvalidArgument
+from zoo_optical_flow import sequence_loss
+from zoo_optical_flow.raft import CorrBlock, InstanceNorm2d, check_frames, upsample_convex
+
+MODELS = ("raft_large", "raft_small")
+
+# What the random number generator of the machine that the reference was measured on gives; another processor or
+# version of torch may round differently, and then no model can have the reference's numbers.
+GENERATOR = 2555061192
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@functools.cache
+def generator_numbers() -> int:
+    torch.manual_seed(0)
+    return crc32([torch.nn.init.kaiming_normal_(torch.empty(64, 40)), torch.rand(64)])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_model_is_the_published_one(name: str) -> None:
+    same_numbers = generator_numbers() == GENERATOR
+    torch.manual_seed(0)
+    model = zoo.get_model(name)
+    assert layout(model) == reference_layout(name)
+    init = read_reference("init_optical_flow")[name]
+    assert initialisation_problems(model, init["stats"]) == []
+    if same_numbers:  # the models draw in the published order, so they start from the same numbers
+        assert crc32(model.state_dict().values()) == init["seed0_crc32"]
+
+    golden = read_reference(f"golden/{name}")
+    frames = inputs(name, "optical_flow")
+    fill_(model)
+    flows = model.train()(*frames, num_flow_updates=3)
+    loss = sum(flow.square().mean() for flow in flows)
+    assert loss.item() == pytest.approx(golden["train_loss"], rel=1e-4)
+    loss.backward()
+    norms = {n: p.grad.norm().item() for n, p in model.named_parameters() if golden["grad_norms"][n] > 1e-2}
+    assert norms == {n: pytest.approx(golden["grad_norms"][n], rel=2e-3) for n in norms}
+
+    fill_(model).eval()  # batch norm's statistics have moved
+    with torch.no_grad():
+        problems = output_problems(flatten(model(*frames, num_flow_updates=3)), golden["eval"])
+    if problems:
+        problems.append(first_difference(model, frames, name))
+    assert problems == []
+
+
+def moved(seed: int = 0, size: tuple[int, int] = (128, 136)) -> tuple[Tensor, Tensor]:
+    first = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+    return first, torch.roll(first, (2, -3), (2, 3))
+
+
+# ── correlation ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def by_definition(first: Tensor, second: Tensor, coords: Tensor, levels: int, radius: int) -> Tensor:
+    """The paper's words: pool the second map, look at each place around, interpolate, multiply."""
+    d = first.shape[1]
+    found = []
+    for level in range(levels):
+        for dx in range(-radius, radius + 1):
+            for dy in range(-radius, radius + 1):
+                x, y = coords[:, 0] / 2**level + dx, coords[:, 1] / 2**level + dy
+                size = torch.tensor([second.shape[3], second.shape[2]])
+                grid = (2 * torch.stack([x, y], -1) + 1) / size - 1
+                there = torch.nn.functional.grid_sample(second, grid, padding_mode="zeros", align_corners=False)
+                found.append((first * there).sum(1) / d**0.5)
+        second = torch.nn.functional.avg_pool2d(second, 2)
+    return torch.stack(found, 1)
+
+
+@pytest.fixture
+def looked_up() -> tuple[Tensor, Tensor, Tensor]:
+    """Features of 10×13 places, and coordinates inside, at the edges, beyond them and far away."""
+    torch.manual_seed(0)
+    first, second = torch.randn(2, 2, 6, 10, 13, dtype=torch.float64)
+    coords = torch.rand(2, 2, 10, 13, dtype=torch.float64) * 20 - 4
+    coords[0, :, 0, :3] = torch.tensor([[0, 12, 1e7], [0, 9, -1e7]])
+    return first.requires_grad_(), second.requires_grad_(), coords
+
+
+@pytest.mark.parametrize("correlation", ["full", "local"])
+def test_correlations_are_the_papers(correlation: str, looked_up, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo_optical_flow.raft.CHUNK", 2000)  # several chunks, the last one smaller
+    first, second, coords = looked_up
+    block = CorrBlock(num_levels=2, radius=2, correlation=correlation)
+    got, want = block(first, second)(coords), by_definition(first, second, coords, 2, 2)
+    assert got.shape == (2, block.out_channels, 10, 13)
+    torch.testing.assert_close(got, want)
+    weights = torch.randn(want.shape, dtype=torch.float64)
+    gradients = (torch.autograd.grad((x * weights).sum(), (first, second)) for x in (got, want))
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_local_correlation_gives_the_same_flow_and_gradients(name: str) -> None:
+    frames, results = moved(), {}
+    for correlation in ("full", "local"):
+        model = fill_(zoo.get_model(name, correlation=correlation))
+        flows = model(*frames, num_flow_updates=2)
+        flows[-1].square().mean().backward()
+        results[correlation] = [*flows, *(p.grad / p.grad.norm() for p in model.parameters() if p.grad.norm() > 1e-2)]
+    for full, local in zip(results["full"], results["local"], strict=True):
+        torch.testing.assert_close(local, full, rtol=1e-3, atol=2e-4)
+
+
+def test_auto_is_full_until_the_volume_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    monkeypatch.setattr("zoo_optical_flow.raft.gathered_products", lambda *args: calls.append(1) or torch.zeros(70, 4))
+    maps = torch.randn(2, 1, 8, 7, 10)
+    place = torch.zeros(1, 2, 7, 10)
+    block = CorrBlock(num_levels=1, radius=0)
+    block(*maps)(place)
+    assert not calls
+    monkeypatch.setattr("zoo_optical_flow.raft.FULL_UP_TO", 70 * 70 * 4 - 1)
+    block(*maps)(place)
+    assert calls
+
+
+def test_nothing_is_kept_between_calls() -> None:
+    model = fill_(zoo.get_model("raft_small")).eval()
+    before = {name: set(vars(m)) for name, m in model.named_modules()}
+    with torch.no_grad():
+        once = model(*moved(), num_flow_updates=1)[0]
+        model(*moved(1, (136, 128)), num_flow_updates=1)
+        torch.testing.assert_close(model(*moved(), num_flow_updates=1)[0], once, rtol=0, atol=0)
+    assert {name: set(vars(m)) for name, m in model.named_modules()} == before
+
+
+# ── the rest of the model ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_instance_norm_is_torchs() -> None:
+    x = torch.randn(2, 5, 9, 7) * 3 + 1
+    torch.testing.assert_close(InstanceNorm2d(5)(x), torch.nn.InstanceNorm2d(5)(x))
+
+
+def test_convex_upsampling_weighs_the_coarse_neighbours() -> None:
+    flow = torch.zeros(1, 2, 3, 3)
+    flow[0, :, 1, 2] = torch.tensor([1.0, -2.0])  # right of the centre
+    mask = torch.full((1, 9, 8, 8, 3, 3), -1e4)
+    mask[:, 4] = 0  # everything looks at its own place …
+    mask[0, 5, 6, 7, 1, 1] = 100.0  # … but one fine place in the centre, which looks to its right
+    fine = upsample_convex(flow, mask.view(1, -1, 3, 3))
+    assert fine.shape == (1, 2, 24, 24)
+    assert fine[0, :, 8 + 6, 8 + 7].tolist() == [8, -16]
+    fine[0, :, 14, 15] = 0
+    assert fine[0, 0, 8:16, 16:].unique().tolist() == [8]
+    fine[0, :, 8:16, 16:] = 0
+    assert not fine.any()
+
+
+@pytest.mark.parametrize("correlation", ["full", "local"])
+def test_is_captured_whole(correlation: str) -> None:
+    model = fill_(zoo.get_model("raft_small", correlation=correlation)).eval()
+    frames = moved()
+    with torch.no_grad():
+        want = model(*frames, num_flow_updates=1)
+        compiled = torch.compile(model, backend="eager", fullgraph=True)(*frames, num_flow_updates=1)
+        exported = torch.export.export(model, frames, {"num_flow_updates": 1}).module()(*frames, num_flow_updates=1)
+    for got in (compiled, exported):
+        torch.testing.assert_close(got, want)
+
+
+def test_half_precision_keeps_positions() -> None:
+    model = fill_(zoo.get_model("raft_small")).eval().bfloat16()
+    first, second = (frame.bfloat16() for frame in moved())
+    with torch.no_grad():
+        half = model(first, second, num_flow_updates=2)
+        whole = model.float()(first.float(), second.float(), num_flow_updates=2)
+    assert half[-1].dtype == torch.bfloat16
+    assert (half[-1] - whole[-1]).norm() < 0.1 * whole[-1].norm()
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [
+        ([(1, 3, 130, 136)] * 2, r"130×136.*8 divides.*pad_frames"),
+        ([(1, 3, 136, 130)] * 2, r"136×130.*8 divides.*pad_frames"),  # either side counts
+        ([(1, 3, 120, 128)] * 2, "120×128.*at least 128×128"),
+        ([(1, 3, 128, 128), (2, 3, 128, 128)], "two of one shape"),
+        ([(3, 128, 128)] * 2, "batch dimension"),
+        ([(1, 1, 128, 128)] * 2, "1 channels"),
+    ],
+)
+def test_frames_that_cannot_be_are_refused(shapes, message: str) -> None:
+    with pytest.raises(InvalidArgument, match=message):
+        check_frames(*(torch.zeros(shape) for shape in shapes))
+
+
+def test_arguments_out_of_range_are_refused() -> None:
+    with pytest.raises(InvalidArgument, match="num_flow_updates is 0"):
+        zoo.get_model("raft_small")(*moved(), num_flow_updates=0)
+    with pytest.raises(InvalidArgument, match=r"correlation is 'lokal'.*Did you mean 'local'"):
+        zoo.get_model("raft_small", correlation="lokal")
+
+
+def test_parts_can_be_replaced() -> None:
+    block = CorrBlock(radius=3, correlation="local")
+    assert zoo.get_model("raft_small", corr_block=block).corr_block is block
+
+
+# ── training ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_sequence_loss_by_hand() -> None:
+    target = torch.tensor([[[[1.0, 0.0]], [[2.0, float("nan")]]]])  # [1, 2, 1, 2]: the second pixel is not known
+    first, second = torch.zeros_like(target), torch.tensor([[[[1.0, 5.0]], [[4.0, 5.0]]]])
+    first.requires_grad_()
+    loss = sequence_loss([first, second], target, torch.tensor([[[True, False]]]), gamma=0.5)
+    # |(0, 0) - (1, 2)| weighs a half, |(1, 4) - (1, 2)| weighs one; means over two channels.
+    assert loss.item() == pytest.approx(0.5 * (1 + 2) / 2 + (0 + 2) / 2)
+    loss.backward()
+    assert first.grad.flatten().tolist() == [-0.25, 0, -0.25, 0]
+    assert sequence_loss([second], target, torch.zeros(1, 1, 2)).item() == 0
+
+    everywhere = sequence_loss([first.detach()], torch.ones(1, 2, 1, 2))
+    assert everywhere.item() == 1
+    with pytest.raises(InvalidArgument, match="expected one"):
+        sequence_loss([first], torch.ones(1, 2, 2, 2))
+    with pytest.raises(InvalidArgument, match="valid has shape"):
+        sequence_loss([first], target, torch.ones(1, 2, 2, 2))
+
+
+def test_a_few_steps_learn_a_pair() -> None:
+    torch.manual_seed(0)
+    frames = moved()
+    target = torch.tensor([-3.0, 2.0]).view(1, 2, 1, 1).expand(1, 2, 128, 136)
+    model = zoo.get_model("raft_small").train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    losses = []
+    for _ in range(6):
+        loss = sequence_loss(model(*frames, num_flow_updates=2), target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.7 * losses[0]
