@@ -1,0 +1,163 @@
+"""Anchors: the boxes that a detector starts from, a few around every cell of every feature map."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from zoo.errors import InvalidArgument
+from zoo_detection.transform import ImageList
+
+
+def grid(features: Tensor, offset: float) -> tuple[Tensor, Tensor]:
+    """x and y, each [H * W], of all cells of a map [N, C, H, W], row by row, moved by ``offset`` cells.
+
+    At least in single precision: half of it cannot tell pixels apart in a large image.
+    """
+    dtype = torch.promote_types(features.dtype, torch.float32)
+    y, x = (torch.arange(n, device=features.device, dtype=dtype) + offset for n in features.shape[-2:])
+    return x.repeat(len(y)), y.repeat_interleave(len(x))
+
+
+class AnchorGenerator(nn.Module):
+    """Anchors of fixed sizes and shapes around every cell: ``(image_list, feature_maps)`` → a tensor per image.
+
+    Args:
+        sizes: per feature map, the square roots of the anchors' areas in pixels, or one of them.
+        aspect_ratios: per feature map, height over width; or once, for all maps.
+
+    The call returns for every image the same [A, 4] in xyxy: map by map, row by row, cell by cell, and in each cell
+    all sizes of the first aspect ratio, then of the second.
+
+    Raises:
+        InvalidArgument: ``sizes`` and ``aspect_ratios`` are for different numbers of maps, or for another than there
+            are.
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[Sequence[int] | int] = ((128, 256, 512),),
+        aspect_ratios: Sequence[Sequence[float]] | Sequence[float] = ((0.5, 1.0, 2.0),),
+    ) -> None:
+        super().__init__()
+        per_map = [tuple(ratios) for ratios in aspect_ratios if isinstance(ratios, Sequence)]
+        if not per_map:
+            per_map = [tuple(r for r in aspect_ratios if not isinstance(r, Sequence))]
+        if len(per_map) == 1:
+            per_map *= len(sizes)
+        if len(sizes) != len(per_map):
+            raise InvalidArgument(
+                f"sizes are given for {len(sizes)} feature maps and aspect_ratios for {len(per_map)}; expected "
+                "as many of both."
+            )
+        self.sizes = tuple(tuple(s) if isinstance(s, Sequence) else (s,) for s in sizes)
+        self.aspect_ratios = tuple(per_map)
+        self.cell_anchors = [_cell_anchors(s, r) for s, r in zip(self.sizes, self.aspect_ratios, strict=True)]
+
+    def num_anchors_per_location(self) -> list[int]:
+        """Per feature map."""
+        return [len(s) * len(r) for s, r in zip(self.sizes, self.aspect_ratios, strict=True)]
+
+    def per_level(self, image_size: Sequence[int], feature_maps: Sequence[Tensor]) -> list[Tensor]:
+        """The anchors [A, 4] of each map, for images of ``image_size`` (H, W), padding included."""
+        if len(feature_maps) != len(self.cell_anchors):
+            raise InvalidArgument(
+                f"There are {len(feature_maps)} feature maps, and sizes and aspect_ratios for "
+                f"{len(self.cell_anchors)}; expected one tuple for each map."
+            )
+        levels = []
+        for features, cell in zip(feature_maps, self.cell_anchors, strict=True):
+            x, y = grid(features, 0)
+            x, y = (v * (image_size[-i] // features.shape[-i]) for i, v in ((1, x), (2, y)))
+            centres = torch.stack([x, y, x, y], dim=1)
+            levels.append((centres[:, None] + cell.to(centres)).view(-1, 4))
+        return levels
+
+    def forward(self, image_list: ImageList, feature_maps: Sequence[Tensor]) -> list[Tensor]:
+        anchors = torch.cat(self.per_level(image_list.tensors.shape[-2:], feature_maps))
+        return [anchors] * len(image_list.image_sizes)
+
+
+def _cell_anchors(sizes: Sequence[float], aspect_ratios: Sequence[float]) -> Tensor:
+    """[len(sizes) * len(aspect_ratios), 4] around the origin, rounded to whole pixels."""
+    # On the CPU also where models are built on meta: they are no part of what is loaded.
+    height = torch.tensor(aspect_ratios, dtype=torch.float32, device="cpu").sqrt()[:, None]
+    size = torch.tensor(sizes, dtype=torch.float32, device="cpu")
+    half = torch.stack([size / height, size * height], dim=-1).view(-1, 2) / 2
+    return torch.cat([-half, half], dim=1).round()
+
+
+class DefaultBoxGenerator(nn.Module):
+    """SSD's default boxes, whose sizes are fractions of the image: ``(image_list, feature_maps)`` → [A, 4] per image.
+
+    Every cell of map k has a square of scale ``s_k``, one of the geometric mean of ``s_k`` and ``s_(k+1)``, and for
+    each aspect ratio a wide and a tall box of scale ``s_k``.
+
+    Args:
+        aspect_ratios: per feature map, those beside the squares.
+        min_ratio, max_ratio: scale of the first map and of the last; the others lie evenly between.
+        scales: one more than there are maps, in place of those.
+        steps: per feature map, pixels from one cell to the next; by default the image's size over the map's.
+        clip: boxes larger than the image are cut to its size.
+
+    Raises:
+        InvalidArgument: the numbers of maps do not agree.
+    """
+
+    def __init__(
+        self,
+        aspect_ratios: Sequence[Sequence[int]],
+        min_ratio: float = 0.15,
+        max_ratio: float = 0.9,
+        scales: Sequence[float] | None = None,
+        steps: Sequence[int] | None = None,
+        clip: bool = True,
+    ) -> None:
+        super().__init__()
+        maps = len(aspect_ratios)
+        if scales is None:
+            spacing = (max_ratio - min_ratio) / max(maps - 1, 1)
+            scales = [*(min_ratio + spacing * k for k in range(maps)), 1.0]
+        if len(scales) != maps + 1 or (steps is not None and len(steps) != maps):
+            raise InvalidArgument(
+                f"aspect_ratios are given for {maps} feature maps; expected {maps + 1} scales and {maps} steps, not "
+                f"{len(scales)} and {len(steps or ())}."
+            )
+        self.aspect_ratios = [list(ratios) for ratios in aspect_ratios]
+        self.scales, self.steps, self.clip = list(scales), None if steps is None else list(steps), clip
+        self.wh_pairs = [self._sizes(k) for k in range(maps)]
+
+    def _sizes(self, k: int) -> Tensor:
+        """Width and height [boxes per cell, 2] of the boxes of map ``k``, as fractions of the image."""
+        scale, next_scale = self.scales[k : k + 2]
+        pairs = [[scale] * 2, [math.sqrt(scale * next_scale)] * 2]
+        for ratio in self.aspect_ratios[k]:
+            wide = [scale * math.sqrt(ratio), scale / math.sqrt(ratio)]
+            pairs += [wide, wide[::-1]]
+        sizes = torch.tensor(pairs, dtype=torch.float32, device="cpu")
+        return sizes.clamp(0, 1) if self.clip else sizes
+
+    def num_anchors_per_location(self) -> list[int]:
+        """Per feature map."""
+        return [2 + 2 * len(ratios) for ratios in self.aspect_ratios]
+
+    def forward(self, image_list: ImageList, feature_maps: Sequence[Tensor]) -> list[Tensor]:
+        if len(feature_maps) != len(self.wh_pairs):
+            raise InvalidArgument(
+                f"There are {len(feature_maps)} feature maps and aspect_ratios for {len(self.wh_pairs)}."
+            )
+        height, width = image_list.tensors.shape[-2:]
+        boxes = []
+        for k, features in enumerate(feature_maps):
+            x, y = grid(features, 0.5)
+            rows, columns = features.shape[-2:]
+            if self.steps is not None:
+                rows, columns = height / self.steps[k], width / self.steps[k]  # type: ignore[assignment]
+            centres = torch.stack([x / columns, y / rows], dim=1)[:, None]
+            half = self.wh_pairs[k].to(centres) / 2
+            boxes.append(torch.cat([centres - half, centres + half], dim=2).view(-1, 4))
+        pixels = torch.cat(boxes) * boxes[0].new_tensor([width, height, width, height])
+        return [pixels] * len(image_list.image_sizes)

@@ -1,0 +1,387 @@
+"""Faster R-CNN: a network proposes regions, a second one says what is in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import zoo
+from zoo.errors import InvalidArgument
+from zoo.nn import Conv2dNormActivation
+from zoo.ops import MultiScaleRoIAlign
+from zoo_classification.mobilenet_v3 import mobilenet_v3_large
+from zoo_classification.resnet import resnet50
+from zoo_classification.weights.mobilenet_v3 import MobileNet_V3_Large_Weights
+from zoo_classification.weights.resnet import ResNet50_Weights
+from zoo_detection.anchors import AnchorGenerator
+from zoo_detection.backbones import (
+    OUT_CHANNELS,
+    BackboneWithFPN,
+    FPNBackbone,
+    any_backbone,
+    backbone_norm,
+    mobilenet_fpn,
+    resnet_fpn,
+    trainable_layers,
+)
+from zoo_detection.checkpoints import FPN_AND_RPN, present_keys
+from zoo_detection.detector import Detections, Detector, Losses, TransformArgument, image_transform
+from zoo_detection.roi_heads import RoIHeads
+from zoo_detection.rpn import RegionProposalNetwork, RPNHead
+from zoo_detection.transform import ImageList, Target
+from zoo_detection.weights.faster_rcnn import (
+    FasterRCNN_MobileNet_V3_Large_320_FPN_Weights,
+    FasterRCNN_MobileNet_V3_Large_FPN_Weights,
+    FasterRCNN_ResNet50_FPN_V2_Weights,
+    FasterRCNN_ResNet50_FPN_Weights,
+)
+
+LEVELS = ("0", "1", "2", "3")  # of the pyramid, that regions are read off; the coarsest is for proposals alone
+
+
+class TwoMLPHead(nn.Module):
+    """Regions [R, C, h, w] → [R, ``representation_size``], by two linear layers."""
+
+    def __init__(self, in_channels: int, representation_size: int) -> None:
+        super().__init__()
+        self.fc6 = nn.Linear(in_channels, representation_size)
+        self.fc7 = nn.Linear(representation_size, representation_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.fc7(F.relu(self.fc6(x.flatten(1)))))
+
+
+class FastRCNNConvFCHead(nn.Sequential):
+    """Regions [R, C, h, w] → [R, the last of ``fc_layers``], by convolutions, then linear layers.
+
+    Args:
+        input_size: (C, h, w).
+        conv_layers: channels of each convolution.
+        fc_layers: width of each linear layer.
+        norm_layer: of the convolutions; by default none.
+    """
+
+    def __init__(
+        self,
+        input_size: tuple[int, int, int],
+        conv_layers: Sequence[int],
+        fc_layers: Sequence[int],
+        norm_layer: Callable[..., nn.Module] | None = None,
+    ) -> None:
+        channels, height, width = input_size
+        layers: list[nn.Module] = []
+        for out_channels in conv_layers:
+            layers.append(Conv2dNormActivation(channels, out_channels, norm_layer=norm_layer))
+            channels = out_channels
+        layers.append(nn.Flatten())
+        features = channels * height * width
+        for out_features in fc_layers:
+            layers += [nn.Linear(features, out_features), nn.ReLU(inplace=True)]
+            features = out_features
+        super().__init__(*layers)
+        for m in self.modules():
+            if isinstance(m, nn.Conv2d):
+                nn.init.kaiming_normal_(m.weight, mode="fan_out", nonlinearity="relu")
+                if m.bias is not None:
+                    nn.init.zeros_(m.bias)
+
+
+class FastRCNNPredictor(nn.Module):
+    """[R, in_channels] → logits [R, num_classes], and what decodes to a box for each class [R, num_classes * 4]."""
+
+    def __init__(self, in_channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.cls_score = nn.Linear(in_channels, num_classes)
+        self.bbox_pred = nn.Linear(in_channels, num_classes * 4)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = x.flatten(1)
+        return self.cls_score(x), self.bbox_pred(x)
+
+
+def default_anchors(levels: int = 5) -> AnchorGenerator:
+    """One size and three shapes at each level, the first of 32 pixels."""
+    return AnchorGenerator(tuple((32 * 2**i,) for i in range(levels)), ((0.5, 1.0, 2.0),) * levels)
+
+
+class FasterRCNN(Detector):
+    """Faster R-CNN, from `Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks
+    <https://arxiv.org/abs/1506.01497>`_.
+
+    See :class:`zoo_detection.detector.Detector` for what it takes and gives. The losses are ``loss_classifier``,
+    ``loss_box_reg``, ``loss_objectness`` and ``loss_rpn_box_reg``.
+
+    Args:
+        backbone: images → feature maps, a dict, or one map; its ``out_channels`` says how many channels they have.
+        num_classes: with background, which is 0; None where a ``box_predictor`` is given.
+        min_size, max_size, image_mean, image_std: of the transform; see
+            :class:`zoo_detection.transform.GeneralizedRCNNTransform`. By default ImageNet's mean and deviation.
+        rpn_anchor_generator: by default one size and three shapes a level, from 32 pixels.
+        rpn_head: by default :class:`zoo_detection.RPNHead`.
+        rpn_pre_nms_top_n_train, rpn_pre_nms_top_n_test: of each map, how many of the best anchors become boxes.
+        rpn_post_nms_top_n_train, rpn_post_nms_top_n_test: how many proposals are left after dropping.
+        rpn_nms_thresh: of two proposals of one map with a higher IoU, the worse is dropped.
+        rpn_fg_iou_thresh, rpn_bg_iou_thresh: IoU from which an anchor stands for an object, and below which for none.
+        rpn_batch_size_per_image, rpn_positive_fraction: anchors that count in training; share of positives, at most.
+        rpn_score_thresh: proposals score at least this.
+        box_roi_pool, box_head, box_predictor: of the second stage; see :class:`zoo_detection.RoIHeads`.
+        box_score_thresh: detections score more than this.
+        box_nms_thresh: of two of one class with a higher IoU, the worse is dropped.
+        box_detections_per_img: at most so many.
+        box_fg_iou_thresh, box_bg_iou_thresh, box_batch_size_per_image, box_positive_fraction: as for anchors.
+        bbox_reg_weights: of the second stage's box coder; by default (10, 10, 5, 5).
+        transform: in place of that made of the sizes; None leaves resizing and normalising to the caller.
+
+    Raises:
+        InvalidArgument: both or neither of ``num_classes`` and ``box_predictor``.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        num_classes: int | None = None,
+        min_size: int | Sequence[int] = 800,
+        max_size: int = 1333,
+        image_mean: Sequence[float] | None = None,
+        image_std: Sequence[float] | None = None,
+        rpn_anchor_generator: nn.Module | None = None,
+        rpn_head: nn.Module | None = None,
+        rpn_pre_nms_top_n_train: int = 2000,
+        rpn_pre_nms_top_n_test: int = 1000,
+        rpn_post_nms_top_n_train: int = 2000,
+        rpn_post_nms_top_n_test: int = 1000,
+        rpn_nms_thresh: float = 0.7,
+        rpn_fg_iou_thresh: float = 0.7,
+        rpn_bg_iou_thresh: float = 0.3,
+        rpn_batch_size_per_image: int = 256,
+        rpn_positive_fraction: float = 0.5,
+        rpn_score_thresh: float = 0.0,
+        box_roi_pool: nn.Module | None = None,
+        box_head: nn.Module | None = None,
+        box_predictor: nn.Module | None = None,
+        box_score_thresh: float = 0.05,
+        box_nms_thresh: float = 0.5,
+        box_detections_per_img: int = 100,
+        box_fg_iou_thresh: float = 0.5,
+        box_bg_iou_thresh: float = 0.5,
+        box_batch_size_per_image: int = 512,
+        box_positive_fraction: float = 0.25,
+        bbox_reg_weights: Sequence[float] | None = None,
+        transform: TransformArgument = "default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__()
+        channels: Any = getattr(backbone, "out_channels", None)
+        if not isinstance(channels, int):
+            raise InvalidArgument(f"the backbone's out_channels is {channels!r}; expected one number for all its maps.")
+        self.transform = image_transform(transform, min_size, max_size, image_mean, image_std, **kwargs)
+        self.backbone = backbone
+        anchor_generator: Any = rpn_anchor_generator or default_anchors()
+        self.rpn = RegionProposalNetwork(
+            anchor_generator,
+            rpn_head or RPNHead(channels, anchor_generator.num_anchors_per_location()[0]),
+            rpn_fg_iou_thresh,
+            rpn_bg_iou_thresh,
+            rpn_batch_size_per_image,
+            rpn_positive_fraction,
+            {"training": rpn_pre_nms_top_n_train, "testing": rpn_pre_nms_top_n_test},
+            {"training": rpn_post_nms_top_n_train, "testing": rpn_post_nms_top_n_test},
+            rpn_nms_thresh,
+            rpn_score_thresh,
+        )
+        pool: Any = box_roi_pool or MultiScaleRoIAlign(LEVELS, output_size=7, sampling_ratio=2)
+        if box_head is None:
+            height, width = pool.output_size
+            box_head = TwoMLPHead(channels * height * width, 1024)
+        if (box_predictor is None) == (num_classes is None):
+            raise InvalidArgument(
+                f"num_classes is {num_classes} and box_predictor {'not ' * (box_predictor is None)}given; expected one "
+                "of them: a predictor has its own number of classes."
+            )
+        self.roi_heads = RoIHeads(
+            pool,
+            box_head,
+            box_predictor or FastRCNNPredictor(1024, num_classes),  # type: ignore[arg-type]
+            box_fg_iou_thresh,
+            box_bg_iou_thresh,
+            box_batch_size_per_image,
+            box_positive_fraction,
+            bbox_reg_weights,
+            box_score_thresh,
+            box_nms_thresh,
+            box_detections_per_img,
+        )
+
+    @property
+    def num_classes(self) -> int | None:  # type: ignore[override]
+        """With background; None where the predictor does not say. Predictors are replaced, so it is asked."""
+        scores = getattr(self.roi_heads.box_predictor, "cls_score", None)
+        return getattr(scores, "out_features", None)
+
+    def detect(
+        self, images: ImageList, features: dict[str, Tensor], targets: list[Target] | None
+    ) -> tuple[Losses, list[Detections]]:
+        proposals, proposal_losses = self.rpn(images, features, targets)
+        detections, losses = self.roi_heads(features, proposals, images.image_sizes, targets)
+        return {**losses, **proposal_losses}, detections
+
+
+def resnet50_fpn(
+    weights_backbone: Any, trainable_backbone_layers: int | None, frozen_norm_eps: float | None
+) -> BackboneWithFPN:
+    """The backbone of the first models of the family, its batch norm frozen where it starts from weights."""
+    norm = backbone_norm(weights_backbone, frozen_norm_eps)
+    trainable = trainable_layers(trainable_backbone_layers, norm is not nn.BatchNorm2d, 3, 5)
+    return resnet_fpn(resnet50(weights=weights_backbone, norm_layer=norm), trainable)
+
+
+def resnet50_fpn_v2(weights_backbone: Any, trainable_backbone_layers: int | None) -> BackboneWithFPN:
+    """The backbone of the second models: batch norm is ordinary everywhere, in the pyramid too."""
+    trainable = trainable_layers(trainable_backbone_layers, weights_backbone is not None, 3, 5)
+    return resnet_fpn(resnet50(weights=weights_backbone), trainable, fpn_norm_layer=nn.BatchNorm2d)
+
+
+def heads_v2() -> dict[str, Any]:
+    """What the second models have in place of the first ones' heads, but the predictors."""
+    anchors = default_anchors()
+    return {
+        "rpn_anchor_generator": anchors,
+        "rpn_head": RPNHead(OUT_CHANNELS, anchors.num_anchors_per_location()[0], conv_depth=2),
+        "box_head": FastRCNNConvFCHead((OUT_CHANNELS, 7, 7), [256] * 4, [1024], norm_layer=nn.BatchNorm2d),
+    }
+
+
+def any_fpn(
+    backbone: str | nn.Module, weights: Any, trainable: int | None, config: dict[str, Any] | None
+) -> tuple[FPNBackbone, dict[str, Any]]:
+    """Any model with stages, the last four in a pyramid, and anchors for as many levels as that gives."""
+    body = any_backbone(backbone, weights, trainable, config or {}, levels=len(LEVELS))
+    return body, {"rpn_anchor_generator": default_anchors(len(body.fpn.inner_blocks) + 1)}
+
+
+CONVERT = present_keys(FPN_AND_RPN)
+HEAD = "roi_heads.box_predictor"
+
+
+@zoo.builder(FasterRCNN_ResNet50_FPN_Weights, head=HEAD, stem="backbone.body.conv1", convert=CONVERT)
+def fasterrcnn_resnet50_fpn(
+    *,
+    num_classes: int | None = None,
+    weights_backbone: Any = ResNet50_Weights.IMAGENET1K_V1,
+    trainable_backbone_layers: int | None = None,
+    frozen_norm_eps: float | None = None,
+    **kwargs: Any,
+) -> FasterRCNN:
+    """Faster R-CNN on a ResNet-50 with a feature pyramid, from `Faster R-CNN: Towards Real-Time Object Detection with
+    Region Proposal Networks <https://arxiv.org/abs/1506.01497>`_.
+
+    Args:
+        num_classes: with background; 91 by default, COCO's.
+        weights_backbone: of ResNet-50; loaded where the whole model has no weights.
+        trainable_backbone_layers: stages of the ResNet that are trained, 0 to 5, counted from the last. By default
+            three where it starts from weights, else all.
+        frozen_norm_eps: the ResNet's batch norm is frozen with this eps. By default it is frozen where the ResNet
+            starts from weights, with 1e-5, and ordinary else.
+        **kwargs: further arguments of :class:`FasterRCNN`.
+    """
+    backbone = resnet50_fpn(weights_backbone, trainable_backbone_layers, frozen_norm_eps)
+    return FasterRCNN(backbone, 91 if num_classes is None else num_classes, **kwargs)
+
+
+@zoo.builder(FasterRCNN_ResNet50_FPN_V2_Weights, head=HEAD, stem="backbone.body.conv1", convert=CONVERT)
+def fasterrcnn_resnet50_fpn_v2(
+    *,
+    num_classes: int | None = None,
+    weights_backbone: Any = None,
+    trainable_backbone_layers: int | None = None,
+    **kwargs: Any,
+) -> FasterRCNN:
+    """Faster R-CNN with convolutions and batch norm in its heads, after `Benchmarking Detection Transfer Learning with
+    Vision Transformers <https://arxiv.org/abs/2111.11429>`_.
+
+    The arguments are those of :func:`fasterrcnn_resnet50_fpn`; the batch norm is always ordinary.
+    """
+    backbone = resnet50_fpn_v2(weights_backbone, trainable_backbone_layers)
+    return FasterRCNN(backbone, 91 if num_classes is None else num_classes, **{**heads_v2(), **kwargs})
+
+
+def _mobilenet(
+    num_classes: int | None,
+    weights_backbone: Any,
+    trainable_backbone_layers: int | None,
+    frozen_norm_eps: float | None,
+    options: dict[str, Any],
+) -> FasterRCNN:
+    norm = backbone_norm(weights_backbone, frozen_norm_eps)
+    trainable = trainable_layers(trainable_backbone_layers, norm is not nn.BatchNorm2d, 3, 6)
+    backbone = mobilenet_fpn(mobilenet_v3_large(weights=weights_backbone, norm_layer=norm), trainable)
+    # Three levels, of strides 16, 32 and 64, and at each of them all sizes.
+    anchors = AnchorGenerator(((32, 64, 128, 256, 512),) * 3, ((0.5, 1.0, 2.0),) * 3)
+    defaults = {"rpn_anchor_generator": anchors, "rpn_score_thresh": 0.05}
+    return FasterRCNN(backbone, 91 if num_classes is None else num_classes, **{**defaults, **options})
+
+
+@zoo.builder(FasterRCNN_MobileNet_V3_Large_FPN_Weights, head=HEAD, stem="backbone.body.0.0", convert=CONVERT)
+def fasterrcnn_mobilenet_v3_large_fpn(
+    *,
+    num_classes: int | None = None,
+    weights_backbone: Any = MobileNet_V3_Large_Weights.IMAGENET1K_V1,
+    trainable_backbone_layers: int | None = None,
+    frozen_norm_eps: float | None = None,
+    **kwargs: Any,
+) -> FasterRCNN:
+    """Faster R-CNN on a MobileNetV3-Large with a feature pyramid, for images of 800 pixels.
+
+    The arguments are those of :func:`fasterrcnn_resnet50_fpn`; the MobileNet has six stages.
+    """
+    return _mobilenet(num_classes, weights_backbone, trainable_backbone_layers, frozen_norm_eps, kwargs)
+
+
+@zoo.builder(FasterRCNN_MobileNet_V3_Large_320_FPN_Weights, head=HEAD, stem="backbone.body.0.0", convert=CONVERT)
+def fasterrcnn_mobilenet_v3_large_320_fpn(
+    *,
+    num_classes: int | None = None,
+    weights_backbone: Any = MobileNet_V3_Large_Weights.IMAGENET1K_V1,
+    trainable_backbone_layers: int | None = None,
+    frozen_norm_eps: float | None = None,
+    **kwargs: Any,
+) -> FasterRCNN:
+    """Faster R-CNN on a MobileNetV3-Large with a feature pyramid, for images of 320 pixels and few proposals.
+
+    The arguments are those of :func:`fasterrcnn_resnet50_fpn`; the MobileNet has six stages.
+    """
+    small = {"min_size": 320, "max_size": 640, "rpn_pre_nms_top_n_test": 150, "rpn_post_nms_top_n_test": 150}
+    options = {**small, **kwargs}
+    return _mobilenet(num_classes, weights_backbone, trainable_backbone_layers, frozen_norm_eps, options)
+
+
+@zoo.builder(head=HEAD)
+def fasterrcnn(
+    *,
+    backbone: str | nn.Module = "resnet50",
+    num_classes: int = 91,
+    weights_backbone: Any = None,
+    trainable_backbone_layers: int | None = None,
+    backbone_config: dict[str, Any] | None = None,
+    **kwargs: Any,
+) -> FasterRCNN:
+    """Faster R-CNN on any model with stages, from `Faster R-CNN: Towards Real-Time Object Detection with Region
+    Proposal Networks <https://arxiv.org/abs/1506.01497>`_.
+
+    Args:
+        backbone: name of a registered model, or a model that declares ``feature_info``; its last four stages make the
+            pyramid.
+        num_classes: with background, which is 0.
+        weights_backbone: as the backbone's builder takes ``weights``.
+        trainable_backbone_layers: stages that are trained, counted from the last; by default all.
+        backbone_config: further arguments of the backbone's builder.
+        **kwargs: further arguments of :class:`FasterRCNN`.
+
+    Raises:
+        InvalidArgument: the backbone has no stages.
+    """
+    body, parts = any_fpn(backbone, weights_backbone, trainable_backbone_layers, backbone_config)
+    return FasterRCNN(body, num_classes, **{**parts, **kwargs})

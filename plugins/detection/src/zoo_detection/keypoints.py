@@ -1,0 +1,94 @@
+"""Heat maps of keypoints: what to predict in training, and where their peaks are."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from zoo_detection.masks import exact
+
+PIXELS = 1 << 24  # of enlarged heat maps that are computed at a time
+
+
+def keypoint_loss(logits: Tensor, keypoints: Tensor, boxes: Tensor) -> Tensor:
+    """The cross-entropy of each keypoint's cell among all cells of its box, the mean over those seen in their box.
+
+    Args:
+        logits: [P, K, S, S], each of a box.
+        keypoints: [P, K, 3] in pixels of the image, with visibility.
+        boxes: xyxy [P, 4].
+    """
+    size = logits.shape[-1]
+    corner, extent = boxes[:, None, :2], (boxes[:, 2:] - boxes[:, :2])[:, None]
+    xy = keypoints[..., :2]
+    cell = ((xy - corner) * (size / extent)).floor().long()
+    cell = torch.where(xy == boxes[:, None, 2:], size - 1, cell)  # the far border belongs to the last cell
+    seen = ((cell >= 0) & (cell < size)).all(2) & (keypoints[..., 2] > 0)
+    index = cell[..., 1] * size + cell[..., 0]
+    loss = F.cross_entropy(logits.flatten(2)[seen], index[seen], reduction="sum")
+    return loss / seen.sum().clamp(min=1)
+
+
+@exact
+def keypoints_of(logits: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """The peak of every heat map, enlarged to its box.
+
+    The maps are enlarged bicubically to whole pixels, rows and columns apart, by matrix products; several boxes of
+    similar size at once, as many as memory allows.
+
+    Args:
+        logits: [D, K, S, S], each of a box.
+        boxes: xyxy [D, 4].
+
+    Returns:
+        [D, K, 3], x and y in pixels of the image, and 1 (found); and the logits there, [D, K].
+    """
+    n, k, cells, _ = logits.shape
+    sizes = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1)  # width, height
+    whole = sizes.ceil()
+    found, scores = logits.new_ones(n, k, 3), logits.new_zeros(n, k)
+    padded = F.pad(logits.flatten(0, 1)[None], (2, 2, 2, 2), mode="replicate")[0].view(n, k, cells + 4, cells + 4)
+    for part in _groups(whole, k):
+        width, height = whole[part].unbind(1)
+        x, y = _interpolation(width, cells).to(logits), _interpolation(height, cells).to(logits)
+        enlarged = y[:, None] @ (padded[part] @ x[:, None].transpose(2, 3))  # [G, K, height, width]
+        beyond = _beyond(height)[:, None, :, None] | _beyond(width)[:, None, None, :]
+        peak, position = enlarged.masked_fill_(beyond, -torch.inf).flatten(2).max(2)
+        row, column = position // x.shape[1], position % x.shape[1]
+        xy = torch.stack([column, row], dim=2) + 0.5
+        found[part, :, :2] = xy * (sizes[part] / whole[part])[:, None] + boxes[part, None, :2]
+        scores[part] = peak
+    return found, scores
+
+
+def _groups(sizes: Tensor, maps: int) -> list[Tensor]:
+    """Indices of boxes of ``sizes`` [D, 2], in groups of similar size that may be computed at once."""
+    order = sizes.prod(1).argsort(descending=True)
+    groups: list[list[int]] = []
+    width = height = 0.0
+    for index, (w, h) in zip(order.tolist(), sizes[order].tolist(), strict=True):
+        width, height = max(width, w), max(height, h)
+        wasted = groups and 4 * w * h < width * height  # then most of the work would be beyond the box
+        if not groups or wasted or (len(groups[-1]) + 1) * maps * width * height > PIXELS:
+            groups.append([])
+            width, height = w, h
+        groups[-1].append(index)
+    return [torch.tensor(group, device=sizes.device) for group in groups]
+
+
+def _beyond(sizes: Tensor) -> Tensor:
+    """[G, largest]: whether a pixel is beyond its own size."""
+    return torch.arange(int(sizes.max()), device=sizes.device) >= sizes[:, None]
+
+
+def _interpolation(sizes: Tensor, cells: int) -> Tensor:
+    """[G, pixels, cells + 4]: the weight of each cell, two on either side included, when enlarged to ``sizes`` [G]."""
+    pixel = torch.arange(int(sizes.max()), device=sizes.device)
+    position = (pixel + 0.5) * (cells / sizes[:, None]) - 0.5
+    cell = torch.arange(-2, cells + 2, device=sizes.device)
+    d = (position[..., None] - cell).abs()
+    a = -0.75  # of the cubic convolution, as torch has it
+    near = ((a + 2) * d - (a + 3)) * d * d + 1
+    far = ((d - 5) * d + 8) * d * a - 4 * a
+    return torch.where(d <= 1, near, torch.where(d < 2, far, 0.0))

@@ -1,0 +1,182 @@
+"""Mask R-CNN: Faster R-CNN, and for every box the mask of its object."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import nn
+
+import zoo
+from zoo.errors import InvalidArgument
+from zoo.nn import Conv2dNormActivation
+from zoo.ops import MultiScaleRoIAlign
+from zoo_classification.weights.resnet import ResNet50_Weights
+from zoo_detection.backbones import OUT_CHANNELS
+from zoo_detection.checkpoints import FPN_AND_RPN, MASK_HEAD, present_keys
+from zoo_detection.detector import Detections
+from zoo_detection.faster_rcnn import LEVELS, FasterRCNN, any_fpn, heads_v2, resnet50_fpn, resnet50_fpn_v2
+from zoo_detection.transform import Size
+from zoo_detection.weights.mask_rcnn import MaskRCNN_ResNet50_FPN_V2_Weights, MaskRCNN_ResNet50_FPN_Weights
+
+MASK_FORMATS = ("full", "roi")
+
+
+class MaskRCNNHeads(nn.Sequential):
+    """3×3 convolutions with ReLU: regions [R, in_channels, h, w] → [R, the last of ``layers``, h, w]."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        layers: Sequence[int],
+        dilation: int,
+        norm_layer: Callable[..., nn.Module] | None = None,
+    ) -> None:
+        blocks = []
+        for out_channels in layers:
+            blocks.append(Conv2dNormActivation(in_channels, out_channels, dilation=dilation, norm_layer=norm_layer))
+            in_channels = out_channels
+        super().__init__(*blocks)
+        for m in self.modules():
+            if isinstance(m, nn.Conv2d):
+                nn.init.kaiming_normal_(m.weight, mode="fan_out", nonlinearity="relu")
+                if m.bias is not None:
+                    nn.init.zeros_(m.bias)
+
+
+class MaskRCNNPredictor(nn.Sequential):
+    """Regions [R, in_channels, h, w] → logits of a mask for every class, [R, num_classes, 2 * h, 2 * w]."""
+
+    def __init__(self, in_channels: int, dim_reduced: int, num_classes: int) -> None:
+        layers: list[tuple[str, nn.Module]] = [
+            ("conv5_mask", nn.ConvTranspose2d(in_channels, dim_reduced, 2, stride=2)),
+            ("relu", nn.ReLU(inplace=True)),
+            ("mask_fcn_logits", nn.Conv2d(dim_reduced, num_classes, 1)),
+        ]
+        super().__init__(OrderedDict(layers))
+        for name, parameter in self.named_parameters():
+            if name.endswith("weight"):
+                nn.init.kaiming_normal_(parameter, mode="fan_out", nonlinearity="relu")
+
+
+class MaskRCNN(FasterRCNN):
+    """Mask R-CNN, from `Mask R-CNN <https://arxiv.org/abs/1703.06870>`_.
+
+    Beside what :class:`FasterRCNN` gives, detections have ``masks``: probabilities [D, 1, H, W] in the size of the
+    image. Targets need ``masks``, [N, H, W] of zeros and ones, and there is a ``loss_mask``.
+
+    Args:
+        mask_roi_pool, mask_head, mask_predictor: of the masks; see :class:`zoo_detection.RoIHeads`.
+        mask_format: ``"full"``, or ``"roi"`` for the masks of the boxes as they are predicted, [D, 1, 28, 28], a
+            small part of the memory; :func:`zoo_detection.paste_masks` makes the full ones of these.
+        **kwargs: as of :class:`FasterRCNN`.
+
+    Raises:
+        InvalidArgument: as of :class:`FasterRCNN`; another ``mask_format``.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        num_classes: int | None = None,
+        *args: Any,
+        mask_roi_pool: nn.Module | None = None,
+        mask_head: nn.Module | None = None,
+        mask_predictor: nn.Module | None = None,
+        mask_format: str = "full",
+        **kwargs: Any,
+    ) -> None:
+        if mask_format not in MASK_FORMATS:
+            raise InvalidArgument(f"mask_format is {mask_format!r}; expected one of {', '.join(MASK_FORMATS)}.")
+        if mask_predictor is None and num_classes is None:
+            raise InvalidArgument("num_classes is None; expected a number, or a box_predictor and a mask_predictor.")
+        # Before the other parts: so the published models drew their first numbers.
+        channels: Any = getattr(backbone, "out_channels", None)
+        mask_head = mask_head or MaskRCNNHeads(channels, (256,) * 4, dilation=1)
+        mask_predictor = mask_predictor or MaskRCNNPredictor(256, 256, num_classes)  # type: ignore[arg-type]
+        super().__init__(backbone, num_classes, *args, **kwargs)
+        self.mask_format = mask_format
+        heads = self.roi_heads
+        heads.mask_roi_pool = mask_roi_pool or MultiScaleRoIAlign(LEVELS, output_size=14, sampling_ratio=2)
+        heads.mask_head, heads.mask_predictor = mask_head, mask_predictor
+
+    def target_checks(self) -> dict[str, Any]:
+        return {"masks": True}
+
+    def finish(
+        self, detections: list[Detections], image_sizes: Sequence[Size], original_sizes: Sequence[Size]
+    ) -> list[Detections]:
+        paste = self.mask_format == "full"
+        finished: list[Detections] = self.transform.postprocess(  # type: ignore[operator]
+            detections, image_sizes, original_sizes, paste=paste
+        )
+        return finished
+
+
+CONVERT = present_keys(FPN_AND_RPN, MASK_HEAD)
+HEAD = ("roi_heads.box_predictor", "roi_heads.mask_predictor.mask_fcn_logits")
+
+
+@zoo.builder(MaskRCNN_ResNet50_FPN_Weights, head=HEAD, stem="backbone.body.conv1", convert=CONVERT)
+def maskrcnn_resnet50_fpn(
+    *,
+    num_classes: int | None = None,
+    weights_backbone: Any = ResNet50_Weights.IMAGENET1K_V1,
+    trainable_backbone_layers: int | None = None,
+    frozen_norm_eps: float | None = None,
+    **kwargs: Any,
+) -> MaskRCNN:
+    """Mask R-CNN on a ResNet-50 with a feature pyramid, from `Mask R-CNN <https://arxiv.org/abs/1703.06870>`_.
+
+    Args:
+        num_classes: with background; 91 by default, COCO's.
+        weights_backbone: of ResNet-50; loaded where the whole model has no weights.
+        trainable_backbone_layers: stages of the ResNet that are trained, 0 to 5, counted from the last. By default
+            three where it starts from weights, else all.
+        frozen_norm_eps: the ResNet's batch norm is frozen with this eps. By default it is frozen where the ResNet
+            starts from weights, with 1e-5, and ordinary else.
+        **kwargs: further arguments of :class:`MaskRCNN`.
+    """
+    backbone = resnet50_fpn(weights_backbone, trainable_backbone_layers, frozen_norm_eps)
+    return MaskRCNN(backbone, 91 if num_classes is None else num_classes, **kwargs)
+
+
+@zoo.builder(MaskRCNN_ResNet50_FPN_V2_Weights, head=HEAD, stem="backbone.body.conv1", convert=CONVERT)
+def maskrcnn_resnet50_fpn_v2(
+    *,
+    num_classes: int | None = None,
+    weights_backbone: Any = None,
+    trainable_backbone_layers: int | None = None,
+    **kwargs: Any,
+) -> MaskRCNN:
+    """Mask R-CNN with convolutions and batch norm in its heads, after `Benchmarking Detection Transfer Learning with
+    Vision Transformers <https://arxiv.org/abs/2111.11429>`_.
+
+    The arguments are those of :func:`maskrcnn_resnet50_fpn`; the batch norm is always ordinary.
+    """
+    backbone = resnet50_fpn_v2(weights_backbone, trainable_backbone_layers)
+    parts = heads_v2()
+    parts["mask_head"] = MaskRCNNHeads(OUT_CHANNELS, (256,) * 4, dilation=1, norm_layer=nn.BatchNorm2d)
+    return MaskRCNN(backbone, 91 if num_classes is None else num_classes, **{**parts, **kwargs})
+
+
+@zoo.builder(head=HEAD)
+def maskrcnn(
+    *,
+    backbone: str | nn.Module = "resnet50",
+    num_classes: int = 91,
+    weights_backbone: Any = None,
+    trainable_backbone_layers: int | None = None,
+    backbone_config: dict[str, Any] | None = None,
+    **kwargs: Any,
+) -> MaskRCNN:
+    """Mask R-CNN on any model with stages, from `Mask R-CNN <https://arxiv.org/abs/1703.06870>`_.
+
+    The arguments are those of :func:`zoo_detection.faster_rcnn.fasterrcnn`, and the further ones of :class:`MaskRCNN`.
+
+    Raises:
+        InvalidArgument: the backbone has no stages.
+    """
+    body, parts = any_fpn(backbone, weights_backbone, trainable_backbone_layers, backbone_config)
+    return MaskRCNN(body, num_classes, **{**parts, **kwargs})

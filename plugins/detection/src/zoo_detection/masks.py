@@ -1,0 +1,63 @@
+"""Masks of boxes, M × M each, and masks of whole images."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import torch
+from torch import Tensor
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+CHUNK = 1 << 24  # pixels of the image masks that are computed at a time, beside the result itself
+
+
+def exact(function: Callable[P, R]) -> Callable[P, R]:
+    """Matrix products in ``function`` that move pixels about are as exact as the pixels, autocast or not."""
+
+    @functools.wraps(function)
+    def without_autocast(*args: P.args, **kwargs: P.kwargs) -> R:
+        device = next(arg for arg in (*args, *kwargs.values()) if isinstance(arg, Tensor)).device
+        with torch.autocast(device.type, enabled=False):
+            return function(*args, **kwargs)
+
+    return without_autocast
+
+
+@exact
+def paste_masks(masks: Tensor, boxes: Tensor, size: tuple[int, int], chunk: int = CHUNK) -> Tensor:
+    """Masks [N, 1, M, M] that fill their xyxy boxes [N, 4] → masks [N, 1, H, W] of an image of ``size`` (H, W).
+
+    Every mask gets a border of zeros, is enlarged bilinearly to its box in whole pixels, and stands before zeros.
+    Rows and columns are interpolated apart, each by a matrix product, so that all masks are computed at once.
+    """
+    n, cells = len(masks), masks.shape[-1]
+    height, width = size
+    if n == 0:
+        return masks.new_zeros(0, 1, height, width)
+    centres, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
+    half = half * ((cells + 2) / cells)  # the border lies around the box
+    first, last = (centres - half).trunc(), (centres + half).trunc()
+    padded = torch.nn.functional.pad(masks[:, 0], (1, 1, 1, 1))
+    pasted = masks.new_empty(n, 1, height, width)
+    step = max(1, chunk // max(1, height * width))
+    for start in range(0, n, step):
+        part = slice(start, start + step)
+        x = _interpolation(first[part, 0], last[part, 0], width, cells + 2).to(masks)
+        y = _interpolation(first[part, 1], last[part, 1], height, cells + 2).to(masks)
+        pasted[part, 0] = y @ (padded[part] @ x.transpose(1, 2))
+    return pasted
+
+
+def _interpolation(first: Tensor, last: Tensor, pixels: int, cells: int) -> Tensor:
+    """[N, pixels, cells]: the weight of every cell in every pixel, for cells that span ``first`` to ``last`` [N]."""
+    pixel = torch.arange(pixels, device=first.device, dtype=first.dtype)
+    size = (last - first + 1).clamp(min=1)
+    position = (pixel - first[:, None] + 0.5) * (cells / size[:, None]) - 0.5
+    inside = (pixel >= first[:, None]) & (pixel < (first + size)[:, None])
+    cell = torch.arange(cells, device=first.device, dtype=first.dtype)
+    weights = (1 - (position.clamp(0, cells - 1)[..., None] - cell).abs()).clamp(min=0)
+    return weights * inside[..., None]

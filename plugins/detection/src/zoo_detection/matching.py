@@ -1,0 +1,87 @@
+"""Which anchor or proposal stands for which object in training, and which of them count in the loss."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from zoo.errors import InvalidArgument
+
+BELOW_LOW_THRESHOLD = -1
+BETWEEN_THRESHOLDS = -2
+
+
+class Matcher:
+    """IoU of G objects with A anchors, [G, A] → for each anchor its object's index, or a negative number, int64 [A].
+
+    An anchor stands for the object that it overlaps most, if the IoU is at least ``high_threshold``; below
+    ``low_threshold`` it is background (``BELOW_LOW_THRESHOLD``, -1), and in between it does not count
+    (``BETWEEN_THRESHOLDS``, -2). Without objects all are background.
+
+    Args:
+        allow_low_quality_matches: the anchors that overlap an object most count for what they overlap most, however
+            little that is, so that every object has one.
+    """
+
+    BELOW_LOW_THRESHOLD = BELOW_LOW_THRESHOLD
+    BETWEEN_THRESHOLDS = BETWEEN_THRESHOLDS
+
+    def __init__(self, high_threshold: float, low_threshold: float, allow_low_quality_matches: bool = False) -> None:
+        if low_threshold > high_threshold:
+            raise InvalidArgument(
+                f"low_threshold is {low_threshold} and high_threshold {high_threshold}; expected it to be no higher."
+            )
+        self.high_threshold = high_threshold
+        self.low_threshold = low_threshold
+        self.allow_low_quality_matches = allow_low_quality_matches
+
+    def __call__(self, match_quality_matrix: Tensor) -> Tensor:
+        objects, anchors = match_quality_matrix.shape
+        if objects == 0:
+            return match_quality_matrix.new_full((anchors,), BELOW_LOW_THRESHOLD, dtype=torch.int64)
+        best, nearest = match_quality_matrix.max(dim=0)
+        matches = nearest.masked_fill(best < self.high_threshold, BETWEEN_THRESHOLDS)
+        matches.masked_fill_(best < self.low_threshold, BELOW_LOW_THRESHOLD)
+        if self.allow_low_quality_matches:
+            # An object that no anchor touches has none: all would be equally good for it.
+            most = match_quality_matrix.amax(dim=1, keepdim=True).clamp(min=1e-9)
+            matches = torch.where((match_quality_matrix == most).any(dim=0), nearest, matches)
+        return matches
+
+
+class SSDMatcher(Matcher):
+    """Like :class:`Matcher` with one threshold, but the anchor that overlaps an object most stands for that object."""
+
+    def __init__(self, threshold: float) -> None:
+        super().__init__(threshold, threshold)
+
+    def __call__(self, match_quality_matrix: Tensor) -> Tensor:
+        matches = super().__call__(match_quality_matrix)
+        if len(match_quality_matrix):
+            best = match_quality_matrix.argmax(dim=1)
+            matches[best] = torch.arange(len(best), device=best.device)
+        return matches
+
+
+class BalancedPositiveNegativeSampler:
+    """Draws which anchors count: at most ``positive_fraction`` of them positive, the rest negative.
+
+    Args:
+        batch_size_per_image: how many to draw from one image, where there are so many.
+    """
+
+    def __init__(self, batch_size_per_image: int, positive_fraction: float) -> None:
+        self.batch_size_per_image = batch_size_per_image
+        self.positive_fraction = positive_fraction
+
+    def __call__(self, positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:
+        """Masks [A] of the positive and of the negative ones → indices, int64, of those that were drawn of each."""
+        chosen = _draw(positive, int(self.batch_size_per_image * self.positive_fraction))
+        return chosen, _draw(negative, self.batch_size_per_image - len(chosen))
+
+
+def _draw(mask: Tensor, n: int) -> Tensor:
+    indices = mask.nonzero().squeeze(1)
+    if len(indices) <= n:
+        return indices
+    return indices[torch.randperm(len(indices), device=indices.device)[:n]]

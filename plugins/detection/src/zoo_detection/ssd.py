@@ -1,0 +1,299 @@
+"""SSD: scores and boxes read off maps of falling resolution, for default boxes of all sizes and shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import zoo
+from zoo.errors import InvalidArgument
+from zoo.nn import check_count
+from zoo.ops import box_iou
+from zoo_classification.vgg import VGG, vgg16
+from zoo_classification.weights.vgg import VGG16_Weights
+from zoo_detection.anchors import DefaultBoxGenerator
+from zoo_detection.backbones import freeze, trainable_layers
+from zoo_detection.coding import BoxCoder
+from zoo_detection.dense import flatten_map, suppress
+from zoo_detection.detector import (
+    Detections,
+    Detector,
+    Losses,
+    TransformArgument,
+    clip_boxes,
+    image_transform,
+    sizes_as_boxes,
+)
+from zoo_detection.matching import SSDMatcher
+from zoo_detection.transform import ImageList, Target
+from zoo_detection.weights.ssd import SSD300_VGG16_Weights
+
+
+class SSDScoringHead(nn.Module):
+    """Maps [N, C, H, W] → [N, A * num_columns, H, W] of each, by a module for each."""
+
+    def __init__(self, module_list: nn.ModuleList, num_columns: int) -> None:
+        super().__init__()
+        self.module_list = module_list
+        self.num_columns = num_columns
+
+    def forward(self, x: Sequence[Tensor]) -> list[Tensor]:
+        return [module(features) for module, features in zip(self.module_list, x, strict=True)]
+
+
+def xavier_(*modules: nn.Module) -> None:
+    for root in modules:
+        for m in root.modules():
+            if isinstance(m, nn.Conv2d):
+                nn.init.xavier_uniform_(m.weight)
+                if m.bias is not None:
+                    nn.init.zeros_(m.bias)
+
+
+def _convolutions(in_channels: Sequence[int], num_anchors: Sequence[int], num_columns: int) -> nn.ModuleList:
+    modules = nn.ModuleList(
+        nn.Conv2d(channels, anchors * num_columns, 3, padding=1)
+        for channels, anchors in zip(in_channels, num_anchors, strict=True)
+    )
+    xavier_(modules)
+    return modules
+
+
+class SSDClassificationHead(SSDScoringHead):
+    """Maps → logits [N, A * num_classes, H, W] of each."""
+
+    def __init__(self, in_channels: Sequence[int], num_anchors: Sequence[int], num_classes: int) -> None:
+        super().__init__(_convolutions(in_channels, num_anchors, num_classes), num_classes)
+
+
+class SSDRegressionHead(SSDScoringHead):
+    """Maps → what the box coder decodes, [N, A * 4, H, W], of each."""
+
+    def __init__(self, in_channels: Sequence[int], num_anchors: Sequence[int]) -> None:
+        super().__init__(_convolutions(in_channels, num_anchors, 4), 4)
+
+
+class SSDHead(nn.Module):
+    """Maps → ``cls_logits`` and ``bbox_regression``, each a list with one map for each.
+
+    Args:
+        in_channels: of each map.
+        num_anchors: default boxes in a cell of each map.
+    """
+
+    def __init__(self, in_channels: Sequence[int], num_anchors: Sequence[int], num_classes: int) -> None:
+        super().__init__()
+        self.classification_head = SSDClassificationHead(in_channels, num_anchors, num_classes)
+        self.regression_head = SSDRegressionHead(in_channels, num_anchors)
+
+    def forward(self, x: Sequence[Tensor]) -> dict[str, list[Tensor]]:
+        return {"cls_logits": self.classification_head(x), "bbox_regression": self.regression_head(x)}
+
+
+class SSD(Detector):
+    """SSD, from `SSD: Single Shot MultiBox Detector <https://arxiv.org/abs/1512.02325>`_.
+
+    See :class:`zoo_detection.detector.Detector` for what it takes and gives. The losses are ``bbox_regression`` and
+    ``classification``.
+
+    Args:
+        backbone: images → feature maps, a dict; its ``out_channels`` is a list, of each.
+        anchor_generator: makes the default boxes.
+        size: (width, height) that all images are resized to.
+        num_classes: with background, which is 0.
+        image_mean, image_std: of the transform; by default ImageNet's.
+        head: maps → ``cls_logits`` and ``bbox_regression``; by default :class:`SSDHead`.
+        score_thresh: detections score more than this.
+        nms_thresh: of two of one class with a higher IoU, the worse is dropped.
+        detections_per_img: at most so many.
+        iou_thresh: from which a default box stands for an object.
+        topk_candidates: of each class, before dropping any.
+        positive_fraction: share of default boxes that stand for an object among those that count in training.
+        transform: in place of that made of the sizes; None leaves resizing and normalising to the caller.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        anchor_generator: nn.Module,
+        size: tuple[int, int],
+        num_classes: int,
+        image_mean: Sequence[float] | None = None,
+        image_std: Sequence[float] | None = None,
+        head: nn.Module | None = None,
+        score_thresh: float = 0.01,
+        nms_thresh: float = 0.45,
+        detections_per_img: int = 200,
+        iou_thresh: float = 0.5,
+        topk_candidates: int = 400,
+        positive_fraction: float = 0.25,
+        transform: TransformArgument = "default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__()
+        self._num_classes = check_count("num_classes", num_classes, 1)
+        if not 0 < positive_fraction < 1:
+            raise InvalidArgument(f"positive_fraction is {positive_fraction}; expected a number between 0 and 1.")
+        self.backbone = backbone
+        generator: Any = anchor_generator
+        self.anchor_generator = generator
+        self.box_coder = BoxCoder((10.0, 10.0, 5.0, 5.0))
+        self.head: Any = head or SSDHead(
+            backbone.out_channels,  # type: ignore[arg-type]
+            generator.num_anchors_per_location(),
+            num_classes,
+        )
+        self.proposal_matcher = SSDMatcher(iou_thresh)
+        fixed = {"size_divisible": 1, "fixed_size": size, **kwargs}
+        self.transform = image_transform(transform, min(size), max(size), image_mean, image_std, **fixed)
+        self.score_thresh = score_thresh
+        self.nms_thresh = nms_thresh
+        self.detections_per_img = detections_per_img
+        self.topk_candidates = topk_candidates
+        self.neg_to_pos_ratio = (1.0 - positive_fraction) / positive_fraction
+
+    @property
+    def num_classes(self) -> int:  # type: ignore[override]
+        """With background. Heads are replaced, so the head is asked."""
+        return getattr(getattr(self.head, "classification_head", None), "num_columns", self._num_classes)
+
+    def detect(
+        self, images: ImageList, features: dict[str, Tensor], targets: list[Target] | None
+    ) -> tuple[Losses, list[Detections]]:
+        maps = list(features.values())
+        anchors = self.anchor_generator(images, maps)[0]
+        outputs = self.head(maps)
+        logits = torch.cat([flatten_map(m, self.num_classes) for m in outputs["cls_logits"]], dim=1)
+        codes = torch.cat([flatten_map(m, 4) for m in outputs["bbox_regression"]], dim=1)
+        losses = {} if targets is None else self.compute_loss(targets, logits, codes, anchors)
+        return losses, [] if self.training else self.postprocess(logits, codes, anchors, images)
+
+    def compute_loss(self, targets: list[Target], logits: Tensor, codes: Tensor, anchors: Tensor) -> Losses:
+        """Both losses, summed over the batch and divided by the number of default boxes that stand for an object."""
+        matches = torch.stack([self.proposal_matcher(box_iou(target["boxes"], anchors)) for target in targets])
+        positive = matches >= 0
+        classes = torch.zeros_like(matches)
+        regression = []
+        for i, target in enumerate(targets):
+            chosen = positive[i].nonzero().squeeze(1)
+            objects = matches[i, chosen]
+            classes[i, chosen] = target["labels"][objects]
+            wanted = self.box_coder.encode(target["boxes"][objects], anchors[chosen])
+            regression.append(F.smooth_l1_loss(codes[i, chosen], wanted, reduction="sum"))
+        per_anchor = F.cross_entropy(logits.flatten(0, 1), classes.flatten(), reduction="none").view_as(matches)
+        # Background is nearly everywhere: of each image only the worst of it counts.
+        rank = per_anchor.detach().masked_fill(positive, -torch.inf).argsort(1, descending=True).argsort(1)
+        negative = rank < self.neg_to_pos_ratio * positive.sum(1, keepdim=True)
+        n = positive.sum().clamp(min=1)
+        return {
+            "bbox_regression": torch.stack(regression).sum() / n,
+            "classification": per_anchor[positive | negative].sum() / n,
+        }
+
+    def postprocess(self, logits: Tensor, codes: Tensor, anchors: Tensor, images: ImageList) -> list[Detections]:
+        boxes = self.box_coder.decode(codes, anchors)
+        boxes = clip_boxes(boxes, sizes_as_boxes(images.image_sizes, boxes))
+        per_class = logits.softmax(2)[..., 1:].transpose(1, 2)  # [N, C - 1, A], without background
+        scores, chosen = per_class.topk(min(self.topk_candidates, len(anchors)), dim=2)
+        labels = torch.arange(1, self.num_classes, device=logits.device)[:, None].expand(scores.shape[1:])
+        return [
+            suppress(
+                image_boxes[image_chosen.flatten()],
+                image_scores.flatten(),
+                labels.flatten(),
+                score_thresh=self.score_thresh,
+                nms_thresh=self.nms_thresh,
+                limit=self.detections_per_img,
+            )
+            for image_boxes, image_chosen, image_scores in zip(boxes, chosen, scores, strict=True)
+        ]
+
+
+class SSDFeatureExtractorVGG(nn.Module):
+    """VGG-16 up to its fifth stage, its linear layers as convolutions, and four times two convolutions on top.
+
+    The first map, of the fourth stage, has larger values than the others: each of its pixels is scaled to a norm that
+    is learned, for each channel (`ParseNet <https://arxiv.org/abs/1506.04579>`_).
+
+    Args:
+        vgg: gives its convolutions.
+        trainable: stages that are trained, 0 to 5, counted from the last.
+    """
+
+    out_channels = (512, 1024, 512, 256, 256, 256)
+
+    def __init__(self, vgg: VGG, trainable: int = 5) -> None:
+        super().__init__()
+        layers: Any = vgg.features
+        pools = [i for i, layer in enumerate(layers) if isinstance(layer, nn.MaxPool2d)]
+        freeze(layers[: len(layers) if trainable == 0 else [0, *pools][5 - trainable]])
+        layers[pools[2]].ceil_mode = True  # 75 pixels become 38, not 37
+        self.scale_weight = nn.Parameter(torch.ones(512) * 20)
+        self.features = layers[: pools[3]]
+
+        def conv(in_channels: int, out_channels: int, kernel_size: int, **kwargs: Any) -> list[nn.Module]:
+            return [nn.Conv2d(in_channels, out_channels, kernel_size, **kwargs), nn.ReLU(inplace=True)]
+
+        self.extra = nn.ModuleList(
+            [
+                nn.Sequential(*conv(1024, 256, 1), *conv(256, 512, 3, stride=2, padding=1)),
+                nn.Sequential(*conv(512, 128, 1), *conv(128, 256, 3, stride=2, padding=1)),
+                nn.Sequential(*conv(256, 128, 1), *conv(128, 256, 3)),
+                nn.Sequential(*conv(256, 128, 1), *conv(128, 256, 3)),
+            ]
+        )
+        xavier_(self.extra)
+        linear = nn.Sequential(
+            nn.MaxPool2d(3, stride=1, padding=1), *conv(512, 1024, 3, padding=6, dilation=6), *conv(1024, 1024, 1)
+        )
+        xavier_(linear)
+        self.extra.insert(0, nn.Sequential(*layers[pools[3] : pools[4]], linear))
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        x = self.features(images)
+        found = [self.scale_weight.view(1, -1, 1, 1) * F.normalize(x)]
+        for block in self.extra:
+            x = block(x)
+            found.append(x)
+        return {str(i): features for i, features in enumerate(found)}
+
+
+@zoo.builder(
+    SSD300_VGG16_Weights,
+    head=tuple(f"head.classification_head.module_list.{i}" for i in range(6)),
+    stem="backbone.features.0",
+)
+def ssd300_vgg16(
+    *,
+    num_classes: int | None = None,
+    weights_backbone: Any = VGG16_Weights.IMAGENET1K_FEATURES,
+    trainable_backbone_layers: int | None = None,
+    **kwargs: Any,
+) -> SSD:
+    """SSD for images of 300×300 on a VGG-16, from `SSD: Single Shot MultiBox Detector
+    <https://arxiv.org/abs/1512.02325>`_.
+
+    Args:
+        num_classes: with background; 91 by default, COCO's.
+        weights_backbone: of VGG-16; loaded where the whole model has no weights.
+        trainable_backbone_layers: stages of the VGG that are trained, 0 to 5, counted from the last. By default four
+            where it starts from weights, else all.
+        **kwargs: further arguments of :class:`SSD`.
+    """
+    trainable = trainable_layers(trainable_backbone_layers, weights_backbone is not None, 4, 5)
+    defaults = {
+        # Values of the mean in [0, 1]; the deviation of 1 / 255 makes them 0 to 255 again, as VGG was trained for SSD.
+        "image_mean": (0.48235, 0.45882, 0.40784),
+        "image_std": (1 / 255, 1 / 255, 1 / 255),
+    }
+    backbone = SSDFeatureExtractorVGG(vgg16(weights=weights_backbone), trainable)
+    anchors = DefaultBoxGenerator(
+        [[2], [2, 3], [2, 3], [2, 3], [2], [2]],
+        scales=[0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05],
+        steps=[8, 16, 32, 64, 100, 300],
+    )
+    return SSD(backbone, anchors, (300, 300), 91 if num_classes is None else num_classes, **{**defaults, **kwargs})

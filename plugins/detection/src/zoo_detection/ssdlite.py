@@ -1,0 +1,157 @@
+"""SSDlite: SSD on a MobileNetV3, its convolutions depthwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+from torch import Tensor, nn
+
+import zoo
+from zoo.nn import Conv2dNormActivation
+from zoo_classification.mobilenet_v3 import MobileNetV3, mobilenet_v3_large
+from zoo_classification.weights.mobilenet_v3 import MobileNet_V3_Large_Weights
+from zoo_detection.anchors import DefaultBoxGenerator
+from zoo_detection.backbones import freeze_mobilenet, mobilenet_stages, trainable_layers
+from zoo_detection.ssd import SSD, SSDScoringHead
+from zoo_detection.weights.ssdlite import SSDLite320_MobileNet_V3_Large_Weights
+
+Norm = Callable[..., nn.Module]
+
+
+def draw_normal(root: nn.Module) -> None:
+    for m in root.modules():
+        if isinstance(m, nn.Conv2d):
+            nn.init.normal_(m.weight, std=0.03)
+            if m.bias is not None:
+                nn.init.zeros_(m.bias)
+
+
+def prediction_block(in_channels: int, out_channels: int, norm_layer: Norm) -> nn.Sequential:
+    """3×3 depthwise, then 1×1."""
+    depthwise = Conv2dNormActivation(
+        in_channels, in_channels, 3, groups=in_channels, norm_layer=norm_layer, activation_layer=nn.ReLU6
+    )
+    return nn.Sequential(depthwise, nn.Conv2d(in_channels, out_channels, 1))
+
+
+def extra_block(in_channels: int, out_channels: int, norm_layer: Norm) -> nn.Sequential:
+    """Half the resolution: 1×1 to half the channels, 3×3 depthwise, 1×1."""
+    hidden = out_channels // 2
+    conv = partial(Conv2dNormActivation, norm_layer=norm_layer, activation_layer=nn.ReLU6)
+    return nn.Sequential(
+        conv(in_channels, hidden, 1), conv(hidden, hidden, 3, stride=2, groups=hidden), conv(hidden, out_channels, 1)
+    )
+
+
+class SSDLiteHead(nn.Module):
+    """Maps → ``cls_logits`` and ``bbox_regression``, each a list with one map for each.
+
+    Args:
+        in_channels: of each map.
+        num_anchors: default boxes in a cell of each map.
+    """
+
+    def __init__(
+        self, in_channels: Sequence[int], num_anchors: Sequence[int], num_classes: int, norm_layer: Norm
+    ) -> None:
+        super().__init__()
+
+        def head(num_columns: int) -> SSDScoringHead:
+            modules = nn.ModuleList(
+                prediction_block(channels, anchors * num_columns, norm_layer)
+                for channels, anchors in zip(in_channels, num_anchors, strict=True)
+            )
+            draw_normal(modules)
+            return SSDScoringHead(modules, num_columns)
+
+        self.classification_head = head(num_classes)
+        self.regression_head = head(4)
+
+    def forward(self, x: Sequence[Tensor]) -> dict[str, list[Tensor]]:
+        return {"cls_logits": self.classification_head(x), "bbox_regression": self.regression_head(x)}
+
+
+class SSDLiteFeatureExtractorMobileNet(nn.Module):
+    """MobileNetV3 and four blocks on top: images → six maps, of strides 16 to 512.
+
+    The first map is inside the first block of stride 32, after its expansion.
+
+    Args:
+        mobilenet: gives its ``features``.
+        norm_layer: of the blocks on top.
+        trainable: stages that are trained, 0 to 6, counted from the last.
+    """
+
+    def __init__(self, mobilenet: MobileNetV3, norm_layer: Norm, trainable: int = 6) -> None:
+        super().__init__()
+        layers: Any = mobilenet.features
+        stages = mobilenet_stages(mobilenet)
+        freeze_mobilenet(layers, stages, trainable)
+        split = stages[-2]
+        block = layers[split].block
+        self.features = nn.Sequential(
+            nn.Sequential(*layers[:split], block[0]), nn.Sequential(block[1:], *layers[split + 1 :])
+        )
+        widths = [layers[-1].out_channels, 512, 256, 256, 128]
+        self.extra = nn.ModuleList(extra_block(before, after, norm_layer) for before, after in pairwise(widths))
+        draw_normal(self.extra)
+        self.out_channels = [block[0].out_channels, *widths]
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        x, found = images, {}
+        for i, block in enumerate([*self.features, *self.extra]):
+            x = found[str(i)] = block(x)
+        return found
+
+
+@zoo.builder(
+    SSDLite320_MobileNet_V3_Large_Weights,
+    head=tuple(f"head.classification_head.module_list.{i}.1" for i in range(6)),
+    stem="backbone.features.0.0.0",
+)
+def ssdlite320_mobilenet_v3_large(
+    *,
+    num_classes: int | None = None,
+    weights_backbone: Any = MobileNet_V3_Large_Weights.IMAGENET1K_V1,
+    trainable_backbone_layers: int | None = None,
+    norm_layer: Norm | None = None,
+    reduced_tail: bool | None = None,
+    **kwargs: Any,
+) -> SSD:
+    """SSDlite for images of 320×320 on a MobileNetV3-Large, from `MobileNetV2: Inverted Residuals and Linear
+    Bottlenecks <https://arxiv.org/abs/1801.04381>`_ and `Searching for MobileNetV3
+    <https://arxiv.org/abs/1905.02244>`_.
+
+    Args:
+        num_classes: with background; 91 by default, COCO's.
+        weights_backbone: of MobileNetV3; loaded where the whole model has no weights.
+        trainable_backbone_layers: stages of the MobileNet that are trained, 0 to 6, counted from the last; by default
+            all.
+        norm_layer: makes a norm of a number of channels; by default batch norm with the paper's eps and momentum.
+        reduced_tail: the MobileNet's last stage has half the channels, as the published model's. By default so, unless
+            the MobileNet starts from weights of its own, which are not for that. A file of one's own needs what it was
+            trained with.
+        **kwargs: further arguments of :class:`zoo_detection.SSD`.
+    """
+    norm_layer = norm_layer or partial(nn.BatchNorm2d, eps=0.001, momentum=0.03)
+    num_classes = 91 if num_classes is None else num_classes
+    reduced_tail = weights_backbone is None if reduced_tail is None else reduced_tail
+    mobilenet = mobilenet_v3_large(weights=weights_backbone, norm_layer=norm_layer, reduced_tail=reduced_tail)
+    if weights_backbone is None:
+        draw_normal(mobilenet)
+    trainable = trainable_layers(trainable_backbone_layers, weights_backbone is not None, 6, 6)
+    backbone = SSDLiteFeatureExtractorMobileNet(mobilenet, norm_layer, trainable)
+    anchors = DefaultBoxGenerator([[2, 3] for _ in range(6)], min_ratio=0.2, max_ratio=0.95)
+    defaults = {
+        "score_thresh": 0.001,
+        "nms_thresh": 0.55,
+        "detections_per_img": 300,
+        "topk_candidates": 300,
+        "image_mean": (0.5, 0.5, 0.5),
+        "image_std": (0.5, 0.5, 0.5),
+        "head": SSDLiteHead(backbone.out_channels, anchors.num_anchors_per_location(), num_classes, norm_layer),
+    }
+    return SSD(backbone, anchors, (320, 320), num_classes, **{**defaults, **kwargs})

@@ -1,0 +1,183 @@
+"""From images of any sizes to one batch, and from its detections back to the images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo.errors import InvalidArgument
+from zoo_detection.masks import paste_masks
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+Size = tuple[int, int]
+Target = dict[str, Any]
+
+
+class ImageList(NamedTuple):
+    """Images in one batch.
+
+    Attributes:
+        tensors: [N, C, H, W], smaller images in the top left corner and zeros beside them.
+        image_sizes: (height, width) of each.
+    """
+
+    tensors: Tensor
+    image_sizes: list[Size]
+
+
+class BatchImages(nn.Module):
+    """Puts images into one batch and does nothing else to them: what ``transform=None`` leaves to be done.
+
+    Args:
+        size_divisible: height and width of the batch are multiples of this.
+    """
+
+    def __init__(self, size_divisible: int = 32) -> None:
+        super().__init__()
+        self.size_divisible = size_divisible
+
+    def forward(
+        self, images: Sequence[Tensor] | Tensor, targets: Sequence[Target] | None = None
+    ) -> tuple[ImageList, list[Target] | None]:
+        """Images [C, H, W] and their targets → the batch, and the targets as they are."""
+        return self.batch(images), None if targets is None else list(targets)
+
+    def batch(self, images: Sequence[Tensor] | Tensor) -> ImageList:
+        sizes = [(image.shape[-2], image.shape[-1]) for image in images]
+        height, width = (
+            math.ceil(max(side) / self.size_divisible) * self.size_divisible for side in zip(*sizes, strict=True)
+        )
+        if len(set(sizes)) == 1:
+            batch = images if isinstance(images, Tensor) else torch.stack(list(images))
+            if sizes[0] != (height, width):
+                batch = F.pad(batch, (0, width - sizes[0][1], 0, height - sizes[0][0]))
+        else:
+            batch = images[0].new_zeros(len(images), images[0].shape[0], height, width)
+            for slot, image, (h, w) in zip(batch, images, sizes, strict=True):
+                slot[:, :h, :w] = image
+        return ImageList(batch, sizes)
+
+    def postprocess(
+        self,
+        result: list[dict[str, Tensor]],
+        image_shapes: Sequence[Size],
+        original_image_sizes: Sequence[Size],
+        *,
+        paste: bool = True,
+    ) -> list[dict[str, Tensor]]:
+        """Detections in the batch → detections in the original images.
+
+        Boxes and keypoints are scaled, masks [N, 1, M, M] of the boxes become masks [N, 1, H, W] of the image; with
+        ``paste=False`` they stay as they are.
+        """
+        return [
+            to_image(found, shape, original, paste)
+            for found, shape, original in zip(result, image_shapes, original_image_sizes, strict=True)
+        ]
+
+
+def to_image(found: dict[str, Tensor], shape: Size, original: Size, paste: bool) -> dict[str, Tensor]:
+    if shape != original:
+        found = {**found, **_scaled(found, shape, original)}
+    if paste and "masks" in found:
+        found = {**found, "masks": paste_masks(found["masks"], found["boxes"], original)}
+    return found
+
+
+def _scaled(of: dict[str, Tensor], size: Size, new: Size) -> dict[str, Tensor]:
+    """Boxes and keypoints of an image of ``size``, in one of ``new`` size."""
+    y, x = new[0] / size[0], new[1] / size[1]
+    factors = {"boxes": [x, y, x, y], "keypoints": [x, y, 1.0]}
+    return {key: of[key] * of[key].new_tensor(f) for key, f in factors.items() if key in of}
+
+
+class GeneralizedRCNNTransform(BatchImages):
+    """Normalises images in [0, 1], resizes them, and puts them into one batch.
+
+    Args:
+        min_size: the shorter side after resizing, in pixels. Of several, training draws one (for each image, where
+            their sizes differ), and evaluation takes the last.
+        max_size: the longer side is at most this, and then the shorter one shorter.
+        image_mean: of the channels, subtracted. Likewise ``image_std``, by which is divided.
+        size_divisible: height and width of the batch are multiples of this.
+        fixed_size: (width, height) of all images, in place of ``min_size`` and ``max_size``.
+    """
+
+    def __init__(
+        self,
+        min_size: int | Sequence[int],
+        max_size: int,
+        image_mean: Sequence[float],
+        image_std: Sequence[float],
+        size_divisible: int = 32,
+        fixed_size: Size | None = None,
+    ) -> None:
+        super().__init__(size_divisible)
+        self.min_size = (min_size,) if isinstance(min_size, int) else tuple(min_size)
+        self.max_size = max_size
+        self.image_mean = list(image_mean)
+        self.image_std = list(image_std)
+        self.fixed_size = fixed_size
+        if len(self.image_mean) != len(self.image_std) or not all(self.image_std):
+            raise InvalidArgument(
+                f"image_mean is {self.image_mean} and image_std {self.image_std}; expected as many numbers in both, "
+                "and none of the latter 0."
+            )
+
+    def forward(
+        self, images: Sequence[Tensor] | Tensor, targets: Sequence[Target] | None = None
+    ) -> tuple[ImageList, list[Target] | None]:
+        """Images [C, H, W], and their targets in pixels → the batch, and the targets in the batch's pixels."""
+        sizes = [(image.shape[-2], image.shape[-1]) for image in images]
+        if isinstance(images, Tensor) or len(set(sizes)) == 1:
+            batch = images if isinstance(images, Tensor) else torch.stack(list(images))
+            new_sizes = [self.new_size(sizes[0])] * len(sizes)
+            resized: Sequence[Tensor] | Tensor = self.resize(self.normalize(batch), new_sizes[0])
+        else:
+            new_sizes = [self.new_size(size) for size in sizes]
+            resized = [
+                self.resize(self.normalize(image[None]), size)[0] for image, size in zip(images, new_sizes, strict=True)
+            ]
+        if targets is not None:
+            targets = [resize_target(*each) for each in zip(targets, sizes, new_sizes, strict=True)]
+        return self.batch(resized), None if targets is None else list(targets)
+
+    def new_size(self, size: Size) -> Size:
+        """(height, width) after resizing. In training, ``min_size`` is drawn anew for every call."""
+        if self.fixed_size is not None:
+            return self.fixed_size[1], self.fixed_size[0]
+        drawn = self.training and len(self.min_size) > 1
+        min_size = self.min_size[int(torch.randint(len(self.min_size), ())) if drawn else -1]
+        scale = min(min_size / min(size), self.max_size / max(size))
+        return max(1, int(size[0] * scale)), max(1, int(size[1] * scale))
+
+    def normalize(self, images: Tensor) -> Tensor:
+        mean, std = (images.new_tensor(v)[:, None, None] for v in (self.image_mean, self.image_std))
+        return (images - mean) / std
+
+    def resize(self, images: Tensor, size: Size) -> Tensor:
+        if images.shape[-2:] == size:
+            return images
+        return F.interpolate(images, size=size, mode="bilinear", align_corners=False)
+
+    def extra_repr(self) -> str:
+        size = f"fixed_size={self.fixed_size}" if self.fixed_size else f"min_size={self.min_size}, {self.max_size=}"
+        return f"{size.replace('self.', '')}, mean={self.image_mean}, std={self.image_std}"
+
+
+def resize_target(target: Target, size: Size, new: Size) -> Target:
+    """A target of an image of ``size``, (height, width), for the same image in ``new`` size."""
+    if size == new:
+        return target
+    target = {**target, **_scaled(target, size, new)}
+    if "masks" in target:
+        masks = target["masks"].to(torch.uint8)
+        target["masks"] = F.interpolate(masks[:, None], size=new)[:, 0] if len(masks) else masks.new_zeros(0, *new)
+    return target

@@ -1,0 +1,63 @@
+"""What the published entries of all families have in common. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from zoo import Preset, Weights
+from zoo_detection.coco import KEYPOINT_NAMES
+
+RECIPES = "https://github.com/pytorch/vision/tree/main/references/detection"
+
+COCO = "pkg://zoo_detection/categories/coco.txt"
+COCO_PERSON = "pkg://zoo_detection/categories/coco_person.txt"
+
+# The backbone's batch norm is frozen in all entries but the V2s, SSD and SSDlite. The first four models that were
+# published were trained with an eps of 0, and with another their boxes are slightly off.
+FROZEN = {"frozen_norm_eps": 1e-5}
+FROZEN_EPS_0 = {"frozen_norm_eps": 0.0}
+# Three of the backbone's five stages are trained where it starts from weights. (In a frozen one that follows.)
+THREE_STAGES = {"trainable_backbone_layers": 3}
+
+
+def coco(
+    file: str,
+    *,
+    params: int,
+    box_map: float,
+    gflops: float,
+    mb: float,
+    recipe: str,
+    mask_map: float | None = None,
+    kp_map: float | None = None,
+    config: Mapping[str, Any] | None = None,
+    docs: str = "Trained on COCO's train2017.",
+) -> Weights:
+    """Weights for COCO's objects, or with ``kp_map`` for its persons and their keypoints, as a line of a table.
+
+    Args:
+        file: name of the file on download.pytorch.org.
+        params: number of parameters.
+        box_map: mean AP of the boxes on val2017, in percent; likewise ``mask_map`` and ``kp_map``.
+        gflops: billions of multiply-adds at the evaluation size.
+        mb: size of the file in MB (2**20 bytes).
+        recipe: link to how they were trained, or a heading of the training scripts' page.
+        config: what the builder must be given beside ``num_classes``.
+    """
+    persons = kp_map is not None
+    metrics = {"box_map": box_map, "mask_map": mask_map, "kp_map": kp_map}
+    return Weights(
+        url=f"https://download.pytorch.org/models/{file}",
+        transforms=Preset("zoo.transforms:ObjectDetection"),
+        config={"num_classes": 2 if persons else 91, **(config or {})},
+        num_params=params,
+        metrics={"COCO-val2017": {key: value for key, value in metrics.items() if value is not None}},
+        gflops=gflops,
+        file_size=mb,
+        categories=COCO_PERSON if persons else COCO,
+        recipe=recipe if "://" in recipe else f"{RECIPES}#{recipe}",
+        min_size=(1, 1),
+        docs=docs,
+        extra={"keypoint_names": list(KEYPOINT_NAMES)} if persons else {},
+    )

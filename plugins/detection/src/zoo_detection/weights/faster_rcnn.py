@@ -1,0 +1,58 @@
+"""Faster R-CNN's weights. No torch here."""
+
+from __future__ import annotations
+
+from zoo import WeightsEnum
+from zoo_detection.weights.entries import FROZEN, FROZEN_EPS_0, THREE_STAGES, coco
+
+
+class FasterRCNN_ResNet50_FPN_Weights(WeightsEnum):
+    COCO_V1 = coco(
+        "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",
+        params=41_755_286,
+        box_map=37.0,
+        gflops=134.38,
+        mb=159.743,
+        recipe="faster-r-cnn-resnet-50-fpn",
+        config=FROZEN_EPS_0,
+    )
+    DEFAULT = COCO_V1
+
+
+class FasterRCNN_ResNet50_FPN_V2_Weights(WeightsEnum):
+    COCO_V1 = coco(
+        "fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth",
+        params=43_712_278,
+        box_map=46.7,
+        gflops=280.371,
+        mb=167.104,
+        recipe="https://github.com/pytorch/vision/pull/5763",
+        config=THREE_STAGES,
+    )
+    DEFAULT = COCO_V1
+
+
+class FasterRCNN_MobileNet_V3_Large_FPN_Weights(WeightsEnum):
+    COCO_V1 = coco(
+        "fasterrcnn_mobilenet_v3_large_fpn-fb6a3cc7.pth",
+        params=19_386_354,
+        box_map=32.8,
+        gflops=4.494,
+        mb=74.239,
+        recipe="faster-r-cnn-mobilenetv3-large-fpn",
+        config=FROZEN,
+    )
+    DEFAULT = COCO_V1
+
+
+class FasterRCNN_MobileNet_V3_Large_320_FPN_Weights(WeightsEnum):
+    COCO_V1 = coco(
+        "fasterrcnn_mobilenet_v3_large_320_fpn-907ea3f9.pth",
+        params=19_386_354,
+        box_map=22.8,
+        gflops=0.719,
+        mb=74.239,
+        recipe="faster-r-cnn-mobilenetv3-large-320-fpn",
+        config=FROZEN,
+    )
+    DEFAULT = COCO_V1

@@ -1,0 +1,19 @@
+"""FCOS's weights. No torch here."""
+
+from __future__ import annotations
+
+from zoo import WeightsEnum
+from zoo_detection.weights.entries import FROZEN, coco
+
+
+class FCOS_ResNet50_FPN_Weights(WeightsEnum):
+    COCO_V1 = coco(
+        "fcos_resnet50_fpn_coco-99b0c9b7.pth",
+        params=32_269_600,
+        box_map=39.2,
+        gflops=128.207,
+        mb=123.608,
+        recipe="fcos-resnet-50-fpn",
+        config=FROZEN,
+    )
+    DEFAULT = COCO_V1

@@ -1,0 +1,32 @@
+"""RetinaNet's weights. No torch here."""
+
+from __future__ import annotations
+
+from zoo import WeightsEnum
+from zoo_detection.weights.entries import FROZEN_EPS_0, THREE_STAGES, coco
+
+
+class RetinaNet_ResNet50_FPN_Weights(WeightsEnum):
+    COCO_V1 = coco(
+        "retinanet_resnet50_fpn_coco-eeacb38b.pth",
+        params=34_014_999,
+        box_map=36.4,
+        gflops=151.54,
+        mb=130.267,
+        recipe="retinanet",
+        config=FROZEN_EPS_0,
+    )
+    DEFAULT = COCO_V1
+
+
+class RetinaNet_ResNet50_FPN_V2_Weights(WeightsEnum):
+    COCO_V1 = coco(
+        "retinanet_resnet50_fpn_v2_coco-5905b1c5.pth",
+        params=38_198_935,
+        box_map=41.5,
+        gflops=152.238,
+        mb=146.037,
+        recipe="https://github.com/pytorch/vision/pull/5756",
+        config=THREE_STAGES,
+    )
+    DEFAULT = COCO_V1

@@ -1,0 +1,19 @@
+"""SSD's weights. No torch here."""
+
+from __future__ import annotations
+
+from zoo import WeightsEnum
+from zoo_detection.weights.entries import coco
+
+
+class SSD300_VGG16_Weights(WeightsEnum):
+    COCO_V1 = coco(
+        "ssd300_vgg16_coco-b556d3b4.pth",
+        params=35_641_826,
+        box_map=25.1,
+        gflops=34.858,
+        mb=135.988,
+        recipe="ssd300-vgg16",
+        config={"trainable_backbone_layers": 4},
+    )
+    DEFAULT = COCO_V1
