@@ -198,3 +198,17 @@ def test_what_defines_it(case: list, threshold: float, random: object) -> None:
 def test_100_000_boxes_in_300_megabytes(made: object) -> None:
     boxes, scores = made()  # type: ignore[operator]
     assert 1e6 < peak_allocated(lambda: ops.nms(boxes, scores, 0.5)) < 300e6
+
+
+def test_gradients_flow_through_what_was_kept() -> None:
+    boxes = torch.tensor([[0.0, 0.0, 4.0, 4.0], [0.0, 0.0, 4.0, 5.0], [9.0, 9.0, 12.0, 12.0]], requires_grad=True)
+    kept = ops.nms(boxes, torch.tensor([0.5, 0.9, 0.7]), 0.5)
+    boxes[kept].sum().backward()
+    assert boxes.grad is not None
+    assert boxes.grad.sum(1).tolist() == [0.0, 4.0, 4.0]
+
+
+def test_small_integer_classes_are_kept_apart() -> None:
+    boxes, scores = torch.tensor([[0.0, 0.0, 4.0, 4.0]]).expand(3, 4), torch.tensor([0.9, 0.8, 0.7])
+    for dtype in (torch.uint8, torch.uint16, torch.int64):
+        assert ops.batched_nms(boxes, scores, torch.tensor([200, 7, 200], dtype=dtype), 0.5).tolist() == [0, 1]

@@ -53,17 +53,26 @@ def _by_score(scores: Tensor) -> Tensor:
     return widened(scores).nan_to_num(-math.inf, math.inf, -math.inf).argsort(descending=True, stable=True)
 
 
+def _small(classes: Tensor) -> Tensor:
+    """Classes as small whole numbers, which float32 holds: as they are if possible, since numbering them is a sort."""
+    whole = classes.long()
+    if len(classes) and not classes.is_floating_point() and whole.min() >= 0 and whole.max() < 1 << 16:
+        return whole
+    return classes.unique(return_inverse=True)[1]  # type: ignore[no-any-return, no-untyped-call]
+
+
 def _rows(boxes: Tensor, classes: Tensor | None) -> Tensor:
     """Boxes ``[N, 4]`` as rows ``[6, N]``: x2, y2, -x1, -y1 (so that both corners take a minimum), area and class.
 
     A box that is inside out, or has no finite area, becomes one without area, which overlaps nothing.
     """
-    x1, y1, x2, y2 = widened(boxes).unbind(1)
-    x2, y2 = torch.maximum(x1, x2), torch.maximum(y1, y2)
-    area = (x2 - x1) * (y2 - y1)
-    rows = torch.stack([x2, y2, -x1, -y1, area, area]).masked_fill_((area < math.inf).logical_not_(), 0)
+    corners = widened(boxes).t()
+    low, high = corners[:2], torch.maximum(corners[:2], corners[2:])
+    size = high - low
+    area = size[:1] * size[1:]
+    rows = torch.cat([high, -low, area, area]).masked_fill_((area < math.inf).logical_not_(), 0)
     rows[4].clamp_(min=torch.finfo(rows.dtype).tiny)  # 0 / tiny is an IoU of 0, 0 / 0 would be none
-    rows[5] = 0 if classes is None else classes.unique(return_inverse=True)[1]  # type: ignore[no-untyped-call]
+    rows[5] = 0 if classes is None else _small(classes)
     return rows
 
 
@@ -72,7 +81,7 @@ def _iou(a: Tensor, b: Tensor, space: Tensor, by_class: bool = False) -> Tensor:
 
     All arithmetic is in ``space``, four numbers per pair: fresh memory for each call would cost more than the sums.
     """
-    shape = torch.broadcast_shapes(a.shape[1:], b.shape[1:])  # type: ignore[no-untyped-call]
+    shape = [n if m == 1 else m for m, n in zip(a.shape[1:], b.shape[1:], strict=True)]
     corner = space[: 4 * math.prod(shape)].view(4, *shape)
     torch.minimum(a[:4], b[:4], out=corner)
     size = corner[:2].add_(corner[2:])
@@ -95,7 +104,7 @@ def _fixed_point(strikes: Callable[[Tensor], Tensor], keep: Tensor) -> Tensor:
 
     After k rounds the best k boxes are right, and a few rounds do unless the overlaps form long chains.
     """
-    while not torch.equal(refined := (strikes(keep) == 0).to(keep.dtype), keep):
+    while not torch.equal(refined := strikes(keep).eq_(0), keep):
         keep = refined
     return keep.nonzero().squeeze(1)
 
@@ -109,12 +118,13 @@ def _sweep(rows: Tensor, threshold: float, by_class: bool, space: Tensor) -> Ten
     n = rows.shape[1]
     # One axis for all classes: those of class c begin in [c, c + 0.5]. In float64, which keeps their precision.
     x2, x1 = rows[0].double(), -rows[2].double()
-    scale = 0.5 / (x2.max() - x1.min()).clamp(min=torch.finfo(torch.float64).tiny)
-    reach = (x2 - x1) * scale * max(0.0, 1.001 - threshold) + 1e-9  # a little more, for rounding
-    if reach.mean() * 4 > (rows[5].max() + 1) / 6:  # by a first guess, blocks compare fewer
+    first = x1.min().item()
+    scale = 0.5 / max(x2.max().item() - first, torch.finfo(torch.float64).tiny)
+    reach = (x2 - x1).mul_(scale * max(0.0, 1.001 - threshold)).add_(1e-9)  # a little more, for rounding
+    if reach.mean().item() * 4 > (rows[5].max().item() + 1) / 6:  # by a first guess, blocks compare fewer
         return None
-    begin, rank = ((x1 - x1.min()) * scale + rows[5]).sort()
-    ahead = torch.searchsorted(begin, begin + reach[rank], right=True) - torch.arange(1, n + 1)
+    begin, rank = (x1 - first).mul_(scale).add_(rows[5]).sort()
+    ahead = torch.searchsorted(begin, begin + reach.index_select(0, rank), right=True) - torch.arange(1, n + 1)
     size = min(1024, math.ceil(n / _GROUP) * _GROUP)
     farthest = [int(part.max()) for part in torch.split(ahead, size)]
     if sum(farthest) * size > n * n / 6:  # and by a better one
@@ -133,7 +143,7 @@ def _sweep(rows: Tensor, threshold: float, by_class: bool, space: Tensor) -> Ten
             there = rows[:, start + offset : start + offset + width + size - 1].unfold(1, size, 1)
             iou = _iou(here, there, space).view(-1, _GROUP)
             some = (iou.amax(1) > threshold).nonzero().squeeze(1)  # few groups have any: a maximum is cheaper than >
-            row, column = (iou[some] > threshold).nonzero().unbind(1)
+            row, column = (iou.index_select(0, some) > threshold).nonzero().unbind(1)
             pair = some[row] * _GROUP + column  # d * size + i
             i = pair % size + start
             left.append(i)
@@ -145,7 +155,7 @@ def _sweep(rows: Tensor, threshold: float, by_class: bool, space: Tensor) -> Ten
     if by_class:
         same = rows[5, i] == rows[5, j]
         i, j = i[same], j[same]
-    i, j = rank[i], rank[j]
+    i, j = rank.index_select(0, i), rank.index_select(0, j)
     better, worse = torch.minimum(i, j), torch.maximum(i, j)
     return _fixed_point(lambda keep: keep.new_zeros(n).index_add_(0, worse, keep[better]), rows.new_ones(n))
 
@@ -157,8 +167,8 @@ def _strike(rows: Tensor, threshold: float, waiting: Tensor, by_class: bool, spa
     block, waiting = waiting[:size], waiting[size:]
     top = rows.index_select(1, block)  # indexing would leave the rows strided
     # Each round waits for the one before, so they are left to the CPU.
-    overlaps = _iou(top[:, :, None], top[:, None, :], space, by_class).gt_(threshold).triu_(1).cpu()
-    kept = _fixed_point(lambda keep: keep @ overlaps, overlaps.new_ones(len(block)))
+    overlaps = _iou(top[:, :, None], top[:, None, :], space, by_class).gt_(threshold).tril_(-1).cpu()
+    kept = _fixed_point(overlaps.mv, overlaps.new_ones(len(block)))
     kept = block[kept.to(block.device, non_blocking=True)]
     top, rest = rows.index_select(1, kept), rows.index_select(1, waiting)
     parts = torch.split(rest, max(1, pairs // len(kept)), dim=1)
@@ -172,10 +182,10 @@ def _suppress(rows: Tensor, threshold: float, by_class: bool) -> Tensor:
     space = rows.new_empty(4 * max(_PAIRS.get(kind, _PAIRS_ELSEWHERE), _BLOCK.get(kind, _BLOCK_ELSEWHERE) ** 2))
     waiting = torch.arange(rows.shape[1], device=rows.device)
     kept = [waiting[:0]]
-    # A sweep that gave up is tried again with half as many.
+    # A sweep that gave up is tried again with half as many, while it is faster than a block or two.
     sweep_from = len(waiting) if rows.is_cpu and threshold >= 0 else 0
     while waiting.numel():
-        if len(waiting) <= sweep_from:
+        if 2 * _BLOCK["cpu"] < len(waiting) <= sweep_from:
             swept = _sweep(rows.index_select(1, waiting), threshold, by_class, space)
             if swept is not None:
                 kept.append(waiting[swept])
@@ -186,7 +196,7 @@ def _suppress(rows: Tensor, threshold: float, by_class: bool) -> Tensor:
     return torch.cat(kept)
 
 
-@torch.library.custom_op("zoo::nms", mutates_args=())
+@torch.library.custom_op("zooA::nms", mutates_args=())
 def _nms_op(boxes: Tensor, scores: Tensor, idxs: Tensor | None, iou_threshold: float) -> Tensor:
     """One node in a captured graph; called directly it would only add overhead."""
     return _nms(boxes, scores, idxs, iou_threshold)
@@ -197,7 +207,7 @@ def _(boxes: Tensor, scores: Tensor, idxs: Tensor | None, iou_threshold: float) 
     return scores.new_empty(torch.library.get_ctx().new_dynamic_size(), dtype=torch.int64)
 
 
-@torch.library.custom_op("zoo::nms_padded", mutates_args=())
+@torch.library.custom_op("zooA::nms_padded", mutates_args=())
 def _nms_padded_op(boxes: Tensor, scores: Tensor, idxs: Tensor | None, iou_threshold: float, max_output: int) -> Tensor:
     keep = _nms(boxes, scores, idxs, iou_threshold)[:max_output]
     return torch.nn.functional.pad(keep, (0, max_output - len(keep)), value=-1)
@@ -208,12 +218,13 @@ def _(boxes: Tensor, scores: Tensor, idxs: Tensor | None, iou_threshold: float, 
     return scores.new_empty(max_output, dtype=torch.int64)
 
 
-@torch.no_grad()
 def _nms(boxes: Tensor, scores: Tensor, idxs: Tensor | None, iou_threshold: float) -> Tensor:
-    order = _by_score(scores)
-    rows = _rows(boxes[order], None if idxs is None else idxs[order])
-    threshold = _rounded_down(iou_threshold, rows.dtype) if iou_threshold >= 0 else -1.0
-    return order[_suppress(rows, threshold, idxs is not None)]
+    with torch.inference_mode():  # many small calls, each with less overhead than under no_grad
+        order = _by_score(scores)
+        rows = _rows(boxes.index_select(0, order), None if idxs is None else idxs[order])
+        threshold = _rounded_down(iou_threshold, rows.dtype) if iou_threshold >= 0 else -1.0
+        kept = _suppress(rows, threshold, idxs is not None)
+    return order[kept]  # out here, where it becomes a normal tensor, which autograd can save
 
 
 def _onnx_nms(
