@@ -1,0 +1,129 @@
+"""What the three families share: a backbone gives feature maps, a head reads classes off them, and the logits are
+enlarged to the size of the images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import zoo
+from zoo.contract import Stage
+from zoo.errors import InvalidArgument
+from zoo.features import Backbone
+from zoo.nn import check_images
+
+NUM_CLASSES = 21  # Pascal VOC's 20 and background
+
+
+class Trunk(nn.ModuleDict):
+    """The first children of a model, run one after the other: images [N, C, H, W] → name → feature map.
+
+    The children keep their names and there is nothing else, so ``backbone.layer4.…`` is where published files have it.
+
+    Args:
+        model: whose children follow one another; those after the last that is wanted are left out.
+        outputs: name of the output → name of the child that gives it.
+        in_channels: number of channels of the images.
+    """
+
+    def __init__(self, model: nn.Module, outputs: Mapping[str, str], in_channels: int) -> None:
+        children = dict(model.named_children())
+        end = max(list(children).index(child) for child in outputs.values()) + 1
+        super().__init__(dict(list(children.items())[:end]))
+        self.outputs = {child: name for name, child in outputs.items()}
+        self.in_channels = in_channels
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        check_images(images, self.in_channels)
+        x, found = images, {}
+        for child, module in self.items():
+            x = module(x)
+            if child in self.outputs:
+                found[self.outputs[child]] = x
+        return found
+
+
+class NamedBackbone(Backbone):
+    """Any model with stages as a backbone whose feature maps have names: [N, C, H, W] → name → [N, C', H', W']."""
+
+    def __init__(self, model: nn.Module, stages: Mapping[str, Stage]) -> None:
+        super().__init__(model, list(stages.values()))
+        self.names = list(stages)
+        # What follows the last stage (a classifier, as a rule) has no part in the output and would get no gradient.
+        names = [name for name, _ in model.named_modules()]
+        last = self.stages[-1].path
+        end = max(i for i, name in enumerate(names) if name == last or name.startswith(f"{last}."))
+        for name in names[end + 1 :]:
+            model.get_submodule(name).requires_grad_(False)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        return dict(zip(self.names, super().forward(images).values(), strict=True))
+
+
+def named_backbone(
+    model: str | nn.Module, weights: Any, config: Mapping[str, Any], aux: bool = False, low: int | None = None
+) -> NamedBackbone:
+    """Any registered model as a backbone: its last stage as ``out``, and what else the head needs.
+
+    Args:
+        model: the model, or its name.
+        weights: as its builder takes them.
+        config: further arguments of its builder.
+        aux: also the stage before, as ``aux``.
+        low: also the last stage of at most this stride, as ``low``; the first where none is as fine. The last stage
+            is then called ``high``.
+
+    Raises:
+        InvalidArgument: the model has no stages, or only one where two are needed.
+    """
+    if isinstance(model, nn.Module) and config:
+        raise InvalidArgument(f"{', '.join(config)}: arguments for the backbone's builder, and the backbone is built.")
+    body = zoo.get_model(model, weights=weights, **config) if isinstance(model, str) else model
+    stages = zoo.feature_info(body)
+    if (aux or low) and len(stages) < 2:
+        raise InvalidArgument(f"{type(body).__name__} has one stage; features of two resolutions are needed.")
+    if low is not None:
+        fine = [stage for stage in stages[:-1] if stage.stride <= low]
+        return NamedBackbone(body, {"low": fine[-1] if fine else stages[0], "high": stages[-1]})
+    return NamedBackbone(body, {"aux": stages[-2], "out": stages[-1]} if aux else {"out": stages[-1]})
+
+
+def enlarge(logits: Tensor, size: Sequence[int]) -> Tensor:
+    """[N, C, h, w] → [N, C, H, W], bilinear."""
+    return F.interpolate(logits, size=tuple(size), mode="bilinear", align_corners=False)
+
+
+class SegmentationModel(nn.Module):
+    """Images → logits of every pixel.
+
+    Args:
+        backbone: images [N, C, H, W] → feature maps by name: ``out``, and ``aux`` where there is an ``aux_classifier``.
+        classifier: the features ``out`` → logits [N, num_classes, h, w].
+        aux_classifier: likewise on ``aux``, for a second loss in training.
+
+    Returns:
+        ``{"out": [N, num_classes, H, W]}``, in the size of the images, and ``aux`` alike with an ``aux_classifier``.
+
+    Raises:
+        InvalidArgument: the input is no batch of images with the backbone's number of channels.
+    """
+
+    def __init__(self, backbone: nn.Module, classifier: nn.Module, aux_classifier: nn.Module | None = None) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.classifier = classifier
+        self.aux_classifier = aux_classifier
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        logits = self.heads(self.backbone(images))
+        return {name: enlarge(x, images.shape[-2:]) for name, x in logits.items()}
+
+    def heads(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Logits by name, in the size of the features."""
+        logits = {"out": self.classifier(features["out"])}
+        if self.aux_classifier is not None:
+            logits["aux"] = self.aux_classifier(features["aux"])
+        return logits

@@ -1,0 +1,112 @@
+"""FCN: a classification network made dense, and a small head that says at every place what is there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+import zoo
+from zoo.nn import Conv2dNormActivation, check_count
+from zoo_classification.resnet import ResNet, resnet50, resnet101
+from zoo_classification.weights.resnet import ResNet50_Weights, ResNet101_Weights
+from zoo_segmentation.base import NUM_CLASSES, SegmentationModel, Trunk, named_backbone
+from zoo_segmentation.weights.fcn import FCN_ResNet50_Weights, FCN_ResNet101_Weights
+
+# The layers that depend on the number of classes, and what a file may have that a model without it does not.
+HEAD = ("classifier.4", "aux_classifier.4")
+AUX = ("aux_classifier.",)
+
+
+class FCNHead(nn.Sequential):
+    """3×3 convolution to a quarter of the channels, then logits: [N, in_channels, h, w] → [N, channels, h, w]."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        hidden = in_channels // 4
+        super().__init__(
+            *Conv2dNormActivation(in_channels, hidden, 3),
+            nn.Dropout(0.1),
+            nn.Conv2d(hidden, check_count("num_classes", channels, 1), 1),
+        )
+
+
+class FCN(SegmentationModel):
+    """Fully convolutional network; the arguments are those of :class:`zoo_segmentation.base.SegmentationModel`."""
+
+
+def dilated_resnet(resnet: ResNet, aux: bool) -> Trunk:
+    """The last stage of a ResNet as ``out``; the one before, if it is wanted, as ``aux``."""
+    return Trunk(resnet, {"out": "layer4", **({"aux": "layer3"} if aux else {})}, resnet.in_channels)
+
+
+# Stride 8 in place of 32: the last two stages dilate where they would have halved.
+DILATED = (False, True, True)
+
+
+def _fcn(resnet: ResNet, num_classes: int | None, aux_loss: bool | None) -> FCN:
+    num_classes = NUM_CLASSES if num_classes is None else num_classes
+    aux_classifier = FCNHead(1024, num_classes) if aux_loss else None
+    return FCN(dilated_resnet(resnet, bool(aux_loss)), FCNHead(2048, num_classes), aux_classifier)
+
+
+@zoo.builder(FCN_ResNet50_Weights, head=HEAD, stem="backbone.conv1", ignore=AUX)
+def fcn_resnet50(
+    *,
+    num_classes: int | None = None,
+    aux_loss: bool | None = None,
+    weights_backbone: Any = ResNet50_Weights.IMAGENET1K_V1,
+    **kwargs: Any,
+) -> FCN:
+    """FCN on a ResNet-50 of stride 8, from `Fully Convolutional Networks for Semantic Segmentation
+    <https://arxiv.org/abs/1411.4038>`_.
+
+    Args:
+        num_classes: background included; 21 by default.
+        aux_loss: whether there is a second classifier, on the last stage but one; by default only with weights.
+        weights_backbone: of ResNet-50; loaded where the whole model has no weights.
+        **kwargs: further arguments of ResNet-50, such as ``in_channels``.
+    """
+    options = {"replace_stride_with_dilation": DILATED, **kwargs}
+    return _fcn(resnet50(weights=weights_backbone, **options), num_classes, aux_loss)
+
+
+@zoo.builder(FCN_ResNet101_Weights, head=HEAD, stem="backbone.conv1", ignore=AUX)
+def fcn_resnet101(
+    *,
+    num_classes: int | None = None,
+    aux_loss: bool | None = None,
+    weights_backbone: Any = ResNet101_Weights.IMAGENET1K_V1,
+    **kwargs: Any,
+) -> FCN:
+    """FCN on a ResNet-101 of stride 8, from `Fully Convolutional Networks for Semantic Segmentation
+    <https://arxiv.org/abs/1411.4038>`_; the arguments are those of :func:`fcn_resnet50`."""
+    options = {"replace_stride_with_dilation": DILATED, **kwargs}
+    return _fcn(resnet101(weights=weights_backbone, **options), num_classes, aux_loss)
+
+
+@zoo.builder(head=HEAD, ignore=AUX)
+def fcn(
+    *,
+    backbone: str | nn.Module = "resnet50",
+    num_classes: int = NUM_CLASSES,
+    aux_loss: bool = False,
+    weights_backbone: Any = None,
+    **kwargs: Any,
+) -> FCN:
+    """FCN on any model with stages, from `Fully Convolutional Networks for Semantic Segmentation
+    <https://arxiv.org/abs/1411.4038>`_.
+
+    Args:
+        backbone: name of a registered model, or a model that declares ``feature_info``; what it has after its last
+            stage is frozen.
+        num_classes: background included.
+        aux_loss: whether there is a second classifier, on the last stage but one.
+        weights_backbone: as the backbone's builder takes ``weights``.
+        **kwargs: further arguments of the backbone's builder.
+
+    Raises:
+        InvalidArgument: the backbone has no stages, or too few.
+    """
+    body = named_backbone(backbone, weights_backbone, kwargs, aux=aux_loss)
+    aux_classifier = FCNHead(body.out_channels[0], num_classes) if aux_loss else None
+    return FCN(body, FCNHead(body.out_channels[-1], num_classes), aux_classifier)

@@ -1,0 +1,116 @@
+"""LR-ASPP: what is where from coarse features that the whole picture weights, where exactly from finer ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+import zoo
+from zoo.nn import Conv2dNormActivation, check_count
+from zoo_classification.mobilenet_v3 import mobilenet_v3_large
+from zoo_classification.weights.mobilenet_v3 import MobileNet_V3_Large_Weights
+from zoo_segmentation.base import NUM_CLASSES, SegmentationModel, Trunk, enlarge, named_backbone
+from zoo_segmentation.weights.lraspp import LRASPP_MobileNet_V3_Large_Weights
+
+HEAD = ("classifier.low_classifier", "classifier.high_classifier")
+
+
+class LRASPPHead(nn.Module):
+    """Lite reduced atrous spatial pyramid pooling.
+
+    ``{"low": [N, low_channels, h, w], "high": [N, high_channels, h', w']}`` → logits [N, num_classes, h, w].
+    """
+
+    def __init__(self, low_channels: int, high_channels: int, num_classes: int, inter_channels: int) -> None:
+        super().__init__()
+        check_count("num_classes", num_classes, 1)
+        self.cbr = nn.Sequential(*Conv2dNormActivation(high_channels, inter_channels, 1))
+        self.scale = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1), nn.Conv2d(high_channels, inter_channels, 1, bias=False), nn.Sigmoid()
+        )
+        self.low_classifier = nn.Conv2d(low_channels, num_classes, 1)
+        self.high_classifier = nn.Conv2d(inter_channels, num_classes, 1)
+
+    def forward(self, features: dict[str, Tensor]) -> Tensor:
+        low, high = features["low"], features["high"]
+        weighted = enlarge(self.cbr(high) * self.scale(high), low.shape[-2:])
+        logits: Tensor = self.low_classifier(low) + self.high_classifier(weighted)
+        return logits
+
+
+class LRASPP(SegmentationModel):
+    """Images [N, C, H, W] → ``{"out": [N, num_classes, H, W]}``.
+
+    Args:
+        backbone: images → ``{"low": …, "high": …}``, features of two resolutions.
+        low_channels: of the finer ones.
+        high_channels: of the coarser ones.
+        num_classes: background included.
+        inter_channels: width of the head.
+    """
+
+    def __init__(
+        self, backbone: nn.Module, low_channels: int, high_channels: int, num_classes: int, inter_channels: int = 128
+    ) -> None:
+        super().__init__(backbone, LRASPPHead(low_channels, high_channels, num_classes, inter_channels))
+
+    def heads(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {"out": self.classifier(features)}
+
+
+def dilated_mobilenet(outputs: dict[str, int], weights: Any, options: dict[str, Any]) -> tuple[Trunk, list[int]]:
+    """A MobileNetV3-Large of stride 16 that gives the outputs of some of its blocks, and their channels.
+
+    Block 4 is the first of stride 8, block 16 the last.
+    """
+    mobilenet = mobilenet_v3_large(weights=weights, **{"dilated": True, **options})
+    blocks: Any = mobilenet.features
+    trunk = Trunk(blocks, {name: str(i) for name, i in outputs.items()}, mobilenet.in_channels)
+    return trunk, [blocks[i].out_channels for i in outputs.values()]
+
+
+@zoo.builder(LRASPP_MobileNet_V3_Large_Weights, head=HEAD, stem="backbone.0.0")
+def lraspp_mobilenet_v3_large(
+    *,
+    num_classes: int | None = None,
+    weights_backbone: Any = MobileNet_V3_Large_Weights.IMAGENET1K_V1,
+    **kwargs: Any,
+) -> LRASPP:
+    """LR-ASPP on a MobileNetV3-Large of stride 16, from `Searching for MobileNetV3
+    <https://arxiv.org/abs/1905.02244>`_.
+
+    Args:
+        num_classes: background included; 21 by default.
+        weights_backbone: of MobileNetV3-Large; loaded where the whole model has no weights.
+        **kwargs: further arguments of MobileNetV3-Large, such as ``in_channels`` and ``width_mult``.
+    """
+    trunk, (low, high) = dilated_mobilenet({"low": 4, "high": 16}, weights_backbone, kwargs)
+    return LRASPP(trunk, low, high, NUM_CLASSES if num_classes is None else num_classes)
+
+
+@zoo.builder(head=HEAD)
+def lraspp(
+    *,
+    backbone: str | nn.Module = "mobilenet_v3_large",
+    num_classes: int = NUM_CLASSES,
+    weights_backbone: Any = None,
+    inter_channels: int = 128,
+    **kwargs: Any,
+) -> LRASPP:
+    """LR-ASPP on any model with stages, from `Searching for MobileNetV3 <https://arxiv.org/abs/1905.02244>`_.
+
+    Args:
+        backbone: name of a registered model, or a model that declares ``feature_info``; what it has after its last
+            stage is frozen. Its last stage of stride 8 or finer gives the low features.
+        num_classes: background included.
+        weights_backbone: as the backbone's builder takes ``weights``.
+        inter_channels: width of the head.
+        **kwargs: further arguments of the backbone's builder.
+
+    Raises:
+        InvalidArgument: the backbone has no stages, or only one.
+    """
+    body = named_backbone(backbone, weights_backbone, kwargs, low=8)
+    low, high = body.out_channels
+    return LRASPP(body, low, high, num_classes, check_count("inter_channels", inter_channels, 1))

@@ -1,0 +1,44 @@
+"""What the published entries of all families have in common. No torch here."""
+
+from __future__ import annotations
+
+from zoo import Preset, Weights
+
+RECIPES = "https://github.com/pytorch/vision/tree/main/references/segmentation"
+
+
+def coco_with_voc_labels(
+    file: str,
+    *,
+    params: int,
+    miou: float,
+    pixel_acc: float,
+    gflops: float,
+    mb: float,
+    recipe: str,
+    aux_loss: bool = True,
+) -> Weights:
+    """Weights for the 20 classes of Pascal VOC and background, as a line of a table.
+
+    Args:
+        file: name of the file on download.pytorch.org.
+        params: number of parameters, those of the auxiliary classifier included.
+        miou: mean IoU over the 21 classes, in percent; ``pixel_acc`` is the share of pixels that are right.
+        gflops: billions of multiply-adds at the evaluation size.
+        mb: size of the file in MB (2**20 bytes).
+        recipe: heading on the page that tells how they were trained.
+        aux_loss: whether the file holds an auxiliary classifier.
+    """
+    return Weights(
+        url=f"https://download.pytorch.org/models/{file}",
+        transforms=Preset("zoo.transforms:SemanticSegmentation", {"resize_size": 520}),
+        config={"num_classes": 21, **({"aux_loss": True} if aux_loss else {})},
+        num_params=params,
+        metrics={"COCO-val2017-VOC-labels": {"miou": miou, "pixel_acc": pixel_acc}},
+        gflops=gflops,
+        file_size=mb,
+        categories="pkg://zoo_segmentation/categories/voc.txt",
+        recipe=f"{RECIPES}#{recipe}",
+        min_size=(1, 1),
+        docs="Trained on the pictures of COCO that show one of Pascal VOC's 20 categories, with those as labels.",
+    )
