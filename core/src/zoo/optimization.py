@@ -15,16 +15,17 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_leaves
 
+from zoo.builders import loaded_weights
 from zoo.errors import InvalidArgument
 from zoo.nn import DropBlock2d, DropBlock3d, FrozenBatchNorm2d, StochasticDepth
 
 M = TypeVar("M", bound=nn.Module)
 
 TOLERANCE = 1e-4  # of the outputs' standard deviation
-# Exactly these: a subclass may compute something else with the same weights, as weight standardisation does.
 LINEAR = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, FrozenBatchNorm2d)
 TRAINING_ONLY = (
@@ -52,6 +53,15 @@ class OptimizationReport:
     notes: tuple[str, ...] = ()
 
 
+def _is(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> bool:
+    """Whether ``module`` computes just what one of the classes does: a subclass may use the same weights otherwise."""
+    return not is_parametrized(module) and any(
+        isinstance(module, kind)
+        and all(getattr(type(module), f, None) is getattr(kind, f, None) for f in ("forward", "_conv_forward"))
+        for kind in kinds
+    )
+
+
 def optimize(model: M, example: Any = None, *, channels_last: bool | None = None, inplace: bool = False) -> M:
     """A copy of ``model`` for inference: faster, with the same outputs within 1e-4 of their standard deviation.
 
@@ -68,7 +78,8 @@ def optimize(model: M, example: Any = None, *, channels_last: bool | None = None
         model: any module, on any device, in single, half or double precision.
         example: what to try it on, a tensor or a tuple of arguments. It must go through every layer as later inputs
             will: a layer used in another way for other inputs goes unseen. By default an image of noise (a clip,
-            where the first convolution is 3-d) with ``model.in_channels`` and ``model.image_size``, else 224 pixels.
+            where the first convolution is 3-d) with ``model.in_channels``, of the size that ``model.image_size`` or
+            the loaded weights' transforms say, else 224×224.
         channels_last: by default where there are several 2-d convolutions, on the CPU, or on CUDA in half precision.
         inplace: change ``model`` itself and return it, which saves the memory of a copy.
 
@@ -98,7 +109,7 @@ def _copy(model: M) -> M:
 
 def _optimize(model: nn.Module, example: Any, channels_last: bool | None) -> OptimizationReport:
     channels_last = _prefers_channels_last(model) if channels_last is None else channels_last
-    norms = [path for path, m in model.named_modules() if type(m) in NORMS]
+    norms = [path for path, m in model.named_modules() if _is(m, NORMS)]
     heads = [m for path, m in model.named_modules() if path.rpartition(".")[2].lower().startswith("aux")]
     heads = [m for m in heads if any(True for _ in m.parameters())]
     if not (norms or heads or channels_last):
@@ -123,7 +134,7 @@ def _optimize(model: nn.Module, example: Any, channels_last: bool | None) -> Opt
     folded = {path[norm]: path[layer] for norm, layer in foldable.items()}
     for norm, layer in foldable.items():
         edits.fold(norm, layer)
-    dropped = [m for m in path if type(m) in TRAINING_ONLY and watch.calls[m]]
+    dropped = [m for m in path if _is(m, TRAINING_ONLY) and watch.calls[m]]
     for m in dropped:
         edits.replace(m, nn.Identity())
     unused = [m for m in heads if not watch.uses(m)]
@@ -178,7 +189,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def leave(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
         self.running = None
-        if type(module) in LINEAR:
+        if _is(module, LINEAR):
             self.outputs[module].append(output)
             self.readers[id(output)] = set()  # forget what read an earlier tensor of this id
 
@@ -189,7 +200,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         hooked = {m for m in self.model.modules() if m._forward_hooks or m._forward_pre_hooks}
         handles = []
         for m in self.model.modules():
-            if type(m) in (*LINEAR, *NORMS, *TRAINING_ONLY) and m not in hooked:
+            if _is(m, (*LINEAR, *NORMS, *TRAINING_ONLY)) and m not in hooked:
                 handles += [m.register_forward_pre_hook(self.enter), m.register_forward_hook(self.leave)]
         try:
             with self:
@@ -211,7 +222,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             for reader in {reader for t in outputs for reader in self.readers[id(t)]}:
                 sources[reader].append(layer)
         folded, kept = {}, {}
-        for norm in [m for m in self.model.modules() if type(m) in NORMS]:
+        for norm in [m for m in self.model.modules() if _is(m, NORMS)]:
             if not self.calls[norm]:
                 kept[norm] = "the example does not reach it, or it has hooks"
             elif len(sources[norm]) != 1:
@@ -283,7 +294,9 @@ def _default_example(model: nn.Module) -> tuple[Tensor]:
     conv = next((m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Conv3d)), None)
     if conv is None:
         raise InvalidArgument("there is no convolution of images or clips to tell the input's shape")
-    side = getattr(model, "image_size", 224)
+    weights = loaded_weights(model)
+    trained = weights.transforms.arguments.get("crop_size", 224) if weights and weights.transforms else 224
+    side = getattr(model, "image_size", trained)
     size = (side, side) if isinstance(side, int) else tuple(side)
     frames = (16,) if isinstance(conv, nn.Conv3d) else ()
     shape = (1, getattr(model, "in_channels", conv.in_channels), *frames, *size)
