@@ -102,6 +102,10 @@ def spec(name: str = "a", builder: str = "m:f", **kwargs) -> zoo.ModelSpec:
     return zoo.ModelSpec(name, builder, **{"task": "image-classification", **kwargs})
 
 
+def task(**kwargs) -> zoo.TaskSpec:
+    return zoo.TaskSpec("t", **{"load": "m:f", "collate": "m:f", "decode": "m:f", **kwargs})
+
+
 @pytest.mark.parametrize(
     ("manifest", "complaint"),
     [
@@ -111,6 +115,9 @@ def spec(name: str = "a", builder: str = "m:f", **kwargs) -> zoo.ModelSpec:
         (zoo.Manifest(api_version=1, models=[spec("a/b")]), "'a/b' is not a model name"),
         (zoo.Manifest(api_version=1, models=[spec(), spec()]), "'a' is there twice"),
         (zoo.Manifest(api_version=1, models=[spec(builder="m.f")]), "not of the form"),
+        (zoo.Manifest(api_version=1, tasks=[task(decode=None)]), "t: decode None is not of the form"),
+        (zoo.Manifest(api_version=1, tasks=[task(sequence="m.f")]), r"t: sequence 'm\.f' is not of the form"),
+        (zoo.Manifest(api_version=1, tasks=[task(gather=print)]), "t: gather <built-in function print> is not"),
         (zoo.Manifest(api_version=1, models=[spec(weights=dict)]), r"subclass of zoo\.WeightsEnum"),
         (zoo.Manifest(api_version=1, models=[spec(task=())]), "no task"),
         (zoo.Manifest(api_version=1, models=[spec()], renamed={"old": "b"}), "the new name must be a model"),

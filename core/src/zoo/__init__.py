@@ -40,13 +40,19 @@ _LAZY = {
     "load_report": "zoo.builders",
     "Pipeline": "zoo.pipelines",
     "pipeline": "zoo.pipelines",
+    "Evaluation": "zoo.evaluation",
+    "Evaluator": "zoo.evaluation",
+    "evaluate": "zoo.evaluation",
+    "Exportable": "zoo.exporting",
+    "ExportReport": "zoo.exporting",
+    "export": "zoo.exporting",
     "OptimizationReport": "zoo.optimization",
     "optimize": "zoo.optimization",
     "backbone": "zoo.features",
     "feature_extractor": "zoo.features",
     "feature_info": "zoo.features",
 }
-_MODULES = {"draw", "errors", "io", "models", "nn", "ops", "testing", "transforms"}
+_MODULES = {"draw", "errors", "io", "models", "nn", "ops", "testing", "transforms", "utils"}
 __all__ = sorted({*_LAZY, *_MODULES})
 
 

@@ -8,6 +8,7 @@ from zoo import (
     ops as ops,
     testing as testing,
     transforms as transforms,
+    utils as utils,
 )
 from zoo.builders import (
     builder as builder,
@@ -30,6 +31,16 @@ from zoo.errors import (
     PluginWarning as PluginWarning,
     ZooError as ZooError,
     ZooWarning as ZooWarning,
+)
+from zoo.evaluation import (
+    Evaluation as Evaluation,
+    Evaluator as Evaluator,
+    evaluate as evaluate,
+)
+from zoo.exporting import (
+    Exportable as Exportable,
+    ExportReport as ExportReport,
+    export as export,
 )
 from zoo.features import (
     backbone as backbone,

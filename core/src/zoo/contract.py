@@ -84,6 +84,7 @@ class Weights:
         num_params: number of parameters of the model.
         metrics: data set → metric → value; see :data:`Metrics`.
         gflops: billions of multiply-adds of one forward pass at the evaluation size.
+        ops_unit: what ``gflops`` counts, the heading of ``zoo table``; ``"GIPS"`` where it is integer operations.
         file_size: of the file, in MB (2**20 bytes).
         categories: class names in label order, or a ``pkg://`` resource that lists one per line, read when asked.
         recipe: link to how the weights were trained.
@@ -99,6 +100,7 @@ class Weights:
     num_params: int | None = None
     metrics: Metrics = field(default_factory=dict)
     gflops: float | None = None
+    ops_unit: str = "GFLOPS"
     file_size: float | None = None
     categories: str | Sequence[str] | None = None
     recipe: str | None = None
@@ -330,7 +332,7 @@ class Metric:
 class TaskSpec:
     """How files become inputs, and a model's outputs become results that a person can read.
 
-    The four steps are import strings, imported when something is predicted. ``zoo.pipeline`` runs them in order.
+    The steps are import strings, imported when something is predicted. ``zoo.pipeline`` runs them in order.
 
     Attributes:
         name: the task's name on the hub, such as ``image-classification``.
@@ -340,11 +342,24 @@ class TaskSpec:
             Further parameters that it has are options of ``zoo.pipeline``: ``transform(weights, pad=True)`` is called
             with what ``zoo.pipeline(model, pad=False)`` says, or ``zoo predict --pad=false``.
         collate: ``collate(list of prepared inputs) → tuple`` of positional arguments of the model.
-        decode: ``decode(outputs, inputs, weights) → list`` of results, one per input.
+        decode: ``decode(outputs, inputs, weights) → list`` of results, one per input. Its further parameters are
+            options too.
         draw: ``draw(result) → PIL.Image.Image``.
+        evaluate: ``evaluate(images: Path, annotations: Path | None, weights: Weights) → zoo.evaluation.Evaluator``:
+            what knows how a data set lies on the disk and how results are scored, for ``zoo evaluate``. Further
+            parameters are options there, as those of ``transform`` are.
+        export: ``export(model, image_size: (height, width) | None) → zoo.Exportable``: the model as a graph can hold
+            it, for ``zoo.export`` and ``zoo export``, of which further parameters are options. By default the model
+            itself, given one picture.
         suffixes: file name endings that ``zoo predict`` picks from a folder, e.g. ``(".jpg", ".png")``.
         inputs_per_sample: how many files make one input. Where it is 2, ``load`` gets a tuple of two sources: what was
             named is taken two at a time, of a folder every file with the one that follows it.
+        sequence: ``sequence(source) → bool``: whether a source is an input by itself, also where ``inputs_per_sample``
+            is more than one: a video, which holds many pairs of frames. ``load`` gets it as it is.
+        gather: ``gather(input, results) → result``. It is for inputs that go through the model part by part, as no
+            memory holds all of a long video: their transform returns an iterator, of an ``(input, prepared)`` for each
+            part. The parts are prepared, collated and decoded a batch at a time, and ``results`` iterates over what
+            ``decode`` makes of them.
         input_ndim: dimensions of an input that is given as a tensor: 3 for a picture [C, H, W], 4 for a video [T, C, H,
             W]. A tensor with one more is a batch.
         same_size: whether only inputs that are prepared to one size can go through the model together.
@@ -358,8 +373,12 @@ class TaskSpec:
     collate: str = field(kw_only=True)
     decode: str = field(kw_only=True)
     draw: str | None = field(default=None, kw_only=True)
+    evaluate: str | None = field(default=None, kw_only=True)
+    export: str | None = field(default=None, kw_only=True)
     suffixes: tuple[str, ...] = field(default=(), kw_only=True)
     inputs_per_sample: int = field(default=1, kw_only=True)
+    sequence: str | None = field(default=None, kw_only=True)
+    gather: str | None = field(default=None, kw_only=True)
     input_ndim: int = field(default=3, kw_only=True)
     same_size: bool = field(default=False, kw_only=True)
     required: tuple[str, ...] = field(default=("transforms", "num_params", "metrics"), kw_only=True)
@@ -484,10 +503,10 @@ def _check_weights(member: WeightsEnum) -> None:
 
 def check_task(task: TaskSpec) -> None:
     """Raise ContractError if ``task`` cannot be right: the form of its import strings, its metrics, its suffixes."""
-    for step in ("load", "transform", "collate", "decode", "draw"):
+    needed = ("load", "collate", "decode")
+    for step in (*needed, "transform", "draw", "evaluate", "export", "sequence", "gather"):
         target = getattr(task, step)
-        optional = target is None and step in ("transform", "draw")
-        if not optional and not is_import_string(target):
+        if (target is not None or step in needed) and not is_import_string(target):
             raise ContractError(f"{task.name}: {step} {short(target)} is not of the form 'package.module:name'.")
     if not all(isinstance(metric, Metric) for metric in task.metrics):
         raise ContractError(f"{task.name}: metrics is {short(task.metrics)}; expected a tuple of zoo.Metric(…).")

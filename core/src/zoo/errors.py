@@ -46,7 +46,7 @@ class UnknownTask(ZooError, ValueError, KeyError):
 
 
 class MissingPlugin(ZooError, ImportError):
-    """A name whose plugin is not installed; the message says which package has it."""
+    """A plugin, or a package that only some uses need, is not installed; the message says which to install."""
 
 
 class InvalidArgument(ZooError, ValueError):
@@ -67,6 +67,14 @@ class OfflineError(DownloadError):
 
 class UnreadableFile(ZooError, OSError):
     """A picture or video that cannot be decoded."""
+
+
+class EvaluationError(ZooError, RuntimeError):
+    """An evaluation that could not go on; the records of finished inputs are kept."""
+
+
+class ExportError(ZooError, RuntimeError):
+    """A model that cannot be captured as a graph; ``__cause__`` is what torch raised."""
 
 
 class PluginWarning(ZooWarning):

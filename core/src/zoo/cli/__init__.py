@@ -1,4 +1,4 @@
-"""The command line: ``zoo list · table · show · predict · pull · doctor · verify-plugin``.
+"""The command line: ``zoo list · table · show · predict · evaluate · export · pull · doctor · verify-plugin``.
 
 Commands read arguments, call the library and print. Each returns its exit status: 0, or 1 where something went wrong
 (it is named on stderr); 2 is a command that was typed wrongly, 130 one that was ended by Ctrl-C.
@@ -16,7 +16,7 @@ from typing import Annotated, cast
 import typer
 
 import zoo
-from zoo.cli import doctor, files, listing, output, predicting, verifying
+from zoo.cli import doctor, evaluating, exporting, files, listing, output, predicting, verifying
 from zoo.errors import ZooError
 
 # Without markup neither help nor usage errors need rich, which takes longer to import than most commands to run.
@@ -27,6 +27,10 @@ app.command("list")(listing.list_models)
 app.command("table")(listing.table)
 app.command("show")(listing.show)
 app.command("predict", context_settings={"ignore_unknown_options": True})(predicting.predict)
+app.command("evaluate", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(
+    evaluating.evaluate
+)
+app.command("export", context_settings={"ignore_unknown_options": True})(exporting.export)
 app.command("pull")(files.pull)
 app.command("doctor")(doctor.doctor)
 app.command("verify-plugin")(verifying.verify_plugin)

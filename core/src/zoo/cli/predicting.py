@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
-import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,8 @@ import typer
 
 from zoo import registry
 from zoo.cli import output
-from zoo.errors import InvalidArgument, suggest
+from zoo.cli.options import read_options
+from zoo.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from zoo.contract import TaskSpec
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 
 def predict(
+    context: typer.Context,
     paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files, or folders to search for them.")],
     model: Annotated[str, typer.Option(help="The model's name, as `zoo list` shows it.")],
     weights: Annotated[str, typer.Option(help="An entry's name, a file or a URL.")] = "DEFAULT",
@@ -39,7 +42,9 @@ def predict(
     Tasks have options of their own, such as --clips 4 of video classification.
     """
     info = registry.model_info(model)  # a misspelt name is told before torch is imported
-    paths, options = _split(paths, registry.get_task(task or info.task, plugin=info.plugin))
+    paths, options = read_options(context, paths, registry.get_task(task or info.task, plugin=info.plugin), _known)
+    if not paths:
+        raise typer.BadParameter("Missing argument 'PATH...'.")
     from zoo.pipelines import PROGRESS_FROM, pipeline
 
     if folder is not None:
@@ -54,8 +59,8 @@ def predict(
         except InvalidArgument as e:  # an empty folder
             printed.failure(given, e)
     # A bar is for those who see no results on the way.
-    bar = len(sources) >= PROGRESS_FROM and output.on_terminal(sys.stderr) and not output.on_terminal()
-    for source, result in ready.stream(sources, batch_size=batch_size, progress=bar):
+    quiet = not output.on_terminal(sys.stderr) or (output.on_terminal() and len(sources) >= PROGRESS_FROM)
+    for source, result in ready.stream(sources, batch_size=batch_size, progress=False if quiet else None):
         if isinstance(result, Exception):
             printed.failure(source, result)
         else:
@@ -65,35 +70,10 @@ def predict(
     return printed.finish()
 
 
-def _split(words: list[str], task: TaskSpec) -> tuple[list[str], dict[str, Any]]:
-    """The paths among ``words``, and what was said to the task: options that this command does not know itself."""
-    paths: list[str] = []
-    options: dict[str, Any] = {}
-    left = iter(words)
-    for word in left:
-        if not word.startswith("-") or Path(word).exists():
-            paths.append(word)
-            continue
-        from zoo.pipelines import task_options
+def _known(task: TaskSpec) -> Mapping[str, inspect.Parameter]:
+    from zoo.pipelines import task_options
 
-        known = task_options(task)
-        option, given, text = word.partition("=")
-        name = option.removeprefix("--").replace("-", "_")
-        if name not in known:
-            every = {f"--{other.replace('_', '-')}" for other in known}
-            own = {"--model", "--weights", "--top", "--json", "--output", "--batch-size", "--device", "--task"}
-            has = f" {task.name} has {', '.join(sorted(every))}." if every else ""
-            raise typer.BadParameter(f"No such option: {option}.{has}{suggest(option, every | own)}")
-        if not given:
-            flag = isinstance(known[name].default, bool)
-            text = "true" if flag else next(left, "")
-        try:
-            options[name] = json.loads(text)
-        except ValueError:
-            options[name] = text
-    if not paths:
-        raise typer.BadParameter("Missing argument 'PATH...'.")
-    return paths, options
+    return task_options(task)
 
 
 class _Printed:

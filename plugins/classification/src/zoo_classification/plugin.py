@@ -97,6 +97,7 @@ CLASSIFICATION = TaskSpec(
     collate="zoo_classification.task:collate",
     decode="zoo_classification.task:decode",
     draw="zoo_classification.task:draw",
+    evaluate="zoo_classification.evaluation:evaluate",
     suffixes=(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
 )
 

@@ -74,6 +74,8 @@ def task(name: str, *metrics: Metric) -> TaskSpec:
         load="zoo_detection.task:load",
         collate="zoo_detection.task:collate",
         decode="zoo_detection.task:decode",
+        evaluate="zoo_detection.evaluation:CocoEvaluator",
+        export="zoo_detection.export:export",
         suffixes=(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
     )
 

@@ -21,7 +21,7 @@ def end_point_error(flow: Tensor, target: Tensor, valid: Tensor | None = None) -
     Raises:
         InvalidArgument: shapes that do not fit together.
     """
-    distance, _ = _distances(flow, target, valid)
+    distance, _ = distances(flow, target, valid)
     return distance.mean()
 
 
@@ -31,12 +31,20 @@ def outlier_share(flow: Tensor, target: Tensor, valid: Tensor | None = None) -> 
     From `Object Scene Flow for Autonomous Vehicles <https://www.cvlibs.net/publications/Menze2015CVPR.pdf>`_.
     Arguments and errors are those of :func:`end_point_error`.
     """
-    distance, length = _distances(flow, target, valid)
-    return 100 * ((distance > 3) & (distance > 0.05 * length)).to(distance.dtype).mean()
+    distance, length = distances(flow, target, valid)
+    return 100 * outliers(distance, length).to(distance.dtype).mean()
 
 
-def _distances(flow: Tensor, target: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Of the valid pixels: the distance to the truth, and the length of the true vector, in double precision."""
+def outliers(distance: Tensor, length: Tensor) -> Tensor:
+    """Which pixels KITTI counts as wrong, bool; the arguments are what :func:`distances` gives."""
+    return (distance > 3) & (distance > 0.05 * length)
+
+
+def distances(flow: Tensor, target: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Of the valid pixels, each float64 [P]: the distance to the truth, and the length of the true vector, in pixels.
+
+    Arguments and errors are those of :func:`end_point_error`.
+    """
     if flow.shape != target.shape or flow.ndim not in (3, 4) or flow.shape[-3] != 2:
         raise InvalidArgument(
             f"flow and target have the shapes {list(flow.shape)} and {list(target.shape)}; expected [N, 2, H, W] or "

@@ -8,6 +8,10 @@ from zoo_optical_flow.weights.raft import Raft_Large_Weights, Raft_Small_Weights
 
 PAPER = "RAFT: Recurrent All-Pairs Field Transforms for Optical Flow, https://arxiv.org/abs/2003.12039"
 
+PICTURES = (".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
+ANIMATIONS = (".png", ".webp", ".gif", ".apng")  # a single picture, or several that move
+VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
+
 OPTICAL_FLOW = TaskSpec(
     "optical-flow",
     metrics=(
@@ -16,12 +20,15 @@ OPTICAL_FLOW = TaskSpec(
         Metric("fl_all", "Fl-all", higher_is_better=False),
     ),
     load="zoo_optical_flow.task:load",
-    transform="zoo_optical_flow.task:transform",
+    transform="zoo_optical_flow.task:Prepare",
     collate="zoo_optical_flow.task:collate",
     decode="zoo_optical_flow.task:decode",
     draw="zoo_optical_flow.task:draw",
-    suffixes=(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"),
+    evaluate="zoo_optical_flow.evaluation:FlowPairs",
+    suffixes=(*PICTURES, *ANIMATIONS, *VIDEOS),
     inputs_per_sample=2,
+    sequence="zoo_optical_flow.video:is_video",
+    gather="zoo_optical_flow.task:gather",
     same_size=True,
 )
 
@@ -34,6 +41,8 @@ PUBLIC = {
     "Raft_Small_Weights": "zoo_optical_flow.weights.raft",
     "end_point_error": "zoo_optical_flow.metrics",
     "outlier_share": "zoo_optical_flow.metrics",
+    "Flow": "zoo_optical_flow.result",
+    "FlowVideo": "zoo_optical_flow.video",
     "crop_flow": "zoo_optical_flow.task",
     "pad_frames": "zoo_optical_flow.task",
     "read_flo": "zoo_optical_flow.flo",

@@ -43,6 +43,7 @@ SEGMENTATION = TaskSpec(
     collate="zoo_segmentation.task:collate",
     decode="zoo_segmentation.task:decode",
     draw="zoo_segmentation.task:draw",
+    evaluate="zoo_segmentation.evaluation:ClassMaps",
     suffixes=(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
     same_size=True,
 )

@@ -55,6 +55,7 @@ VIDEO_CLASSIFICATION = TaskSpec(
     collate="zoo_video.task:collate",
     decode="zoo_video.task:decode",
     draw="zoo_video.task:draw",
+    evaluate="zoo_video.evaluation:evaluate",
     suffixes=(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".gif", ".webp", ".apng"),
     input_ndim=4,
 )

@@ -1,0 +1,137 @@
+"""``zoo evaluate``: a model and a data set in, figures out."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zoo import registry
+from zoo.cli import output
+from zoo.cli.options import read_options, read_value
+
+if TYPE_CHECKING:
+    from zoo.contract import TaskSpec
+    from zoo.evaluation import Evaluation
+
+
+def evaluate(
+    context: typer.Context,
+    model: Annotated[str, typer.Option(help="The model's name, as `zoo list` shows it.")],
+    images: Annotated[Path, typer.Option(metavar="DIR", help="The folder of the inputs: pictures, videos, frames.")],
+    annotations: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="What is true of them; see above.", show_default=False)
+    ] = None,
+    weights: Annotated[str, typer.Option(help="An entry's name, a file or a URL.")] = "DEFAULT",
+    folder: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="DIR", help="Keep a record of each finished input there, to go on from."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    processes: Annotated[int, typer.Option(min=1, help="How many work at once, each with its own model.")] = 1,
+    batch_size: Annotated[int, typer.Option(min=1, help="How many inputs go through the model together.")] = 8,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only so many inputs, the first ones.", show_default=False)
+    ] = None,
+    arguments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="For the builder: --set num_classes=6. May be repeated."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps; auto takes the best there is.")] = "auto",
+    task: Annotated[str | None, typer.Option(help="By default the model's main one.")] = None,
+) -> int:
+    """How good a model is on a data set, beside the published figures.
+
+    \b
+    Task            --images                        --annotations
+    classification  a folder for each class,        none
+    and video       named by category or label
+    segmentation    pictures                        a folder of PNGs, one a picture and named
+                                                    like it, whose pixels are the classes
+    detection       pictures                        a JSON file of COCO's format
+    optical flow    frames: NAME_1.png, NAME_2.png  a folder of .flo files, or 16-bit PNGs as
+                    for NAME.flo; or, named like    KITTI has them
+                    the .flo, one and its successor
+
+    With --output an evaluation that was broken off, even killed, goes on where it was when the same command is given
+    again, and the figures are the same. Metrics are in percent, errors of optical flow in pixels.
+
+    An input that cannot be read is named on stderr, the others go on, and the exit status is 1. Tasks have options of
+    their own, such as --clips 4 of video classification and --ignore-index 0 of semantic segmentation.
+    """
+    info = registry.model_info(model)  # a misspelt name is told before torch is imported
+    spec = registry.get_task(task or info.task, plugin=info.plugin)
+    words, options = read_options(context, context.args, spec, _known)
+    if words:
+        raise typer.BadParameter(f"Got unexpected extra argument ({words[0]})")
+    for argument in arguments or ():
+        name, equals, text = argument.partition("=")
+        if not (equals and name.isidentifier()):
+            raise typer.BadParameter(f"--set {argument}: expected NAME=VALUE, such as num_classes=6.")
+        options[name] = read_value(text)
+    from zoo.evaluation import evaluate as measure
+
+    bar = output.on_terminal(sys.stderr)
+    try:
+        result = measure(
+            model,
+            images,
+            annotations,
+            weights,
+            device,
+            task=task,
+            output=folder,
+            batch_size=batch_size,
+            processes=processes,
+            limit=limit,
+            progress=bar,
+            **options,
+        )
+    except KeyboardInterrupt:
+        if folder is None:
+            raise
+        print(file=sys.stderr)  # after ^C
+        output.complain("Stopped: the same command goes on from here.", "yellow")
+        return 130
+    for failed, reason in result.failures.items():
+        output.error(reason if failed in reason else f"{failed}: {reason}")
+    if as_json:
+        output.print_json(result.to_dict())
+    else:
+        _print(result)
+    return int(bool(result.failures))
+
+
+def _known(task: TaskSpec) -> Mapping[str, inspect.Parameter]:
+    from zoo.evaluation import evaluation_options
+    from zoo.pipelines import task_options
+
+    return {**task_options(task), **evaluation_options(task)}
+
+
+def _print(result: Evaluation) -> None:
+    inputs = "input" if result.measured == 1 else "inputs"
+    print(output.paint(result.model, bold=True), f" {result.weights}  {result.task}  {result.measured} {inputs}")
+    if result.metrics:
+        published = {data: values for data, values in result.published.items() if values.keys() & result.metrics.keys()}
+        columns = [output.Column("Metric"), output.Column("Measured", number=True)]
+        columns += [output.Column(f"Published: {data}", number=True) for data in published]
+        rows = [
+            [name, _number(value), *(output.number(values.get(name)) for values in published.values())]
+            for name, value in result.metrics.items()
+        ]
+        output.print_table(columns, rows)
+    for note in result.notes:
+        print(f"Note: {note}")
+    if result.failures:
+        total = result.measured + len(result.failures)
+        print(f"Note: {len(result.failures)} of {total} inputs could not be read; the figures are of the others.")
+
+
+def _number(value: float) -> str:
+    return output.NONE if math.isnan(value) else f"{value:.3f}"

@@ -1,0 +1,317 @@
+"""Models as files that run without their code: ONNX, and PyTorch's own exported programs."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import json
+import logging
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import zoo
+from zoo import registry
+from zoo.builders import loaded_weights
+from zoo.contract import TaskSpec, Weights, check_count, load_object
+from zoo.errors import ExportError, InvalidArgument, MissingPlugin
+
+FORMATS = {"onnx": ".onnx", "torch-export": ".pt2"}  # and the endings of their files
+METADATA = "zoo"  # the key of what is known of the model: in ONNX's metadata, and a file in the other archive
+
+
+@dataclass(frozen=True)
+class Exportable:
+    """A module as it can be captured: what ``TaskSpec.export`` returns.
+
+    Attributes:
+        module: takes and returns tensors whose sizes depend on no values. Its outputs are a tensor, or a dict, tuple
+            or list of tensors; keys are the outputs' names.
+        arguments: what it is called with: tensors of the shapes that the file will take.
+        inputs: names of the arguments.
+        onnx: called for ONNX, gives a dict: custom operator → the function of onnxscript that stands for it.
+    """
+
+    module: nn.Module
+    arguments: tuple[Tensor, ...]
+    inputs: Sequence[str]
+    onnx: Callable[[], dict[Any, Any]] | None = None
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What :func:`export` wrote.
+
+    Attributes:
+        path: of the file.
+        files: with ONNX, weights beyond 2 GB lie in a second file beside the first; it must stay there.
+        format: ``"onnx"`` or ``"torch-export"``.
+        inputs: name → dtype and shape, as in ``"float32 [3, 800, 1066]"``; ``outputs`` likewise.
+    """
+
+    path: Path
+    files: tuple[Path, ...]
+    format: str
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    outputs: Mapping[str, str] = field(default_factory=dict)
+
+
+def export(
+    model: str | nn.Module,
+    path: str | Path,
+    format: str | None = None,  # noqa: A002  the field's name for it
+    *,
+    image_size: int | Sequence[int] | None = None,
+    weights: Any = "DEFAULT",
+    task: str | None = None,
+    overwrite: bool = False,
+    **config: Any,
+) -> ExportReport:
+    """Write a model to a file that runs without its code.
+
+    The file takes inputs of the one size that it is made with. Of most models it takes what the model takes: prepared
+    as ``weights.transforms()`` does it, [1, 3, H, W] for pictures. Detectors take one picture, [3, H, W] in [0, 1], and
+    give a fixed number of detections, padded, and their ``count``: see :func:`zoo_detection.export.export`.
+
+    A file of the format ``torch-export`` is loaded by ``torch.export.load(path).module()``. One of a detector has
+    operators of ours in it: ``import zoo.ops``, for keypoints ``import zoo_detection.keypoints``, come first.
+
+    What is known of the model (its name, weights, categories) is in the file as well, as JSON: under ``zoo`` in ONNX's
+    ``metadata_props``, and of the other format by ``torch.export.load(path, extra_files={"zoo": ""})``.
+
+    Args:
+        model: the model's name; or a model that a builder made, exported as it is (in eval mode) with its weights.
+        path: of the file.
+        format: ``"onnx"`` or ``"torch-export"``; by default what the path's ending says, ``.onnx`` or ``.pt2``.
+        image_size: (height, width) in pixels, or one number for both. By default that of the weights' preprocessing or
+            of the model, where there is one.
+        weights: as the builder takes them; None leaves the model random.
+        task: by default the model's main one. To be given for a model that is built.
+        overwrite: a file that is there may be replaced.
+        **config: options of the task's models, such as ``max_detections=50``; the others are arguments of the builder.
+
+    Raises:
+        InvalidArgument: no such format, no image size, or one that the model does not take.
+        FileExistsError: there is such a file, and ``overwrite`` is False.
+        MissingPlugin: ONNX, and the packages onnx and onnxscript are not installed.
+        ExportError: the model cannot be captured. Nothing is left of the file.
+        UnknownModel, UnknownWeights, UnknownTask: a name that nothing installed has.
+
+    >>> zoo.export("resnet50", "resnet50.onnx")
+    >>> zoo.export("fasterrcnn_resnet50_fpn_v2", "detector.onnx", image_size=(800, 1066), max_detections=50)
+    """
+    path = Path(path)
+    format = _format(path, format)  # noqa: A001
+    size = None if image_size is None else _size(image_size)
+    if not overwrite:
+        _refuse(path)
+    if not path.parent.is_dir():
+        raise InvalidArgument(f"There is no folder {path.parent} to write {path.name} to.")
+    if format == "onnx":
+        _check_onnx()
+    spec, options, built, name = _find(model, weights, task, config)
+    modes = {module: module.training for module in built.modules()}
+    try:
+        built.eval()
+        with torch.no_grad():
+            ready = load_object(spec.export)(built, size, **options) if spec.export else _plain(built, size, spec)
+            return _export(ready, path, format, overwrite, _facts(name, loaded_weights(built)))
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+def export_options(task: TaskSpec) -> dict[str, inspect.Parameter]:
+    """What can be said to the export of a task's models: the further parameters of what its ``export`` names."""
+    if task.export is None:
+        return {}
+    return dict(list(inspect.signature(load_object(task.export)).parameters.items())[2:])
+
+
+# ── what is exported ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _format(path: Path, given: str | None) -> str:
+    of_ending = {ending: name for name, ending in FORMATS.items()}
+    if given is None and path.suffix in of_ending:
+        return of_ending[path.suffix]
+    if given is None:
+        endings = ", ".join(f"{ending} for {name}" for ending, name in of_ending.items())
+        raise InvalidArgument(f"{path.name} does not say which format it is to have: end it in {endings}, or give one.")
+    if given not in FORMATS:
+        raise InvalidArgument(f"format is {given!r}; expected one of {', '.join(FORMATS)}.")
+    return given
+
+
+def _size(given: int | Sequence[int]) -> tuple[int, int]:
+    sides = (given, given) if isinstance(given, int) else tuple(given)
+    if len(sides) != 2:
+        raise InvalidArgument(f"image_size is {given!r}; expected (height, width), or one number for both.")
+    return check_count("the height in image_size", sides[0], 1), check_count("the width in image_size", sides[1], 1)
+
+
+def _find(
+    model: str | nn.Module, weights: Any, task: str | None, config: dict[str, Any]
+) -> tuple[TaskSpec, dict[str, Any], nn.Module, str]:
+    """The task, what of ``config`` is said to it, the model, and what it is called."""
+    if isinstance(model, str):
+        info = registry.model_info(model)
+        spec = registry.get_task(task or info.task, plugin=info.plugin)
+        options = _pop_options(spec, config)
+        return spec, options, registry.get_model(model, weights=weights, **config), info.name
+    if not isinstance(model, nn.Module):
+        raise InvalidArgument(f"export takes a model's name or a torch.nn.Module, not {type(model).__name__}.")
+    if task is None:
+        raise InvalidArgument("Say which task the model is for: task='image-classification', or another.")
+    spec = registry.get_task(task)
+    options = _pop_options(spec, config)
+    if config:
+        own = ", ".join(export_options(spec)) or "none"
+        raise InvalidArgument(f"{', '.join(config)}: the model is built already, and options of its task are {own}.")
+    return spec, options, model, type(model).__name__
+
+
+def _pop_options(spec: TaskSpec, config: dict[str, Any]) -> dict[str, Any]:
+    return {name: config.pop(name) for name in (export_options(spec) if config else ()) if name in config}
+
+
+def default_size(model: nn.Module) -> tuple[int, int] | None:
+    """(height, width) that the model, or the preprocessing of its weights, makes of every picture; None if neither."""
+    weights = loaded_weights(model)
+    side = weights.transforms.arguments.get("crop_size") if weights and weights.transforms else None
+    side = side or getattr(model, "image_size", None)
+    return None if side is None else _size(side)
+
+
+def _plain(model: nn.Module, size: tuple[int, int] | None, spec: TaskSpec) -> Exportable:
+    """A model of pictures, [1, C, H, W], as it is."""
+    size = size or default_size(model)
+    if spec.input_ndim != 3 or spec.inputs_per_sample != 1:
+        raise InvalidArgument(
+            f"The task {spec.name!r} does not say how its models are exported: they take no single pictures. Whoever "
+            "publishes it can name a function in TaskSpec(export=…)."
+        )
+    if size is None:
+        raise InvalidArgument(
+            f"{type(model).__name__} takes pictures of any size, and a file of one: give image_size=(height, width)."
+        )
+    first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
+    channels = getattr(model, "in_channels", 3 if first is None else first.in_channels)
+    return Exportable(model, (torch.rand(1, channels, *size),), ("image",))
+
+
+def _facts(name: str, weights: Weights | None) -> str:
+    categories = list(weights.read_categories()) if weights else []
+    return json.dumps(
+        {"model": name, "weights": weights.url if weights else None, "categories": categories, "zoo": zoo.__version__}
+    )
+
+
+# ── how it is written ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _export(ready: Exportable, path: Path, format: str, overwrite: bool, facts: str) -> ExportReport:  # noqa: A002
+    module = ready.module
+    weight = next((p for p in module.parameters() if p.is_floating_point()), torch.empty(0))
+    arguments = tuple(t.to(weight) if t.is_floating_point() else t.to(weight.device) for t in ready.arguments)
+    try:
+        outputs = _named(module(*arguments))  # tells of a size that the model does not take
+    except (RuntimeError, ValueError) as e:
+        if isinstance(e, InvalidArgument):
+            raise
+        shapes = ", ".join(_describe(t) for t in arguments)
+        raise ExportError(f"the model does not take {shapes}: {str(e).splitlines()[0]}") from e
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        target = Path(folder) / path.name
+        try:
+            with _quietly():
+                if format == "onnx":
+                    _write_onnx(ready, arguments, list(outputs), target, facts)
+                else:
+                    program = torch.export.export(module, arguments, strict=False)
+                    torch.export.save(program, target, extra_files={METADATA: facts})
+        except OSError:
+            raise
+        except Exception as e:  # whatever the many passes of a compiler raise
+            reason = next((line for line in reversed(str(e).splitlines()) if "Error" in line), str(e)[:300])
+            raise ExportError(f"{type(module).__name__} could not be exported as {format}: {reason}") from e
+        written = sorted(Path(folder).iterdir(), key=lambda file: file != target)
+        moved = [path.parent / file.name for file in written]
+        if not overwrite:
+            for file in moved:
+                _refuse(file)
+        for file, place in zip(written, moved, strict=True):
+            file.replace(place)
+    return ExportReport(
+        path,
+        tuple(moved),
+        format,
+        {name: _describe(t) for name, t in zip(ready.inputs, arguments, strict=True)},
+        {name: _describe(t) for name, t in outputs.items()},
+    )
+
+
+def _write_onnx(
+    ready: Exportable, arguments: tuple[Tensor, ...], outputs: Sequence[str], target: Path, facts: str
+) -> None:
+    program = torch.onnx.export(
+        ready.module,
+        arguments,
+        dynamo=True,
+        input_names=list(ready.inputs),
+        output_names=list(outputs),
+        custom_translation_table=ready.onnx() if ready.onnx else None,
+        verbose=False,
+    )
+    if program is None:
+        raise RuntimeError("Error: torch gave no program")
+    program.model.metadata_props[METADATA] = facts
+    program.save(target)
+
+
+def _check_onnx() -> None:
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as e:
+        raise MissingPlugin(f"ONNX needs packages that are not there ({e}): pip install 'zoo-core[onnx]'") from e
+
+
+def _refuse(path: Path) -> None:
+    if path.exists():
+        raise FileExistsError(f"{path} is there already; it is not written over unless overwrite=True, or --force.")
+
+
+def _named(value: Any, name: str = "") -> dict[str, Tensor]:
+    """The tensors in a module's output, by the keys and indices that lead to them."""
+    if isinstance(value, Tensor):
+        return {name or "output": value}
+    if hasattr(value, "_asdict"):
+        value = value._asdict()
+    items = value.items() if isinstance(value, Mapping) else enumerate(value)
+    parts = [_named(item, f"{name}_{key}" if name else str(key)) for key, item in items if item is not None]
+    return {key: t for part in parts for key, t in part.items()}
+
+
+def _describe(t: Tensor) -> str:
+    return f"{str(t.dtype).removeprefix('torch.')} {list(t.shape)}"
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Without what torch's exporter says to its own developers on the way."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,497 @@
+"""``zoo evaluate`` with a task of a third party: figures, processes, and going on after the worst."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from filelock import FileLock
+from PIL import Image
+
+import zoo
+from zoo.cli import main
+from zoo.contract import check_task
+from zoo.errors import ContractError, EvaluationError, InvalidArgument, UnknownModel
+from zoo.evaluation import Evaluator
+
+PLUGIN = """
+    from zoo import Metric, ModelSpec, Preset, TaskSpec, Weights
+
+    def entry(file, **facts):
+        return Weights(
+            url="file://" + FOLDER + "/" + file,
+            transforms=Preset("level_parts:Prepare"),
+            num_params=1,
+            metrics={"Walls": {"off": 2.5, "speed": 9}, "Doors": {"speed": 8}},
+            **facts,
+        )
+
+    class Level_Weights(zoo.WeightsEnum):
+        V1 = entry("level.pt")
+        V2 = entry("double.pt")
+        DEFAULT = V1
+
+    steps = {step: "level_parts:" + step for step in ("load", "collate", "decode")}
+
+    @zoo.hookimpl
+    def zoo_manifest():
+        return zoo.Manifest(
+            api_version=1,
+            models=[ModelSpec("level", "level_parts:level", task="level-telling", weights=Level_Weights)],
+            tasks=[
+                TaskSpec("level-telling", suffixes=(".png",), evaluate="level_parts:Levels", **steps),
+                TaskSpec("level-guessing", suffixes=(".png",), **steps),
+            ],
+        )
+"""
+
+PARTS = '''
+    import json, os, time
+    from dataclasses import dataclass
+    import torch
+    import zoo
+    from zoo.errors import InvalidArgument
+    from zoo.io.image import open_image
+    from zoo.transforms.functional import pil_to_tensor
+    from level_plugin import Level_Weights
+
+    class Level(torch.nn.Module):
+        def __init__(self, scale=1.0):
+            super().__init__()
+            self.gain = torch.nn.Parameter(torch.ones(1))
+            self.scale = scale
+
+        def forward(self, x):
+            return self.scale * self.gain * x.mean((-3, -2, -1))
+
+    @zoo.builder(Level_Weights)
+    def level(**kwargs):
+        return Level(**kwargs)
+
+    def Prepare(add=0.0):
+        return lambda image: pil_to_tensor(image).float() + add
+
+    load = open_image
+
+    def collate(prepared):
+        return (torch.stack(prepared),)
+
+    def decode(outputs, inputs, weights):
+        return outputs.tolist()
+
+    class Levels:
+        """The mean distance to the true levels, which a JSON file tells. With ``worst``, the largest one too."""
+
+        def __init__(self, images, annotations, weights, worst=False):
+            self.truth = json.loads(annotations.read_text())
+            self.sources = {name: images / name for name in self.truth}
+            self.worst = worst
+            self.notes = ["Levels are from 0 to 255."]
+
+        def measure(self, name, result):
+            with open(os.environ.get("LEVELS_LOG", os.devnull), "a") as log:
+                print(name, file=log)
+            time.sleep(float(os.environ.get("LEVELS_TAKE", "0")))
+            if name == os.environ.get("LEVELS_DIE_AT"):
+                os._exit(3)
+            if self.truth[name] == "tensor":
+                return torch.ones(1)
+            if self.truth[name] is None:
+                raise InvalidArgument(f"nobody knows the level of {name!r}")
+            return {"off": abs(result - self.truth[name])}
+
+        def summarize(self, records):
+            off = [record["off"] for record in records]
+            found = {"off": sum(off) / len(off), "speed": float("nan")}
+            return {**found, "worst": max(off)} if self.worst else found
+'''
+
+
+@pytest.fixture
+def levels(plugin_folder: Any, tmp_path: Path) -> Path:
+    """A plugin with a task of its own, its weights, and a data set: the model is off by 0, 1, …, 9 on ten pictures."""
+    (plugin_folder.path / "level_parts.py").write_text(textwrap.dedent(PARTS))
+    source = f"FOLDER = {str(tmp_path)!r}\n" + textwrap.dedent(PLUGIN)
+    plugin_folder.install("levels", source, distribution="level")
+    for file, gain in (("level.pt", 1.0), ("double.pt", 2.0)):
+        torch.save({"gain": torch.full((1,), gain)}, tmp_path / file)
+    (tmp_path / "walls").mkdir()
+    for i in range(10):
+        Image.new("RGB", (8, 8), (20 * i,) * 3).save(tmp_path / "walls" / f"{i}.png")
+    (tmp_path / "levels.json").write_text(json.dumps({f"{i}.png": 21 * i for i in range(10)}))
+    zoo.refresh()
+    return tmp_path
+
+
+def evaluate(folder: Path, **options: Any) -> zoo.Evaluation:
+    return zoo.evaluate("level", folder / "walls", folder / "levels.json", device="cpu", **options)
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    """What the file in ``folder`` has after its first line."""
+    return [json.loads(line) for line in (folder / "records.jsonl").read_text().splitlines()[1:]]
+
+
+def command(folder: Path, *options: object) -> list[str]:
+    paths = ["--images", folder / "walls", "--annotations", folder / "levels.json", "--device", "cpu"]
+    return ["evaluate", "--model", "level", *map(str, [*paths, *options])]
+
+
+def start(folder: Path, *options: object, **environment: object) -> subprocess.Popen[str]:
+    """``zoo evaluate`` in a process of its own."""
+    path = os.pathsep.join(p for p in sys.path if p)
+    env = {**os.environ, "PYTHONPATH": path, **{key: str(value) for key, value in environment.items()}}
+    line = [sys.executable, "-m", "zoo", *command(folder, *options)]
+    return subprocess.Popen(line, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(true: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it takes too long"
+        time.sleep(0.02)
+
+
+def lines(file: Path) -> list[str]:
+    return file.read_text().splitlines() if file.exists() else []
+
+
+# ── figures ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_third_partys_task_is_evaluated(levels: Path) -> None:
+    result = evaluate(levels)
+    assert result.metrics["off"] == 4.5
+    assert (result.model, result.weights, result.task, result.measured) == ("level", "V1", "level-telling", 10)
+    assert result.published["Walls"]["off"] == 2.5
+    assert result.notes == ("Levels are from 0 to 255.",)
+    assert json.loads(json.dumps(result.to_dict(), allow_nan=False))["metrics"] == {"off": 4.5, "speed": None}
+
+
+def test_options_go_to_the_evaluator_and_to_the_builder(levels: Path) -> None:
+    assert evaluate(levels, worst=True).metrics["worst"] == 9
+    assert evaluate(levels, scale=0.0).metrics["off"] == 21 * 4.5
+    with pytest.raises(InvalidArgument, match=r"level cannot be built with \{'depth': 3\}: .*'depth'"):
+        evaluate(levels, depth=3)
+
+
+def test_a_model_that_was_built_before(levels: Path) -> None:
+    model = zoo.get_model("level", weights="V2")
+    model.train()
+    result = zoo.evaluate(model, levels / "walls", levels / "levels.json", task="levels/level-telling", device="cpu")
+    assert (result.model, result.metrics["off"]) == ("Level", 19 * 4.5)
+    assert model.training  # it was copied
+    with pytest.raises(InvalidArgument, match="which task the model is for"):
+        zoo.evaluate(model, levels / "walls", levels / "levels.json")
+    with pytest.raises(InvalidArgument, match="they need its name"):
+        zoo.evaluate(model, levels / "walls", levels / "levels.json", processes=2)
+
+
+def test_only_the_first_ones(levels: Path, tmp_path: Path) -> None:
+    """Whole batches go through the model and are kept; the figures are of those that were asked for."""
+    result = evaluate(levels, limit=5, batch_size=4, output=tmp_path / "out")
+    assert (result.measured, result.metrics["off"]) == (5, 2)
+    assert len(records(tmp_path / "out")) == 8
+    assert evaluate(levels, output=tmp_path / "out").metrics["off"] == 4.5
+
+
+def test_several_processes_find_the_same(levels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEVELS_LOG", str(tmp_path / "log"))
+    alone = evaluate(levels, batch_size=3)
+    (levels / "walls" / "4.png").write_bytes(b"no picture")
+    log = tmp_path / "log"
+    log.unlink()
+    together = evaluate(levels, batch_size=3, processes=2, output=tmp_path / "out")
+    assert together.measured == 9
+    assert together.metrics["off"] == (10 * alone.metrics["off"] - 4) / 9
+    assert "no picture format" in together.failures["4.png"]
+    assert sorted(lines(log)) == sorted(row["input"] for row in records(tmp_path / "out"))
+    assert len(lines(log)) == 9
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_is_told(levels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEVELS_DIE_AT", "7.png")
+    with pytest.raises(EvaluationError, match="A process died; perhaps there was too little memory"):
+        evaluate(levels, batch_size=1, processes=2, output=tmp_path / "out")
+    monkeypatch.delenv("LEVELS_DIE_AT")
+    assert evaluate(levels, batch_size=1, output=tmp_path / "out").metrics["off"] == 4.5
+
+
+# ── going on ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_killed_it_goes_on_where_it_was(levels: Path, tmp_path: Path) -> None:
+    """Killed for real, among two processes' work, and while it was writing; the figures are those of an undisturbed
+    run, nothing that was finished is done again, and the processes it had started are gone."""
+    out, log = tmp_path / "out", tmp_path / "log"
+    options = ("--output", out, "--batch-size", 2, "--json")
+    with start(levels, *options, "--processes", 2, LEVELS_TAKE=0.2, LEVELS_LOG=log) as killed:
+        wait_for(lambda: len(lines(out / "records.jsonl")) >= 4)
+        children = descendants(killed.pid)
+        killed.kill()
+    wait_for(lambda: not any(map(alive, children)), 10)
+    assert len(children) >= 2
+    finished = [row["input"] for row in records(out)]
+    assert 3 <= len(finished) < 10
+    with (out / "records.jsonl").open("a") as f:
+        f.write('{"input":"9.png","bytes":[1')
+    log.unlink()
+    with start(levels, *options, LEVELS_LOG=log) as again:
+        result = json.loads(again.communicate(timeout=60)[0])
+    assert again.returncode == 0
+    undisturbed = evaluate(levels, batch_size=2)
+    assert result == json.loads((out / "metrics.json").read_text()) == undisturbed.to_dict()
+    halves = {name for name in finished if not {name, partner(name)} <= {*finished}}  # beside one that was not finished
+    assert sorted(lines(log)) == sorted(({f"{i}.png" for i in range(10)} - {*finished}) | halves)
+    assert sorted(row["input"] for row in records(out)) == [f"{i}.png" for i in range(10)]
+
+
+def partner(name: str) -> str:
+    """What is in a batch of two with the picture."""
+    return f"{int(name[0]) ^ 1}.png"
+
+
+def descendants(pid: int) -> list[int]:
+    listed = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], check=True, capture_output=True, text=True).stdout
+    parents = {int(child): int(parent) for child, parent in map(str.split, listed.splitlines())}
+    return [child for child, parent in parents.items() if parent == pid]
+
+
+def alive(pid: int) -> bool:
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
+    return bool(state) and not state.startswith("Z")
+
+
+def test_ctrl_c_says_how_to_go_on(levels: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with start(levels, "--output", out, "--batch-size", 1, LEVELS_TAKE=0.3) as process:
+        wait_for(lambda: len(lines(out / "records.jsonl")) >= 3)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err.strip() == "Stopped: the same command goes on from here."
+    assert evaluate(levels, batch_size=1, output=out).metrics["off"] == 4.5
+
+
+def test_what_is_finished_is_not_run_again(levels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = evaluate(levels, output=tmp_path / "out")
+    monkeypatch.setenv("LEVELS_LOG", str(tmp_path / "log"))
+    assert evaluate(levels, output=tmp_path / "out").to_dict() == first.to_dict()
+    assert lines(tmp_path / "log") == []
+
+
+def test_unreadable_inputs_are_named_and_tried_again(levels: Path, tmp_path: Path) -> None:
+    good = (levels / "walls" / "3.png").read_bytes()
+    (levels / "walls" / "3.png").write_bytes(good[:30])
+    (levels / "walls" / "8.png").rename(tmp_path / "8.png")
+    first = evaluate(levels, output=tmp_path / "out")
+    assert (first.measured, list(first.failures)) == (8, ["3.png", "8.png"])
+    assert first.metrics["off"] == (45 - 3 - 8) / 8
+    assert "does not exist" in first.failures["8.png"]
+    (levels / "walls" / "3.png").write_bytes(good)
+    (tmp_path / "8.png").rename(levels / "walls" / "8.png")
+    second = evaluate(levels, output=tmp_path / "out")
+    assert (second.measured, second.failures, second.metrics["off"]) == (10, {}, 4.5)
+
+
+def test_what_cannot_be_scored_failed(levels: Path) -> None:
+    (levels / "levels.json").write_text(json.dumps({"0.png": 0, "1.png": None, "2.png": 42}))
+    result = evaluate(levels)
+    assert (result.measured, dict(result.failures)) == (2, {"1.png": "nobody knows the level of '1.png'"})
+    (levels / "levels.json").write_text(json.dumps({"1.png": None}))
+    result = evaluate(levels)
+    assert (result.measured, result.metrics) == (0, {})
+
+
+def test_a_record_must_be_json(levels: Path) -> None:
+    (levels / "levels.json").write_text(json.dumps({"0.png": 0, "1.png": "tensor"}))
+    with pytest.raises(ContractError, match=r"Levels\.measure must return what JSON has: .*Tensor"):
+        evaluate(levels)
+
+
+def test_an_input_that_has_changed_is_measured_anew(levels: Path, tmp_path: Path) -> None:
+    evaluate(levels, output=tmp_path / "out")
+    Image.new("RGB", (8, 8), (200, 200, 200)).save(levels / "walls" / "0.png", compress_level=0)
+    assert evaluate(levels, output=tmp_path / "out").metrics["off"] == 24.5
+
+
+def other_weights(folder: Path) -> dict[str, Any]:
+    return {"weights": "V2"}
+
+
+def other_parameters(folder: Path) -> dict[str, Any]:
+    """The file of the same name, trained on."""
+    torch.save({"gain": torch.full((1,), 1.5)}, folder / "level.pt")
+    return {}
+
+
+def other_preprocessing(folder: Path) -> dict[str, Any]:
+    changed = zoo.Preset("level_parts:Prepare", {"add": 1.0})
+    entry = zoo.get_weight("Level_Weights.V1").value
+    return {"weights": pickle.loads(pickle.dumps(entry)).__class__(url=entry.url, transforms=changed)}
+
+
+def other_options(folder: Path) -> dict[str, Any]:
+    return {"worst": True}
+
+
+def other_truth(folder: Path) -> dict[str, Any]:
+    (folder / "levels.json").write_text(json.dumps({f"{i}.png": 1 for i in range(10)}))
+    return {}
+
+
+def other_names(folder: Path) -> dict[str, Any]:
+    (folder / "levels.json").write_text(json.dumps({f"{i}.png": 21 * i for i in range(9)}))
+    return {}
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (other_weights, r"other weights \('V1'; here it would be 'V2'\)"),
+        (other_parameters, "a model with other parameters"),
+        (other_preprocessing, "other weights|described otherwise"),
+        (other_options, r"other options \(\{\}; here it would be \{'worst': True\}\)"),
+        (other_truth, "other data"),
+        (other_names, "other data"),
+    ],
+)
+def test_records_of_something_else_are_refused(
+    levels: Path, tmp_path: Path, change: Callable[[Path], dict[str, Any]], complaint: str
+) -> None:
+    out = tmp_path / "out"
+    evaluate(levels, output=out)
+    before = (out / "records.jsonl").read_bytes()
+    with pytest.raises(InvalidArgument, match=rf"records\.jsonl' has records of ({complaint}).*Give another output"):
+        evaluate(levels, output=out, **change(levels))
+    assert (out / "records.jsonl").read_bytes() == before
+
+
+def test_a_damaged_file_of_records_is_refused(levels: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    evaluate(levels, output=out)
+    good = (out / "records.jsonl").read_text().splitlines()
+    for damaged in ([*good[:3], "{", *good[4:]], good[1:], ["[]"], [*good[:2], "7"]):
+        (out / "records.jsonl").write_text("\n".join(damaged) + "\n")
+        with pytest.raises(InvalidArgument, match="no file of evaluation records, or damaged"):
+            evaluate(levels, output=out)
+    (out / "records.jsonl").write_text(good[0][:20])  # killed while it wrote the very first line
+    assert evaluate(levels, output=out).metrics["off"] == 4.5
+
+
+def test_two_evaluations_do_not_write_to_one_folder(levels: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with FileLock(tmp_path / "out" / ".lock"), pytest.raises(EvaluationError, match="Another evaluation is writing"):
+        evaluate(levels, output=tmp_path / "out")
+
+
+# ── the command ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., SimpleNamespace]:
+    def command(*arguments: object) -> SimpleNamespace:
+        status = main([str(a) for a in arguments])
+        out, err = capsys.readouterr()
+        return SimpleNamespace(status=status, out=out, err=err)
+
+    return command
+
+
+def test_the_published_figure_stands_beside_the_measured_one(levels: Path, run: Any) -> None:
+    got = run(*command(levels, "--worst"))
+    assert (got.status, got.err) == (0, "")
+    assert [line.split() for line in got.out.splitlines()] == [
+        ["level", "V1", "level-telling", "10", "inputs"],
+        ["Metric", "Measured", "Published:", "Walls", "Published:", "Doors"],
+        ["off", "4.500", "2.5", "-"],
+        ["speed", "-", "9", "8"],
+        ["worst", "9.000", "-", "-"],
+        ["Note:", "Levels", "are", "from", "0", "to", "255."],
+    ]
+
+
+def test_json(levels: Path, run: Any) -> None:
+    (levels / "walls" / "0.png").unlink()
+    got = run(*command(levels, "--json", "--set", "scale=0", "--limit", "2"))
+    assert got.status == 1
+    assert got.err.count("\n") == 1
+    assert "0.png' cannot be read as a picture: it does not exist" in got.err
+    found = json.loads(got.out)
+    assert found["metrics"] == {"off": 21, "speed": None}
+    assert [failure["input"] for failure in found["failures"]] == ["0.png"]
+
+
+def test_failures_are_counted_in_words(levels: Path, run: Any) -> None:
+    (levels / "walls" / "0.png").unlink()
+    got = run(*command(levels))
+    assert got.status == 1
+    assert got.out.endswith("Note: 1 of 10 inputs could not be read; the figures are of the others.\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "said"),
+    [
+        (["--worse"], 2, "No such option: --worse. level-telling has --worst. Did you mean '--worst'"),
+        (["--proceses=2"], 2, "Did you mean '--processes'"),
+        (["more"], 2, "unexpected extra argument (more)"),
+        (["--set", "scale"], 2, "--set scale: expected NAME=VALUE"),
+        (["--processes", "0"], 2, "Invalid value for '--processes'"),
+        (["--images", "nowhere"], 1, "images: there is no 'nowhere'"),
+        (["--annotations", "nowhere"], 1, "annotations: there is no 'nowhere'"),
+        (["--task", "level-guessing"], 1, "The task 'level-guessing' does not say how it is evaluated"),
+        (["--model", "levle"], 1, "There is no model 'levle'. Did you mean 'level'"),
+        (["--weights", "V3"], 1, "'V3'"),
+    ],
+)
+def test_what_is_wrong_is_said_without_a_traceback(
+    levels: Path, run: Any, options: list[str], status: int, said: str
+) -> None:
+    got = run(*command(levels, *options))
+    assert (got.status, got.out) == (status, "")
+    assert said in " ".join(got.err.split())
+
+
+def test_bad_arguments(levels: Path) -> None:
+    for name in ("batch_size", "processes", "limit"):
+        with pytest.raises(InvalidArgument, match=f"{name} is 0"):
+            evaluate(levels, **{name: 0})
+    (levels / "levels.json").write_text("{}")
+    with pytest.raises(InvalidArgument, match="nothing to evaluate"):
+        evaluate(levels)
+    with pytest.raises(UnknownModel):
+        zoo.evaluate("levle", levels / "walls")
+
+
+def test_paths_are_checked_before_the_weights_are_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOO_OFFLINE", "1")
+    with pytest.raises(InvalidArgument, match="expected one for each class"):
+        zoo.evaluate("resnet18", tmp_path)
+
+
+def test_the_contract_checks_the_import_string() -> None:
+    steps = {"load": "a:b", "collate": "a:b", "decode": "a:b"}
+    check_task(zoo.TaskSpec("fine", evaluate="a.b:C", **steps))
+    with pytest.raises(ContractError, match=r"coarse: evaluate 'a\.b\.C' is not of the form"):
+        check_task(zoo.TaskSpec("coarse", evaluate="a.b.C", **steps))
+
+
+def test_every_task_of_ours_is_evaluated() -> None:
+    tasks = {zoo.model_info(name).task for name in zoo.list_models()}
+    assert len(tasks) >= 7
+    for task in tasks:
+        assert zoo.get_task(task).evaluate, task
+    assert Evaluator is zoo.Evaluator
