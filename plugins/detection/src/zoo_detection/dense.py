@@ -10,7 +10,16 @@ from torch import Tensor, nn
 
 from zoo.nn import check_count
 from zoo.ops import batched_nms
-from zoo_detection.detector import Detections, Detector, Losses, clip_boxes, sizes_as_boxes, widened
+from zoo_detection.detector import (
+    Detections,
+    Detector,
+    Losses,
+    PaddedDetections,
+    clip_boxes,
+    sizes_as_boxes,
+    suppress_padded,
+    widened,
+)
 from zoo_detection.transform import ImageList, Target
 
 # The cells of a map are counted row by row, in each the anchors, as AnchorGenerator does.
@@ -83,7 +92,64 @@ def suppress(
     return {"boxes": boxes[keep], "scores": scores[keep], "labels": labels[keep]}
 
 
-class DenseDetector(Detector):
+class OneStageDetector(Detector):
+    """Base of detectors that find objects in what they read off the feature maps, without looking again.
+
+    Subclasses predict, whatever suits them; compare that with targets; and make candidates of it.
+    """
+
+    score_thresh: float
+    nms_thresh: float
+    detections_per_img: int
+
+    def detect(
+        self, images: ImageList, features: dict[str, Tensor], targets: list[Target] | None
+    ) -> tuple[Losses, list[Detections]]:
+        predicted = self.predict(images, features)
+        losses = {} if targets is None else self.compute_loss(targets, *predicted)
+        return losses, [] if self.training else self.postprocess(*self.candidates(images, *predicted))
+
+    @property
+    def pads(self) -> bool:
+        own = type(self)
+        return own.detect is OneStageDetector.detect and own.postprocess is OneStageDetector.postprocess
+
+    def detect_padded(
+        self, images: ImageList, features: dict[str, Tensor], most: int | None = None
+    ) -> list[PaddedDetections]:
+        padded = []
+        for boxes, scores, labels in zip(*self.candidates(images, *self.predict(images, features)), strict=True):
+            good = scores > self.score_thresh
+            chosen, there = suppress_padded(
+                boxes, scores, labels, good, self.nms_thresh, most or self.detections_per_img
+            )
+            padded.append(({"boxes": boxes[chosen], "scores": scores[chosen], "labels": labels[chosen]}, there))
+        return padded
+
+    def predict(self, images: ImageList, features: dict[str, Tensor]) -> tuple[Any, ...]:
+        """What the head makes of the maps, and the anchors."""
+        raise NotImplementedError
+
+    def compute_loss(self, targets: list[Target], *predicted: Any) -> Losses:
+        raise NotImplementedError
+
+    def candidates(self, images: ImageList, *predicted: Any) -> tuple[Tensor, Tensor, Tensor]:
+        """For each image as many boxes [N, K, 4], with scores and labels [N, K], good or not."""
+        raise NotImplementedError
+
+    def postprocess(self, boxes: Tensor, scores: Tensor, labels: Tensor) -> list[Detections]:
+        return [
+            suppress(
+                *of_image,
+                score_thresh=self.score_thresh,
+                nms_thresh=self.nms_thresh,
+                limit=self.detections_per_img,
+            )
+            for of_image in zip(boxes, scores, labels, strict=True)
+        ]
+
+
+class DenseDetector(OneStageDetector):
     """Base of detectors whose head gives ``cls_logits`` and ``bbox_regression`` for every anchor of every map.
 
     There is no background: each class has a score of its own, and 0 is a label like the others. The published models
@@ -123,38 +189,23 @@ class DenseDetector(Detector):
         """Number of scores of an anchor. Heads are replaced, so the head is asked."""
         return getattr(getattr(self.head, "classification_head", None), "num_classes", self._num_classes)
 
-    def detect(
-        self, images: ImageList, features: dict[str, Tensor], targets: list[Target] | None
-    ) -> tuple[Losses, list[Detections]]:
+    def predict(self, images: ImageList, features: dict[str, Tensor]) -> tuple[dict[str, list[Tensor]], list[Tensor]]:
         maps = list(features.values())
         anchors = self.anchor_generator.per_level(images.tensors.shape[-2:], maps)
-        outputs = self.head(maps)
-        losses = {} if targets is None else self.compute_loss(targets, outputs, anchors)
-        return losses, [] if self.training else self.postprocess(outputs, anchors, images)
-
-    def compute_loss(self, targets: list[Target], outputs: dict[str, list[Tensor]], anchors: list[Tensor]) -> Losses:
-        raise NotImplementedError
+        return self.head(maps), anchors
 
     def flat(self, outputs: dict[str, list[Tensor]], key: str, channels: int) -> Tensor:
         """An output of the head for all anchors of all maps, [N, A, ``channels``]."""
         return torch.cat([flatten_map(m, channels) for m in outputs[key]], dim=1)
 
-    def postprocess(
-        self, outputs: dict[str, list[Tensor]], anchors: list[Tensor], images: ImageList
-    ) -> list[Detections]:
+    def candidates(
+        self, images: ImageList, outputs: dict[str, list[Tensor]], anchors: list[Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The best of each map; only their boxes are decoded."""
         quality = None if self.quality is None else outputs[self.quality]
         scores, chosen, labels = best_of_maps(
             outputs["cls_logits"], anchors, self.num_classes, self.topk_candidates, quality
         )
         codes = self.flat(outputs, "bbox_regression", 4).gather(1, chosen[..., None].expand(-1, -1, 4))
         boxes = self.box_coder.decode(codes, torch.cat(anchors)[chosen])
-        boxes = clip_boxes(boxes, sizes_as_boxes(images.image_sizes, boxes))
-        return [
-            suppress(
-                *of_image,
-                score_thresh=self.score_thresh,
-                nms_thresh=self.nms_thresh,
-                limit=self.detections_per_img,
-            )
-            for of_image in zip(boxes, scores, labels, strict=True)
-        ]
+        return clip_boxes(boxes, sizes_as_boxes(images.image_sizes, boxes)), scores, labels

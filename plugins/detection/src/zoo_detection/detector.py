@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import InvalidArgument
+from zoo.ops import nms_padded
 from zoo_detection.targets import check_images, check_targets, raise_for
 from zoo_detection.transform import (
     IMAGENET_MEAN,
@@ -22,6 +23,7 @@ from zoo_detection.transform import (
 
 Losses = dict[str, Tensor]
 Detections = dict[str, Tensor]
+PaddedDetections = tuple[Detections, Tensor]  # D of each, and bool [D], which of them there are
 TransformArgument = nn.Module | None | Literal["default"]
 
 
@@ -57,15 +59,11 @@ class Detector(nn.Module):
             self.check(images, targets)
         original_sizes = [(image.shape[-2], image.shape[-1]) for image in images]
         batch, resized = self.transform(images, targets if lossy else None)
-        tensors = batch.tensors
-        if tensors.is_cpu and not self.training:
-            # Convolutions are faster so (7 to 8 % of the whole), and regions are rows. In training the order of sums
-            # is left as it is: what rounding there is, batch norms enlarge.
-            tensors = tensors.contiguous(memory_format=torch.channels_last)
-        features = self.backbone(tensors)
-        if isinstance(features, Tensor):
-            features = {"0": features}
-        losses, detections = self.detect(batch, features, resized)
+        if torch.compiler.is_compiling() and self.pads and not lossy:
+            padded = self.detect_padded(batch, self.features(batch))
+            finished: list[Detections] = self.finish_padded(padded, batch.image_sizes, original_sizes)
+            return finished
+        losses, detections = self.detect(batch, self.features(batch), resized)
         if self.training:
             return losses
         finished = self.finish(detections, batch.image_sizes, original_sizes)
@@ -82,11 +80,44 @@ class Detector(nn.Module):
         """Further arguments of :func:`zoo_detection.check_targets`."""
         return {"masks": False}
 
+    def features(self, images: ImageList) -> dict[str, Tensor]:
+        """The backbone's feature maps by name."""
+        tensors = images.tensors
+        if tensors.is_cpu and not self.training:
+            # Convolutions are faster so (7 to 8 % of the whole), and regions are rows. In training the order of sums
+            # is left as it is: what rounding there is, batch norms enlarge.
+            tensors = tensors.contiguous(memory_format=torch.channels_last)
+        features = self.backbone(tensors)
+        return {"0": features} if isinstance(features, Tensor) else features
+
     def detect(
         self, images: ImageList, features: dict[str, Tensor], targets: list[Target] | None
     ) -> tuple[Losses, list[Detections]]:
         """Losses, if there are targets, and detections, unless in training, in the batch's pixels."""
         raise NotImplementedError
+
+    @property
+    def pads(self) -> bool:
+        """Whether :meth:`detect_padded` finds what :meth:`detect` does: not where a part was replaced that it skips."""
+        return False
+
+    def detect_padded(
+        self, images: ImageList, features: dict[str, Tensor], most: int | None = None
+    ) -> list[PaddedDetections]:
+        """Detections in the batch's pixels, of each image ``most``, by default ``detections_per_img``.
+
+        For graphs, where no size may depend on values: nothing is left out on the way, as :meth:`detect` does. What is
+        not good enough stays, with a score below all others.
+        """
+        raise NotImplementedError
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def finish_padded(
+        self, padded: list[PaddedDetections], image_sizes: Sequence[Size], original_sizes: Sequence[Size]
+    ) -> list[Detections]:
+        """:meth:`finish` of those that there are. How many depends on values, so here a compiled graph ends."""
+        found = [{name: values[there] for name, values in detections.items()} for detections, there in padded]
+        return self.finish(found, image_sizes, original_sizes)
 
     def finish(
         self, detections: list[Detections], image_sizes: Sequence[Size], original_sizes: Sequence[Size]
@@ -130,3 +161,18 @@ def sizes_as_boxes(sizes: Sequence[Size], like: Tensor) -> Tensor:
 def clip_boxes(boxes: Tensor, limits: Tensor) -> Tensor:
     """Boxes [N, K, 4] of N images, cut off at their borders; ``limits`` [N, 4] of :func:`sizes_as_boxes`."""
     return torch.minimum(boxes.clamp(min=0), limits[:, None])
+
+
+def suppress_padded(
+    boxes: Tensor, scores: Tensor, classes: Tensor, good: Tensor, nms_thresh: float, most: int
+) -> tuple[Tensor, Tensor]:
+    """Of boxes [K, 4] the ``good`` ones that no better of their class overlaps, best first.
+
+    Returns:
+        Their indices, filled up to ``most`` with any, and bool [``most``], which of them count.
+    """
+    # Those that are not good come after all others and have no area, so they take no part.
+    boxes, scores = torch.where(good[:, None], boxes, 0), torch.where(good, scores, -1)
+    keep = nms_padded(boxes, scores, nms_thresh, most, classes)
+    chosen = keep.clamp(min=0)
+    return chosen, (keep >= 0) & good[chosen]

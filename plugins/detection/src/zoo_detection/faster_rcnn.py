@@ -28,7 +28,14 @@ from zoo_detection.backbones import (
     trainable_layers,
 )
 from zoo_detection.checkpoints import FPN_AND_RPN, present_keys
-from zoo_detection.detector import Detections, Detector, Losses, TransformArgument, image_transform
+from zoo_detection.detector import (
+    Detections,
+    Detector,
+    Losses,
+    PaddedDetections,
+    TransformArgument,
+    image_transform,
+)
 from zoo_detection.roi_heads import RoIHeads
 from zoo_detection.rpn import RegionProposalNetwork, RPNHead
 from zoo_detection.transform import ImageList, Target
@@ -227,6 +234,17 @@ class FasterRCNN(Detector):
         proposals, proposal_losses = self.rpn(images, features, targets)
         detections, losses = self.roi_heads(features, proposals, images.image_sizes, targets)
         return {**losses, **proposal_losses}, detections
+
+    @property
+    def pads(self) -> bool:
+        whole = type(self).detect is FasterRCNN.detect
+        return whole and type(self.rpn) is RegionProposalNetwork and type(self.roi_heads) is RoIHeads
+
+    def detect_padded(
+        self, images: ImageList, features: dict[str, Tensor], most: int | None = None
+    ) -> list[PaddedDetections]:
+        proposals, proposed = self.rpn.propose_padded(images, features)
+        return self.roi_heads.find_padded(features, proposals, proposed, images.image_sizes, most)
 
 
 def resnet50_fpn(

@@ -30,12 +30,12 @@ def keypoint_loss(logits: Tensor, keypoints: Tensor, boxes: Tensor) -> Tensor:
     return loss / seen.sum().clamp(min=1)
 
 
-@exact
 def keypoints_of(logits: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
     """The peak of every heat map, enlarged to its box.
 
     The maps are enlarged bicubically to whole pixels, rows and columns apart, by matrix products; several boxes of
-    similar size at once, as many as memory allows.
+    similar size at once, as many as memory allows. How that goes depends on values, so in a captured graph it is one
+    opaque operator.
 
     Args:
         logits: [D, K, S, S], each of a box.
@@ -44,6 +44,11 @@ def keypoints_of(logits: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         [D, K, 3], x and y in pixels of the image, and 1 (found); and the logits there, [D, K].
     """
+    return (_keypoints_op if torch.compiler.is_compiling() else _keypoints_of)(logits, boxes)
+
+
+@exact
+def _keypoints_of(logits: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
     n, k, cells, _ = logits.shape
     sizes = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1)  # width, height
     whole = sizes.ceil()
@@ -60,6 +65,17 @@ def keypoints_of(logits: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
         found[part, :, :2] = xy * (sizes[part] / whole[part])[:, None] + boxes[part, None, :2]
         scores[part] = peak
     return found, scores
+
+
+@torch.library.custom_op("zoo_detection::keypoints_of", mutates_args=())
+def _keypoints_op(logits: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+    return _keypoints_of(logits, boxes)
+
+
+@_keypoints_op.register_fake
+def _(logits: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+    n, k = logits.shape[:2]
+    return logits.new_empty(n, k, 3), logits.new_empty(n, k)
 
 
 def _groups(sizes: Tensor, maps: int) -> list[Tensor]:

@@ -21,6 +21,8 @@ def exact(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def without_autocast(*args: P.args, **kwargs: P.kwargs) -> R:
         device = next(arg for arg in (*args, *kwargs.values()) if isinstance(arg, Tensor)).device
+        if not torch.is_autocast_enabled(device.type):
+            return function(*args, **kwargs)
         with torch.autocast(device.type, enabled=False):
             return function(*args, **kwargs)
 
@@ -34,21 +36,24 @@ def paste_masks(masks: Tensor, boxes: Tensor, size: tuple[int, int], chunk: int 
     Every mask gets a border of zeros, is enlarged bilinearly to its box in whole pixels, and stands before zeros.
     Rows and columns are interpolated apart, each by a matrix product, so that all masks are computed at once.
     """
-    n, cells = len(masks), masks.shape[-1]
+    n, cells = masks.shape[0], masks.shape[-1]
     height, width = size
-    if n == 0:
-        return masks.new_zeros(0, 1, height, width)
     centres, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
     half = half * ((cells + 2) / cells)  # the border lies around the box
     first, last = (centres - half).trunc(), (centres + half).trunc()
     padded = torch.nn.functional.pad(masks[:, 0], (1, 1, 1, 1))
-    pasted = masks.new_empty(n, 1, height, width)
+
+    def part(which: slice) -> Tensor:
+        x = _interpolation(first[which, 0], last[which, 0], width, cells + 2).to(masks)
+        y = _interpolation(first[which, 1], last[which, 1], height, cells + 2).to(masks)
+        return y @ (padded[which] @ x.transpose(1, 2))
+
     step = max(1, chunk // max(1, height * width))
+    if torch.compiler.is_compiling() or n <= step:  # in a graph, writing to a part would be a copy of the whole
+        return part(slice(None))[:, None]
+    pasted = masks.new_empty(n, 1, height, width)
     for start in range(0, n, step):
-        part = slice(start, start + step)
-        x = _interpolation(first[part, 0], last[part, 0], width, cells + 2).to(masks)
-        y = _interpolation(first[part, 1], last[part, 1], height, cells + 2).to(masks)
-        pasted[part, 0] = y @ (padded[part] @ x.transpose(1, 2))
+        pasted[start : start + step, 0] = part(slice(start, start + step))
     return pasted
 
 

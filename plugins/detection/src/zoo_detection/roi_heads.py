@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from zoo.errors import InvalidArgument
 from zoo.ops import batched_nms, box_iou, remove_small_boxes, roi_align
 from zoo_detection.coding import BoxCoder
-from zoo_detection.detector import Detections, Losses, sizes_as_boxes, widened
+from zoo_detection.detector import Detections, Losses, PaddedDetections, sizes_as_boxes, suppress_padded, widened
 from zoo_detection.keypoints import keypoint_loss, keypoints_of
 from zoo_detection.matching import BELOW_LOW_THRESHOLD, BalancedPositiveNegativeSampler, Matcher
 from zoo_detection.transform import Size, Target
@@ -194,8 +194,7 @@ class RoIHeads(nn.Module):
             regions = torch.cat([s.objects[:, None].to(of_image), of_image], dim=1)  # each from the mask of its object
             cut.append(roi_align(target["masks"][:, None].to(of_image), regions, (size, size), 1.0)[:, 0])
         labels = torch.cat([s.labels[: len(s.objects)] for s in samples])
-        own = logits[torch.arange(len(labels), device=labels.device), labels]
-        return F.binary_cross_entropy_with_logits(own, torch.cat(cut))
+        return F.binary_cross_entropy_with_logits(of_label(logits, labels), torch.cat(cut))
 
     # ── inference ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -203,29 +202,46 @@ class RoIHeads(nn.Module):
         """Detections of each image: boxes, labels and scores; masks [D, 1, M, M] of the boxes; keypoints."""
         logits, codes = self.predict_boxes(features, proposals, image_shapes)
         found = self.postprocess(logits, codes, proposals, image_shapes)
+        self.look_closer(features, found, image_shapes)
+        return found
+
+    def find_padded(
+        self, features: Features, proposals: Tensor, proposed: Tensor, image_shapes: Sequence[Size], most: int | None
+    ) -> list[PaddedDetections]:
+        """:meth:`find` of a fixed size, for as many proposals in each image [N, P, 4], of which ``proposed`` count."""
+        logits, codes = self.predict_boxes(features, list(proposals), image_shapes)
+        n, p = proposed.shape
+        limits = sizes_as_boxes(image_shapes, proposals)
+        padded = [
+            self.postprocess_padded(*of_image, most or self.detections_per_img)
+            for of_image in zip(
+                logits.view(n, p, -1), codes.view(n, p, -1, 4), proposals, proposed, limits, strict=True
+            )
+        ]
+        self.look_closer(features, [detections for detections, _ in padded], image_shapes)
+        return padded
+
+    def look_closer(self, features: Features, found: list[Detections], image_shapes: Sequence[Size]) -> None:
+        """Add masks and keypoints to what was found, as far as there are parts for them."""
         boxes = [detections["boxes"] for detections in found]
         counts = [len(b) for b in boxes]
         if self.mask_predictor is not None:
             masks = self.run(self.mask_parts, features, boxes, image_shapes)
             labels = torch.cat([detections["labels"] for detections in found])
-            if masks is None:
-                own = codes.new_zeros(0, 1, 28, 28)
-            else:
-                own = masks[torch.arange(len(labels), device=labels.device), labels].sigmoid()[:, None]
+            own = boxes[0].new_zeros(0, 1, 28, 28) if masks is None else of_label(masks, labels).sigmoid()[:, None]
             for detections, part in zip(found, torch.split(own, counts), strict=True):
                 detections["masks"] = part
         if self.keypoint_predictor is not None:
             maps = self.run(self.keypoint_parts, features, boxes, image_shapes)
             if maps is None:
                 k = getattr(self.keypoint_predictor, "out_channels", 0)
-                keypoints, scores = codes.new_zeros(0, k, 3), codes.new_zeros(0, k)
+                keypoints, scores = boxes[0].new_zeros(0, k, 3), boxes[0].new_zeros(0, k)
             else:
                 keypoints, scores = keypoints_of(maps, torch.cat(boxes))
             for detections, points, s in zip(
                 found, torch.split(keypoints, counts), torch.split(scores, counts), strict=True
             ):
                 detections["keypoints"], detections["keypoints_scores"] = points, s
-        return found
 
     def postprocess(
         self, logits: Tensor, codes: Tensor, proposals: list[Tensor], image_shapes: Sequence[Size]
@@ -247,6 +263,27 @@ class RoIHeads(nn.Module):
             best = keep[image[keep] == i][: self.detections_per_img]
             found.append({"boxes": boxes[best], "labels": labels[best], "scores": scores[best]})
         return found
+
+    def postprocess_padded(
+        self, logits: Tensor, codes: Tensor, proposals: Tensor, proposed: Tensor, limits: Tensor, most: int
+    ) -> PaddedDetections:
+        """:meth:`postprocess` of one image and of a fixed size: all pairs that could be good are decoded."""
+        scores = torch.where(proposed[:, None], logits.softmax(1)[:, 1:], 0)
+        classes = scores.shape[1]
+        # The scores of a proposal sum to 1, so no more of them than this can be above the threshold.
+        above = classes if self.score_thresh <= 0 else min(classes, int(1 / self.score_thresh))
+        scores, pairs = scores.flatten().topk(len(proposals) * above)
+        rows, labels = pairs // classes, pairs % classes + 1
+        boxes = self.box_coder.decode(codes[rows, labels], proposals[rows])
+        boxes = torch.minimum(boxes.clamp(min=0), limits)
+        good = (scores > self.score_thresh) & ((boxes[:, 2:] - boxes[:, :2]) >= SMALLEST).all(1)
+        chosen, there = suppress_padded(boxes, scores, labels, good, self.nms_thresh, most)
+        return {"boxes": boxes[chosen], "labels": labels[chosen], "scores": scores[chosen]}, there
+
+
+def of_label(values: Tensor, labels: Tensor) -> Tensor:
+    """Of values [R, C, …] for every class those of ``labels`` [R]: [R, …]."""
+    return values[torch.arange(len(labels), device=labels.device), labels]
 
 
 def nothing(parts: Sequence[nn.Module | None], features: Features) -> Tensor:

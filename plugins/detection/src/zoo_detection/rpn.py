@@ -17,7 +17,7 @@ from zoo.nn import Conv2dNormActivation
 from zoo.ops import batched_nms, box_iou
 from zoo_detection.coding import BoxCoder
 from zoo_detection.dense import flatten_map
-from zoo_detection.detector import Losses, clip_boxes, sizes_as_boxes
+from zoo_detection.detector import Losses, clip_boxes, sizes_as_boxes, suppress_padded
 from zoo_detection.matching import BELOW_LOW_THRESHOLD, BalancedPositiveNegativeSampler, Matcher
 from zoo_detection.transform import ImageList, Target
 
@@ -91,36 +91,63 @@ class RegionProposalNetwork(nn.Module):
     def forward(
         self, images: ImageList, features: Mapping[str, Tensor], targets: list[Target] | None = None
     ) -> tuple[list[Tensor], Losses]:
+        logits, codes, anchors = self.predict(images, features)
+        proposals = self.propose(images, [level.detach() for level in logits], codes.detach(), anchors)
+        if targets is None:
+            return proposals, {}
+        return proposals, self.compute_loss(torch.cat(logits, dim=1), codes, torch.cat(anchors), targets)
+
+    def predict(self, images: ImageList, features: Mapping[str, Tensor]) -> tuple[list[Tensor], Tensor, list[Tensor]]:
+        """Of each map the logits [N, A] and the anchors [A, 4]; of all what decodes to boxes, [N, all A, 4]."""
         maps = list(features.values())
         objectness, codes = self.head(maps)
         anchors = self.anchor_generator.per_level(images.tensors.shape[-2:], maps)
         logits = [flatten_map(level, 1).squeeze(2) for level in objectness]
-        flat_codes = torch.cat([flatten_map(level, 4) for level in codes], dim=1)
-        proposals = self.propose(images, [level.detach() for level in logits], flat_codes.detach(), anchors)
-        if targets is None:
-            return proposals, {}
-        return proposals, self.compute_loss(torch.cat(logits, dim=1), flat_codes, torch.cat(anchors), targets)
+        return logits, torch.cat([flatten_map(level, 4) for level in codes], dim=1), anchors
 
-    def propose(self, images: ImageList, logits: list[Tensor], codes: Tensor, anchors: list[Tensor]) -> list[Tensor]:
-        """The best anchors, moved to where their objects are: only those are decoded."""
-        stage = "training" if self.training else "testing"
+    def candidates(
+        self, images: ImageList, logits: list[Tensor], codes: Tensor, anchors: list[Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The best anchors of each map, moved to where their objects are: only those are decoded.
+
+        Returns:
+            Boxes [N, K, 4], scores [N, K], indices of the maps [K], and bool [N, K], which are good enough.
+        """
+        most = self.pre_nms_top_n["training" if self.training else "testing"]
         chosen, scores, levels, begin = [], [], [], 0
         for i, level in enumerate(logits):
-            best, indices = level.topk(min(self.pre_nms_top_n[stage], level.shape[1]), dim=1)
+            best, indices = level.topk(min(most, level.shape[1]), dim=1)
             chosen.append(indices + begin)
             scores.append(best)
             levels.append(torch.full_like(indices[0], i))
             begin += level.shape[1]
-        rows, of_level, score = torch.cat(chosen, dim=1), torch.cat(levels), torch.cat(scores, dim=1).sigmoid()
+        rows, score = torch.cat(chosen, dim=1), torch.cat(scores, dim=1).sigmoid()
         boxes = self.box_coder.decode(codes.gather(1, rows[..., None].expand(-1, -1, 4)), torch.cat(anchors)[rows])
         boxes = clip_boxes(boxes, sizes_as_boxes(images.image_sizes, boxes))
         good = ((boxes[..., 2:] - boxes[..., :2]) >= SMALLEST).all(2) & (score >= self.score_thresh)
+        return boxes, score, torch.cat(levels), good
+
+    def propose(self, images: ImageList, logits: list[Tensor], codes: Tensor, anchors: list[Tensor]) -> list[Tensor]:
+        """Of each image the best candidates that no better one of their map overlaps."""
+        boxes, scores, levels, good = self.candidates(images, logits, codes, anchors)
+        most = self.post_nms_top_n["training" if self.training else "testing"]
         proposals = []
-        for image_boxes, image_scores, image_good in zip(boxes, score, good, strict=True):
+        for image_boxes, image_scores, image_good in zip(boxes, scores, good, strict=True):
             kept = image_good.nonzero().squeeze(1)
-            best = batched_nms(image_boxes[kept], image_scores[kept], of_level[kept], self.nms_thresh)
-            proposals.append(image_boxes[kept[best[: self.post_nms_top_n[stage]]]])
+            best = batched_nms(image_boxes[kept], image_scores[kept], levels[kept], self.nms_thresh)
+            proposals.append(image_boxes[kept[best[:most]]])
         return proposals
+
+    def propose_padded(self, images: ImageList, features: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """As many proposals for each image, [N, P, 4], and which of them there are, bool [N, P]."""
+        boxes, scores, levels, good = self.candidates(images, *self.predict(images, features))
+        most = min(self.post_nms_top_n["testing"], boxes.shape[1])
+        proposals, good_proposals = [], []
+        for image_boxes, image_scores, image_good in zip(boxes, scores, good, strict=True):
+            chosen, there = suppress_padded(image_boxes, image_scores, levels, image_good, self.nms_thresh, most)
+            proposals.append(image_boxes[chosen])
+            good_proposals.append(there)
+        return torch.stack(proposals), torch.stack(good_proposals)
 
     def compute_loss(self, logits: Tensor, codes: Tensor, anchors: Tensor, targets: list[Target]) -> Losses:
         """``loss_objectness`` and ``loss_rpn_box_reg``, means over the anchors that were drawn to count."""

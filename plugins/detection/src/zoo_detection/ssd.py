@@ -18,16 +18,8 @@ from zoo_classification.weights.vgg import VGG16_Weights
 from zoo_detection.anchors import DefaultBoxGenerator
 from zoo_detection.backbones import freeze, trainable_layers
 from zoo_detection.coding import BoxCoder
-from zoo_detection.dense import flatten_map, suppress
-from zoo_detection.detector import (
-    Detections,
-    Detector,
-    Losses,
-    TransformArgument,
-    clip_boxes,
-    image_transform,
-    sizes_as_boxes,
-)
+from zoo_detection.dense import OneStageDetector, flatten_map
+from zoo_detection.detector import Losses, TransformArgument, clip_boxes, image_transform, sizes_as_boxes
 from zoo_detection.matching import SSDMatcher
 from zoo_detection.transform import ImageList, Target
 from zoo_detection.weights.ssd import SSD300_VGG16_Weights
@@ -94,7 +86,7 @@ class SSDHead(nn.Module):
         return {"cls_logits": self.classification_head(x), "bbox_regression": self.regression_head(x)}
 
 
-class SSD(Detector):
+class SSD(OneStageDetector):
     """SSD, from `SSD: Single Shot MultiBox Detector <https://arxiv.org/abs/1512.02325>`_.
 
     See :class:`zoo_detection.detector.Detector` for what it takes and gives. The losses are ``bbox_regression`` and
@@ -161,16 +153,14 @@ class SSD(Detector):
         """With background. Heads are replaced, so the head is asked."""
         return getattr(getattr(self.head, "classification_head", None), "num_columns", self._num_classes)
 
-    def detect(
-        self, images: ImageList, features: dict[str, Tensor], targets: list[Target] | None
-    ) -> tuple[Losses, list[Detections]]:
+    def predict(self, images: ImageList, features: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits [N, A, num_classes], what decodes to boxes [N, A, 4], and the default boxes [A, 4]."""
         maps = list(features.values())
         anchors = self.anchor_generator(images, maps)[0]
         outputs = self.head(maps)
         logits = torch.cat([flatten_map(m, self.num_classes) for m in outputs["cls_logits"]], dim=1)
         codes = torch.cat([flatten_map(m, 4) for m in outputs["bbox_regression"]], dim=1)
-        losses = {} if targets is None else self.compute_loss(targets, logits, codes, anchors)
-        return losses, [] if self.training else self.postprocess(logits, codes, anchors, images)
+        return logits, codes, anchors
 
     def compute_loss(self, targets: list[Target], logits: Tensor, codes: Tensor, anchors: Tensor) -> Losses:
         """Both losses, summed over the batch and divided by the number of default boxes that stand for an object."""
@@ -194,23 +184,17 @@ class SSD(Detector):
             "classification": per_anchor[positive | negative].sum() / n,
         }
 
-    def postprocess(self, logits: Tensor, codes: Tensor, anchors: Tensor, images: ImageList) -> list[Detections]:
+    def candidates(
+        self, images: ImageList, logits: Tensor, codes: Tensor, anchors: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The best default boxes of each class."""
         boxes = self.box_coder.decode(codes, anchors)
         boxes = clip_boxes(boxes, sizes_as_boxes(images.image_sizes, boxes))
         per_class = logits.softmax(2)[..., 1:].transpose(1, 2)  # [N, C - 1, A], without background
         scores, chosen = per_class.topk(min(self.topk_candidates, len(anchors)), dim=2)
-        labels = torch.arange(1, self.num_classes, device=logits.device)[:, None].expand(scores.shape[1:])
-        return [
-            suppress(
-                image_boxes[image_chosen.flatten()],
-                image_scores.flatten(),
-                labels.flatten(),
-                score_thresh=self.score_thresh,
-                nms_thresh=self.nms_thresh,
-                limit=self.detections_per_img,
-            )
-            for image_boxes, image_chosen, image_scores in zip(boxes, chosen, scores, strict=True)
-        ]
+        labels = torch.arange(1, self.num_classes, device=logits.device)[:, None].expand_as(scores)
+        boxes = boxes.gather(1, chosen.flatten(1)[..., None].expand(-1, -1, 4))
+        return boxes, scores.flatten(1), labels.flatten(1)
 
 
 class SSDFeatureExtractorVGG(nn.Module):

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 import zoo
-from zoo.nn import Conv2dNormActivation
+from zoo.nn import Conv2dNormActivation, check_count
 from zoo_classification.mobilenet_v3 import MobileNetV3, mobilenet_v3_large
 from zoo_classification.weights.mobilenet_v3 import MobileNet_V3_Large_Weights
 from zoo_detection.anchors import DefaultBoxGenerator
@@ -119,6 +119,9 @@ def ssdlite320_mobilenet_v3_large(
     trainable_backbone_layers: int | None = None,
     norm_layer: Norm | None = None,
     reduced_tail: bool | None = None,
+    width_mult: float = 1.0,
+    size: int = 320,
+    scales: Sequence[float] | None = None,
     **kwargs: Any,
 ) -> SSD:
     """SSDlite for images of 320×320 on a MobileNetV3-Large, from `MobileNetV2: Inverted Residuals and Linear
@@ -134,17 +137,23 @@ def ssdlite320_mobilenet_v3_large(
         reduced_tail: the MobileNet's last stage has half the channels, as the published model's. By default so, unless
             the MobileNet starts from weights of its own, which are not for that. A file of one's own needs what it was
             trained with.
+        width_mult: factor of the MobileNet's numbers of channels.
+        size: width and height in pixels that all images are resized to.
+        scales: of the default boxes, seven, as :class:`zoo_detection.anchors.DefaultBoxGenerator` takes them; by
+            default from 0.2 to 0.95 of the image.
         **kwargs: further arguments of :class:`zoo_detection.SSD`.
     """
     norm_layer = norm_layer or partial(nn.BatchNorm2d, eps=0.001, momentum=0.03)
     num_classes = 91 if num_classes is None else num_classes
     reduced_tail = weights_backbone is None if reduced_tail is None else reduced_tail
-    mobilenet = mobilenet_v3_large(weights=weights_backbone, norm_layer=norm_layer, reduced_tail=reduced_tail)
+    mobilenet = mobilenet_v3_large(
+        weights=weights_backbone, norm_layer=norm_layer, reduced_tail=reduced_tail, width_mult=width_mult
+    )
     if weights_backbone is None:
         draw_normal(mobilenet)
     trainable = trainable_layers(trainable_backbone_layers, weights_backbone is not None, 6, 6)
     backbone = SSDLiteFeatureExtractorMobileNet(mobilenet, norm_layer, trainable)
-    anchors = DefaultBoxGenerator([[2, 3] for _ in range(6)], min_ratio=0.2, max_ratio=0.95)
+    anchors = DefaultBoxGenerator([[2, 3] for _ in range(6)], min_ratio=0.2, max_ratio=0.95, scales=scales)
     defaults = {
         "score_thresh": 0.001,
         "nms_thresh": 0.55,
@@ -154,4 +163,5 @@ def ssdlite320_mobilenet_v3_large(
         "image_std": (0.5, 0.5, 0.5),
         "head": SSDLiteHead(backbone.out_channels, anchors.num_anchors_per_location(), num_classes, norm_layer),
     }
-    return SSD(backbone, anchors, (320, 320), num_classes, **{**defaults, **kwargs})
+    check_count("size", size, 1)
+    return SSD(backbone, anchors, (size, size), num_classes, **{**defaults, **kwargs})

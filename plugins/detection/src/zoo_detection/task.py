@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from zoo import Weights
 from zoo.contract import check_count
+from zoo.draw import bounding_boxes, class_color, keypoints, legible, segmentation_masks
+from zoo.errors import InvalidArgument
 from zoo.io.image import open_image
 from zoo.ops import box_convert
+from zoo.transforms.functional import get_dimensions, to_pil_image
+from zoo_detection.masks import paste_masks
 
 Picture = Image.Image | Tensor
+
+
+MIN_SCORE = 0.5
+MIN_KEYPOINT_SCORE = 0.0  # logits; what a model believes less is not drawn
+SMALLEST, ENLARGED, LARGEST = 400, 800, 1600  # pixels of the longer side of drawn pictures, as of zoo.draw.legible
 
 
 @dataclass(frozen=True)
@@ -30,10 +42,13 @@ class Detection:
         scores: float [D], 0 to 1.
         categories: names of the labels; ``class 0``, ``class 1``, … where the weights name none.
         image: the picture.
-        masks: float [D, 1, H, W], probabilities; None where the model gives none.
+        masks: float [D, 1, H, W], probabilities, or those of the boxes, [D, 1, 28, 28], from a model with
+            ``mask_format="roi"``; None where the model gives none.
         keypoints: float [D, K, 3], x and y in pixels and visibility; likewise.
         keypoints_scores: float [D, K], logits; likewise.
         keypoint_names: of the K keypoints.
+        skeleton: pairs of keypoints that are connected; by default COCO's where there are 17.
+        min_score: objects that score less are neither printed nor drawn.
     """
 
     boxes: Tensor
@@ -45,6 +60,8 @@ class Detection:
     keypoints: Tensor | None = None
     keypoints_scores: Tensor | None = None
     keypoint_names: Sequence[str] = field(default=())
+    skeleton: Sequence[tuple[int, int]] | None = None
+    min_score: float = MIN_SCORE
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -56,48 +73,131 @@ class Detection:
 
     def above(self, score: float) -> Detection:
         """Those that score at least ``score``."""
-        good = self.scores >= score
-        parts = {name: value[good] for name, value in self._tensors().items()}
-        return Detection(**parts, categories=self.categories, image=self.image, keypoint_names=self.keypoint_names)
+        good = self.scores >= check_score("score", score)
+        parts: dict[str, Any] = {name: value[good] for name, value in self._tensors().items()}
+        return replace(self, **parts)
 
     def _tensors(self) -> dict[str, Tensor]:
         names = ("boxes", "labels", "scores", "masks", "keypoints", "keypoints_scores")
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
     def lines(self, k: int = 5) -> list[str]:
-        """What ``zoo predict`` prints: the ``k`` best objects, and how many there are of each category beyond."""
-        rows = zip(self.names, self.scores.tolist(), self.boxes.tolist(), strict=True)
-        lines = [f"{score:7.2%}  {name}  {_numbers(box)}" for name, score, box in list(rows)[: check_count("k", k, 1)]]
-        more = Counter(self.names[k:])
+        """What ``zoo predict`` prints: the ``k`` best objects, how many there are of each category beyond, and how many
+        score less than ``min_score``."""
+        shown = self.above(self.min_score)
+        rows = [*zip(shown.names, shown.scores.tolist(), shown.boxes.tolist(), strict=True)]
+        lines = [f"{score:7.2%}  {name}  {_numbers(box)}" for name, score, box in rows[: check_count("k", k, 1)]]
+        more = Counter(shown.names[k:])
         if more:
             lines.append("and " + ", ".join(f"{n} × {name}" for name, n in more.most_common()))
+        left = len(self) - len(shown)
+        if left and lines:
+            lines.append(f"and {left} below {self.min_score:.0%}")
+        elif left:
+            best = int(self.scores.argmax())
+            lines.append(
+                f"nothing from {self.min_score:.0%}; the best of {left} is {self.names[best]} with "
+                f"{self.scores[best]:.2%}"
+            )
         return lines or ["nothing found"]
 
     def to_dict(self, k: int | None = None) -> dict[str, Any]:
-        """What ``zoo predict --json`` prints: the ``k`` best objects (all by default)."""
+        """What ``zoo predict --json`` prints: the ``k`` best objects (all by default) that score ``min_score``."""
+        shown = self.above(self.min_score)
         objects: list[dict[str, Any]] = []
         for i, (name, label, score, box) in enumerate(
-            zip(self.names, self.labels.tolist(), self.scores.tolist(), self.boxes.tolist(), strict=True)
+            zip(shown.names, shown.labels.tolist(), shown.scores.tolist(), shown.boxes.tolist(), strict=True)
         ):
             found = {"label": name, "id": label, "score": score, "box": box}
-            if self.keypoints is not None:
-                found["keypoints"] = self.keypoints[i].tolist()
+            if shown.keypoints is not None:
+                found["keypoints"] = shown.keypoints[i].tolist()
             objects.append(found)
         return {"objects": objects[:k]}
 
-    def to_coco(self, image_id: int = 0) -> list[dict[str, Any]]:
-        """The objects in COCO's result format: ``image_id``, ``category_id``, ``bbox`` (xywh), ``score``; and
-        ``segmentation`` (run lengths of the pixels that are rather the object than not) or ``keypoints``."""
+    def to_coco(self, image_id: int | str = 0) -> list[dict[str, Any]]:
+        """All objects in COCO's result format: ``image_id``, ``category_id``, ``bbox`` (xywh), ``score``; and
+        ``segmentation`` (compressed run lengths of the pixels that are rather the object than not) or ``keypoints``."""
         boxes = box_convert(self.boxes, "xyxy", "xywh").tolist()
         results = []
         for i, (label, score, box) in enumerate(zip(self.labels.tolist(), self.scores.tolist(), boxes, strict=True)):
             result = {"image_id": image_id, "category_id": label, "bbox": box, "score": score}
             if self.masks is not None:
-                result["segmentation"] = run_lengths(self.masks[i, 0] > 0.5)
+                runs = run_lengths(self._mask(i, self._size))
+                result["segmentation"] = {**runs, "counts": compress(runs["counts"])}
             if self.keypoints is not None:
                 result["keypoints"] = self.keypoints[i].flatten().tolist()
             results.append(result)
         return results
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        _, height, width = get_dimensions(self.image)
+        return height, width
+
+    def _mask(self, i: int, size: tuple[int, int]) -> Tensor:
+        """The pixels of the ``i``-th object in the picture resized to ``size``, bool [height, width]."""
+        height, width = self._size
+        mask = self._tensors()["masks"][i : i + 1].float()
+        if mask.shape[-2:] != (height, width):
+            scale = torch.tensor([size[1] / width, size[0] / height] * 2)
+            mask = paste_masks(mask, self.boxes[i : i + 1].float() * scale, size)
+        elif size != (height, width):
+            mask = F.interpolate(mask, size, mode="bilinear", antialias=True)
+        return mask[0, 0] > 0.5
+
+    def draw(self, min_score: float | None = None) -> Image.Image:
+        """The picture with its objects: frames, names and scores, masks and keypoints where there are any.
+
+        Objects with masks or keypoints have a colour each; where there are boxes alone, each category has its own, the
+        same in every picture. Keypoints whose score is negative are not drawn.
+
+        Args:
+            min_score: what scores less is left out; by default the result's ``min_score``.
+
+        Returns:
+            An RGB image of 1,600 pixels at most; of tiny pictures each pixel is a square.
+        """
+        shown = self.above(self.min_score if min_score is None else check_score("min_score", min_score))
+        image = self.image if isinstance(self.image, Image.Image) else to_pil_image(self.image)
+        picture = legible(image, smallest=SMALLEST, enlarged=ENLARGED, largest=LARGEST)
+        size = picture.height, picture.width
+        scale = torch.tensor([picture.width / image.width, picture.height / image.height])
+        parts = shown.masks is not None or shown.keypoints is not None
+        colors = [class_color(i) for i in range(len(shown))] if parts else None
+        if shown.masks is not None and len(shown):
+            masks = torch.stack([shown._mask(i, size) for i in range(len(shown))])
+            picture = segmentation_masks(picture, masks, colors=colors)
+        picture = bounding_boxes(
+            picture, shown.boxes * scale.repeat(2), shown.labels, shown.scores, names=self.categories, colors=colors
+        )
+        if shown.keypoints is not None:
+            visible = shown.keypoints[..., 2] > 0
+            if shown.keypoints_scores is not None:
+                visible &= shown.keypoints_scores >= MIN_KEYPOINT_SCORE
+            points = shown.keypoints[..., :2] * scale
+            picture = keypoints(picture, points, visible, skeleton=self.skeleton, colors=colors)
+        return picture
+
+    def save(self, folder: str | Path, stem: str) -> list[Path]:
+        """Write ``STEM.png``, the picture that :meth:`draw` gives, and ``STEM.json``, all objects in COCO's format.
+
+        The ``image_id`` is ``stem``, as a number where it is one: 139 for ``000000000139``, as COCO names its files.
+
+        Returns:
+            The paths.
+        """
+        paths = [Path(folder) / f"{stem}.png", Path(folder) / f"{stem}.json"]
+        self.draw().save(paths[0])
+        rows = self.to_coco(int(stem) if stem.isascii() and stem.isdecimal() else stem)
+        paths[1].write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n" if rows else "[]\n")
+        return paths
+
+
+def check_score(name: str, score: Any) -> float:
+    """``score`` if it is a number from 0 to 1."""
+    if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
+        raise InvalidArgument(f"{name} is {score!r}; expected a number from 0 to 1.")
+    return score
 
 
 def run_lengths(mask: Tensor) -> dict[str, Any]:
@@ -107,6 +207,19 @@ def run_lengths(mask: Tensor) -> dict[str, Any]:
     ends = [0, *changes.tolist(), len(pixels)]
     counts = [after - before for before, after in pairwise(ends)]
     return {"size": list(mask.shape), "counts": [0, *counts] if len(pixels) and pixels[0] else counts}
+
+
+def compress(counts: Sequence[int]) -> str:
+    """COCO's compressed form of run lengths: from the fourth on how much longer each is than the last but one, five
+    bits a character from the lowest, signed; a sixth bit says that more follow."""
+    text = []
+    for i, count in enumerate(counts):
+        rest, more = count - counts[i - 2] if i > 2 else count, True
+        while more:
+            bits, rest = rest & 31, rest >> 5
+            more = rest != (-1 if bits & 16 else 0)
+            text.append(chr(48 + bits + 32 * more))
+    return "".join(text)
 
 
 def _numbers(box: Sequence[float]) -> str:
@@ -123,14 +236,21 @@ def collate(prepared: Sequence[Tensor]) -> tuple[list[Tensor]]:
     return (list(prepared),)
 
 
-def decode(outputs: Sequence[Mapping[str, Tensor]], inputs: Sequence[Picture], weights: Weights) -> list[Detection]:
-    """A detector's dicts → one result per picture, on the CPU."""
+def decode(
+    outputs: Sequence[Mapping[str, Tensor]],
+    inputs: Sequence[Picture],
+    weights: Weights,
+    *,
+    min_score: float = MIN_SCORE,
+) -> list[Detection]:
+    """A detector's dicts → one result per picture, on the CPU. ``min_score`` is the results'."""
+    check_score("min_score", min_score)
     named = weights.read_categories()
-    names = weights.extra.get("keypoint_names", ())
+    points = {"keypoint_names": weights.extra.get("keypoint_names", ()), "skeleton": weights.extra.get("skeleton")}
     results = []
     for output, image in zip(outputs, inputs, strict=True):
-        parts = {key: value.detach().cpu() for key, value in output.items()}
+        parts: dict[str, Any] = {key: value.detach().cpu() for key, value in output.items()}
         most = int(parts["labels"].max()) if len(parts["labels"]) else -1
         categories = named if most < len(named) else [f"class {i}" for i in range(most + 1)]
-        results.append(Detection(**parts, categories=categories, image=image, keypoint_names=names))
+        results.append(Detection(**parts, categories=categories, image=image, min_score=min_score, **points))
     return results
