@@ -46,6 +46,14 @@ def test_labels_are_written_and_long_ones_leave_the_number_alone() -> None:
     assert (long[panel] < 128).all(-1).sum() > 3 * (short[panel] < 128).all(-1).sum() > 0
 
 
+def test_labels_are_written_in_other_letters_than_those_of_ascii() -> None:
+    drawn = {
+        label: label_image(DIGIT, [(label, 0.5)]).tobytes() for label in ("вагон", "фургон", "Öl", "Ol", "日", "本")
+    }
+    assert len(set(drawn.values())) == 5
+    assert drawn["日"] == drawn["本"], "a box for what the font has not"
+
+
 @pytest.mark.parametrize("size", [(3000, 1500), (40, 9000), (1, 1), (640, 480), (9, 200)])
 @pytest.mark.parametrize("mode", ["RGB", "P", "RGBA", "I;16"])
 def test_any_picture_is_drawn_at_a_size_to_look_at(size: tuple[int, int], mode: str) -> None:

@@ -269,6 +269,181 @@ def test_segmentation(run, tmp_path, monkeypatch):
     assert [image.size for image in shown] == [(96, 64)]
 
 
+@pytest.fixture
+def published(tmp_path, monkeypatch):
+    """Makes a small file stand for the published weights of a detector, which then works on small images."""
+
+    def publish(name: str, change=None) -> None:
+        torch.manual_seed(0)
+        for entry in zoo.get_model_weights(name):
+            config = {**entry.value.config, "min_size": 96, "max_size": 160}
+            model = zoo.get_model(name, weights=None, weights_backbone=None, **config)
+            if change is not None:
+                change(model)
+            path = tmp_path / f"{name}.pth"
+            torch.save(model.state_dict(), path)
+            monkeypatch.setattr(entry, "_value_", dataclasses.replace(entry.value, url=path.as_uri(), config=config))
+
+    return publish
+
+
+def everywhere_a_dog(model) -> None:
+    """Every region is seen as a dog (18), with certainty, and is the object's box."""
+    predictor = model.roi_heads.box_predictor
+    for parameter in predictor.parameters():
+        torch.nn.init.zeros_(parameter)
+    torch.nn.init.constant_(predictor.cls_score.bias[18:19], 12)
+
+
+def test_detection(run, published, monkeypatch):
+    with torch.no_grad():
+        published("fasterrcnn_resnet50_fpn_v2", everywhere_a_dog)
+    shown = []
+    monkeypatch.setattr(Image.Image, "show", lambda image: shown.append(image))
+    names = run("""
+        from zoo.io.image import read_image
+        from zoo.models.detection import fasterrcnn_resnet50_fpn_v2, FasterRCNN_ResNet50_FPN_V2_Weights
+        from zoo.utils import draw_bounding_boxes
+        from zoo.transforms.functional import to_pil_image
+
+        img = read_image("test/assets/encode_jpeg/grace_hopper_517x606.jpg")
+
+        # Step 1: Initialize model with the best available weights
+        weights = FasterRCNN_ResNet50_FPN_V2_Weights.DEFAULT
+        model = fasterrcnn_resnet50_fpn_v2(weights=weights, box_score_thresh=0.9)
+        model.eval()
+
+        # Step 2: Initialize the inference transforms
+        preprocess = weights.transforms()
+
+        # Step 3: Apply inference preprocessing transforms
+        batch = [preprocess(img)]
+
+        # Step 4: Use the model and visualize the prediction
+        prediction = model(batch)[0]
+        labels = [weights.meta["categories"][i] for i in prediction["labels"]]
+        box = draw_bounding_boxes(img, boxes=prediction["boxes"],
+                                  labels=labels,
+                                  colors="red",
+                                  width=4, font_size=30)
+        im = to_pil_image(box.detach())
+        im.show()
+    """)
+    boxes, scores = names["prediction"]["boxes"], names["prediction"]["scores"]
+    assert set(names["labels"]) == {"dog"}
+    assert scores.min() > 0.9
+    assert [image.size for image in shown] == [(517, 606)]
+    x, y = boxes[0].int().tolist()[:2]
+    assert shown[0].getpixel((x, y)) == (255, 0, 0)
+    assert names["box"].dtype == torch.uint8
+    changed = (names["box"] != names["img"]).any(0).float().mean()
+    assert 0 < changed < 1
+
+
+# The categories and keypoints that the oldest of the pages lists.
+CATEGORIES = """
+    __background__, person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant,
+    N/A, stop sign, parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant, bear, zebra, giraffe, N/A,
+    backpack, umbrella, N/A, N/A, handbag, tie, suitcase, frisbee, skis, snowboard, sports ball, kite, baseball bat,
+    baseball glove, skateboard, surfboard, tennis racket, bottle, N/A, wine glass, cup, fork, knife, spoon, bowl,
+    banana, apple, sandwich, orange, broccoli, carrot, hot dog, pizza, donut, cake, chair, couch, potted plant, bed,
+    N/A, dining table, N/A, N/A, toilet, N/A, tv, laptop, mouse, remote, keyboard, cell phone, microwave, oven, toaster,
+    sink, refrigerator, N/A, book, clock, vase, scissors, teddy bear, hair drier, toothbrush
+"""
+KEYPOINTS = """
+    nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow right_elbow left_wrist
+    right_wrist left_hip right_hip left_knee right_knee left_ankle right_ankle
+"""
+
+
+def test_categories_and_keypoints_of_detectors():
+    from zoo.models.detection import KeypointRCNN_ResNet50_FPN_Weights, MaskRCNN_ResNet50_FPN_Weights
+
+    names = [" ".join(name.split()) for name in CATEGORIES.split(",")]
+    assert MaskRCNN_ResNet50_FPN_Weights.DEFAULT.meta["categories"] == names
+    assert KeypointRCNN_ResNet50_FPN_Weights.DEFAULT.meta["keypoint_names"] == KEYPOINTS.split()
+
+
+TRAINING = """
+    import torch
+    import zoo
+
+    model = zoo.models.detection.fasterrcnn_resnet50_fpn(pretrained=True)
+    # For training
+    images, boxes = torch.rand(4, 3, 600, 1200), torch.rand(4, 11, 4)
+    boxes = prepare(boxes)
+    labels = torch.randint(1, 91, (4, 11))
+    images = list(image for image in images)
+    targets = []
+    for i in range(len(images)):
+        d = {}
+        d['boxes'] = boxes[i]
+        d['labels'] = labels[i]
+        targets.append(d)
+    output = model(images, targets)
+    # For inference
+    model.eval()
+    x = [torch.rand(3, 300, 400), torch.rand(3, 500, 400)]
+    predictions = model(x)
+"""
+
+
+def test_detection_training_and_inference(run, published):
+    published("fasterrcnn_resnet50_fpn")
+    with pytest.warns(DeprecationWarning, match="before torchvision 0.13"):
+        # The page's boxes are random numbers. Here they are the sides that these may be.
+        names = run(
+            TRAINING, prepare=lambda boxes: torch.cat([boxes[..., :2], boxes[..., :2] + boxes[..., 2:] + 1], -1)
+        )
+    assert set(names["output"]) == {"loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_reg"}
+    assert all(loss.isfinite() for loss in names["output"].values())
+    check_inference(names["predictions"], {"boxes", "labels", "scores"})
+    as_shown = [{**target, "boxes": torch.rand(11, 4)} for target in names["targets"]]
+    with pytest.raises(ValueError, match="image 0: no coordinate is above 1"):
+        names["model"].train()(names["images"], as_shown)
+
+
+def check_inference(predictions, fields):
+    assert len(predictions) == 2
+    for prediction, (height, width) in zip(predictions, [(300, 400), (500, 400)], strict=True):
+        assert set(prediction) == fields
+        n = len(prediction["boxes"])
+        shapes = {"boxes": (4,), "labels": (), "scores": (), "masks": (1, height, width)}
+        shapes |= {"keypoints": (17, 3), "keypoints_scores": (17,)}
+        for field, value in prediction.items():
+            assert value.shape == (n, *shapes[field])
+        x1, y1, x2, y2 = prediction["boxes"].unbind(1)
+        assert bool(((x1 >= 0) & (x1 <= x2) & (x2 <= width) & (y1 >= 0) & (y1 <= y2) & (y2 <= height)).all())
+        assert prediction["labels"].dtype == torch.int64
+        for field in {"scores", "masks"} & fields:
+            assert bool(((prediction[field] >= 0) & (prediction[field] <= 1)).all())
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("fasterrcnn_mobilenet_v3_large_320_fpn", set()),
+        pytest.param("fasterrcnn_mobilenet_v3_large_fpn", set(), marks=pytest.mark.slow),
+        pytest.param("retinanet_resnet50_fpn", set(), marks=pytest.mark.slow),
+        pytest.param("maskrcnn_resnet50_fpn", {"masks"}, marks=pytest.mark.slow),
+        pytest.param("keypointrcnn_resnet50_fpn", {"keypoints", "keypoints_scores"}, marks=pytest.mark.slow),
+    ],
+)
+def test_detection_inference(run, published, name, more):
+    published(name)
+    with pytest.warns(DeprecationWarning, match="before torchvision 0.13"):
+        names = run(f"""
+            import torch
+            import zoo
+
+            model = zoo.models.detection.{name}(pretrained=True)
+            model.eval()
+            x = [torch.rand(3, 300, 400), torch.rand(3, 500, 400)]
+            predictions = model(x)
+        """)
+    check_inference(names["predictions"], {"boxes", "labels", "scores"} | more)
+
+
 def test_video(run, tmp_path, monkeypatch):
     av = pytest.importorskip("av")
     torch.manual_seed(0)

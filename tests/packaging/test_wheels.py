@@ -70,6 +70,7 @@ assert len(zoo.list_models(plugin="classification")) == 80
 assert [p.state for p in zoo.plugins()] == ["ready"] * len(zoo.plugins())
 assert zoo.get_model("resnet18", weights=None, num_classes=7).fc.out_features == 7
 assert zoo.get_weight("ResNet18_Weights.DEFAULT").meta["categories"][0] == "tench"
+assert zoo.draw.font(12).getname()[0] == "DejaVu Sans"
 """
 
 

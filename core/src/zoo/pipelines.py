@@ -6,6 +6,8 @@ import inspect
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
+from operator import length_hint
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,8 +18,8 @@ from torch import Tensor, nn
 from zoo import registry
 from zoo.builders import loaded_weights
 from zoo.contract import TaskSpec, Weights, check_count, load_object
-from zoo.errors import InvalidArgument, UnreadableFile, ZooError
-from zoo.optimization import OptimizationReport, optimize as optimize_model
+from zoo.errors import ContractError, InvalidArgument, UnreadableFile, ZooError
+from zoo.optimization import OptimizationReport, copied, optimize as optimize_model
 
 PROGRESS_FROM = 32  # inputs from which a progress bar is shown
 _SOURCES = (str, Path, Image.Image, Tensor)
@@ -64,14 +66,42 @@ class Pipeline:
         self.device = device
         self.prepare: Callable[[Any], Any]
         if task.transform is not None:
-            self.prepare = load_object(task.transform)(weights, **options)
+            self.prepare = load_object(task.transform)(weights, **_chosen(options, task.transform, _PREPARED))
         elif weights.transforms is not None:
             self.prepare = weights.transforms()
         else:
             raise InvalidArgument("The weights name no preprocessing; give zoo.Weights(transforms=zoo.Preset(…)).")
         self._load = load_object(task.load)
         self._collate = load_object(task.collate)
-        self._decode = load_object(task.decode)
+        self._decode = partial(load_object(task.decode), **_chosen(options, task.decode, _DECODED))
+        self._gather = load_object(task.gather) if task.gather is not None else None
+        self._sequence = load_object(task.sequence) if task.sequence is not None else None
+
+    def optimize(self) -> None:
+        """Change the model as :func:`zoo.optimize` does, in place; :attr:`optimization` says how.
+
+        It is tried on the default example, or, where that is not what the model takes, on noise that went through the
+        task's own steps.
+        """
+        report = cast(OptimizationReport, optimize_model(self.model, inplace=True).optimization_report)
+        if not report.ran:
+            try:
+                optimize_model(self.model, self._example(), inplace=True)
+                report = cast(OptimizationReport, self.model.optimization_report)
+            except Exception as e:  # noqa: BLE001  a plugin's own code can raise anything
+                reason = f"Nor did it on noise that the task prepared. {type(e).__name__}: {e}"
+                report = replace(report, notes=(*report.notes, reason))
+        self.optimization = report
+
+    def _example(self) -> tuple[Any, ...]:
+        """The model's arguments for one input of noise."""
+        noise = (255 * torch.rand(3, 128, 128, generator=torch.Generator().manual_seed(0))).to(torch.uint8)
+        source: Any = noise if self.task.input_ndim == 3 else noise.expand(16, -1, -1, -1)
+        if self.task.inputs_per_sample > 1:
+            source = (source,) * self.task.inputs_per_sample
+        arguments = self._collate([self.prepare(self._load(source))])
+        # Of several clips that are taken from a video, one is enough.
+        return tuple(_to(a[:1] if isinstance(a, Tensor) else a, self.device) for a in arguments)
 
     def __call__(self, inputs: Any, *, batch_size: int = 8, progress: bool | None = None) -> Any:
         """Predict.
@@ -79,8 +109,8 @@ class Pipeline:
         Args:
             inputs: a path, a PIL image or a tensor [C, H, W] → one result. A folder, a tensor [N, C, H, W], or a list
                 of any of these → a list of results. Where several files make one input, as for optical flow, a tuple
-                of them → one result, and a list of tuples → a list.
-            batch_size: how many inputs go through the model together.
+                of them → one result, a list of tuples → a list, and a video of many such inputs → one result.
+            batch_size: how many inputs go through the model together, or parts of one that is long.
             progress: show a progress bar; by default for long work.
 
         Raises:
@@ -94,7 +124,8 @@ class Pipeline:
                 raise result
             results.append(result)
         kinds = list if self.task.inputs_per_sample > 1 and isinstance(inputs, tuple) else list | tuple
-        several = isinstance(inputs, kinds) or len(results) != 1 or _is_folder(inputs) or self._is_batch(inputs)
+        batch = self._is_batch(inputs) and not self._is_sequence(inputs)
+        several = isinstance(inputs, kinds) or len(results) != 1 or _is_folder(inputs) or batch
         return results if several else results[0]
 
     def expand(self, inputs: Any) -> list[Any]:
@@ -119,14 +150,18 @@ class Pipeline:
             raise InvalidArgument("There is nothing to predict: the list of inputs is empty.")
         return found
 
-    def _expand_groups(self, inputs: Any, n: int) -> list[tuple[Any, ...]]:
-        """Inputs of ``n`` files: a tuple is one, or as many as its batches hold; the rest is taken ``n`` at a time."""
-        found: list[tuple[Any, ...]] = []
+    def _expand_groups(self, inputs: Any, n: int) -> list[Any]:
+        """Inputs of ``n`` files: a tuple is one, or as many as its batches hold; the rest is taken ``n`` at a time.
+
+        A sequence is an input by itself.
+        """
+        found: list[Any] = []
         loose: list[Any] = []
         for item in inputs if isinstance(inputs, list) else [inputs]:
             if _is_folder(item):
-                files = self._search(item, n)
-                found += zip(*(files[i:] for i in range(n)), strict=False)
+                found += self._search(item, n)
+            elif self._is_sequence(item):
+                found.append(item)
             elif isinstance(item, list | tuple):
                 if len(item) != n or not all(isinstance(one, _SOURCES) and not _is_folder(one) for one in item):
                     kinds = ", ".join(type(one).__name__ for one in item)
@@ -143,39 +178,46 @@ class Pipeline:
                 raise InvalidArgument(f"Cannot predict from {type(item).__name__}; expected {n} paths or pictures.")
         if loose:
             rest = ", ".join(str(x) if isinstance(x, str | Path) else type(x).__name__ for x in loose)
-            raise InvalidArgument(f"{n} files make one input of this task, and these are left over: {rest}.")
+            single = " A file that holds several, such as a video, is one by itself." if self.task.sequence else ""
+            raise InvalidArgument(f"{n} files make one input of this task, and these are left over: {rest}.{single}")
         if not found:
             raise InvalidArgument("There is nothing to predict: the list of inputs is empty.")
         return found
 
+    def _is_sequence(self, item: Any) -> bool:
+        """Whether one source is a whole input of a task that takes several otherwise."""
+        if self._sequence is None or self.task.inputs_per_sample == 1 or not isinstance(item, _SOURCES):
+            return False
+        return bool(self._sequence(item))
+
     def _is_batch(self, item: Any) -> bool:
         return isinstance(item, Tensor) and item.ndim == self.task.input_ndim + 1
 
-    def _search(self, folder: str | Path, at_least: int) -> list[Path]:
-        """The files in ``folder`` that the task can open, sorted."""
+    def _search(self, folder: str | Path, n: int) -> list[Any]:
+        """The inputs in ``folder``: sequences, and of the other files each with the ``n - 1`` that follow it."""
         files = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in self.task.suffixes)
-        if len(files) < at_least:
-            needed = f"at least {at_least} " if at_least > 1 else ""
+        sequences: dict[Any, None] = dict.fromkeys(file for file in files if self._is_sequence(file))
+        others = [file for file in files if file not in sequences]
+        if len(others) < n and (others or not sequences):
+            needed = f"at least {n} " if n > 1 else ""
             kinds = ", ".join(self.task.suffixes)
             raise InvalidArgument(f"The folder {folder} has nothing to predict; expected {needed}files of {kinds}.")
-        return files
+        return others if n == 1 else list(sequences) + list(zip(*(others[i:] for i in range(n)), strict=False))
 
     def stream(
         self, sources: Sequence[Any], *, batch_size: int = 8, progress: bool | None = None
     ) -> Iterator[tuple[Any, Any]]:
         """``(source, result)`` in order, as they are ready; for an input that fails, the error is the result."""
         check_count("batch_size", batch_size, 1)
-        return self._stream(sources, batch_size, len(sources) >= PROGRESS_FROM if progress is None else progress)
+        return self._stream(sources, batch_size, progress)
 
-    def _stream(self, sources: Sequence[Any], batch_size: int, progress: bool) -> Iterator[tuple[Any, Any]]:
-        from tqdm import tqdm
-
-        with tqdm(total=len(sources), unit="input", disable=not progress) as bar:
+    def _stream(self, sources: Sequence[Any], batch_size: int, progress: bool | None) -> Iterator[tuple[Any, Any]]:
+        with _bar(len(sources), "input", progress) as bar:
             for batch in _chunks(sources, batch_size):
                 opened = [self._open(source) for source in batch]
-                good = [pair for pair in opened if not isinstance(pair, Exception)]
-                runs = itertools.groupby(good, lambda pair: _shapes(pair[1]) if self.task.same_size else None)
-                results = itertools.chain.from_iterable(self._run(list(run)) for _, run in runs)
+                results = self._results(
+                    (pair for pair in opened if not isinstance(pair, Exception)), batch_size, progress
+                )
                 for source, pair in zip(batch, opened, strict=True):
                     yield source, pair if isinstance(pair, Exception) else next(results)
                     bar.update()
@@ -186,6 +228,39 @@ class Pipeline:
             loaded = self._load(source)
             return loaded, self.prepare(loaded)
         except (UnreadableFile, InvalidArgument) as e:
+            return e
+
+    def _results(
+        self, opened: Iterable[tuple[Any, Any]], batch_size: int, progress: bool | None
+    ) -> Iterator[Any | ZooError]:
+        """What comes of inputs that are open: together where they can be, part by part where an input has parts."""
+
+        def kind(pair: tuple[Any, Any]) -> Any:
+            has_parts = isinstance(pair[1], Iterator)
+            return has_parts, None if has_parts or not self.task.same_size else _shapes(pair[1])
+
+        for (has_parts, _), run in itertools.groupby(opened, kind):
+            if has_parts:
+                for loaded, parts in run:
+                    yield self._run_parts(loaded, parts, batch_size, progress)
+            else:
+                yield from self._run(list(run))
+
+    def _run_parts(self, loaded: Any, parts: Iterator[Any], batch_size: int, progress: bool | None) -> Any | ZooError:
+        """What comes of one input, of which no more is held than a batch of its parts."""
+        if self._gather is None:
+            raise ContractError(f"The task {self.task.name!r} prepares an iterator of parts, but names no 'gather'.")
+
+        def results() -> Iterator[Any]:
+            with _bar(length_hint(parts), "part", progress) as bar:
+                for batch in _chunks(parts, batch_size):
+                    yield from self._run(batch)
+                    bar.update(len(batch))
+                    batch.clear()  # before the next is read
+
+        try:
+            return self._gather(loaded, results())
+        except (UnreadableFile, InvalidArgument) as e:  # a video that is damaged further on
             return e
 
     @torch.inference_mode()
@@ -203,6 +278,14 @@ def _shapes(prepared: Any) -> Any:
 
 def _is_folder(item: Any) -> bool:
     return isinstance(item, str | Path) and Path(item).is_dir()
+
+
+def _bar(total: int, unit: str, progress: bool | None) -> Any:
+    """A progress bar, shown where the work is long if ``progress`` is None."""
+    from tqdm import tqdm
+
+    shown = total >= PROGRESS_FROM if progress is None else progress
+    return tqdm(total=total or None, unit=unit, disable=not shown, leave=unit == "input")
 
 
 def _chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
@@ -231,7 +314,8 @@ def pipeline(
     Args:
         model: the model's name; or a model that a builder made, used with the weights that were loaded into it.
         weights: as the builder takes them. For a model that was given: their description, where it has none.
-        device: ``"auto"`` is CUDA, else MPS, else the CPU.
+        device: ``"auto"`` is CUDA, else MPS, else the CPU; for a model that has ``devices`` (types of device, None
+            for all), and none of them, the first of those.
         task: by default the model's main one.
         optimize: run the model as :func:`zoo.optimize` makes it: faster, the same outputs within 1e-4 of their spread.
             A model that was given is copied for it, so the pipeline does not see what is changed or trained later;
@@ -247,9 +331,12 @@ def pipeline(
         info = registry.model_info(model)
         spec: TaskSpec | None = registry.get_task(task or info.task, plugin=info.plugin)
         options = _pop_options(spec, config)
+        default = info.weights.get("DEFAULT")
+        if weights == "DEFAULT" and default is not None and config.keys().isdisjoint(default.config):
+            # What is listed as the model's default is meant, where a builder would choose by its other arguments.
+            weights = registry.get_model_weights(info.full_name)["DEFAULT"]
         built = registry.get_model(model, weights=weights, **config)
         description = loaded_weights(built)
-        default = info.weights.get("DEFAULT")
         if description is not None and description.transforms is None and default is not None:
             # A bare file says nothing of itself: it is prepared as the published weights are.
             description = replace(default, url=description.url, categories=None, metrics={})
@@ -265,23 +352,44 @@ def pipeline(
         )
     if spec is None:
         raise InvalidArgument("Say which task the model is for: task='image-classification', or another.")
+    able = getattr(built, "devices", None)
+    if able and str(device) == "auto" and where.type not in able:
+        where = torch.device(able[0])
     report: OptimizationReport | None = None
-    if optimize:
+    if optimize and not isinstance(model, str):
         try:
-            built = optimize_model(built.to(where), inplace=isinstance(model, str))
-            report = cast(OptimizationReport, built.optimization_report)
-        except InvalidArgument as e:  # it cannot be copied
+            built = copied(built)
+        except InvalidArgument as e:
             report = OptimizationReport(notes=(str(e),))
     ready = Pipeline(built, spec, description, where, **options)
     ready.optimization = report
+    if optimize and report is None:
+        ready.optimize()
     return ready
 
 
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+_PREPARED, _DECODED = 1, 3  # arguments that the pipeline itself gives a task's transform and decode
+
+
 def task_options(task: TaskSpec | None) -> dict[str, inspect.Parameter]:
-    """What can be said to the pipelines of a task: the further parameters of its ``transform``."""
-    if task is None or task.transform is None:
+    """What can be said to the pipelines of a task: the further parameters of its ``transform`` and ``decode``."""
+    if task is None:
         return {}
-    return dict(list(inspect.signature(load_object(task.transform)).parameters.items())[1:])
+    return {**_options_of(task.transform, _PREPARED), **_options_of(task.decode, _DECODED)}
+
+
+def _options_of(step: str | None, given: int) -> dict[str, inspect.Parameter]:
+    """The parameters of a step of a task that come after those that every pipeline gives."""
+    if step is None:
+        return {}
+    parameters = list(inspect.signature(load_object(step)).parameters.items())[given:]
+    return {name: parameter for name, parameter in parameters if parameter.kind not in _VARIADIC}
+
+
+def _chosen(options: dict[str, Any], step: str, given: int) -> dict[str, Any]:
+    """Those of ``options`` that a step of the task has."""
+    return {name: options[name] for name in _options_of(step, given) if name in options}
 
 
 def _pop_options(task: TaskSpec | None, config: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,94 @@
+"""Labels with their probabilities as bars, and sheets of many pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from PIL import Image, ImageDraw
+
+from zoo.contract import check_count
+from zoo.draw.canvas import FIRST, INK, MARGIN, OTHERS, PAPER, TEXT, fit_text, font, legible
+from zoo.errors import InvalidArgument
+from zoo.transforms.functional import convert_mode, get_dimensions
+
+TRACK = "#e4e7eb"
+PANEL, ROW, BAR = 360, 46, 10  # pixels
+SHEET = 4096  # longest side of a contact sheet
+
+
+def label_image(image: Image.Image, lines: Sequence[tuple[str, float]]) -> Image.Image:
+    """The picture, and beside it a bar for each label and its probability.
+
+    Args:
+        image: of any size and mode.
+        lines: (label, probability from 0 to 1), drawn in this order; the first is highlighted.
+
+    Returns:
+        An RGB image, about 1,000 pixels wide at most.
+
+    Raises:
+        InvalidArgument: no lines, or a probability that is not between 0 and 1.
+    """
+    if not lines:
+        raise InvalidArgument("lines is empty; expected at least one (label, probability).")
+    for label, probability in lines:
+        if not -1e-3 <= probability <= 1.001:  # sums of rounded numbers end a little beside 0 and 1
+            raise InvalidArgument(f"The probability of {label!r} is {probability!r}; expected a number from 0 to 1.")
+    picture = legible(image)
+    chart_height = ROW * len(lines)
+    height = max(picture.height, chart_height) + 2 * MARGIN
+    left = picture.width + 2 * MARGIN
+    right = left + PANEL
+    canvas = Image.new("RGB", (right + MARGIN, height), PAPER)
+    canvas.paste(picture, (MARGIN, (height - picture.height) // 2))
+    draw, letters = ImageDraw.Draw(canvas), font(TEXT)
+    top = (height - chart_height) // 2
+    for i, (label, probability) in enumerate(lines):
+        y = top + i * ROW
+        value = f"{probability:.1%}"
+        value_left = right - letters.getlength(value)
+        draw.text((left, y), fit_text(label, value_left - left - MARGIN, letters), INK, letters)
+        draw.text((value_left, y), value, INK, letters)
+        bar_top, bar_bottom = y + TEXT + 7, y + TEXT + 7 + BAR - 1
+        draw.rectangle((left, bar_top, right - 1, bar_bottom), TRACK)
+        length = round(PANEL * min(max(probability, 0), 1))
+        if length:
+            draw.rectangle((left, bar_top, left + length - 1, bar_bottom), FIRST if i == 0 else OTHERS)
+    return canvas
+
+
+def contact_sheet(images: Sequence[Image.Image], columns: int | None = None) -> Image.Image:
+    """All ``images`` side by side on one sheet, in reading order.
+
+    Args:
+        images: of any sizes and modes; each is centred in a cell of the largest width and height among them.
+        columns: cells in a row; by default as many as make the sheet about square.
+
+    Returns:
+        An RGB image; everything is shrunk alike where a side would be longer than 4,096 pixels.
+
+    Raises:
+        InvalidArgument: no images, or ``columns`` below 1.
+    """
+    if not images:
+        raise InvalidArgument("images is empty; expected at least one.")
+    _, height, width = (max(sides) for sides in zip(*map(get_dimensions, images), strict=True))
+    n = len(images)
+    columns = check_count("columns", columns, 1) if columns is not None else math.ceil(math.sqrt(n * height / width))
+    columns = min(columns, n)
+    rows = math.ceil(n / columns)
+    gap = 8
+    scale = min(1, (SHEET - gap) / (columns * (width + gap)), (SHEET - gap) / (rows * (height + gap)))
+    cell_width, cell_height = max(1, int(width * scale)), max(1, int(height * scale))
+    gap = int(gap * scale)
+    sheet = Image.new("RGB", (columns * (cell_width + gap) + gap, rows * (cell_height + gap) + gap), PAPER)
+    for i, image in enumerate(images):
+        picture = convert_mode(image, "RGB")
+        if scale < 1:
+            size = (max(1, int(picture.width * scale)), max(1, int(picture.height * scale)))
+            picture = picture.resize(size, Image.Resampling.LANCZOS)
+        row, column = divmod(i, columns)
+        x, y = gap + column * (cell_width + gap), gap + row * (cell_height + gap)
+        sheet.paste(picture, (x + (cell_width - picture.width) // 2, y + (cell_height - picture.height) // 2))
+    return sheet

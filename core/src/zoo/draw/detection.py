@@ -1,0 +1,405 @@
+"""Objects drawn into their picture: boxes with labels, masks, keypoints. Lines and letters follow the picture's size.
+
+What comes first, as the best detection does, is drawn last and lies on top. The image itself is not changed.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from zoo.contract import check_count
+from zoo.draw.canvas import (
+    INK,
+    PAPER,
+    RGB,
+    Colors,
+    check_image,
+    class_color,
+    fit_text,
+    font,
+    ink_on,
+    paint_on,
+    parse_colors,
+)
+from zoo.errors import InvalidArgument
+from zoo.transforms.functional import Picture, convert_mode, get_dimensions, pil_to_tensor, to_pil_image
+
+# fmt: off
+PERSON_SKELETON = (
+    (15, 13), (13, 11), (16, 14), (14, 12), (11, 12),  # legs and hips
+    (5, 11), (6, 12),  # trunk
+    (5, 6), (5, 7), (6, 8), (7, 9), (8, 10),  # shoulders and arms
+    (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6),  # face
+)
+# fmt: on
+"""Which of COCO's 17 keypoints are connected. They are a nose, and then left before right: eyes, ears, shoulders,
+elbows, wrists, hips, knees, ankles."""
+
+LINE, LETTERS = 320, 160  # so many pixels of the longer side make a line one pixel wider, letters one higher
+SMALLEST_LETTERS = 10  # pixels
+LABEL = 20  # letters' heights that a label may be wide, where its box is no wider
+
+
+def line_width(size: tuple[int, int]) -> int:
+    """The width of lines, in pixels, for a picture of ``size``."""
+    return max(1, round(max(size) / LINE))
+
+
+# ── boxes ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def bounding_boxes(
+    image: Picture,
+    boxes: ArrayLike | Tensor,
+    labels: Sequence[str] | Sequence[int] | Tensor | None = None,
+    scores: ArrayLike | Tensor | None = None,
+    *,
+    names: Sequence[str] | None = None,
+    colors: Colors | None = None,
+    width: int | None = None,
+    font_size: int | None = None,
+) -> Picture:
+    """The picture with a frame around each object, and its label and score on a plate beside it.
+
+    A label stands above its box, or where it covers fewest of the others; it never leaves the picture. Long ones are
+    cut with an ellipsis. In a picture too small for labels there are none, unless ``font_size`` is given;
+    :func:`legible` enlarges it.
+
+    Args:
+        image: PIL image, or tensor [1 or 3, H, W], uint8 or float in [0, 1].
+        boxes: [N, 4], xyxy in pixels of the picture. What lies outside it is not drawn.
+        labels: N texts; or the numbers of N classes, as detectors give them.
+        scores: [N], 0 to 1; written behind the labels.
+        names: of the classes, where ``labels`` are numbers.
+        colors: of the objects; by default :func:`class_color` of the label, the same in every picture: of a number
+            itself, of a text by its spelling. Without labels, one after another.
+        width: of the frames, in pixels; by default it grows with the picture.
+        font_size: height of the letters, in pixels; likewise.
+
+    Returns:
+        A picture in RGB of the kind of ``image``: PIL image, or tensor of its dtype.
+
+    Raises:
+        InvalidArgument: no picture, boxes that are no boxes, or labels, scores and colours that are not N.
+    """
+    rows = check_boxes(boxes)
+    texts, defaults = _captions(labels, scores, names, len(rows))
+    chosen = defaults if colors is None else parse_colors("colors", colors, len(rows))
+
+    def paint(canvas: Image.Image) -> None:
+        draw = ImageDraw.Draw(canvas)
+        thick = line_width(canvas.size) if width is None else check_count("width", width, 1)
+        frames = _frames(rows, thick, canvas.size)
+        for i, frame in reversed(frames.items()):
+            left, top, right, bottom = frame
+            inner = _thickness(frame, thick)
+            # Dark at its edges, a frame of any colour can be seen on any picture.
+            draw.rectangle((left - 1, top - 1, right + 1, bottom + 1), None, INK, inner + 2)
+            draw.rectangle(frame, None, chosen[i], inner)
+        shown = [(frame, texts[i], chosen[i]) for i, frame in frames.items() if texts[i] != ("", "")]
+        if font_size is not None:
+            _write_labels(draw, shown, check_count("font_size", font_size, 1))
+        elif canvas.height >= 6 * SMALLEST_LETTERS:  # else a label would hide what it names
+            _write_labels(draw, shown, SMALLEST_LETTERS + max(canvas.size) // LETTERS)
+
+    return paint_on(image, paint)
+
+
+def check_boxes(boxes: ArrayLike | Tensor) -> NDArray[np.float64]:
+    """``boxes`` as float64 [N, 4], if they can be: finite, and none that ends before it begins."""
+    given = _as_tensor("boxes", boxes).double()
+    if given.numel() == 0:
+        given = given.reshape(0, 4)
+    if given.ndim != 2 or given.shape[1] != 4:
+        raise InvalidArgument(f"boxes have the shape {list(given.shape)}; expected [N, 4], xyxy in pixels.")
+    rows: NDArray[np.float64] = given.numpy()
+    bad = ~np.isfinite(rows).all(1) | (rows[:, 2:] < rows[:, :2]).any(1)
+    if bad.any():
+        i = int(bad.argmax())
+        raise InvalidArgument(
+            f"boxes[{i}] is {rows[i].tolist()}; expected x1, y1, x2, y2 with x1 <= x2 and y1 <= y2. "
+            'Boxes of x, y, width, height are converted by zoo.ops.box_convert(boxes, "xywh", "xyxy").'
+        )
+    return rows
+
+
+def _as_tensor(name: str, given: Any) -> Tensor:
+    try:
+        return torch.as_tensor(given).detach().cpu()
+    except (TypeError, ValueError, RuntimeError) as e:
+        raise InvalidArgument(f"{name} cannot be read as a tensor ({e}); got {type(given).__name__}.") from e
+
+
+def _captions(labels: Any, scores: Any, names: Sequence[str] | None, n: int) -> tuple[list[tuple[str, str]], list[RGB]]:
+    """What to write on ``n`` objects, (label, score), and the colours of their classes."""
+    if labels is None:
+        words, classes = [""] * n, list(range(n))
+    else:
+        listed = labels.tolist() if isinstance(labels, Tensor | np.ndarray) else list(labels)
+        _check_length("labels", listed, n)
+        if all(isinstance(label, str) for label in listed):
+            words, classes = listed, [zlib.crc32(label.encode()) for label in listed]
+        elif all(isinstance(label, int | np.integer) for label in listed):
+            classes = [int(label) for label in listed]
+            if names is not None and not all(0 <= label < len(names) for label in classes):
+                raise InvalidArgument(
+                    f"labels go from {min(classes)} to {max(classes)}, and there are {len(names)} names."
+                )
+            words = [names[label] if names is not None else str(label) for label in classes]
+        else:
+            raise InvalidArgument(f"labels are {listed[:3]!r}…; expected texts, or numbers of classes.")
+    if scores is None:
+        numbers = [""] * n
+    else:
+        listed = _as_tensor("scores", scores).flatten().tolist()
+        _check_length("scores", listed, n)
+        numbers = [f"{score:.0%}" for score in listed]
+    return list(zip(words, numbers, strict=True)), [class_color(c) for c in classes]
+
+
+def _check_length(name: str, listed: Sequence[Any], n: int) -> None:
+    if len(listed) != n:
+        raise InvalidArgument(f"There are {n} boxes and {len(listed)} {name}; expected one for each box.")
+
+
+Frame = tuple[int, int, int, int]  # left, top, right, bottom: the outermost pixels
+
+
+def _frames(rows: NDArray[np.float64], thick: int, size: tuple[int, int]) -> dict[int, Frame]:
+    """Object → its frame: half of the line outside the box, all of it inside the picture. None for what is outside."""
+    frames = {}
+    limit = np.array(size)
+    for i, (start, end) in enumerate(rows.reshape(-1, 2, 2)):
+        if (end <= 0).any() or (start >= limit).any():
+            continue
+        first, last = np.rint(start), np.maximum(np.rint(end) - 1, np.rint(start))
+        left, top = np.clip(first - thick // 2, 0, limit - 1).astype(int).tolist()
+        right, bottom = np.clip(last + thick // 2, 0, limit - 1).astype(int).tolist()
+        frames[i] = (left, top, right, bottom)
+    return frames
+
+
+def _thickness(frame: Frame, thick: int) -> int:
+    """``thick``, or less where the frame would fill up what it surrounds."""
+    left, top, right, bottom = frame
+    return max(1, min(thick, (min(right - left, bottom - top) - 1) // 3))
+
+
+def _write_labels(draw: ImageDraw.ImageDraw, shown: Sequence[tuple[Frame, tuple[str, str], RGB]], size: int) -> None:
+    """A plate with its text for each frame, the first ones where they like best."""
+    letters, (across, down) = font(size), draw.im.size
+    pad = max(2, size // 5)
+    height = sum(letters.getmetrics()) + pad // 2
+    plates: list[tuple[int, int, int, str, RGB]] = []
+    taken = np.empty((0, 4))
+    for frame, caption, color in shown:
+        left, top, right, bottom = frame
+        room = min(across, max(right - left + 1, LABEL * size)) - 2 * pad
+        text = _fit_caption(caption, room, letters)
+        if not text or height > down:
+            continue
+        width = round(letters.getlength(text)) + 2 * pad
+        middle = (top + bottom + 1 - height) // 2
+        rows = [top - height, top, bottom + 1, bottom + 1 - height, middle]  # best above the box
+        spots = [(x, y) for x in (left, right + 1 - width) for y in rows if 0 <= y <= down - height]
+        spots.append((left, min(max(top, 0), down - height)))
+        corners = np.array([(min(max(x, 0), across - width), y) for x, y in spots])
+        plate = np.concatenate([corners, corners + np.array((width, height))], 1)
+        overlap = np.minimum(plate[:, None, 2:], taken[:, 2:]) - np.maximum(plate[:, None, :2], taken[:, :2])
+        best = int(overlap.clip(0).prod(-1).sum(1).argmin())
+        taken = np.concatenate([taken, plate[best : best + 1]])
+        plates.append((int(plate[best, 0]), int(plate[best, 1]), width, text, color))
+    for x, y, width, text, color in reversed(plates):
+        draw.rectangle((x, y, x + width - 1, y + height - 1), color)
+        draw.text((x + pad, y + pad // 4), text, ink_on(color), letters)
+
+
+def _fit_caption(caption: tuple[str, str], room: float, letters: Any) -> str:
+    """Label and score in ``room`` pixels: the label is cut first, then the score left out; "" where three letters of
+    the label have no room."""
+    label, score = caption
+    for end in [score, ""] if label and score else [score]:
+        rest = room - letters.getlength(f" {end}" if label and end else end)
+        text = fit_text(label, rest, letters)
+        if rest >= 0 and (text == " ".join(label.split()) or len(text) > 3):
+            return f"{text} {end}".strip()
+    return ""
+
+
+# ── masks ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def segmentation_masks(
+    image: Picture,
+    masks: Tensor,
+    *,
+    colors: Colors | None = None,
+    opacity: float = 0.5,
+    outline: bool = True,
+) -> Picture:
+    """The picture with each object tinted in a colour of its own and outlined.
+
+    Args:
+        image: PIL image, or tensor [1 or 3, H, W], uint8 or float in [0, 1].
+        masks: of the picture's size, bool [N, H, W]; or probabilities, [N, H, W] or [N, 1, H, W] as Mask R-CNN gives
+            them, of which 0.5 and more is the object.
+        colors: of the objects; by default :func:`class_color`, one after another.
+        opacity: of the tint, from 0 to 1.
+        outline: draw the edge of each mask in its full colour.
+
+    Returns:
+        A picture in RGB of the kind of ``image``: PIL image, or tensor of its dtype.
+
+    Raises:
+        InvalidArgument: no picture, masks of another size or kind, too few colours, another opacity.
+    """
+    if not isinstance(image, Tensor):
+        get_dimensions(image)  # of a picture
+        pixels = pil_to_tensor(convert_mode(image, "RGB"))
+        return to_pil_image(segmentation_masks(pixels, masks, colors=colors, opacity=opacity, outline=outline))
+    pixels = check_image(image)
+    found = check_masks(masks, pixels)
+    if not 0 <= opacity <= 1:
+        raise InvalidArgument(f"opacity is {opacity!r}; expected a number from 0 to 1.")
+    chosen = (
+        [class_color(i) for i in range(len(found))] if colors is None else parse_colors("colors", colors, len(found))
+    )
+    height, width = pixels.shape[1:]
+    edge = max(1, line_width((height, width)) // 2) if outline else 0
+    return tint(pixels, found.flip(0), chosen[::-1], opacity, edge)
+
+
+def check_masks(masks: Tensor, image: Tensor) -> Tensor:
+    """``masks`` as bool [N, H, W] on the device of ``image``, if they are masks of its size."""
+    if not isinstance(masks, Tensor) or not (masks.dtype == torch.bool or masks.is_floating_point()):
+        what = masks.dtype if isinstance(masks, Tensor) else type(masks).__name__
+        raise InvalidArgument(f"masks are {what}; expected a tensor, bool, or floating point from 0 to 1.")
+    found = masks[:, 0] if masks.ndim == 4 and masks.shape[1] == 1 else masks[None] if masks.ndim == 2 else masks
+    if found.ndim != 3 or found.shape[1:] != image.shape[1:]:
+        height, width = image.shape[1:]
+        raise InvalidArgument(
+            f"masks have the shape {list(masks.shape)}; expected [N, {height}, {width}] as of the picture."
+        )
+    found = found.detach().to(image.device)
+    return found if found.dtype == torch.bool else found >= 0.5
+
+
+def tint(pixels: Tensor, masks: Tensor, colors: Sequence[RGB], opacity: float, edge: int = 0) -> Tensor:
+    """``pixels`` [3, H, W] under the colours of ``masks``, bool [N, H, W], the later ones over the earlier.
+
+    Args:
+        edge: so many pixels along the inside of what is seen of a mask have its full colour.
+    """
+    base = pixels.float() if pixels.dtype in (torch.uint8, torch.float16, torch.bfloat16) else pixels
+    owner = torch.zeros_like(base[0])  # 0 for nobody, else 1 + the place in the list
+    for i, mask in enumerate(masks, 1):
+        owner.masked_fill_(mask, i)
+    table = torch.tensor([(0, 0, 0), *colors]).to(base) / (1 if pixels.dtype == torch.uint8 else 255)
+    layer = table[owner.long()].movedim(-1, 0)
+    tinted = base * (1 - opacity) + layer * opacity
+    if edge:
+        around = torch.stack([owner, -owner]).to(torch.float32)[:, None]  # the greatest and the least owner nearby
+        most, least = F.max_pool2d(around, 2 * edge + 1, stride=1, padding=edge)[:, 0]
+        tinted = torch.where(most != -least, layer, tinted)
+    return torch.where(owner > 0, tinted, base).to(pixels.dtype)
+
+
+# ── keypoints ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def keypoints(
+    image: Picture,
+    keypoints: ArrayLike | Tensor,
+    visibility: ArrayLike | Tensor | None = None,
+    *,
+    skeleton: Sequence[tuple[int, int]] | None = None,
+    colors: Colors | None = None,
+    radius: int | None = None,
+    width: int | None = None,
+) -> Picture:
+    """The picture with the keypoints of each object as dots, and lines along its skeleton.
+
+    Args:
+        image: PIL image, or tensor [1 or 3, H, W], uint8 or float in [0, 1].
+        keypoints: [N, K, 2], x and y in pixels; or [N, K, 3], with the visibility.
+        visibility: [N, K]; keypoints where it is 0, and lines to them, are not drawn.
+        skeleton: pairs of keypoints that are connected; by default :data:`PERSON_SKELETON` for 17 keypoints, and
+            nothing for others.
+        colors: of the objects; by default :func:`class_color`, one after another.
+        radius: of the dots, in pixels; by default it follows the sizes of the picture and of the object.
+        width: of the lines, in pixels; likewise.
+
+    Returns:
+        A picture in RGB of the kind of ``image``: PIL image, or tensor of its dtype.
+
+    Raises:
+        InvalidArgument: no picture, keypoints or visibility of another shape, a skeleton of keypoints that are not
+            there, too few colours, a visible keypoint at no finite place.
+    """
+    points, visible = check_keypoints(keypoints, visibility)
+    n, k = visible.shape
+    pairs = check_skeleton("skeleton", skeleton if skeleton is not None else PERSON_SKELETON if k == 17 else (), k)
+    chosen = [class_color(i) for i in range(n)] if colors is None else parse_colors("colors", colors, n)
+
+    def paint(canvas: Image.Image) -> None:
+        draw = ImageDraw.Draw(canvas)
+        largest = line_width(canvas.size) + 1
+        for i in reversed(range(n)):
+            seen = points[i][visible[i]]
+            if not len(seen):
+                continue
+            fitting = min(largest, max(1, round(float(np.ptp(seen, axis=0).max()) / 50)))
+            line = fitting if width is None else check_count("width", width, 1)
+            dot = fitting + 1 if radius is None else check_count("radius", radius, 1)
+            limbs = [points[i][[a, b]].flatten().tolist() for a, b in pairs if visible[i, a] and visible[i, b]]
+            for ink, wide in ((INK, line + 2), (chosen[i], line)):
+                for limb in limbs:
+                    draw.line(limb, ink, wide)
+            rings: list[tuple[int, str | RGB]] = [(1, INK), (0, PAPER), (-1, chosen[i])]
+            for x, y in seen.tolist():
+                for more, ink in rings if dot > 2 else [rings[0], (0, chosen[i])]:
+                    r = dot + more
+                    draw.ellipse((x - r, y - r, x + r, y + r), ink)
+
+    return paint_on(image, paint)
+
+
+def check_keypoints(
+    keypoints: ArrayLike | Tensor, visibility: ArrayLike | Tensor | None
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Where the keypoints are, [N, K, 2], and which are visible, [N, K]; both if they can be."""
+    given = _as_tensor("keypoints", keypoints).double()
+    if given.ndim != 3 or given.shape[2] not in (2, 3):
+        raise InvalidArgument(f"keypoints have the shape {list(given.shape)}; expected [N, K, 2] or [N, K, 3].")
+    n, k, columns = given.shape
+    visible = given[..., 2] > 0 if columns == 3 else torch.ones(n, k, dtype=torch.bool)
+    if visibility is not None:
+        said = _as_tensor("visibility", visibility)
+        if said.shape == (n, k, 1):
+            said = said[..., 0]
+        if said.shape != (n, k):
+            raise InvalidArgument(f"visibility has the shape {list(said.shape)}; expected [{n}, {k}] as of keypoints.")
+        visible = visible & (said > 0)
+    lost = visible & ~given[..., :2].isfinite().all(-1)
+    if lost.any():
+        i, j = lost.nonzero()[0].tolist()
+        raise InvalidArgument(f"keypoints[{i}, {j}] is {given[i, j].tolist()}; expected finite numbers of pixels.")
+    return given[..., :2].numpy(), visible.numpy()
+
+
+def check_skeleton(name: str, skeleton: Sequence[tuple[int, int]], k: int) -> list[tuple[int, int]]:
+    """``skeleton`` if it consists of pairs of ``k`` keypoints."""
+    pairs = [tuple(pair) for pair in skeleton]
+    for pair in pairs:
+        if len(pair) != 2 or not all(isinstance(place, int) and 0 <= place < k for place in pair):
+            raise InvalidArgument(f"{name} has {pair!r}; expected pairs of keypoints, which count from 0 to {k - 1}.")
+    return [(a, b) for a, b in pairs]
