@@ -17,6 +17,7 @@ FEW: dict[str, Any] = {
     "box_batch_size_per_image": 16,
     "box_detections_per_img": 4,
 }
+FEW_ON_ANY, SMALL_ON_ANY = ({"backbone": "mobilenet_v3_small", **config} for config in (FEW, SMALL))
 TWO_STAGES = (
     "fasterrcnn_mobilenet_v3_large_fpn",
     "fasterrcnn_mobilenet_v3_large_320_fpn",
@@ -34,8 +35,8 @@ class TestDetection(zoo.testing.PluginConformance):
     tiny = {  # noqa: RUF012
         **dict.fromkeys(TWO_STAGES, FEW),
         **dict.fromkeys(ONE_STAGE, SMALL),
-        **dict.fromkeys(("fasterrcnn", "maskrcnn", "keypointrcnn"), {"backbone": "mobilenet_v3_small", **FEW}),
-        **dict.fromkeys(("fcos", "retinanet"), {"backbone": "mobilenet_v3_small", **SMALL}),
+        **dict.fromkeys(("fasterrcnn", "maskrcnn", "keypointrcnn"), FEW_ON_ANY),
+        **dict.fromkeys(("fcos", "retinanet"), SMALL_ON_ANY),
     }
 
 

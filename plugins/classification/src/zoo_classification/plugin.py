@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import NamedTuple
-
 import zoo
-from zoo import Manifest, Metric, ModelSpec, TaskSpec, WeightsEnum
-
-
-class Family(NamedTuple):
-    """The models of one paper. ``resnet50``'s weights are ResNet50_Weights, in ``weights/MODULE.py``."""
-
-    module: str
-    public: str  # classes that the module offers beside its builders
-    paper: str
-    arxiv: str
-    builders: str
-
+from zoo import Manifest, Metric, TaskSpec
+from zoo.families import Family, model_specs, offered_names
 
 # fmt: off
 FAMILIES = (
@@ -35,7 +22,7 @@ FAMILIES = (
            "googlenet"),
     Family("inception", "Inception3 InceptionOutputs",
            "Rethinking the Inception Architecture for Computer Vision", "1512.00567",
-           "inception_v3"),
+           "inception_v3", input={"train_size": 299}),  # its auxiliary head takes no smaller images
     Family("resnet", "ResNet",
            "Deep Residual Learning for Image Recognition", "1512.03385",
            "resnet18 resnet34 resnet50 resnet101 resnet152"),
@@ -101,42 +88,13 @@ CLASSIFICATION = TaskSpec(
     suffixes=(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
 )
 
-INPUT = {"inception_v3": {"train_size": 299}}  # its auxiliary head takes no smaller images
-
-
-def weights_of(family: Family) -> dict[str, type[WeightsEnum]]:
-    """Builder → the enum of its weights, for the models of ``family``."""
-    module = importlib.import_module(f"zoo_classification.weights.{family.module}")
-    enums = {name.removesuffix("_Weights").lower(): enum for name, enum in vars(module).items()}
-    return {builder: enums[builder] for builder in family.builders.split()}
-
 
 def public_names() -> dict[str, str]:
     """Every name that ``zoo_classification`` offers (classes, builders, weights) → the module that it comes from."""
-    names: dict[str, str] = {}
-    for family in FAMILIES:
-        names |= dict.fromkeys(
-            [*family.public.split(), *family.builders.split()], f"zoo_classification.{family.module}"
-        )
-        names |= {enum.__name__: enum.__module__ for enum in weights_of(family).values()}
-    return names
+    return offered_names("zoo_classification", FAMILIES)
 
 
 @zoo.hookimpl
 def zoo_manifest() -> Manifest:
-    return Manifest(
-        api_version=1,
-        models=[
-            ModelSpec(
-                builder,
-                f"zoo_classification.{family.module}:{builder}",
-                task=CLASSIFICATION.name,
-                weights=weights,
-                paper=f"{family.paper}, https://arxiv.org/abs/{family.arxiv}",
-                input=INPUT.get(builder, {}),
-            )
-            for family in FAMILIES
-            for builder, weights in weights_of(family).items()
-        ],
-        tasks=[CLASSIFICATION],
-    )
+    models = model_specs("zoo_classification", FAMILIES, CLASSIFICATION.name)
+    return Manifest(api_version=1, models=models, tasks=[CLASSIFICATION])

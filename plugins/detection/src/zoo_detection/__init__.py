@@ -6,42 +6,10 @@ had by ``zoo.get_model("fcos", backbone=…)``.
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from zoo.families import lazy_package
 
 _MODULES = (
-    *(
-        "anchors",
-        "backbones",
-        "coco",
-        "coding",
-        "detector",
-        "faster_rcnn",
-        "fcos",
-        "keypoint_rcnn",
-        "losses",
-        "mask_rcnn",
-    ),
-    *("masks", "matching", "retinanet", "roi_heads", "rpn", "ssd", "ssdlite", "targets", "task", "transform"),
+    "anchors backbones coco coding detector faster_rcnn fcos keypoint_rcnn losses mask_rcnn masks matching retinanet "
+    "roi_heads rpn ssd ssdlite targets task transform"
 )
-
-
-def __getattr__(name: str) -> Any:
-    if name.startswith("_"):  # asked for by Python and its tools, of every module
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name in _MODULES:
-        return importlib.import_module(f"{__name__}.{name}")
-    from zoo_detection.plugin import public_names
-
-    module = public_names().get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(module), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    from zoo_detection.plugin import public_names
-
-    return sorted({*globals(), *_MODULES, *public_names()})
+__getattr__, __dir__ = lazy_package(__name__, modules=_MODULES.split())

@@ -1,0 +1,136 @@
+"""For packages of many models: a table with a row a paper, from which the rest of the manifest follows. No torch.
+
+    FAMILIES = (
+        Family("resnet", "ResNet", "Deep Residual Learning for Image Recognition", "1512.03385", "resnet18 resnet50"),
+    )
+    Manifest(api_version=1, models=model_specs("acme_models", FAMILIES, task="image-classification"))
+
+Builders are in the package's module of the family; the weights of ``resnet18`` are the enum ``ResNet18_Weights`` in
+``weights/MODULE.py``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+from zoo.contract import ModelSpec, WeightsEnum
+
+
+@dataclass(frozen=True)
+class Family:
+    """The models of one paper.
+
+    Attributes:
+        module: of the package, that holds the builders; and of its ``weights``, that holds their enums.
+        public: classes that the module offers beside its builders, separated by spaces.
+        paper: its title.
+        arxiv: its number there.
+        builders: names, separated by spaces.
+        generic: further builders, which have no weights.
+        task: of these models; by default that of the package.
+        input: facts about the input, as in :class:`zoo.ModelSpec`.
+    """
+
+    module: str
+    public: str
+    paper: str
+    arxiv: str
+    builders: str
+    generic: str = ""
+    task: str | tuple[str, ...] = ""
+    input: Mapping[str, Any] = field(default_factory=dict)
+
+
+def weights_of(package: str, family: Family, suffix: str = "_Weights") -> dict[str, type[WeightsEnum]]:
+    """Builder → the enum of its weights, for those of ``family`` that have some; its name ends in ``suffix``."""
+    module = importlib.import_module(f"{package}.weights.{family.module}")
+    enums = {name.removesuffix(suffix).lower(): enum for name, enum in vars(module).items()}
+    return {builder: enums[builder] for builder in family.builders.split()}
+
+
+def offered_names(package: str, families: Iterable[Family], suffix: str = "_Weights") -> dict[str, str]:
+    """Every name that the package offers (classes, builders, weights) → the module that it comes from."""
+    names: dict[str, str] = {}
+    for family in families:
+        names |= dict.fromkeys([*family.public.split(), *family.builders.split()], f"{package}.{family.module}")
+        names |= {enum.__name__: enum.__module__ for enum in weights_of(package, family, suffix).values()}
+    return names
+
+
+def model_specs(
+    package: str,
+    families: Iterable[Family],
+    task: str = "",
+    *,
+    prefix: str = "",
+    suffix: str = "_Weights",
+    capture: bool = True,
+) -> list[ModelSpec]:
+    """The models of the manifest, in the order of the table.
+
+    Args:
+        package: that the families' modules are in.
+        task: of the families that name none.
+        prefix: of the models' names, before the builders'.
+        suffix: of the names of the enums of weights.
+        capture: as in :class:`zoo.ModelSpec`.
+    """
+    return [
+        ModelSpec(
+            prefix + builder,
+            f"{package}.{family.module}:{builder}",
+            task=family.task or task,
+            weights=weights.get(builder),
+            paper=f"{family.paper}, https://arxiv.org/abs/{family.arxiv}",
+            capture=capture,
+            input=family.input,
+        )
+        for family in families
+        for weights in [weights_of(package, family, suffix)]
+        for builder in (*family.builders.split(), *family.generic.split())
+    ]
+
+
+def lazy_package(package: str, modules: Sequence[str] = ()) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """``__getattr__`` and ``__dir__`` of a package: what its plugin names is imported when it is first used.
+
+        __getattr__, __dir__ = lazy_package(__name__)
+
+    The names are those of ``public_names()`` in the package's module ``plugin``. Where a builder has the name of its
+    module, as ``alexnet`` in ``alexnet.py``, the package's attribute is the builder, though Python stores a submodule
+    under its name once it is imported; ``from package.alexnet import AlexNet`` works all the same.
+
+    Args:
+        package: ``__name__``.
+        modules: submodules that are had as attributes too.
+    """
+
+    def names() -> dict[str, str]:
+        found: dict[str, str] = importlib.import_module(f"{package}.plugin").public_names()
+        return found
+
+    def get(name: str) -> Any:
+        if name in modules:
+            return importlib.import_module(f"{package}.{name}")
+        # Python and its tools ask every module for names with underscores.
+        module = None if name.startswith("_") else names().get(name)
+        if module is None:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(module), name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    class Package(ModuleType):
+        def __setattr__(self, name: str, value: Any) -> None:
+            if isinstance(value, ModuleType) and name in vars(value) and name in names():
+                value = vars(value)[name]
+            super().__setattr__(name, value)
+
+    this = sys.modules[package]
+    this.__class__ = Package
+    return get, lambda: sorted({*vars(this), *modules, *names()})
