@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from zoo import Weights
-from zoo.draw import MARGIN, OTHERS, contact_sheet
+from zoo.draw import MARGIN, OTHERS, contact_sheet, font
 from zoo.errors import InvalidArgument
 from zoo.io.video import Frame, VideoReader, clip_times
 from zoo.transforms.functional import to_pil_image
@@ -169,6 +169,5 @@ def draw(result: VideoLabels, k: int = 5) -> Image.Image:
         return images.draw(result, k)
     panels = [images.draw(clip, min(k, 3)) for clip in result.clips]
     for panel, clip in zip(panels, result.clips, strict=True):  # when it is, in the margin above its frames
-        span = str(clip).replace("–", "-")  # the font is one of ASCII
-        ImageDraw.Draw(panel).text((MARGIN, 2), span, OTHERS, ImageFont.load_default(13))
+        ImageDraw.Draw(panel).text((MARGIN, 1), str(clip), OTHERS, font(13))
     return contact_sheet(panels)
