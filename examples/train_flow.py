@@ -7,8 +7,8 @@ A scene is a textured background and a few textured shapes, each under an affine
 the flow is computed from the motions, so it is exact. Held-out scenes come from a seed that training never uses.
 A step takes about 0.6 s of a CPU core that multiplies bfloat16 matrices. At the end the held-out end-point error is
 printed beside that of zero flow, and the weights are written in half precision under a name that ends in their hash.
-The published file is of ``--steps 6000 --minutes 33`` on a machine busy with other things: 606 steps, ended by the
-clock. ``--pictures DIR`` writes a held-out pair instead, as in ``examples/images/flow``.
+The published file is what the defaults make: 1,000 steps, in 13 minutes on a machine busy with other things.
+``--pictures DIR`` writes a held-out pair instead, as in ``examples/images/flow``.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 import zoo
-from zoo.errors import InvalidArgument, UnknownTask, UnknownWeights, UnreadableFile
+from zoo.errors import ContractError, InvalidArgument, UnknownTask, UnknownWeights, UnreadableFile
 from zoo_classification import SqueezeNet1_1_Weights
 
 DIGITS = Path(__file__).parents[2] / "examples/images/digits"
@@ -122,3 +124,149 @@ def test_a_model_that_was_built_before_and_ones_own_file(tmp_path):
     assert zoo.pipeline("squeezenet1_1", weights=described)(DIGITS / "digit_5.png").label == "5"
     undescribed = zoo.pipeline("squeezenet1_1", weights=mine, num_classes=10)
     assert undescribed(DIGITS / "digit_5.png").label.startswith("class ")
+
+
+# ── inputs that go through the model part by part ────────────────────────────────────────────────────────────────
+
+
+class Parts:
+    """The numbers up to ``n``, each an input of its own."""
+
+    def __init__(self, n: int, log: list[str]) -> None:
+        self.left, self.log = iter(range(n)), log
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        i = next(self.left)
+        self.log.append(f"read {i}")
+        if i == 13:
+            raise UnreadableFile("13 is damaged")
+        return i, torch.tensor([float(i)])
+
+
+class Doubling(torch.nn.Module):
+    """Notes how many inputs it gets."""
+
+    def __init__(self, log: list[str]) -> None:
+        super().__init__()
+        self.log = log
+
+    def forward(self, x):
+        self.log.append(f"run {len(x)}")
+        return 2 * x
+
+
+@pytest.fixture
+def counting(monkeypatch):
+    """Makes a pipeline: an int is an input of so many parts, a tuple of two strings one of a single part."""
+    log: list[str] = []
+    steps = types.ModuleType("counting_steps")
+    steps.load = lambda source: len(Path(source).name) if isinstance(source, str | Path) else source
+    steps.transform = lambda weights: lambda loaded: Parts(loaded, log) if isinstance(loaded, int) else torch.zeros(1)
+    steps.collate = lambda prepared: (torch.stack(prepared),)
+    steps.decode = lambda outputs, inputs, weights: list(zip(inputs, outputs[:, 0].tolist(), strict=True))
+    steps.sequence = lambda source: str(source).endswith("x")
+    steps.gather = lambda loaded, results: (loaded, list(results))
+    monkeypatch.setitem(sys.modules, "counting_steps", steps)
+
+    def make(*left_out: str) -> zoo.Pipeline:
+        names = {"load", "transform", "collate", "decode", "sequence", "gather"} - set(left_out)
+        task = zoo.TaskSpec(
+            "counting", inputs_per_sample=2, suffixes=(".x", ".y"), **{name: f"counting_steps:{name}" for name in names}
+        )
+        log.clear()
+        return zoo.pipelines.Pipeline(Doubling(log), task, zoo.Weights(url="file:///none"), torch.device("cpu"))
+
+    make.log = log
+    return make
+
+
+def test_an_input_may_have_many_parts_and_one_result(counting):
+    pipe = counting()
+    assert pipe("abc.x", batch_size=2) == (5, [(i, 2.0 * i) for i in range(5)])
+    assert counting.log == ["read 0", "read 1", "run 2", "read 2", "read 3", "run 2", "read 4", "run 1"]
+    assert pipe([Path("a.x")]) == [(3, [(0, 0.0), (1, 2.0), (2, 4.0)])]  # a list gives a list
+    assert pipe("x") == (1, [(0, 0.0)])
+
+
+def test_inputs_with_and_without_parts_keep_their_order(counting, tmp_path):
+    pipe = counting()
+    results = pipe(["a.y", "b.y", "abc.x", ("c.y", "d.y"), "x"])
+    assert [len(r[1]) if isinstance(r[0], int) else r[0] for r in results] == [("a.y", "b.y"), 5, ("c.y", "d.y"), 1]
+    for name in ("a.y", "b.x", "c.y"):
+        (tmp_path / name).touch()
+    assert pipe.expand(tmp_path) == [tmp_path / "b.x", (tmp_path / "a.y", tmp_path / "c.y")]
+    (tmp_path / "a.y").unlink()
+    with pytest.raises(InvalidArgument, match="at least 2"):  # one that is no sequence is left over
+        pipe(tmp_path)
+    (tmp_path / "c.y").unlink()
+    assert len(pipe(tmp_path)) == 1
+
+
+def test_a_part_that_cannot_be_read_ends_its_input_alone(counting):
+    pipe = counting()
+    long = f"{13 * 'a'}.x"
+    found = dict(pipe.stream([long, "abc.x"]))
+    assert isinstance(found[long], UnreadableFile)
+    assert len(found["abc.x"][1]) == 5
+    with pytest.raises(UnreadableFile, match="13 is damaged"):
+        pipe(long)
+
+
+def test_parts_without_gather_are_the_plugins_mistake(counting):
+    with pytest.raises(ContractError, match="names no 'gather'"):
+        counting("gather")("abc.x")
+    with pytest.raises(InvalidArgument, match=r"left over: abc\.x\.$"):  # nothing says that it is one by itself
+        counting("sequence")("abc.x")
+
+
+def test_long_inputs_show_how_far_they_are(counting, capsys, monkeypatch):
+    monkeypatch.setattr(Parts, "__length_hint__", lambda self: 40, raising=False)
+    pipe = counting()
+    pipe("abc.x")
+    assert "/40" in capsys.readouterr().err
+    list(pipe.stream(["abc.x"], progress=False))
+    assert capsys.readouterr().err == ""
+
+
+# ── what a model is optimised on ─────────────────────────────────────────────────────────────────────────────────
+
+
+class OfTwo(torch.nn.Module):
+    """Takes two pictures, which the default example is not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
+
+    def forward(self, first, second):
+        if first.shape[-1] != 32:
+            raise ValueError("32 pixels are needed")
+        return self.layers(first) - self.layers(second.flip(-1))
+
+
+@pytest.mark.parametrize("size", [32, 48])
+def test_a_model_is_tried_on_what_its_task_prepares(size, monkeypatch):
+    steps = types.ModuleType("two_steps")
+    steps.load = lambda source: source
+    steps.transform = lambda weights: lambda pair: [picture[:, :size, :size] / 255 for picture in pair]
+    steps.collate = lambda prepared: tuple(torch.stack(pictures) for pictures in zip(*prepared, strict=True))
+    steps.decode = lambda outputs, inputs, weights: list(outputs)
+    monkeypatch.setitem(sys.modules, "two_steps", steps)
+    names = ("load", "transform", "collate", "decode")
+    task = zoo.TaskSpec("two", inputs_per_sample=2, **{name: f"two_steps:{name}" for name in names})
+    monkeypatch.setattr(zoo.registry, "get_task", lambda name: task)
+    model = OfTwo()
+    pipe = zoo.pipeline(model, zoo.Weights(url="file:///none"), "cpu", task="two")
+    assert model.training  # the model itself is left alone
+    if size == 32:
+        assert pipe.optimization.folded == {"layers.1": "layers.0"}
+        pair = torch.rand(3, 32, 32), torch.rand(3, 32, 32)
+        expected = model.eval()(*(picture[None] / 255 for picture in pair))[0]
+        torch.testing.assert_close(pipe(pair), expected, rtol=1e-4, atol=1e-5)
+    else:
+        assert not pipe.optimization.ran
+        assert pipe.optimization.kept == {"layers.1": "the model did not run on the default example"}
+        assert "32 pixels are needed" in pipe.optimization.notes[-1]

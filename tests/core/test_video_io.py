@@ -16,7 +16,7 @@ from PIL import Image
 
 import zoo
 from zoo.errors import InvalidArgument, UnreadableFile
-from zoo.io.video import SEEK_BEYOND, VideoReader, clip_times, read_video
+from zoo.io.video import SEEK_BEYOND, VideoReader, clip_times, read_video, save_video
 
 av = pytest.importorskip("av")
 
@@ -349,3 +349,78 @@ def test_what_is_too_short_repeats_its_last_frame(sampling: dict[str, Any], tmp_
 def test_bad_sampling_is_named(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidArgument, match=message):
         clip_times(TIMES, 10.0, **arguments)
+
+
+# ── videos out ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def numbered(times: Sequence[float], height: int = HEIGHT, width: int = WIDTH) -> list[tuple[torch.Tensor, float]]:
+    frames = [torch.from_numpy(picture(i)).permute(2, 0, 1)[:, :height, :width] for i in range(len(times))]
+    return list(zip(frames, times, strict=True))
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.GIF"])
+def test_what_is_written_is_read_again(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"what was there before")
+    times = [2.0, 2.1, 2.2, 2.35, 2.4, 2.7]  # the first is the beginning
+    save_video(iter(numbered(times)), path, 3.0)
+    reader = VideoReader(path)
+    assert reader.times == pytest.approx([0.0, 0.1, 0.2, 0.35, 0.4, 0.7])
+    assert reader.end == pytest.approx(1.0)
+    frames = read_video(path)[0]
+    assert frames.shape == (6, 3, HEIGHT, WIDTH)
+    assert greys(frames) == list(range(6))
+    assert (frames[:, :, 5, 5].float() - torch.tensor([255.0, 0, 0])).abs().max() < 12
+
+
+def test_sides_and_lengths_that_formats_lack(tmp_path: Path) -> None:
+    save_video(numbered([0.0], 47, 63), tmp_path / "odd.mp4", 0.5)
+    frames = read_video(tmp_path / "odd.mp4")[0]
+    assert frames.shape == (1, 3, 48, 64)
+    assert VideoReader(tmp_path / "odd.mp4").end == pytest.approx(0.5)
+    thirds = [i / 3 for i in range(30)]
+    save_video(numbered(thirds, 47, 63), tmp_path / "odd.gif", 10.0)
+    reader = VideoReader(tmp_path / "odd.gif")
+    assert reader.times == pytest.approx(thirds, abs=0.006)  # rounding does not add up
+    assert next(iter(reader)).image.shape == (3, 47, 63)
+
+
+def test_frames_are_taken_one_by_one(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def frames():
+        for i, frame in enumerate(numbered([n / 10 for n in range(50)])):
+            asked.append(i)
+            yield frame
+            if i == 30:
+                raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"):
+        save_video(frames(), tmp_path / "a.mp4", 5.0)
+    assert asked == list(range(31))
+
+
+@pytest.mark.parametrize(
+    ("frames", "name", "end", "message"),
+    [
+        (numbered([0.0]), "a.xyz", 1.0, r"use \.mp4 or \.gif"),
+        ([], "a.gif", 1.0, "no frames"),
+        (numbered([0.0, 0.0]), "a.gif", 1.0, "moments that ascend"),
+        (numbered([0.0, 2.0]), "a.mp4", 1.0, "moments that ascend"),
+        ([*numbered([0.0]), *numbered([1.0], 20)], "a.gif", 2.0, r"uint8 \[3, 20, 64\]; expected"),
+        ([(torch.zeros(3, 8, 8), 0.0)], "a.mp4", 1.0, r"float32 \[3, 8, 8\]; expected"),
+        ([(torch.zeros(1, 8, 8, dtype=torch.uint8), 0.0)], "a.gif", 1.0, r"uint8 \[1, 8, 8\]; expected"),
+    ],
+)
+def test_what_cannot_be_written(frames: Any, name: str, end: float, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match=message):
+        save_video(frames, tmp_path / name, end)
+
+
+def test_writing_needs_pyav_for_what_is_no_gif(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(InvalidArgument, match=r"pip install 'zoo-video\[av\]'.*\.gif needs nothing"):
+        save_video(numbered([0.0]), tmp_path / "a.mp4", 1.0)
+    save_video(numbered([0.0, 1.0]), tmp_path / "a.gif", 2.0)
+    assert len(VideoReader(tmp_path / "a.gif").times) == 2

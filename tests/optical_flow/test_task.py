@@ -14,7 +14,7 @@ import zoo
 from zoo.cli import main
 from zoo.errors import InvalidArgument, UnreadableFile
 from zoo_optical_flow import crop_flow, end_point_error, outlier_share, pad_frames, read_flo, write_flo
-from zoo_optical_flow.task import transform
+from zoo_optical_flow.task import Prepare
 
 FOLDER = Path(__file__).parents[2] / "examples/images/flow"
 PAIR = (FOLDER / "frame1.png", FOLDER / "frame2.png")
@@ -98,8 +98,8 @@ def test_without_padding_the_models_own_error_says_what_to_do() -> None:
         pipe((torch.rand(3, 130, 140), torch.rand(3, 130, 140)))
     weights = zoo.get_weight("Raft_Small_Weights.SHAPES_V1").value
     frames = (torch.rand(3, 130, 140), torch.rand(3, 130, 140))
-    assert transform(weights, pad=False)(frames)[0].shape == (3, 130, 140)
-    assert transform(weights)(frames)[0].shape == (3, 136, 144)
+    assert Prepare(weights, pad=False)(frames)[0].shape == (3, 130, 140)
+    assert Prepare(weights)(frames)[0].shape == (3, 136, 144)
 
 
 def test_padding_repeats_edges_around_and_cropping_undoes_it() -> None:

@@ -44,6 +44,7 @@ class OptimizationReport:
         dropped: paths of dropouts, stochastic depths and auxiliary heads that are gone.
         channels_last: whether the weights of 2-d convolutions are in that memory format.
         notes: what could not be done, in sentences.
+        ran: False where the model did not run on the default example, so that nothing could be tried.
     """
 
     folded: Mapping[str, str] = field(default_factory=dict)
@@ -51,6 +52,7 @@ class OptimizationReport:
     dropped: tuple[str, ...] = ()
     channels_last: bool = False
     notes: tuple[str, ...] = ()
+    ran: bool = True
 
 
 def _is(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> bool:
@@ -93,12 +95,17 @@ def optimize(model: M, example: Any = None, *, channels_last: bool | None = None
     """
     if not isinstance(model, nn.Module):
         raise InvalidArgument(f"optimize takes a torch.nn.Module, not {type(model).__name__}.")
-    fast = (model if inplace else _copy(model)).eval().requires_grad_(False)
+    fast = (model if inplace else copied(model)).eval().requires_grad_(False)
     fast.optimization_report = _optimize(fast, example, channels_last)  # type: ignore[assignment]
     return fast
 
 
-def _copy(model: M) -> M:
+def copied(model: M) -> M:
+    """A copy of ``model`` that shares no memory with it.
+
+    Raises:
+        InvalidArgument: it holds something that cannot be copied.
+    """
     try:
         return copy.deepcopy(model)
     except Exception as e:  # copying runs code of the model's classes
@@ -125,7 +132,9 @@ def _optimize(model: nn.Module, example: Any, channels_last: bool | None) -> Opt
             raise
         reason = "the model did not run on the default example"
         return OptimizationReport(
-            kept=dict.fromkeys(norms, reason), notes=(f"Nothing was done: {reason}. Give one. {type(e).__name__}: {e}",)
+            kept=dict.fromkeys(norms, reason),
+            notes=(f"Nothing was done: {reason}. Give one. {type(e).__name__}: {e}",),
+            ran=False,
         )
 
     edits = _Edits(model)

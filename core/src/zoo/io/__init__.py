@@ -1,4 +1,4 @@
-"""Pictures in and out, videos in. Names are imported when they are first used."""
+"""Pictures and videos in and out. Names are imported when they are first used."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zoo.io.image import ImageReadMode, open_image, read_image, save_image
-    from zoo.io.video import VideoReader, read_video
+    from zoo.io.video import VideoReader, read_video, save_video
 
 _LAZY = {
     "ImageReadMode": "zoo.io.image",
@@ -16,9 +16,10 @@ _LAZY = {
     "read_image": "zoo.io.image",
     "read_video": "zoo.io.video",
     "save_image": "zoo.io.image",
+    "save_video": "zoo.io.video",
 }
 
-__all__ = ["ImageReadMode", "VideoReader", "open_image", "read_image", "read_video", "save_image"]
+__all__ = ["ImageReadMode", "VideoReader", "open_image", "read_image", "read_video", "save_image", "save_video"]
 
 
 def __getattr__(name: str) -> Any:

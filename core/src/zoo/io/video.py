@@ -1,9 +1,10 @@
-"""Videos in: frames and their times. PyAV decodes what FFmpeg knows; animated GIF, WebP and PNG need Pillow alone."""
+"""Videos in and out: frames and their times. PyAV does what FFmpeg can; animated pictures need Pillow alone."""
 
 from __future__ import annotations
 
 import bisect
 import contextlib
+import itertools
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from zoo.contract import check_count
 from zoo.errors import InvalidArgument, UnreadableFile
-from zoo.transforms.functional import convert_mode, pil_to_tensor
+from zoo.transforms.functional import convert_mode, pil_to_tensor, to_pil_image
 
 SLACK = 1e-4  # seconds: times are rounded to the container's clock
 SEEK_BEYOND = 5.0  # seconds from which jumping to a key frame is cheaper than decoding what is between
@@ -66,10 +67,8 @@ class VideoReader:
     """
 
     def __init__(self, path: str | os.PathLike[str], frame_rate: float | None = None) -> None:
-        if frame_rate is not None and not (isinstance(frame_rate, int | float) and 0 < frame_rate < math.inf):
-            raise InvalidArgument(f"frame_rate is {frame_rate!r}; expected a positive number of frames a second.")
         self.path = Path(path)
-        self.frame_rate = frame_rate
+        self.frame_rate = check_frame_rate(frame_rate)
         self._source = _open(self.path)
         self.times, self.end = self._source.times, self._source.end
 
@@ -80,8 +79,7 @@ class VideoReader:
     def __iter__(self) -> Iterator[Frame]:
         if self.frame_rate is None:
             return self._source.frames(-math.inf)
-        n = max(1, math.ceil((self.end - self.times[0] - SLACK) * self.frame_rate))
-        return self.frames_at(self.times[0] + i / self.frame_rate for i in range(n))
+        return self.frames_at(steady_times(self.times[0], self.end, self.frame_rate))
 
     def frames_at(self, times: Iterable[float]) -> Iterator[Frame]:
         """The frame that is shown at each of ``times``, in seconds, ascending; the first one before the beginning, the
@@ -96,6 +94,19 @@ class VideoReader:
             while following is not None and following.time <= time + SLACK:
                 shown, following = following, next(stream, None)
             yield Frame(shown.image, time)
+
+
+def check_frame_rate(frame_rate: float | None) -> float | None:
+    """``frame_rate`` if it is one, or None; else an InvalidArgument that says so."""
+    number = isinstance(frame_rate, int | float) and not isinstance(frame_rate, bool)
+    if frame_rate is not None and not (number and 0 < frame_rate < math.inf):
+        raise InvalidArgument(f"frame_rate is {frame_rate!r}; expected a positive number of frames a second.")
+    return frame_rate
+
+
+def steady_times(start: float, end: float, frame_rate: float) -> list[float]:
+    """The moments from ``start`` on, before ``end``, at so many a second; one at least."""
+    return [start + i / frame_rate for i in range(max(1, math.ceil((end - start - SLACK) * frame_rate)))]
 
 
 def read_video(
@@ -146,6 +157,93 @@ def read_video(
     if output_format.upper() == "THWC":
         video = video.permute(0, 2, 3, 1).contiguous()
     return video, torch.empty(1, 0), {"video_fps": reader.fps, "duration": reader.end - reader.times[0]}
+
+
+def save_video(frames: Iterable[tuple[Tensor, float]], path: str | os.PathLike[str], end: float) -> None:
+    """Write a video, replacing a file that is there. Frames are taken one by one, and none is kept as it came.
+
+    Args:
+        frames: pictures of one size, uint8 [3, H, W] (RGB), and when each is shown, in seconds, ascending. The first
+            moment is the video's beginning.
+        path: ends in ``.mp4``, which is H.264 and needs PyAV (an odd side is a pixel longer there), or in ``.gif``: in
+            256 colours a frame, which Pillow collects until the end, and times rounded to 10 ms.
+        end: when the last frame ends, in seconds.
+
+    Raises:
+        InvalidArgument: another ending, no frames, frames of several sizes, times that do not ascend; or an ``.mp4``
+            without PyAV.
+    """
+    file = Path(path)
+    save = {".mp4": _save_mp4, ".gif": _save_gif}.get(file.suffix.lower())
+    if save is None:
+        raise InvalidArgument(f"{str(file)!r} has no ending of a video that can be written; use .mp4 or .gif.")
+    save(_checked(frames, end), file)
+
+
+def _checked(frames: Iterable[tuple[Tensor, float]], end: float) -> Iterator[tuple[Tensor, float, float]]:
+    """Each frame with the moments that it is shown from and to, counted from the beginning."""
+    given = iter(frames)
+    image, time = next(given, (None, end))
+    if image is None:
+        raise InvalidArgument("There are no frames to write.")
+    beginning, shape = time, image.shape
+    while image is not None:
+        following, until = next(given, (None, end))
+        if image.dtype != torch.uint8 or image.shape != shape or image.ndim != 3 or len(image) != 3:
+            raise InvalidArgument(
+                f"A frame is {image.dtype} {list(image.shape)}; expected torch.uint8 [3, H, W], all of one size."
+            )
+        if not time < until:
+            raise InvalidArgument(f"A frame at {time} s is followed by {until} s; expected moments that ascend.")
+        yield image, time - beginning, until - beginning
+        image, time = following, until
+
+
+def _save_mp4(frames: Iterator[tuple[Tensor, float, float]], path: Path) -> None:
+    try:
+        import av
+    except ImportError:
+        raise InvalidArgument(
+            f"{str(path)!r} cannot be written: videos need PyAV, which is not installed: pip install 'zoo-video[av]'. "
+            "An animated .gif needs nothing."
+        ) from None
+    clock = Fraction(1, 1000)
+    first = next(frames)
+    codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"  # not every build of FFmpeg has the former
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream(codec, rate=Fraction(1 / first[2]).limit_denominator(1000))
+        height, width = (side + side % 2 for side in first[0].shape[1:])  # whose colours are halved in resolution
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.codec_context.time_base = clock
+        lasts: dict[int, int] = {}  # moment → duration, which the encoder forgets
+
+        def write(packets: Iterable[Any]) -> None:
+            for packet in packets:
+                packet.duration = lasts.pop(packet.pts, 0)
+                container.mux(packet)
+
+        for image, start, end in itertools.chain([first], frames):
+            pixels = image.permute(1, 2, 0).numpy()
+            missing = (height - pixels.shape[0], width - pixels.shape[1])
+            pixels = np.pad(pixels, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.time_base, frame.pts = clock, round(start * 1000)
+            lasts[frame.pts] = round(end * 1000) - frame.pts
+            write(stream.encode(frame))
+        write(stream.encode())
+
+
+def _save_gif(frames: Iterator[tuple[Tensor, float, float]], path: Path) -> None:
+    durations: list[int] = []
+
+    def pictures() -> Iterator[Image.Image]:
+        for image, start, end in frames:
+            durations.append(max(10, 10 * (round(100 * end) - round(100 * start))))
+            yield to_pil_image(image)
+
+    rest = pictures()
+    # Pillow reads the list of durations when it has read the pictures.
+    next(rest).save(path, save_all=True, append_images=rest, duration=durations, loop=0)
 
 
 def clip_times(

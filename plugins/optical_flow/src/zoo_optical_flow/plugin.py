@@ -25,6 +25,7 @@ OPTICAL_FLOW = TaskSpec(
     decode="zoo_optical_flow.task:decode",
     draw="zoo_optical_flow.task:draw",
     evaluate="zoo_optical_flow.evaluation:FlowPairs",
+    export="zoo_optical_flow.export:export",
     suffixes=(*PICTURES, *ANIMATIONS, *VIDEOS),
     inputs_per_sample=2,
     sequence="zoo_optical_flow.video:is_video",

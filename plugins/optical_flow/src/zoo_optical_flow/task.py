@@ -1,9 +1,8 @@
-"""Optical flow for ``zoo.pipeline``: two frames in, a flow out that can be drawn and saved."""
+"""Optical flow for ``zoo.pipeline``: two frames in and a flow out, or a video in and its flows out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,93 +12,69 @@ from PIL import Image
 from torch import Tensor
 
 from zoo import Weights
-from zoo.draw import contact_sheet, flow_arrows, flow_to_image, legible, warped_difference
+from zoo.contract import check_count
 from zoo.errors import InvalidArgument
 from zoo.io.image import open_image
+from zoo.io.video import check_frame_rate
 from zoo.transforms import OpticalFlow
-from zoo.transforms.functional import get_dimensions, to_pil_image
-from zoo_optical_flow.flo import write_flo
+from zoo.transforms.functional import get_dimensions
+from zoo_optical_flow.result import Flow, Picture
+from zoo_optical_flow.video import FlowVideo, Pairs, Video, is_video
 
-Picture = Image.Image | Tensor
+Pair = tuple[Picture, Picture]
 SMALLEST = 128  # of both sides, that RAFT takes
 MULTIPLE = 8  # that both sides must be of
 
 
-@dataclass(frozen=True)
-class Flow:
-    """How one frame moves into the next.
-
-    Attributes:
-        flow: float32 [2, H, W]: how far each pixel of the first frame moves to the right and down, in pixels.
-        frames: the two pictures.
-    """
-
-    flow: Tensor
-    frames: tuple[Picture, Picture]
-
-    def lines(self, k: int = 5) -> list[str]:
-        """What ``zoo predict`` prints; there is one line, whatever ``k``."""
-        facts = self.to_dict()
-        right, down = facts["mean"]
-        return [
-            f"moves {facts['mean_length']:.2f} px on average, {facts['max_length']:.2f} px at most; "
-            f"mean ({right:+.2f}, {down:+.2f}) px to the right and down"
-        ]
-
-    def to_dict(self, k: int = 5) -> dict[str, Any]:
-        """What ``zoo predict --json`` prints: size and statistics. :meth:`save` writes the numbers themselves."""
-        length = self.flow.norm(dim=0)
-        return {
-            "size": list(self.flow.shape[1:]),
-            "mean": self.flow.mean((1, 2)).tolist(),
-            "mean_length": length.mean().item(),
-            "max_length": length.max().item(),
-        }
-
-    def draw(self) -> Image.Image:
-        """The first frame with arrows, the flow in colours, and both frames' difference before and after warping."""
-        colours = legible(to_pil_image(flow_to_image(self.flow)))
-        still = warped_difference(*self.frames, torch.zeros_like(self.flow))
-        warped = warped_difference(*self.frames, self.flow)
-        step = max(4, max(self.flow.shape) // 20)
-        return contact_sheet(
-            [flow_arrows(self.frames[0], self.flow, step), colours, legible(still), legible(warped)], 2
-        )
-
-    def save(self, folder: Path, stem: str) -> list[Path]:
-        """Write the picture that :meth:`draw` gives, the flow in colours at its own size, and its numbers.
-
-        Returns:
-            The paths: ``stem.png``, ``stem-flow.png`` and ``stem.flo``, in ``folder``.
-        """
-        paths = [folder / f"{stem}{ending}" for ending in (".png", "-flow.png", ".flo")]
-        self.draw().save(paths[0])
-        to_pil_image(flow_to_image(self.flow)).save(paths[1])
-        write_flo(self.flow, paths[2])
-        return paths
-
-
-def load(source: Any) -> tuple[Picture, Picture]:
-    """Two pictures, each from a path; PIL images and tensors are taken as they are.
+def load(source: Any) -> Pair | Video:
+    """Two pictures, each from a path; PIL images and tensors are taken as they are. Or the frames of a video.
 
     Raises:
         InvalidArgument: other than two sources.
+        UnreadableFile: no picture, or no video.
     """
+    if is_video(source):
+        return Video(Path(source) if isinstance(source, str) else source)
     if not isinstance(source, list | tuple) or len(source) != 2:
         raise InvalidArgument(f"{source!r} is no pair of frames; expected (first, second).")
     first, second = (open_image(one) if isinstance(one, str | Path) else one for one in source)
     return first, second
 
 
-def transform(weights: Weights, *, pad: bool = True) -> Callable[[tuple[Picture, Picture]], tuple[Tensor, Tensor]]:
-    """What prepares a pair: scaling as the weights want it, and where ``pad`` is set, :func:`pad_frames`."""
-    preset = weights.transforms() if weights.transforms else OpticalFlow()
+class Prepare:
+    """Scales a pair of frames as the weights want it; of a video, each frame with the next.
 
-    def prepare(frames: tuple[Picture, Picture]) -> tuple[Tensor, Tensor]:
-        first, second = preset(*frames)
-        return (pad_frames(first), pad_frames(second)) if pad else (first, second)
+    Args:
+        weights: their ``transforms`` prepare a pair.
+        pad: whether to :func:`pad_frames`.
+        stride: of a video, take every ``stride``-th frame.
+        frame_rate: of a video, take so many frames a second, whatever its own rate is.
 
-    return prepare
+    Raises:
+        InvalidArgument: ``stride`` or ``frame_rate`` is not positive, or both are given.
+    """
+
+    def __init__(
+        self, weights: Weights, *, pad: bool = True, stride: int | None = None, frame_rate: float | None = None
+    ) -> None:
+        if stride is not None and frame_rate is not None:
+            raise InvalidArgument(f"stride={stride} and frame_rate={frame_rate}; expected one of them at most.")
+        if stride is not None:
+            check_count("stride", stride, 1)
+        check_frame_rate(frame_rate)
+        self.preset = weights.transforms() if weights.transforms else OpticalFlow()
+        self.pad, self.stride, self.frame_rate = pad, stride, frame_rate
+
+    def __call__(self, frames: Pair | Video) -> tuple[Tensor, Tensor] | Pairs:
+        """Two pictures [3, H, W], or an iterator of a video's pairs."""
+        if isinstance(frames, Video):
+            frames.choose(self.stride, self.frame_rate)
+            return Pairs(frames, self.pair)
+        return self.pair(frames)
+
+    def pair(self, frames: Pair) -> tuple[Tensor, Tensor]:
+        first, second = self.preset(*frames)
+        return (pad_frames(first), pad_frames(second)) if self.pad else (first, second)
 
 
 def pad_frames(frames: Tensor) -> Tensor:
@@ -144,7 +119,7 @@ def collate(prepared: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     return torch.stack(first), torch.stack(second)
 
 
-def decode(outputs: Any, inputs: Sequence[tuple[Picture, Picture]], weights: Weights) -> list[Flow]:
+def decode(outputs: Any, inputs: Sequence[Pair], weights: Weights) -> list[Flow]:
     """The model's last flows [N, 2, H, W], cut to the size of the frames → one result per pair."""
     flows = (outputs if isinstance(outputs, Tensor) else outputs[-1]).float().cpu()
     results = []
@@ -154,5 +129,10 @@ def decode(outputs: Any, inputs: Sequence[tuple[Picture, Picture]], weights: Wei
     return results
 
 
-def draw(result: Flow) -> Image.Image:
+def gather(video: Video, flows: Iterator[Flow]) -> FlowVideo:
+    """The flows of a video's pairs, as they come → one result."""
+    return FlowVideo(video, flows)
+
+
+def draw(result: Flow | FlowVideo) -> Image.Image:
     return result.draw()

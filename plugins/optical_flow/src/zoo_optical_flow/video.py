@@ -1,0 +1,247 @@
+"""Optical flow of a video: the flow between each frame and the next, measured over time and rendered as a video."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from zoo.contract import check_count
+from zoo.draw import contact_sheet, flow_to_image, legible
+from zoo.errors import InvalidArgument
+from zoo.io.video import Frame, VideoReader, save_video, steady_times
+from zoo.transforms.functional import convert_mode, pil_to_tensor, to_pil_image
+from zoo_optical_flow.plugin import ANIMATIONS, VIDEOS
+from zoo_optical_flow.result import Flow, describe
+
+FRAME_RATE = 25  # of frames that come as a tensor, which does not say
+FULL = 0.95  # share of the pairs in which no pixel moves further than what is drawn in full colour
+SHOWN = 4  # moments on the picture of a video
+
+
+def is_video(source: Any) -> bool:
+    """Whether a source holds several frames: a file of moving pictures, or a tensor [T, C, H, W]."""
+    if isinstance(source, Tensor):
+        return source.ndim == 4
+    suffix = Path(source).suffix.lower() if isinstance(source, str | Path) else ""
+    if suffix not in ANIMATIONS:
+        return suffix in VIDEOS
+    try:
+        with Image.open(source) as image:
+            return bool(getattr(image, "is_animated", False))
+    except Exception:  # noqa: BLE001  decoders of broken files raise anything; opening it as a video says what is wrong
+        return suffix in (".gif", ".apng")
+
+
+class Video:
+    """The frames of a video whose flow is asked for.
+
+    Args:
+        source: a path, or frames [T, C, H, W], uint8 in [0, 255] or float in [0, 1], 25 a second.
+
+    Attributes:
+        times: when they are shown, in seconds. All frames, until :meth:`choose` says which.
+        end: when the last one ends.
+
+    Raises:
+        UnreadableFile: no video, or a damaged one.
+    """
+
+    def __init__(self, source: Path | Tensor) -> None:
+        self.source = source
+        if isinstance(source, Tensor):
+            self.times = [i / FRAME_RATE for i in range(len(source))]
+            self.end = len(source) / FRAME_RATE
+        else:
+            self.reader = VideoReader(source)
+            self.times, self.end = self.reader.times, self.reader.end
+
+    def choose(self, stride: int | None, frame_rate: float | None) -> None:
+        """Keep every ``stride``-th frame, or those shown at ``frame_rate`` moments a second.
+
+        Raises:
+            InvalidArgument: fewer than two are left.
+        """
+        there = len(self.times)
+        if frame_rate is not None and self.times:
+            self.times = steady_times(self.times[0], self.end, frame_rate)
+        self.times = self.times[:: stride or 1]
+        if len(self.times) < 2:
+            name = "The video" if isinstance(self.source, Tensor) else repr(str(self.source))
+            taken = f", of which {len(self.times)} would be taken" if there > 1 else ""
+            frames = "one frame" if there == 1 else f"{there} frames"
+            raise InvalidArgument(f"{name} has {frames}{taken}; a flow needs two, one after the other.")
+
+    def frames(self) -> Iterator[Frame]:
+        """The frames, decoded anew, one by one."""
+        if isinstance(self.source, Tensor):
+            places = (min(int(time * FRAME_RATE + 1e-3), len(self.source) - 1) for time in self.times)
+            return (Frame(self.source[i], time) for i, time in zip(places, self.times, strict=True))
+        return self.reader.frames_at(self.times)
+
+
+class Pairs(Iterator[tuple[tuple[Tensor, Tensor], Any]]):
+    """Each frame with the next one, and what ``prepare`` makes of the pair; decoded when it is asked for."""
+
+    def __init__(self, video: Video, prepare: Callable[[tuple[Tensor, Tensor]], Any]) -> None:
+        self._pairs = itertools.pairwise(frame.image for frame in video.frames())
+        self._prepare = prepare
+        self._left = len(video.times) - 1
+
+    def __next__(self) -> tuple[tuple[Tensor, Tensor], Any]:
+        pair = next(self._pairs)
+        self._left -= 1
+        return pair, self._prepare(pair)
+
+    def __length_hint__(self) -> int:
+        return self._left
+
+
+@dataclass(frozen=True)
+class Motion:
+    """How much moves between two frames.
+
+    Attributes:
+        start, end: when they are shown, in seconds.
+        mean: of the flow, to the right and down, in pixels.
+        mean_length, max_length: of its vectors, in pixels.
+    """
+
+    start: float
+    end: float
+    mean: tuple[float, float]
+    mean_length: float
+    max_length: float
+
+
+class FlowVideo:
+    """The flow of a video; iterating over it gives the :class:`Flow` of each pair of frames, one at a time.
+
+    Flows are kept in half precision in a temporary file (4 bytes for each pixel and pair), which goes when the result
+    does. Frames are read from the video again.
+
+    Attributes:
+        source: path of the video, or its frames.
+        motions: what moves between each frame and the next, a :class:`Motion` for each.
+        size: height and width of frames and flows, in pixels.
+    """
+
+    def __init__(self, video: Video, flows: Iterable[Flow]) -> None:
+        self.source = video.source
+        self.motions: list[Motion] = []
+        self.size = (0, 0)
+        self._video = video
+        self._file = tempfile.TemporaryFile(prefix="zoo-flow-")  # noqa: SIM115  closed when it is forgotten
+        for (start, end), flow in zip(itertools.pairwise(video.times), flows, strict=True):
+            facts = flow.to_dict()
+            right, down = facts["mean"]
+            self.motions.append(Motion(start, end, (right, down), facts["mean_length"], facts["max_length"]))
+            self.size = flow.flow.shape[1], flow.flow.shape[2]
+            self._file.write(flow.flow.half().numpy().tobytes())
+
+    def __len__(self) -> int:
+        return len(self.motions)
+
+    def __iter__(self) -> Iterator[Flow]:
+        for i, (first, second) in enumerate(itertools.pairwise(frame.image for frame in self._video.frames())):
+            yield Flow(self._flow(i), (first, second))
+
+    def _flow(self, i: int) -> Tensor:
+        """float32 [2, H, W]."""
+        height, width = self.size
+        self._file.seek(i * 2 * height * width * 2)
+        numbers = np.frombuffer(self._file.read(2 * height * width * 2), np.float16)
+        return torch.from_numpy(numbers.reshape(2, height, width).astype(np.float32))
+
+    @property
+    def full_length(self) -> float:
+        """The length that is drawn in full colour, in pixels, the same for all pairs.
+
+        Nothing moves further in 95 % of them; the others, such as a cut from one scene to the next, would leave the
+        rest pale.
+        """
+        lengths = torch.tensor([motion.max_length for motion in self.motions])
+        return max(lengths.quantile(FULL).item(), 1e-3)
+
+    def lines(self, k: int = 5) -> list[str]:
+        """What ``zoo predict`` prints: the whole, and how it is in ``k`` parts of the time that are equally long."""
+        spans = _spans(self.motions, check_count("k", k, 1))
+        whole = _summary(self.motions)
+        lines = [f"{len(self)} flows of {self.size[1]}×{self.size[0]} pixels: {describe(**whole)}"]
+        if len(spans) > 1:
+            times = [f"{span[0].start:.1f}–{span[-1].end:.1f} s" for span in spans]
+            width = max(map(len, times))
+            lines += [f"{t:>{width}}  {describe(**_summary(s))}" for t, s in zip(times, spans, strict=True)]
+        return lines
+
+    def to_dict(self, k: int = 5) -> dict[str, Any]:
+        """What ``zoo predict --json`` prints: size, statistics, and the same of each pair; lengths in pixels."""
+        pairs = [{"start": m.start, "end": m.end, **_summary([m])} for m in self.motions]
+        return {
+            "size": list(self.size),
+            **_summary(self.motions),
+            "full_colour_length": self.full_length,
+            "pairs": pairs,
+        }
+
+    def render(self) -> Iterator[Frame]:
+        """Each pair's first frame, and beside it (below it, where it is wide) its flow in colours; uint8 [3, H, W].
+
+        A length has one colour throughout: :attr:`full_length` says which is drawn in full.
+        """
+        full = self.full_length
+        side_by_side = self.size[0] >= self.size[1]
+        for flow, motion in zip(self, self.motions, strict=True):
+            yield Frame(torch.cat(_panels(flow, full), 2 if side_by_side else 1), motion.start)
+
+    def draw(self) -> Image.Image:
+        """A few moments, each with its flow in colours, below one another."""
+        shown = {len(self) * i // SHOWN for i in range(SHOWN)}
+        chosen = (flow for i, flow in enumerate(self) if i in shown)
+        panels = [panel for flow in chosen for panel in _panels(flow, self.full_length)]
+        return contact_sheet([legible(to_pil_image(panel)) for panel in panels], 2)
+
+    def save(self, folder: Path, stem: str) -> list[Path]:
+        """Write what :meth:`render` gives as ``stem.mp4`` or, where PyAV is missing, as an animated ``stem.gif``.
+
+        Returns:
+            The path, in ``folder``.
+        """
+        path = folder / f"{stem}{'.mp4' if importlib.util.find_spec('av') else '.gif'}"
+        save_video(self.render(), path, self.motions[-1].end)
+        return [path]
+
+
+def _panels(flow: Flow, full: float) -> list[Tensor]:
+    """The first frame and the flow in colours, uint8 [3, H, W]."""
+    frame = flow.frames[0]
+    picture = frame if isinstance(frame, Image.Image) else to_pil_image(frame)
+    return [pil_to_tensor(convert_mode(picture, "RGB")), flow_to_image(flow.flow, full)]
+
+
+def _summary(motions: Sequence[Motion]) -> dict[str, Any]:
+    n = len(motions)
+    return {
+        "mean": [sum(m.mean[i] for m in motions) / n for i in (0, 1)],
+        "mean_length": sum(m.mean_length for m in motions) / n,
+        "max_length": max(m.max_length for m in motions),
+    }
+
+
+def _spans(motions: Sequence[Motion], k: int) -> list[list[Motion]]:
+    """``motions`` in up to ``k`` parts of equal time, those without any left out."""
+    start, end = motions[0].start, motions[-1].end
+    parts: dict[int, list[Motion]] = {}
+    for motion in motions:
+        middle = (motion.start + motion.end) / 2
+        parts.setdefault(int(k * (middle - start) / (end - start)), []).append(motion)
+    return list(parts.values())
