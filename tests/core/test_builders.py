@@ -217,6 +217,39 @@ def test_the_enum_may_depend_on_the_arguments(enum):
         net(weights="FIRST", half=True)
 
 
+def test_a_choice_of_several_enums_takes_the_first_that_has_the_name(enum, tmp_path):
+    torch.save(Net(num_classes=9).state_dict(), tmp_path / "nine.pth")
+
+    class Nine_Weights(zoo.WeightsEnum):
+        NINE = zoo.Weights(url=str(tmp_path / "nine.pth"), config={"num_classes": 9, "nine": True})
+        DEFAULT = NINE
+
+    def choose(nine=None, **kwargs):
+        return (enum, Nine_Weights) if nine is None else (Nine_Weights if nine else enum)
+
+    @zoo.builder(choose, head="fc", stem="stem")
+    def net(*, nine=False, **kwargs):
+        return Net(**kwargs)
+
+    for weights, classes in (("DEFAULT", 4), ("NINE", 9), (Nine_Weights.NINE, 9), (enum.SECOND, 4)):
+        assert net(weights=weights).fc.out_features == classes
+    assert net(weights="DEFAULT", nine=True).fc.out_features == 9
+    with pytest.raises(UnknownWeights, match=r"is not among the weights of net\(nine=False\).*loaded with nine=True"):
+        net(weights=Nine_Weights.NINE, nine=False)
+    with pytest.raises(UnknownWeights, match=r"FIRST, SECOND, DEFAULT, NINE.*Did you mean 'SECOND'"):
+        net(weights="SECONDS")
+
+
+def test_when_loading_comes_between_the_entry_and_the_caller(enum):
+    @zoo.builder(enum, head="fc", stem="stem", when_loading={"scale": 3.0})
+    def net(**kwargs):
+        return Net(**kwargs)
+
+    assert net().table[1] == 1.0
+    assert net(weights="FIRST").table[1] == 3.0  # the entry says 2
+    assert net(weights="FIRST", scale=5.0).table[1] == 5.0
+
+
 def test_building_in_two_threads_at_once(build, enum):
     plain = []
 

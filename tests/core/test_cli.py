@@ -309,6 +309,7 @@ def test_table_json_and_the_order_of_an_enum(run: Run, shades: Path) -> None:
         "metrics": {"Walls": {"hits": 88.25, "misses": 11.75}},
         "num_params": 8,
         "gflops": 0.0012,
+        "ops_unit": "GFLOPS",
         "recipe": "https://example.org/paint",
     }
 

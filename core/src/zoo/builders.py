@@ -24,14 +24,16 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from zoo import cache, checkpoint
-from zoo.checkpoint import Convert, LoadReport
+from zoo.checkpoint import Convert, LoadReport, StateDict
 from zoo.contract import Weights, WeightsEnum, check_count
 from zoo.errors import CheckpointError, UnknownWeights, WeightsWarning, suggest
 
 P = ParamSpec("P")
 M = TypeVar("M", bound=nn.Module)
-EnumOrChoice = type[WeightsEnum] | Callable[..., type[WeightsEnum]] | None
+Enums = tuple[type[WeightsEnum], ...]
+EnumOrChoice = type[WeightsEnum] | Callable[..., type[WeightsEnum] | Enums] | None
 
+CLASSES = "num_classes"  # the argument that heads depend on, if nothing else is said
 _SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
 # Set while an outer builder builds what it will fill from a file: builders inside it then load and initialise nothing.
 _filled_from_outside: ContextVar[bool] = ContextVar("filled_from_outside", default=False)
@@ -40,12 +42,14 @@ _filled_from_outside: ContextVar[bool] = ContextVar("filled_from_outside", defau
 def builder(
     weights: EnumOrChoice = None,
     *,
-    head: str | tuple[str, ...] = (),
+    head: str | tuple[str, ...] | Mapping[str, str] = (),
     stem: str | None = None,
     convert: Convert | None = None,
     ignore: tuple[str, ...] = (),
     legacy: str | None = None,
     on_meta: Callable[[Mapping[str, Any]], bool] = lambda arguments: True,
+    when_loading: Mapping[str, Any] | None = None,
+    told_by_file: Callable[[StateDict], Mapping[str, Any]] = lambda state: {},
 ) -> Callable[[Callable[P, M]], Callable[..., M]]:
     """Make a function that builds an architecture into a builder that takes ``weights=``.
 
@@ -59,14 +63,19 @@ def builder(
     the head as it is initialised; ``zoo.load_report(model)`` says so.
 
     Args:
-        weights: the enum of the model's weights, or a function of the builder's arguments that chooses one.
-        head: paths of the modules whose shape depends on ``num_classes``.
+        weights: the enum of the model's weights, or a function of the builder's arguments that chooses one, or several
+            in order: the first that has an entry of the name that is asked for.
+        head: paths of the modules whose shape depends on ``num_classes``; or path → the argument that it depends on.
         stem: path of the first convolution, adapted from RGB where ``in_channels`` is given.
         convert: ``convert(state_dict, model) → state_dict`` turns old key layouts into the present one.
         ignore: beginnings of keys that a file may have and the model not.
         legacy: the entry that ``pretrained=True`` means; by default the first of the enum.
         on_meta: whether the model with these arguments can be built without memory; one whose construction reads
             its parameters (quantized, say) cannot.
+        when_loading: arguments that hold where weights are loaded, in place of their ``config``'s, unless the caller
+            says otherwise.
+        told_by_file: ``told_by_file(state_dict) → arguments`` that can be told from the file's tensors, where neither
+            the caller nor the entry says them.
 
     >>> @zoo.builder(ResNet50_Weights, head="fc", stem="conv1")
     ... def resnet50(**kwargs): return ResNet(Bottleneck, [3, 4, 6, 3], **kwargs)
@@ -76,12 +85,16 @@ def builder(
         own = _Builder(
             function=function,
             enum=weights,
-            head=(head,) if isinstance(head, str) else head,
+            head=head
+            if isinstance(head, Mapping)
+            else dict.fromkeys((head,) if isinstance(head, str) else head, CLASSES),
             stem=stem,
             convert=convert,
             ignore=ignore,
             legacy=legacy,
             on_meta=on_meta,
+            when_loading=when_loading or {},
+            told_by_file=told_by_file,
             parameters=inspect.signature(function).parameters,
         )
 
@@ -110,12 +123,14 @@ def loaded_weights(model: nn.Module) -> Weights | None:
 class _Builder:
     function: Callable[..., nn.Module]
     enum: EnumOrChoice
-    head: tuple[str, ...]
+    head: Mapping[str, str]
     stem: str | None
     convert: Convert | None
     ignore: tuple[str, ...]
     legacy: str | None
     on_meta: Callable[[Mapping[str, Any]], bool]
+    when_loading: Mapping[str, Any]
+    told_by_file: Callable[[StateDict], Mapping[str, Any]]
     parameters: Mapping[str, inspect.Parameter]
 
     def signature(self) -> inspect.Signature:
@@ -172,20 +187,20 @@ class _Builder:
         )
         return kwargs
 
-    def _enum(self, kwargs: Mapping[str, Any]) -> type[WeightsEnum] | None:
-        if self.enum is None or isinstance(self.enum, type):
-            return self.enum
-        return self.enum(**kwargs)
+    def _enums(self, kwargs: Mapping[str, Any]) -> Enums:
+        if self.enum is None:
+            return ()
+        chosen = self.enum if isinstance(self.enum, type) else self.enum(**kwargs)
+        return chosen if isinstance(chosen, tuple) else (chosen,)
 
     def _legacy_weights(self, kwargs: Mapping[str, Any]) -> WeightsEnum | None:
         passed = {
             k: v for k, v in kwargs.items() if k not in ("weights", "progress", "pretrained", "pretrained_backbone")
         }
-        enum = self._enum(passed)
-        members = list(enum) if enum else []
-        if not members:
+        enum = next((enum for enum in self._enums(passed) if len(enum)), None)
+        if enum is None:
             raise UnknownWeights(f"No weights are published for {self.name}; build it with weights=None.")
-        return enum[self.legacy] if enum and self.legacy else members[0]
+        return enum[self.legacy] if self.legacy else next(iter(enum))
 
     def _weights(self, given: Any, kwargs: Mapping[str, Any]) -> Weights | None:
         """The description of what ``weights=`` means here."""
@@ -193,35 +208,46 @@ class _Builder:
             return None
         if isinstance(given, Weights):
             return given
-        enum = self._enum(kwargs)
+        enums = self._enums(kwargs)
         if isinstance(given, WeightsEnum):
-            if enum is None or not isinstance(given, enum):
-                theirs = f"{enum.__name__} ({', '.join(enum.__members__)})" if enum else "none"
-                raise UnknownWeights(
-                    f"{given!r} belongs to another model than {self.name}, whose weights are {theirs}."
-                )
+            if not isinstance(given, enums):
+                raise UnknownWeights(self._foreign(given, enums, kwargs))
             value: Weights = given.value
             return value
-        if isinstance(given, str) and enum is not None and given.removeprefix(f"{enum.__name__}.") in enum.__members__:
-            return self._weights(enum.verify(given), kwargs)
+        for enum in enums if isinstance(given, str) else ():
+            if given.removeprefix(f"{enum.__name__}.") in enum.__members__:
+                return self._weights(enum.verify(given), kwargs)
         if isinstance(given, (str, os.PathLike)) and (source := _as_source(given)) is not None:
             return Weights(url=source)
-        members = ", ".join(enum.__members__) if enum else "none are published"
-        close = suggest(given, enum.__members__) if enum and isinstance(given, str) else ""
+        known = [name for enum in enums for name in enum.__members__]
+        close = suggest(given, known) if known and isinstance(given, str) else ""
         raise UnknownWeights(
-            f"weights={given!r} is nothing that {self.name} can load: neither one of its entries ({members}), nor a "
-            f"zoo.Weights, a file or a URL.{close}"
+            f"weights={given!r} is nothing that {self.name} can load: neither one of its entries "
+            f"({', '.join(dict.fromkeys(known)) or 'none are published'}), nor a zoo.Weights, a file or a URL.{close}"
         )
+
+    def _foreign(self, given: WeightsEnum, enums: Enums, kwargs: Mapping[str, Any]) -> str:
+        """What is wrong with an entry of an enum that is not this model's, built as it is."""
+        theirs = " or ".join(f"{enum.__name__} ({', '.join(enum.__members__)})" for enum in enums) or "none"
+        config = given.value.config
+        if callable(self.enum) and not isinstance(self.enum, type):
+            chosen = _listed({k: v for k, v in kwargs.items() if k in inspect.signature(self.function).parameters})
+            other = {k: config[k] for k in kwargs if k in config and config[k] != kwargs[k]}
+            hint = f" {given!r} is loaded with {_listed(other)}." if other else ""
+            return f"{given!r} is not among the weights of {self.name}({chosen}), which are {theirs}.{hint}"
+        return f"{given!r} belongs to another model than {self.name}, whose weights are {theirs}."
 
     # ── building ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _build_filled(self, weights: Weights, progress: bool, kwargs: dict[str, Any]) -> nn.Module:
         """The model with the tensors of a file in it."""
-        arguments = {**weights.config, **{k: v for k, v in kwargs.items() if v is not None or k not in weights.config}}
+        described = {**weights.config, **self.when_loading}
+        arguments = {**described, **{k: v for k, v in kwargs.items() if v is not None or k not in described}}
         if torch.empty(0).is_meta:  # under torch.device("meta") nobody wants the numbers
             return self.function(**arguments)
         path = cache.fetch(weights.url, progress=progress)
         state, memory_mapped = checkpoint.read_file(path)
+        arguments |= {k: v for k, v in self.told_by_file(state).items() if arguments.get(k) is None}
         with _filled_by_file(on_meta=bool(self.on_meta(arguments))) as placed:
             model = self.function(**arguments)
         report = checkpoint.load(
@@ -229,7 +255,7 @@ class _Builder:
             state,
             source=weights.url,
             head=self.head,
-            new_head=kwargs.get("num_classes") is not None,
+            new_head={name for name in self.head.values() if kwargs.get(name) is not None},
             stem=self.stem if kwargs.get("in_channels") is not None else None,
             convert=self.convert,
             ignore=self.ignore,
@@ -308,6 +334,10 @@ def _filled_by_file(*, on_meta: bool = True, keep_real: frozenset[int] = frozens
         if handle is not None:
             handle.remove()
         _filled_from_outside.reset(token)
+
+
+def _listed(arguments: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in arguments.items())
 
 
 def _as_source(given: str | os.PathLike[str]) -> str | None:

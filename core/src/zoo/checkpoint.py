@@ -7,7 +7,8 @@ the file, read when they are first used and private to the process when they are
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,10 @@ def read_file(path: Path) -> tuple[StateDict, bool]:
             from safetensors.torch import load_file
 
             return dict(load_file(path)), True
-        content = torch.load(path, map_location="cpu", mmap=zipped, weights_only=True)
+        with warnings.catch_warnings():  # int8 files hold quantized tensors, of which torch says that they will go
+            warnings.filterwarnings("ignore", message=r"torch\.quantize_per_tensor, torch\.quantize_per_channel and")
+            warnings.filterwarnings("ignore", message="TypedStorage is deprecated")  # which torch itself uses for them
+            content = torch.load(path, map_location="cpu", mmap=zipped, weights_only=True)
     except pickle.UnpicklingError as e:
         if zipped or start.startswith(b"\x80"):
             raise CheckpointError(
@@ -146,8 +150,8 @@ def load(
     state: StateDict,
     *,
     source: str = "a state dict",
-    head: Iterable[str] = (),
-    new_head: bool = False,
+    head: Iterable[str] | Mapping[str, str] = (),
+    new_head: bool | Collection[str] = False,
     stem: str | None = None,
     convert: Convert | None = None,
     ignore: Iterable[str] = (),
@@ -156,8 +160,8 @@ def load(
     """Assign the tensors of ``state`` to ``model``, which may be on the meta device.
 
     Args:
-        head: paths of the modules that depend on ``num_classes``.
-        new_head: leave the head's tensors as they are where the file's do not fit.
+        head: paths of the modules that depend on ``num_classes``; or path → the argument that it depends on.
+        new_head: leave the head's tensors as they are where the file's do not fit; or of which arguments.
         stem: path of the first convolution, adapted by :func:`adapt_stem` where only its input channels differ.
         convert: turns old key layouts into the present one.
         ignore: beginnings of keys that the file may have and the model not.
@@ -181,15 +185,18 @@ def load(
             state = {**state, stem_key: adapt_stem(old, new.shape[1])}
             converted.add(stem_key)
 
+    arguments = head if isinstance(head, Mapping) else dict.fromkeys(head, "num_classes")
     reinitialised: list[str] = []
-    for path in head if new_head else ():
+    for path, argument in arguments.items():
+        if not new_head or (new_head is not True and argument not in new_head):
+            continue
         ours = [k for k in own if k.startswith(f"{path}.")]
         if any(k not in state or _shape(state[k]) != _shape(own[k]) for k in ours) or not ours:
             reinitialised += ours
             ignored += [k for k in state if k.startswith(f"{path}.")]
 
     state = {k: v for k, v in state.items() if k not in set(ignored)}
-    _check(state, own, set(reinitialised), list(head), source)
+    _check(state, own, set(reinitialised), arguments, source, model)
     for key, value in state.items():
         if isinstance(value, Tensor) and value.is_floating_point() and value.dtype != own[key].dtype:
             state[key] = value.to(own[key].dtype)
@@ -209,7 +216,9 @@ def _shape(value: Any) -> tuple[int, ...] | None:
     return tuple(value.shape) if isinstance(value, Tensor) else None
 
 
-def _check(state: StateDict, own: StateDict, allowed: set[str], head: list[str], source: str) -> None:
+def _check(
+    state: StateDict, own: StateDict, allowed: set[str], head: Mapping[str, str], source: str, model: nn.Module
+) -> None:
     # num_batches_tracked is younger than the oldest files; it then keeps its default.
     missing = [k for k in own if k not in state and k not in allowed and not k.endswith("num_batches_tracked")]
     extra = [k for k in state if k not in own]
@@ -224,10 +233,24 @@ def _check(state: StateDict, own: StateDict, allowed: set[str], head: list[str],
     if misshapen:
         shapes = [f"{k} {list(state[k].shape)}, model {list(own[k].shape)}" for k in misshapen]
         lines.append(f"  {len(misshapen)} keys of another shape in the file: {_listed(shapes)}")
-    in_head = [k for k in misshapen if k.startswith(tuple(f"{path}." for path in head))] if head else []
+    in_head = {k: argument for k in misshapen for path, argument in head.items() if k.startswith(f"{path}.")}
     if in_head and len(in_head) == len(misshapen) and not (missing or extra):
-        classes = state[in_head[0]].shape[0]
-        lines.append(f"Pass num_classes={classes} to keep the file's head, or the number that you want for a new one.")
+        sizes = {
+            argument: _told_size(state[k], own[k], getattr(model, argument, None)) for k, argument in in_head.items()
+        }
+        told = " and ".join(f"{argument}={size}" for argument, size in sizes.items())
+        lines.append(f"Pass {told} to keep the file's head, or the number that you want for a new one.")
     elif len(missing) + len(extra) > len(own) // 2:
         lines.append("These look like another model's weights.")
     raise CheckpointError("\n".join(lines))
+
+
+def _told_size(theirs: Tensor, ours: Tensor, built: Any) -> int:
+    """The number that a head of a file was made for: the first size in which it differs from a model's head.
+
+    That is a multiple of the number, where there is a score for every anchor. ``built`` is the number that the model
+    has, if it says so.
+    """
+    differing = [(a, b) for a, b in zip(theirs.shape, ours.shape, strict=False) if a != b]
+    size, own = differing[0] if differing else (theirs.shape[0], ours.shape[0])
+    return size * built // own if isinstance(built, int) and built and own % built == 0 else size

@@ -169,7 +169,7 @@ def table(
             Column("Weight", code=True),
             *(Column(metric.title, number=True) for metric in one.metrics),
             Column("Params", number=True),
-            Column("GFLOPS", number=True),
+            Column(" / ".join(dict.fromkeys(e.value.ops_unit for e in one.entries)) or "GFLOPS", number=True),
             Column("Recipe", link=True),
         ]
         rows = []
@@ -192,6 +192,7 @@ def _table_facts(one: WeightsTable) -> list[dict[str, Any]]:
             "metrics": member.value.metrics,
             "num_params": member.value.num_params,
             "gflops": member.value.gflops,
+            "ops_unit": member.value.ops_unit,
             "recipe": member.value.recipe,
         }
         for member in one.entries
@@ -252,7 +253,7 @@ def _weights_lines(w: Weights, info: ModelInfo) -> list[tuple[str, str]]:
         ("about", w.docs),
         ("metrics", "\n".join(metrics)),
         ("parameters", f"{w.num_params:,}" if w.num_params not in (None, info.num_params) else ""),
-        ("GFLOPs", output.gflops(w.gflops) if w.gflops is not None else ""),
+        ("GFLOPs" if w.ops_unit == "GFLOPS" else w.ops_unit, output.gflops(w.gflops) if w.gflops is not None else ""),
         ("labels", f"{len(labels)} ({few})" if labels else ""),
         ("preprocessing", describe(w.transforms) if w.transforms else ""),
         ("smallest input", f"{w.min_size[0]} × {w.min_size[1]}" if w.min_size and w.min_size != (1, 1) else ""),

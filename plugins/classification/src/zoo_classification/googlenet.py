@@ -183,8 +183,10 @@ class GoogLeNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor | GoogLeNetOutputs:
         check_images(x, self.in_channels, 15)
-        if self.transform_input:
-            x = from_imagenet_normalisation(x)
+        return self.classify(from_imagenet_normalisation(x) if self.transform_input else x)
+
+    def classify(self, x: Tensor) -> Tensor | GoogLeNetOutputs:
+        """What :meth:`forward` returns, for images that are normalised as the weights expect."""
         x = self.maxpool1(self.conv1(x))
         x = self.maxpool2(self.conv3(self.conv2(x)))
         x = self.maxpool3(self.inception3b(self.inception3a(x)))

@@ -248,10 +248,12 @@ class Inception3(nn.Module):
                     nn.init.trunc_normal_(m.weight, std=0.001 if name == "AuxLogits.fc" else 0.1)
 
     def forward(self, x: Tensor) -> Tensor | InceptionOutputs:
+        check_images(x, self.in_channels, 299 if self.training and self.AuxLogits is not None else 75)
+        return self.classify(from_imagenet_normalisation(x) if self.transform_input else x)
+
+    def classify(self, x: Tensor) -> Tensor | InceptionOutputs:
+        """What :meth:`forward` returns, for images that are normalised as the weights expect."""
         auxiliary = self.AuxLogits if self.training else None
-        check_images(x, self.in_channels, 75 if auxiliary is None else 299)
-        if self.transform_input:
-            x = from_imagenet_normalisation(x)
         x = self.maxpool1(self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x))))
         x = self.maxpool2(self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(x)))
         x = self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(x)))

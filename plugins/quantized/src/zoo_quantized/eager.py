@@ -1,0 +1,188 @@
+"""Everything that touches ``torch.ao``: torch's eager quantization, which is deprecated, and its int8 modules.
+
+``torch.ao`` is imported when a model is quantized with it, and only here. Its deprecation warnings are silenced while
+it runs, and no others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from zoo.errors import InvalidArgument, ZooError, suggest
+from zoo_quantized.blocks import Arithmetic, Dequantize, Quantizable, Quantize, fusions
+
+Q = TypeVar("Q", bound=Quantizable)
+
+# What a checkpoint asks for → engines that can run it, the nearest first.
+ENGINES = {
+    "fbgemm": ("fbgemm", "x86", "onednn", "qnnpack"),
+    "x86": ("x86", "fbgemm", "onednn", "qnnpack"),
+    "onednn": ("onednn", "x86", "fbgemm", "qnnpack"),
+    "qnnpack": ("qnnpack", "onednn", "x86", "fbgemm"),
+}
+
+
+class MissingEngine(ZooError, RuntimeError):
+    """This torch cannot run int8 models by itself."""
+
+
+def _instead(reason: str) -> MissingEngine:
+    return MissingEngine(
+        f"{reason}, so quantize=True cannot be had here. quantize='reference' needs neither: it gives the same model "
+        "in ordinary arithmetic, on any device, though not as fast."
+    )
+
+
+def check_backend(backend: str) -> str:
+    if backend not in ENGINES:
+        hint = suggest(backend, ENGINES) if isinstance(backend, str) else ""
+        raise InvalidArgument(f"backend is {backend!r}; expected one of {', '.join(ENGINES)}.{hint}")
+    return backend
+
+
+def _supported() -> list[str]:
+    found: list[str] = torch.backends.quantized.supported_engines
+    return found
+
+
+def engine_for(backend: str) -> str:
+    """The engine of this machine that is nearest to ``backend``.
+
+    Raises:
+        InvalidArgument: no such backend.
+        MissingEngine: torch was built without any.
+    """
+    check_backend(backend)
+    there = _supported()
+    engine = next((e for e in ENGINES[backend] if e in there), None)
+    if engine is None:
+        raise _instead(f"torch {torch.__version__} was built without int8 kernels for this machine")
+    return engine
+
+
+def is_there(backend: str) -> bool:
+    """Whether int8 models can run here."""
+    try:
+        engine_for(backend)
+        _ao("nn.quantized")
+    except MissingEngine:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def using(engine: str | None) -> Iterator[None]:
+    """torch's global engine is ``engine`` inside, and what it was before afterwards."""
+    quantized: Any = torch.backends.quantized
+    before, quantized.engine = quantized.engine, engine
+    try:
+        yield
+    finally:
+        quantized.engine = before
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without what ``torch.ao`` says of itself."""
+    with warnings.catch_warnings():
+        for message in (
+            r"(.|\n)*torch\.ao\.quantization is deprecated",
+            r"Please use quant_min and quant_max to specify the range",
+            r"must run observer before calling calculate_qparams",
+            r"torch\.quantize_per_tensor, torch\.quantize_per_channel and other quantized tensor creation functions",
+        ):
+            warnings.filterwarnings("ignore", message=message)
+        yield
+
+
+def _ao(module: str) -> Any:
+    """``torch.ao.<module>``."""
+    try:
+        with quiet():
+            return importlib.import_module(f"torch.ao.{module}")
+    except ImportError as e:
+        raise _instead(f"torch {torch.__version__} has no torch.ao.{module}") from e
+
+
+def fuse(model: nn.Module, is_qat: bool) -> None:
+    """Put ``torch.ao``'s parts in place of ours, and join convolution, batch norm and ReLU; in place.
+
+    Raises:
+        InvalidArgument: the model is in train mode and this is not for training, or the other way round.
+    """
+    if model.training != is_qat:
+        mode, call = ("training", "train") if is_qat else ("use after training", "eval")
+        raise InvalidArgument(f"fuse_model for {mode} is for a model in {call} mode: call model.{call}() before.")
+    quantization, functional = _ao("quantization"), _ao("nn.quantized")
+    ours = {Quantize: quantization.QuantStub, Dequantize: quantization.DeQuantStub}
+    ours[Arithmetic] = functional.FloatFunctional
+    groups = [group for group in fusions(model) if len(group) > 1]
+    _swap(model, {path: ours[type(m)]() for path, m in model.named_modules() if type(m) in ours})
+    with quiet():
+        (quantization.fuse_modules_qat if is_qat else quantization.fuse_modules)(model, groups, inplace=True)
+
+
+def _swap(model: nn.Module, replaced: dict[str, nn.Module]) -> None:
+    for path, module in replaced.items():
+        model.set_submodule(path, module.train(model.training))
+
+
+@torch.no_grad()
+def calibrated(model: Q, batches: Iterable[Tensor], backend: str) -> Q:
+    """A float model in eval mode → an int8 model, calibrated on ``batches``, as ``backend`` wants it; in place.
+
+    Scales are found as torch does by default: activations by a histogram; weights by their largest magnitude, for each
+    channel or, for QNNPACK, the whole tensor.
+    """
+    engine, quantization = engine_for(backend), _ao("quantization")
+    with using(engine), quiet():
+        fuse(model, is_qat=False)
+        model.qconfig = quantization.get_default_qconfig(backend)
+        quantization.prepare(model, inplace=True)
+        for batch in batches:
+            model(batch)
+        quantization.convert(model, inplace=True)
+    model.engine = engine
+    return model
+
+
+def skeleton(model: Q, backend: str) -> Q:
+    """A float model, made into an int8 model without numbers, to be loaded; in place. Parameters may be on meta."""
+    engine, functional, intrinsic = engine_for(backend), _ao("nn.quantized"), _ao("nn.intrinsic.quantized")
+    replaced: dict[str, nn.Module] = {}
+    with using(engine), quiet():
+        for first, *rest in fusions(model):
+            conv: Any = model.get_submodule(first)
+            relu = bool(rest) and isinstance(model.get_submodule(rest[-1]), nn.ReLU)
+            kind = intrinsic.ConvReLU2d if relu else functional.Conv2d
+            replaced[first] = kind(
+                conv.in_channels,
+                conv.out_channels,
+                conv.kernel_size,
+                conv.stride,
+                conv.padding,
+                conv.dilation,
+                conv.groups,
+            )
+            replaced |= {path: nn.Identity() for path in rest}
+        for path, module in model.named_modules():
+            if isinstance(module, nn.Linear):
+                replaced[path] = functional.Linear(module.in_features, module.out_features)
+            elif type(module) is Quantize:
+                replaced[path] = functional.Quantize(torch.tensor([1.0]), torch.tensor([0]), torch.quint8)
+            elif type(module) is Dequantize:
+                replaced[path] = functional.DeQuantize()
+            elif type(module) is Arithmetic:
+                replaced[path] = functional.QFunctional()
+            elif type(module) is nn.Hardswish:
+                replaced[path] = functional.Hardswish(1.0, 0)
+        _swap(model, replaced)
+    model.engine = engine
+    return model.eval()

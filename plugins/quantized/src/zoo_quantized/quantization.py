@@ -1,0 +1,73 @@
+"""Int8 models of one's own: :func:`quantize`."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from zoo.errors import InvalidArgument
+from zoo_quantized import eager, reference
+from zoo_quantized.blocks import Quantizable
+
+Q = TypeVar("Q", bound=Quantizable)
+
+
+def quantize(model: Q, calibration_batches: Iterable[Any], backend: str = "x86", *, progress: bool = True) -> Q:
+    """An int8 copy of a float model, calibrated on pictures like those that it will see.
+
+    Args:
+        model: built with ``quantize=False`` by this package, trained or with weights; it is left as it is.
+        calibration_batches: prepared images, float [N, C, H, W]; of a tuple or list, as a data loader gives it, the
+            first element counts. A few hundred images are enough; they go through the float model.
+        backend: what the model is made for: ``"x86"`` or ``"fbgemm"`` (servers), ``"qnnpack"`` (ARM), ``"onednn"``; or
+            ``"reference"`` for one that needs neither ``torch.ao`` nor int8 kernels and runs on any device.
+        progress: show a progress bar.
+
+    Returns:
+        The int8 model, in eval mode. Its ``state_dict`` saved is what the builder loads with ``quantize=True`` or
+        ``"reference"``.
+
+    Raises:
+        InvalidArgument: another kind of model, no batches, batches that are no images, an unknown backend.
+        MissingEngine: this torch has no int8 kernels.
+
+    >>> float_model = zoo.get_model("quantized_resnet18", weights="DEFAULT")
+    >>> int8_model = zoo_quantized.quantize(float_model, (preprocess(p)[None] for p in pictures))
+    >>> torch.save(int8_model.state_dict(), "resnet18_int8.pth")
+    """
+    if not isinstance(model, Quantizable) or model.engine is not None:
+        what = "is quantized already" if isinstance(model, Quantizable) else f"is a {type(model).__name__}"
+        raise InvalidArgument(
+            f"The model {what}; expected a float model that can be quantized, as zoo.get_model('quantized_…', "
+            "quantize=False) builds. zoo.list_models(plugin='quantized') lists them."
+        )
+    if any(not isinstance(m, nn.Identity) and type(m).__module__.startswith("torch.ao") for m in model.modules()):
+        raise InvalidArgument("fuse_model() was called on the model; quantize takes it as it was before.")
+    if backend != "reference":
+        eager.engine_for(backend)
+    batches = _images(calibration_batches, progress)
+    twin = copy.deepcopy(model).cpu().eval()
+    if backend == "reference":
+        return reference.calibrated(twin, batches)
+    return eager.calibrated(twin, batches, backend)
+
+
+def _images(batches: Iterable[Any], progress: bool) -> Iterator[Tensor]:
+    if isinstance(batches, Tensor) or not isinstance(batches, Iterable):
+        raise InvalidArgument(
+            f"calibration_batches is a {type(batches).__name__}; expected several batches of images, such as a data "
+            "loader, or [images] for a single one."
+        )
+    n = 0
+    for n, batch in enumerate(tqdm(batches, desc="calibrating", unit="batch", disable=not progress), start=1):
+        images = batch[0] if isinstance(batch, list | tuple) and batch else batch
+        if not isinstance(images, Tensor) or not images.is_floating_point() or images.ndim != 4:
+            what = f"{images.dtype} {list(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
+            raise InvalidArgument(f"Batch {n} of calibration_batches is {what}; expected float images [N, C, H, W].")
+        yield images.cpu()
+    if n == 0:
+        raise InvalidArgument("calibration_batches has no batches; a few hundred images are enough.")

@@ -1,0 +1,149 @@
+"""What files of int8 models hold, and one plain form of it: tensors of integers, scales and zero points, by name.
+
+Three forms are read, told apart by what is in them:
+
+- *packed*: what torch's eager int8 modules save, quantized tensors and tuples of them.
+- *observed*: the state of a model prepared for quantization-aware training: float weights, and the ranges that were
+  observed.
+- *plain*: ours. For a layer at ``P``: ``P.weight`` int8, ``P.weight_scale`` and ``P.weight_zero_point`` (of one
+  element, or one for each output channel), ``P.bias`` float32. For everything whose output is quantized: ``P.scale``
+  and ``P.zero_point`` of the unsigned 8-bit output, without dimensions. It is what safetensors can hold, and what a
+  reference model saves, which has ``P.input_scale`` too.
+
+torch is asked what a quantized tensor holds; ``torch.ao`` is not needed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo.errors import CheckpointError
+
+State = dict[str, Any]
+AVERAGING = 0.01  # how much a new observation counts in torch's moving averages of ranges
+
+
+def form(state: State) -> str:
+    """``"packed"``, ``"observed"``, ``"plain"`` or, of a float model, ``"float"``."""
+    if any(name.endswith(".weight_fake_quant.scale") for name in state):
+        return "observed"
+    if any(name.endswith("._packed_params") or (isinstance(t, Tensor) and t.is_quantized) for name, t in state.items()):
+        return "packed"
+    return "plain" if any(name.endswith(".weight_scale") for name in state) else "float"
+
+
+def plain_weight(weight: Tensor) -> State:
+    """A quantized tensor taken apart."""
+    per_channel = weight.qscheme() == torch.per_channel_affine
+    if per_channel and weight.q_per_channel_axis() != 0:
+        raise CheckpointError(f"Weights are quantized along dimension {weight.q_per_channel_axis()}; expected 0.")
+    scale = weight.q_per_channel_scales() if per_channel else torch.tensor([weight.q_scale()])
+    zero_point = weight.q_per_channel_zero_points() if per_channel else torch.tensor([weight.q_zero_point()])
+    return {
+        "weight": weight.int_repr().contiguous(),
+        "weight_scale": scale.float(),
+        "weight_zero_point": zero_point.int(),
+    }
+
+
+def unpack(state: State) -> State:
+    """Packed → plain."""
+    plain: State = {}
+    for name, value in state.items():
+        path, _, leaf = name.rpartition(".")
+        if leaf == "_packed_params":  # of a linear layer: (weight, bias)
+            path = path.removesuffix("._packed_params")
+            plain |= {f"{path}.{k}": v for k, v in plain_weight(value[0]).items()}
+            plain[f"{path}.bias"] = value[1]
+        elif isinstance(value, Tensor) and value.is_quantized:
+            plain |= {f"{path}.{k}": v for k, v in plain_weight(value).items()}
+        elif leaf in ("scale", "zero_point"):
+            plain[name] = value.reshape(())
+        elif isinstance(value, Tensor):
+            plain[name] = value
+    return plain
+
+
+def pack(plain: State, own: State) -> State:
+    """Plain → packed, for the modules that have the state ``own``."""
+    packed: State = {}
+    for name, value in plain.items():
+        path, _, leaf = name.rpartition(".")
+        if leaf == "weight":
+            weight = _quantized(value, plain[f"{path}.weight_scale"], plain[f"{path}.weight_zero_point"])
+            if f"{path}._packed_params._packed_params" in own:
+                packed[f"{path}._packed_params.dtype"] = torch.qint8
+                packed[f"{path}._packed_params._packed_params"] = (weight, plain[f"{path}.bias"])
+            else:
+                packed |= {name: weight, f"{path}.bias": plain[f"{path}.bias"]}
+        elif leaf in ("scale", "zero_point"):
+            packed[name] = value.reshape(own[name].shape) if name in own else value
+        elif leaf not in ("bias", "weight_scale", "weight_zero_point", "input_scale"):
+            packed[name] = value
+    return packed
+
+
+def _quantized(weight: Tensor, scale: Tensor, zero_point: Tensor) -> Tensor:
+    if scale.numel() == 1:
+        return torch._make_per_tensor_quantized_tensor(weight, scale.item(), int(zero_point.item()))
+    # The kernels take scales in double precision only; float32 loses nothing on the way there.
+    return torch._make_per_channel_quantized_tensor(weight, scale.double(), zero_point.long(), 0)
+
+
+def fold(weight: Tensor, bias: Tensor | None, norm: dict[str, Tensor], eps: float) -> tuple[Tensor, Tensor]:
+    """A convolution's weight and bias with the batch norm after it in them."""
+    factor = norm["weight"] * torch.rsqrt(norm["running_var"] + eps)
+    old = torch.zeros_like(norm["running_mean"]) if bias is None else bias
+    folded = weight * factor.reshape(-1, *[1] * (weight.ndim - 1))
+    return folded, (old - norm["running_mean"]) * factor + norm["bias"]
+
+
+def symmetric(weight: Tensor, largest: Tensor) -> State:
+    """Weights as signed integers: ``largest`` (of one element, or for each channel) is the end of their range."""
+    scale = (largest.reshape(-1) / 127.5).clamp(min=torch.finfo(torch.float32).eps)
+    integers = torch.round(weight / scale.reshape(-1, *[1] * (weight.ndim - 1))).clamp(-128, 127)
+    zero_point = torch.zeros_like(scale, dtype=torch.int32)
+    return {"weight": integers.to(torch.int8), "weight_scale": scale, "weight_zero_point": zero_point}
+
+
+def unsigned(low: Tensor, high: Tensor) -> State:
+    """Scale and zero point of activations between ``low`` and ``high``; of a range never seen, 1 and 0."""
+    if low > high:
+        return {"scale": torch.tensor(1.0), "zero_point": torch.tensor(0)}
+    low, high = low.clamp(max=0), high.clamp(min=0)  # zero, which pads images, must be a step
+    scale = ((high - low) / 255).clamp(min=torch.finfo(torch.float32).eps)
+    zero_point = (0 - torch.round(low / scale)).clamp(0, 255).long()
+    return {"scale": scale.reshape(()), "zero_point": zero_point.reshape(())}
+
+
+def from_observed(state: State, eps: float) -> State:
+    """Observed → plain: batch norm folded, weights rounded, scales computed from the observed ranges.
+
+    Args:
+        eps: of the model's batch norms.
+    """
+    plain: State = {}
+    seen = ".activation_post_process.activation_post_process.min_val"
+    for name in [name for name in state if name.endswith(seen)]:
+        path, range_ = name.removesuffix(seen), name.removesuffix("min_val")
+        plain |= prefixed(path, unsigned(state[name], state[f"{range_}max_val"]))
+    for name in [name for name in state if name.endswith(".weight_fake_quant.scale")]:
+        path = name.removesuffix(".weight_fake_quant.scale")
+        weight, bias = state[f"{path}.weight"], state.get(f"{path}.bias")
+        norm = {k.rpartition(".")[2]: v for k, v in state.items() if k.startswith(f"{path}.bn.")}
+        if norm:
+            weight, bias = fold(weight, bias, norm, eps)
+        fake = f"{path}.weight_fake_quant"
+        low, high = (state[f"{fake}.activation_post_process.{end}"] for end in ("min_val", "max_val"))
+        if state[f"{fake}.observer_enabled"].item():  # torch looks at the weights once more when it converts them
+            low, high = low + AVERAGING * (weight.amin() - low), high + AVERAGING * (weight.amax() - high)
+        largest = torch.maximum(low.abs(), high.abs())
+        plain |= prefixed(path, {**symmetric(weight, largest), "bias": bias})
+    return plain
+
+
+def prefixed(path: str, state: State) -> State:
+    return {f"{path}.{name}": value for name, value in state.items()}
