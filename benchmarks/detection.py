@@ -48,11 +48,12 @@ LIBRARIES = ("zoo", "torchvision") if torchvision else ("zoo",)
 Call = Callable[[], Any]
 
 
-def build(library: str, name: str, device: str) -> nn.Module:
+def build(library: str, name: str, size: Sequence[int], device: str) -> nn.Module:
     torch.manual_seed(0)
-    if library == "zoo":
-        return zoo.get_model(name, **RANDOM).to(device)
-    model: nn.Module = torchvision.models.get_model(name, **RANDOM)
+    get = zoo.get_model if library == "zoo" else torchvision.models.get_model
+    fixed = "ssd" in name or "320" in name  # these have a size of their own; the others see pictures as they are
+    sizes = {} if fixed else {"min_size": min(size), "max_size": max(size)}
+    model: nn.Module = get(name, **RANDOM, **sizes)
     return model.to(device)
 
 
@@ -152,7 +153,7 @@ def speed(names: Sequence[str], size: Sequence[int], device: str, optimized: boo
         heads += ["test time, optimized", "times torchvision's" if torchvision else "times faster"]
     print(f"| Network | {' | '.join(heads)} | objects |\n| --- |{' ---: |' * (len(heads) + 1)}")
     for name in names:
-        models = [build(library, name, device) for library in LIBRARIES]
+        models = [build(library, name, size, device) for library in LIBRARIES]
         for other in models[1:]:
             other.load_state_dict(models[0].state_dict())
         steps = [training(model, name, size, device) for model in models]
@@ -182,7 +183,7 @@ def resident(field: str) -> float:
 
 def peak(library: str, name: str, what: str, size: Sequence[int], device: str) -> float:
     """GB at the peak of one call, above what is held before it; after a first call on a small picture."""
-    model = build(library, name, device)
+    model = build(library, name, size, device)
     small = (96, 128)
     if what == "train":
         first, call = training(model, name, small, device)[0], training(model, name, size, device)[0]

@@ -197,6 +197,48 @@ def test_file_of_another_detector_is_refused(tmp_path: Path) -> None:
         zoo.get_model("retinanet_resnet50_fpn", weights=str(tmp_path / "model.pth"))
 
 
+@pytest.mark.parametrize("reduced", [True, False])
+@pytest.mark.parametrize("width", [1.0, 0.5])
+def test_the_tail_of_an_ssdlite_is_told_from_its_file(reduced: bool, width: float, tmp_path: Path) -> None:
+    name, built = "ssdlite320_mobilenet_v3_large", {"weights_backbone": None, "width_mult": width}
+    write_file(tmp_path / "model.pth", on_meta(name, reduced_tail=reduced, **built))
+    model: Any = zoo.get_model(name, weights=str(tmp_path / "model.pth"), width_mult=width)
+    assert model.backbone.out_channels[1] == (480 if reduced else 960) * width
+    assert zoo.load_report(model).reinitialised == ()
+    with pytest.raises(CheckpointError, match="keys of another shape in the file"):
+        zoo.get_model(name, weights=str(tmp_path / "model.pth"), width_mult=width, reduced_tail=not reduced)
+
+
+def test_another_number_of_keypoints_reinitialises_their_predictor_alone(tmp_path: Path) -> None:
+    name = "keypointrcnn_resnet50_fpn"
+    path = tmp_path / "model.pth"
+    write_file(path, on_meta(name, frozen_norm_eps=1e-5))
+    model: Any = zoo.get_model(name, weights=str(path), num_keypoints=5)
+    reinitialised = zoo.load_report(model).reinitialised
+    assert {key.rpartition(".")[0] for key in reinitialised} == {"roi_heads.keypoint_predictor.kps_score_lowres"}
+    assert model.roi_heads.keypoint_predictor.out_channels == 5
+    write_file(path, on_meta(name, frozen_norm_eps=1e-5, num_keypoints=5, num_classes=4))
+    with pytest.raises(CheckpointError, match="Pass num_classes=4 and num_keypoints=5 to keep the file's head"):
+        zoo.get_model(name, weights=str(path))
+
+
+@pytest.mark.parametrize("name", ["ssd300_vgg16", "retinanet_resnet50_fpn", "fasterrcnn_resnet50_fpn"])
+def test_a_file_with_other_classes_says_how_many(name: str, tmp_path: Path) -> None:
+    """Not how many scores a cell has, which are as many for each of its anchors."""
+    write_file(tmp_path / "model.pth", on_meta(name, num_classes=6, weights_backbone=None))
+    with pytest.raises(CheckpointError, match="Pass num_classes=6 to keep the file's head"):
+        zoo.get_model(name, weights=str(tmp_path / "model.pth"), weights_backbone=None)
+
+
+def test_the_small_faster_rcnn_has_fewer_proposals() -> None:
+    """Numbers that the published model was asked for; the golden outputs are of another."""
+    with torch.device("meta"):
+        small, large = (zoo.get_model(f"fasterrcnn_mobilenet_v3_large_{size}fpn").rpn for size in ("320_", ""))
+    assert small.pre_nms_top_n == small.post_nms_top_n == {"training": 2000, "testing": 150}
+    assert large.pre_nms_top_n == large.post_nms_top_n == {"training": 2000, "testing": 1000}
+    assert small.score_thresh == large.score_thresh == 0.05
+
+
 def test_legacy_arguments_work_with_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with torch.device("meta"), pytest.warns(DeprecationWarning, match="weights_backbone=None"):
         model = zoo.get_model_builder("retinanet_resnet50_fpn")(pretrained=False, pretrained_backbone=False)

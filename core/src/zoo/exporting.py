@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import io
 import json
 import logging
 import tempfile
@@ -239,8 +240,7 @@ def _export(ready: Exportable, path: Path, format: str, overwrite: bool, facts: 
         except OSError:
             raise
         except Exception as e:  # whatever the many passes of a compiler raise
-            reason = next((line for line in reversed(str(e).splitlines()) if "Error" in line), str(e)[:300])
-            raise ExportError(f"{type(module).__name__} could not be exported as {format}: {reason}") from e
+            raise ExportError(f"{type(module).__name__} could not be exported as {format}: {_reason(e)}.") from e
         written = sorted(Path(folder).iterdir(), key=lambda file: file != target)
         moved = [path.parent / file.name for file in written]
         if not overwrite:
@@ -283,6 +283,13 @@ def _check_onnx() -> None:
         raise MissingPlugin(f"ONNX needs packages that are not there ({e}): pip install 'zoo-core[onnx]'") from e
 
 
+def _reason(e: BaseException) -> str:
+    """What went wrong in the first place: exporters wrap it up in advice to their own developers."""
+    while e.__cause__ is not None:
+        e = e.__cause__
+    return f"{type(e).__name__}: {(str(e).strip() or 'no reason given').splitlines()[0]}".rstrip(".")
+
+
 def _refuse(path: Path) -> None:
     if path.exists():
         raise FileExistsError(f"{path} is there already; it is not written over unless overwrite=True, or --force.")
@@ -306,11 +313,12 @@ def _describe(t: Tensor) -> str:
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
     """Without what torch's exporter says to its own developers on the way."""
-    logger = logging.getLogger("torch.onnx")
+    logger = logging.getLogger("torch")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        silent = io.StringIO()  # of a graph that cannot be made, all of it would be printed
+        with warnings.catch_warnings(), contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent):
             warnings.simplefilter("ignore")
             yield
     finally:

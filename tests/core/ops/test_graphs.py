@@ -100,6 +100,7 @@ def test_onnx_has_native_operators_and_takes_no_boxes() -> None:
             ops.roi_align(X, rois(boxes), 3, 0.25, -1, aligned=True),
             pooled(boxes),
             ops.nms_padded(boxes, scores, 0.5, 6, classes),
+            ops.nms_padded(boxes, scores, 0.5, 6, classes, scores < 0.8),
             ops.nms(boxes, 1 - scores, 0.5),
         )
 
@@ -114,7 +115,7 @@ def test_onnx_has_native_operators_and_takes_no_boxes() -> None:
     assert program is not None
     kinds = [node.op_type for node in program.model_proto.graph.node]
     assert kinds.count("RoiAlign") == 4
-    assert kinds.count("NonMaxSuppression") == 2
+    assert kinds.count("NonMaxSuppression") == 3
     assert "Loop" not in kinds
     session = onnxruntime.InferenceSession(program.model_proto.SerializeToString())
     names = [i.name for i in session.get_inputs()]

@@ -38,6 +38,9 @@ def test_by_hand(device: str) -> None:
     assert ops.nms_padded(boxes, scores, 0.5, 5).tolist() == [1, 3, 2, -1, -1]
     assert ops.nms_padded(boxes, scores, 0.5, 2).tolist() == [1, 3]
     assert ops.nms_padded(boxes, scores, 0.49, 4, classes).tolist() == [1, 0, 2, -1]
+    valid = torch.arange(len(boxes), device=device) != 1
+    assert ops.nms_padded(boxes, scores, 0.49, 4, classes, valid).tolist() == [0, 2, -1, -1]
+    assert ops.nms_padded(boxes, scores, 0.49, 2, None, valid & False).tolist() == [-1, -1]
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.3, 0.5, 0.7])
@@ -164,6 +167,8 @@ def test_bad_arguments_are_named() -> None:
         ops.nms(boxes.to("meta"), scores.to("meta"), 0.5)
     with pytest.raises(InvalidArgument, match="-1"):
         ops.nms_padded(boxes, scores, 0.5, -1)
+    with pytest.raises(InvalidArgument, match=r"valid must be torch\.bool of the shape \[4\], but got torch\.int64"):
+        ops.nms_padded(boxes, scores, 0.5, 3, valid=torch.ones(4, dtype=torch.int64))
 
 
 grid = st.integers(0, 12)

@@ -72,11 +72,16 @@ class MultiScaleRoIAlign(nn.Module):
         level = torch.floor(self.canonical_level + torch.log2(size / self.canonical_scale) + 1e-6)
         level = level.nan_to_num().clamp(strides[0], strides[-1]).long() - strides[0]
         if exporting_to_onnx():
-            pooled = [
-                onnx_roi_align(f, images, regions, self.output_size, 2.0**-stride, self.sampling_ratio, False)
-                for f, stride in zip(levels, strides, strict=True)
-            ]
-            return torch.stack(pooled).gather(0, level[None, :, None, None, None].expand(1, *pooled[0].shape))[0]
+            # Each level pools its own regions, and then each region finds the place where it went.
+            of_level = level[:, None] == torch.arange(len(levels), device=level.device)
+            pooled = []
+            for f, stride, own in zip(levels, strides, of_level.unbind(1), strict=True):
+                rows = own.nonzero().squeeze(1)
+                where = (f, images[rows], regions[rows], self.output_size, 2.0**-stride)
+                pooled.append(onnx_roi_align(*where, self.sampling_ratio, False))
+            count = of_level.sum(0)
+            place = of_level.long().cumsum(0) - 1 + count.cumsum(0) - count
+            return torch.cat(pooled)[place.gather(1, level[:, None]).squeeze(1)]
         if len(levels) == 1:
             table = table_of(levels[0])
         else:  # views of single images, so that turning and joining them is one copy

@@ -196,7 +196,7 @@ def _suppress(rows: Tensor, threshold: float, by_class: bool) -> Tensor:
     return torch.cat(kept)
 
 
-@torch.library.custom_op("zooA::nms", mutates_args=())
+@torch.library.custom_op("zoo::nms", mutates_args=())
 def _nms_op(boxes: Tensor, scores: Tensor, idxs: Tensor | None, iou_threshold: float) -> Tensor:
     """One node in a captured graph; called directly it would only add overhead."""
     return _nms(boxes, scores, idxs, iou_threshold)
@@ -207,14 +207,32 @@ def _(boxes: Tensor, scores: Tensor, idxs: Tensor | None, iou_threshold: float) 
     return scores.new_empty(torch.library.get_ctx().new_dynamic_size(), dtype=torch.int64)
 
 
-@torch.library.custom_op("zooA::nms_padded", mutates_args=())
-def _nms_padded_op(boxes: Tensor, scores: Tensor, idxs: Tensor | None, iou_threshold: float, max_output: int) -> Tensor:
-    keep = _nms(boxes, scores, idxs, iou_threshold)[:max_output]
+@torch.library.custom_op("zoo::nms_padded", mutates_args=())
+def _nms_padded_op(
+    boxes: Tensor,
+    scores: Tensor,
+    idxs: Tensor | None,
+    valid: Tensor | None,
+    iou_threshold: float,
+    max_output: int,
+) -> Tensor:
+    if valid is None:
+        keep = _nms(boxes, scores, idxs, iou_threshold)[:max_output]
+    else:
+        rows = valid.nonzero().squeeze(1)
+        keep = rows[_nms(boxes[rows], scores[rows], None if idxs is None else idxs[rows], iou_threshold)[:max_output]]
     return torch.nn.functional.pad(keep, (0, max_output - len(keep)), value=-1)
 
 
 @_nms_padded_op.register_fake
-def _(boxes: Tensor, scores: Tensor, idxs: Tensor | None, iou_threshold: float, max_output: int) -> Tensor:
+def _(
+    boxes: Tensor,
+    scores: Tensor,
+    idxs: Tensor | None,
+    valid: Tensor | None,
+    iou_threshold: float,
+    max_output: int,
+) -> Tensor:
     return scores.new_empty(max_output, dtype=torch.int64)
 
 
@@ -228,19 +246,30 @@ def _nms(boxes: Tensor, scores: Tensor, idxs: Tensor | None, iou_threshold: floa
 
 
 def _onnx_nms(
-    boxes: Tensor, scores: Tensor, idxs: Tensor | None, iou_threshold: float, max_output: int | None
+    boxes: Tensor,
+    scores: Tensor,
+    idxs: Tensor | None,
+    iou_threshold: float,
+    max_output: int | None = None,
+    valid: Tensor | None = None,
 ) -> Tensor:
     """ONNX's own operator. It knows no classes of single boxes, so each class is moved to a place of its own."""
     boxes, scores = boxes.float(), scores.float()
     if idxs is not None:
-        # One extra box of zeros: a maximum exists where there are no boxes.
-        extent = torch.cat([boxes.abs().flatten(), boxes.new_zeros(1)]).amax(0) * 2 + 1
-        boxes = boxes + (idxs * extent)[:, None]
+        # One extra box of zeros: a maximum exists where there are no boxes. Places are in rows of 16: in one long row,
+        # float32 would not hold a hundredth of a pixel.
+        corners = torch.cat([boxes.flatten(), boxes.new_zeros(1)])
+        extent = corners.amax(0) - corners.amin(0) + 1
+        boxes = boxes + torch.stack([idxs % 16, idxs // 16], 1).repeat(1, 2) * extent
     most = torch.full((1,), 2**31 - 1 if max_output is None else max_output, dtype=torch.int64)
+    least = []
+    if valid is not None:  # scores have to be above a threshold, which then -infinity alone is not
+        scores = torch.where(valid, scores, -math.inf)
+        least = [torch.full((1,), torch.finfo(torch.float32).min)]
     number = scores.nonzero().shape[0]  # stands for the number of kept boxes, which is unknown as well
     selected = torch.onnx.ops.symbolic(
         "NonMaxSuppression",
-        (boxes[None], scores[None, None], most, torch.full((1,), iou_threshold)),
+        (boxes[None], scores[None, None], most, torch.full((1,), iou_threshold), *least),
         dtype=torch.int64,
         shape=(number, 3),
         version=11,
@@ -266,7 +295,7 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     """
     _check(boxes, scores, iou_threshold)
     if exporting_to_onnx():
-        return _onnx_nms(boxes, scores, None, iou_threshold, None)
+        return _onnx_nms(boxes, scores, None, iou_threshold)
     return (_nms_op if captured() else _nms)(boxes, scores, None, iou_threshold)
 
 
@@ -278,23 +307,33 @@ def batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: floa
     """
     _check(boxes, scores, iou_threshold, idxs)
     if exporting_to_onnx():
-        return _onnx_nms(boxes, scores, idxs, iou_threshold, None)
+        return _onnx_nms(boxes, scores, idxs, iou_threshold)
     return (_nms_op if captured() else _nms)(boxes, scores, idxs, iou_threshold)
 
 
 def nms_padded(
-    boxes: Tensor, scores: Tensor, iou_threshold: float, max_output: int, idxs: Tensor | None = None
+    boxes: Tensor,
+    scores: Tensor,
+    iou_threshold: float,
+    max_output: int,
+    idxs: Tensor | None = None,
+    valid: Tensor | None = None,
 ) -> Tensor:
     """:func:`nms`, or with ``idxs`` :func:`batched_nms`, of a fixed size: for graphs that allow no other.
 
-    Returns ``[max_output]`` int64: the indices of the best kept boxes from the best score down, then -1.
+    ``valid``, bool ``[N]``, says which boxes take part; by default all. Returns ``[max_output]`` int64: the indices of
+    the best kept boxes from the best score down, then -1.
     """
     if max_output < 0:
         raise InvalidArgument(f"max_output must be at least 0, but got {max_output}.")
+    if valid is not None and (valid.dtype != torch.bool or valid.shape != boxes.shape[:1]):
+        raise InvalidArgument(
+            f"valid must be torch.bool of the shape {list(boxes.shape[:1])}, but got {valid.dtype} {list(valid.shape)}."
+        )
     if boxes.is_meta:
         return boxes.new_empty(max_output, dtype=torch.int64)
     _check(boxes, scores, iou_threshold, idxs)
     if exporting_to_onnx():
-        return _onnx_nms(boxes, scores, idxs, iou_threshold, max_output)
-    keep: Tensor = _nms_padded_op(boxes, scores, idxs, iou_threshold, max_output)
+        return _onnx_nms(boxes, scores, idxs, iou_threshold, max_output, valid)
+    keep: Tensor = _nms_padded_op(boxes, scores, idxs, valid, iou_threshold, max_output)
     return keep

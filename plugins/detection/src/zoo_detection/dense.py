@@ -126,6 +126,9 @@ class OneStageDetector(Detector):
             padded.append(({"boxes": boxes[chosen], "scores": scores[chosen], "labels": labels[chosen]}, there))
         return padded
 
+    def predictions(self, images: ImageList, features: dict[str, Tensor]) -> Any:
+        return self.predict(images, features)
+
     def predict(self, images: ImageList, features: dict[str, Tensor]) -> tuple[Any, ...]:
         """What the head makes of the maps, and the anchors."""
         raise NotImplementedError

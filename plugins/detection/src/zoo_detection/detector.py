@@ -90,6 +90,16 @@ class Detector(nn.Module):
         features = self.backbone(tensors)
         return {"0": features} if isinstance(features, Tensor) else features
 
+    def comparable(self, images: Sequence[Tensor] | Tensor) -> Any:
+        """All that detections are chosen from, which changes as little as the arithmetic; for :func:`zoo.optimize`."""
+        batch, _ = self.transform(images)
+        features = self.features(batch)
+        return features, self.predictions(batch, features)
+
+    def predictions(self, images: ImageList, features: dict[str, Tensor]) -> Any:
+        """What the heads make of the features, before anything is chosen."""
+        raise NotImplementedError
+
     def detect(
         self, images: ImageList, features: dict[str, Tensor], targets: list[Target] | None
     ) -> tuple[Losses, list[Detections]]:
@@ -171,8 +181,5 @@ def suppress_padded(
     Returns:
         Their indices, filled up to ``most`` with any, and bool [``most``], which of them count.
     """
-    # Those that are not good come after all others and have no area, so they take no part.
-    boxes, scores = torch.where(good[:, None], boxes, 0), torch.where(good, scores, -1)
-    keep = nms_padded(boxes, scores, nms_thresh, most, classes)
-    chosen = keep.clamp(min=0)
-    return chosen, (keep >= 0) & good[chosen]
+    keep = nms_padded(boxes, scores, nms_thresh, most, classes, good)
+    return keep.clamp(min=0), keep >= 0

@@ -35,6 +35,7 @@ from zoo_detection.detector import (
     PaddedDetections,
     TransformArgument,
     image_transform,
+    sizes_as_boxes,
 )
 from zoo_detection.roi_heads import RoIHeads
 from zoo_detection.rpn import RegionProposalNetwork, RPNHead
@@ -47,6 +48,7 @@ from zoo_detection.weights.faster_rcnn import (
 )
 
 LEVELS = ("0", "1", "2", "3")  # of the pyramid, that regions are read off; the coarsest is for proposals alone
+QUARTERS = [[x, y, x + 0.5, y + 0.5] for x in (0.0, 0.5) for y in (0.0, 0.5)]  # of an image
 
 
 class TwoMLPHead(nn.Module):
@@ -234,6 +236,14 @@ class FasterRCNN(Detector):
         proposals, proposal_losses = self.rpn(images, features, targets)
         detections, losses = self.roi_heads(features, proposals, images.image_sizes, targets)
         return {**losses, **proposal_losses}, detections
+
+    def predictions(self, images: ImageList, features: dict[str, Tensor]) -> Any:
+        """Of the first stage, and of the second for proposals that do not depend on the first."""
+        heads, sizes = self.roi_heads, images.image_sizes
+        regions = [box[None] * box.new_tensor(QUARTERS) for box in sizes_as_boxes(sizes, images.tensors)]
+        parts = [p for p in (heads.mask_parts, heads.keypoint_parts) if p[0] is not None]
+        found = [heads.run(p, features, regions, sizes) for p in parts]
+        return self.rpn.predict(images, features), heads.predict_boxes(features, regions, sizes), found
 
     @property
     def pads(self) -> bool:

@@ -99,8 +99,7 @@ class KeypointRCNN(FasterRCNN):
         return {"masks": False, "num_keypoints": getattr(self.roi_heads.keypoint_predictor, "out_channels", None)}
 
 
-# Without num_classes=2 as well, a file with another number of keypoints than the model is an error.
-HEAD = ("roi_heads.box_predictor", "roi_heads.keypoint_predictor")
+HEAD = {"roi_heads.box_predictor": "num_classes", "roi_heads.keypoint_predictor": "num_keypoints"}
 
 
 @zoo.builder(
@@ -123,8 +122,8 @@ def keypointrcnn_resnet50_fpn(
 
     Args:
         num_classes: with background; 2 by default, persons.
-        num_keypoints: of each object; 17 by default, COCO's. With weights and another number, give ``num_classes``
-            too: a new head is made only then.
+        num_keypoints: of each object; 17 by default, COCO's. With weights and another number, there is a new predictor
+            of keypoints, and the others are those of the file.
         weights_backbone: of ResNet-50; loaded where the whole model has no weights.
         trainable_backbone_layers: stages of the ResNet that are trained, 0 to 5, counted from the last. By default
             three where it starts from weights, else all.

@@ -1,6 +1,7 @@
 """What operators of this package are in ONNX. Imported only when a detector is exported to it: needs onnxscript."""
 
 # The function's body is never run: onnxscript reads it, annotations included, and makes a graph of it.
+# Its names must be no output's names: the exporter writes the function out where it is called.
 # mypy: ignore-errors
 
 from onnxscript import FLOAT, INT64, opset18 as op, script
@@ -15,8 +16,8 @@ def keypoint_peaks(logits: FLOAT, boxes: FLOAT) -> tuple[FLOAT, FLOAT]:
     cells = op.Squeeze(op.Shape(logits, start=3))
     cell = op.Cast(op.Range(-2, cells + 2, 1), to=FLOATS)
     padded = op.Pad(logits, [0, 0, 2, 2, 0, 0, 2, 2], mode="edge")
-    found = op.Expand(0.0, op.Concat([0], maps, [3], axis=0))
-    scores = op.Expand(0.0, op.Concat([0], maps, axis=0))
+    peaks = op.Expand(0.0, op.Concat([0], maps, [3], axis=0))
+    peak_logits = op.Expand(0.0, op.Concat([0], maps, axis=0))
     for i in range(op.Squeeze(op.Shape(boxes, end=1))):
         box = op.Gather(boxes, i)
         corner = op.Slice(box, [0], [2])
@@ -38,6 +39,6 @@ def keypoint_peaks(logits: FLOAT, boxes: FLOAT) -> tuple[FLOAT, FLOAT]:
         pixel = op.Cast(op.Concat(op.Mod(place, width), place / width, axis=1), to=FLOATS) + 0.5
         visible = op.Expand(1.0, op.Shape(place))
         point = op.Concat(pixel * (size / whole) + corner, visible, axis=1)
-        found = op.Concat(found, op.Unsqueeze(point, [0]), axis=0)
-        scores = op.Concat(scores, op.Unsqueeze(op.ReduceMax(flat, [1], keepdims=0), [0]), axis=0)
-    return found, scores
+        peaks = op.Concat(peaks, op.Unsqueeze(point, [0]), axis=0)
+        peak_logits = op.Concat(peak_logits, op.Unsqueeze(op.ReduceMax(flat, [1], keepdims=0), [0]), axis=0)
+    return peaks, peak_logits

@@ -278,7 +278,8 @@ class RoIHeads(nn.Module):
         boxes = torch.minimum(boxes.clamp(min=0), limits)
         good = (scores > self.score_thresh) & ((boxes[:, 2:] - boxes[:, :2]) >= SMALLEST).all(1)
         chosen, there = suppress_padded(boxes, scores, labels, good, self.nms_thresh, most)
-        return {"boxes": boxes[chosen], "labels": labels[chosen], "scores": scores[chosen]}, there
+        boxes = torch.where(there[:, None], boxes[chosen], 0)  # no place, where a mask or keypoints would cost time
+        return {"boxes": boxes, "labels": labels[chosen], "scores": scores[chosen]}, there
 
 
 def of_label(values: Tensor, labels: Tensor) -> Tensor:

@@ -107,10 +107,17 @@ class SSDLiteFeatureExtractorMobileNet(nn.Module):
         return found
 
 
+def tail_of(state: dict[str, Any]) -> dict[str, bool]:
+    """Whether the MobileNet in a file has a reduced tail: then its last map has fewer channels than its first."""
+    first, last = (state.get(f"head.classification_head.module_list.{i}.0.0.weight") for i in (0, 1))
+    return {} if first is None or last is None else {"reduced_tail": len(last) < len(first)}
+
+
 @zoo.builder(
     SSDLite320_MobileNet_V3_Large_Weights,
     head=tuple(f"head.classification_head.module_list.{i}.1" for i in range(6)),
     stem="backbone.features.0.0.0",
+    told_by_file=tail_of,
 )
 def ssdlite320_mobilenet_v3_large(
     *,
@@ -135,8 +142,7 @@ def ssdlite320_mobilenet_v3_large(
             all.
         norm_layer: makes a norm of a number of channels; by default batch norm with the paper's eps and momentum.
         reduced_tail: the MobileNet's last stage has half the channels, as the published model's. By default so, unless
-            the MobileNet starts from weights of its own, which are not for that. A file of one's own needs what it was
-            trained with.
+            the MobileNet starts from weights of its own, which are not for that; with weights, as in their file.
         width_mult: factor of the MobileNet's numbers of channels.
         size: width and height in pixels that all images are resized to.
         scales: of the default boxes, seven, as :class:`zoo_detection.anchors.DefaultBoxGenerator` takes them; by

@@ -41,6 +41,7 @@ VIDEO_CLASSIFICATION = TaskSpec(
     decode="zoo_video.task:decode",
     draw="zoo_video.task:draw",
     evaluate="zoo_video.evaluation:evaluate",
+    export="zoo_video.export:export",
     suffixes=(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".gif", ".webp", ".apng"),
     input_ndim=4,
 )

@@ -1,0 +1,187 @@
+"""Models as files: what is in them, what is refused, and that nothing is left of what failed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import zoo
+from zoo.cli import main
+from zoo.errors import ExportError, InvalidArgument, MissingPlugin, UnknownModel
+
+DIGITS: dict[str, Any] = {"model": "squeezenet1_1", "weights": "DIGITS_V1"}
+PICTURE = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Any:
+    def command(*arguments: object) -> SimpleNamespace:
+        status = main([str(a) for a in arguments])
+        out, err = capsys.readouterr()
+        return SimpleNamespace(status=status, out=out, err=err)
+
+    return command
+
+
+def expected(picture: Tensor = PICTURE) -> Tensor:
+    with torch.no_grad():
+        return zoo.get_model("squeezenet1_1", weights="DIGITS_V1").eval()(picture)
+
+
+def test_onnx_is_the_model_and_says_what_it_is(tmp_path: Path) -> None:
+    ort = pytest.importorskip("onnxruntime")
+    report = zoo.export(path=tmp_path / "digits.onnx", **DIGITS)
+    assert (report.format, report.files) == ("onnx", (tmp_path / "digits.onnx",))
+    assert report.inputs == {"image": "float32 [1, 3, 64, 64]"}, "the size that the weights' preprocessing cuts out"
+    assert report.outputs == {"output": "float32 [1, 10]"}
+    session = ort.InferenceSession(report.path)
+    (logits,) = session.run(["output"], {"image": PICTURE.numpy()})
+    torch.testing.assert_close(torch.from_numpy(np.asarray(logits)), expected(), atol=1e-4, rtol=1e-4)
+    facts = json.loads(session.get_modelmeta().custom_metadata_map["zoo"])
+    assert facts["model"] == "squeezenet1_1"
+    assert facts["categories"] == list("0123456789")
+    assert facts["weights"].startswith("pkg://zoo_classification")
+
+
+def test_exported_program_is_the_model_and_says_what_it_is(tmp_path: Path) -> None:
+    report = zoo.export(path=tmp_path / "digits.pt2", image_size=(48, 64), **DIGITS)
+    assert report.inputs == {"image": "float32 [1, 3, 48, 64]"}
+    files = {"zoo": ""}
+    program = torch.export.load(report.path, extra_files=files)
+    picture = PICTURE[:, :, :48]
+    torch.testing.assert_close(program.module()(picture), expected(picture))
+    assert json.loads(files["zoo"])["categories"] == list("0123456789")
+
+
+class Two(nn.Module):
+    """Needs eval mode, and gives a dict with a tuple in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(4)
+        self.conv = nn.Conv2d(4, 2, 3)
+
+    def forward(self, x: Tensor) -> dict[str, Any]:
+        if self.training:
+            raise RuntimeError("this is for training")
+        x = self.conv(self.norm(x))
+        return {"map": x, "sums": (x.sum((2, 3)), x.sum(1))}
+
+
+def test_a_model_that_is_built_is_exported_as_it_is(tmp_path: Path) -> None:
+    model = Two().train()
+    report = zoo.export(model, tmp_path / "two.pt2", image_size=8, task="semantic-segmentation")
+    assert report.inputs == {"image": "float32 [1, 4, 8, 8]"}
+    outputs = {"map": "float32 [1, 2, 6, 6]", "sums_0": "float32 [1, 2]", "sums_1": "float32 [1, 6, 6]"}
+    assert report.outputs == outputs
+    assert all(m.training for m in model.modules())
+    x = torch.rand(1, 4, 8, 8)
+    got, want = torch.export.load(report.path).module()(x), model.eval()(x)
+    torch.testing.assert_close(got, want)
+
+
+class Branches(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x[x > 0.5] if x.mean() > 0.1 else x
+
+
+@pytest.mark.parametrize("name", ["out.onnx", "out.pt2"])
+def test_what_cannot_be_captured_leaves_nothing_behind(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ExportError, match=r"Branches could not be exported as .*: .*data-dependent") as caught:
+        zoo.export(Branches(), tmp_path / name, image_size=8, task="image-classification")
+    assert caught.value.__cause__ is not None
+    assert list(tmp_path.iterdir()) == []
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_file_is_not_written_over_by_accident(tmp_path: Path, run: Any) -> None:
+    path = tmp_path / "digits.pt2"
+    path.write_text("precious")
+    with pytest.raises(FileExistsError, match=r"digits\.pt2 is there already"):
+        zoo.export(path=path, **DIGITS)
+    got = run("export", "squeezenet1_1", "--weights", "DIGITS_V1", path)
+    assert got.status == 1
+    assert "--force" in got.err
+    assert path.read_text() == "precious"
+    with pytest.raises(ExportError):
+        zoo.export(Branches(), path, image_size=8, task="image-classification", overwrite=True)
+    assert path.read_text() == "precious", "what failed has replaced nothing"
+    got = run("export", "squeezenet1_1", "--weights", "DIGITS_V1", "--force", path)
+    assert (got.status, got.err) == (0, "")
+    assert got.out.splitlines()[0] == f"{path}  torch-export  3.0 MB"
+    assert [line.split() for line in got.out.splitlines()[1:]] == [
+        ["in", "image", "float32", "[1,", "3,", "64,", "64]"],
+        ["out", "output", "float32", "[1,", "10]"],
+    ]
+    torch.testing.assert_close(torch.export.load(path).module()(PICTURE), expected())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "match"),
+    [
+        ({"path": "out.bin"}, InvalidArgument, r"out.bin does not say which format.*\.onnx for onnx, \.pt2 for torch-"),
+        ({"format": "tflite"}, InvalidArgument, "format is 'tflite'; expected one of onnx, torch-export"),
+        ({"image_size": (1, 2, 3)}, InvalidArgument, r"image_size is \(1, 2, 3\); expected \(height, width\)"),
+        ({"image_size": (0, 8)}, InvalidArgument, "the height in image_size is 0"),
+        ({"image_size": 3}, InvalidArgument, "the images are 3×3 and this model needs at least"),
+        ({"path": "nowhere/out.onnx"}, InvalidArgument, "There is no folder"),
+        ({"model": "resnet51"}, UnknownModel, "resnet50"),
+        ({"model": 5}, InvalidArgument, "not int"),
+        ({"model": nn.Conv2d(3, 3, 1)}, InvalidArgument, "Say which task"),
+        ({"model": nn.Conv2d(3, 3, 1), "task": "image-classification"}, InvalidArgument, "give image_size"),
+        (
+            {"model": nn.Conv2d(3, 3, 1), "task": "image-classification", "image_size": 8, "frames": 3},
+            InvalidArgument,
+            "frames: the model is built already, and options of its task are none",
+        ),
+        ({"frames": 3}, TypeError, "frames"),
+    ],
+)
+def test_what_cannot_be_is_told_at_once(
+    arguments: dict[str, Any], error: type[Exception], match: str, tmp_path: Path
+) -> None:
+    options = {**DIGITS, "path": "out.pt2", **arguments}
+    with pytest.raises(error, match=match):
+        zoo.export(**{**options, "path": tmp_path / options["path"]})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_onnx_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(MissingPlugin, match=r"onnxscript.*pip install 'zoo-core\[onnx\]'"):
+        zoo.export(path=tmp_path / "digits.onnx", **DIGITS)
+    assert zoo.export(path=tmp_path / "digits.pt2", **DIGITS).path.is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["squeezenet1_1", "out.pt2", "--image-size", "64x"], "--image-size 64x: expected HEIGHTxWIDTH"),
+        (["squeezenet1_1", "out.pt2", "--max-detections", "5"], "No such option: --max-detections"),
+        (["mc3_tiny", "out.pt2", "--frame", "5"], "No such option: --frame. video-classification has --frames."),
+        (["squeezenet1_1", "a.pt2", "b.pt2"], "Expected one FILE to write, not a.pt2, b.pt2"),
+    ],
+)
+def test_what_was_typed_wrongly_is_said(run: Any, arguments: list[str], said: str) -> None:
+    got = run("export", *arguments)
+    assert got.status == 2
+    assert said in " ".join(got.err.split())
+
+
+def test_a_task_that_says_nothing_of_export_takes_single_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = zoo.TaskSpec("pairs", load="a:b", collate="a:b", decode="a:b", inputs_per_sample=2)
+    monkeypatch.setattr("zoo.exporting.registry.get_task", lambda name, plugin=None: task)
+    with pytest.raises(InvalidArgument, match=r"'pairs' does not say how.*TaskSpec\(export=…\)"):
+        zoo.export(nn.Conv2d(3, 3, 1), tmp_path / "out.pt2", image_size=8, task="pairs")

@@ -1,0 +1,365 @@
+"""Detectors as files and as compiled graphs: the same detections, and none where there are none."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from helpers import models_of
+from reference.fill import fill_, images
+from torch import Tensor, nn
+from torch._dynamo.utils import counters
+from torch.nn import functional as F
+
+import zoo
+import zoo_detection
+from zoo.errors import InvalidArgument
+from zoo.ops import MultiScaleRoIAlign
+from zoo_detection import (
+    FCOS,
+    SSD,
+    AnchorGenerator,
+    DefaultBoxGenerator,
+    FasterRCNN,
+    KeypointRCNN,
+    MaskRCNN,
+    RetinaNet,
+    RetinaNetHead,
+    RoIHeads,
+    TwoMLPHead,
+)
+from zoo_detection.fcos import FCOSHead
+from zoo_detection.keypoint_rcnn import KeypointRCNNHeads
+from zoo_detection.mask_rcnn import MaskRCNNHeads
+
+SIZE = (96, 128)
+IMAGES = [images((3, *SIZE), 0), images((3, *SIZE), 1), torch.zeros(3, *SIZE)]
+TOLERANCES = {"boxes": 1e-2, "scores": 1e-4, "labels": 0, "masks": 1e-3, "keypoints": 2e-2, "keypoints_scores": 1e-3}
+
+
+class Maps(nn.Module):
+    """Three maps, of strides 8, 16 and 32."""
+
+    def __init__(self, channels: int = 32) -> None:
+        super().__init__()
+        self.out_channels: Any = channels
+        self.convs = nn.ModuleList([nn.Conv2d(3, channels, 9, 8, 4)])
+        self.convs.extend(nn.Conv2d(channels, channels, 3, 2, 1) for _ in range(2))
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        maps = {}
+        for i, conv in enumerate(self.convs):
+            x = maps[str(i)] = conv(x).relu()
+        return maps
+
+
+def several() -> AnchorGenerator:
+    return AnchorGenerator(((16,), (32,), (64,)), ((0.5, 1.0, 2.0),) * 3)
+
+
+def rcnn(kind: Callable[..., nn.Module], **kwargs: Any) -> nn.Module:
+    levels, channels = ["0", "1", "2"], 32
+    parts = {
+        "box_roi_pool": MultiScaleRoIAlign(levels, 3, 2, canonical_scale=32),
+        "box_head": TwoMLPHead(channels * 9, 1024),
+        "mask_roi_pool": MultiScaleRoIAlign(levels, 6, 2, canonical_scale=32),
+        "keypoint_roi_pool": MultiScaleRoIAlign(levels, 6, 2, canonical_scale=32),
+    }
+    taken = {
+        key: part for key, part in parts.items() if key.startswith("box") or key.split("_")[0] in kind.__name__.lower()
+    }
+    sizes = {"min_size": 96, "max_size": 160, "rpn_pre_nms_top_n_test": 100, "rpn_post_nms_top_n_test": 60}
+    return kind(Maps(), 5, rpn_anchor_generator=several(), **{**sizes, **taken, **kwargs})
+
+
+def ssd(**kwargs: Any) -> nn.Module:
+    backbone = Maps()
+    backbone.out_channels = [32, 32, 32]
+    return SSD(backbone, DefaultBoxGenerator([[2], [2, 3], [2]]), (128, 112), 5, **kwargs)
+
+
+TINY: dict[str, Callable[..., nn.Module]] = {
+    "fasterrcnn": functools.partial(rcnn, FasterRCNN),
+    "maskrcnn": functools.partial(rcnn, MaskRCNN, mask_head=MaskRCNNHeads(32, (256,), 1)),
+    "keypointrcnn": functools.partial(
+        rcnn, KeypointRCNN, num_keypoints=3, keypoint_head=KeypointRCNNHeads(32, (512,))
+    ),
+    "retinanet": lambda **kwargs: RetinaNet(
+        Maps(), 5, 96, 160, anchor_generator=several(), head=RetinaNetHead(32, 3, 5), **kwargs
+    ),
+    "fcos": lambda **kwargs: FCOS(
+        Maps(), 5, 96, 160,
+        anchor_generator=AnchorGenerator(((8,), (16,), (32,)), ((1.0,),) * 3), head=FCOSHead(32, 5), **kwargs
+    ),
+    "ssd": ssd,
+}  # fmt: skip
+
+
+# ── detectors that see something ─────────────────────────────────────────────────────────────────────────────────
+
+
+def classifiers(model: Any) -> list[Any]:
+    """The layers that tell the classes apart."""
+    if hasattr(model, "roi_heads"):
+        return [model.roi_heads.box_predictor.cls_score]
+    head = model.head.classification_head
+    if hasattr(head, "cls_logits"):
+        return [head.cls_logits]
+    return [m if isinstance(m, nn.Conv2d) else m[-1] for m in head.module_list]
+
+
+@torch.no_grad()
+def problems_of(model: Any, pictures: Sequence[Tensor], objects: int = 20, rows: int = 600) -> dict[Any, Any]:
+    """For each classifier, what it is given for the pictures, and what it should answer: there are objects at some
+    places of all pictures but the last, and none in that."""
+    g = torch.Generator().manual_seed(0)
+    seen: dict[Any, list[Tensor]] = {layer: [] for layer in classifiers(model)}
+    handles = [layer.register_forward_hook(lambda m, given, _: seen[m].append(given[0])) for layer in seen]
+    problems: dict[Any, Any] = {layer: [] for layer in seen}
+    for i, picture in enumerate(pictures):
+        model([picture])
+        for layer, inputs in seen.items():
+            x = torch.cat(
+                [F.unfold(v, layer.kernel_size, padding=layer.padding)[0].t() if v.ndim == 4 else v for v in inputs]
+            )
+            inputs.clear()
+            x = x[torch.randperm(len(x), generator=g)[:rows]]
+            want = torch.full((len(x), len(layer.bias) // model.num_classes, model.num_classes), -4.0)
+            if model.has_background:
+                want[..., 0] = 4
+            n = min(objects, len(x)) if i + 1 < len(pictures) else 0
+            anchors = torch.randint(want.shape[1], (n,), generator=g)
+            want[torch.arange(n), anchors, torch.randint(1, model.num_classes, (n,), generator=g)] = 9
+            problems[layer].append((x.double(), want.flatten(1).double()))
+    for handle in handles:
+        handle.remove()
+    return {layer: [torch.cat(parts) for parts in zip(*pairs, strict=True)] for layer, pairs in problems.items()}
+
+
+@torch.no_grad()
+def solve(layer: Any, x: Tensor, want: Tensor, smooth: float) -> None:
+    """Least squares; ``smooth`` keeps weights small, which would enlarge the rounding of what the layer is given."""
+    centre, bias = x.mean(0), want.mean(0)
+    products = (x - centre) @ (x - centre).t()
+    products += smooth * products.diagonal().mean() * torch.eye(len(x), dtype=x.dtype)
+    weight = torch.linalg.solve(products, want - bias).t() @ (x - centre)
+    layer.weight.copy_(weight.view_as(layer.weight))
+    layer.bias.copy_(bias - weight @ centre)
+
+
+@torch.no_grad()
+def seeing(model: nn.Module, pictures: Sequence[Tensor] = IMAGES) -> nn.Module:
+    """``model`` with random weights, but for its classifiers, which see objects in all pictures but the last."""
+    problems = problems_of(fill_(model).eval(), pictures)
+    part: Any = getattr(model, "roi_heads", model)
+    own = part.score_thresh
+    for smooth in (1e-1, 1e-2, 1e-3, 1e-4):
+        for layer, problem in problems.items():
+            solve(layer, *problem, smooth)
+        part.score_thresh = 1e-4  # and then what separates: whatever is seen in the last picture is below
+        part.score_thresh = max([own, *(1.05 * model([pictures[-1]])[0]["scores"][:1]).tolist()])
+        counts = [len(model([picture])[0]["boxes"]) for picture in pictures]
+        if min(counts[:-1]) > 2:
+            break
+    assert min(counts[:-1]) > 0
+    assert counts[-1] == 0
+    return model
+
+
+@functools.cache
+def tiny(name: str) -> Any:
+    return seeing(TINY[name]())
+
+
+def differences(got: dict[str, Tensor], want: dict[str, Tensor]) -> list[str]:
+    """Where padded detections are not the eager ones; equal scores may come in any order."""
+    count = int(got["count"])
+    if count != len(want["boxes"]):
+        return [f"{count} detections, expected {len(want['boxes'])}"]
+    problems = [f"{name}: padding is not 0" for name, t in got.items() if t.ndim and t[count:].any()]
+    far = torch.cdist(want["boxes"], got["boxes"][:count]) + 100 * (want["labels"][:, None] != got["labels"][:count])
+    match = far.argmin(1) if count else torch.arange(0)
+    for name, expected in want.items():
+        found = got[name][:count][match]
+        if found.shape != expected.shape or found.dtype != expected.dtype:
+            problems.append(
+                f"{name}: {found.dtype} {list(found.shape)}, expected {expected.dtype} {list(expected.shape)}"
+            )
+        elif count and (off := (found.double() - expected.double()).abs().max().item()) > TOLERANCES[name]:
+            problems.append(f"{name}: off by {off:.2g}")
+    return problems
+
+
+def run_onnx(path: Path) -> Callable[[Tensor], dict[str, Tensor]]:
+    ort = pytest.importorskip("onnxruntime")
+    session = ort.InferenceSession(path)
+    names = [output.name for output in session.get_outputs()]
+    return lambda image: {
+        name: torch.from_numpy(np.asarray(value))
+        for name, value in zip(names, session.run(None, {"image": image.numpy()}), strict=True)
+    }
+
+
+def check(run: Callable[[Tensor], dict[str, Tensor]], model: nn.Module, pictures: Sequence[Tensor] = IMAGES) -> None:
+    with torch.no_grad():
+        for picture in pictures:
+            assert differences(run(picture), model([picture])[0]) == []
+
+
+def default(*names: str) -> list[Any]:
+    """All detectors, of which these are in the default suite."""
+    return [name if name in names else pytest.param(name, marks=pytest.mark.slow) for name in TINY]
+
+
+# ── files ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", default("keypointrcnn", "ssd"))
+def test_onnx_runs_as_the_model_does(name: str, tmp_path: Path) -> None:
+    report = zoo.export(tiny(name), tmp_path / "out.onnx", image_size=SIZE, task="object-detection")
+    assert report.inputs == {"image": "float32 [3, 96, 128]"}
+    assert report.outputs["boxes"] == f"float32 [{detections_per_img(tiny(name))}, 4]"
+    check(run_onnx(report.path), tiny(name))
+
+
+@pytest.mark.parametrize("name", default("keypointrcnn", "fcos"))
+def test_exported_program_runs_as_the_model_does(name: str, tmp_path: Path) -> None:
+    path = zoo.export(tiny(name), tmp_path / "out.pt2", image_size=SIZE, task="object-detection").path
+    check(torch.export.load(path).module(), tiny(name))
+
+
+def detections_per_img(model: Any) -> int:
+    return getattr(model, "roi_heads", model).detections_per_img
+
+
+@pytest.mark.parametrize("most", [7, 130])
+def test_max_detections_takes_the_place_of_the_models(most: int, tmp_path: Path) -> None:
+    model = tiny("keypointrcnn")
+    report = zoo.export(model, tmp_path / "out.pt2", image_size=SIZE, task="keypoint-detection", max_detections=most)
+    assert report.outputs["keypoints"] == f"float32 [{most}, 3, 3]"
+    own, model.roi_heads.detections_per_img = model.roi_heads.detections_per_img, most
+    check(torch.export.load(report.path).module(), model)
+    model.roi_heads.detections_per_img = own
+
+
+def test_masks_of_boxes(tmp_path: Path) -> None:
+    model = tiny("maskrcnn")
+    options = {"image_size": SIZE, "task": "instance-segmentation", "max_detections": 9}
+    full = zoo.export(model, tmp_path / "full.pt2", **options)
+    small = zoo.export(model, tmp_path / "roi.pt2", mask_format="roi", **options)
+    assert full.outputs["masks"] == "float32 [9, 1, 96, 128]"
+    assert small.outputs["masks"] == "float32 [9, 1, 12, 12]"
+    assert model.mask_format == "full", "the model is left as it was"
+    found, whole = (torch.export.load(report.path).module()(IMAGES[0]) for report in (small, full))
+    pasted = zoo_detection.paste_masks(found["masks"], found["boxes"], SIZE)
+    torch.testing.assert_close(pasted, whole["masks"])
+
+
+def test_without_a_transform_the_caller_prepares(tmp_path: Path) -> None:
+    model = seeing(rcnn(FasterRCNN, transform=None))
+    check(
+        torch.export.load(
+            zoo.export(model, tmp_path / "out.pt2", image_size=SIZE, task="object-detection").path
+        ).module(),
+        model,
+    )
+
+
+def test_a_detector_of_fixed_size_needs_no_image_size(tmp_path: Path) -> None:
+    report = zoo.export(tiny("ssd"), tmp_path / "out.pt2", task="object-detection")
+    assert report.inputs == {"image": "float32 [3, 112, 128]"}
+
+
+def test_what_cannot_be_exported_is_refused(tmp_path: Path) -> None:
+    def refused(match: str, model: nn.Module, **options: Any) -> None:
+        with pytest.raises(InvalidArgument, match=match):
+            zoo.export(model, tmp_path / "out.pt2", **{"image_size": SIZE, "task": "object-detection", **options})
+        assert list(tmp_path.iterdir()) == []
+
+    refused("give image_size", tiny("fcos"), image_size=None)
+    refused("max_detections is 0", tiny("fcos"), max_detections=0)
+    refused("mask_format is 'roi' for FCOS; expected none", tiny("fcos"), mask_format="roi")
+    refused("mask_format is 'coco' for MaskRCNN; expected one of full, roi", tiny("maskrcnn"), mask_format="coco")
+    refused("Conv2d cannot be exported as a detector", nn.Conv2d(3, 3, 1))
+    own = TINY["fasterrcnn"]()
+    own.roi_heads.__class__ = OwnHeads
+    refused("FasterRCNN cannot be exported.*finds its detections in the same way", own.eval())
+
+
+class OwnHeads(RoIHeads):
+    def postprocess(self, *args: Any) -> list[dict[str, Tensor]]:
+        return [{name: values[:1] for name, values in found.items()} for found in super().postprocess(*args)]
+
+
+SMALL = {"min_size": 128, "max_size": 192}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", models_of("detection"))
+def test_onnx_of_every_published_detector(name: str, tmp_path: Path) -> None:
+    few = {"rpn_pre_nms_top_n_test": 300, "rpn_post_nms_top_n_test": 100} if "rcnn" in name else {}
+    sizes = {} if name.startswith("ssd") else SMALL
+    pictures = [images((3, 128, 160), 0), images((3, 128, 160), 1), torch.zeros(3, 128, 160)]
+    model = seeing(zoo.get_model(name, weights=None, weights_backbone=None, **few, **sizes), pictures)
+    report = zoo.export(model, tmp_path / "out.onnx", image_size=(128, 160), task="object-detection")
+    check(run_onnx(report.path), model, pictures)
+
+
+# ── compiled ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+BREAKS = 1  # where detections are told from padding; hooks, which a detector on any backbone has, make more
+
+
+def breaks(model: nn.Module, **options: Any) -> int:
+    """Graph breaks of a compiled ``model``, which must find what it does uncompiled, and nothing in a blank picture."""
+    torch.compiler.reset()
+    counters.clear()
+    pictures = [IMAGES[0], IMAGES[2]]
+    try:
+        with torch.no_grad():
+            found, expected = torch.compile(model, **options)(pictures), model(pictures)
+    finally:
+        torch.compiler.reset()  # what was compiled is kept for ever otherwise
+    for got, want in zip(found, expected, strict=True):
+        assert differences({**got, "count": torch.tensor(len(got["boxes"]))}, want) == []
+    return sum(counters["graph_break"].values())
+
+
+@pytest.mark.parametrize("name", default("maskrcnn", "retinanet", "ssd"))
+def test_graph_breaks_do_not_grow(name: str) -> None:
+    assert breaks(tiny(name), backend="eager") <= BREAKS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", models_of("detection"))
+def test_graph_breaks_of_every_published_detector_do_not_grow(name: str) -> None:
+    sizes = {} if name.startswith("ssd") else SMALL
+    model = seeing(zoo.get_model(name, weights=None, weights_backbone=None, **sizes))
+    assert breaks(model, backend="eager") <= BREAKS
+
+
+@pytest.mark.slow
+def test_graph_breaks_on_any_backbone_do_not_grow() -> None:
+    model = seeing(zoo.get_model("fcos", backbone="squeezenet1_1", num_classes=5, min_size=96, max_size=160))
+    assert breaks(model, backend="eager") <= BREAKS + 5
+
+
+def test_a_replaced_part_is_not_gone_around() -> None:
+    """A graph of fixed sizes knows only the parts of this package; with others the compiled model breaks more often."""
+    model = seeing(TINY["fasterrcnn"]())
+    model.roi_heads.__class__ = OwnHeads
+    with torch.no_grad():
+        (found,) = torch.compile(model, backend="eager")(IMAGES[:1])
+    torch.compiler.reset()
+    assert len(found["boxes"]) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ssd", "keypointrcnn"])
+def test_compiled_by_inductor(name: str) -> None:
+    assert breaks(tiny(name), dynamic=False) <= BREAKS
