@@ -250,6 +250,22 @@ def test_when_loading_comes_between_the_entry_and_the_caller(enum):
     assert net(weights="FIRST", scale=5.0).table[1] == 5.0
 
 
+def test_what_a_file_tells_gives_way_to_the_entry_and_the_caller(enum):
+    def told_by_file(state):
+        return {"scale": float(state["stem.weight"].shape[0]), "num_classes": 7}
+
+    @zoo.builder(enum, head="fc", stem="stem", told_by_file=told_by_file)
+    def net(**kwargs):
+        return Net(**kwargs)
+
+    out_channels = enum.state["stem.weight"].shape[0]
+    bare = zoo.Weights(url=enum.FIRST.url, config={"num_classes": 4})
+    assert net().table[1] == 1.0
+    assert net(weights=bare).table[1] == out_channels
+    assert net(weights="FIRST").table[1] == 2.0, "as the entry says"
+    assert net(weights=bare, scale=5.0).table[1] == 5.0
+
+
 def test_building_in_two_threads_at_once(build, enum):
     plain = []
 

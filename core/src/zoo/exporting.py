@@ -78,10 +78,10 @@ def export(
 
     The file takes inputs of the one size that it is made with. Of most models it takes what the model takes: prepared
     as ``weights.transforms()`` does it, [1, 3, H, W] for pictures. Detectors take one picture, [3, H, W] in [0, 1], and
-    give a fixed number of detections, padded, and their ``count``: see :func:`zoo_detection.export.export`.
+    give a fixed number of detections, padded, and their ``count``; the README of zoo-detection says more.
 
     A file of the format ``torch-export`` is loaded by ``torch.export.load(path).module()``. One of a detector has
-    operators of ours in it: ``import zoo.ops``, for keypoints ``import zoo_detection.keypoints``, come first.
+    operators of ours in it, so ``import zoo.ops`` comes first, and for keypoints ``zoo_detection.keypoints`` as well.
 
     What is known of the model (its name, weights, categories) is in the file as well, as JSON: under ``zoo`` in ONNX's
     ``metadata_props``, and of the other format by ``torch.export.load(path, extra_files={"zoo": ""})``.

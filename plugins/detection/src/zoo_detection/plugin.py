@@ -80,6 +80,5 @@ def public_names() -> dict[str, str]:
 
 @zoo.hookimpl
 def zoo_manifest() -> Manifest:
-    # No capture: how many objects there are depends on the picture.
-    models = model_specs("zoo_detection", FAMILIES, BOXES, capture=False)
+    models = model_specs("zoo_detection", FAMILIES, BOXES)
     return Manifest(api_version=1, models=models, tasks=TASKS)
