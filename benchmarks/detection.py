@@ -60,7 +60,7 @@ def build(library: str, name: str, size: Sequence[int], device: str) -> nn.Modul
 def picture(size: Sequence[int], seed: int, device: str) -> Tensor:
     """Clouds and grain, [3, H, W] in 0 to 1: with something in it at every scale."""
     generator = torch.Generator().manual_seed(seed)
-    layers = [torch.rand(1, 3, size[0] // n, size[1] // n, generator=generator) for n in (2, 8, 32, 128)]
+    layers = [torch.rand(1, 3, size[0] // n, size[1] // n, generator=generator) for n in (2, 8, 32, 96)]
     layers = [nn.functional.interpolate(x, size=tuple(size), mode="bicubic") for x in layers]
     return torch.stack(layers).mean(0)[0].clamp(0, 1).to(device)
 
@@ -211,7 +211,7 @@ def memory(names: Sequence[str], size: Sequence[int], device: str, threads: int)
             for library in LIBRARIES:
                 words = ["--peak", library, what, "--size", *map(str, size), "--device", device]
                 run = [sys.executable, __file__, name, *words, "--threads", str(threads)]
-                cells.append(subprocess.run(run, check=True, capture_output=True, text=True).stdout.strip())
+                cells.append(subprocess.run(run, check=True, stdout=subprocess.PIPE, text=True).stdout.strip())
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
