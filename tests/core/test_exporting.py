@@ -156,6 +156,28 @@ def test_what_cannot_be_is_told_at_once(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_input_that_the_model_does_not_take_is_an_error_of_its_own(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"Conv2d does not take float32 \[1, 3, 2, 2\]: RuntimeError: .*[Kk]ernel"):
+        zoo.export(nn.Conv2d(3, 3, 5), tmp_path / "out.pt2", image_size=2, task="image-classification")
+
+
+def test_weights_in_a_file_of_their_own_come_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As torch's exporter lays them down beyond 2 GB."""
+
+    def write(ready: Any, arguments: Any, outputs: Any, target: Path, facts: str) -> None:
+        target.write_text("graph")
+        target.with_name(f"{target.name}.data").write_text("weights")
+
+    monkeypatch.setattr("zoo.exporting._write_onnx", write)
+    report = zoo.export(path=tmp_path / "big.onnx", **DIGITS)
+    assert [file.name for file in report.files] == ["big.onnx", "big.onnx.data"]
+    assert [file.read_text() for file in report.files] == ["graph", "weights"]
+    report.path.unlink()
+    with pytest.raises(FileExistsError, match=r"big\.onnx\.data is there already"):
+        zoo.export(path=tmp_path / "big.onnx", **DIGITS)
+    assert [file.name for file in tmp_path.iterdir()] == ["big.onnx.data"]
+
+
 def test_without_onnx_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(MissingPlugin, match=r"onnxscript.*pip install 'zoo-core\[onnx\]'"):

@@ -21,7 +21,7 @@ import zoo
 from zoo import registry
 from zoo.builders import loaded_weights
 from zoo.contract import TaskSpec, Weights, check_count, load_object
-from zoo.errors import ExportError, InvalidArgument, MissingPlugin
+from zoo.errors import ExportError, InvalidArgument, MissingPlugin, ZooError
 
 FORMATS = {"onnx": ".onnx", "torch-export": ".pt2"}  # and the endings of their files
 METADATA = "zoo"  # the key of what is known of the model: in ONNX's metadata, and a file in the other archive
@@ -223,11 +223,11 @@ def _export(ready: Exportable, path: Path, format: str, overwrite: bool, facts: 
     arguments = tuple(t.to(weight) if t.is_floating_point() else t.to(weight.device) for t in ready.arguments)
     try:
         outputs = _named(module(*arguments))  # tells of a size that the model does not take
-    except (RuntimeError, ValueError) as e:
-        if isinstance(e, InvalidArgument):
-            raise
+    except ZooError:
+        raise
+    except Exception as e:  # a model's own code can raise anything
         shapes = ", ".join(_describe(t) for t in arguments)
-        raise ExportError(f"the model does not take {shapes}: {str(e).splitlines()[0]}") from e
+        raise ExportError(f"{type(module).__name__} does not take {shapes}: {_reason(e)}.") from e
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         target = Path(folder) / path.name
         try:
@@ -270,7 +270,7 @@ def _write_onnx(
         verbose=False,
     )
     if program is None:
-        raise RuntimeError("Error: torch gave no program")
+        raise RuntimeError("torch gave no program")
     program.model.metadata_props[METADATA] = facts
     program.save(target)
 
