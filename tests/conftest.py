@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import zoo
-from zoo import discovery
+from zoo.registry import discovery
 
 # A shell that starts us in the background has Ctrl-C ignored, here and in every process that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -95,8 +95,8 @@ def site_without_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def without_flow(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As if zoo-optical-flow, whose models are ``raft_*``, were not installed; whether it is or not."""
-    scan = discovery._scan
-    monkeypatch.setattr(discovery, "_scan", lambda: (record for record in scan() if record.name != "optical_flow"))
+    scan = discovery.scan
+    monkeypatch.setattr(discovery, "scan", lambda: (record for record in scan() if record.name != "optical_flow"))
     monkeypatch.setitem(sys.modules, "zoo_optical_flow", None)
     zoo.refresh()
     yield

@@ -22,8 +22,9 @@ import pytest
 from servers import FileServer, serving
 
 import zoo
-from zoo import cache, download
+from zoo import files, registry
 from zoo.errors import CacheWarning, DownloadError, InvalidArgument, OfflineError
+from zoo.files import http
 
 MB = 1 << 20
 CONTENT = bytes(range(256)) * (3 * MB // 256)
@@ -40,7 +41,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-    monkeypatch.setattr(download, "PAUSE", 0.001)
+    monkeypatch.setattr(http, "PAUSE", 0.001)
     return tmp_path / "torch" / "hub" / "checkpoints"
 
 
@@ -74,9 +75,9 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 FETCH = """
 import sys
-from zoo import cache, download
+from zoo import files
 print("asking", flush=True)
-print(cache.fetch(sys.argv[1], progress=False))
+print(files.fetch(sys.argv[1], progress=False))
 """
 
 
@@ -105,7 +106,7 @@ def test_the_folder_follows_torchs_rule(tmp_path, monkeypatch):
     def rule_without_torch() -> Path:
         with monkeypatch.context() as m:
             m.delitem(sys.modules, "torch.hub")
-            return cache.cache_dir()
+            return files.cache_dir()
 
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
     for settings in (
@@ -117,15 +118,15 @@ def test_the_folder_follows_torchs_rule(tmp_path, monkeypatch):
         for name, value in settings.items():
             monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name, raising=False)
         expected = Path(torch.hub.get_dir(), "checkpoints")
-        assert (cache.cache_dir(), rule_without_torch()) == (expected, expected), settings
+        assert (files.cache_dir(), rule_without_torch()) == (expected, expected), settings
     torch.hub.set_dir(tmp_path / "set")
-    assert cache.cache_dir() == tmp_path / "set" / "checkpoints"
+    assert files.cache_dir() == tmp_path / "set" / "checkpoints"
 
 
 def test_the_old_variable_is_honoured_with_a_warning(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_MODEL_ZOO", str(tmp_path / "old"))
     with pytest.warns(CacheWarning, match=r"TORCH_HOME.*filterwarnings"):
-        assert cache.cache_dir() == tmp_path / "old"
+        assert files.cache_dir() == tmp_path / "old"
 
 
 @pytest.mark.parametrize(
@@ -144,11 +145,11 @@ def test_the_old_variable_is_honoured_with_a_warning(tmp_path, monkeypatch):
     ],
 )
 def test_what_a_name_promises(url, promise):
-    assert cache.promised_hash(url) == promise
+    assert files.promised_hash(url) == promise
 
 
 def test_importing_costs_nothing():
-    code = "import sys, zoo.cache; print(*sys.modules)"
+    code = "import sys, zoo.files; print(*sys.modules)"
     heavy = {"torch", "numpy", "huggingface_hub", "filelock", "tqdm", "urllib.request", "http.client", "ssl", "hashlib"}
     assert not heavy & set(finish(python(code)).split())
 
@@ -158,18 +159,18 @@ def test_importing_costs_nothing():
 
 def test_a_file_is_fetched_once(server, folder):
     url = server.put(f"/models/{NAME}", CONTENT)
-    assert cache.cached_path(url) is None
-    path = cache.fetch(url)
-    assert path == folder / NAME == cache.cached_path(url) == cache.target_path(url)
+    assert files.cached_path(url) is None
+    path = files.fetch(url)
+    assert path == folder / NAME == files.cached_path(url) == http.target_path(url)
     assert path.read_bytes() == CONTENT
-    assert cache.fetch(url) == path
+    assert files.fetch(url) == path
     assert server.gets == [(f"/models/{NAME}", None, 200)]
     assert {p.name for p in folder.iterdir()} == {NAME, f".{NAME}.json", f".{NAME}.lock"}
 
 
 def test_a_warm_file_is_not_hashed_locked_or_written(server, folder):
     url = server.put(f"/{NAME}", CONTENT)
-    path = cache.fetch(url)
+    path = files.fetch(url)
     alter(path, unnoticed=True)
     before = {p.name: p.stat().st_mtime_ns for p in (folder, *folder.iterdir())}
     with filelock.FileLock(folder / f".{NAME}.lock"):  # who needed the lock would wait for ever
@@ -180,24 +181,24 @@ def test_a_warm_file_is_not_hashed_locked_or_written(server, folder):
 
 def test_an_altered_file_is_fetched_again(server):
     url = server.put(f"/{NAME}", CONTENT)
-    path = cache.fetch(url)
+    path = files.fetch(url)
     alter(path)
     with pytest.warns(CacheWarning, match=f"was altered.*{SHA[:8]}"):
-        assert cache.fetch(url).read_bytes() == CONTENT
+        assert files.fetch(url).read_bytes() == CONTENT
     path.write_bytes(CONTENT[:HALF])
     with pytest.warns(CacheWarning, match="was altered"):
-        assert cache.fetch(url).read_bytes() == CONTENT
+        assert files.fetch(url).read_bytes() == CONTENT
     assert len(server.gets) == 3
 
 
 def test_without_a_promise_an_altered_download_is_noticed_too(server):
     url = server.put("/model.safetensors", CONTENT)
-    path = cache.fetch(url)
+    path = files.fetch(url)
     os.utime(path)  # a new time alone is no alteration
-    cache.fetch(url)
+    files.fetch(url)
     alter(path)
     with pytest.warns(CacheWarning, match="was altered"):
-        assert cache.fetch(url).read_bytes() == CONTENT
+        assert files.fetch(url).read_bytes() == CONTENT
     assert len(server.gets) == 2
 
 
@@ -205,10 +206,10 @@ def test_a_file_put_there_by_someone_else(server, folder):
     url = server.put(f"/{NAME}", CONTENT)
     folder.mkdir(parents=True)
     (folder / NAME).write_bytes(CONTENT)
-    assert cache.fetch(url) == folder / NAME
+    assert files.fetch(url) == folder / NAME
     assert server.log == []
     (folder / "plain.pth").write_bytes(b"mine")  # nothing promised, nothing to hold it to
-    assert cache.fetch(f"{server.url}/plain.pth").read_bytes() == b"mine"
+    assert files.fetch(f"{server.url}/plain.pth").read_bytes() == b"mine"
     assert server.log == []
 
 
@@ -220,7 +221,7 @@ def test_torch_hub_and_zoo_find_each_others_files(server, tmp_path, monkeypatch)
     saved = (tmp_path / "saved.pth").read_bytes()
     for name in ("theirs", "ours"):
         url = server.put(f"/{name}-{hashlib.sha256(saved).hexdigest()[:8]}.pth", saved)
-        first, second = torch.hub.load_state_dict_from_url, cache.fetch
+        first, second = torch.hub.load_state_dict_from_url, files.fetch
         for ask in (first, second) if name == "theirs" else (second, first):
             ask(url, progress=False)
     assert len(server.gets) == 2
@@ -229,19 +230,19 @@ def test_torch_hub_and_zoo_find_each_others_files(server, tmp_path, monkeypatch)
 def test_same_name_from_two_places_is_two_files(server):
     urls = [server.put(f"/{org}/model.safetensors", org.encode()) for org in ("one", "two")]
     for _ in range(2):
-        assert [cache.fetch(url).read_bytes() for url in urls] == [b"one", b"two"]
-    assert [cache.cached_path(url).name for url in urls] == ["model.safetensors"] * 2
+        assert [files.fetch(url).read_bytes() for url in urls] == [b"one", b"two"]
+    assert [files.cached_path(url).name for url in urls] == ["model.safetensors"] * 2
     assert len(server.gets) == 2
 
 
 def test_secrets_of_a_signed_url_are_not_written_down(server, folder):
     url = server.put("/model.bin?signature=hush", b"x")
-    cache.fetch(url)
+    files.fetch(url)
     notes = [p.read_text() for p in folder.glob(".*.json")]
     assert notes
     assert "hush" not in str(notes)
     with pytest.raises(DownloadError) as e:
-        cache.fetch(f"{server.url}/absent.bin?signature=hush")
+        files.fetch(f"{server.url}/absent.bin?signature=hush")
     assert "hush" not in str(e.value)
 
 
@@ -252,25 +253,25 @@ def test_secrets_of_a_signed_url_are_not_written_down(server, folder):
 def test_goes_on_where_it_broke_off(server, name):
     url = server.put(f"/{name}", CONTENT)
     server.fail(cut=HALF)
-    assert cache.fetch(url).read_bytes() == CONTENT
+    assert files.fetch(url).read_bytes() == CONTENT
     assert server.gets == [(f"/{name}", None, 200), (f"/{name}", f"bytes={HALF}-", 206)]
 
 
 def test_goes_on_in_the_next_program(server, folder):
     url = server.put(f"/{NAME}", CONTENT)
-    for _ in range(download.TRIES):
+    for _ in range(http.TRIES):
         server.fail(cut=1000)
     with pytest.raises(DownloadError, match=r"broke off after 5000 of 3145728 bytes.*is kept"):
-        cache.fetch(url)
+        files.fetch(url)
     assert (folder / f"{NAME}.part").stat().st_size == 5000
-    assert cache.fetch(url).read_bytes() == CONTENT
+    assert files.fetch(url).read_bytes() == CONTENT
     assert server.gets[-1] == (f"/{NAME}", "bytes=5000-", 206)
 
 
 def test_a_complete_part_needs_no_request(server, folder):
     folder.mkdir(parents=True)
     (folder / f"{NAME}.part").write_bytes(CONTENT)  # killed between the last byte and the renaming
-    assert cache.fetch(f"{server.url}/{NAME}").read_bytes() == CONTENT
+    assert files.fetch(f"{server.url}/{NAME}").read_bytes() == CONTENT
     assert server.log == []
 
 
@@ -279,7 +280,7 @@ def test_a_wrong_part_is_thrown_away(server, folder):
     folder.mkdir(parents=True)
     for wrong in (b"?" * HALF, b"?" * len(CONTENT)):  # found out by the hash; by the server's 416
         (folder / f"{NAME}.part").write_bytes(wrong)
-        path = cache.fetch(url)
+        path = files.fetch(url)
         assert path.read_bytes() == CONTENT
         path.unlink()
 
@@ -288,7 +289,7 @@ def test_a_server_without_ranges(server):
     server.ranges = False
     url = server.put("/model.pth", CONTENT)
     server.fail(cut=HALF)
-    assert cache.fetch(url).read_bytes() == CONTENT
+    assert files.fetch(url).read_bytes() == CONTENT
     assert [status for *_, status in server.gets] == [200, 200]
 
 
@@ -298,8 +299,8 @@ def test_a_server_that_always_breaks_off_is_given_up(server):
     for _ in range(50):
         server.fail(cut=HALF)
     with pytest.raises(DownloadError, match="broke off"):
-        cache.fetch(url)
-    assert len(server.gets) <= download.TRIES + 1
+        files.fetch(url)
+    assert len(server.gets) <= http.TRIES + 1
 
 
 @pytest.mark.parametrize("heeds_if_range", [True, False])
@@ -308,7 +309,7 @@ def test_a_file_that_changed_meanwhile_is_not_mixed(server, heeds_if_range):
     new = CONTENT[::-1]
     url = server.put("/model.pth", new)
     server.fail(cut=HALF, body=CONTENT)
-    assert cache.fetch(url).read_bytes() == new
+    assert files.fetch(url).read_bytes() == new
     assert [status for *_, status in server.gets] == ([200, 200] if heeds_if_range else [200, 206, 200])
 
 
@@ -316,7 +317,7 @@ def test_without_promise_or_etag_it_starts_again(server):
     server.etags = False
     url = server.put("/model.pth", CONTENT)
     server.fail(cut=HALF)
-    assert cache.fetch(url).read_bytes() == CONTENT
+    assert files.fetch(url).read_bytes() == CONTENT
     assert [wanted for _, wanted, _ in server.gets] == [None, None]
 
 
@@ -325,7 +326,7 @@ def test_a_busy_server_is_asked_again(server, status):
     url = server.put(f"/{NAME}", CONTENT)
     server.fail(status=status)
     server.fail(status=status, headers={"Retry-After": "0"})
-    assert cache.fetch(url).read_bytes() == CONTENT
+    assert files.fetch(url).read_bytes() == CONTENT
     assert [s for *_, s in server.gets] == [status, status, 200]
 
 
@@ -333,7 +334,7 @@ def test_a_busy_server_is_asked_again(server, status):
 def test_a_refusal_is_final(server, folder, status, advice):
     server.fail(status=status)
     with pytest.raises(DownloadError, match=rf"answered {status}.*{advice}"):
-        cache.fetch(f"{server.url}/{NAME}")
+        files.fetch(f"{server.url}/{NAME}")
     assert len(server.gets) == 1
     assert not (folder / NAME).exists()
 
@@ -342,19 +343,19 @@ def test_a_server_that_always_fails_is_given_up(server):
     for _ in range(50):
         server.fail(status=502)
     with pytest.raises(DownloadError, match="answered 502"):
-        cache.fetch(f"{server.url}/{NAME}")
-    assert len(server.gets) == download.TRIES
+        files.fetch(f"{server.url}/{NAME}")
+    assert len(server.gets) == http.TRIES
 
 
 def test_wrong_content_once_and_always(server, folder):
     url = server.put(f"/{NAME}", CONTENT)
     server.fail(body=b"wrong")
-    assert cache.fetch(url).read_bytes() == CONTENT
+    assert files.fetch(url).read_bytes() == CONTENT
     (folder / NAME).unlink()
     server.put(f"/{NAME}", b"wrong")
     got = hashlib.sha256(b"wrong").hexdigest()[:8]
     with pytest.raises(DownloadError, match=f"should begin with {SHA[:8]} and begins with {got}"):
-        cache.fetch(url)
+        files.fetch(url)
     assert len(server.gets) == 4
     assert not [p for p in folder.iterdir() if p.suffix in (".pth", ".part")]
 
@@ -363,21 +364,21 @@ def test_a_hash_after_an_underscore_only_warns(server):
     good = server.put(f"/resnet_fbgemm_{SHA[:8]}.pth", CONTENT)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        cache.fetch(good)
+        files.fetch(good)
     bad = server.put("/resnet_qnnpack_37f702c5.pth", CONTENT)
     with pytest.warns(CacheWarning, match=f"37f702c5.*begins with {SHA[:8]}"):
-        path = cache.fetch(bad)
+        path = files.fetch(bad)
     assert path.read_bytes() == CONTENT
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # it was said once
-        cache.fetch(bad)
+        files.fetch(bad)
 
 
 def test_a_web_page_is_not_a_checkpoint(server, folder):
     url = server.put("/model.pth", b"<html>Please log in</html>")
     server.fail(headers={"Content-Type": "text/html; charset=utf-8"})
     with pytest.raises(DownloadError, match="web page"):
-        cache.fetch(url)
+        files.fetch(url)
     assert not (folder / "model.pth").exists()
 
 
@@ -385,44 +386,44 @@ def test_a_stalling_server_is_left(server, folder, monkeypatch):
     monkeypatch.setenv("ZOO_TIMEOUT", "0.3")
     url = server.put(f"/{NAME}", CONTENT)
     server.fail(hold=HALF)
-    assert cache.fetch(url).read_bytes() == CONTENT
+    assert files.fetch(url).read_bytes() == CONTENT
     assert server.gets[1][1] == f"bytes={HALF}-"
     (folder / NAME).unlink()
-    for _ in range(download.TRIES):
+    for _ in range(http.TRIES):
         server.fail(hold=0)
     with pytest.raises(DownloadError, match=r"no data came for 0\.3 seconds \(ZOO_TIMEOUT\)"):
-        cache.fetch(url)
+        files.fetch(url)
     monkeypatch.setenv("ZOO_TIMEOUT", "soon")
     with pytest.raises(InvalidArgument, match="ZOO_TIMEOUT=soon"):
-        cache.fetch(url)
+        files.fetch(url)
 
 
 def test_a_body_of_unknown_length(server):
     server.chunked = True
     url = server.put(f"/{NAME}", CONTENT)
     server.fail(cut=HALF)
-    assert cache.fetch(url).read_bytes() == CONTENT
+    assert files.fetch(url).read_bytes() == CONTENT
     assert [wanted for _, wanted, _ in server.gets] == [None, f"bytes={HALF}-"]
 
 
 def test_no_network(server):
     server.server_close()
     with pytest.raises(DownloadError, match=r"refused.*HTTPS_PROXY.*ZOO_MIRROR") as e:
-        cache.fetch(f"{server.url}/{NAME}")
-    assert str(cache.target_path(f"/{NAME}")) in str(e.value)
+        files.fetch(f"{server.url}/{NAME}")
+    assert str(http.target_path(f"/{NAME}")) in str(e.value)
 
 
 def test_an_untrusted_certificate(tls_server):
     with pytest.raises(DownloadError, match=r"certificate.*SSL_CERT_FILE"):
-        cache.fetch(f"{tls_server.url}/{NAME}")
+        files.fetch(f"{tls_server.url}/{NAME}")
     assert tls_server.log == []
 
 
 @pytest.mark.parametrize("url", ["https://host", "https://host/", "https://host/..", "https://[half/x.pth"])
 def test_a_url_that_names_no_file(url):
-    assert cache.cached_path(url) is None
+    assert files.cached_path(url) is None
     with pytest.raises(DownloadError):
-        cache.fetch(url)
+        files.fetch(url)
 
 
 # --- offline, mirrors -------------------------------------------------------------------------------------------------
@@ -432,15 +433,15 @@ def test_offline(server, folder, monkeypatch):
     url = server.put(f"/{NAME}", CONTENT)
     monkeypatch.setenv("ZOO_OFFLINE", "1")
     with pytest.raises(OfflineError, match=f"{folder / NAME}.*zoo pull"):
-        cache.fetch(url)
+        files.fetch(url)
     assert server.log == []
     monkeypatch.setenv("ZOO_OFFLINE", "0")
-    path = cache.fetch(url)
+    path = files.fetch(url)
     monkeypatch.setenv("ZOO_OFFLINE", "1")
-    assert cache.fetch(url) == path
+    assert files.fetch(url) == path
     alter(path)
     with pytest.raises(OfflineError, match="was altered"):
-        cache.fetch(url)
+        files.fetch(url)
     assert path.exists()
     assert len(server.gets) == 1
 
@@ -449,11 +450,11 @@ def test_a_mirror_replaces_the_host(server, monkeypatch):
     server.put(f"/prefix/models/{NAME}", CONTENT)
     monkeypatch.setenv("ZOO_MIRROR", f"{server.url}/prefix/")
     url = f"https://download.example.org/models/{NAME}"
-    assert cache.fetch(url).read_bytes() == CONTENT
+    assert files.fetch(url).read_bytes() == CONTENT
     monkeypatch.setenv("ZOO_MIRROR", "somewhere")
-    assert cache.fetch(url).read_bytes() == CONTENT  # from the cache: the mirror is not asked
+    assert files.fetch(url).read_bytes() == CONTENT  # from the cache: the mirror is not asked
     with pytest.raises(InvalidArgument, match="ZOO_MIRROR=somewhere"):
-        cache.fetch("https://download.example.org/other.pth")
+        files.fetch("https://download.example.org/other.pth")
 
 
 # --- the disk ---------------------------------------------------------------------------------------------------------
@@ -463,7 +464,7 @@ def test_a_cache_that_cannot_be_written(server, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "file" / "torch"))
     with pytest.raises(DownloadError, match=r"Cannot write.*Set TORCH_HOME"):
-        cache.fetch(server.put(f"/{NAME}", CONTENT))
+        files.fetch(server.put(f"/{NAME}", CONTENT))
     assert server.log == []
 
 
@@ -471,7 +472,7 @@ def test_a_verified_file_needs_no_note(server, folder):
     url = server.put(f"/{NAME}", CONTENT)
     (folder / f".{NAME}.json").mkdir(parents=True)  # as unwritable as in a read-only cache
     for _ in range(2):
-        assert cache.fetch(url).read_bytes() == CONTENT
+        assert files.fetch(url).read_bytes() == CONTENT
     assert len(server.gets) == 1
     assert not list(folder.glob("*.tmp"))
 
@@ -480,7 +481,7 @@ def test_too_large_for_the_disk_is_said_before_it_is_full(server, folder):
     url = server.put(f"/{NAME}", b"")
     server.fail(headers={"Content-Length": str(2**60)})
     with pytest.raises(DownloadError, match=r"needs 1099511627776\.0 MB more; .* has [\d.]+ MB left.*TORCH_HOME"):
-        cache.fetch(url)
+        files.fetch(url)
     assert not (folder / NAME).exists()
 
 
@@ -490,7 +491,7 @@ def test_a_disk_that_fills_up(server, folder):
     part = folder / f"{NAME}.part"
     part.symlink_to("/dev/full")
     with pytest.raises(DownloadError, match=r"needs 3\.0 MB more.*Free some space"):
-        cache.fetch(server.put(f"/{NAME}", CONTENT))
+        files.fetch(server.put(f"/{NAME}", CONTENT))
     assert not part.is_symlink()
 
 
@@ -545,13 +546,13 @@ def test_interrupted_it_can_go_on(server, folder):
     process.send_signal(signal.SIGINT)
     assert "KeyboardInterrupt" in process.communicate(timeout=30)[1]
     assert not (folder / "model.pth").exists()
-    assert cache.fetch(url).read_bytes() == CONTENT
+    assert files.fetch(url).read_bytes() == CONTENT
     assert server.gets[1] == ("/model.pth", f"bytes={HALF}-", 206)
 
 
 def test_progress_is_shown_on_a_terminal_only(server, folder):
     url = server.put(f"/{NAME}", CONTENT)
-    code = "import sys; from zoo import cache; cache.fetch(sys.argv[1])"
+    code = "import sys; from zoo import files; files.fetch(sys.argv[1])"
     process = python(code, url)
     assert process.communicate(timeout=30) == ("", "")
     (folder / NAME).unlink()
@@ -578,33 +579,33 @@ def test_paths_and_file_urls(tmp_path, monkeypatch):
     path.write_bytes(b"x")
     monkeypatch.setenv("HOME", str(tmp_path))
     for url in (path, str(path), "~/my model.pth", path.as_uri(), f"file:{path}", f"file://localhost{path}"):
-        assert cache.fetch(url) == cache.cached_path(url) == path
+        assert files.fetch(url) == files.cached_path(url) == path
     with pytest.raises(DownloadError, match=r"no file .*my_model\.pth\. Did you mean 'my model\.pth'\?"):
-        cache.fetch(tmp_path / "my_model.pth")
+        files.fetch(tmp_path / "my_model.pth")
     with pytest.raises(DownloadError, match="no file"):
-        cache.fetch((tmp_path / "absent" / "x").as_uri())
+        files.fetch((tmp_path / "absent" / "x").as_uri())
     with pytest.raises(DownloadError, match="is a folder"):
-        cache.fetch(tmp_path)
+        files.fetch(tmp_path)
     with pytest.raises(DownloadError, match="file:///"):
-        cache.fetch("file://relative/model.pth")
+        files.fetch("file://relative/model.pth")
 
 
 def test_a_local_file_is_held_to_its_name(tmp_path):
     good, bad = tmp_path / NAME, tmp_path / f"truncated-{SHA[:8]}.pth"
     good.write_bytes(CONTENT)
     bad.write_bytes(CONTENT[:HALF])
-    assert cache.fetch(good) == good
+    assert files.fetch(good) == good
     with pytest.raises(DownloadError, match=f"should begin with {SHA[:8]}"):
-        cache.fetch(bad)
+        files.fetch(bad)
     numbered = tmp_path / "checkpoint-00010000.pth"
     numbered.write_bytes(b"mine")
-    assert cache.fetch(numbered) == numbered
+    assert files.fetch(numbered) == numbered
     assert {p.name for p in tmp_path.iterdir()} == {good.name, bad.name, numbered.name, "torch"}  # no litter
     alter(good, unnoticed=True)
-    assert cache.fetch(good) == good  # hashed once, not at every load
+    assert files.fetch(good) == good  # hashed once, not at every load
     os.utime(good)
     with pytest.raises(DownloadError, match="not what its name promises"):
-        cache.fetch(good)
+        files.fetch(good)
 
 
 def test_files_inside_packages(tmp_path, monkeypatch):
@@ -616,19 +617,19 @@ def test_files_inside_packages(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     for package in ("regular_package", "namespace_package"):
         url = f"pkg://{package}/data/names.txt"
-        assert cache.fetch(url) == cache.cached_path(url) == tmp_path / package / "data" / "names.txt"
-        with cache.open_resource(url) as f:
+        assert files.fetch(url) == files.cached_path(url) == tmp_path / package / "data" / "names.txt"
+        with files.open_resource(url) as f:
             assert f.read() == b"cat\ndog\n"
     for url, problem in (
         ("pkg://regular_package/data/absent.txt", "has no file data/absent.txt"),
         ("pkg://absent_package/x", "Is it installed"),
         ("pkg://regular_package", "pkg://package/path"),
     ):
-        assert cache.cached_path(url) is None
+        assert files.cached_path(url) is None
         with pytest.raises(DownloadError, match=problem):
-            cache.fetch(url)
+            files.fetch(url)
     with pytest.raises(DownloadError, match="pkg://package/path"):
-        cache.open_resource("https://host/names.txt")
+        files.open_resource("https://host/names.txt")
 
 
 def test_a_package_in_an_archive(tmp_path, monkeypatch):
@@ -636,16 +637,16 @@ def test_a_package_in_an_archive(tmp_path, monkeypatch):
         archive.writestr("zipped_package/__init__.py", "")
         archive.writestr("zipped_package/names.txt", "cat")
     monkeypatch.syspath_prepend(tmp_path / "archive.zip")
-    with cache.open_resource("pkg://zipped_package/names.txt") as f:
+    with files.open_resource("pkg://zipped_package/names.txt") as f:
         assert f.read() == b"cat"
     with pytest.raises(DownloadError, match="inside an archive"):
-        cache.fetch("pkg://zipped_package/names.txt")
+        files.fetch("pkg://zipped_package/names.txt")
 
 
 def test_an_unknown_scheme_lists_the_known_ones():
     with pytest.raises(DownloadError, match=r"opens gopher:// URLs.*https://.*file://.*hf://.*pkg://"):
-        cache.fetch("gopher://host/model.pth")
-    assert cache.cached_path("gopher://host/model.pth") is None
+        files.fetch("gopher://host/model.pth")
+    assert files.cached_path("gopher://host/model.pth") is None
 
 
 def test_a_plugin_serves_a_scheme_of_its_own(plugin_folder, tmp_path):
@@ -664,10 +665,10 @@ def test_a_plugin_serves_a_scheme_of_its_own(plugin_folder, tmp_path):
     )
     zoo.refresh()
     (tmp_path / NAME).write_bytes(CONTENT)
-    assert cache.fetch(f"shelf://{NAME}") == tmp_path / NAME
+    assert registry.fetch(f"shelf://{NAME}") == tmp_path / NAME
     (tmp_path / NAME).write_bytes(CONTENT[:HALF])
     with pytest.raises(DownloadError, match="not what its name promises"):
-        cache.fetch(f"shelf://{NAME}")
+        registry.fetch(f"shelf://{NAME}")
 
 
 # --- the hub ----------------------------------------------------------------------------------------------------------
@@ -687,15 +688,15 @@ def hub(server, monkeypatch):
 
 def ask_hub(url: str) -> str:
     """In a process of its own: huggingface_hub reads its environment when it is imported."""
-    code = "import sys\nfrom zoo import cache, errors\n"
-    code += "try: print(cache.fetch(sys.argv[1], progress=False))\n"
+    code = "import sys\nfrom zoo import errors, files\n"
+    code += "try: print(files.fetch(sys.argv[1], progress=False))\n"
     code += "except errors.DownloadError as e: print(type(e).__name__, e)\n"
     return finish(python(code, url)).strip()
 
 
 def test_a_file_of_the_hub_is_fetched_once(hub, tmp_path, monkeypatch):
     url = "hf://org/repo/model.safetensors@main"
-    assert cache.cached_path(url) is None
+    assert files.cached_path(url) is None
     path = Path(ask_hub(url))
     assert path.is_relative_to(tmp_path / "hf")
     assert path.read_bytes() == CONTENT
@@ -703,7 +704,7 @@ def test_a_file_of_the_hub_is_fetched_once(hub, tmp_path, monkeypatch):
     assert methods == ["HEAD", "GET"]
     hub.log.clear()
     for same in (url, "hf://org/repo/model.safetensors", f"hf://org/repo/model.safetensors@{COMMIT}"):
-        assert cache.fetch(same) == cache.cached_path(same) == path
+        assert files.fetch(same) == files.cached_path(same) == path
         assert Path(ask_hub(same)) == path
     monkeypatch.setenv("ZOO_OFFLINE", "1")
     assert Path(ask_hub(url)) == path
@@ -724,14 +725,14 @@ def test_an_altered_file_of_the_hub_is_fetched_again(hub, monkeypatch):
 def test_what_the_hub_does_not_have(hub):
     assert ask_hub("hf://org/repo/absent.bin").startswith("DownloadError Could not fetch hf://org/repo/absent.bin")
     with pytest.raises(DownloadError, match="hf://org/repo/file@revision"):
-        cache.fetch("hf://repo/model.bin")
-    assert cache.cached_path("hf://repo/model.bin") is None
+        files.fetch("hf://repo/model.bin")
+    assert files.cached_path("hf://repo/model.bin") is None
 
 
 def test_notes_that_are_no_json_are_ignored(server, folder):
     url = server.put(f"/{NAME}", CONTENT)
-    cache.fetch(url)
+    files.fetch(url)
     for garbage in (b"\xff\x00", b"[1]", json.dumps({"size": "x"}).encode()):
         (folder / f".{NAME}.json").write_bytes(garbage)
-        assert cache.fetch(url).read_bytes() == CONTENT
+        assert files.fetch(url).read_bytes() == CONTENT
     assert len(server.gets) == 1

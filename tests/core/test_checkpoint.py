@@ -7,9 +7,11 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from zoo import checkpoint
-from zoo.checkpoint import adapt_stem, load, read_file
+from zoo import loading
 from zoo.errors import CheckpointError
+from zoo.loading import adapt_stem
+from zoo.loading.assigning import load
+from zoo.loading.checkpoints import read_file
 
 
 class Net(nn.Module):
@@ -172,4 +174,4 @@ def test_convert_and_ignore():
 def test_read_takes_a_url(tmp_path):
     path = tmp_path / "net.pth"
     torch.save(Net().state_dict(), path)
-    assert set(checkpoint.read(path.as_uri())) == set(Net().state_dict())
+    assert set(loading.read_checkpoint(path.as_uri())) == set(Net().state_dict())

@@ -22,7 +22,7 @@ from helpers import read_reference
 from PIL import Image
 
 import zoo
-from zoo.cli import listing, main, output
+from zoo.cli import listing, main, output, views
 
 MODELS = """
     from dataclasses import dataclass
@@ -487,7 +487,7 @@ def test_pull_goes_on_after_an_error(run: Run, shades: Path) -> None:
     ],
 )
 def test_what_pull_is_asked_for(name: str, every: bool, expected: str) -> None:
-    found = [repr(entry) for entry in zoo.registry.find_weights(name, every=every)]
+    found = [repr(entry) for entry in views.find_weights(name, every=every)]
     assert [re.sub(r"_Weights\.IMAGENET1K_V", ":", entry) for entry in found] == expected.split()
 
 

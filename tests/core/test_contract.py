@@ -142,7 +142,7 @@ class Block:
         if name.partition(".")[0] in ("torch", "numpy", "PIL", "safetensors", "huggingface_hub"):
             raise ImportError(f"{name} is blocked")
 sys.meta_path.insert(0, Block())
-import zoo, zoo.cache, zoo.contract, zoo.discovery, zoo.errors, zoo.first_party, zoo.hookspecs, zoo.models, zoo.registry
+import zoo, zoo.contract, zoo.errors, zoo.files, zoo.models, zoo.registry
 assert len(zoo.list_models()) >= 80
 assert zoo.model_info("resnet50").num_params == 25_557_032
 assert repr(zoo.get_weight("ResNet50_Weights.DEFAULT")) == "ResNet50_Weights.IMAGENET1K_V2"

@@ -182,7 +182,7 @@ def test_a_plugin_that_is_slow_or_imports_torch_works_and_is_told(plugin_folder)
 def test_a_scheme_of_a_plugin(plugin_folder, tmp_path):
     import torch
 
-    from zoo import checkpoint
+    from zoo import loading
     from zoo.errors import DownloadError
 
     torch.save({"w": torch.ones(2)}, tmp_path / "net.pth")
@@ -202,11 +202,11 @@ def zoo_open_weights(url, progress):
 """,
     )
     zoo.refresh()
-    assert checkpoint.read("vault://net")["w"].tolist() == [1, 1]
+    assert loading.read_checkpoint("vault://net")["w"].tolist() == [1, 1]
     with pytest.raises(PluginError, match="'vault' failed to open vault://secret: PermissionError: not yours"):
-        checkpoint.read("vault://secret")
+        loading.read_checkpoint("vault://secret")
     with pytest.raises(DownloadError, match="unknown://"):
-        checkpoint.read("unknown://net")
+        loading.read_checkpoint("unknown://net")
 
 
 def test_a_missing_plugin_says_what_to_install(without_flow):

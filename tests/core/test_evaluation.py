@@ -24,7 +24,7 @@ import zoo
 from zoo.cli import main
 from zoo.contract import check_task
 from zoo.errors import ContractError, EvaluationError, InvalidArgument, UnknownModel
-from zoo.evaluation import Evaluator
+from zoo.running.evaluation import Evaluator
 
 PLUGIN = """
     from zoo import Metric, ModelSpec, Preset, TaskSpec, Weights

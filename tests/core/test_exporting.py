@@ -168,7 +168,7 @@ def test_weights_in_a_file_of_their_own_come_along(tmp_path: Path, monkeypatch: 
         target.write_text("graph")
         target.with_name(f"{target.name}.data").write_text("weights")
 
-    monkeypatch.setattr("zoo.exporting._write_onnx", write)
+    monkeypatch.setattr("zoo.running.exporting._write_onnx", write)
     report = zoo.export(path=tmp_path / "big.onnx", **DIGITS)
     assert [file.name for file in report.files] == ["big.onnx", "big.onnx.data"]
     assert [file.read_text() for file in report.files] == ["graph", "weights"]
@@ -204,6 +204,6 @@ def test_a_task_that_says_nothing_of_export_takes_single_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = zoo.TaskSpec("pairs", load="a:b", collate="a:b", decode="a:b", inputs_per_sample=2)
-    monkeypatch.setattr("zoo.exporting.registry.get_task", lambda name, plugin=None: task)
+    monkeypatch.setattr("zoo.running.exporting.registry.get_task", lambda name, plugin=None: task)
     with pytest.raises(InvalidArgument, match=r"'pairs' does not say how.*TaskSpec\(export=…\)"):
         zoo.export(nn.Conv2d(3, 3, 1), tmp_path / "out.pt2", image_size=8, task="pairs")

@@ -8,14 +8,14 @@ from types import ModuleType
 
 import pytest
 
-from zoo.families import Family, model_specs, offered_names
+from zoo.contract.families import Family, model_specs, offered_names
 
 FAMILIES = (
     Family("net", "Net", "A Net", "1234.5678", "net net_large", "net_of", input={"train_size": 99}),
     Family("other", "", "Others", "9876.5432", "other", task=("depth-estimation", "toy")),
 )
 FILES = {
-    "plugin.py": "from zoo.families import offered_names\nfrom {test} import FAMILIES\n"
+    "plugin.py": "from zoo.contract.families import offered_names\nfrom {test} import FAMILIES\n"
     "def public_names(): return offered_names('{package}', FAMILIES)\n",
     "net.py": "class Net: pass\ndef net(): pass\ndef net_large(): pass\ndef net_of(): pass\n",
     "other.py": "LOADED = True\ndef other(): pass\n",
@@ -25,7 +25,8 @@ FILES = {
     "class Net_Large_Weights(WeightsEnum):\n    V1 = Weights(url='https://x.org/large-1.pth')\n",
     "weights/other.py": "from zoo import Weights, WeightsEnum\n"
     "class Other_Weights(WeightsEnum):\n    V1 = Weights(url='https://x.org/other-1.pth')\n",
-    "__init__.py": "from zoo.families import lazy_package\n__getattr__, __dir__ = lazy_package(__name__, ['other'])\n",
+    "__init__.py": "from zoo.contract.families import lazy_package\n"
+    "__getattr__, __dir__ = lazy_package(__name__, ['other'])\n",
 }
 
 
@@ -33,7 +34,7 @@ FILES = {
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     name = f"acme_{tmp_path.name.replace('-', '_')}"
     # The table is this file's; a copy beside the package can be imported under a name of its own.
-    (tmp_path / f"{name}_table.py").write_text(f"from zoo.families import Family\nFAMILIES = {FAMILIES!r}\n")
+    (tmp_path / f"{name}_table.py").write_text(f"from zoo.contract.families import Family\nFAMILIES = {FAMILIES!r}\n")
     for path, text in FILES.items():
         file = tmp_path / name / path
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -351,7 +351,7 @@ def test_outputs_are_compared_and_changes_taken_back(monkeypatch):
     assert report.kept == {"norm": "outputs would differ"}
 
     # Were the watching wrong, the comparison would still find it.
-    monkeypatch.setattr("zoo.optimization._Watch.obstacle", lambda *args: None)
+    monkeypatch.setattr("zoo.running.optimization._Watch.obstacle", lambda *args: None)
     model = fill_(TwoReaders()).eval()
     fast = zoo.optimize(model, x)
     assert "Everything was taken back" in fast.optimization_report.notes[-1]

@@ -177,7 +177,7 @@ def counting(monkeypatch):
             "counting", inputs_per_sample=2, suffixes=(".x", ".y"), **{name: f"counting_steps:{name}" for name in names}
         )
         log.clear()
-        return zoo.pipelines.Pipeline(Doubling(log), task, zoo.Weights(url="file:///none"), torch.device("cpu"))
+        return zoo.Pipeline(Doubling(log), task, zoo.Weights(url="file:///none"), torch.device("cpu"))
 
     make.log = log
     return make

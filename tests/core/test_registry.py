@@ -19,10 +19,10 @@ from zoo_classification import ResNet50_Weights
 @pytest.fixture
 def local_names():
     """Models registered in the test are forgotten after it."""
-    from zoo import registry
+    from zoo.registry import names
 
     yield
-    registry._local.clear()
+    names._local.clear()
     zoo.refresh()
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import zoo
-from zoo.optimization import NORMS
+from zoo.running.optimization import NORMS
 
 RANDOM: dict[str, Any] = {"weights": None, "weights_backbone": None}
 SMALL: dict[str, Any] = {"backbone": "mobilenet_v3_small", "min_size": 96, "max_size": 128}

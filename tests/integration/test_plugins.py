@@ -246,7 +246,7 @@ def test_a_builder_that_is_not_there_is_found_by_the_doctor(plugin_folder):
 
 
 def test_the_doctor_has_nothing_to_say_of_our_own_builders():
-    from zoo import discovery
+    from zoo.registry import discovery
 
     for record in discovery.Plugins().records:
         discovery.check_builders(record)

@@ -49,7 +49,7 @@ def test_the_file_in_the_package_is_small_and_named_by_its_hash() -> None:
     import hashlib
 
     entry = zoo.get_weight("Raft_Small_Weights.SHAPES_V1")
-    path = zoo.cache.fetch(entry.url)
+    path = zoo.files.fetch(entry.url)
     assert hashlib.sha256(path.read_bytes()).hexdigest()[:8] == path.stem.rpartition("-")[2]
     assert path.stat().st_size / 2**20 == pytest.approx(entry.value.file_size, abs=1e-3)
     assert path.stat().st_size <= 4 * 2**20

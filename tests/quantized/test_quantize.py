@@ -141,7 +141,7 @@ def test_pipelines_take_what_is_listed_as_the_default(monkeypatch: pytest.Monkey
 
 
 def test_pipelines_run_int8_on_the_cpu_even_where_there_is_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.pipelines.pick_device", lambda device: torch.device("meta"))
+    monkeypatch.setattr("zoo.running.pipelines.pick_device", lambda device: torch.device("meta"))
     pipeline = zoo.pipeline(NAME, weights="DIGITS_V1", quantize=True)
     assert pipeline.device == torch.device("cpu")
     assert pipeline(DIGITS / "digit_5.png").label == "5"

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 import zoo
 import zoo_quantized
 from zoo_quantized import states
-from zoo_quantized.blocks import Arithmetic, sources
+from zoo_quantized.marks import Arithmetic
+from zoo_quantized.quantizable import sources
 
 DIGITS = "ShuffleNet_V2_X0_5_QuantizedWeights.DIGITS_V1"
 

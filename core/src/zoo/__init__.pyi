@@ -10,11 +10,6 @@ from zoo import (
     transforms as transforms,
     utils as utils,
 )
-from zoo.builders import (
-    builder as builder,
-    load_report as load_report,
-)
-from zoo.checkpoint import LoadReport as LoadReport
 from zoo.contract import (
     API_VERSION as API_VERSION,
     Manifest as Manifest,
@@ -25,39 +20,22 @@ from zoo.contract import (
     TaskSpec as TaskSpec,
     Weights as Weights,
     WeightsEnum as WeightsEnum,
+    hookimpl as hookimpl,
 )
-from zoo.discovery import PluginRecord as PluginRecord
 from zoo.errors import (
     PluginWarning as PluginWarning,
     ZooError as ZooError,
     ZooWarning as ZooWarning,
-)
-from zoo.evaluation import (
-    Evaluation as Evaluation,
-    Evaluator as Evaluator,
-    evaluate as evaluate,
-)
-from zoo.exporting import (
-    Exportable as Exportable,
-    ExportReport as ExportReport,
-    export as export,
 )
 from zoo.features import (
     backbone as backbone,
     feature_extractor as feature_extractor,
     feature_info as feature_info,
 )
-from zoo.hookspecs import hookimpl as hookimpl
-from zoo.optimization import (
-    OptimizationReport as OptimizationReport,
-    optimize as optimize,
-)
-from zoo.pipelines import (
-    Pipeline as Pipeline,
-    pipeline as pipeline,
-)
+from zoo.loading import LoadReport as LoadReport, builder as builder, load_report as load_report
 from zoo.registry import (
     ModelInfo as ModelInfo,
+    PluginRecord as PluginRecord,
     get_model as get_model,
     get_model_builder as get_model_builder,
     get_model_weights as get_model_weights,
@@ -69,6 +47,10 @@ from zoo.registry import (
     refresh as refresh,
     register_model as register_model,
 )
+from zoo.running.evaluation import Evaluation as Evaluation, Evaluator as Evaluator, evaluate as evaluate
+from zoo.running.exporting import Exportable as Exportable, ExportReport as ExportReport, export as export
+from zoo.running.optimization import OptimizationReport as OptimizationReport, optimize as optimize
+from zoo.running.pipelines import Pipeline as Pipeline, pipeline as pipeline
 
 __version__: str
 __all__: list[str]

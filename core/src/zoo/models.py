@@ -18,8 +18,8 @@ from typing import Any
 
 from zoo import registry
 from zoo.errors import MissingPlugin
-from zoo.first_party import BY_NAMESPACE, FirstParty
 from zoo.registry import get_model, get_model_builder, get_model_weights, get_weight, list_models
+from zoo.registry.first_party import BY_NAMESPACE, FirstParty
 
 __all__ = ["get_model", "get_model_builder", "get_model_weights", "get_weight", "list_models"]
 __path__: list[str] = []  # has submodules, which the finder below provides

@@ -15,9 +15,9 @@ from typing import Annotated, Any
 import typer
 
 import zoo
-from zoo import cache, discovery, registry
+from zoo import files, registry
 from zoo.cli import output
-from zoo.discovery import PluginRecord
+from zoo.registry import PluginRecord, discovery
 
 _VARIABLES = re.compile(r"ZOO_\w+|HF_\w+|HUGGINGFACE_\w+|TORCH_HOME|TORCH_MODEL_ZOO|XDG_CACHE_HOME|HTTPS?_PROXY", re.I)
 _SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSWORD", re.IGNORECASE)
@@ -65,19 +65,19 @@ def versions() -> dict[str, str]:
 
 def cache_facts() -> dict[str, Any]:
     """Where the cache is, whether it can be written to, what is in it, and how much space is left."""
-    folder = cache.cache_dir()
-    facts: dict[str, Any] = {"path": str(folder), "exists": False, "writable": False, "offline": cache.offline()}
+    folder = files.cache_dir()
+    facts: dict[str, Any] = {"path": str(folder), "exists": False, "writable": False, "offline": files.offline()}
     try:
         facts["exists"] = folder.is_dir()
         there = next(p for p in (folder, *folder.parents) if p.exists())
-        files = [p for p in folder.rglob("*") if not any(part.startswith(".") for part in p.relative_to(folder).parts)]
-        files = [p for p in files if p.is_file()]
+        found = [p for p in folder.rglob("*") if not any(part.startswith(".") for part in p.relative_to(folder).parts)]
+        found = [p for p in found if p.is_file()]
         return facts | {
             "writable": there.is_dir() and os.access(there, os.W_OK | os.X_OK),
             "free": shutil.disk_usage(there).free,
-            "files": sum(p.suffix != ".part" for p in files),
-            "size": sum(p.stat().st_size for p in files),
-            "unfinished": [str(p) for p in files if p.suffix == ".part"],
+            "files": sum(p.suffix != ".part" for p in found),
+            "size": sum(p.stat().st_size for p in found),
+            "unfinished": [str(p) for p in found if p.suffix == ".part"],
         }
     except OSError as e:  # a folder that may not be looked into is what this report is for
         return facts | {"problem": str(e)}

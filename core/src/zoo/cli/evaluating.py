@@ -17,7 +17,7 @@ from zoo.cli.options import read_options, read_value
 
 if TYPE_CHECKING:
     from zoo.contract import TaskSpec
-    from zoo.evaluation import Evaluation
+    from zoo.running.evaluation import Evaluation
 
 
 def evaluate(
@@ -74,7 +74,7 @@ def evaluate(
         if not (equals and name.isidentifier()):
             raise typer.BadParameter(f"--set {argument}: expected NAME=VALUE, such as num_classes=6.")
         options[name] = read_value(text)
-    from zoo.evaluation import evaluate as measure
+    from zoo.running.evaluation import evaluate as measure
 
     bar = output.on_terminal(sys.stderr)
     try:
@@ -108,8 +108,8 @@ def evaluate(
 
 
 def _known(task: TaskSpec) -> Mapping[str, inspect.Parameter]:
-    from zoo.evaluation import evaluation_options
-    from zoo.pipelines import task_options
+    from zoo.running.evaluation import evaluation_options
+    from zoo.running.pipelines import task_options
 
     return {**task_options(task), **evaluation_options(task)}
 

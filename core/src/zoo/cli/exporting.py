@@ -45,7 +45,7 @@ def export(
     if len(files) != 1:
         raise typer.BadParameter(f"Expected one FILE to write, not {', '.join(files) or 'none'}.")
     size = None if image_size is None else _size(image_size)
-    from zoo.exporting import export as write
+    from zoo.running.exporting import export as write
 
     report = write(
         model,
@@ -72,6 +72,6 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _known(task: TaskSpec) -> Mapping[str, inspect.Parameter]:
-    from zoo.exporting import export_options
+    from zoo.running.exporting import export_options
 
     return export_options(task)

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from zoo import cache, registry
-from zoo.cli import output
+from zoo import registry
+from zoo.cli import output, views
 from zoo.errors import ZooError
 
 
@@ -31,7 +31,7 @@ def pull(
     failed = False
     for name in names:
         try:
-            entries = [] if "://" in name else registry.find_weights(name, every=every)
+            entries = [] if "://" in name else views.find_weights(name, every=every)
         except ZooError as e:
             output.error(e)
             failed = True
@@ -41,7 +41,7 @@ def pull(
     width = max(map(len, urls.values()), default=0)
     for url, label in urls.items():
         try:
-            path = cache.fetch(url, progress=True)
+            path = registry.fetch(url, progress=True)
         except ZooError as e:
             output.error(f"{label}: {e}" if label != url else e)
             failed = True

@@ -12,12 +12,13 @@ from typing import Annotated, Any
 
 import typer
 
-from zoo import cache, registry
-from zoo.cli import output
+from zoo import files, registry
+from zoo.cli import output, views
 from zoo.cli.output import Column
+from zoo.cli.views import ModelRow, WeightsTable
 from zoo.contract import Preset, Weights
 from zoo.errors import DownloadError, UnknownWeights
-from zoo.registry import ModelInfo, ModelRow, WeightsTable
+from zoo.registry import ModelInfo
 
 
 class Format(enum.StrEnum):
@@ -87,7 +88,7 @@ def list_models(
         has_weights=has_weights,
     )
     gc.freeze()  # the process ends soon: walking through thousands of models to free nothing would take longer
-    rows = [registry.model_row(name) for name in names]
+    rows = [views.model_row(name) for name in names]
     if as_json:
         output.print_json([_row_facts(row) for row in rows])
     elif rows:
@@ -157,7 +158,7 @@ def table(
     A model of several tasks is in the table of its main one. The name of a plugin gives a table for each of its tasks.
     On a terminal that is too narrow for URLs, "link" is to be clicked on.
     """
-    tables = registry.weights_tables(name, plugin=plugin)
+    tables = views.weights_tables(name, plugin=plugin)
     if form is Format.json:
         output.print_json([entry for table in tables for entry in _table_facts(table)])
         return 0
@@ -285,7 +286,7 @@ def _weights_facts(name: str, w: Weights) -> dict[str, Any]:
 
 def _cached(url: str) -> str | None:
     try:
-        path = cache.cached_path(url)
+        path = files.cached_path(url)
     except DownloadError as e:
         return f"cannot be: {e}"
     return str(path) if path else None

@@ -18,7 +18,7 @@ from zoo.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from zoo.contract import TaskSpec
-    from zoo.pipelines import Pipeline
+    from zoo.running.pipelines import Pipeline
 
 
 def predict(
@@ -45,7 +45,7 @@ def predict(
     paths, options = read_options(context, paths, registry.get_task(task or info.task, plugin=info.plugin), _known)
     if not paths:
         raise typer.BadParameter("Missing argument 'PATH...'.")
-    from zoo.pipelines import PROGRESS_FROM, pipeline
+    from zoo.running.pipelines import PROGRESS_FROM, pipeline
 
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -71,7 +71,7 @@ def predict(
 
 
 def _known(task: TaskSpec) -> Mapping[str, inspect.Parameter]:
-    from zoo.pipelines import task_options
+    from zoo.running.pipelines import task_options
 
     return task_options(task)
 

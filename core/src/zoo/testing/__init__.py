@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from zoo.testing.kit import CHECKS, TIERS, Check, Conformance, Fault, Report, Result, Skip, verify
+from zoo.testing.kit import CHECKS, TIERS, Check, Conformance, verify
+from zoo.testing.outcomes import Fault, Report, Result, Skip
 
 if TYPE_CHECKING:
     from zoo.testing.conformance import PluginConformance

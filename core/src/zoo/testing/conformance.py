@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from zoo.errors import MissingPlugin
-from zoo.testing.kit import Case, Conformance, Skip
+from zoo.testing.kit import Case, Conformance
+from zoo.testing.outcomes import Skip
 
 try:
     import pytest

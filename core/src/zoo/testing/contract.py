@@ -10,12 +10,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-from zoo import cache, registry
+from zoo import files, registry
 from zoo.contract import ModelSpec, Weights
-from zoo.discovery import PluginRecord
 from zoo.errors import UnknownTask, ZooError
-from zoo.registry import Entry
-from zoo.testing.kit import Fault, Skip
+from zoo.registry import Entry, PluginRecord
+from zoo.testing.outcomes import Fault, Skip
 
 
 def entries(spec: ModelSpec) -> dict[str, Weights]:
@@ -153,7 +152,7 @@ def _url(url: str) -> Iterator[tuple[str, str]]:
     """What is wrong (``"fault"``) or worth a remark (``"note"``) about a URL."""
     scheme = url.partition("://")[0].lower() if "://" in url else ""
     if scheme in ("https", "http", "file"):
-        promise = cache.promised_hash(url)
+        promise = files.promised_hash(url)
         if promise is None or (promise[0].isdigit() and not promise[1]):
             yield (
                 "fault",
@@ -169,7 +168,7 @@ def _url(url: str) -> Iterator[tuple[str, str]]:
             yield "note", "names a branch or tag, which can move; a commit cannot."
     elif scheme == "pkg":
         try:
-            cache.fetch(url)
+            registry.fetch(url)
         except ZooError as e:
             yield "fault", f"is not there as promised: {e}"
     elif scheme:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from zoo import registry
 from zoo.contract import ModelSpec, load_object
-from zoo.discovery import PluginRecord
-from zoo.errors import InvalidArgument, ZooError, suggest
+from zoo.errors import InvalidArgument, suggest
+from zoo.registry import PluginRecord
+from zoo.testing.outcomes import Fault, Report, Result, Skip
 
 if TYPE_CHECKING:
-    from zoo.testing.models import Bench
+    from zoo.testing.examples import Bench
 
 TIERS = ("contract", "model", "full")
 """``contract`` imports no torch and takes milliseconds a model; ``model`` builds and runs it; ``full`` captures it too.
@@ -22,14 +23,6 @@ TIERS = ("contract", "model", "full")
 Each includes the ones before it. The ``default`` makes the checks of ``contract`` on every model, and those of
 ``model`` on the smallest of each family.
 """
-
-
-class Fault(ZooError, AssertionError):
-    """What a check found wrong."""
-
-
-class Skip(Exception):
-    """Why a check does not apply."""
 
 
 @dataclass(frozen=True)
@@ -114,9 +107,9 @@ class Conformance:
         manifest gives ``ModelSpec.input["shape"]``, two of that shape. For all other tasks, what ``zoo.pipeline``
         would make of two times :meth:`sample`.
         """
-        from zoo.testing import models
+        from zoo.testing import examples
 
-        return models.example(self._bench(name))
+        return examples.example(self._bench(name))
 
     def train_example(self, name: str) -> tuple[Any, ...]:
         """The same in train mode, where a model may want targets too.
@@ -124,9 +117,9 @@ class Conformance:
         By default :meth:`example`'s, or images as large as ``ModelSpec.input["train_size"]`` says; for detection
         targets come with them: two boxes an image, with masks or keypoints where the task has them.
         """
-        from zoo.testing import models
+        from zoo.testing import examples
 
-        return models.train_example(self._bench(name))
+        return examples.train_example(self._bench(name))
 
     def sample(self, name: str) -> Any:
         """What a user would give ``zoo.pipeline``.
@@ -134,9 +127,9 @@ class Conformance:
         By default a PIL picture, 96 pixels wide and 80 high; for a task with several ``inputs_per_sample``, a tuple
         of so many; for video classification, 16 frames as a uint8 tensor [T, C, H, W].
         """
-        from zoo.testing import models
+        from zoo.testing import examples
 
-        return models.sample(self._bench(name))
+        return examples.sample(self._bench(name))
 
     # ── what to check ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -224,7 +217,7 @@ class Conformance:
 
     def _bench(self, name: str) -> Bench:
         """The model and what has been made of it; one at a time, since checks come model by model."""
-        from zoo.testing.models import Bench
+        from zoo.testing.examples import Bench
 
         cls, spec = type(self), self._specs()[name]
         if cls._at_hand is None or cls._at_hand.spec is not spec:
@@ -246,55 +239,6 @@ def _smallest_of_families(specs: Any) -> set[str]:
 
 
 # ── without pytest ───────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True)
-class Result:
-    """What came of one check.
-
-    Attributes:
-        check: its name.
-        model: the model; None is the plugin as a whole.
-        outcome: ``"ok"``, ``"failed"`` or ``"skipped"``.
-        message: what is wrong, why it was skipped, or a remark.
-        seconds: that it took.
-    """
-
-    check: str
-    model: str | None
-    outcome: Literal["ok", "failed", "skipped"]
-    message: str
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Report:
-    """What came of all checks."""
-
-    plugin: str
-    version: str | None
-    tier: str
-    results: Sequence[Result] = field(default=(), repr=False)
-
-    @property
-    def failed(self) -> list[Result]:
-        return [result for result in self.results if result.outcome == "failed"]
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.failed
-
-    def to_dict(self) -> dict[str, Any]:
-        """As ``zoo verify-plugin --json`` prints it."""
-        return {**asdict(self), "ok": self.ok, "results": [asdict(result) for result in self.results]}
-
-    def __str__(self) -> str:
-        lines = [f"{result.model or self.plugin}: {result.check}: {result.message}" for result in self.failed]
-        counts = ", ".join(
-            f"{sum(r.outcome == outcome for r in self.results)} {outcome}" for outcome in ("ok", "failed", "skipped")
-        )
-        return "\n".join([*lines, f"{self.plugin} ({self.tier}): {counts}"])
 
 
 def verify(

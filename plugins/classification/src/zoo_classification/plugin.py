@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zoo
 from zoo import Manifest, Metric, TaskSpec
-from zoo.families import Family, model_specs, offered_names
+from zoo.contract.families import Family, model_specs, offered_names
 
 # fmt: off
 FAMILIES = (

@@ -6,7 +6,7 @@ had by ``zoo.get_model("fcos", backbone=…)``.
 
 from __future__ import annotations
 
-from zoo.families import lazy_package
+from zoo.contract.families import lazy_package
 
 _MODULES = (
     "anchors backbones coco coding detector faster_rcnn fcos keypoint_rcnn losses mask_rcnn masks matching retinanet "

@@ -12,10 +12,10 @@ from torch import nn
 
 import zoo
 from zoo import WeightsEnum
-from zoo.checkpoint import Convert, StateDict
 from zoo.errors import CheckpointError, InvalidArgument, WeightsWarning
+from zoo.loading import Convert, StateDict
 from zoo_quantized import eager, reference, states
-from zoo_quantized.blocks import SIDE, Quantizable
+from zoo_quantized.quantizable import SIDE, Quantizable
 
 Q = TypeVar("Q", bound=Quantizable)
 How = bool | Literal["reference", "auto"]

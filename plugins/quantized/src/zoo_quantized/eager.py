@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import InvalidArgument, ZooError, suggest
-from zoo_quantized.blocks import Arithmetic, Dequantize, Quantizable, Quantize, fusions
+from zoo_quantized.marks import Arithmetic, Dequantize, Quantize, fusions
 
-Q = TypeVar("Q", bound=Quantizable)
+Q = TypeVar("Q", bound=nn.Module)
 
 # What a checkpoint asks for → engines that can run it, the nearest first.
 ENGINES = {
@@ -149,7 +149,7 @@ def calibrated(model: Q, batches: Iterable[Tensor], backend: str) -> Q:
         for batch in batches:
             model(batch)
         quantization.convert(model, inplace=True)
-    model.engine = engine
+    model.engine = engine  # type: ignore[assignment]
     return model
 
 
@@ -184,5 +184,5 @@ def skeleton(model: Q, backend: str) -> Q:
             elif type(module) is nn.Hardswish:
                 replaced[path] = functional.Hardswish(1.0, 0)
         _swap(model, replaced)
-    model.engine = engine
+    model.engine = engine  # type: ignore[assignment]
     return model.eval()

@@ -15,8 +15,9 @@ from zoo_classification.googlenet import (
     warn_of_untrained_heads,
 )
 from zoo_classification.weights.googlenet import GoogLeNet_Weights
-from zoo_quantized.blocks import Arithmetic, Quantizable
 from zoo_quantized.building import quantizable
+from zoo_quantized.marks import Arithmetic
+from zoo_quantized.quantizable import Quantizable
 from zoo_quantized.weights.googlenet import GoogLeNet_QuantizedWeights
 
 

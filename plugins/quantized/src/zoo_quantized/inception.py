@@ -19,8 +19,9 @@ from zoo_classification.inception import (
     Mixed,
 )
 from zoo_classification.weights.inception import Inception_V3_Weights
-from zoo_quantized.blocks import Arithmetic, Quantizable
 from zoo_quantized.building import quantizable
+from zoo_quantized.marks import Arithmetic
+from zoo_quantized.quantizable import Quantizable
 from zoo_quantized.weights.inception import Inception_V3_QuantizedWeights
 
 

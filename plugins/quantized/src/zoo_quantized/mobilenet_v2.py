@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from zoo_classification.mobilenet_v2 import InvertedResidual, MobileNetV2
 from zoo_classification.weights.mobilenet_v2 import MobileNet_V2_Weights
-from zoo_quantized.blocks import Arithmetic, Quantizable
 from zoo_quantized.building import quantizable
+from zoo_quantized.marks import Arithmetic
+from zoo_quantized.quantizable import Quantizable
 from zoo_quantized.weights.mobilenet_v2 import MobileNet_V2_QuantizedWeights
 
 

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from zoo.nn import SqueezeExcitation
 from zoo_classification.mobilenet_v3 import LARGE, InvertedResidual, MobileNetV3
 from zoo_classification.weights.mobilenet_v3 import MobileNet_V3_Large_Weights
-from zoo_quantized.blocks import Arithmetic, Quantizable
 from zoo_quantized.building import quantizable
+from zoo_quantized.marks import Arithmetic
+from zoo_quantized.quantizable import Quantizable
 from zoo_quantized.weights.mobilenet_v3 import MobileNet_V3_Large_QuantizedWeights
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zoo
 from zoo import Manifest
-from zoo.families import Family, model_specs, offered_names
+from zoo.contract.families import Family, model_specs, offered_names
 
 SUFFIX = "_QuantizedWeights"  # of the enums' names
 
@@ -39,7 +39,7 @@ def public_names() -> dict[str, str]:
     """Every name that ``zoo_quantized`` offers (classes, builders, weights) → the module that it comes from."""
     names = {
         "quantize": "zoo_quantized.quantization",
-        "Quantizable": "zoo_quantized.blocks",
+        "Quantizable": "zoo_quantized.quantizable",
         "MissingEngine": "zoo_quantized.eager",
     }
     return names | offered_names("zoo_quantized", FAMILIES, SUFFIX)

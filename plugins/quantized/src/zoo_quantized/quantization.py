@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from zoo.errors import InvalidArgument
 from zoo_quantized import eager, reference
-from zoo_quantized.blocks import Quantizable
+from zoo_quantized.quantizable import Quantizable
 
 Q = TypeVar("Q", bound=Quantizable)
 

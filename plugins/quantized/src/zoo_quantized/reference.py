@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo_quantized import blocks, states
-from zoo_quantized.blocks import Arithmetic, Quantizable, Quantize, fusions, sources
+from zoo_quantized import states
+from zoo_quantized.marks import Arithmetic, Quantize, fusions
+from zoo_quantized.quantizable import PRODUCERS, Quantizable, sources
 from zoo_quantized.states import State
 
 Q = TypeVar("Q", bound=Quantizable)
@@ -209,7 +210,7 @@ def observe(model: nn.Module, batches: Iterable[Tensor]) -> dict[str, tuple[Tens
 
         return hook
 
-    layers = [p for p, m in model.named_modules() if isinstance(m, blocks.PRODUCERS) and type(m) is not nn.Hardsigmoid]
+    layers = [p for p, m in model.named_modules() if isinstance(m, PRODUCERS) and type(m) is not nn.Hardsigmoid]
     handles = [model.get_submodule(ends.get(path, path)).register_forward_hook(note(path)) for path in layers]
     try:
         for batch in batches:

@@ -13,8 +13,9 @@ from zoo_classification.weights.resnet import (
     ResNeXt101_32X8D_Weights,
     ResNeXt101_64X4D_Weights,
 )
-from zoo_quantized.blocks import Arithmetic, Quantizable
 from zoo_quantized.building import quantizable
+from zoo_quantized.marks import Arithmetic
+from zoo_quantized.quantizable import Quantizable
 from zoo_quantized.weights.resnet import (
     ResNet18_QuantizedWeights,
     ResNet50_QuantizedWeights,

@@ -14,8 +14,9 @@ from zoo_classification.weights.shufflenet_v2 import (
     ShuffleNet_V2_X1_5_Weights,
     ShuffleNet_V2_X2_0_Weights,
 )
-from zoo_quantized.blocks import Arithmetic, Quantizable
 from zoo_quantized.building import quantizable
+from zoo_quantized.marks import Arithmetic
+from zoo_quantized.quantizable import Quantizable
 from zoo_quantized.weights.shufflenet_v2 import (
     ShuffleNet_V2_X0_5_QuantizedWeights,
     ShuffleNet_V2_X1_0_QuantizedWeights,

@@ -6,6 +6,6 @@ backbone, are had by ``zoo.get_model("fcn", backbone=…)``.
 
 from __future__ import annotations
 
-from zoo.families import lazy_package
+from zoo.contract.families import lazy_package
 
 __getattr__, __dir__ = lazy_package(__name__, modules=("deeplabv3", "fcn", "losses", "lraspp", "metrics"))

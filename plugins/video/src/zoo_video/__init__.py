@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from zoo.families import lazy_package
+from zoo.contract.families import lazy_package
 
 __getattr__, __dir__ = lazy_package(__name__)

@@ -6,10 +6,10 @@ import torch
 from torch import nn
 
 from zoo import Exportable
-from zoo.builders import loaded_weights
 from zoo.contract import check_count
 from zoo.errors import InvalidArgument
-from zoo.exporting import default_size
+from zoo.loading import loaded_weights
+from zoo.running.exporting import default_size
 
 FRAMES = 16
 

@@ -19,8 +19,8 @@ from torch.nn.utils.parametrize import is_parametrized
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_leaves
 
-from zoo.builders import loaded_weights
 from zoo.errors import InvalidArgument
+from zoo.loading import loaded_weights
 from zoo.nn import DropBlock2d, DropBlock3d, FrozenBatchNorm2d, StochasticDepth
 
 M = TypeVar("M", bound=nn.Module)

@@ -1,7 +1,7 @@
-"""Finding plugins and asking them what they offer, each inside a guard of its own.
+"""Asking plugins what they offer, each inside a guard of its own.
 
 A plugin passes through the stages scan → import → register → manifest → validate; what goes wrong in one stays in its
-:class:`PluginRecord`, is warned of once, and explained by ``zoo doctor``. Nothing here imports torch.
+record, is warned of once, and explained by ``zoo doctor``.
 """
 
 from __future__ import annotations
@@ -14,103 +14,21 @@ import os
 import re
 import sys
 import threading
-import time
-import traceback
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from zoo import hookspecs
-from zoo.contract import Manifest, check_manifest, check_name, short
+from zoo import files
+from zoo.contract import check_manifest, hooks
 from zoo.errors import ContractError, PluginError, PluginWarning, suggest
-from zoo.first_party import BY_DISTRIBUTION
+from zoo.registry.records import PluginRecord
+from zoo.registry.scan import scan
 
-if TYPE_CHECKING:
-    from importlib_metadata import EntryPoint
-
-GROUP = "zoo.plugins"
-LOCAL = "local"  # what a session registers itself; no plugin can have that name
 SLOW_IMPORT = 1.0  # seconds after which a plugin is told that listing should be free
-
-
-@dataclass
-class PluginRecord:
-    """What is known of one plugin.
-
-    Attributes:
-        name: of the entry point; the first half of its models' full names.
-        target: the module that the entry point names.
-        distribution: the installed distribution it came with.
-        version: that distribution's version.
-        state: ``"ready"``, ``"failed"`` or ``"disabled"``.
-        stage: the last stage it reached: scan, import, register, manifest, validate or build.
-        error: what it raised, if it failed.
-        traceback: of that error, as text.
-        complaint: what is wrong with a plugin that works all the same, such as importing torch.
-        seconds: that it took to import and to answer.
-        manifest: what it offers.
-    """
-
-    name: str
-    target: str = ""
-    distribution: str | None = None
-    version: str | None = None
-    state: str = "ready"
-    stage: str = "scan"
-    error: BaseException | None = None
-    traceback: str = field(default="", repr=False)
-    complaint: str = ""
-    seconds: float = 0.0
-    manifest: Manifest | None = field(default=None, repr=False)
-
-    @property
-    def first_party(self) -> bool:
-        ours = BY_DISTRIBUTION.get(self.distribution or "")
-        return ours is not None and ours.plugin == self.name
-
-    @contextlib.contextmanager
-    def guard(self, stage: str) -> Iterator[None]:
-        """Run one stage: whatever is raised but Ctrl-C ends in this record instead of in the caller."""
-        self.stage = stage
-        start = time.perf_counter()
-        try:
-            yield
-        except KeyboardInterrupt:
-            raise
-        except BaseException as e:  # noqa: BLE001  SystemExit too: a plugin must not end its user's program
-            self.fail(stage, e)
-        finally:
-            self.seconds += time.perf_counter() - start
-
-    def fail(self, stage: str, error: BaseException) -> None:
-        self.traceback = "".join(traceback.format_exception(error))
-        try:
-            str(error)
-        except Exception as e:  # noqa: BLE001  its message is plugin code too, and every report would run it again
-            error = PluginError(f"{type(error).__name__}, whose message cannot be shown ({type(e).__name__})")
-        self.state, self.stage, self.error = "failed", stage, error
-
-    def complain_of_build(self, error: BaseException) -> None:
-        """Record a builder that cannot be loaded: the plugin's other models may work all the same."""
-        self.fail("build", error)
-        self.state, self.complaint = "ready", f"a builder of it cannot be loaded ({type(error).__name__}: {error})"
-
-    def explain(self) -> str:
-        """One paragraph: what happened, why, and how to silence it."""
-        who = f"Plugin {short(self.name)}" + (f" ({self.distribution} {self.version})" if self.distribution else "")
-        silence = f"Set ZOO_DISABLE_PLUGINS={self.name} to silence this."
-        if self.state == "failed":
-            reason = f"{type(self.error).__name__}: {self.error}" if self.error else "no reason given"
-            return f"{who} was set aside at stage {self.stage!r}: {reason}\nRun `zoo doctor` for more. {silence}"
-        if self.complaint:
-            return f"{who} works, but {self.complaint}. {silence}"
-        return f"{who} is {self.state}."
 
 
 class Plugins:
@@ -119,12 +37,12 @@ class Plugins:
     def __init__(self) -> None:
         global _discovering
         self._manager = pluggy.PluginManager("zoo")
-        self._manager.add_hookspecs(hookspecs)
+        self._manager.add_hookspecs(hooks)
         self._named: dict[str, PluginRecord] = {}
         with lock, _without_gc():
             _discovering = True
             try:
-                self.records = list(_scan())
+                self.records = list(scan())
                 for record in self.records:
                     if record.state == "ready":
                         self._load(record)
@@ -179,7 +97,7 @@ class Plugins:
         self._manager.register(module, name=name)
         for caller in self._manager.get_hookcallers(module) or ():
             if not caller.has_spec():
-                known = [n for n in vars(hookspecs) if n.startswith("zoo_")]
+                known = [n for n in vars(hooks) if n.startswith("zoo_")]
                 raise ContractError(f"{caller.name}() is no hook of zoo.{suggest(caller.name, known)}")
 
     def _implementation(self, hook: str, record: PluginRecord) -> pluggy.HookImpl | None:
@@ -213,65 +131,6 @@ class Plugins:
         return None
 
 
-def _names(variable: str) -> set[str]:
-    return {name.strip() for name in os.environ.get(variable, "").split(",") if name.strip()}
-
-
-def _scan() -> Iterator[PluginRecord]:
-    """A record for every entry point of the group, our own first, then by name and distribution."""
-    only, disabled = _names("ZOO_PLUGINS"), _names("ZOO_DISABLE_PLUGINS")
-    records: dict[tuple[str, str], PluginRecord] = {}
-    for broken, distribution in _distributions():
-        with broken.guard("scan"):
-            # Most have nothing to do with us, and are not parsed.
-            ours = distribution is not None and GROUP in (distribution.read_text("entry_points.txt") or "")
-            for entry in distribution.entry_points.select(group=GROUP) if ours else ():
-                record = PluginRecord(entry.name, "", *_name_and_version(distribution))
-                if (only and entry.name not in only) or entry.name in disabled:
-                    record.state = "disabled"
-                else:
-                    with record.guard("scan"):
-                        record.target = _module_of(entry)
-                # A distribution that is on the path twice (in a source tree and installed) counts once, the first.
-                records.setdefault((entry.name, record.distribution or ""), record)
-        if broken.state == "failed" and not (only or broken.name in disabled):
-            records.setdefault((broken.name, ""), broken)
-    yield from sorted(records.values(), key=lambda r: (not r.first_party, r.name, r.distribution or ""))
-
-
-def _distributions() -> Iterator[tuple[PluginRecord, Any]]:
-    """What is installed, each with a record for what may be wrong with it, and a record of each finder that fails."""
-    from importlib_metadata import DistributionFinder
-
-    context = DistributionFinder.Context()  # type: ignore[no-untyped-call]
-    for finder in sys.meta_path:
-        broken = PluginRecord(name=type(finder).__name__)
-        found: list[Any] = []
-        with broken.guard("scan"):
-            found.extend(getattr(finder, "find_distributions", lambda context: ())(context))
-        for distribution in found:
-            yield PluginRecord(name=_path_name(distribution)), distribution
-        if broken.state == "failed":
-            yield broken, None
-
-
-def _module_of(entry: EntryPoint) -> str:
-    if check_name("plugin", entry.name) == LOCAL:
-        raise ContractError(f"the name {LOCAL!r} is kept for the models of a session; choose another")
-    if not re.fullmatch(r"[\w.]+", entry.value):
-        raise ContractError(f"the entry point {entry.name!r} names {short(entry.value)}; expected a module's name")
-    return entry.value
-
-
-def _name_and_version(distribution: Any) -> tuple[str, str]:
-    """As its metadata say; read by hand, since a hundred times the parser of e-mails is felt."""
-    text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
-    found = dict(re.findall(r"^(Name|Version): *(.+?) *$", text.partition("\n\n")[0], re.MULTILINE))
-    if len(found) < 2:
-        raise ContractError("its metadata give no name and version; it was installed or removed halfway")
-    return found["Name"], found["Version"]
-
-
 @contextlib.contextmanager
 def _without_gc() -> Iterator[None]:
     """Plugins are classes by the thousand, which the collector would walk through again and again to free nothing."""
@@ -285,12 +144,6 @@ def _without_gc() -> Iterator[None]:
             gc.unfreeze()  # … and on to the oldest: they have grown old without having been walked through
         if was_on:
             gc.enable()
-
-
-def _path_name(distribution: object) -> str:
-    """A name for a distribution whose metadata may be unreadable: its folder's."""
-    path = getattr(distribution, "_path", None)
-    return Path(str(path)).name if path is not None else repr(distribution)
 
 
 def check_builders(record: PluginRecord) -> None:
@@ -373,6 +226,11 @@ def forget() -> None:
         _plugins = None
 
 
-def open_weights(url: str, *, progress: bool = True) -> Path | None:
+def open_weights(url: str, progress: bool = True) -> Path | None:
     """Ask the plugins for a URL scheme that core does not serve; None if no plugin does."""
     return get_plugins().open_weights(url, progress)
+
+
+def fetch(url: str | os.PathLike[str], *, progress: bool = True) -> Path:
+    """:func:`zoo.files.fetch`, with the plugins asked for schemes that core does not serve."""
+    return files.fetch(url, progress=progress, open_foreign=open_weights)

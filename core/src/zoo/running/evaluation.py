@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from zoo import registry
 from zoo.contract import TaskSpec, Weights, check_count, load_object
 from zoo.errors import ContractError, EvaluationError, InvalidArgument, UnreadableFile
-from zoo.pipelines import PROGRESS_FROM, Pipeline, pipeline
+from zoo.running.pipelines import PROGRESS_FROM, Pipeline, pipeline
 
 FORMAT = 1  # of the file of records
 RECORDS, METRICS = "records.jsonl", "metrics.json"

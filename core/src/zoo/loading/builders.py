@@ -6,37 +6,31 @@ to it. What the file cannot give — buffers that are computed, a head of anothe
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
-import itertools
 import os
-import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 import torch
-from torch import Tensor, nn
-from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch import nn
 
-from zoo import cache, checkpoint
-from zoo.checkpoint import Convert, LoadReport, StateDict
 from zoo.contract import Weights, WeightsEnum, check_count
 from zoo.errors import CheckpointError, UnknownWeights, WeightsWarning, suggest
+from zoo.loading.assigning import Convert, load
+from zoo.loading.checkpoints import StateDict, read_file
+from zoo.loading.without_memory import Placed, filled_by_file, filled_from_outside
+from zoo.registry import fetch
 
 P = ParamSpec("P")
 M = TypeVar("M", bound=nn.Module)
 Enums = tuple[type[WeightsEnum], ...]
 EnumOrChoice = type[WeightsEnum] | Callable[..., type[WeightsEnum] | Enums] | None
-
 CLASSES = "num_classes"  # the argument that heads depend on, if nothing else is said
 _SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
-# Set while an outer builder builds what it will fill from a file: builders inside it then load and initialise nothing.
-_filled_from_outside: ContextVar[bool] = ContextVar("filled_from_outside", default=False)
 
 
 def builder(
@@ -109,16 +103,6 @@ def builder(
     return decorate
 
 
-def load_report(model: nn.Module) -> LoadReport | None:
-    """What was loaded into a model that a builder made; None if it was built without weights."""
-    return getattr(model, "_load_report", None)
-
-
-def loaded_weights(model: nn.Module) -> Weights | None:
-    """The description of the weights that a builder put into ``model``."""
-    return getattr(model, "_weights", None)
-
-
 @dataclass(frozen=True)
 class _Builder:
     function: Callable[..., nn.Module]
@@ -155,7 +139,7 @@ class _Builder:
             weights, progress = kwargs.pop("weights", None), kwargs.pop("progress", True)
         _check_sizes(kwargs)
         chosen = self._weights(weights, kwargs)
-        if chosen is None or _filled_from_outside.get():
+        if chosen is None or filled_from_outside.get():
             return self.function(**kwargs)
         return self._build_filled(chosen, progress, kwargs)
 
@@ -245,12 +229,12 @@ class _Builder:
         arguments = {**described, **{k: v for k, v in kwargs.items() if v is not None or k not in described}}
         if torch.empty(0).is_meta:  # under torch.device("meta") nobody wants the numbers
             return self.function(**arguments)
-        path = cache.fetch(weights.url, progress=progress)
-        state, memory_mapped = checkpoint.read_file(path)
+        path = fetch(weights.url, progress=progress)
+        state, memory_mapped = read_file(path)
         arguments |= {k: v for k, v in self.told_by_file(state).items() if arguments.get(k) is None}
-        with _filled_by_file(on_meta=bool(self.on_meta(arguments))) as placed:
+        with filled_by_file(on_meta=bool(self.on_meta(arguments))) as placed:
             model = self.function(**arguments)
-        report = checkpoint.load(
+        report = load(
             model,
             state,
             source=weights.url,
@@ -268,7 +252,7 @@ class _Builder:
         if kwargs.get("in_channels") not in (None, 3) and f"{self.stem}.weight" in report.converted:
             warnings.warn(
                 f"{self.name}: the first convolution was adapted from 3 to {kwargs['in_channels']} channels (summed or "
-                "repeated and rescaled, see zoo.checkpoint.adapt_stem); fine-tune it. To silence this: "
+                "repeated and rescaled, see zoo.loading.adapt_stem); fine-tune it. To silence this: "
                 "warnings.simplefilter('ignore', zoo.errors.WeightsWarning)",
                 WeightsWarning,
                 stacklevel=4,
@@ -277,7 +261,7 @@ class _Builder:
         model._weights = weights  # type: ignore[assignment]
         return model
 
-    def _initialise_rest(self, model: nn.Module, arguments: Mapping[str, Any], placed: _Placed) -> None:
+    def _initialise_rest(self, model: nn.Module, arguments: Mapping[str, Any], placed: Placed) -> None:
         """Give the parameters that the file did not fill (a new head) the initialisation that the model gives them.
 
         The model is built once more, all on meta but these: construction is deterministic, so the n-th parameter to
@@ -287,7 +271,7 @@ class _Builder:
         if not left:
             return
         real = frozenset(placed.order[id(p)] for p in left.values() if id(p) in placed.order)
-        with _filled_by_file(keep_real=real):
+        with filled_by_file(keep_real=real):
             again = self.function(**arguments)
         for name in left:
             fresh = again.get_parameter(name)
@@ -295,45 +279,6 @@ class _Builder:
                 raise CheckpointError(f"{self.name}: {name} was neither in the file nor initialised by the model.")
             path, _, leaf = name.rpartition(".")
             setattr(model.get_submodule(path), leaf, fresh)
-
-
-class _Placed:
-    """Where the parameters would have been, and in which order they were registered."""
-
-    def __init__(self) -> None:
-        self.devices: list[torch.device] = []
-        self.order: dict[int, int] = {}
-        self.keep: list[Tensor] = []  # so that ids stay theirs
-
-
-@contextlib.contextmanager
-def _filled_by_file(*, on_meta: bool = True, keep_real: frozenset[int] = frozenset()) -> Iterator[_Placed]:
-    """Build a model whose numbers come from a file: builders inside it load nothing, parameters take no memory.
-
-    Every parameter that this thread registers goes to the meta device, where initialising it costs nothing, but those
-    whose turn is in ``keep_real``. Buffers stay real, since those that are computed are in no file.
-    """
-    placed, thread, turn = _Placed(), threading.get_ident(), itertools.count()
-
-    def to_meta(module: nn.Module, name: str, parameter: nn.Parameter | None) -> nn.Parameter | None:
-        if threading.get_ident() != thread or type(parameter) is not nn.Parameter or id(parameter) in placed.order:
-            return parameter
-        n = next(turn)
-        placed.devices.append(parameter.device)
-        if n not in keep_real:
-            parameter = nn.Parameter(torch.empty_like(parameter, device="meta"), parameter.requires_grad)
-        placed.order[id(parameter)] = n
-        placed.keep.append(parameter)
-        return parameter
-
-    token = _filled_from_outside.set(True)
-    handle = register_module_parameter_registration_hook(to_meta) if on_meta else None  # type: ignore[arg-type]
-    try:
-        yield placed
-    finally:
-        if handle is not None:
-            handle.remove()
-        _filled_from_outside.reset(token)
 
 
 def _listed(arguments: Mapping[str, Any]) -> str:

@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
-from zoo.contract import ModelSpec, WeightsEnum
+from zoo.contract.enums import WeightsEnum
+from zoo.contract.models import ModelSpec
 
 
 @dataclass(frozen=True)

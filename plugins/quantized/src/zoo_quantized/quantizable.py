@@ -1,13 +1,9 @@
-"""What makes a float model quantizable: marks where numbers become integers, and knowledge of what follows what.
-
-Nothing here quantizes, and nothing needs ``torch.ao``. :mod:`zoo_quantized.reference` and :mod:`zoo_quantized.eager`
-replace these parts by such that do.
-"""
+"""What makes a float model quantizable, and knowledge of which scale each layer's input has."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -18,42 +14,10 @@ from torch.utils._pytree import tree_leaves
 
 from zoo.errors import InvalidArgument
 from zoo.nn import check_images
+from zoo_quantized import eager
+from zoo_quantized.marks import Arithmetic, Dequantize, Quantize
 
 SIDE = 96  # of the images that are sent through a model to see what follows what; all families accept it
-
-
-class Quantize(nn.Module):
-    """Where float images become integers; in a float model the identity."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x
-
-
-class Dequantize(nn.Module):
-    """Where integers become float logits; in a float model the identity."""
-
-    def forward(self, x: Any) -> Any:
-        return x
-
-
-class Arithmetic(nn.Module):
-    """Additions and the like between layers, whose results are quantized too. The methods are those of ``torch.ao``'s
-    ``FloatFunctional``; each result passes through :meth:`forward`."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x
-
-    def add(self, x: Tensor, y: Tensor) -> Tensor:
-        return self(x + y)  # type: ignore[no-any-return]
-
-    def add_relu(self, x: Tensor, y: Tensor) -> Tensor:
-        return self(torch.relu(x + y))  # type: ignore[no-any-return]
-
-    def mul(self, x: Tensor, y: Tensor) -> Tensor:
-        return self(x * y)  # type: ignore[no-any-return]
-
-    def cat(self, tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-        return self(torch.cat(list(tensors), dim))  # type: ignore[no-any-return]
 
 
 class Quantizable(nn.Module):
@@ -82,16 +46,12 @@ class Quantizable(nn.Module):
         """``body`` of ``x``, quantized before and dequantized afterwards, on the model's engine."""
         if self.devices is None:
             return self.dequant(body(self.quant(x)))
-        from zoo_quantized import eager
-
         with eager.using(self.engine):
             return self.dequant(body(self.quant(x)))
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         if self.devices is None:
             return super().load_state_dict(state_dict, *args, **kwargs)
-        from zoo_quantized import eager
-
         with eager.using(self.engine), eager.quiet():  # weights are packed for the engine that is set
             if not hasattr(state_dict, "_metadata"):  # or torch would take it for one of the first version
                 state_dict = OrderedDict(state_dict)
@@ -111,8 +71,6 @@ class Quantizable(nn.Module):
             InvalidArgument: the model is quantized already.
             MissingEngine: this torch has no ``torch.ao`` any more.
         """
-        from zoo_quantized import eager
-
         if self.engine is not None:
             raise InvalidArgument("The model is quantized already; fuse_model() is for one built with quantize=False.")
         eager.fuse(self, self.training if is_qat is None else is_qat)
@@ -129,33 +87,6 @@ class Quantizable(nn.Module):
                 "quantize='reference' to run it on any device."
             )
         return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-
-
-def fusions(model: nn.Module) -> list[list[str]]:
-    """Paths of the modules that become one: convolution, batch norm if there is one, ReLU if there is one.
-
-    They are neighbours in the order of definition; where that does not tell, a module says it as ``fused``, a tuple
-    of tuples of names.
-    """
-    found: list[list[str]] = []
-    for path, module in model.named_modules():
-        groups = getattr(module, "fused", None) or _runs(module)
-        found += [[f"{path}.{name}".lstrip(".") for name in group] for group in groups]
-    return found
-
-
-def _runs(module: nn.Module) -> list[list[str]]:
-    runs: list[list[str]] = []
-    previous: nn.Module | None = None
-    for name, child in module.named_children():
-        if isinstance(child, nn.Conv2d):
-            runs.append([name])
-        elif (isinstance(child, nn.BatchNorm2d) and isinstance(previous, nn.Conv2d)) or (
-            isinstance(child, nn.ReLU) and isinstance(previous, nn.Conv2d | nn.BatchNorm2d)
-        ):
-            runs[-1].append(name)
-        previous = child
-    return runs
 
 
 PRODUCERS = (Quantize, Arithmetic, nn.Conv2d, nn.Linear, nn.Hardswish, nn.Hardsigmoid)

@@ -1,4 +1,4 @@
-"""A file from a server into the cache: under a lock, in one piece, and what its name promises.
+"""A file from a server into the cache: in one piece, and what its name promises.
 
 What arrives goes to ``NAME.part`` and is hashed on the way. A connection that breaks is taken up where it broke, in
 this process or a later one; only a whole file with the right hash gets its name.
@@ -12,63 +12,83 @@ import os
 import re
 import sys
 import time
+import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from zoo.cache import (
-    CHUNK,
-    hash_file,
+from zoo.errors import CacheWarning, DownloadError, InvalidArgument, OfflineError
+from zoo.files.lock import cannot_write, free_space
+from zoo.files.names import (
+    SILENCE,
+    cache_dir,
+    file_name,
     identity,
-    note_path,
-    read_note,
+    offline,
+    promised_hash,
     scheme_of,
     sha256,
-    warn_unless,
     without_query,
-    write_note,
 )
-from zoo.errors import DownloadError, InvalidArgument
+from zoo.files.notes import CHUNK, hash_file, note_path, read_note, verified, warn_unless, write_note
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
     from http.client import HTTPResponse
+
+
+def target_path(url: str) -> Path:
+    """Where the file of an ``https://`` URL is, or will be once it is fetched."""
+    name = file_name(url)
+    if name in ("", ".", ".."):
+        raise DownloadError(f"{without_query(url)} names no file; expected a URL that ends in a file's name.")
+    path = cache_dir() / name
+    promise = promised_hash(url)
+    if promise and promise[1]:
+        return path
+    # Half the hub calls its files model.safetensors: a name without a hash belongs to the first URL that took it.
+    owner = read_note(note_path(path)).get("url", identity(url))
+    return path if owner == identity(url) else path.parent / sha256(url.encode()).hexdigest()[:16] / name
+
+
+def fetch_http(url: str, progress: bool) -> Path:
+    promise = promised_hash(url)
+    while True:
+        target = target_path(url)
+        why = f"is not in the cache (it would be {target})"
+        if target.is_file():
+            wrong = verified(target, note_path(target), url, promise)
+            if wrong is None:
+                return target  # without a lock: the cache may be read-only
+            why = f"is in the cache but was altered ({target}: {wrong})"
+        if offline():
+            raise offline_error(url, why)
+        from zoo.files import http, lock
+
+        with lock.locked(target):
+            if target_path(url) != target:
+                continue  # while we waited, another URL took the name
+            if target.is_file():
+                wrong = verified(target, note_path(target), url, promise)
+                if wrong is None:
+                    return target
+                message = f"{target} was altered: {wrong}. It is fetched again and replaced."
+                warnings.warn(f"{message} {SILENCE}", CacheWarning, stacklevel=3)
+            http.download(url, target, promise, progress)
+            return target
+
+
+def offline_error(url: str, why: str) -> OfflineError:
+    shown = without_query(url)
+    return OfflineError(
+        f"{shown} {why}, and ZOO_OFFLINE forbids to fetch it. Run `zoo pull` with the model's name or this URL ahead "
+        "of time, where there is a network, or unset ZOO_OFFLINE."
+    )
+
 
 TRIES = 5  # in a row that bring less than PROGRESS
 PROGRESS = 1 << 20
 PAUSE = 0.5  # seconds before the second try; doubles with each
 _WORTH_RETRYING = frozenset({408, 425, 429, 500, 502, 503, 504})
-
-
-def locked(target: Path) -> AbstractContextManager[Any]:
-    from filelock import FileLock
-
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        return FileLock(target.with_name(f".{target.name}.lock")).acquire()
-    except OSError as e:
-        _cannot_write(target, e)
-
-
-def _cannot_write(target: Path, e: OSError, needed: int | None = None) -> NoReturn:
-    if e.errno in (errno.ENOSPC, errno.EDQUOT):
-        what = f"{target.name} needs {_megabytes(needed)} more" if needed else f"There is no space for {target.name}"
-        do = "Free some space, or set TORCH_HOME to a folder on another disk."
-        raise DownloadError(f"{what}; {target.parent} has {_megabytes(_free(target.parent))} left. {do}") from e
-    raise DownloadError(
-        f"Cannot write {target.name} to {target.parent} ({e.strerror or e}). Set TORCH_HOME to a folder that you can "
-        "write to."
-    ) from e
-
-
-def _free(folder: Path) -> int:
-    import shutil
-
-    return shutil.disk_usage(folder).free
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 2**20:.1f} MB"
 
 
 def _mirrored(url: str) -> str:
@@ -112,7 +132,7 @@ class _Part:
             else:
                 self.restart()
         except OSError as e:
-            _cannot_write(target, e)
+            cannot_write(target, e)
 
     @property
     def resumable(self) -> bool:
@@ -154,8 +174,8 @@ class _Part:
         self.validator, self.total = validator, total
         write_note(self.note, url=self.source, validator=validator, total=total)
         needed = (total or 0) - self.size
-        if needed > _free(self.target.parent):
-            _cannot_write(self.target, OSError(errno.ENOSPC, "no space"), needed)
+        if needed > free_space(self.target.parent):
+            cannot_write(self.target, OSError(errno.ENOSPC, "no space"), needed)
         return True
 
     def write(self, chunk: bytes) -> None:
@@ -166,7 +186,7 @@ class _Part:
         except OSError as e:
             if e.errno in (errno.ENOSPC, errno.EDQUOT):
                 self.discard()  # a full disk hurts more than having to start again
-            _cannot_write(self.target, e, (self.total or self.size + len(chunk)) - self.size)
+            cannot_write(self.target, e, (self.total or self.size + len(chunk)) - self.size)
         self.sha.update(chunk)
         self.size += len(chunk)
 
@@ -182,7 +202,7 @@ class _Part:
             self.file.close()
             self.path.replace(self.target)
         except OSError as e:
-            _cannot_write(self.target, e)
+            cannot_write(self.target, e)
         self.note.unlink(missing_ok=True)
 
 

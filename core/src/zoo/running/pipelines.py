@@ -16,10 +16,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from zoo import registry
-from zoo.builders import loaded_weights
 from zoo.contract import TaskSpec, Weights, check_count, load_object
 from zoo.errors import ContractError, InvalidArgument, UnreadableFile, ZooError
-from zoo.optimization import OptimizationReport, copied, optimize as optimize_model
+from zoo.loading import loaded_weights
+from zoo.running.optimization import OptimizationReport, copied, optimize as optimize_model
 
 PROGRESS_FROM = 32  # inputs from which a progress bar is shown
 _SOURCES = (str, Path, Image.Image, Tensor)

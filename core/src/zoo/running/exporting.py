@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 import zoo
 from zoo import registry
-from zoo.builders import loaded_weights
 from zoo.contract import TaskSpec, Weights, check_count, load_object
 from zoo.errors import ExportError, InvalidArgument, MissingPlugin, ZooError
+from zoo.loading import loaded_weights
 
 FORMATS = {"onnx": ".onnx", "torch-export": ".pt2"}  # and the endings of their files
 METADATA = "zoo"  # the key of what is known of the model: in ONNX's metadata, and a file in the other archive

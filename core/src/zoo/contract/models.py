@@ -1,0 +1,70 @@
+"""A model as its plugin describes it, and the stages that a built one has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from zoo.contract.enums import WeightsEnum
+from zoo.contract.weights import Weights
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """One model that a plugin offers.
+
+    Attributes:
+        name: as users type it; its full name is ``plugin/name``.
+        builder: import string of the builder; imported only when a model is built.
+        task: the task's name, or several, the main one first.
+        weights: the enum of its weights, if any are published.
+        num_params: number of parameters; by default that of the ``DEFAULT`` weights.
+        paper: title and link of the paper.
+        family: the models it is tested and listed with; by default the module that holds the builder.
+        capture: whether ``torch.compile`` and ``torch.export`` work on it.
+        input: facts about the input, e.g. ``{"num_frames": 16}``, where the model is particular.
+    """
+
+    name: str
+    builder: str
+    task: str | tuple[str, ...] = field(kw_only=True)
+    weights: type[WeightsEnum] | None = field(default=None, kw_only=True)
+    num_params: int | None = field(default=None, kw_only=True)
+    paper: str | None = field(default=None, kw_only=True)
+    family: str | None = field(default=None, kw_only=True)
+    capture: bool = field(default=True, kw_only=True)
+    input: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        return (self.task,) if isinstance(self.task, str) else tuple(self.task)
+
+    @property
+    def default_weights(self) -> Weights | None:
+        """The ``DEFAULT`` entry, else the first, else None."""
+        members = self.weights.__members__ if self.weights else {}
+        chosen = members.get("DEFAULT") or next(iter(members.values()), None)
+        return chosen.value if chosen else None
+
+    @property
+    def parameters(self) -> int | None:
+        default = self.default_weights
+        return self.num_params or (default.num_params if default else None)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A place in a model where features of one resolution can be read off: what ``zoo.feature_info`` lists.
+
+    Attributes:
+        path: of the submodule whose output they are, as in ``model.get_submodule(path)``.
+        channels: number of channels.
+        stride: input pixels per feature cell.
+        layout: order of the output's dimensions: ``NCHW``, ``NHWC`` or ``NLC`` (a sequence of patches).
+    """
+
+    path: str
+    channels: int
+    stride: int
+    layout: str = "NCHW"

@@ -1,0 +1,118 @@
+"""A checkpoint and its preprocessing, described as plain data."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from zoo.contract.imports import load_object
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Metrics = Mapping[str, Mapping[str, float]]
+"""Data set name → metric name → value, e.g. ``{"ImageNet-1K": {"acc@1": 80.858, "acc@5": 95.434}}``."""
+
+
+@functools.lru_cache(maxsize=64)
+def _read_names(resource: str) -> tuple[str, ...]:
+    with load_object("zoo.files:open_resource")(resource) as f:
+        return tuple(f.read().decode().splitlines())
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A preprocessing that is built when it is asked for: an import string and the arguments to call it with.
+
+    >>> Preset("zoo.transforms:ImageClassification", {"crop_size": 224})   # describes; imports nothing
+    >>> preset()                                                           # builds the transform
+    >>> preset(crop_size=256)                                              # builds it with another argument
+    """
+
+    target: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(self, **overrides: Any) -> Callable[..., Any]:
+        made: Callable[..., Any] = load_object(self.target)(**{**self.arguments, **overrides})
+        return made
+
+    def __hash__(self) -> int:
+        return hash(self.target)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Weights:
+    """One checkpoint and all that is known about it. ``dataclasses.replace(w, url=…)`` describes your own.
+
+    Attributes:
+        url: ``https://…``, ``hf://org/repo/file@revision``, ``file:///…`` or ``pkg://package/path`` (a file inside
+            an installed wheel), or a scheme that a plugin serves. A name that ends in ``-<hex>.<ext>`` promises that
+            the file's SHA-256 begins with those digits, and is held to it.
+        transforms: builds the preprocessing that the weights were evaluated with.
+        config: builder arguments that this checkpoint needs, such as ``num_classes`` or ``image_size``.
+        num_params: number of parameters of the model.
+        metrics: data set → metric → value; see :data:`Metrics`.
+        gflops: billions of multiply-adds of one forward pass at the evaluation size.
+        ops_unit: what ``gflops`` counts, the heading of ``zoo table``; ``"GIPS"`` where it is integer operations.
+        file_size: of the file, in MB (2**20 bytes).
+        categories: class names in label order, or a ``pkg://`` resource that lists one per line, read when asked.
+        recipe: link to how the weights were trained.
+        license: name of or link to the licence of the weights; ``"unknown"`` where nobody has said.
+        min_size: smallest (height, width) the model accepts.
+        docs: a sentence on where the weights come from.
+        extra: further facts, shown in :attr:`meta` under their own keys (``keypoint_names``, ``backend``, …).
+    """
+
+    url: str
+    transforms: Preset | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    num_params: int | None = None
+    metrics: Metrics = field(default_factory=dict)
+    gflops: float | None = None
+    ops_unit: str = "GFLOPS"
+    file_size: float | None = None
+    categories: str | Sequence[str] | None = None
+    recipe: str | None = None
+    license: str = "unknown"
+    min_size: tuple[int, int] | None = None
+    docs: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __hash__(self) -> int:  # equal weights have equal URLs; mappings cannot be hashed
+        return hash(self.url)
+
+    def read_categories(self) -> list[str]:
+        """Class names in label order; an empty list where there are none."""
+        if isinstance(self.categories, str):
+            return list(_read_names(self.categories))
+        return list(self.categories or ())
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """The same facts under the keys that torchvision uses (those that are known)."""
+        known = {
+            "num_params": self.num_params,
+            "min_size": self.min_size,
+            "categories": self.read_categories() or None,
+            "recipe": self.recipe,
+            "license": self.license,
+            "_metrics": {data: dict(values) for data, values in self.metrics.items()},
+            "_ops": self.gflops,
+            "_file_size": self.file_size,
+            "_docs": self.docs,
+            **self.extra,
+        }
+        return {key: value for key, value in known.items() if value is not None}
+
+    def get_state_dict(self, progress: bool = True, check_hash: bool = True) -> dict[str, Tensor]:
+        """Fetch the file if need be and read it: name → tensor, as it was saved.
+
+        Args:
+            progress: show a progress bar while downloading.
+            check_hash: hold the file to the digest in its name. ``False`` is accepted for code written for
+                torchvision and changes nothing: a file that is not what its name promises is never loaded.
+        """
+        read: Callable[..., dict[str, Tensor]] = load_object("zoo.loading:read_checkpoint")
+        return read(self.url, progress=progress)

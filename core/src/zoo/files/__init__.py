@@ -1,0 +1,26 @@
+"""Any URL becomes the path of a local file that is what its name promises. Knows no plugin, and not torch.
+
+Downloads share torch's own folder, so what torchvision has fetched is found and the other way round. Beside a file
+``NAME`` there may be ``NAME.part`` (an unfinished download, which the next one goes on from) and three hidden ones:
+``.NAME.json`` (size, time and SHA-256 when it was last hashed, so that it is hashed once and not at every load),
+``.NAME.part.json`` (what the server said of the unfinished file) and ``.NAME.lock``. All of them may be deleted.
+
+Environment variables: ``TORCH_HOME``, ``XDG_CACHE_HOME`` (where the folder is), ``ZOO_OFFLINE=1`` (touch no network),
+``ZOO_MIRROR=https://host/prefix`` (ask there instead), ``ZOO_TIMEOUT`` (seconds without data, 15), and those of
+huggingface_hub for ``hf://`` (``HF_HOME``, ``HF_ENDPOINT``, ``HF_TOKEN``, …).
+"""
+
+from __future__ import annotations
+
+from zoo.files.fetching import cached_path, fetch
+from zoo.files.local import open_resource
+from zoo.files.names import cache_dir, offline, promised_hash
+
+__all__ = [
+    "cache_dir",
+    "cached_path",
+    "fetch",
+    "offline",
+    "open_resource",
+    "promised_hash",
+]

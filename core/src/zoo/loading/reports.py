@@ -1,0 +1,56 @@
+"""What became of a checkpoint's tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from zoo.contract import Weights
+
+MAX_NAMED = 8  # keys that an error message lists before it says how many more there are
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What became of a checkpoint's tensors. Every field holds names of the model's, ``ignored`` of the file's.
+
+    Attributes:
+        source: URL or path of the file.
+        loaded: tensors that the model took from the file.
+        converted: those among them whose name, shape or dtype in the file was another.
+        reinitialised: tensors of the head that were initialised anew, because ``num_classes`` differs.
+        ignored: tensors of the file that the model has no use for.
+        memory_mapped: whether the file is read as its tensors are used.
+    """
+
+    source: str
+    loaded: tuple[str, ...] = ()
+    converted: tuple[str, ...] = ()
+    reinitialised: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    memory_mapped: bool = False
+
+    def __str__(self) -> str:
+        how = "memory-mapped" if self.memory_mapped else "read whole"
+        lines = [f"{len(self.loaded)} tensors loaded from {self.source} ({how})"]
+        for title in ("converted", "reinitialised", "ignored"):
+            if names := getattr(self, title):
+                lines.append(f"{len(names)} {title}: {listed(names)}")
+        return "\n".join(lines)
+
+
+def listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return ", ".join(names[:MAX_NAMED]) + more
+
+
+def load_report(model: nn.Module) -> LoadReport | None:
+    """What was loaded into a model that a builder made; None if it was built without weights."""
+    return getattr(model, "_load_report", None)
+
+
+def loaded_weights(model: nn.Module) -> Weights | None:
+    """The description of the weights that a builder put into ``model``."""
+    return getattr(model, "_weights", None)

@@ -1,0 +1,117 @@
+"""Lists of models, filtered by what their plugins say of them."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Mapping
+from types import ModuleType
+
+from zoo.contract import ModelSpec, Weights
+from zoo.errors import InvalidArgument, UnknownTask, suggest
+from zoo.registry.first_party import BY_NAMESPACE
+from zoo.registry.names import Entry, Registry, registry
+from zoo.registry.records import LOCAL
+
+Names = str | Iterable[str] | None
+
+
+def list_models(
+    module: ModuleType | None = None,
+    include: Names = None,
+    exclude: Names = None,
+    *,
+    task: str | None = None,
+    plugin: str | None = None,
+    max_params: float | None = None,
+    min_metrics: Mapping[str, float] | None = None,
+    max_metrics: Mapping[str, float] | None = None,
+    has_weights: bool | None = None,
+) -> list[str]:
+    """The names of the models that pass every filter, sorted. Takes milliseconds and does not import torch.
+
+    Args:
+        module: a plugin's module, ``zoo.models`` (the classification models) or one of its namespaces.
+        include: shell wildcards, one or several; a name must match one of them.
+        exclude: shell wildcards; a name must match none of them.
+        task: such as ``"object-detection"``.
+        plugin: such as ``"detection"``.
+        max_params: at most so many parameters (models of unknown size are left out).
+        min_metrics: such as ``{"acc@1": 80}``: one entry of the model's weights reaches them all. A key may name the
+            data set too: ``{"Sintel-Train-Cleanpass/epe": 1.5}``.
+        max_metrics: the same, for metrics of which less is better.
+        has_weights: whether any weights are published.
+
+    Raises:
+        UnknownTask, InvalidArgument: a task, plugin or metric that nothing installed has.
+
+    >>> zoo.list_models(include="resnet*", min_metrics={"acc@1": 80})
+    """
+    now = registry()
+    found = list(now.entries.values())
+    if task is not None:
+        known = set(now.tasks).union(*(entry.spec.tasks for entry in found))
+        if task not in known:
+            raise UnknownTask(
+                f"No installed plugin serves the task {task!r}; there are {join(known)}.{suggest(task, known)}"
+            )
+        found = [entry for entry in found if task in entry.spec.tasks]
+    if plugin is not None:
+        known = {record.name for record in now.records} | {LOCAL}
+        if plugin not in known:
+            raise InvalidArgument(f"There is no plugin {plugin!r}; there are {join(known)}.{suggest(plugin, known)}")
+        found = [entry for entry in found if entry.plugin.name == plugin]
+    if module is not None:
+        found = [entry for entry in found if _in_module(entry, module)]
+    if max_params is not None:
+        found = [entry for entry in found if (n := entry.spec.parameters) is not None and n <= max_params]
+    if has_weights is not None:
+        found = [entry for entry in found if bool(entry.spec.weights) == has_weights]
+    if min_metrics or max_metrics:
+        _check_metrics(now, {*(min_metrics or {}), *(max_metrics or {})})
+        found = [e for e in found if any(_meets(w, min_metrics or {}, max_metrics or {}) for w in _weights_of(e.spec))]
+    names = [now.short_name(entry) for entry in found]
+    if include is not None:
+        names = [name for name in names if matches(name, include)]
+    if exclude is not None:
+        names = [name for name in names if not matches(name, exclude)]
+    return sorted(names)
+
+
+def join(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
+
+
+def matches(name: str, patterns: str | Iterable[str]) -> bool:
+    every = [patterns] if isinstance(patterns, str) else patterns
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in every)
+
+
+def _in_module(entry: Entry, module: ModuleType) -> bool:
+    if module.__name__ == "zoo.models" or module.__name__.startswith("zoo.models."):
+        ours = BY_NAMESPACE[module.__name__.removeprefix("zoo.models").removeprefix(".")]
+        return entry.plugin.name == ours.plugin
+    return entry.spec.builder.partition(":")[0].startswith((f"{module.__name__}.", f"{module.__name__}:"))
+
+
+def _weights_of(spec: ModelSpec) -> list[Weights]:
+    return [member.value for member in spec.weights] if spec.weights else []
+
+
+def metric(weights: Weights, key: str) -> list[float]:
+    """Every value of a metric, ``"acc@1"`` for all data sets or ``"ImageNet-1K/acc@1"`` for one."""
+    data, _, name = key.rpartition("/")
+    return [values[name] for d, values in weights.metrics.items() if name in values and data in ("", d)]
+
+
+def _meets(weights: Weights, least: Mapping[str, float], most: Mapping[str, float]) -> bool:
+    return all(any(v >= bound for v in metric(weights, key)) for key, bound in least.items()) and all(
+        any(v <= bound for v in metric(weights, key)) for key, bound in most.items()
+    )
+
+
+def _check_metrics(now: Registry, keys: set[str]) -> None:
+    every = [w for entry in now.entries.values() for w in _weights_of(entry.spec)]
+    for key in keys:
+        if not any(metric(w, key) for w in every):
+            known = {name for w in every for values in w.metrics.values() for name in values}
+            raise InvalidArgument(f"No weights have a metric {key!r}; there are {join(known)}.{suggest(key, known)}")

@@ -1,0 +1,225 @@
+"""The models of all plugins under one roof, and what a bare or full name means there."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from zoo.contract import ModelSpec, TaskSpec, WeightsEnum
+from zoo.errors import AmbiguousModel, ContractError, PluginError, UnknownModel, suggest
+from zoo.registry.discovery import forget, get_plugins, lock
+from zoo.registry.first_party import provider
+from zoo.registry.records import PluginRecord
+
+Builder = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One model in the registry: what its plugin says of it, and the builder where it is registered in a session."""
+
+    spec: ModelSpec
+    plugin: PluginRecord
+    local: Builder | None = None
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.plugin.name}/{self.spec.name}"
+
+
+class Registry:
+    """A snapshot of what the plugins offer. ``refresh()`` takes a new one.
+
+    Attributes:
+        entries: full name → model.
+        by_bare_name: bare name → the models that claim it; ``by_old_name`` the same for names they once had.
+        tasks: name → the plugins that bring it and how they handle it, our own first.
+    """
+
+    def __init__(self, records: Sequence[PluginRecord], local: Mapping[str, Entry]) -> None:
+        self.records = records
+        self.entries: dict[str, Entry] = {}
+        self.by_bare_name: dict[str, list[Entry]] = {}
+        self.by_old_name: dict[str, list[Entry]] = {}
+        self.tasks: dict[str, list[tuple[TaskSpec, PluginRecord]]] = {}
+        for record in records:
+            if record.manifest is None:
+                continue
+            for spec in record.manifest.models:
+                self._add(Entry(spec, record))
+            for task in record.manifest.tasks:
+                self.tasks.setdefault(task.name, []).append((task, record))
+            for old, new in record.manifest.renamed.items():
+                self.by_old_name.setdefault(old, []).append(self.entries[f"{record.name}/{new}"])
+        for entry in local.values():
+            self._add(entry)
+
+    def _add(self, entry: Entry) -> None:
+        self.entries[entry.full_name] = entry
+        self.by_bare_name.setdefault(entry.spec.name, []).append(entry)
+
+    def owner(self, bare: str) -> Entry | None:
+        """The entry that a bare name means: the only one, or our own among several; None where it means none.
+
+        A name that a model of ours once had stays its own too.
+        """
+        claims = self.by_bare_name.get(bare, ())
+        for entry in claims:
+            if entry.plugin.first_party:
+                return entry
+        if len(claims) != 1 or (self.by_old_name and any(e.plugin.first_party for e in self.by_old_name.get(bare, ()))):
+            return None
+        return claims[0]
+
+    def renamed(self, name: str) -> list[Entry]:
+        """The models that were once called ``name``, bare or full; ours alone, if they are among them."""
+        plugin, slash, bare = name.rpartition("/")
+        claims = [e for e in self.by_old_name.get(bare, ()) if not slash or e.plugin.name == plugin]
+        return [e for e in claims if e.plugin.first_party] or claims
+
+    def short_name(self, entry: Entry) -> str:
+        """The bare name where it works, else the full one."""
+        return entry.spec.name if self.owner(entry.spec.name) is entry else entry.full_name
+
+    def find(self, name: object) -> Entry:
+        if not isinstance(name, str):
+            raise UnknownModel(f"{name!r} is not a model name; expected a string such as 'resnet50'.")
+        entry = self.entries.get(name) or self.owner(name)
+        if entry is not None:
+            return entry
+        if claims := self.by_bare_name.get(name, []):
+            claims = [e for e in self.renamed(name) if e.plugin.first_party] or claims
+        else:
+            claims = self.renamed(name)
+        if len(claims) > 1:
+            full = " and ".join(sorted(repr(e.full_name) for e in claims))
+            raise AmbiguousModel(f"Several plugins have a model {name!r}. Say which one you mean: {full}.")
+        if not claims:
+            raise self._unknown(name)
+        message = f"The model {name!r} is called {self.short_name(claims[0])!r} now; the old name will go."
+        warnings.warn(message, DeprecationWarning, stacklevel=4)
+        return claims[0]
+
+    def _unknown(self, name: str) -> Exception:
+        plugin, _, bare = name.rpartition("/")
+        failed = [r for r in self.records if r.state == "failed"]
+        for record in failed:
+            if record.name == plugin:
+                set_aside = PluginError(f"{name!r} cannot be had. {record.explain()}")
+                set_aside.__cause__ = record.error
+                return set_aside
+        message = f"There is no model {name!r}."
+        message += suggest(bare, self.by_bare_name)
+        ours = provider(bare)
+        if ours and not any(r.name == ours.plugin for r in self.records):
+            message += f" Models of that kind come with {ours.distribution}: pip install {ours.distribution}"
+        if failed:
+            message += (
+                f" It may be one of a plugin that failed ({', '.join(r.name for r in failed)}); see `zoo doctor`."
+            )
+        error = UnknownModel(message)
+        error.__cause__ = failed[0].error if len(failed) == 1 else None
+        return error
+
+
+_local: dict[str, Entry] = {}
+_snapshot: tuple[Any, Registry] | None = None
+
+
+def registry() -> Registry:
+    """The present snapshot."""
+    global _snapshot
+    with lock:
+        found = get_plugins()
+        if _snapshot is None or _snapshot[0] is not found:
+            _snapshot = (found, Registry(found.records, _local))
+        return _snapshot[1]
+
+
+def add_local(entry: Entry) -> None:
+    """Make a model of this session known."""
+    global _snapshot
+    with lock:
+        old = _local.get(entry.spec.name)
+        if old is not None and _place(old.local) != _place(entry.local):
+            raise ContractError(
+                f"The name {entry.spec.name!r} is taken in this session by {old.spec.builder}; choose another."
+            )
+        _local[entry.spec.name] = entry
+        _snapshot = None
+
+
+def _place(builder: Builder | None) -> tuple[str, str]:
+    return getattr(builder, "__module__", ""), getattr(builder, "__qualname__", "")
+
+
+def refresh() -> None:
+    """Look for plugins anew: after one was installed or removed in a running program."""
+    global _snapshot
+    with lock:
+        forget()
+        _snapshot = None
+
+
+def plugins() -> list[PluginRecord]:
+    """A record of every plugin that was found: those that work, those that failed and why, those that are disabled."""
+    return list(registry().records)
+
+
+def weights_claims(now: Registry) -> dict[str, dict[type[WeightsEnum], PluginRecord]]:
+    """Bare (``"ResNet50_Weights"``) and full names (``"classification/ResNet50_Weights"``) → enums, and whose."""
+    claims: dict[str, dict[type[WeightsEnum], PluginRecord]] = {}
+    for entry in now.entries.values():
+        if (enum := entry.spec.weights) is not None:
+            claims.setdefault(enum.__name__, {}).setdefault(enum, entry.plugin)
+            claims[f"{entry.plugin.name}/{enum.__name__}"] = {enum: entry.plugin}
+    return claims
+
+
+def meant(claims: Mapping[type[WeightsEnum], PluginRecord]) -> type[WeightsEnum] | None:
+    """As with models: the only one, or ours among several."""
+    ours = [enum for enum, record in claims.items() if record.first_party]
+    return (ours or list(claims))[0] if ours or len(claims) == 1 else None
+
+
+@dataclass(frozen=True)
+class NameConflict:
+    """A bare name of a model, of weights or of a task that several plugins claim.
+
+    Attributes:
+        name: the bare name.
+        claims: the full names of all that have it.
+        owner: the full name that the bare one means; None where it means none of them.
+    """
+
+    name: str
+    claims: tuple[str, ...]
+    owner: str | None
+
+
+def name_conflicts(now: Registry) -> list[NameConflict]:
+    """Every bare name that more than one plugin claims: models, then names they had, weights and tasks, each sorted."""
+    conflicts = []
+    for name, claims in sorted(now.by_bare_name.items()):
+        if len(claims) > 1:
+            owner = now.owner(name)
+            full = tuple(sorted(entry.full_name for entry in claims))
+            conflicts.append(NameConflict(name, full, owner.full_name if owner else None))
+    for old, claims in sorted(now.by_old_name.items()):
+        others = now.by_bare_name.get(old, [])
+        if len(claims) + len(others) > 1:
+            full = tuple(sorted(entry.full_name for entry in [*claims, *others]))
+            owners = [e for e in now.renamed(old) if e.plugin.first_party] or others or claims
+            conflicts.append(NameConflict(old, full, owners[0].full_name if len(owners) == 1 else None))
+    for name, enums in sorted(weights_claims(now).items()):
+        if len(enums) > 1:
+            whose = meant(enums)
+            full = tuple(f"{record.name}/{name}" for record in enums.values())
+            conflicts.append(NameConflict(name, full, f"{enums[whose].name}/{name}" if whose else None))
+    for name, of_task in sorted(now.tasks.items()):
+        if any(spec != of_task[0][0] for spec, _ in of_task):
+            full = tuple(f"{record.name}/{name}" for _, record in of_task)
+            conflicts.append(NameConflict(name, full, full[0] if of_task[0][1].first_party else None))
+    return conflicts

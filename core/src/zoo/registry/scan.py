@@ -1,0 +1,84 @@
+"""Which plugins are installed: a record for every entry point, nothing imported."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.contract import check_name, short
+from zoo.errors import ContractError
+from zoo.registry.records import LOCAL, PluginRecord
+
+if TYPE_CHECKING:
+    from importlib_metadata import EntryPoint
+
+GROUP = "zoo.plugins"
+
+
+def named_in(variable: str) -> set[str]:
+    return {name.strip() for name in os.environ.get(variable, "").split(",") if name.strip()}
+
+
+def scan() -> Iterator[PluginRecord]:
+    """A record for every entry point of the group, our own first, then by name and distribution."""
+    only, disabled = named_in("ZOO_PLUGINS"), named_in("ZOO_DISABLE_PLUGINS")
+    records: dict[tuple[str, str], PluginRecord] = {}
+    for broken, distribution in _distributions():
+        with broken.guard("scan"):
+            # Most have nothing to do with us, and are not parsed.
+            ours = distribution is not None and GROUP in (distribution.read_text("entry_points.txt") or "")
+            for entry in distribution.entry_points.select(group=GROUP) if ours else ():
+                record = PluginRecord(entry.name, "", *_name_and_version(distribution))
+                if (only and entry.name not in only) or entry.name in disabled:
+                    record.state = "disabled"
+                else:
+                    with record.guard("scan"):
+                        record.target = _module_of(entry)
+                # A distribution that is on the path twice (in a source tree and installed) counts once, the first.
+                records.setdefault((entry.name, record.distribution or ""), record)
+        if broken.state == "failed" and not (only or broken.name in disabled):
+            records.setdefault((broken.name, ""), broken)
+    yield from sorted(records.values(), key=lambda r: (not r.first_party, r.name, r.distribution or ""))
+
+
+def _distributions() -> Iterator[tuple[PluginRecord, Any]]:
+    """What is installed, each with a record for what may be wrong with it, and a record of each finder that fails."""
+    from importlib_metadata import DistributionFinder
+
+    context = DistributionFinder.Context()  # type: ignore[no-untyped-call]
+    for finder in sys.meta_path:
+        broken = PluginRecord(name=type(finder).__name__)
+        found: list[Any] = []
+        with broken.guard("scan"):
+            found.extend(getattr(finder, "find_distributions", lambda context: ())(context))
+        for distribution in found:
+            yield PluginRecord(name=_path_name(distribution)), distribution
+        if broken.state == "failed":
+            yield broken, None
+
+
+def _module_of(entry: EntryPoint) -> str:
+    if check_name("plugin", entry.name) == LOCAL:
+        raise ContractError(f"the name {LOCAL!r} is kept for the models of a session; choose another")
+    if not re.fullmatch(r"[\w.]+", entry.value):
+        raise ContractError(f"the entry point {entry.name!r} names {short(entry.value)}; expected a module's name")
+    return entry.value
+
+
+def _name_and_version(distribution: Any) -> tuple[str, str]:
+    """As its metadata say; read by hand, since a hundred times the parser of e-mails is felt."""
+    text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+    found = dict(re.findall(r"^(Name|Version): *(.+?) *$", text.partition("\n\n")[0], re.MULTILINE))
+    if len(found) < 2:
+        raise ContractError("its metadata give no name and version; it was installed or removed halfway")
+    return found["Name"], found["Version"]
+
+
+def _path_name(distribution: object) -> str:
+    """A name for a distribution whose metadata may be unreadable: its folder's."""
+    path = getattr(distribution, "_path", None)
+    return Path(str(path)).name if path is not None else repr(distribution)

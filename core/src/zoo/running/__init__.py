@@ -1,0 +1,3 @@
+"""Models at work: files in, typed results out; and made faster."""
+
+from __future__ import annotations
