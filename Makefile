@@ -3,8 +3,8 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-PACKAGES := core $(wildcard plugins/*)
-PYPROJECTS := $(addsuffix /pyproject.toml,$(PACKAGES))
+DEMO := core plugins/classification plugins/detection
+PYPROJECTS := $(wildcard core/pyproject.toml plugins/*/pyproject.toml)
 # One test worker a core; each computes on one thread, or they would stand in each other's way.
 WORKERS ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())")
 PYTEST  := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
@@ -13,6 +13,7 @@ PYTEST  := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORK
 
 demo: $(VENV)/.packages
 	$(BIN)/zoo predict examples/images/digits --model squeezenet1_1 --weights DIGITS_V1 --top 1
+	$(BIN)/zoo predict examples/images/shapes.png --model ssdlite320_mobilenet_v3_large --weights SHAPES_V1
 
 test: $(VENV)/.tools
 	$(PYTEST)
@@ -35,7 +36,7 @@ bench: $(VENV)/.tools
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
 # Enters new names of models and weights in docs/ledger.txt.
-ledger: $(VENV)/.packages
+ledger: $(VENV)/.tools
 	$(BIN)/python scripts/ledger.py
 
 clean:
@@ -46,7 +47,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.packages: requirements-dev.txt $(PYPROJECTS) | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' requirements-dev.txt) $(addprefix -e ./,$(PACKAGES))
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' requirements-dev.txt) $(addprefix -e ./,$(DEMO))
 	@touch $@
 
 $(VENV)/.tools: requirements-dev.txt $(PYPROJECTS) | $(VENV)/bin/python

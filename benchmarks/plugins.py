@@ -66,10 +66,8 @@ from zoo import Manifest, Metric, ModelSpec, TaskSpec
 
 TASK = TaskSpec(
     "shape-classification",
+    "{package}.task:Shapes",
     metrics=(Metric("acc@1", "Acc@1"),),
-    load="{package}.task:load",
-    collate="{package}.task:collate",
-    decode="{package}.task:decode",
 )
 
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +23,7 @@ from helpers import read_reference
 from PIL import Image
 
 import zoo
-from zoo.cli import listing, main, output, views
+from zoo.cli import listing, main, output, predicting, views
 
 MODELS = """
     from dataclasses import dataclass
@@ -45,7 +46,7 @@ MODELS = """
         return Shade(**kwargs)
 
     @dataclass
-    class Result:
+    class Shown(zoo.Result):
         logits: torch.Tensor
         labels: list
         image: Image.Image
@@ -57,29 +58,34 @@ MODELS = """
         def to_dict(self, k=5):
             return {"labels": self.lines(k)}
 
-    class Drawn(Result):
+    class Drawn(Shown):
         def draw(self):
             return self.image.resize((4, 4))
 
-    class Saved(Result):
-        def save(self, directory, stem):
-            path = Path(directory, f"{stem}.txt")
-            path.write_text(self.lines(1)[0])
-            return [path]
+    class Saved(Shown):
+        def save(self, folder, stem):
+            # Two files, one of them with more in its name.
+            paths = [Path(folder, f"{stem}.txt"), Path(folder, f"{stem}-logits.txt")]
+            for path, text in zip(paths, (self.lines(1)[0], str(self.logits.tolist()))):
+                path.write_text(text)
+            return paths
 
-    def load(source):
-        from zoo.io.image import open_image
-        return open_image(source, "RGB")
+    class ShadeTask(zoo.PictureTask):
+        kind = Drawn
 
-    def collate(prepared):
-        return (torch.stack(prepared),)
+        def __init__(self, loud=False, times=1):
+            self.loud, self.times = loud, times
 
-    def _decoder(kind):
-        return lambda outputs, inputs, weights: [
-            kind(o, weights.read_categories(), i) for o, i in zip(outputs, inputs)
-        ]
+        def decode(self, outputs, inputs, weights):
+            labels = self.times * list(weights.read_categories())
+            labels = [label.upper() if self.loud else label for label in labels]
+            return [self.kind(o, labels, i) for o, i in zip(outputs, inputs)]
 
-    decode, decode_saved, decode_plain = map(_decoder, (Drawn, Saved, Result))
+    class SavingTask(ShadeTask):
+        kind = Saved
+
+    class PlainTask(ShadeTask):
+        kind = Shown
 """
 
 PLUGIN = """
@@ -104,11 +110,16 @@ PLUGIN = """
         WALLS_V1 = entry(88.25, "lost.pt")
         DEFAULT = WALLS_V2
 
-    def task(name, decode):
+    OPTIONS = (
+        zoo.Option("loud", bool, False, "In capitals."),
+        zoo.Option("times", int, 1, "How often."),
+        zoo.Option("only", str, None, "For evaluation.", verb="evaluate"),
+    )
+
+    def task(name, cls):
         metrics = (zoo.Metric("hits", "Hits"), zoo.Metric("misses", "Misses", higher_is_better=False))
         return zoo.TaskSpec(
-            name, metrics=metrics, load="shades_models:load", collate="shades_models:collate",
-            decode="shades_models:" + decode, suffixes=(".png", ".jpg"),
+            name, "shades_models:" + cls, metrics=metrics, options=OPTIONS, suffixes=(".png", ".jpg")
         )
 
     @zoo.hookimpl
@@ -120,9 +131,9 @@ PLUGIN = """
                 zoo.ModelSpec("shade_untrained", "shades_models:shade", task="shade-telling", num_params=12_345),
             ],
             tasks=[
-                task("shade-telling", "decode"),
-                task("shade-saving", "decode_saved"),
-                task("shade-plain", "decode_plain"),
+                task("shade-telling", "ShadeTask"),
+                task("shade-saving", "SavingTask"),
+                task("shade-plain", "PlainTask"),
             ],
         )
 """
@@ -428,6 +439,10 @@ def test_output_writes_over_nothing(run: Run, shades: Path) -> None:
     assert (pictures / "snow.png").read_bytes() == before
 
 
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 def test_output_of_results_that_save_themselves_or_cannot_be_drawn(run: Run, shades: Path) -> None:
     folder = shades / "made/on/demand"
     command = ("predict", shades / "pictures/snow.png", "--model", "shade", "--output", folder)
@@ -435,11 +450,37 @@ def test_output_of_results_that_save_themselves_or_cannot_be_drawn(run: Run, sha
     assert got.status == 0
     assert (folder / "snow.txt").read_text() == "light"
     assert str(folder / "snow.txt") in got.out
+    assert str(folder / "snow-logits.txt") in got.out
     run(*command, "--task", "shade-saving")
-    assert sorted(path.name for path in folder.iterdir()) == ["snow-2.txt", "snow.txt"]
+    assert names(folder) == ["snow-2-logits.txt", "snow-2.txt", "snow-logits.txt", "snow.txt"]
+    (folder / "snow.txt").write_text("precious")
+    (folder / "snow-2.txt").unlink()  # the other file of that name is still there
+    got = run(*command, "--task", "shade-saving", "--json")
+    assert json.loads(got.out)[0]["output"] == [str(folder / f"snow-3{end}") for end in (".txt", "-logits.txt")]
+    assert (folder / "snow.txt").read_text() == "precious"
+    before = names(folder)
     got = run(*command, "--task", "shade-plain")
     assert got.status == 1
     assert "'shade-plain' draws no pictures" in got.err
+    assert names(folder) == before
+
+
+def test_output_of_several_at_once_writes_over_nothing(tmp_path: Path) -> None:
+    class Note(zoo.Result):
+        def __init__(self, text: str) -> None:
+            self.text = text
+
+        def save(self, folder: Path, stem: str) -> list[Path]:
+            paths = [folder / f"{stem}{end}" for end in (".txt", "-copy.txt")]
+            for path in paths:
+                path.write_text(self.text)
+            return paths
+
+    texts = [f"note {i}" for i in range(64)]
+    with ThreadPoolExecutor(8) as pool:
+        written = list(pool.map(lambda text: predicting._write(Note(text), tmp_path, "note"), texts))
+    assert [[path.read_text() for path in paths] for paths in written] == [[text, text] for text in texts]
+    assert len(names(tmp_path)) == 128
 
 
 def test_output_folder_that_cannot_be_is_an_error_of_one_line(run: Run, shades: Path) -> None:
@@ -457,6 +498,26 @@ def test_a_classifier_of_ours_is_drawn(run: Run, shades: Path) -> None:
     assert (got.status, got.err) == (0, "")
     assert re.search(r"snow\.png\n( +\d+\.\d\d%  class \d+\n){3}  → .*drawn/snow\.png\n", got.out)
     assert Image.open(shades / "drawn/snow.png").width > 300
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "said"),
+    [
+        (["--loud"], 0, "LIGHT"),
+        (["--loud=no"], 0, "light"),
+        (["--times", "2", "--loud=true"], 0, "LIGHT"),
+        (["--times", "two"], 2, "times is 'two'; expected a whole number. How often."),
+        (["--times", "--loud"], 2, "times is '--loud'; expected a whole number."),
+        (["--loud=perhaps"], 2, "loud is 'perhaps'; expected true or false. In capitals."),
+        (["--loudly"], 2, "No such option: --loudly. shade-telling has --loud, --times. Did you mean '--loud'"),
+        (["--only", "x"], 2, "No such option: --only. shade-telling has --loud, --times."),
+        (["--tpo", "3"], 2, "Did you mean '--top'"),
+    ],
+)
+def test_options_of_the_task(run: Run, shades: Path, options: list[str], status: int, said: str) -> None:
+    got = run("predict", *options, shades / "pictures/snow.png", "--model", "shade", "--top", 1)
+    assert got.status == status
+    assert said in " ".join((got.err if status else got.out).split())
 
 
 # ── pull ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -10,7 +10,7 @@ import pytest
 
 import zoo
 from zoo.contract import check_manifest, load_object
-from zoo.errors import ContractError, UnknownWeights
+from zoo.errors import ContractError, InvalidArgument, UnknownWeights
 from zoo_classification import ResNet18_Weights, ResNet50_Weights
 
 
@@ -102,8 +102,12 @@ def spec(name: str = "a", builder: str = "m:f", **kwargs) -> zoo.ModelSpec:
     return zoo.ModelSpec(name, builder, **{"task": "image-classification", **kwargs})
 
 
-def task(**kwargs) -> zoo.TaskSpec:
-    return zoo.TaskSpec("t", **{"load": "m:f", "collate": "m:f", "decode": "m:f", **kwargs})
+def task(implementation: object = "m:C", **kwargs) -> zoo.TaskSpec:
+    return zoo.TaskSpec("t", implementation, **kwargs)
+
+
+def option(name: object = "clips", kind: object = int, words: object = "How many.") -> zoo.Option:
+    return zoo.Option(name, kind, 1, words)
 
 
 @pytest.mark.parametrize(
@@ -115,9 +119,53 @@ def task(**kwargs) -> zoo.TaskSpec:
         (zoo.Manifest(api_version=1, models=[spec("a/b")]), "'a/b' is not a model name"),
         (zoo.Manifest(api_version=1, models=[spec(), spec()]), "'a' is there twice"),
         (zoo.Manifest(api_version=1, models=[spec(builder="m.f")]), "not of the form"),
-        (zoo.Manifest(api_version=1, tasks=[task(decode=None)]), "t: decode None is not of the form"),
-        (zoo.Manifest(api_version=1, tasks=[task(sequence="m.f")]), r"t: sequence 'm\.f' is not of the form"),
-        (zoo.Manifest(api_version=1, tasks=[task(gather=print)]), "t: gather <built-in function print> is not"),
+        (zoo.Manifest(api_version=1, tasks=[task(None)]), "t: implementation None is not of the form"),
+        (zoo.Manifest(api_version=1, tasks=[task("m.C")]), r"t: implementation 'm\.C' is not of the form"),
+        (zoo.Manifest(api_version=1, tasks=[task(print)]), "t: implementation <built-in function print> is not"),
+        (zoo.Manifest(api_version=1, tasks=[task(provides={"export": "m.f"})]), r"t: export 'm\.f' is not of the form"),
+        (zoo.Manifest(api_version=1, tasks=[task(), task()]), "'t' is there twice among its tasks"),
+        (zoo.Manifest(api_version=1, tasks=[spec()]), r"tasks holds ModelSpec.*expected zoo\.TaskSpec"),
+        (zoo.Manifest(api_version=1, tasks=[task(options=["clips"])]), r"options is \['clips'\]; .*tuple of zoo\.Opt"),
+        (
+            zoo.Manifest(api_version=1, tasks=[task(metrics=(option(),))]),
+            r"metrics is .*expected a tuple of zoo\.Metric",
+        ),
+        (
+            zoo.Manifest(api_version=1, tasks=[task(options=(option("a-b"),))]),
+            "t: Option.*'a-b'.*: expected a name, int",
+        ),
+        (
+            zoo.Manifest(api_version=1, tasks=[task(options=(option(kind=list),))]),
+            "expected a name, int, float, bool or",
+        ),
+        (zoo.Manifest(api_version=1, tasks=[task(options=(option(words=""),))]), "expected .* and a line of help"),
+        (zoo.Manifest(api_version=1, tasks=[task(suffixes=".png")]), r"suffixes is '\.png'; expected a tuple such as"),
+        (zoo.Manifest(api_version=1, commands=["label"]), r"commands holds 'label'; expected zoo\.Command"),
+        (zoo.Manifest(api_version=1, commands=[zoo.Command("a:b", "m:f", "Do.")]), "'a:b' is not a command name"),
+        (zoo.Manifest(api_version=1, commands=[zoo.Command("do", "m.f", "Do.")]), r"do: 'm\.f' is not of the form"),
+        (
+            zoo.Manifest(api_version=1, commands=[zoo.Command("do", print, "Do.")]),
+            "do: <built-in function print> is not",
+        ),
+        (
+            zoo.Manifest(api_version=1, commands=[zoo.Command("do", "m:f", " ")]),
+            "do: its summary is ' '; expected a sen",
+        ),
+        (
+            zoo.Manifest(api_version=1, commands=2 * [zoo.Command("do", "m:f", "Do.")]),
+            "'do' is there twice among its com",
+        ),
+        (zoo.Manifest(api_version=1, engines=["fast"]), r"engines holds 'fast'; expected zoo\.Engine"),
+        (zoo.Manifest(api_version=1, engines=[zoo.Engine("a b", "m:f")]), "'a b' is not an? engine name"),
+        (zoo.Manifest(api_version=1, engines=[zoo.Engine("fast", "m.f")]), r"fast: 'm\.f' is not of the form"),
+        (zoo.Manifest(api_version=1, engines=[zoo.Engine("fast", "m:f", ".onnx")]), r"fast: suffixes is '\.onnx'"),
+        (
+            zoo.Manifest(api_version=1, engines=2 * [zoo.Engine("fast", "m:f")]),
+            "'fast' is there twice among its engines",
+        ),
+        (zoo.Manifest(api_version=1, provides={"t": "m:f"}), r"provides has 't': 'm:f'; expected \(task, verb\)"),
+        (zoo.Manifest(api_version=1, provides={("t", 1): "m:f"}), r"provides has \('t', 1\): 'm:f'; expected \(task,"),
+        (zoo.Manifest(api_version=1, provides={("t", "distil"): "m.f"}), r"'m\.f'; expected .*'package\.module:name'"),
         (zoo.Manifest(api_version=1, models=[spec(weights=dict)]), r"subclass of zoo\.WeightsEnum"),
         (zoo.Manifest(api_version=1, models=[spec(task=())]), "no task"),
         (zoo.Manifest(api_version=1, models=[spec()], renamed={"old": "b"}), "the new name must be a model"),
@@ -133,6 +181,85 @@ def test_every_problem_of_a_manifest_is_named_at_once():
         check_manifest(zoo.Manifest(api_version=1, models=[spec("a b"), spec(builder="nonsense")]))
     assert "'a b'" in str(caught.value)
     assert "nonsense" in str(caught.value)
+
+
+def test_a_good_manifest_is_given_back_with_all_that_is_in_it():
+    command, engine = zoo.Command("do", "m:f", "Do."), zoo.Engine("fast", "m:f", (".onnx",))
+    good = task(options=(option(),), metrics=(zoo.Metric("hits", "Hits"),), provides={"evaluate": "m:f"})
+    read = check_manifest(
+        zoo.Manifest(
+            api_version=1,
+            models=(s for s in [spec()]),
+            tasks=[good],
+            commands=[command],
+            engines=iter([engine]),
+            provides={("t", "distil"): "m:f"},
+            renamed={"old": "a"},
+        )
+    )
+    assert (read.models, read.tasks, read.commands, read.engines) == ((spec(),), (good,), (command,), (engine,))
+    assert (read.provides, read.renamed) == ({("t", "distil"): "m:f"}, {"old": "a"})
+
+
+# ── options of tasks ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("kind", "default", "text", "value"),
+    [
+        (int, 1, "4", 4),
+        (int, 1, "-3", -3),
+        (int, None, "none", None),
+        (int, None, "NULL", None),
+        (float, 0.5, "0.25", 0.25),
+        (float, 0.5, "1e-3", 0.001),
+        (float, 0.5, "2", 2.0),
+        (bool, False, "true", True),
+        (bool, False, "Yes", True),
+        (bool, True, "off", False),
+        (bool, True, "0", False),
+        (str, "full", "roi", "roi"),
+        (str, "full", "none", "none"),  # None is no value where there is a default
+        (str, None, "None", None),
+        (str, "full", "", ""),
+    ],
+)
+def test_an_option_is_read_as_it_is_typed(kind, default, text, value):
+    found = zoo.Option("clips", kind, default, "How many.").read(text)
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "expected"),
+    [
+        (int, "4.5", "a whole number"),
+        (int, "", "a whole number"),
+        (int, "none", "a whole number"),
+        (float, "much", "a number"),
+        (bool, "perhaps", "true or false"),
+        (bool, "2", "true or false"),
+    ],
+)
+def test_what_an_option_cannot_be_is_told_with_its_help(kind, text, expected):
+    with pytest.raises(InvalidArgument, match=f"^clips is '{text}'; expected {expected}. How many.$"):
+        zoo.Option("clips", kind, kind(0), "How many.").read(text)
+
+
+def test_options_are_of_verbs():
+    clips, limit, worst = (
+        option(),
+        zoo.Option("limit", int, 5, "Few."),
+        zoo.Option("worst", bool, False, "All.", "evaluate"),
+    )
+    spec_ = task(options=(clips, worst, limit))
+    assert spec_.options_of("predict") == {"clips": clips, "limit": limit}
+    assert spec_.options_of("evaluate") == {"worst": worst}
+    assert list(spec_.options_of("evaluate", "predict")) == ["worst", "clips", "limit"]
+    assert spec_.options_of("export") == {}
+    config = {"num_classes": 3, "worst": True, "clips": 2}
+    assert spec_.take_options(config, "predict") == {"clips": 2}
+    assert config == {"num_classes": 3, "worst": True}
 
 
 TORCH_FREE = """

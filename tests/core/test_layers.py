@@ -6,6 +6,7 @@ import ast
 from pathlib import Path
 
 import pytest
+from layers import LAYERS
 
 import zoo
 
@@ -13,23 +14,6 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = {
     path.name: path for path in sorted([*ROOT.glob("core/src/*"), *ROOT.glob("plugins/*/src/*")]) if path.is_dir()
 }
-LAYERS = [
-    line.split()
-    for line in """
-        __init__
-        errors
-        contract
-        files
-        registry
-        loading
-        nn ops transforms io draw
-        features models utils
-        running
-        testing
-        cli
-        __main__
-    """.strip().splitlines()
-]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 

@@ -383,10 +383,55 @@ def test_examples():
     with pytest.raises(TypeError, match="missing 1 required"):
         zoo.optimize(model, x)
     clips = fill_(nn.Sequential(nn.Conv3d(2, 4, 3), nn.BatchNorm3d(4)))
-    assert len(zoo.optimize(clips).optimization_report.folded) == 1
+    unknown = zoo.optimize(clips).optimization_report  # nothing tells that it takes no picture
+    assert (unknown.ran, list(unknown.kept)) == (False, ["1"])
+    assert "Nothing was done: the model did not run on the default example. Give one." in unknown.notes[0]
+    assert len(zoo.optimize(clips, noise(1, 2, 4, 8, 8)).optimization_report.folded) == 1
     with torch.device("meta"):
         nothing = Net()
     assert "Nothing was done" in zoo.optimize(nothing).optimization_report.notes[0]
+
+
+PAIRS = """
+    @zoo.hookimpl
+    def zoo_manifest():
+        return zoo.Manifest(
+            api_version=1,
+            models=[zoo.ModelSpec("pair_net", "pair_parts:pair_net", task="comparing")],
+            tasks=[zoo.TaskSpec("comparing", "pair_parts:Comparing", inputs_per_sample=2)],
+        )
+"""
+PAIR_PARTS = """
+import torch, zoo
+
+class Comparing(zoo.PictureTask):
+    def decode(self, outputs, inputs, weights):
+        return list(outputs)
+
+    def example(self, model, weights, size=None):
+        return (torch.ones(1, 3, 8, 8), torch.zeros(1, 3, 8, 8))
+
+class PairNet(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8)
+
+    def forward(self, x, y):
+        return self.norm(self.conv(x - y))
+
+@zoo.builder()
+def pair_net(**kwargs):
+    return PairNet()
+"""
+
+
+def test_the_default_example_is_that_of_the_task_the_model_was_built_for(plugin_folder):
+    plugin_folder.install("pairs", PAIRS)
+    (plugin_folder.path / "pair_parts.py").write_text(PAIR_PARTS)
+    zoo.refresh()
+    built = zoo.get_model("pair_net")
+    assert zoo.optimize(built).optimization_report.folded == {"norm": "conv"}
+    assert not zoo.optimize(type(built)()).optimization_report.ran  # the same, but nobody knows who made it
 
 
 def test_in_place_and_twice():

@@ -115,9 +115,11 @@ def test_what_a_pipeline_cannot_be_made_of():
 
 def test_a_model_that_was_built_before_and_ones_own_file(tmp_path):
     model = zoo.get_model("squeezenet1_1", weights="DIGITS_V1")
+    for task in (None, "image-classification"):  # its builder tells the task, too
+        assert zoo.pipeline(model, task=task)(DIGITS / "digit_5.png").label == "5"
+    foreign = torch.nn.Conv2d(3, 10, 1)
     with pytest.raises(InvalidArgument, match="which task"):
-        zoo.pipeline(model)
-    assert zoo.pipeline(model, task="image-classification")(DIGITS / "digit_5.png").label == "5"
+        zoo.pipeline(foreign, SqueezeNet1_1_Weights.DIGITS_V1)
     mine = tmp_path / "mine.pth"
     torch.save(model.state_dict(), mine)
     described = dataclasses.replace(SqueezeNet1_1_Weights.DIGITS_V1.value, url=mine.as_uri())
@@ -162,20 +164,34 @@ class Doubling(torch.nn.Module):
 def counting(monkeypatch):
     """Makes a pipeline: an int is an input of so many parts, a tuple of two strings one of a single part."""
     log: list[str] = []
+
+    class Counting(zoo.PictureTask):
+        def load(self, source):
+            return len(Path(source).name) if isinstance(source, str | Path) else source
+
+        def transform(self, weights):
+            return lambda loaded: Parts(loaded, log) if isinstance(loaded, int) else torch.zeros(1)
+
+        def decode(self, outputs, inputs, weights):
+            return list(zip(inputs, outputs[:, 0].tolist(), strict=True))
+
+    class OnlySequences(Counting):
+        def sequence(self, source):
+            return str(source).endswith("x")
+
+    class OnlyGathers(Counting):
+        def gather(self, source, results):
+            return source, list(results)
+
+    class Both(OnlySequences, OnlyGathers):
+        pass
+
     steps = types.ModuleType("counting_steps")
-    steps.load = lambda source: len(Path(source).name) if isinstance(source, str | Path) else source
-    steps.transform = lambda weights: lambda loaded: Parts(loaded, log) if isinstance(loaded, int) else torch.zeros(1)
-    steps.collate = lambda prepared: (torch.stack(prepared),)
-    steps.decode = lambda outputs, inputs, weights: list(zip(inputs, outputs[:, 0].tolist(), strict=True))
-    steps.sequence = lambda source: str(source).endswith("x")
-    steps.gather = lambda loaded, results: (loaded, list(results))
+    steps.OnlySequences, steps.OnlyGathers, steps.Both = OnlySequences, OnlyGathers, Both
     monkeypatch.setitem(sys.modules, "counting_steps", steps)
 
-    def make(*left_out: str) -> zoo.Pipeline:
-        names = {"load", "transform", "collate", "decode", "sequence", "gather"} - set(left_out)
-        task = zoo.TaskSpec(
-            "counting", inputs_per_sample=2, suffixes=(".x", ".y"), **{name: f"counting_steps:{name}" for name in names}
-        )
+    def make(kind: str = "Both") -> zoo.Pipeline:
+        task = zoo.TaskSpec("counting", f"counting_steps:{kind}", inputs_per_sample=2, suffixes=(".x", ".y"))
         log.clear()
         return zoo.Pipeline(Doubling(log), task, zoo.Weights(url="file:///none"), torch.device("cpu"))
 
@@ -216,10 +232,10 @@ def test_a_part_that_cannot_be_read_ends_its_input_alone(counting):
 
 
 def test_parts_without_gather_are_the_plugins_mistake(counting):
-    with pytest.raises(ContractError, match="names no 'gather'"):
-        counting("gather")("abc.x")
-    with pytest.raises(InvalidArgument, match=r"left over: abc\.x\.$"):  # nothing says that it is one by itself
-        counting("sequence")("abc.x")
+    with pytest.raises(ContractError, match=r"OnlySequences\.transform makes an iterator.*needs gather\(\)"):
+        counting("OnlySequences")("abc.x")
+    with pytest.raises(InvalidArgument, match=r"left over: abc\.x\. "):  # nothing says that it is one by itself
+        counting("OnlyGathers")("abc.x")
 
 
 def test_long_inputs_show_how_far_they_are(counting, capsys, monkeypatch):
@@ -248,15 +264,24 @@ class OfTwo(torch.nn.Module):
 
 
 @pytest.mark.parametrize("size", [32, 48])
-def test_a_model_is_tried_on_what_its_task_prepares(size, monkeypatch):
+def test_a_model_is_tried_on_the_example_of_its_task(size, monkeypatch):
+    class Two(zoo.PictureTask):
+        def transform(self, weights):
+            return lambda pair: [picture[:, :size, :size] / 255 for picture in pair]
+
+        def collate(self, prepared):
+            return tuple(torch.stack(pictures) for pictures in zip(*prepared, strict=True))
+
+        def decode(self, outputs, inputs, weights):
+            return list(outputs)
+
+        def example(self, model, weights, side=None):
+            return torch.ones(1, 3, size, size), torch.zeros(1, 3, size, size)
+
     steps = types.ModuleType("two_steps")
-    steps.load = lambda source: source
-    steps.transform = lambda weights: lambda pair: [picture[:, :size, :size] / 255 for picture in pair]
-    steps.collate = lambda prepared: tuple(torch.stack(pictures) for pictures in zip(*prepared, strict=True))
-    steps.decode = lambda outputs, inputs, weights: list(outputs)
+    steps.Two = Two
     monkeypatch.setitem(sys.modules, "two_steps", steps)
-    names = ("load", "transform", "collate", "decode")
-    task = zoo.TaskSpec("two", inputs_per_sample=2, **{name: f"two_steps:{name}" for name in names})
+    task = zoo.TaskSpec("two", "two_steps:Two", inputs_per_sample=2)
     monkeypatch.setattr(zoo.registry, "get_task", lambda name: task)
     model = OfTwo()
     pipe = zoo.pipeline(model, zoo.Weights(url="file:///none"), "cpu", task="two")
@@ -268,5 +293,48 @@ def test_a_model_is_tried_on_what_its_task_prepares(size, monkeypatch):
         torch.testing.assert_close(pipe(pair), expected, rtol=1e-4, atol=1e-5)
     else:
         assert not pipe.optimization.ran
-        assert pipe.optimization.kept == {"layers.1": "the model did not run on the default example"}
+        assert pipe.optimization.folded == {}
         assert "32 pixels are needed" in pipe.optimization.notes[-1]
+
+
+# ── options of tasks ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def labelling(monkeypatch):
+    """A task with options, at two of its verbs."""
+
+    class Labelling(zoo.PictureTask):
+        def __init__(self, prefix, times):
+            self.prefix, self.times = prefix, times
+
+        def decode(self, outputs, inputs, weights):
+            return [self.times * f"{self.prefix}{value:g}" for value in outputs.tolist()]
+
+    steps = types.ModuleType("labelling_steps")
+    steps.Labelling = Labelling
+    monkeypatch.setitem(sys.modules, "labelling_steps", steps)
+    options = (
+        zoo.Option("prefix", str, "#", "What comes before."),
+        zoo.Option("times", int, 1, "How often."),
+        zoo.Option("worst", bool, False, "The worst too.", verb="evaluate"),
+    )
+    task = zoo.TaskSpec("labelling", "labelling_steps:Labelling", options=options)
+    monkeypatch.setattr(zoo.registry, "get_task", lambda name: task)
+
+    class Mean(torch.nn.Module):
+        def forward(self, x):
+            return x.mean((1, 2, 3))
+
+    weights = zoo.Weights(url="file:///none", transforms=lambda: lambda picture: picture.float())
+
+    def make(**options):
+        return zoo.pipeline(Mean(), weights, "cpu", task="labelling", **options)
+
+    return make
+
+
+def test_options_reach_the_task_and_have_defaults(labelling):
+    picture = torch.full((3, 4, 4), 7, dtype=torch.uint8)
+    assert labelling()(picture) == "#7"
+    assert labelling(prefix="no. ", times=2)(picture) == "no. 7no. 7"

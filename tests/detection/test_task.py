@@ -21,7 +21,7 @@ from zoo.errors import InvalidArgument
 from zoo.transforms.functional import pil_to_tensor
 from zoo_detection import Detection
 from zoo_detection.masks import paste_masks
-from zoo_detection.task import compress, decode, run_lengths
+from zoo_detection.task import DetectionTask, compress, run_lengths
 
 PERSONS = zoo.get_weight("KeypointRCNN_ResNet50_FPN_Weights.COCO_V1").value
 OBJECTS = zoo.get_weight("MaskRCNN_ResNet50_FPN_Weights.COCO_V1").value
@@ -39,7 +39,7 @@ def found(n: int = 3) -> dict[str, torch.Tensor]:
 
 
 def test_result_names_its_objects() -> None:
-    (result,) = decode([found()], [Image.new("RGB", (5, 4))], OBJECTS)
+    (result,) = DetectionTask().decode([found()], [Image.new("RGB", (5, 4))], OBJECTS)
     assert isinstance(result, Detection)
     assert len(result) == 3
     assert result.names == ["toothbrush", "person", "person"]
@@ -56,12 +56,12 @@ def test_result_names_its_objects() -> None:
 
 
 def test_labels_without_names_get_numbers() -> None:
-    (result,) = decode([found()], [torch.zeros(3, 4, 5)], dataclasses.replace(OBJECTS, categories=None))
+    (result,) = DetectionTask().decode([found()], [torch.zeros(3, 4, 5)], dataclasses.replace(OBJECTS, categories=None))
     assert result.names[:2] == ["class 90", "class 1"]
 
 
 def test_result_in_coco_format() -> None:
-    (result,) = decode([found(1)], [torch.zeros(3, 4, 5)], OBJECTS)
+    (result,) = DetectionTask().decode([found(1)], [torch.zeros(3, 4, 5)], OBJECTS)
     (row,) = result.to_coco(image_id=7)
     assert row.pop("score") == pytest.approx(0.9)
     assert row == {
@@ -77,7 +77,7 @@ def test_result_in_coco_format() -> None:
         "scores": torch.ones(1),
         "keypoints": keypoints,
     }
-    (result,) = decode([person], [torch.zeros(3, 4, 5)], PERSONS)
+    (result,) = DetectionTask().decode([person], [torch.zeros(3, 4, 5)], PERSONS)
     assert result.keypoint_names[0] == "nose"
     assert result.to_coco()[0]["keypoints"] == [3, 4, 1] * 17
 
@@ -258,7 +258,7 @@ def test_pipeline_predicts_from_pictures_of_any_size() -> None:
     assert results[0].boxes[:, 2].max() <= 90
     assert [r.min_score for r in results] == [0.25, 0.25]
     with pytest.raises(InvalidArgument, match="min_score is 30"):
-        decode([], [], weights.value, min_score=30)
+        DetectionTask(min_score=30)
 
 
 def test_predict_draws_and_writes_what_it_finds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -144,9 +144,9 @@ STRANGE: dict[str, tuple[str, str, str]] = {  # plugin → source, state or stag
         "two: another enum of its weights is called W",
     ),
     "task_without_steps": (
-        manifest(more=", tasks=[zoo.TaskSpec('t', load='a:b', collate='nonsense', decode='a:b')]"),
+        manifest(more=", tasks=[zoo.TaskSpec('t', 'nonsense')]"),
         "validate",
-        "collate 'nonsense' is not of the form",
+        "implementation 'nonsense' is not of the form",
     ),
     "lying_module": (
         "def __dir__(): raise OSError('nothing to see here')\n" + manifest(),
@@ -301,8 +301,8 @@ def conflicts() -> dict[str, tuple[tuple[str, ...], str | None]]:
     return {c.name: (c.claims, c.owner) for c in registry.name_conflicts(registry.registry())}
 
 
-def task(name: str, decode: str) -> str:
-    return f"zoo.TaskSpec({name!r}, load='t:load', collate='t:collate', decode='t:{decode}')"
+def task(name: str, task: str) -> str:
+    return f"zoo.TaskSpec({name!r}, 't:{task}')"
 
 
 def test_a_task_that_several_bring_is_each_ones_own(plugin_folder):
@@ -312,10 +312,10 @@ def test_a_task_that_several_bring_is_each_ones_own(plugin_folder):
     zoo.refresh()
     with pytest.raises(UnknownTask, match="'acme/depth-estimation' and 'zeta/depth-estimation'"):
         zoo.get_task("depth-estimation")
-    assert zoo.get_task("zeta/depth-estimation").decode == "t:zeta"
-    assert zoo.get_task("depth-estimation", plugin="acme").decode == "t:acme"
-    assert zoo.get_task("image-classification").decode == "zoo_classification.task:decode"
-    assert zoo.get_task("image-classification", plugin="acme").decode == "t:acme"
+    assert zoo.get_task("zeta/depth-estimation").implementation == "t:zeta"
+    assert zoo.get_task("depth-estimation", plugin="acme").implementation == "t:acme"
+    assert zoo.get_task("image-classification").implementation == "zoo_classification.task:ClassificationTask"
+    assert zoo.get_task("image-classification", plugin="acme").implementation == "t:acme"
     with pytest.raises(UnknownTask, match="Did you mean 'acme/depth-estimation'"):
         zoo.get_task("acne/depth-estimation")
     claims = conflicts()
@@ -378,9 +378,8 @@ DOTS = {
         @zoo.hookimpl
         def zoo_manifest():
             task = zoo.TaskSpec(
-                "dot-counting", metrics=(zoo.Metric("off by", "Off by", higher_is_better=False),), suffixes=(".dots",),
-                load="zoo_dots.task:load", transform="zoo_dots.task:transform", collate="zoo_dots.task:collate",
-                decode="zoo_dots.task:decode", required=("num_params",),
+                "dot-counting", "zoo_dots.task:DotTask", suffixes=(".dots",), required=("num_params",),
+                metrics=(zoo.Metric("off by", "Off by", higher_is_better=False),),
             )
             counter = zoo.ModelSpec("counter", "zoo_dots.net:counter", task="dot-counting", weights=Counter_Weights)
             return zoo.Manifest(api_version=1, models=[counter], tasks=[task])
@@ -418,29 +417,31 @@ DOTS = {
         from dataclasses import dataclass
         from pathlib import Path
         import torch
+        import zoo
         from zoo.errors import UnreadableFile
 
         @dataclass
-        class Count:
+        class Count(zoo.Result):
             dots: int
             def lines(self, k=5): return [f"{self.dots} dots"]
             def to_dict(self, k=5): return {"dots": self.dots}
 
-        def load(source):
-            text = Path(source).read_text()
-            if set(text) - set("# \\n"):
-                raise UnreadableFile(f"{source} has more in it than dots.")
-            return text
+        class DotTask(zoo.PictureTask):
+            def load(self, source):
+                text = Path(source).read_text()
+                if set(text) - set("# \\n"):
+                    raise UnreadableFile(f"{source} has more in it than dots.")
+                return text
 
-        def transform(weights):
-            return lambda text: torch.tensor([[[float(c == "#") for c in text]]])
+            def transform(self, weights):
+                return lambda text: torch.tensor([[[float(c == "#") for c in text]]])
 
-        def collate(prepared):
-            size = max(p.shape[-1] for p in prepared)
-            return (torch.stack([torch.nn.functional.pad(p, (0, size - p.shape[-1])) for p in prepared]),)
+            def collate(self, prepared):
+                size = max(p.shape[-1] for p in prepared)
+                return (torch.stack([torch.nn.functional.pad(p, (0, size - p.shape[-1])) for p in prepared]),)
 
-        def decode(outputs, inputs, weights):
-            return [Count(round(x)) for x in outputs.tolist()]
+            def decode(self, outputs, inputs, weights):
+                return [Count(round(x)) for x in outputs.tolist()]
     """,
 }  # fmt: skip
 

@@ -76,6 +76,9 @@ def test_the_template_comes_works_and_goes(wheels, environment, tmp_path):
     found = dict(re.findall(r"digit_(\d).*\.png\s+[\d.]+%\s+(\d)$", predicted, re.MULTILINE))
     assert found == {str(digit): str(digit) for digit in range(10)}
 
+    assert "(1 of 10)" in run("-m", "zoo", "vote", DIGITS)  # a command of its own, and its verb for our task
+    assert run("-m", "zoo", "template_name:vote", DIGITS, "--model", "convmixer_64_8").endswith("of 10)\n")
+
     shutil.copytree(TEMPLATE / "tests", tmp_path / "tests")
     tested = run("-m", "pytest", "-q", "-p", "no:cacheprovider", tmp_path / "tests")
     assert f"{len(CHECKS)} passed" in tested
@@ -98,7 +101,7 @@ def test_a_renamed_copy_is_a_plugin_of_its_own(environment, wheels, tmp_path):
     subprocess.run(["bash", "-euc", commands], cwd=tmp_path, check=True)
     copy = tmp_path / "zoo-acme"
     sources = [p for p in copy.rglob("*") if p.suffix in (".py", ".toml", ".md")]
-    assert len(sources) == 8
+    assert len(sources) == 9
     assert not [p for p in sources if re.search("template.name", p.read_text())]
 
     build(tmp_path, copy)

@@ -17,7 +17,7 @@ import zoo
 from zoo.cli import main
 from zoo.errors import InvalidArgument
 from zoo_segmentation.metrics import ConfusionMatrix
-from zoo_segmentation.task import Segmentation, class_map, decode
+from zoo_segmentation.task import Segmentation, SegmentationTask, class_map
 
 ROOT = Path(__file__).parents[2]
 PICTURE = ROOT / "examples/images/shapes.png"
@@ -146,7 +146,9 @@ def test_class_map_is_the_argmax_of_the_enlarged_logits() -> None:
 
 
 def test_classes_without_names_are_numbered() -> None:
-    (result,) = decode({"out": torch.randn(1, 4, 2, 2)}, [torch.rand(3, 5, 7)], zoo.Weights(url="file:///x"))
+    (result,) = SegmentationTask().decode(
+        {"out": torch.randn(1, 4, 2, 2)}, [torch.rand(3, 5, 7)], zoo.Weights(url="file:///x")
+    )
     assert result.categories == ["class 0", "class 1", "class 2", "class 3"]
     assert result.class_map.shape == (5, 7)
 

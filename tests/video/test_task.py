@@ -19,7 +19,7 @@ import zoo
 from zoo.cli import main
 from zoo.errors import InvalidArgument, UnreadableFile
 from zoo.io import VideoReader, read_video
-from zoo_video.task import Prepare, VideoLabels, load
+from zoo_video.task import Prepare, VideoLabels, VideoTask
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples/videos/moving_shapes.gif"  # a triangle goes right for 32 frames, then up
@@ -83,7 +83,7 @@ def test_clips_are_taken_as_asked(steps: Path, options: dict[str, Any], want: li
 
 def test_the_frame_rate_of_the_weights_is_kept(steps: Path) -> None:
     weights = dataclasses.replace(WEIGHTS, extra={"num_frames": 4, "frame_rate": 5})
-    video = load(steps)
+    video = VideoTask().load(steps)
     clips = Prepare(weights, clips=2)(video)
     preset = weights.transforms()
     want = preset(read_video(steps)[0][[0, 2, 4, 6, 33, 35, 37, 39]])
@@ -130,7 +130,7 @@ def test_frames_as_a_tensor_are_a_video(steps: Path) -> None:
 def test_frames_are_prepared_as_the_preset_prepares_a_clip() -> None:
     """One by one, so that no more are held at their full size; the result is the same."""
     frames = read_video(EXAMPLE)[0][24:40]
-    torch.testing.assert_close(Prepare(WEIGHTS)(load(EXAMPLE))[0], WEIGHTS.transforms()(frames))
+    torch.testing.assert_close(Prepare(WEIGHTS)(VideoTask().load(EXAMPLE))[0], WEIGHTS.transforms()(frames))
 
 
 @pytest.mark.parametrize(

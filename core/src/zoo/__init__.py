@@ -11,11 +11,19 @@ __version__ = "0.1.0"
 # __init__.pyi says the same to type checkers and editors.
 _LAZY = {
     "API_VERSION": "zoo.contract",
+    "Command": "zoo.contract",
+    "Engine": "zoo.contract",
+    "Evaluator": "zoo.contract",
+    "Exportable": "zoo.contract",
     "Manifest": "zoo.contract",
     "Metric": "zoo.contract",
     "ModelSpec": "zoo.contract",
+    "Option": "zoo.contract",
     "Preset": "zoo.contract",
+    "Repository": "zoo.contract",
+    "Result": "zoo.contract",
     "Stage": "zoo.contract",
+    "Task": "zoo.contract",
     "TaskSpec": "zoo.contract",
     "Weights": "zoo.contract",
     "WeightsEnum": "zoo.contract",
@@ -40,19 +48,16 @@ _LAZY = {
     "load_report": "zoo.loading",
     "Pipeline": "zoo.running.pipelines",
     "pipeline": "zoo.running.pipelines",
-    "Evaluation": "zoo.running.evaluation",
-    "Evaluator": "zoo.running.evaluation",
-    "evaluate": "zoo.running.evaluation",
-    "Exportable": "zoo.running.exporting",
-    "ExportReport": "zoo.running.exporting",
-    "export": "zoo.running.exporting",
+    "PictureTask": "zoo.running.tasks",
     "OptimizationReport": "zoo.running.optimization",
     "optimize": "zoo.running.optimization",
     "backbone": "zoo.features",
     "feature_extractor": "zoo.features",
     "feature_info": "zoo.features",
 }
-_MODULES = set("contract draw errors files io loading models nn ops registry running testing transforms utils".split())
+_MODULES = set(
+    "cli contract draw errors features files io loading models nn ops registry running testing transforms utils".split()
+)
 __all__ = sorted({*_LAZY, *_MODULES})
 
 
@@ -62,9 +67,28 @@ def __getattr__(name: str) -> Any:
     elif name in _MODULES:
         value = importlib.import_module(f"zoo.{name}")
     else:
-        raise AttributeError(f"module 'zoo' has no attribute {name!r}")
+        value = _from_a_plugin(name)
     globals()[name] = value
     return value
+
+
+def _from_a_plugin(name: str) -> Any:
+    """``zoo.evaluate`` and its kin come with packages of their own."""
+    from zoo.errors import MissingPlugin
+    from zoo.registry.first_party import verb
+
+    found = None if name.startswith("_") else verb(name)
+    if found is None:
+        raise AttributeError(f"module 'zoo' has no attribute {name!r}")
+    module, ours = found
+    try:
+        return getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as e:
+        if e.name != ours.package:
+            raise
+        raise MissingPlugin(
+            f"zoo.{name} comes with {ours.distribution}, which is not installed: pip install {ours.distribution}"
+        ) from None
 
 
 def __dir__() -> list[str]:

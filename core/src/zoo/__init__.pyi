@@ -1,22 +1,37 @@
-# What type checkers and editors see of the lazy names in __init__.py.
+# What type checkers and editors see of the lazy names in __init__.py, and of those that zoo-tools brings.
 from zoo import (
+    cli as cli,
+    contract as contract,
     draw as draw,
     errors as errors,
+    features as features,
+    files as files,
     io as io,
+    loading as loading,
     models as models,
     nn as nn,
     ops as ops,
+    registry as registry,
+    running as running,
     testing as testing,
     transforms as transforms,
     utils as utils,
 )
 from zoo.contract import (
     API_VERSION as API_VERSION,
+    Command as Command,
+    Engine as Engine,
+    Evaluator as Evaluator,
+    Exportable as Exportable,
     Manifest as Manifest,
     Metric as Metric,
     ModelSpec as ModelSpec,
+    Option as Option,
     Preset as Preset,
+    Repository as Repository,
+    Result as Result,
     Stage as Stage,
+    Task as Task,
     TaskSpec as TaskSpec,
     Weights as Weights,
     WeightsEnum as WeightsEnum,
@@ -32,7 +47,11 @@ from zoo.features import (
     feature_extractor as feature_extractor,
     feature_info as feature_info,
 )
-from zoo.loading import LoadReport as LoadReport, builder as builder, load_report as load_report
+from zoo.loading import (
+    LoadReport as LoadReport,
+    builder as builder,
+    load_report as load_report,
+)
 from zoo.registry import (
     ModelInfo as ModelInfo,
     PluginRecord as PluginRecord,
@@ -47,10 +66,25 @@ from zoo.registry import (
     refresh as refresh,
     register_model as register_model,
 )
-from zoo.running.evaluation import Evaluation as Evaluation, Evaluator as Evaluator, evaluate as evaluate
-from zoo.running.exporting import Exportable as Exportable, ExportReport as ExportReport, export as export
-from zoo.running.optimization import OptimizationReport as OptimizationReport, optimize as optimize
-from zoo.running.pipelines import Pipeline as Pipeline, pipeline as pipeline
+from zoo.running.optimization import (
+    OptimizationReport as OptimizationReport,
+    optimize as optimize,
+)
+from zoo.running.pipelines import (
+    Pipeline as Pipeline,
+    pipeline as pipeline,
+)
+from zoo.running.tasks import (
+    PictureTask as PictureTask,
+)
+from zoo_tools.evaluation import (
+    Evaluation as Evaluation,
+    evaluate as evaluate,
+)
+from zoo_tools.exporting import (
+    ExportReport as ExportReport,
+    export as export,
+)
 
 __version__: str
 __all__: list[str]

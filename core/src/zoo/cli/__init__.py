@@ -1,89 +1,43 @@
-"""The command line: ``zoo list · table · show · predict · evaluate · export · pull · doctor · verify-plugin``.
+"""The command line, and what a command of a plugin needs to read its options and to print alike.
 
-Commands read arguments, call the library and print. Each returns its exit status: 0, or 1 where something went wrong
-(it is named on stderr); 2 is a command that was typed wrongly, 130 one that was ended by Ctrl-C.
+A command is a Typer app, or a function for one, that a manifest names (:class:`zoo.Command`). It returns its exit
+status; errors of :mod:`zoo.errors` that it raises are printed as one line on stderr.
 """
 
 from __future__ import annotations
 
-import os
-import sys
-import warnings
-from collections.abc import Sequence
-from io import TextIOWrapper
-from typing import Annotated, cast
-
-import typer
-
-import zoo
-from zoo.cli import doctor, evaluating, exporting, files, listing, output, predicting, verifying
-from zoo.errors import ZooError
-
-# Without markup neither help nor usage errors need rich, which takes longer to import than most commands to run.
-app = typer.Typer(
-    name="zoo", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+from zoo.cli.app import app, main
+from zoo.cli.options import read_assignments, read_options
+from zoo.cli.output import (
+    NONE,
+    Column,
+    complain,
+    megabytes,
+    number,
+    on_terminal,
+    paint,
+    print_error,
+    print_facts,
+    print_json,
+    print_markdown,
+    print_table,
 )
-app.command("list")(listing.list_models)
-app.command("table")(listing.table)
-app.command("show")(listing.show)
-app.command("predict", context_settings={"ignore_unknown_options": True})(predicting.predict)
-app.command("evaluate", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(
-    evaluating.evaluate
-)
-app.command("export", context_settings={"ignore_unknown_options": True})(exporting.export)
-app.command("pull")(files.pull)
-app.command("doctor")(doctor.doctor)
-app.command("verify-plugin")(verifying.verify_plugin)
 
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        print(f"zoo {zoo.__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
-    ] = False,
-) -> None:
-    """Vision models from every installed plugin: find, describe, fetch and run them."""
-
-
-# click's ClickException; the module that it is in differs between typer's versions.
-_TypedWrongly = cast(type[Exception], typer.BadParameter.__mro__[2])
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status.
-
-    Args:
-        arguments: by default those of this process.
-
-    With ``ZOO_DEBUG=1`` an error is raised with its traceback in place of one line on stderr.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a label or path may be beyond the terminal's encoding
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: output.complain(f"Warning: {message}", "yellow")
-        try:
-            given = None if arguments is None else list(arguments)
-            status = app(given, prog_name="zoo", standalone_mode=False)
-            sys.stdout.flush()  # here, where a closed pipe can be told from an error
-            return int(status or 0)
-        except (KeyboardInterrupt, typer.Abort):
-            print(file=sys.stderr)
-            return 130
-        except BrokenPipeError:  # whoever read our output has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 1
-        except _TypedWrongly as e:
-            e.show()  # type: ignore[attr-defined]
-            return int(e.exit_code)  # type: ignore[attr-defined]
-        except (ZooError, OSError) as e:
-            if os.environ.get("ZOO_DEBUG", "0") not in ("", "0"):
-                raise
-            output.error(e)
-            return 1
+__all__ = [
+    "NONE",
+    "Column",
+    "app",
+    "complain",
+    "main",
+    "megabytes",
+    "number",
+    "on_terminal",
+    "paint",
+    "print_error",
+    "print_facts",
+    "print_json",
+    "print_markdown",
+    "print_table",
+    "read_assignments",
+    "read_options",
+]

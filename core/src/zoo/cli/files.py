@@ -33,7 +33,7 @@ def pull(
         try:
             entries = [] if "://" in name else views.find_weights(name, every=every)
         except ZooError as e:
-            output.error(e)
+            output.print_error(e)
             failed = True
         else:
             for url, label in [(e.url, repr(e)) for e in entries] or [(name, name)]:
@@ -43,7 +43,7 @@ def pull(
         try:
             path = registry.fetch(url, progress=True)
         except ZooError as e:
-            output.error(f"{label}: {e}" if label != url else e)
+            output.print_error(f"{label}: {e}" if label != url else e)
             failed = True
         else:
             print(f"{label:<{width}}  {output.megabytes(path.stat().st_size):>9}  {path}", flush=True)

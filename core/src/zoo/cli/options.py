@@ -1,56 +1,65 @@
-"""Options that a command does not know itself, because they are a task's: ``--clips 4``."""
+"""Options that a command does not know itself, because they are a task's (``--clips 4``) or a builder's (``--set``)."""
 
 from __future__ import annotations
 
-import inspect
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from zoo.contract import TaskSpec
-from zoo.errors import suggest
-
-Known = Callable[[TaskSpec], Mapping[str, inspect.Parameter]]
+from zoo.errors import InvalidArgument, suggest
 
 
 def read_options(
-    context: typer.Context, words: Iterable[str], task: TaskSpec, known: Known
+    context: typer.Context, words: Iterable[str], task: TaskSpec, *verbs: str
 ) -> tuple[list[str], dict[str, Any]]:
     """The words that are no options, and what the options say.
 
     Args:
         context: of the command, whose own options are suggested to whoever misspelt one.
         words: what was left over when the command had taken its own.
-        known: gives the task's options; asked when there is one to look up, as it imports the task.
+        task: whose options they are.
+        verbs: which of its options: those for ``"predict"``, for ``"evaluate"``, ….
     """
     others: list[str] = []
-    options: dict[str, Any] = {}
+    values: dict[str, Any] = {}
+    known = {name.replace("_", "-"): option for name, option in task.options_of(*verbs).items()}
     left = iter(words)
     for word in left:
         if not word.startswith("-") or Path(word).exists():
             others.append(word)
             continue
-        parameters = known(task)
-        option, given, text = word.partition("=")
-        name = option.removeprefix("--").replace("-", "_")
-        if name not in parameters:
-            every = {f"--{other.replace('_', '-')}" for other in parameters}
+        spelt, given, text = word.partition("=")
+        option = known.get(spelt.removeprefix("--").replace("_", "-"))
+        if option is None:
+            every = {f"--{name}" for name in known}
             has = f" {task.name} has {', '.join(sorted(every))}." if every else ""
-            own = {spelt for parameter in context.command.params for spelt in parameter.opts}
-            raise typer.BadParameter(f"No such option: {option}.{has}{suggest(option, every | own)}")
+            own = {name for parameter in context.command.params for name in parameter.opts}
+            raise typer.BadParameter(f"No such option: {spelt}.{has}{suggest(spelt, every | own)}")
         if not given:
-            flag = isinstance(parameters[name].default, bool)
-            text = "true" if flag else next(left, "")
-        options[name] = read_value(text)
-    return others, options
+            following = "true" if option.type is bool else next(left, None)
+            if following is None:
+                raise typer.BadParameter(f"{spelt} needs a value. {option.help}")
+            text = following
+        try:
+            values[option.name] = option.read(text)
+        except InvalidArgument as e:
+            raise typer.BadParameter(str(e)) from e
+    return others, values
 
 
-def read_value(text: str) -> Any:
-    """A number, true, false, null or a list, as in JSON; else the text itself."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+def read_assignments(given: Iterable[str]) -> dict[str, Any]:
+    """What ``--set NAME=VALUE`` says: values are numbers, true, false, null or lists, as in JSON; else the text."""
+    values: dict[str, Any] = {}
+    for argument in given:
+        name, equals, text = argument.partition("=")
+        if not (equals and name.isidentifier()):
+            raise typer.BadParameter(f"--set {argument}: expected NAME=VALUE, such as num_classes=6.")
+        try:
+            values[name] = json.loads(text)
+        except ValueError:
+            values[name] = text
+    return values

@@ -39,7 +39,7 @@ def complain(text: str, colour: str) -> None:
     print(paint(head + colon, colour, bold=True, err=True) + rest, file=sys.stderr)
 
 
-def error(e: BaseException | str) -> None:
+def print_error(e: BaseException | str) -> None:
     """One message on stderr, without a traceback."""
     complain(f"Error: {e}", "red")
 

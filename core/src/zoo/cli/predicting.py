@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
 import sys
-from collections.abc import Mapping
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,8 +16,7 @@ from zoo.cli.options import read_options
 from zoo.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from zoo.contract import TaskSpec
-    from zoo.running.pipelines import Pipeline
+    from zoo.contract import Result
 
 
 def predict(
@@ -42,7 +40,7 @@ def predict(
     Tasks have options of their own, such as --clips 4 of video classification.
     """
     info = registry.model_info(model)  # a misspelt name is told before torch is imported
-    paths, options = read_options(context, paths, registry.get_task(task or info.task, plugin=info.plugin), _known)
+    paths, options = read_options(context, paths, registry.get_task(task or info.task, plugin=info.plugin), "predict")
     if not paths:
         raise typer.BadParameter("Missing argument 'PATH...'.")
     from zoo.running.pipelines import PROGRESS_FROM, pipeline
@@ -65,15 +63,14 @@ def predict(
             printed.failure(source, result)
         else:
             stem = "-".join(Path(file).stem for file in _files(source))
-            written = _write(ready, result, folder, stem) if folder is not None else []
+            try:
+                written = _write(result, folder, stem) if folder is not None else []
+            except NotImplementedError as e:  # zoo.Result's own draw()
+                raise InvalidArgument(
+                    f"--output: the task {ready.task.name!r} draws no pictures; leave it out, or use --json."
+                ) from e
             printed.result(source, result, written)
     return printed.finish()
-
-
-def _known(task: TaskSpec) -> Mapping[str, inspect.Parameter]:
-    from zoo.running.pipelines import task_options
-
-    return task_options(task)
 
 
 class _Printed:
@@ -87,7 +84,7 @@ class _Printed:
     def failure(self, source: object, e: Exception) -> None:
         self.failed += 1
         text, name = str(e), " ".join(_files(source))
-        output.error(text if name in text else f"{name}: {text}")
+        output.print_error(text if name in text else f"{name}: {text}")
         if self.as_json:
             self._element({"input": _as_json(source), "error": text})
 
@@ -125,31 +122,22 @@ def _as_json(source: Any) -> str | list[str]:
     return files if isinstance(source, list | tuple) else files[0]
 
 
-def _write(ready: Pipeline, result: Any, folder: Path, stem: str) -> list[Path]:
-    """Write the picture of a result, or whatever files it saves itself, under a name that is free."""
-    names = (stem if n == 1 else f"{stem}-{n}" for n in itertools.count(1))
-    if hasattr(result, "save"):
-        taken = [p.name for p in folder.iterdir()]
-        free = next(name for name in names if not any(other.startswith(name) for other in taken))
-        return list(result.save(folder, free))
-    picture = _draw(ready, result)
-    for name in names:
-        path = folder / f"{name}.png"
-        try:
-            file = path.open("xb")
-        except FileExistsError:
-            continue
-        with file:
-            picture.save(file, format="PNG")
-        return [path]
+def _write(result: Result, folder: Path, stem: str) -> list[Path]:
+    """Write the files that a result saves, under a name that is free: ``dog.png``, or ``dog-2.png``."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".zoo-") as scratch:
+        made = result.save(Path(scratch), stem)
+        for name in (stem if n == 1 else f"{stem}-{n}" for n in itertools.count(1)):
+            targets = [folder / f"{name}{file.name.removeprefix(stem)}" for file in made]
+            taken: list[Path] = []
+            try:
+                for target in targets:
+                    target.touch(exist_ok=False)  # whoever else writes there finds the name taken
+                    taken.append(target)
+            except FileExistsError:
+                for target in taken:
+                    target.unlink()
+                continue
+            for file, target in zip(made, targets, strict=True):
+                file.replace(target)
+            return targets
     raise AssertionError  # the names do not end
-
-
-def _draw(ready: Pipeline, result: Any) -> Any:
-    from zoo.contract import load_object
-
-    if hasattr(result, "draw"):
-        return result.draw()
-    if ready.task.draw is None:
-        raise InvalidArgument(f"--output: the task {ready.task.name!r} draws no pictures; leave it out, or use --json.")
-    return load_object(ready.task.draw)(result)

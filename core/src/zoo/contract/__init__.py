@@ -1,4 +1,4 @@
-"""What a plugin hands to the registry: weights, models and tasks as plain data, described without importing torch."""
+"""What a plugin hands to the registry: weights, models, tasks and commands, described without importing torch."""
 
 from __future__ import annotations
 
@@ -6,20 +6,31 @@ from zoo.contract.checks import check_count, check_model, check_name, check_task
 from zoo.contract.enums import WeightsEnum
 from zoo.contract.hooks import hookimpl
 from zoo.contract.imports import is_import_string, load_object
-from zoo.contract.manifest import API_VERSION, Manifest, check_manifest
-from zoo.contract.models import ModelSpec, Stage
-from zoo.contract.tasks import Metric, TaskSpec
+from zoo.contract.manifest import API_VERSION, Command, Engine, Manifest, Repository, check_manifest
+from zoo.contract.models import Model, ModelSpec, Stage
+from zoo.contract.protocols import Evaluator, Exportable, Result, Task, Trainable
+from zoo.contract.tasks import Metric, Option, TaskSpec
 from zoo.contract.weights import Metrics, Preset, Weights
 
 __all__ = [
     "API_VERSION",
+    "Command",
+    "Engine",
+    "Evaluator",
+    "Exportable",
     "Manifest",
     "Metric",
     "Metrics",
+    "Model",
     "ModelSpec",
+    "Option",
     "Preset",
+    "Repository",
+    "Result",
     "Stage",
+    "Task",
     "TaskSpec",
+    "Trainable",
     "Weights",
     "WeightsEnum",
     "check_count",

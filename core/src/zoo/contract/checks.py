@@ -7,7 +7,7 @@ import re
 from zoo.contract.enums import WeightsEnum
 from zoo.contract.imports import is_import_string
 from zoo.contract.models import ModelSpec
-from zoo.contract.tasks import Metric, TaskSpec
+from zoo.contract.tasks import Metric, Option, TaskSpec
 from zoo.contract.weights import Weights
 from zoo.errors import ContractError, InvalidArgument
 
@@ -23,8 +23,9 @@ def short(value: object) -> str:
 def check_name(kind: str, name: object) -> str:
     """``name`` if it can be a model's, plugin's or task's: up to 100 letters, digits, ``_``, ``-`` and ``.``."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
+        article = "an" if kind[0] in "aeiou" else "a"
         raise ContractError(
-            f"{short(name)} is not a {kind} name; expected letters, digits, '_', '-' or '.', at most 100 of them."
+            f"{short(name)} is not {article} {kind} name; expected letters, digits, '_', '-' or '.', at most 100 of them."
         )
     return name
 
@@ -68,16 +69,26 @@ def _check_weights(member: WeightsEnum) -> None:
 
 
 def check_task(task: TaskSpec) -> None:
-    """Raise ContractError if ``task`` cannot be right: the form of its import strings, its metrics, its suffixes."""
-    needed = ("load", "collate", "decode")
-    for step in (*needed, "transform", "draw", "evaluate", "export", "sequence", "gather"):
-        target = getattr(task, step)
-        if (target is not None or step in needed) and not is_import_string(target):
-            raise ContractError(f"{task.name}: {step} {short(target)} is not of the form 'package.module:name'.")
-    if not all(isinstance(metric, Metric) for metric in task.metrics):
-        raise ContractError(f"{task.name}: metrics is {short(task.metrics)}; expected a tuple of zoo.Metric(…).")
-    if not isinstance(task.suffixes, tuple) or not all(isinstance(s, str) for s in task.suffixes):
-        raise ContractError(f"{task.name}: suffixes is {short(task.suffixes)}; expected a tuple such as ('.png',).")
+    """Raise ContractError if ``task`` cannot be right: its import strings, options, metrics, suffixes."""
+    for what, target in {"implementation": task.implementation, **task.provides}.items():
+        if not is_import_string(target):
+            raise ContractError(f"{task.name}: {what} {short(target)} is not of the form 'package.module:name'.")
+    for name, kind in (("metrics", Metric), ("options", Option)):
+        value = getattr(task, name)
+        if not isinstance(value, tuple) or not all(isinstance(item, kind) for item in value):
+            raise ContractError(f"{task.name}: {name} is {short(value)}; expected a tuple of zoo.{kind.__name__}(…).")
+    for option in task.options:
+        if not (str(option.name).isidentifier() and option.type in (int, float, bool, str) and option.help):
+            raise ContractError(
+                f"{task.name}: {short(option)}: expected a name, int, float, bool or str as type, and a line of help."
+            )
+    check_suffixes(task.name, task.suffixes)
+
+
+def check_suffixes(name: str, suffixes: object) -> None:
+    """Raise ContractError if ``suffixes`` is no tuple of endings."""
+    if not isinstance(suffixes, tuple) or not all(isinstance(s, str) for s in suffixes):
+        raise ContractError(f"{name}: suffixes is {short(suffixes)}; expected a tuple such as ('.png',).")
 
 
 def check_count(name: str, value: object, minimum: int = 0) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
-    from zoo.contract.manifest import Manifest
+    from zoo.contract.manifest import Manifest, Repository
 
 hookspec = pluggy.HookspecMarker("zoo")
 hookimpl = pluggy.HookimplMarker("zoo")
@@ -20,7 +20,7 @@ hookimpl = pluggy.HookimplMarker("zoo")
 
 @hookspec
 def zoo_manifest() -> Manifest:
-    """What the plugin offers: models, tasks and weights. Called once; must not import torch."""
+    """What the plugin offers: models, tasks, commands, engines. Called once; must not import torch."""
     raise NotImplementedError
 
 
@@ -29,4 +29,12 @@ def zoo_open_weights(url: str, progress: bool) -> Path | None:
     """A local path of the file at ``url``, for a URL scheme that this plugin serves; None for any other scheme.
 
     Called for schemes that core does not know itself, plugin after plugin until one answers.
+    """
+
+
+@hookspec(firstresult=True)
+def zoo_open_repository(path: Path) -> Repository | None:
+    """The builder and description of what is in the folder at ``path``, if it is of this plugin's kind; else None.
+
+    Called for folders, and for hub repositories, that are named in place of a model. Nothing in them may be executed.
     """

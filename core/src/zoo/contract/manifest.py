@@ -2,17 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from typing import Any
 
-from zoo.contract.checks import check_model, check_name, check_task, short
+from zoo.contract.checks import check_model, check_name, check_suffixes, check_task, short
 from zoo.contract.enums import WeightsEnum
+from zoo.contract.imports import is_import_string
 from zoo.contract.models import ModelSpec
 from zoo.contract.tasks import TaskSpec
+from zoo.contract.weights import Weights
 from zoo.errors import ContractError
 
 API_VERSION = 1
 """The version of this contract. A manifest that asks for a newer one is set aside with a sentence that says so."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of ``zoo``: ``zoo NAME``, or ``zoo PLUGIN:NAME`` where others have the name.
+
+    Attributes:
+        name: letters, digits and hyphens.
+        target: import string of a Typer app, or of a function for one; imported when the command runs.
+        summary: a sentence, for ``zoo --help``.
+    """
+
+    name: str
+    target: str
+    summary: str
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What runs an optimised or exported model in place of PyTorch.
+
+    Attributes:
+        name: such as ``onnxruntime``.
+        target: import string of what makes one; imported when it is used.
+        suffixes: endings of the files that it opens, e.g. ``(".onnx",)``.
+    """
+
+    name: str
+    target: str
+    suffixes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A folder, or a hub repository that was fetched into one, which a plugin knows how to build.
+
+    Attributes:
+        builder: a builder, or the import string of one.
+        weights: what is known of it: its files, preprocessing, categories.
+    """
+
+    builder: Callable[..., Any] | str
+    weights: Weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,12 +69,19 @@ class Manifest:
         api_version: the :data:`API_VERSION` that the plugin was written for.
         models: the models.
         tasks: tasks that the plugin brings.
+        commands: commands that it brings to ``zoo``.
+        engines: engines that it brings.
+        provides: ``{(task, verb): import string}``: what a verb needs of tasks that other plugins bring; see
+            :attr:`TaskSpec.provides`, which goes before.
         renamed: old model names → present ones; an old name works with a ``DeprecationWarning``.
     """
 
     api_version: int
     models: Sequence[ModelSpec] = ()
     tasks: Sequence[TaskSpec] = ()
+    commands: Sequence[Command] = ()
+    engines: Sequence[Engine] = ()
+    provides: Mapping[tuple[str, str], str] = field(default_factory=dict)
     renamed: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -50,13 +103,22 @@ def check_manifest(manifest: object) -> Manifest:
         )
     read = Manifest(
         api_version=manifest.api_version,
-        models=tuple(map(_plain, manifest.models)),
+        models=tuple(map(_as_spec, manifest.models)),
         tasks=tuple(manifest.tasks),
+        commands=tuple(manifest.commands),
+        engines=tuple(manifest.engines),
+        provides=dict(manifest.provides),
         renamed=dict(manifest.renamed),
     )
     problems: list[str] = []
     enums: dict[str, type[WeightsEnum]] = {}
-    for kind, items, wanted in (("model", read.models, ModelSpec), ("task", read.tasks, TaskSpec)):
+    kinds: tuple[tuple[str, Sequence[Any], type[Any], Callable[[Any], None]], ...] = (
+        ("model", read.models, ModelSpec, check_model),
+        ("task", read.tasks, TaskSpec, check_task),
+        ("command", read.commands, Command, _check_command),
+        ("engine", read.engines, Engine, _check_engine),
+    )
+    for kind, items, wanted, check in kinds:
         seen: set[str] = set()
         for item in items:
             if not isinstance(item, wanted):
@@ -64,18 +126,19 @@ def check_manifest(manifest: object) -> Manifest:
                 continue
             try:
                 check_name(kind, item.name)
-                if isinstance(item, ModelSpec):
-                    check_model(item)
-                    if item.weights and enums.setdefault(item.weights.__name__, item.weights) is not item.weights:
-                        problems.append(f"{item.name}: another enum of its weights is called {item.weights.__name__}")
-                elif isinstance(item, TaskSpec):
-                    check_task(item)
+                check(item)
+                enum = item.weights if isinstance(item, ModelSpec) else None
+                if enum and enums.setdefault(enum.__name__, enum) is not enum:
+                    problems.append(f"{item.name}: another enum of its weights is called {enum.__name__}")
             except ContractError as e:
                 problems.append(str(e))
                 continue
             if item.name in seen:
                 problems.append(f"{item.name!r} is there twice among its {kind}s")
             seen.add(item.name)
+    for key, target in read.provides.items():
+        if not (isinstance(key, tuple) and [type(part) for part in key] == [str, str] and is_import_string(target)):
+            problems.append(f"provides has {short(key)}: {short(target)}; expected (task, verb): 'package.module:name'")
     names = {m.name for m in read.models if isinstance(m, ModelSpec)}
     for old, new in read.renamed.items():
         if new not in names or old in names:
@@ -87,7 +150,20 @@ def check_manifest(manifest: object) -> Manifest:
     return read
 
 
-def _plain(spec: ModelSpec) -> ModelSpec:
+def _check_command(command: Command) -> None:
+    if not is_import_string(command.target):
+        raise ContractError(f"{command.name}: {short(command.target)} is not of the form 'package.module:name'.")
+    if not isinstance(command.summary, str) or not command.summary.strip():
+        raise ContractError(f"{command.name}: its summary is {short(command.summary)}; expected a sentence.")
+
+
+def _check_engine(engine: Engine) -> None:
+    if not is_import_string(engine.target):
+        raise ContractError(f"{engine.name}: {short(engine.target)} is not of the form 'package.module:name'.")
+    check_suffixes(engine.name, engine.suffixes)
+
+
+def _as_spec(spec: ModelSpec) -> ModelSpec:
     """``spec`` itself, or of a subclass what it says now: lists ask again and again, and for all plugins at once."""
     if type(spec) is ModelSpec or not isinstance(spec, ModelSpec):
         return spec

@@ -1,10 +1,10 @@
-"""A model as its plugin describes it, and the stages that a built one has."""
+"""A model as its plugin describes it, and what zoo asks of a built one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from zoo.contract.enums import WeightsEnum
 from zoo.contract.weights import Weights
@@ -68,3 +68,27 @@ class Stage:
     channels: int
     stride: int
     layout: str = "NCHW"
+
+
+class Model(Protocol):
+    """What zoo asks of a built model beside being a ``torch.nn.Module``. All of it may be missing.
+
+    Attributes:
+        feature_info: where features can be read off, for ``zoo.feature_info`` and ``zoo.backbone``.
+        image_size: (height, width) of the images that it takes, or one number for both, where it takes one size only.
+        num_frames: of the clips that it takes, where it takes one number only.
+        in_channels: of its input.
+        devices: types of the devices that it can run on; None for all.
+
+    A builder also leaves on it what :func:`zoo.load_report` and :func:`zoo.loading.loaded_weights` return.
+    """
+
+    feature_info: Sequence[Stage]
+    image_size: int | tuple[int, int]
+    num_frames: int
+    in_channels: int
+    devices: tuple[str, ...] | None
+
+    def comparable(self, *inputs: Any) -> Any:
+        """What the outputs are made of, where outputs jump however little changes, as those of a detector do, which
+        finds one object more when a score is a hair above the threshold. ``zoo.optimize`` compares it."""

@@ -1,8 +1,14 @@
-"""What a task is: how files become inputs, and outputs become results."""
+"""A task as its plugin describes it: its name, its options, its metrics, and where its steps are."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+from zoo.errors import InvalidArgument
+
+_WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
 @dataclass(frozen=True)
@@ -15,37 +21,54 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class TaskSpec:
-    """How files become inputs, and a model's outputs become results that a person can read.
+class Option:
+    """What users may say to a task: ``zoo.pipeline(model, clips=4)``, ``zoo predict --clips 4``.
 
-    The steps are import strings, imported when something is predicted. ``zoo.pipeline`` runs them in order.
+    Attributes:
+        name: an identifier; of the argument, and with hyphens of the option on the command line.
+        type: ``int``, ``float``, ``bool`` or ``str``.
+        default: its value where nothing is said; None where the task then decides by itself.
+        help: one line.
+        verb: whom it is for: ``"predict"`` for the task itself, else a key of :attr:`TaskSpec.provides`, whose piece
+            gets it as a keyword argument.
+    """
+
+    name: str
+    type: type[int] | type[float] | type[bool] | type[str]
+    default: Any
+    help: str
+    verb: str = "predict"
+
+    def read(self, text: str) -> Any:
+        """The value that ``text`` means, as it is typed on a command line.
+
+        Raises:
+            InvalidArgument: it means none of the option's type.
+        """
+        if self.default is None and text.lower() in ("none", "null"):
+            return None
+        try:
+            return _WORDS[text.lower()] if self.type is bool else self.type(text)
+        except (ValueError, KeyError):
+            kind = {int: "a whole number", float: "a number", bool: "true or false"}[self.type]
+            raise InvalidArgument(f"{self.name} is {text!r}; expected {kind}. {self.help}") from None
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """A task: how files become inputs, and a model's outputs become results that a person can read.
 
     Attributes:
         name: the task's name on the hub, such as ``image-classification``.
+        implementation: import string of a class of the :class:`Task` protocol, imported when something is predicted.
+            It is called with the values of the options for ``"predict"``.
         metrics: the columns of ``zoo table``; the first is what ``zoo list`` shows.
-        load: ``load(source) → input``: opens what the user named (a path, a PIL image, a tensor).
-        transform: ``transform(weights: Weights) → callable`` that prepares one input; by default the weights' own.
-            Further parameters that it has are options of ``zoo.pipeline``: ``transform(weights, pad=True)`` is called
-            with what ``zoo.pipeline(model, pad=False)`` says, or ``zoo predict --pad=false``.
-        collate: ``collate(list of prepared inputs) → tuple`` of positional arguments of the model.
-        decode: ``decode(outputs, inputs, weights) → list`` of results, one per input. Its further parameters are
-            options too.
-        draw: ``draw(result) → PIL.Image.Image``.
-        evaluate: ``evaluate(images: Path, annotations: Path | None, weights: Weights) → zoo.Evaluator``:
-            what knows how a data set lies on the disk and how results are scored, for ``zoo evaluate``. Further
-            parameters are options there, as those of ``transform`` are.
-        export: ``export(model, image_size: (height, width) | None) → zoo.Exportable``: the model as a graph can hold
-            it, for ``zoo.export`` and ``zoo export``, of which further parameters are options. By default the model
-            itself, given one picture.
-        suffixes: file name endings that ``zoo predict`` picks from a folder, e.g. ``(".jpg", ".png")``.
+        options: what users may say, to the task and to what it provides for other verbs.
+        provides: verb → import string of what it needs of the task: ``"evaluate"`` (makes an :class:`Evaluator`),
+            ``"export"`` (makes an :class:`Exportable`), ``"train"``; any key, for anyone's verb.
+        suffixes: file name endings that are picked from a folder, e.g. ``(".jpg", ".png")``.
         inputs_per_sample: how many files make one input. Where it is 2, ``load`` gets a tuple of two sources: what was
             named is taken two at a time, of a folder every file with the one that follows it.
-        sequence: ``sequence(source) → bool``: whether a source is an input by itself, also where ``inputs_per_sample``
-            is more than one: a video, which holds many pairs of frames. ``load`` gets it as it is.
-        gather: ``gather(input, results) → result``. It is for inputs that go through the model part by part, as no
-            memory holds all of a long video: their transform returns an iterator, of an ``(input, prepared)`` for each
-            part. The parts are prepared, collated and decoded a batch at a time, and ``results`` iterates over what
-            ``decode`` makes of them.
         input_ndim: dimensions of an input that is given as a tensor: 3 for a picture [C, H, W], 4 for a video [T, C, H,
             W]. A tensor with one more is a batch.
         same_size: whether only inputs that are prepared to one size can go through the model together.
@@ -53,18 +76,20 @@ class TaskSpec:
     """
 
     name: str
+    implementation: str
     metrics: tuple[Metric, ...] = field(default=(), kw_only=True)
-    load: str = field(kw_only=True)
-    transform: str | None = field(default=None, kw_only=True)
-    collate: str = field(kw_only=True)
-    decode: str = field(kw_only=True)
-    draw: str | None = field(default=None, kw_only=True)
-    evaluate: str | None = field(default=None, kw_only=True)
-    export: str | None = field(default=None, kw_only=True)
+    options: tuple[Option, ...] = field(default=(), kw_only=True)
+    provides: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     suffixes: tuple[str, ...] = field(default=(), kw_only=True)
     inputs_per_sample: int = field(default=1, kw_only=True)
-    sequence: str | None = field(default=None, kw_only=True)
-    gather: str | None = field(default=None, kw_only=True)
     input_ndim: int = field(default=3, kw_only=True)
     same_size: bool = field(default=False, kw_only=True)
     required: tuple[str, ...] = field(default=("transforms", "num_params", "metrics"), kw_only=True)
+
+    def options_of(self, *verbs: str) -> dict[str, Option]:
+        """Name → option, for those of ``verbs``, each verb's after the one's before."""
+        return {option.name: option for verb in verbs for option in self.options if option.verb == verb}
+
+    def take_options(self, config: dict[str, Any], *verbs: str) -> dict[str, Any]:
+        """What of ``config`` is an option for these verbs; taken out of it."""
+        return {name: config.pop(name) for name in self.options_of(*verbs) if name in config}

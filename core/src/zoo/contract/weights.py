@@ -89,6 +89,11 @@ class Weights:
             return list(_read_names(self.categories))
         return list(self.categories or ())
 
+    def class_names(self, n: int) -> list[str]:
+        """Names of ``n`` classes: the categories where there are so many, else ``class 0``, ``class 1``, …."""
+        names = self.read_categories()
+        return names if len(names) == n else [f"class {i}" for i in range(n)]
+
     @property
     def meta(self) -> dict[str, Any]:
         """The same facts under the keys that torchvision uses (those that are known)."""

@@ -6,11 +6,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zoo.io.image import ImageReadMode, open_image, read_image, save_image
+    from zoo.io.image import ImageReadMode, Picture, open_image, read_image, save_image
     from zoo.io.video import VideoReader, read_video, save_video
 
 _LAZY = {
     "ImageReadMode": "zoo.io.image",
+    "Picture": "zoo.io.image",
     "VideoReader": "zoo.io.video",
     "open_image": "zoo.io.image",
     "read_image": "zoo.io.image",
@@ -19,7 +20,16 @@ _LAZY = {
     "save_video": "zoo.io.video",
 }
 
-__all__ = ["ImageReadMode", "VideoReader", "open_image", "read_image", "read_video", "save_image", "save_video"]
+__all__ = [
+    "ImageReadMode",
+    "Picture",
+    "VideoReader",
+    "open_image",
+    "read_image",
+    "read_video",
+    "save_image",
+    "save_video",
+]
 
 
 def __getattr__(name: str) -> Any:

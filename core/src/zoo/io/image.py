@@ -12,6 +12,9 @@ from torch import Tensor
 from zoo.errors import InvalidArgument, UnreadableFile, suggest
 from zoo.transforms.functional import convert_mode, pil_to_tensor, to_pil_image
 
+Picture = Image.Image | Tensor
+"""A PIL image, or a tensor [C, H, W], uint8 in [0, 255] or float in [0, 1]."""
+
 
 class ImageReadMode(Enum):
     """Which channels :func:`read_image` gives. ``UNCHANGED`` is what the file holds, a palette resolved."""

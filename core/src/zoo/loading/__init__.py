@@ -5,7 +5,8 @@ from __future__ import annotations
 from zoo.loading.assigning import Convert, adapt_stem
 from zoo.loading.builders import builder
 from zoo.loading.checkpoints import StateDict, read_checkpoint
-from zoo.loading.reports import LoadReport, load_report, loaded_weights
+from zoo.loading.reports import LoadReport, built_by, load_report, loaded_weights
+from zoo.loading.traits import default_size, image_size_of, in_channels_of, task_of
 
 __all__ = [
     "Convert",
@@ -13,7 +14,12 @@ __all__ = [
     "StateDict",
     "adapt_stem",
     "builder",
+    "built_by",
+    "default_size",
+    "image_size_of",
+    "in_channels_of",
     "load_report",
     "loaded_weights",
     "read_checkpoint",
+    "task_of",
 ]

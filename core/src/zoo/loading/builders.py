@@ -140,8 +140,11 @@ class _Builder:
         _check_sizes(kwargs)
         chosen = self._weights(weights, kwargs)
         if chosen is None or filled_from_outside.get():
-            return self.function(**kwargs)
-        return self._build_filled(chosen, progress, kwargs)
+            model = self.function(**kwargs)
+        else:
+            model = self._build_filled(chosen, progress, kwargs)
+        model._built_by = f"{self.function.__module__}:{self.name}"  # type: ignore[assignment]
+        return model
 
     # ── arguments ────────────────────────────────────────────────────────────────────────────────────────────────
 

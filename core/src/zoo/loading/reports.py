@@ -51,6 +51,11 @@ def load_report(model: nn.Module) -> LoadReport | None:
     return getattr(model, "_load_report", None)
 
 
+def built_by(model: nn.Module) -> str | None:
+    """The import string of the builder that made ``model``; None if no builder did."""
+    return getattr(model, "_built_by", None)
+
+
 def loaded_weights(model: nn.Module) -> Weights | None:
     """The description of the weights that a builder put into ``model``."""
     return getattr(model, "_weights", None)

@@ -9,12 +9,21 @@ from zoo.registry.lookup import (
     get_model,
     get_model_builder,
     get_model_weights,
-    get_task,
     get_weight,
     model_info,
     register_model,
 )
 from zoo.registry.names import Entry, NameConflict, Registry, name_conflicts, plugins, refresh, registry
+from zoo.registry.offers import (
+    commands,
+    engines_for,
+    find_command,
+    get_engine,
+    get_task,
+    open_repository,
+    provided,
+    task_built_by,
+)
 from zoo.registry.records import PluginRecord
 
 __all__ = [
@@ -23,7 +32,11 @@ __all__ = [
     "NameConflict",
     "PluginRecord",
     "Registry",
+    "commands",
+    "engines_for",
     "fetch",
+    "find_command",
+    "get_engine",
     "get_model",
     "get_model_builder",
     "get_model_weights",
@@ -33,9 +46,12 @@ __all__ = [
     "metric",
     "model_info",
     "name_conflicts",
+    "open_repository",
     "open_weights",
     "plugins",
+    "provided",
     "refresh",
     "register_model",
     "registry",
+    "task_built_by",
 ]

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pluggy
 
@@ -105,27 +106,27 @@ class Plugins:
         every = getattr(self._manager.hook, hook).get_hookimpls()
         return next((i for i in every if i.plugin_name == record.name), None)
 
-    def open_weights(self, url: str, progress: bool) -> Path | None:
-        """The first plugin's answer to ``zoo_open_weights``; where one raises, the next is asked.
+    def first(self, name: str, **arguments: Any) -> Any:
+        """The first plugin's answer to a hook that is not None; where one raises, the next is asked.
 
         Raises:
-            PluginError: no plugin served the URL and one of them raised while it tried.
+            PluginError: no plugin answered and one of them raised while it tried.
         """
-        arguments = {"url": url, "progress": progress}
         failed: PluginError | None = None
         for record in self.records:
-            hook = self._implementation("zoo_open_weights", record) if record.state == "ready" else None
+            hook = self._implementation(name, record) if record.state == "ready" else None
             if hook is None:
                 continue
             try:
-                path = hook.function(*(arguments[name] for name in hook.argnames))
+                answer = hook.function(*(arguments[given] for given in hook.argnames))
             except Exception as e:  # noqa: BLE001  another plugin may serve it; if none does, this is raised
-                reason = f"Plugin {record.name!r} failed to open {url}: {type(e).__name__}: {e}"
+                what = next(iter(arguments.values()))
+                reason = f"Plugin {record.name!r} failed to open {what}: {type(e).__name__}: {e}"
                 failed = failed or PluginError(reason)
                 failed.__cause__ = failed.__cause__ or e
                 continue
-            if path is not None:
-                return Path(str(path))
+            if answer is not None:
+                return answer
         if failed:
             raise failed
         return None
@@ -228,7 +229,8 @@ def forget() -> None:
 
 def open_weights(url: str, progress: bool = True) -> Path | None:
     """Ask the plugins for a URL scheme that core does not serve; None if no plugin does."""
-    return get_plugins().open_weights(url, progress)
+    path = get_plugins().first("zoo_open_weights", url=url, progress=progress)
+    return None if path is None else Path(str(path))
 
 
 def fetch(url: str | os.PathLike[str], *, progress: bool = True) -> Path:

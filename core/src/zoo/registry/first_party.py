@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -14,17 +15,21 @@ class FirstParty:
         plugin: its name in the registry.
         distribution: what pip installs.
         package: what Python imports; every public name can be read from it.
-        namespace: its place under ``zoo.models``; empty for the top.
+        namespace: its place under ``zoo.models``; empty for the top, None for none.
         prefix: what its model names begin with, where ``zoo.models`` shows them without.
         models: globs of the names of its models, for "install … to get it".
+        commands: that it brings to ``zoo``.
+        names: that it brings to the module ``zoo`` → the modules that they come from.
     """
 
     plugin: str
     distribution: str
     package: str
-    namespace: str
-    models: tuple[str, ...]
+    namespace: str | None
+    models: tuple[str, ...] = ()
     prefix: str = ""
+    commands: tuple[str, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 _CLASSIFICATION = (
@@ -48,11 +53,30 @@ FIRST_PARTY = (
         "video", "zoo-video", "zoo_video", "video", ("mvit_*", "r3d_*", "mc3_*", "r2plus1d_*", "s3d", "swin3d_*")
     ),
     FirstParty("optical_flow", "zoo-optical-flow", "zoo_optical_flow", "optical_flow", ("raft_*",)),
+    FirstParty(
+        "tools",
+        "zoo-tools",
+        "zoo_tools",
+        None,
+        commands=("evaluate", "export"),
+        names=dict.fromkeys(("Evaluation", "evaluate"), "zoo_tools.evaluation")
+        | dict.fromkeys(("ExportReport", "export"), "zoo_tools.exporting"),
+    ),
 )
-BY_NAMESPACE = {p.namespace: p for p in FIRST_PARTY}
+BY_NAMESPACE = {p.namespace: p for p in FIRST_PARTY if p.namespace is not None}
 BY_DISTRIBUTION = {p.distribution: p for p in FIRST_PARTY}
 
 
 def provider(model: str) -> FirstParty | None:
     """Our plugin that has a model of that name, installed or not."""
     return next((p for p in FIRST_PARTY if any(fnmatch.fnmatchcase(model, glob) for glob in p.models)), None)
+
+
+def commands_of_ours() -> dict[str, str]:
+    """Command → the distribution that it comes with, installed or not."""
+    return {name: p.distribution for p in FIRST_PARTY for name in p.commands}
+
+
+def verb(name: str) -> tuple[str, FirstParty] | None:
+    """The module that a name of ``zoo`` comes from, and our plugin that has it; None if none of ours does."""
+    return next(((p.names[name], p) for p in FIRST_PARTY if name in p.names), None)

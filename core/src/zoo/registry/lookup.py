@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from zoo.contract import ModelSpec, TaskSpec, Weights, WeightsEnum, check_model, check_name, load_object
-from zoo.errors import ContractError, PluginError, UnknownTask, UnknownWeights, suggest
-from zoo.registry.listing import join
+from zoo.contract import ModelSpec, Weights, WeightsEnum, check_model, check_name, load_object
+from zoo.errors import ContractError, PluginError, UnknownWeights, suggest
 from zoo.registry.names import Builder, Entry, Registry, add_local, meant, registry, weights_claims
 from zoo.registry.records import LOCAL, PluginRecord
 
@@ -100,33 +99,6 @@ def get_weight(name: str) -> WeightsEnum:
     if found is None:  # verify returns None for None alone
         raise UnknownWeights(f"{name!r} names no weights.")
     return found
-
-
-def get_task(name: str, *, plugin: str | None = None) -> TaskSpec:
-    """How a task's files become inputs, and outputs results.
-
-    Args:
-        name: bare (``"depth-estimation"``), or full (``"acme/depth-estimation"``) where several plugins bring it.
-        plugin: whose models it is for: where that plugin brings the task itself, its own way is meant.
-
-    Raises:
-        UnknownTask: no installed plugin brings it, or several do, none of them ours.
-    """
-    tasks = registry().tasks
-    owner, _, bare = name.rpartition("/")
-    claims = tasks.get(bare, [])
-    for spec, record in claims:
-        if record.name == (owner or plugin):
-            return spec
-    if owner or not claims:
-        known = [*tasks, *(f"{record.name}/{task}" for task, of in tasks.items() for _, record in of if len(of) > 1)]
-        raise UnknownTask(
-            f"No installed plugin serves the task {name!r}; there are {join(known)}.{suggest(name, known)}"
-        )
-    if any(spec != claims[0][0] for spec, _ in claims) and not claims[0][1].first_party:
-        full = " and ".join(repr(f"{record.name}/{name}") for _, record in claims)
-        raise UnknownTask(f"Several plugins serve the task {name!r}. Say which one you mean: {full}.")
-    return claims[0][0]
 
 
 @dataclass(frozen=True, slots=True)

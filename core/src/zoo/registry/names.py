@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from zoo.contract import ModelSpec, TaskSpec, WeightsEnum
+from zoo.contract import Command, Engine, ModelSpec, TaskSpec, WeightsEnum
 from zoo.errors import AmbiguousModel, ContractError, PluginError, UnknownModel, suggest
 from zoo.registry.discovery import forget, get_plugins, lock
 from zoo.registry.first_party import provider
@@ -36,6 +36,8 @@ class Registry:
         entries: full name → model.
         by_bare_name: bare name → the models that claim it; ``by_old_name`` the same for names they once had.
         tasks: name → the plugins that bring it and how they handle it, our own first.
+        commands, engines: name → the plugins that bring one, our own first.
+        provides: (task, verb) → import strings of what plugins add to tasks, our own first.
     """
 
     def __init__(self, records: Sequence[PluginRecord], local: Mapping[str, Entry]) -> None:
@@ -44,6 +46,9 @@ class Registry:
         self.by_bare_name: dict[str, list[Entry]] = {}
         self.by_old_name: dict[str, list[Entry]] = {}
         self.tasks: dict[str, list[tuple[TaskSpec, PluginRecord]]] = {}
+        self.commands: dict[str, list[tuple[Command, PluginRecord]]] = {}
+        self.engines: dict[str, list[tuple[Engine, PluginRecord]]] = {}
+        self.provides: dict[tuple[str, str], list[tuple[str, PluginRecord]]] = {}
         for record in records:
             if record.manifest is None:
                 continue
@@ -51,6 +56,12 @@ class Registry:
                 self._add(Entry(spec, record))
             for task in record.manifest.tasks:
                 self.tasks.setdefault(task.name, []).append((task, record))
+            for command in record.manifest.commands:
+                self.commands.setdefault(command.name, []).append((command, record))
+            for engine in record.manifest.engines:
+                self.engines.setdefault(engine.name, []).append((engine, record))
+            for key, target in record.manifest.provides.items():
+                self.provides.setdefault(key, []).append((target, record))
             for old, new in record.manifest.renamed.items():
                 self.by_old_name.setdefault(old, []).append(self.entries[f"{record.name}/{new}"])
         for entry in local.values():
@@ -218,8 +229,14 @@ def name_conflicts(now: Registry) -> list[NameConflict]:
             whose = meant(enums)
             full = tuple(f"{record.name}/{name}" for record in enums.values())
             conflicts.append(NameConflict(name, full, f"{enums[whose].name}/{name}" if whose else None))
-    for name, of_task in sorted(now.tasks.items()):
-        if any(spec != of_task[0][0] for spec, _ in of_task):
-            full = tuple(f"{record.name}/{name}" for _, record in of_task)
-            conflicts.append(NameConflict(name, full, full[0] if of_task[0][1].first_party else None))
+    offered: tuple[tuple[str, Mapping[str, list[tuple[Any, PluginRecord]]]], ...] = (
+        ("/", now.tasks),
+        (":", now.commands),
+        ("/", now.engines),
+    )
+    for separator, offers in offered:
+        for name, offer in sorted(offers.items()):
+            if any(thing != offer[0][0] for thing, _ in offer):
+                full = tuple(f"{record.name}{separator}{name}" for _, record in offer)
+                conflicts.append(NameConflict(name, full, full[0] if offer[0][1].first_party else None))
     return conflicts

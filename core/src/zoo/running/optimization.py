@@ -17,11 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_leaves
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only
 
 from zoo.errors import InvalidArgument
-from zoo.loading import loaded_weights
 from zoo.nn import DropBlock2d, DropBlock3d, FrozenBatchNorm2d, StochasticDepth
+from zoo.running.tasks import example_of
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -83,9 +83,8 @@ def optimize(model: M, example: Any = None, *, channels_last: bool | None = None
     Args:
         model: any module, on any device, in single, half or double precision.
         example: what to try it on, a tensor or a tuple of arguments. It must go through every layer as later inputs
-            will: a layer used in another way for other inputs goes unseen. By default an image of noise (a clip,
-            where the first convolution is 3-d) with ``model.in_channels``, of the size that ``model.image_size`` or
-            the loaded weights' transforms say, else 224×224.
+            will: a layer used in another way for other inputs goes unseen. By default the example of the task that
+            the model was published for, or an image of noise where that is not known.
         channels_last: by default where there are several 2-d convolutions, on the CPU, or on CUDA in half precision.
         inplace: change ``model`` itself and return it, which saves the memory of a copy.
 
@@ -128,7 +127,13 @@ def _optimize(model: nn.Module, example: Any, channels_last: bool | None) -> Opt
     if any(t.is_meta for t in (*model.parameters(), *model.buffers())):
         return OptimizationReport(notes=("Nothing was done: the model is on the meta device and has no numbers.",))
     try:
-        inputs = _default_example(model) if example is None else example if isinstance(example, tuple) else (example,)
+        inputs = (
+            _placed(model, example_of(model))
+            if example is None
+            else example
+            if isinstance(example, tuple)
+            else (example,)
+        )
         watch = _Watch(model)
         expected = watch.run(inputs)
         if hasattr(model, "comparable"):
@@ -305,18 +310,10 @@ class _Edits:
             setattr(owner, name, old)
 
 
-def _default_example(model: nn.Module) -> tuple[Tensor]:
-    conv = next((m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Conv3d)), None)
-    if conv is None:
-        raise InvalidArgument("there is no convolution of images or clips to tell the input's shape")
-    weights = loaded_weights(model)
-    trained = weights.transforms.arguments.get("crop_size", 224) if weights and weights.transforms else 224
-    side = getattr(model, "image_size", trained)
-    size = (side, side) if isinstance(side, int) else tuple(side)
-    frames = (16,) if isinstance(conv, nn.Conv3d) else ()
-    shape = (1, getattr(model, "in_channels", conv.in_channels), *frames, *size)
-    noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))  # the global generator stays where it was
-    return (noise.to(conv.weight),)
+def _placed(model: nn.Module, example: Any) -> Any:
+    """An example on the model's device and, where it is of floats, in its precision."""
+    first = next(model.parameters(), torch.empty(0))
+    return tree_map_only(Tensor, lambda t: t.to(first) if t.is_floating_point() else t.to(first.device), example)
 
 
 def _prefers_channels_last(model: nn.Module) -> bool:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from operator import length_hint
 from pathlib import Path
 from typing import Any, cast
@@ -16,10 +14,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from zoo import registry
-from zoo.contract import TaskSpec, Weights, check_count, load_object
-from zoo.errors import ContractError, InvalidArgument, UnreadableFile, ZooError
-from zoo.loading import loaded_weights
+from zoo.contract import TaskSpec, Weights, check_count
+from zoo.errors import InvalidArgument, UnreadableFile, ZooError
+from zoo.loading import loaded_weights, task_of
 from zoo.running.optimization import OptimizationReport, copied, optimize as optimize_model
+from zoo.running.tasks import make_task
 
 PROGRESS_FROM = 32  # inputs from which a progress bar is shown
 _SOURCES = (str, Path, Image.Image, Tensor)
@@ -50,7 +49,7 @@ class Pipeline:
     Attributes:
         model: in eval mode, on ``device``.
         weights: the description of what was loaded; its categories name the results.
-        task: how inputs are opened and outputs are read.
+        task: how inputs are opened and outputs are read, and ``steps``, which do it.
         optimization: what :func:`zoo.optimize` did to ``model``, or in its ``notes`` why it could do nothing; None
             where it was not asked to.
     """
@@ -64,44 +63,17 @@ class Pipeline:
         self.task = task
         self.weights = weights
         self.device = device
-        self.prepare: Callable[[Any], Any]
-        if task.transform is not None:
-            self.prepare = load_object(task.transform)(weights, **_chosen(options, task.transform, _PREPARED))
-        elif weights.transforms is not None:
-            self.prepare = weights.transforms()
-        else:
-            raise InvalidArgument("The weights name no preprocessing; give zoo.Weights(transforms=zoo.Preset(…)).")
-        self._load = load_object(task.load)
-        self._collate = load_object(task.collate)
-        self._decode = partial(load_object(task.decode), **_chosen(options, task.decode, _DECODED))
-        self._gather = load_object(task.gather) if task.gather is not None else None
-        self._sequence = load_object(task.sequence) if task.sequence is not None else None
+        self.steps = make_task(task, options)
+        self.prepare = self.steps.transform(weights)
 
     def optimize(self) -> None:
-        """Change the model as :func:`zoo.optimize` does, in place; :attr:`optimization` says how.
-
-        It is tried on the default example, or, where that is not what the model takes, on noise that went through the
-        task's own steps.
-        """
-        report = cast(OptimizationReport, optimize_model(self.model, inplace=True).optimization_report)
-        if not report.ran:
-            try:
-                optimize_model(self.model, self._example(), inplace=True)
-                report = cast(OptimizationReport, self.model.optimization_report)
-            except Exception as e:  # noqa: BLE001  a plugin's own code can raise anything
-                reason = f"Nor did it on noise that the task prepared. {type(e).__name__}: {e}"
-                report = replace(report, notes=(*report.notes, reason))
-        self.optimization = report
-
-    def _example(self) -> tuple[Any, ...]:
-        """The model's arguments for one input of noise."""
-        noise = (255 * torch.rand(3, 128, 128, generator=torch.Generator().manual_seed(0))).to(torch.uint8)
-        source: Any = noise if self.task.input_ndim == 3 else noise.expand(16, -1, -1, -1)
-        if self.task.inputs_per_sample > 1:
-            source = (source,) * self.task.inputs_per_sample
-        arguments = self._collate([self.prepare(self._load(source))])
-        # Of several clips that are taken from a video, one is enough.
-        return tuple(_to(a[:1] if isinstance(a, Tensor) else a, self.device) for a in arguments)
+        """Change the model as :func:`zoo.optimize` does, in place; :attr:`optimization` says how."""
+        try:
+            optimize_model(self.model, self.steps.example(self.model, self.weights), inplace=True)
+            self.optimization = cast(OptimizationReport, self.model.optimization_report)
+        except Exception as e:  # noqa: BLE001  a plugin's own code can raise anything
+            reason = f"Nothing was done: the model did not run on the task's example. {type(e).__name__}: {e}"
+            self.optimization = OptimizationReport(notes=(reason,), ran=False)
 
     def __call__(self, inputs: Any, *, batch_size: int = 8, progress: bool | None = None) -> Any:
         """Predict.
@@ -178,17 +150,17 @@ class Pipeline:
                 raise InvalidArgument(f"Cannot predict from {type(item).__name__}; expected {n} paths or pictures.")
         if loose:
             rest = ", ".join(str(x) if isinstance(x, str | Path) else type(x).__name__ for x in loose)
-            single = " A file that holds several, such as a video, is one by itself." if self.task.sequence else ""
-            raise InvalidArgument(f"{n} files make one input of this task, and these are left over: {rest}.{single}")
+            raise InvalidArgument(
+                f"{n} files make one input of this task, and these are left over: {rest}. A file that"
+                " holds several, such as a video, is one by itself."
+            )
         if not found:
             raise InvalidArgument("There is nothing to predict: the list of inputs is empty.")
         return found
 
     def _is_sequence(self, item: Any) -> bool:
         """Whether one source is a whole input of a task that takes several otherwise."""
-        if self._sequence is None or self.task.inputs_per_sample == 1 or not isinstance(item, _SOURCES):
-            return False
-        return bool(self._sequence(item))
+        return self.task.inputs_per_sample > 1 and isinstance(item, _SOURCES) and self.steps.sequence(item)
 
     def _is_batch(self, item: Any) -> bool:
         return isinstance(item, Tensor) and item.ndim == self.task.input_ndim + 1
@@ -225,7 +197,7 @@ class Pipeline:
     def _open(self, source: Any) -> tuple[Any, Any] | ZooError:
         """The input and what the model is fed, or why it cannot be had."""
         try:
-            loaded = self._load(source)
+            loaded = self.steps.load(source)
             return loaded, self.prepare(loaded)
         except (UnreadableFile, InvalidArgument) as e:
             return e
@@ -248,8 +220,6 @@ class Pipeline:
 
     def _run_parts(self, loaded: Any, parts: Iterator[Any], batch_size: int, progress: bool | None) -> Any | ZooError:
         """What comes of one input, of which no more is held than a batch of its parts."""
-        if self._gather is None:
-            raise ContractError(f"The task {self.task.name!r} prepares an iterator of parts, but names no 'gather'.")
 
         def results() -> Iterator[Any]:
             with _bar(length_hint(parts), "part", progress) as bar:
@@ -259,16 +229,15 @@ class Pipeline:
                     batch.clear()  # before the next is read
 
         try:
-            return self._gather(loaded, results())
+            return self.steps.gather(loaded, results())
         except (UnreadableFile, InvalidArgument) as e:  # a video that is damaged further on
             return e
 
     @torch.inference_mode()
     def _run(self, pairs: Sequence[tuple[Any, Any]]) -> list[Any]:
-        arguments = self._collate([prepared for _, prepared in pairs])
+        arguments = self.steps.collate([prepared for _, prepared in pairs])
         outputs = self.model(*(_to(argument, self.device) for argument in arguments))
-        results: list[Any] = self._decode(outputs, [loaded for loaded, _ in pairs], self.weights)
-        return results
+        return list(self.steps.decode(outputs, [loaded for loaded, _ in pairs], self.weights))
 
 
 def _shapes(prepared: Any) -> Any:
@@ -329,8 +298,8 @@ def pipeline(
     where = pick_device(device)
     if isinstance(model, str):
         info = registry.model_info(model)
-        spec: TaskSpec | None = registry.get_task(task or info.task, plugin=info.plugin)
-        options = _pop_options(spec, config)
+        spec = registry.get_task(task or info.task, plugin=info.plugin)
+        options = spec.take_options(config, "predict")
         default = info.weights.get("DEFAULT")
         if weights == "DEFAULT" and default is not None and config.keys().isdisjoint(default.config):
             # What is listed as the model's default is meant, where a builder would choose by its other arguments.
@@ -341,8 +310,6 @@ def pipeline(
             # A bare file says nothing of itself: it is prepared as the published weights are.
             description = replace(default, url=description.url, categories=None, metrics={})
     else:
-        spec = registry.get_task(task) if task is not None else None
-        options = _pop_options(spec, config)
         built, description = model, loaded_weights(model) or getattr(weights, "value", weights)
     if not isinstance(description, Weights):
         raise InvalidArgument(
@@ -350,8 +317,9 @@ def pipeline(
             "URL"
             f"{'' if isinstance(model, str) else ', or describe them by zoo.Weights(url=…, transforms=…)'}."
         )
-    if spec is None:
-        raise InvalidArgument("Say which task the model is for: task='image-classification', or another.")
+    if not isinstance(model, str):
+        spec = task_of(model, task)
+        options = spec.take_options(config, "predict")
     able = getattr(built, "devices", None)
     if able and str(device) == "auto" and where.type not in able:
         where = torch.device(able[0])
@@ -366,32 +334,3 @@ def pipeline(
     if optimize and report is None:
         ready.optimize()
     return ready
-
-
-_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-_PREPARED, _DECODED = 1, 3  # arguments that the pipeline itself gives a task's transform and decode
-
-
-def task_options(task: TaskSpec | None) -> dict[str, inspect.Parameter]:
-    """What can be said to the pipelines of a task: the further parameters of its ``transform`` and ``decode``."""
-    if task is None:
-        return {}
-    return {**_options_of(task.transform, _PREPARED), **_options_of(task.decode, _DECODED)}
-
-
-def _options_of(step: str | None, given: int) -> dict[str, inspect.Parameter]:
-    """The parameters of a step of a task that come after those that every pipeline gives."""
-    if step is None:
-        return {}
-    parameters = list(inspect.signature(load_object(step)).parameters.items())[given:]
-    return {name: parameter for name, parameter in parameters if parameter.kind not in _VARIADIC}
-
-
-def _chosen(options: dict[str, Any], step: str, given: int) -> dict[str, Any]:
-    """Those of ``options`` that a step of the task has."""
-    return {name: options[name] for name in _options_of(step, given) if name in options}
-
-
-def _pop_options(task: TaskSpec | None, config: dict[str, Any]) -> dict[str, Any]:
-    """What of ``config`` is an option of the task; taken out of it."""
-    return {name: config.pop(name) for name in (task_options(task) if config else ()) if name in config}

@@ -44,6 +44,7 @@ class Check:
     @property
     def function(self) -> Callable[[Any], str | None]:
         module = "contract" if self.tier == "contract" else "models"
+        module = "plugins" if module == "models" and self.of == "plugin" else module
         found: Callable[[Any], str | None] = load_object(f"zoo.testing.{module}:{self.name}")
         return found
 
@@ -53,6 +54,8 @@ CHECKS = (
     Check("manifest",      "contract", "plugin", "the plugin is found and its manifest follows the contract"),
     Check("torch_free",    "contract", "plugin", "a clean process reads the manifest without importing torch"),
     Check("names",         "contract", "plugin", "every model and weights entry is found by its name"),
+    Check("tasks",         "model",    "plugin", "its tasks have every step, take their options, and provide pieces"),
+    Check("commands",      "model",    "plugin", "its commands and engines can be imported"),
     Check("metadata",      "contract", "model",  "weights say what their task requires of them"),
     Check("categories",    "contract", "model",  "weights name as many categories as they have classes"),
     Check("urls",          "contract", "model",  "the file of each weights entry can be told from any other"),
@@ -66,6 +69,7 @@ CHECKS = (
     Check("num_classes",   "model",    "model",  "another num_classes renews the head, says so, and keeps the rest"),
     Check("features",      "model",    "model",  "the stages of feature_info exist, with their channels and strides"),
     Check("preprocessing", "model",    "model",  "the weights' transforms make finite tensors of a sample"),
+    Check("results",       "model",    "model",  "what the model gives can be read, printed and written as JSON"),
     Check("capture",       "full",     "model",  "torch.compile and torch.export work and change no result"),
 )
 # fmt: on
@@ -102,10 +106,8 @@ class Conformance:
     def example(self, name: str) -> tuple[Any, ...]:
         """Positional arguments for a model in eval mode.
 
-        By default two images, [2, 3, 64, 64] in [0, 1], larger where ``min_size`` or ``tiny``'s ``image_size`` asks
-        for it; for video classification two clips of 16 frames, or ``ModelSpec.input["num_frames"]``; where the
-        manifest gives ``ModelSpec.input["shape"]``, two of that shape. For all other tasks, what ``zoo.pipeline``
-        would make of two times :meth:`sample`.
+        By default two of what the task's ``example`` gives, of about 64 pixels where the model takes any size; where
+        the manifest gives ``ModelSpec.input["shape"]``, two of that shape.
         """
         from zoo.testing import examples
 
@@ -114,8 +116,8 @@ class Conformance:
     def train_example(self, name: str) -> tuple[Any, ...]:
         """The same in train mode, where a model may want targets too.
 
-        By default :meth:`example`'s, or images as large as ``ModelSpec.input["train_size"]`` says; for detection
-        targets come with them: two boxes an image, with masks or keypoints where the task has them.
+        By default :meth:`example`'s, or inputs as large as ``ModelSpec.input["train_size"]`` says; with the targets
+        that the task's piece for ``"train"`` makes up.
         """
         from zoo.testing import examples
 
@@ -125,7 +127,7 @@ class Conformance:
         """What a user would give ``zoo.pipeline``.
 
         By default a PIL picture, 96 pixels wide and 80 high; for a task with several ``inputs_per_sample``, a tuple
-        of so many; for video classification, 16 frames as a uint8 tensor [T, C, H, W].
+        of so many; where its ``input_ndim`` is 4, 16 frames as a uint8 tensor [T, C, H, W].
         """
         from zoo.testing import examples
 
@@ -143,7 +145,7 @@ class Conformance:
         specs = self._specs()
         self._check_attributes(specs)
         in_full = set(specs) if tier != "default" else _smallest_of_families(specs.values())
-        cases = [Case(check, None) for check in CHECKS if check.of == "plugin"]
+        cases = [Case(c, None) for c in CHECKS if c.of == "plugin" and (c.tier == "contract" or tier != "contract")]
         for name in specs:
             reach = TIERS.index("model" if tier == "default" else tier) if name in in_full else 0
             cases += [Case(check, name) for check in CHECKS if check.of == "model" and TIERS.index(check.tier) <= reach]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import inspect
+import json
 import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -14,12 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.contract import Stage, load_object
+from zoo.contract import Result, Stage, short
 from zoo.errors import UnknownWeights
 from zoo.features import feature_extractor
 from zoo.loading import load_report
 from zoo.testing.contract import entries, raise_for
-from zoo.testing.examples import Bench, input_shape, prepare
+from zoo.testing.examples import Bench, prepare
 from zoo.testing.outcomes import Fault, Skip
 
 FEATURE_SIDE = 224  # on meta, where size costs nothing and strides can be told apart
@@ -159,8 +160,9 @@ def forward(bench: Bench) -> str | None:
 def train(bench: Bench) -> str | None:
     unreached: list[str] = []
     for device in devices():
+        inputs = moved(bench.kit.train_example(bench.spec.name), device)  # before: it asks for the model, in eval mode
         model = placed(bench.model, device).train()
-        found = call(model, moved(bench.kit.train_example(bench.spec.name), device))
+        found = call(model, inputs)
         reached = [t for t in found.values() if t.requires_grad]
         if not reached:
             raise Fault(f"On {device.type}: no output depends on a parameter in train mode; something cuts the graph.")
@@ -242,12 +244,13 @@ def features(bench: Bench) -> str | None:
     stages: list[Stage] = list(getattr(model, "feature_info", ()))
     if not stages:
         raise Skip("it declares no feature_info; with one, zoo.backbone takes it")
-    shape = input_shape(bench.spec, FEATURE_SIDE, {})
-    if shape is None or len(shape) != 3:
+    images = bench.steps.example(model, bench.spec.default_weights, FEATURE_SIDE)[0]
+    if bench.task.input_ndim != 3 or not isinstance(images, Tensor):
         raise Skip(f"stages are checked of models that take images, not of those for {bench.spec.tasks[0]}")
+    shape = tuple(images.shape)
     there = dict(model.named_modules())
     raise_for([f"feature_info: there is no submodule {s.path!r}." for s in stages if s.path not in there])
-    found = feature_extractor(model, [stage.path for stage in stages])(torch.empty(1, *shape, device="meta"))
+    found = feature_extractor(model, [stage.path for stage in stages])(images.to("meta"))
     raise_for([problem for stage in stages for problem in _stage_problems(stage, found[stage.path], shape)])
     return None
 
@@ -268,9 +271,8 @@ def _stage_problems(stage: Stage, output: Any, image: tuple[int, ...]) -> Iterat
 
 
 def preprocessing(bench: Bench) -> str | None:
-    collate = load_object(bench.task.collate)
     for name, weights in entries(bench.spec).items():
-        prepared = prepare(bench, weights)
+        _, prepared = prepare(bench, weights)
         found = {path: t for path, t in tensors(prepared, "what the transforms make") if t.is_floating_point()}
         if not found:
             kind = type(prepared).__name__
@@ -279,10 +281,30 @@ def preprocessing(bench: Bench) -> str | None:
         height, width = weights.min_size or (1, 1)
         shape = list(next(iter(found.values())).shape)
         right = len(shape) == 3 and shape[1] >= height and shape[2] >= width
-        if bench.spec.tasks[0] == "image-classification" and not right:
+        if isinstance(prepared, Tensor) and bench.task.input_ndim == 3 and not right:
             raise Fault(f"{name}: the transforms make a tensor {shape}; expected [C, H ≥ {height}, W ≥ {width}].")
-        if not isinstance(collate([prepared, prepared]), tuple):
+        if not isinstance(bench.steps.collate([prepared, prepared]), tuple):
             raise Fault("The task's collate does not return a tuple, of the model's positional arguments.")
+    return None
+
+
+def results(bench: Bench) -> str | None:
+    weights = bench.spec.default_weights
+    if weights is None:
+        raise Skip("no weights are published")
+    with torch.no_grad():
+        outputs = bench.model(*copy.deepcopy(bench.inputs))
+    loaded = [prepare(bench, weights)[0] for _ in bench.inputs[0]]
+    found = bench.steps.decode(outputs, loaded, weights)
+    if len(found) != len(loaded) or not isinstance(found[0], Result):
+        raise Fault(f"decode() gives {short(found)} for {len(loaded)} inputs; expected so many of zoo.Result.")
+    lines = found[0].lines(3)
+    if not (isinstance(lines, list) and all(isinstance(line, str) for line in lines)):
+        raise Fault(f"lines(3) of a result gives {short(lines)}; expected a list of lines.")
+    try:
+        json.dumps(found[0].to_dict(3))
+    except (TypeError, ValueError) as e:
+        raise Fault(f"to_dict(3) of a result is not what JSON has: {e}.") from e
     return None
 
 

@@ -340,6 +340,11 @@ def to_tensor(pic: Image.Image | np.ndarray[Any, Any]) -> Tensor:
     return convert_image_dtype(tensor, torch.get_default_dtype()) if tensor.dtype == torch.uint8 else tensor
 
 
+def as_pil(image: Image.Image | Tensor) -> Image.Image:
+    """A PIL image as it is; of a tensor, what :func:`to_pil_image` makes."""
+    return image if isinstance(image, Image.Image) else to_pil_image(image)
+
+
 def to_pil_image(pic: Tensor | np.ndarray[Any, Any], mode: str | None = None) -> Image.Image:
     """A PIL image of a tensor ``[C, H, W]`` or ``[H, W]``, or of an array ``[H, W, C]`` or ``[H, W]``.
 

@@ -19,4 +19,6 @@ def zoo_manifest() -> zoo.Manifest:
                 paper="Patches Are All You Need?, https://arxiv.org/abs/2201.09792",
             ),
         ],
+        commands=[zoo.Command("vote", "zoo_template_name.commands:vote", "The label that most pictures have.")],
+        provides={("image-classification", "vote"): "zoo_template_name.commands:most_frequent"},
     )

@@ -53,16 +53,16 @@ class ClassFolders:
         """The label that each folder stands for."""
         known: dict[str, list[int]] = {}
         for label, category in enumerate(categories):
-            known.setdefault(_plain(category), []).append(label)
-        unknown = [name for name in folders if _plain(name) not in known]
+            known.setdefault(_normalised(category), []).append(label)
+        unknown = [name for name in folders if _normalised(name) not in known]
         if not unknown:
             for name in folders:
-                if len(same := known[_plain(name)]) > 1:
+                if len(same := known[_normalised(name)]) > 1:
                     raise InvalidArgument(
                         f"{name!r} is the name of {len(same)} categories, the labels {', '.join(map(str, same))}; name "
                         "the folders by labels."
                     )
-            return [known[_plain(name)][0] for name in folders]
+            return [known[_normalised(name)][0] for name in folders]
         most = len(categories) - 1 if categories else None
         if all(name.isdecimal() and (most is None or int(name) <= most) for name in folders):
             return [int(name) for name in folders]
@@ -95,7 +95,7 @@ class ClassFolders:
         return {f"acc@{k}": 100 * sum(r["label"] in r["top"][:k] for r in records) / len(records) for k in counted}
 
 
-def _plain(name: str) -> str:
+def _normalised(name: str) -> str:
     return name.strip().replace("_", " ").casefold()
 
 

@@ -79,12 +79,9 @@ FAMILIES = (
 
 CLASSIFICATION = TaskSpec(
     "image-classification",
+    "zoo_classification.task:ClassificationTask",
     metrics=(Metric("acc@1", "Acc@1"), Metric("acc@5", "Acc@5")),
-    load="zoo_classification.task:load",
-    collate="zoo_classification.task:collate",
-    decode="zoo_classification.task:decode",
-    draw="zoo_classification.task:draw",
-    evaluate="zoo_classification.evaluation:evaluate",
+    provides={"evaluate": "zoo_classification.evaluation:evaluate"},
     suffixes=(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
 )
 

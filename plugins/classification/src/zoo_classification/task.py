@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
 from torch import Tensor
 
-from zoo import Weights
-from zoo.contract import check_count
+from zoo import PictureTask, Weights
+from zoo.contract import Result, check_count
 from zoo.draw import label_image
-from zoo.io.image import open_image
-from zoo.transforms.functional import to_pil_image
-
-Picture = Image.Image | Tensor
+from zoo.io import Picture
+from zoo.transforms.functional import as_pil
 
 
 @dataclass(frozen=True)
-class Classification:
+class Classification(Result):
     """What a model says of one picture.
 
     Attributes:
@@ -54,29 +50,15 @@ class Classification:
 
     def draw(self, k: int = 5) -> Image.Image:
         """The picture with its ``k`` most probable labels."""
-        return draw(self, k)
+        return label_image(as_pil(self.image), self.top(k))
 
 
-def load(source: Any) -> Picture:
-    """A picture from a path; a PIL image or tensor is taken as it is."""
-    return open_image(source) if isinstance(source, str | Path) else source
+class ClassificationTask(PictureTask):
+    """Pictures in, labels with probabilities out."""
 
-
-def collate(prepared: Sequence[Tensor]) -> tuple[Tensor]:
-    """Prepared pictures, each [C, H, W] → a batch [N, C, H, W]."""
-    return (torch.stack(list(prepared)),)
-
-
-def decode(outputs: Any, inputs: Sequence[Picture], weights: Weights) -> list[Classification]:
-    """Logits [N, num_classes] → one result per picture."""
-    logits = outputs if isinstance(outputs, Tensor) else outputs[0]  # with auxiliary heads, the main ones come first
-    categories = weights.read_categories()
-    if len(categories) != logits.shape[-1]:
-        categories = [f"class {i}" for i in range(logits.shape[-1])]
-    every = logits.float().softmax(-1).cpu()
-    return [Classification(p, categories, image) for p, image in zip(every, inputs, strict=True)]
-
-
-def draw(result: Classification, k: int = 5) -> Image.Image:
-    image = result.image if isinstance(result.image, Image.Image) else to_pil_image(result.image)
-    return label_image(image, result.top(k))
+    def decode(self, outputs: Any, inputs: Sequence[Picture], weights: Weights) -> list[Classification]:
+        """Logits [N, num_classes] → one result per picture."""
+        logits = outputs if isinstance(outputs, Tensor) else outputs[0]  # the main ones, before auxiliary heads'
+        categories = weights.class_names(logits.shape[-1])
+        every = logits.float().softmax(-1).cpu()
+        return [Classification(p, categories, image) for p, image in zip(every, inputs, strict=True)]

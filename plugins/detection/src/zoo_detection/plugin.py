@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zoo
-from zoo import Manifest, Metric, TaskSpec
+from zoo import Manifest, Metric, Option, TaskSpec
 from zoo.contract.families import Family, model_specs, offered_names
 
 BOXES, MASKS, KEYPOINTS = "object-detection", "instance-segmentation", "keypoint-detection"
@@ -51,15 +51,24 @@ PARTS = {
 # fmt: on
 
 
+OPTIONS = (
+    Option("min_score", float, 0.5, "Objects that score less are neither printed nor drawn."),
+    Option("max_detections", int, None, "How many detections the file gives.", verb="export"),
+    Option("mask_format", str, None, "full or roi: masks of the picture, or of each box.", verb="export"),
+)
+
+
 def task(name: str, *metrics: Metric) -> TaskSpec:
     return TaskSpec(
         name,
+        "zoo_detection.task:DetectionTask",
         metrics=metrics,
-        load="zoo_detection.task:load",
-        collate="zoo_detection.task:collate",
-        decode="zoo_detection.task:decode",
-        evaluate="zoo_detection.evaluation:CocoEvaluator",
-        export="zoo_detection.export:export",
+        options=OPTIONS,
+        provides={
+            "evaluate": "zoo_detection.evaluation:CocoEvaluator",
+            "export": "zoo_detection.export:export",
+            "train": "zoo_detection.training:Training",
+        },
         suffixes=(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
     )
 

@@ -12,20 +12,17 @@ from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo import Weights
-from zoo.contract import check_count
+from zoo import PictureTask, Weights
+from zoo.contract import Result, check_count
 from zoo.draw import bounding_boxes, class_color, keypoints, legible, segmentation_masks
 from zoo.errors import InvalidArgument
-from zoo.io.image import open_image
+from zoo.io import Picture
 from zoo.ops import box_convert
-from zoo.transforms.functional import get_dimensions, to_pil_image
+from zoo.transforms.functional import as_pil, get_dimensions
 from zoo_detection.masks import paste_masks
-
-Picture = Image.Image | Tensor
-
 
 MIN_SCORE = 0.5
 MIN_KEYPOINT_SCORE = 0.0  # logits; what a model believes less is not drawn
@@ -33,7 +30,7 @@ SMALLEST, ENLARGED, LARGEST = 400, 800, 1600  # pixels of the longer side of dra
 
 
 @dataclass(frozen=True)
-class Detection:
+class Detection(Result):
     """The objects that a model sees in one picture, best first.
 
     Attributes:
@@ -158,7 +155,7 @@ class Detection:
             An RGB image of 1,600 pixels at most; of tiny pictures each pixel is a square.
         """
         shown = self.above(self.min_score if min_score is None else check_score("min_score", min_score))
-        image = self.image if isinstance(self.image, Image.Image) else to_pil_image(self.image)
+        image = as_pil(self.image)
         picture = legible(image, smallest=SMALLEST, enlarged=ENLARGED, largest=LARGEST)
         size = picture.height, picture.width
         scale = torch.tensor([picture.width / image.width, picture.height / image.height])
@@ -226,31 +223,38 @@ def _numbers(box: Sequence[float]) -> str:
     return "[" + ", ".join(f"{v:.0f}" for v in box) + "]"
 
 
-def load(source: Any) -> Picture:
-    """A picture from a path; a PIL image or tensor is taken as it is."""
-    return open_image(source) if isinstance(source, str | Path) else source
+@dataclass
+class DetectionTask(PictureTask):
+    """Pictures in, the objects in them out.
 
+    Args:
+        min_score: of the results: objects that score less are neither printed nor drawn.
+    """
 
-def collate(prepared: Sequence[Tensor]) -> tuple[list[Tensor]]:
-    """Prepared pictures, each [C, H, W] of its own size → a list, which detectors take."""
-    return (list(prepared),)
+    min_score: float = MIN_SCORE
 
+    def __post_init__(self) -> None:
+        check_score("min_score", self.min_score)
 
-def decode(
-    outputs: Sequence[Mapping[str, Tensor]],
-    inputs: Sequence[Picture],
-    weights: Weights,
-    *,
-    min_score: float = MIN_SCORE,
-) -> list[Detection]:
-    """A detector's dicts → one result per picture, on the CPU. ``min_score`` is the results'."""
-    check_score("min_score", min_score)
-    named = weights.read_categories()
-    points = {"keypoint_names": weights.extra.get("keypoint_names", ()), "skeleton": weights.extra.get("skeleton")}
-    results = []
-    for output, image in zip(outputs, inputs, strict=True):
-        parts: dict[str, Any] = {key: value.detach().cpu() for key, value in output.items()}
-        most = int(parts["labels"].max()) if len(parts["labels"]) else -1
-        categories = named if most < len(named) else [f"class {i}" for i in range(most + 1)]
-        results.append(Detection(**parts, categories=categories, image=image, min_score=min_score, **points))
-    return results
+    def collate(self, prepared: Sequence[Tensor]) -> tuple[list[Tensor]]:
+        """Prepared pictures, each [C, H, W] of its own size → a list, which detectors take."""
+        return (list(prepared),)
+
+    def decode(
+        self, outputs: Sequence[Mapping[str, Tensor]], inputs: Sequence[Picture], weights: Weights
+    ) -> list[Detection]:
+        """A detector's dicts → one result per picture, on the CPU."""
+        points = {"keypoint_names": weights.extra.get("keypoint_names", ()), "skeleton": weights.extra.get("skeleton")}
+        known = len(weights.read_categories())
+        results = []
+        for output, image in zip(outputs, inputs, strict=True):
+            parts: dict[str, Any] = {key: value.detach().cpu() for key, value in output.items()}
+            most = int(parts["labels"].max()) if len(parts["labels"]) else -1
+            categories = weights.class_names(known if most < known else most + 1)
+            results.append(Detection(**parts, categories=categories, image=image, min_score=self.min_score, **points))
+        return results
+
+    def example(self, model: nn.Module, weights: Weights | None, size: int | None = None) -> tuple[list[Tensor]]:
+        """A list of one picture, [C, H, W] in [0, 1]."""
+        (picture,) = super().example(model, weights, size)
+        return (list(picture),)

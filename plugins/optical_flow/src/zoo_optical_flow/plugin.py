@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zoo
-from zoo import Manifest, Metric, ModelSpec, TaskSpec
+from zoo import Manifest, Metric, ModelSpec, Option, TaskSpec
 from zoo_optical_flow.weights.raft import Raft_Large_Weights, Raft_Small_Weights
 
 PAPER = "RAFT: Recurrent All-Pairs Field Transforms for Optical Flow, https://arxiv.org/abs/2003.12039"
@@ -14,22 +14,21 @@ VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
 
 OPTICAL_FLOW = TaskSpec(
     "optical-flow",
+    "zoo_optical_flow.task:FlowTask",
     metrics=(
         Metric("epe", "EPE", higher_is_better=False),
         Metric("per_image_epe", "EPE per image", higher_is_better=False),
         Metric("fl_all", "Fl-all", higher_is_better=False),
     ),
-    load="zoo_optical_flow.task:load",
-    transform="zoo_optical_flow.task:Prepare",
-    collate="zoo_optical_flow.task:collate",
-    decode="zoo_optical_flow.task:decode",
-    draw="zoo_optical_flow.task:draw",
-    evaluate="zoo_optical_flow.evaluation:FlowPairs",
-    export="zoo_optical_flow.export:export",
+    options=(
+        Option("pad", bool, True, "Pad the frames to a size that the model takes."),
+        Option("stride", int, None, "Of a video, take every so-manieth frame."),
+        Option("frame_rate", float, None, "Of a video, take so many frames a second."),
+        Option("num_flow_updates", int, 12, "How many updates the file makes.", verb="export"),
+    ),
+    provides={"evaluate": "zoo_optical_flow.evaluation:FlowPairs", "export": "zoo_optical_flow.export:export"},
     suffixes=(*PICTURES, *ANIMATIONS, *VIDEOS),
     inputs_per_sample=2,
-    sequence="zoo_optical_flow.video:is_video",
-    gather="zoo_optical_flow.task:gather",
     same_size=True,
 )
 

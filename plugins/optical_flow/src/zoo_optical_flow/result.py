@@ -11,15 +11,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from zoo.contract import Result
 from zoo.draw import contact_sheet, flow_arrows, flow_to_image, legible, warped_difference
+from zoo.io import Picture
 from zoo.transforms.functional import to_pil_image
 from zoo_optical_flow.flo import write_flo
 
-Picture = Image.Image | Tensor
-
 
 @dataclass(frozen=True)
-class Flow:
+class Flow(Result):
     """How one frame moves into the next.
 
     Attributes:

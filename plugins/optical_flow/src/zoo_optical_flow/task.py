@@ -3,42 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
-from zoo import Weights
+from zoo import PictureTask, Weights
 from zoo.contract import check_count
 from zoo.errors import InvalidArgument
+from zoo.io import Picture
 from zoo.io.image import open_image
 from zoo.io.video import check_frame_rate
 from zoo.transforms import OpticalFlow
 from zoo.transforms.functional import get_dimensions
-from zoo_optical_flow.result import Flow, Picture
+from zoo_optical_flow.result import Flow
 from zoo_optical_flow.video import FlowVideo, Pairs, Video, is_video
 
 Pair = tuple[Picture, Picture]
 SMALLEST = 128  # of both sides, that RAFT takes
 MULTIPLE = 8  # that both sides must be of
-
-
-def load(source: Any) -> Pair | Video:
-    """Two pictures, each from a path; PIL images and tensors are taken as they are. Or the frames of a video.
-
-    Raises:
-        InvalidArgument: other than two sources.
-        UnreadableFile: no picture, or no video.
-    """
-    if is_video(source):
-        return Video(Path(source) if isinstance(source, str) else source)
-    if not isinstance(source, list | tuple) or len(source) != 2:
-        raise InvalidArgument(f"{source!r} is no pair of frames; expected (first, second).")
-    first, second = (open_image(one) if isinstance(one, str | Path) else one for one in source)
-    return first, second
 
 
 class Prepare:
@@ -113,26 +99,54 @@ def _margins(size: int) -> tuple[int, int]:
     return missing // 2, missing - missing // 2
 
 
-def collate(prepared: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Prepared pairs of one size → the first frames [N, 3, H, W], the second ones."""
-    first, second = zip(*prepared, strict=True)
-    return torch.stack(first), torch.stack(second)
+@dataclass
+class FlowTask(PictureTask):
+    """Pairs of frames in and flows out, or videos in and all of their flows out; the options are :class:`Prepare`'s."""
 
+    pad: bool = True
+    stride: int | None = None
+    frame_rate: float | None = None
 
-def decode(outputs: Any, inputs: Sequence[Pair], weights: Weights) -> list[Flow]:
-    """The model's last flows [N, 2, H, W], cut to the size of the frames → one result per pair."""
-    flows = (outputs if isinstance(outputs, Tensor) else outputs[-1]).float().cpu()
-    results = []
-    for flow, frames in zip(flows, inputs, strict=True):
-        _, height, width = get_dimensions(frames[0])
-        results.append(Flow(crop_flow(flow, height, width).clone(), frames))
-    return results
+    def load(self, source: Any) -> Pair | Video:
+        """Two pictures, each from a path; PIL images and tensors are taken as they are. Or the frames of a video.
 
+        Raises:
+            InvalidArgument: other than two sources.
+            UnreadableFile: no picture, or no video.
+        """
+        if is_video(source):
+            return Video(Path(source) if isinstance(source, str) else source)
+        if not isinstance(source, list | tuple) or len(source) != 2:
+            raise InvalidArgument(f"{source!r} is no pair of frames; expected (first, second).")
+        first, second = (open_image(one) if isinstance(one, str | Path) else one for one in source)
+        return first, second
 
-def gather(video: Video, flows: Iterator[Flow]) -> FlowVideo:
-    """The flows of a video's pairs, as they come → one result."""
-    return FlowVideo(video, flows)
+    def transform(self, weights: Weights) -> Prepare:
+        return Prepare(weights, pad=self.pad, stride=self.stride, frame_rate=self.frame_rate)
 
+    def collate(self, prepared: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        """Prepared pairs of one size → the first frames [N, 3, H, W], the second ones."""
+        first, second = zip(*prepared, strict=True)
+        return torch.stack(first), torch.stack(second)
 
-def draw(result: Flow | FlowVideo) -> Image.Image:
-    return result.draw()
+    def decode(self, outputs: Any, inputs: Sequence[Pair], weights: Weights) -> list[Flow]:
+        """The model's last flows [N, 2, H, W], cut to the size of the frames → one result per pair."""
+        flows = (outputs if isinstance(outputs, Tensor) else outputs[-1]).float().cpu()
+        results = []
+        for flow, frames in zip(flows, inputs, strict=True):
+            _, height, width = get_dimensions(frames[0])
+            results.append(Flow(crop_flow(flow, height, width).clone(), frames))
+        return results
+
+    def gather(self, source: Video, results: Iterator[Flow]) -> FlowVideo:
+        """The flows of a video's pairs, as they come → one result."""
+        return FlowVideo(source, results)
+
+    def sequence(self, source: Any) -> bool:
+        return is_video(source)
+
+    def example(self, model: nn.Module, weights: Weights | None, size: int | None = None) -> tuple[Tensor, Tensor]:
+        """Two frames, [1, 3, H, W] in [-1, 1]."""
+        (frame,) = super().example(model, weights, SMALLEST if size is None else max(size, SMALLEST))
+        first = pad_frames(2 * frame - 1)
+        return first, first.roll(1, -1)

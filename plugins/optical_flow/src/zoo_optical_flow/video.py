@@ -15,11 +15,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from zoo.contract import check_count
+from zoo.contract import Result, check_count
 from zoo.draw import contact_sheet, flow_to_image, legible
 from zoo.errors import InvalidArgument
 from zoo.io.video import Frame, VideoReader, save_video, steady_times
-from zoo.transforms.functional import convert_mode, pil_to_tensor, to_pil_image
+from zoo.transforms.functional import as_pil, convert_mode, pil_to_tensor, to_pil_image
 from zoo_optical_flow.plugin import ANIMATIONS, VIDEOS
 from zoo_optical_flow.result import Flow, describe
 
@@ -123,7 +123,7 @@ class Motion:
     max_length: float
 
 
-class FlowVideo:
+class FlowVideo(Result):
     """The flow of a video; iterating over it gives the :class:`Flow` of each pair of frames, one at a time.
 
     Flows are kept in half precision in a temporary file (4 bytes for each pixel and pair), which goes when the result
@@ -224,8 +224,7 @@ class FlowVideo:
 def _panels(flow: Flow, full: float) -> list[Tensor]:
     """The first frame and the flow in colours, uint8 [3, H, W]."""
     frame = flow.frames[0]
-    picture = frame if isinstance(frame, Image.Image) else to_pil_image(frame)
-    return [pil_to_tensor(convert_mode(picture, "RGB")), flow_to_image(flow.flow, full)]
+    return [pil_to_tensor(convert_mode(as_pil(frame), "RGB")), flow_to_image(flow.flow, full)]
 
 
 def _summary(motions: Sequence[Motion]) -> dict[str, Any]:

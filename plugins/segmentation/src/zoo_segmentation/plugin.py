@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zoo
-from zoo import Manifest, Metric, TaskSpec
+from zoo import Manifest, Metric, Option, TaskSpec
 from zoo.contract.families import Family, model_specs, offered_names
 
 # fmt: off
@@ -22,12 +22,10 @@ FAMILIES = (
 
 SEGMENTATION = TaskSpec(
     "semantic-segmentation",
+    "zoo_segmentation.task:SegmentationTask",
     metrics=(Metric("miou", "Mean IoU"), Metric("pixel_acc", "Pixelwise Acc")),
-    load="zoo_segmentation.task:load",
-    collate="zoo_segmentation.task:collate",
-    decode="zoo_segmentation.task:decode",
-    draw="zoo_segmentation.task:draw",
-    evaluate="zoo_segmentation.evaluation:ClassMaps",
+    options=(Option("ignore_index", int, 255, "True class of the pixels that do not count.", verb="evaluate"),),
+    provides={"evaluate": "zoo_segmentation.evaluation:ClassMaps"},
     suffixes=(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
     same_size=True,
 )

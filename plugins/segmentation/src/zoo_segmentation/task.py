@@ -13,18 +13,16 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoo import Weights
-from zoo.contract import check_count
+from zoo import PictureTask, Weights
+from zoo.contract import Result, check_count
 from zoo.draw import segmentation_overlay, voc_palette
 from zoo.errors import InvalidArgument
-from zoo.io.image import open_image
-from zoo.transforms.functional import get_dimensions, to_pil_image
-
-Picture = Image.Image | Tensor
+from zoo.io import Picture
+from zoo.transforms.functional import as_pil, get_dimensions
 
 
 @dataclass(frozen=True)
-class Segmentation:
+class Segmentation(Result):
     """What a model sees where in one picture.
 
     Attributes:
@@ -61,9 +59,10 @@ class Segmentation:
 
     def draw(self) -> Image.Image:
         """The picture tinted by class, with a legend."""
-        return draw(self)
+        palette = voc_palette(max(256, len(self.categories)))
+        return segmentation_overlay(as_pil(self.image), self.class_map, self.categories, palette)
 
-    def save(self, directory: str | Path, stem: str) -> list[Path]:
+    def save(self, folder: str | Path, stem: str) -> list[Path]:
         """Write ``STEM_overlay.png``, to look at, and ``STEM_classes.png``, to compute with.
 
         The second is of the picture's size, in mode P: its pixels are the classes, shown in Pascal VOC's colours.
@@ -75,35 +74,26 @@ class Segmentation:
             raise InvalidArgument(f"A PNG with a palette has 256 classes; there are {len(self.categories)}.")
         classes = Image.fromarray(self.class_map.byte().numpy())
         classes.putpalette([value for colour in voc_palette() for value in colour])
-        paths = [Path(directory) / f"{stem}_overlay.png", Path(directory) / f"{stem}_classes.png"]
+        paths = [Path(folder) / f"{stem}_overlay.png", Path(folder) / f"{stem}_classes.png"]
         for picture, path in zip((self.draw(), classes), paths, strict=True):
             picture.save(path)
         return paths
 
 
-def load(source: Any) -> Picture:
-    """A picture from a path; a PIL image or tensor is taken as it is."""
-    return open_image(source) if isinstance(source, str | Path) else source
-
-
-def collate(prepared: Sequence[Tensor]) -> tuple[Tensor]:
-    """Prepared pictures of one size, each [C, H, W] → a batch [N, C, H, W].
+class SegmentationTask(PictureTask):
+    """Pictures in, the class of every pixel out.
 
     Pictures of different sizes go through the model apart: padding would change what it says of them.
     """
-    return (torch.stack(list(prepared)),)
 
-
-def decode(outputs: Mapping[str, Tensor], inputs: Sequence[Picture], weights: Weights) -> list[Segmentation]:
-    """``{"out": logits [N, num_classes, h, w]}`` → one result per picture."""
-    logits = outputs["out"]
-    categories = weights.read_categories()
-    if len(categories) != logits.shape[1]:
-        categories = [f"class {i}" for i in range(logits.shape[1])]
-    return [
-        Segmentation(class_map(one, get_dimensions(image)[1:]).cpu(), categories, image)
-        for one, image in zip(logits, inputs, strict=True)
-    ]
+    def decode(self, outputs: Mapping[str, Tensor], inputs: Sequence[Picture], weights: Weights) -> list[Segmentation]:
+        """``{"out": logits [N, num_classes, h, w]}`` → one result per picture."""
+        logits = outputs["out"]
+        categories = weights.class_names(logits.shape[1])
+        return [
+            Segmentation(class_map(one, get_dimensions(image)[1:]).cpu(), categories, image)
+            for one, image in zip(logits, inputs, strict=True)
+        ]
 
 
 def class_map(logits: Tensor, size: Sequence[int]) -> Tensor:
@@ -119,10 +109,3 @@ def class_map(logits: Tensor, size: Sequence[int]) -> Tensor:
         best = torch.where(better, plane, best)
         classes[better] = i
     return classes
-
-
-def draw(result: Segmentation) -> Image.Image:
-    image = result.image if isinstance(result.image, Image.Image) else to_pil_image(result.image)
-    return segmentation_overlay(
-        image, result.class_map, result.categories, voc_palette(max(256, len(result.categories)))
-    )

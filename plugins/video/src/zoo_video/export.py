@@ -8,10 +8,8 @@ from torch import nn
 from zoo import Exportable
 from zoo.contract import check_count
 from zoo.errors import InvalidArgument
-from zoo.loading import loaded_weights
-from zoo.running.exporting import default_size
-
-FRAMES = 16
+from zoo.loading import default_size, loaded_weights
+from zoo_video.task import frames_of
 
 
 def export(model: nn.Module, image_size: tuple[int, int] | None, frames: int | None = None) -> Exportable:
@@ -25,11 +23,10 @@ def export(model: nn.Module, image_size: tuple[int, int] | None, frames: int | N
     Raises:
         InvalidArgument: neither an image size, nor weights that tell one.
     """
-    size, weights = image_size or default_size(model), loaded_weights(model)
+    size = image_size or default_size(model)
     if size is None:
         raise InvalidArgument(
             f"{type(model).__name__} takes clips of any size, and a file of one: give image_size=(height, width)."
         )
-    if frames is None:
-        frames = weights.extra.get("num_frames", FRAMES) if weights else FRAMES
-    return Exportable(model, (torch.rand(1, 3, check_count("frames", frames, 1), *size),), ("video",))
+    frames = check_count("frames", frames_of(model, loaded_weights(model)) if frames is None else frames, 1)
+    return Exportable(model, (torch.rand(1, 3, frames, *size),), ("video",))

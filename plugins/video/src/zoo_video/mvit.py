@@ -324,6 +324,7 @@ class MViT(nn.Module):
         check_probability("stochastic_depth_prob", stochastic_depth_prob)
         height, width = (check_count("spatial_size", n, 1) for n in spatial_size)
         self.clip_size = (check_count("temporal_size", temporal_size, 1), height, width)
+        self.num_frames, self.image_size = temporal_size, (height, width)
         self.in_channels = check_count("in_channels", in_channels, 1)
         block = block or MultiscaleBlock
         norm_layer = norm_layer or partial(nn.LayerNorm, eps=1e-6)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zoo
-from zoo import Manifest, Metric, TaskSpec
+from zoo import Manifest, Metric, Option, TaskSpec
 from zoo.contract.families import Family, model_specs, offered_names
 
 # fmt: off
@@ -34,14 +34,16 @@ FAMILIES = (
 
 VIDEO_CLASSIFICATION = TaskSpec(
     "video-classification",
+    "zoo_video.task:VideoTask",
     metrics=(Metric("acc@1", "Acc@1"), Metric("acc@5", "Acc@5")),
-    load="zoo_video.task:load",
-    transform="zoo_video.task:Prepare",
-    collate="zoo_video.task:collate",
-    decode="zoo_video.task:decode",
-    draw="zoo_video.task:draw",
-    evaluate="zoo_video.evaluation:evaluate",
-    export="zoo_video.export:export",
+    options=(
+        Option("clips", int, 1, "How many clips; they lie at equal distances, a single one in the middle."),
+        Option("frames", int, None, "How many frames make a clip; by default as many as the weights want."),
+        Option("stride", int, None, "Take every so-manieth frame, whatever the frame rate."),
+        Option("spread", bool, False, "Spread the frames of the clips evenly over the whole video."),
+        Option("frames", int, None, "How many frames the file takes.", verb="export"),
+    ),
+    provides={"evaluate": "zoo_video.evaluation:evaluate", "export": "zoo_video.export:export"},
     suffixes=(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".gif", ".webp", ".apng"),
     input_ndim=4,
 )

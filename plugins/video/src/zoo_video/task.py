@@ -9,16 +9,16 @@ from typing import Any
 
 import torch
 from PIL import Image, ImageDraw
-from torch import Tensor
+from torch import Tensor, nn
 
-from zoo import Weights
+from zoo import PictureTask, Weights
 from zoo.draw import MARGIN, OTHERS, contact_sheet, font
 from zoo.errors import InvalidArgument
 from zoo.io.video import Frame, VideoReader, clip_times
 from zoo.transforms.functional import to_pil_image
-from zoo_classification import task as images
-from zoo_classification.task import Classification
+from zoo_classification.task import Classification, ClassificationTask
 
+FRAMES = 16  # of a clip, where neither model nor weights say
 STILLS, STILL_SIDE = 4, 240  # pictures kept of a clip, and the longest side of each in pixels
 
 
@@ -68,17 +68,12 @@ class VideoLabels(Classification):
 
     def draw(self, k: int = 5) -> Image.Image:
         """A contact sheet: some frames of every clip, beside its labels."""
-        return draw(self, k)
-
-
-def load(source: Any) -> Video:
-    """A video from a path, or from frames [T, C, H, W], uint8 in [0, 255] or float in [0, 1]."""
-    if isinstance(source, str | Path):
-        return Video(Path(source))
-    if not isinstance(source, Tensor) or source.ndim != 4 or not len(source):
-        what = list(source.shape) if isinstance(source, Tensor) else type(source).__name__
-        raise InvalidArgument(f"Cannot take {what} for a video; expected a path or a tensor [T, C, H, W] of frames.")
-    return Video(source)
+        if len(self.clips) == 1:
+            return super().draw(k)
+        panels = [clip.draw(min(k, 3)) for clip in self.clips]
+        for panel, clip in zip(panels, self.clips, strict=True):  # when it is, in the margin above its frames
+            ImageDraw.Draw(panel).text((MARGIN, 1), str(clip), OTHERS, font(13))
+        return contact_sheet(panels)
 
 
 class Prepare:
@@ -110,7 +105,7 @@ class Prepare:
         self.clips = clips
         self.sampling: dict[str, Any] = {
             "clips": clips,
-            "frames": frames if frames is not None else weights.extra.get("num_frames", 16),
+            "frames": frames if frames is not None else sampled_frames(weights),
             "stride": None if spread else every,
             "frame_rate": None if spread or every else self.frame_rate,
         }
@@ -143,31 +138,61 @@ class Prepare:
             yield Frame(frames[min(int(time / step + 1e-3), len(frames) - 1)], time)
 
 
-def collate(prepared: Sequence[Tensor]) -> tuple[Tensor]:
-    """The clips of all videos, each [clips, C, T, H, W] → a batch [N, C, T, H, W]."""
-    return (torch.cat(list(prepared)),)
+@dataclass
+class VideoTask(PictureTask):
+    """Videos in, labels with probabilities out; the options are :class:`Prepare`'s."""
+
+    clips: int = 1
+    frames: int | None = None
+    stride: int | None = None
+    spread: bool = False
+
+    def load(self, source: Any) -> Video:
+        """A video from a path, or from frames [T, C, H, W], uint8 in [0, 255] or float in [0, 1]."""
+        if isinstance(source, str | Path):
+            return Video(Path(source))
+        if not isinstance(source, Tensor) or source.ndim != 4 or not len(source):
+            what = list(source.shape) if isinstance(source, Tensor) else type(source).__name__
+            raise InvalidArgument(
+                f"Cannot take {what} for a video; expected a path or frames as a tensor [T, C, H, W]."
+            )
+        return Video(source)
+
+    def transform(self, weights: Weights) -> Prepare:
+        return Prepare(weights, self.clips, self.frames, self.stride, self.spread)
+
+    def collate(self, prepared: Sequence[Tensor]) -> tuple[Tensor]:
+        """The clips of all videos, each [clips, C, T, H, W] → a batch [N, C, T, H, W]."""
+        return (torch.cat(list(prepared)),)
+
+    def decode(self, outputs: Tensor, inputs: Sequence[Video], weights: Weights) -> list[VideoLabels]:
+        """Logits [N, num_classes] of the clips of all videos → one result per video."""
+        results = []
+        of_each = torch.split(outputs, [len(video.spans) for video in inputs])
+        for logits, video in zip(of_each, inputs, strict=True):
+            strips = [contact_sheet(stills, columns=2) for stills in video.stills]
+            each = ClassificationTask().decode(logits, strips, weights)
+            clips = [
+                Clip(one.probabilities, one.categories, one.image, start, end)
+                for one, (start, end) in zip(each, video.spans, strict=True)
+            ]
+            mean = torch.stack([clip.probabilities for clip in clips]).mean(0)
+            results.append(VideoLabels(mean, clips[0].categories, clips[0].image, clips))
+        return results
+
+    def example(self, model: nn.Module, weights: Weights | None, size: int | None = None) -> tuple[Tensor]:
+        """One clip, [1, C, T, H, W], of as many frames as the model takes."""
+        (picture,) = super().example(model, weights, size)
+        frames = frames_of(model, weights)
+        return (torch.stack([picture.roll(t, -1) for t in range(frames)], 2),)
 
 
-def decode(outputs: Tensor, inputs: Sequence[Video], weights: Weights) -> list[VideoLabels]:
-    """Logits [N, num_classes] of the clips of all videos → one result per video."""
-    results = []
-    of_each = torch.split(outputs, [len(video.spans) for video in inputs])
-    for logits, video in zip(of_each, inputs, strict=True):
-        strips = [contact_sheet(stills, columns=2) for stills in video.stills]
-        each = images.decode(logits, strips, weights)
-        clips = [
-            Clip(one.probabilities, one.categories, one.image, start, end)
-            for one, (start, end) in zip(each, video.spans, strict=True)
-        ]
-        mean = torch.stack([clip.probabilities for clip in clips]).mean(0)
-        results.append(VideoLabels(mean, clips[0].categories, clips[0].image, clips))
-    return results
+def frames_of(model: nn.Module, weights: Weights | None) -> int:
+    """Frames of a clip: as many as the model takes, as its weights were evaluated with, or 16."""
+    own: int | None = getattr(model, "num_frames", None)
+    return own or sampled_frames(weights)
 
 
-def draw(result: VideoLabels, k: int = 5) -> Image.Image:
-    if len(result.clips) == 1:
-        return images.draw(result, k)
-    panels = [images.draw(clip, min(k, 3)) for clip in result.clips]
-    for panel, clip in zip(panels, result.clips, strict=True):  # when it is, in the margin above its frames
-        ImageDraw.Draw(panel).text((MARGIN, 1), str(clip), OTHERS, font(13))
-    return contact_sheet(panels)
+def sampled_frames(weights: Weights | None) -> int:
+    frames: int = weights.extra.get("num_frames", FRAMES) if weights else FRAMES
+    return frames

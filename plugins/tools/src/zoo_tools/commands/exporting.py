@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from zoo import registry
-from zoo.cli import output
-from zoo.cli.options import read_options
-
-if TYPE_CHECKING:
-    from zoo.contract import TaskSpec
+from zoo import cli, registry
 
 
 def export(
@@ -41,11 +34,13 @@ def export(
     Tasks have options of their own, such as --max-detections 50 and --mask-format roi of detection.
     """
     info = registry.model_info(model)  # a misspelt name is told before torch is imported
-    files, options = read_options(context, words, registry.get_task(task or info.task, plugin=info.plugin), _known)
+    files, options = cli.read_options(
+        context, words, registry.get_task(task or info.task, plugin=info.plugin), "export"
+    )
     if len(files) != 1:
         raise typer.BadParameter(f"Expected one FILE to write, not {', '.join(files) or 'none'}.")
-    size = None if image_size is None else _size(image_size)
-    from zoo.running.exporting import export as write
+    size = None if image_size is None else _parse_size(image_size)
+    from zoo_tools.exporting import export as write
 
     report = write(
         model,
@@ -58,20 +53,14 @@ def export(
         **options,
     )
     total = sum(file.stat().st_size for file in report.files)
-    print(output.paint(" + ".join(map(str, report.files)), bold=True), f" {report.format}  {output.megabytes(total)}")
+    print(cli.paint(" + ".join(map(str, report.files)), bold=True), f" {report.format}  {cli.megabytes(total)}")
     sides = (("in ", report.inputs), ("out", report.outputs))
-    output.print_facts([(f"{side}  {name}", text) for side, tensors in sides for name, text in tensors.items()])
+    cli.print_facts([(f"{side}  {name}", text) for side, tensors in sides for name, text in tensors.items()])
     return 0
 
 
-def _size(text: str) -> tuple[int, int]:
+def _parse_size(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d+)(?:[x×,](\d+))?", text)
     if not match:
         raise typer.BadParameter(f"--image-size {text}: expected HEIGHTxWIDTH, such as 800x1066.")
     return int(match[1]), int(match[2] or match[1])
-
-
-def _known(task: TaskSpec) -> Mapping[str, inspect.Parameter]:
-    from zoo.running.exporting import export_options
-
-    return export_options(task)

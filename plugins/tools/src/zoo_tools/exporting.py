@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import io
 import json
 import logging
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,30 +18,12 @@ from torch import Tensor, nn
 
 import zoo
 from zoo import registry
-from zoo.contract import TaskSpec, Weights, check_count, load_object
+from zoo.contract import Exportable, TaskSpec, Weights, check_count
 from zoo.errors import ExportError, InvalidArgument, MissingPlugin, ZooError
-from zoo.loading import loaded_weights
+from zoo.loading import default_size, in_channels_of, loaded_weights, task_of
 
 FORMATS = {"onnx": ".onnx", "torch-export": ".pt2"}  # and the endings of their files
 METADATA = "zoo"  # the key of what is known of the model: in ONNX's metadata, and a file in the other archive
-
-
-@dataclass(frozen=True)
-class Exportable:
-    """A module as it can be captured: what ``TaskSpec.export`` returns.
-
-    Attributes:
-        module: takes and returns tensors whose sizes depend on no values. Its outputs are a tensor, or a dict, tuple
-            or list of tensors; keys are the outputs' names.
-        arguments: what it is called with: tensors of the shapes that the file will take.
-        inputs: names of the arguments.
-        onnx: called for ONNX, gives a dict: custom operator → the function of onnxscript that stands for it.
-    """
-
-    module: nn.Module
-    arguments: tuple[Tensor, ...]
-    inputs: Sequence[str]
-    onnx: Callable[[], dict[Any, Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -109,7 +90,7 @@ def export(
     """
     path = Path(path)
     format = _format(path, format)  # noqa: A001
-    size = None if image_size is None else _size(image_size)
+    size = None if image_size is None else _height_and_width(image_size)
     if not overwrite:
         _refuse(path)
     if not path.parent.is_dir():
@@ -121,18 +102,12 @@ def export(
     try:
         built.eval()
         with torch.no_grad():
-            ready = load_object(spec.export)(built, size, **options) if spec.export else _plain(built, size, spec)
+            make = registry.provided(spec, "export")
+            ready = make(built, size, **options) if make else _single_picture(built, size, spec)
             return _export(ready, path, format, overwrite, _facts(name, loaded_weights(built)))
     finally:
         for module, training in modes.items():
             module.training = training
-
-
-def export_options(task: TaskSpec) -> dict[str, inspect.Parameter]:
-    """What can be said to the export of a task's models: the further parameters of what its ``export`` names."""
-    if task.export is None:
-        return {}
-    return dict(list(inspect.signature(load_object(task.export)).parameters.items())[2:])
 
 
 # ── what is exported ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -150,7 +125,7 @@ def _format(path: Path, given: str | None) -> str:
     return given
 
 
-def _size(given: int | Sequence[int]) -> tuple[int, int]:
+def _height_and_width(given: int | Sequence[int]) -> tuple[int, int]:
     sides = (given, given) if isinstance(given, int) else tuple(given)
     if len(sides) != 2:
         raise InvalidArgument(f"image_size is {given!r}; expected (height, width), or one number for both.")
@@ -164,47 +139,31 @@ def _find(
     if isinstance(model, str):
         info = registry.model_info(model)
         spec = registry.get_task(task or info.task, plugin=info.plugin)
-        options = _pop_options(spec, config)
+        options = spec.take_options(config, "export")
         return spec, options, registry.get_model(model, weights=weights, **config), info.name
     if not isinstance(model, nn.Module):
         raise InvalidArgument(f"export takes a model's name or a torch.nn.Module, not {type(model).__name__}.")
-    if task is None:
-        raise InvalidArgument("Say which task the model is for: task='image-classification', or another.")
-    spec = registry.get_task(task)
-    options = _pop_options(spec, config)
+    spec = task_of(model, task)
+    options = spec.take_options(config, "export")
     if config:
-        own = ", ".join(export_options(spec)) or "none"
+        own = ", ".join(spec.options_of("export")) or "none"
         raise InvalidArgument(f"{', '.join(config)}: the model is built already, and options of its task are {own}.")
     return spec, options, model, type(model).__name__
 
 
-def _pop_options(spec: TaskSpec, config: dict[str, Any]) -> dict[str, Any]:
-    return {name: config.pop(name) for name in (export_options(spec) if config else ()) if name in config}
-
-
-def default_size(model: nn.Module) -> tuple[int, int] | None:
-    """(height, width) that the model, or the preprocessing of its weights, makes of every picture; None if neither."""
-    weights = loaded_weights(model)
-    side = weights.transforms.arguments.get("crop_size") if weights and weights.transforms else None
-    side = side or getattr(model, "image_size", None)
-    return None if side is None else _size(side)
-
-
-def _plain(model: nn.Module, size: tuple[int, int] | None, spec: TaskSpec) -> Exportable:
+def _single_picture(model: nn.Module, size: tuple[int, int] | None, spec: TaskSpec) -> Exportable:
     """A model of pictures, [1, C, H, W], as it is."""
     size = size or default_size(model)
     if spec.input_ndim != 3 or spec.inputs_per_sample != 1:
         raise InvalidArgument(
             f"The task {spec.name!r} does not say how its models are exported: they take no single pictures. Whoever "
-            "publishes it can name a function in TaskSpec(export=…)."
+            'publishes it can name a function in TaskSpec(provides={"export": …}).'
         )
     if size is None:
         raise InvalidArgument(
             f"{type(model).__name__} takes pictures of any size, and a file of one: give image_size=(height, width)."
         )
-    first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
-    channels = getattr(model, "in_channels", 3 if first is None else first.in_channels)
-    return Exportable(model, (torch.rand(1, channels, *size),), ("image",))
+    return Exportable(model, (torch.rand(1, in_channels_of(model), *size),), ("image",))
 
 
 def _facts(name: str, weights: Weights | None) -> str:
@@ -280,7 +239,7 @@ def _check_onnx() -> None:
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError as e:
-        raise MissingPlugin(f"ONNX needs packages that are not there ({e}): pip install 'zoo-core[onnx]'") from e
+        raise MissingPlugin(f"ONNX needs packages that are not there ({e}): pip install 'zoo-tools[onnx]'") from e
 
 
 def _reason(e: BaseException) -> str:

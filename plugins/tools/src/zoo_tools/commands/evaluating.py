@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zoo import registry
-from zoo.cli import output
-from zoo.cli.options import read_options, read_value
+from zoo import cli, registry
 
 if TYPE_CHECKING:
-    from zoo.contract import TaskSpec
-    from zoo.running.evaluation import Evaluation
+    from zoo_tools.evaluation import Evaluation
 
 
 def evaluate(
@@ -66,17 +61,13 @@ def evaluate(
     """
     info = registry.model_info(model)  # a misspelt name is told before torch is imported
     spec = registry.get_task(task or info.task, plugin=info.plugin)
-    words, options = read_options(context, context.args, spec, _known)
+    words, options = cli.read_options(context, context.args, spec, "predict", "evaluate")
     if words:
         raise typer.BadParameter(f"Got unexpected extra argument ({words[0]})")
-    for argument in arguments or ():
-        name, equals, text = argument.partition("=")
-        if not (equals and name.isidentifier()):
-            raise typer.BadParameter(f"--set {argument}: expected NAME=VALUE, such as num_classes=6.")
-        options[name] = read_value(text)
-    from zoo.running.evaluation import evaluate as measure
+    options |= cli.read_assignments(arguments or ())
+    from zoo_tools.evaluation import evaluate as measure
 
-    bar = output.on_terminal(sys.stderr)
+    bar = cli.on_terminal(sys.stderr)
     try:
         result = measure(
             model,
@@ -96,36 +87,29 @@ def evaluate(
         if folder is None:
             raise
         print(file=sys.stderr)  # after ^C
-        output.complain("Stopped: the same command goes on from here.", "yellow")
+        cli.complain("Stopped: the same command goes on from here.", "yellow")
         return 130
     for failed, reason in result.failures.items():
-        output.error(reason if failed in reason else f"{failed}: {reason}")
+        cli.print_error(reason if failed in reason else f"{failed}: {reason}")
     if as_json:
-        output.print_json(result.to_dict())
+        cli.print_json(result.to_dict())
     else:
         _print(result)
     return int(bool(result.failures))
 
 
-def _known(task: TaskSpec) -> Mapping[str, inspect.Parameter]:
-    from zoo.running.evaluation import evaluation_options
-    from zoo.running.pipelines import task_options
-
-    return {**task_options(task), **evaluation_options(task)}
-
-
 def _print(result: Evaluation) -> None:
     inputs = "input" if result.measured == 1 else "inputs"
-    print(output.paint(result.model, bold=True), f" {result.weights}  {result.task}  {result.measured} {inputs}")
+    print(cli.paint(result.model, bold=True), f" {result.weights}  {result.task}  {result.measured} {inputs}")
     if result.metrics:
         published = {data: values for data, values in result.published.items() if values.keys() & result.metrics.keys()}
-        columns = [output.Column("Metric"), output.Column("Measured", number=True)]
-        columns += [output.Column(f"Published: {data}", number=True) for data in published]
+        columns = [cli.Column("Metric"), cli.Column("Measured", number=True)]
+        columns += [cli.Column(f"Published: {data}", number=True) for data in published]
         rows = [
-            [name, _number(value), *(output.number(values.get(name)) for values in published.values())]
+            [name, _number(value), *(cli.number(values.get(name)) for values in published.values())]
             for name, value in result.metrics.items()
         ]
-        output.print_table(columns, rows)
+        cli.print_table(columns, rows)
     for note in result.notes:
         print(f"Note: {note}")
     if result.failures:
@@ -134,4 +118,4 @@ def _print(result: Evaluation) -> None:
 
 
 def _number(value: float) -> str:
-    return output.NONE if math.isnan(value) else f"{value:.3f}"
+    return cli.NONE if math.isnan(value) else f"{value:.3f}"

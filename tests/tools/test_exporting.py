@@ -168,7 +168,7 @@ def test_weights_in_a_file_of_their_own_come_along(tmp_path: Path, monkeypatch: 
         target.write_text("graph")
         target.with_name(f"{target.name}.data").write_text("weights")
 
-    monkeypatch.setattr("zoo.running.exporting._write_onnx", write)
+    monkeypatch.setattr("zoo_tools.exporting._write_onnx", write)
     report = zoo.export(path=tmp_path / "big.onnx", **DIGITS)
     assert [file.name for file in report.files] == ["big.onnx", "big.onnx.data"]
     assert [file.read_text() for file in report.files] == ["graph", "weights"]
@@ -180,7 +180,7 @@ def test_weights_in_a_file_of_their_own_come_along(tmp_path: Path, monkeypatch: 
 
 def test_without_onnx_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxscript", None)
-    with pytest.raises(MissingPlugin, match=r"onnxscript.*pip install 'zoo-core\[onnx\]'"):
+    with pytest.raises(MissingPlugin, match=r"onnxscript.*pip install 'zoo-tools\[onnx\]'"):
         zoo.export(path=tmp_path / "digits.onnx", **DIGITS)
     assert zoo.export(path=tmp_path / "digits.pt2", **DIGITS).path.is_file()
 
@@ -203,7 +203,7 @@ def test_what_was_typed_wrongly_is_said(run: Any, arguments: list[str], said: st
 def test_a_task_that_says_nothing_of_export_takes_single_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task = zoo.TaskSpec("pairs", load="a:b", collate="a:b", decode="a:b", inputs_per_sample=2)
-    monkeypatch.setattr("zoo.running.exporting.registry.get_task", lambda name, plugin=None: task)
-    with pytest.raises(InvalidArgument, match=r"'pairs' does not say how.*TaskSpec\(export=…\)"):
+    task = zoo.TaskSpec("pairs", "a:b", inputs_per_sample=2)
+    monkeypatch.setattr("zoo.registry.get_task", lambda name, plugin=None: task)
+    with pytest.raises(InvalidArgument, match=r"'pairs' does not say how.*TaskSpec\(provides=\{\"export\": …\}\)"):
         zoo.export(nn.Conv2d(3, 3, 1), tmp_path / "out.pt2", image_size=8, task="pairs")

@@ -24,10 +24,10 @@ import zoo
 from zoo.cli import main
 from zoo.contract import check_task
 from zoo.errors import ContractError, EvaluationError, InvalidArgument, UnknownModel
-from zoo.running.evaluation import Evaluator
+from zoo_tools.evaluation import evaluator_of
 
 PLUGIN = """
-    from zoo import Metric, ModelSpec, Preset, TaskSpec, Weights
+    from zoo import ModelSpec, Option, Preset, TaskSpec, Weights
 
     def entry(file, **facts):
         return Weights(
@@ -43,7 +43,10 @@ PLUGIN = """
         V2 = entry("double.pt")
         DEFAULT = V1
 
-    steps = {step: "level_parts:" + step for step in ("load", "collate", "decode")}
+    WORST = Option("worst", bool, False, "The largest distance too.", verb="evaluate")
+
+    def task(name, **more):
+        return TaskSpec(name, "level_parts:LevelTask", suffixes=(".png",), **more)
 
     @zoo.hookimpl
     def zoo_manifest():
@@ -51,8 +54,8 @@ PLUGIN = """
             api_version=1,
             models=[ModelSpec("level", "level_parts:level", task="level-telling", weights=Level_Weights)],
             tasks=[
-                TaskSpec("level-telling", suffixes=(".png",), evaluate="level_parts:Levels", **steps),
-                TaskSpec("level-guessing", suffixes=(".png",), **steps),
+                task("level-telling", options=(WORST,), provides={"evaluate": "level_parts:Levels"}),
+                task("level-guessing"),
             ],
         )
 """
@@ -63,7 +66,6 @@ PARTS = '''
     import torch
     import zoo
     from zoo.errors import InvalidArgument
-    from zoo.io.image import open_image
     from zoo.transforms.functional import pil_to_tensor
     from level_plugin import Level_Weights
 
@@ -83,13 +85,9 @@ PARTS = '''
     def Prepare(add=0.0):
         return lambda image: pil_to_tensor(image).float() + add
 
-    load = open_image
-
-    def collate(prepared):
-        return (torch.stack(prepared),)
-
-    def decode(outputs, inputs, weights):
-        return outputs.tolist()
+    class LevelTask(zoo.PictureTask):
+        def decode(self, outputs, inputs, weights):
+            return outputs.tolist()
 
     class Levels:
         """The mean distance to the true levels, which a JSON file tells. With ``worst``, the largest one too."""
@@ -193,8 +191,11 @@ def test_a_model_that_was_built_before(levels: Path) -> None:
     result = zoo.evaluate(model, levels / "walls", levels / "levels.json", task="levels/level-telling", device="cpu")
     assert (result.model, result.metrics["off"]) == ("Level", 19 * 4.5)
     assert model.training  # it was copied
+    known = zoo.evaluate(model, levels / "walls", levels / "levels.json", device="cpu")  # by who built it
+    assert known.to_dict() == result.to_dict()
+    foreign = sys.modules["level_parts"].Level()
     with pytest.raises(InvalidArgument, match="which task the model is for"):
-        zoo.evaluate(model, levels / "walls", levels / "levels.json")
+        zoo.evaluate(foreign, levels / "walls", levels / "levels.json")
     with pytest.raises(InvalidArgument, match="they need its name"):
         zoo.evaluate(model, levels / "walls", levels / "levels.json", processes=2)
 
@@ -483,15 +484,35 @@ def test_paths_are_checked_before_the_weights_are_fetched(tmp_path: Path, monkey
 
 
 def test_the_contract_checks_the_import_string() -> None:
-    steps = {"load": "a:b", "collate": "a:b", "decode": "a:b"}
-    check_task(zoo.TaskSpec("fine", evaluate="a.b:C", **steps))
+    check_task(zoo.TaskSpec("fine", "a:b", provides={"evaluate": "a.b:C"}))
     with pytest.raises(ContractError, match=r"coarse: evaluate 'a\.b\.C' is not of the form"):
-        check_task(zoo.TaskSpec("coarse", evaluate="a.b.C", **steps))
+        check_task(zoo.TaskSpec("coarse", "a:b", provides={"evaluate": "a.b.C"}))
 
 
 def test_every_task_of_ours_is_evaluated() -> None:
     tasks = {zoo.model_info(name).task for name in zoo.list_models()}
     assert len(tasks) >= 7
     for task in tasks:
-        assert zoo.get_task(task).evaluate, task
-    assert Evaluator is zoo.Evaluator
+        assert callable(evaluator_of(zoo.get_task(task))), task
+
+
+def test_another_plugin_may_say_how_a_task_is_evaluated(levels: Path, plugin_folder: Any) -> None:
+    """Of a task that its own plugin does not evaluate; what the task says itself goes before."""
+    plugin_folder.install(
+        "judge",
+        """
+        @zoo.hookimpl
+        def zoo_manifest():
+            every = {(task, "evaluate"): "level_judge:Judge" for task in ("level-telling", "level-guessing")}
+            return zoo.Manifest(api_version=1, provides=every)
+        """,
+    )
+    (plugin_folder.path / "level_judge.py").write_text(
+        "from level_parts import Levels\n"
+        "class Judge(Levels):\n"
+        "    def summarize(self, records):\n"
+        "        return {'judged': len(records)}\n"
+    )
+    zoo.refresh()
+    assert evaluate(levels, task="level-guessing").metrics == {"judged": 10}
+    assert "judged" not in evaluate(levels, task="level-telling").metrics

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
-import inspect
 import json
 import math
 import multiprocessing
@@ -22,40 +20,18 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from zoo import registry
-from zoo.contract import TaskSpec, Weights, check_count, load_object
+from zoo import Pipeline, pipeline, registry
+from zoo.contract import Evaluator, TaskSpec, Weights, check_count
 from zoo.errors import ContractError, EvaluationError, InvalidArgument, UnreadableFile
-from zoo.running.pipelines import PROGRESS_FROM, Pipeline, pipeline
+from zoo.loading import task_of
+from zoo_tools.records import FORMAT, Records, data_digest, digest, model_digest
 
-FORMAT = 1  # of the file of records
-RECORDS, METRICS = "records.jsonl", "metrics.json"
-
-
-class Evaluator(Protocol):
-    """What a task knows about one data set; what ``TaskSpec.evaluate`` names makes it of the paths.
-
-    It may also have ``notes``: sentences that whoever reads the figures should know, such as what was left out.
-    """
-
-    @property
-    def sources(self) -> Mapping[str, Any]:
-        """The inputs, in order: a name that stays the same while the data do → what the pipeline takes."""
-
-    def measure(self, name: str, result: Any) -> Any:
-        """What the figures need of the result for one input: small, and of what JSON has.
-
-        Raises:
-            UnreadableFile, InvalidArgument: what is known of this input is missing or does not fit. It counts as one
-                that could not be read.
-        """
-
-    def summarize(self, records: Sequence[Any]) -> Mapping[str, float]:
-        """The figures that follow from these records (in the order of ``sources``): metric → value, NaN for none."""
+LONG = 32  # inputs from which a progress bar is shown
 
 
 @dataclass(frozen=True)
@@ -157,13 +133,13 @@ def evaluate(
     wanted = every[:limit]
     folder = None if output is None else Path(output)
     if folder is not None:
-        identity["data"] = _data_digest(every, job.annotations, folder)
-    with _Records(folder, identity, scorer.sources) as records:
+        identity["data"] = data_digest(every, job.annotations, folder)
+    with Records(folder, identity, scorer.sources) as records:
         # Always the same batches: what stands beside an input in a batch may change the last digit of its result.
         batches = [every[i : i + batch_size] for i in range(0, len(wanted), batch_size)]
         left = [batch for batch in batches if not records.done.keys() >= set(batch).intersection(wanted)]
         run = _in_processes(job, left, processes) if processes > 1 else _in_turn(ready, scorer, left)
-        failures = _collect(run, records, wanted, len(wanted) >= PROGRESS_FROM if progress is None else progress)
+        failures = _collect(run, records, wanted, len(wanted) >= LONG if progress is None else progress)
         found = [records.done[name] for name in wanted if name in records.done]
         metrics = dict(scorer.summarize(found)) if found else {}
         result = Evaluation(
@@ -176,13 +152,8 @@ def evaluate(
             published=ready.weights.metrics,
             notes=tuple(getattr(scorer, "notes", ())),
         )
-        records.finish(result)
+        records.finish(result.to_dict())
     return result
-
-
-def evaluation_options(task: TaskSpec) -> dict[str, inspect.Parameter]:
-    """What can be said to the evaluator of a task: the further parameters of what makes it."""
-    return dict(list(inspect.signature(evaluator_of(task)).parameters.items())[3:])
 
 
 def evaluator_of(task: TaskSpec) -> Any:
@@ -191,11 +162,13 @@ def evaluator_of(task: TaskSpec) -> Any:
     Raises:
         InvalidArgument: the task has none.
     """
-    if task.evaluate is None:
+    make = registry.provided(task, "evaluate")
+    if make is None:
         raise InvalidArgument(
-            f"The task {task.name!r} does not say how it is evaluated; its plugin would by zoo.TaskSpec(evaluate=…)."
+            f"The task {task.name!r} does not say how it is evaluated; a plugin would by "
+            'zoo.TaskSpec(provides={"evaluate": …}).'
         )
-    return load_object(task.evaluate)
+    return make
 
 
 # ── the work ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -236,13 +209,11 @@ class _Job:
             info = registry.model_info(self.model)
             entries = info.weights
             spec = registry.get_task(self.task or info.task, plugin=info.plugin)
-        elif self.task is not None:
-            spec = registry.get_task(self.task)
         else:
-            raise InvalidArgument("Say which task the model is for: task='image-classification', or another.")
+            spec = task_of(self.model, self.task)
         make = evaluator_of(spec)
-        options = {name: self.config[name] for name in evaluation_options(spec) if name in self.config}
-        others = {name: value for name, value in self.config.items() if name not in options}
+        others = dict(self.config)
+        options = spec.take_options(others, "evaluate")
         entry = entries.get(self.weights) if isinstance(self.weights, str) else None
         # Made first where it can be: wrong paths are told before anything is downloaded.
         scorer = None if entry is None else make(self.images, self.annotations, entry, **options)
@@ -261,8 +232,8 @@ class _Job:
             "model": self.model_name,
             "task": spec.name,
             "weights": named[0] if named else ready.weights.url,
-            "description": _digest(repr(replace(ready.weights, metrics={}, docs=""))),
-            "parameters": _model_digest(self.model if isinstance(self.model, nn.Module) else ready.model),
+            "description": digest(repr(replace(ready.weights, metrics={}, docs=""))),
+            "parameters": model_digest(self.model if isinstance(self.model, nn.Module) else ready.model),
             "options": json.loads(json.dumps(self.config, default=repr, sort_keys=True)),
         }
         if self.optimize and by_name:  # now that it is known which parameters there were
@@ -272,7 +243,7 @@ class _Job:
         return ready, scorer, identity
 
 
-def _collect(run: Outcomes, records: _Records, wanted: Sequence[str], bar: bool) -> dict[str, str]:
+def _collect(run: Outcomes, records: Records, wanted: Sequence[str], bar: bool) -> dict[str, str]:
     """Keep the records of what was not finished before; returns the inputs that failed → why."""
     from tqdm import tqdm
 
@@ -375,145 +346,3 @@ def _started() -> tuple[Pipeline, Evaluator]:
 
 def _work(batch: Sequence[str]) -> list[_Outcome]:
     return list(_measure(*_started(), batch))
-
-
-# ── records ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-class _Records:
-    """The records of finished inputs: in a file, a JSON object a line, or in memory alone.
-
-    The first line says of which model, weights, options and data they are. A line without an end was cut off when the
-    process was killed, and is dropped. A record of an input whose files have another size now is made anew.
-
-    Attributes:
-        done: name of each finished input → its record.
-    """
-
-    def __init__(self, folder: Path | None, identity: Mapping[str, Any], sources: Mapping[str, Any]) -> None:
-        self.done: dict[str, Any] = {}
-        self._folder, self._identity, self._sources = folder, identity, sources
-        self._open = contextlib.ExitStack()
-
-    def __enter__(self) -> _Records:
-        if self._folder is None:
-            return self
-        from filelock import FileLock, Timeout
-
-        self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / RECORDS
-        with contextlib.ExitStack() as opened:
-            try:
-                opened.enter_context(FileLock(self._folder / ".lock", timeout=0))
-            except Timeout as e:
-                raise EvaluationError(
-                    f"Another evaluation is writing to {str(self._folder)!r}; wait for it, or give another output."
-                ) from e
-            self._file = opened.enter_context(path.open("a+b"))
-            self._file.seek(0)
-            whole = self._file.read()
-            self._file.truncate(whole.rfind(b"\n") + 1)
-            lines = whole.split(b"\n")[:-1]
-            if lines:
-                self._read(path, lines)
-            else:
-                self._write(self._identity)
-            self._open = opened.pop_all()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._open.close()
-
-    def _read(self, path: Path, lines: Sequence[bytes]) -> None:
-        try:
-            first, *rest = map(json.loads, lines)
-            there = {key: first[key] for key in self._identity}
-            found = {row["input"]: (row["bytes"], row["record"]) for row in rest}
-        except (ValueError, KeyError, TypeError) as e:
-            raise InvalidArgument(
-                f"{str(path)!r} is no file of evaluation records, or damaged. Give another output, or delete it."
-            ) from e
-        if there != self._identity:
-            what = _difference(there, self._identity)
-            raise InvalidArgument(
-                f"{str(path)!r} has records of {what}. Give another output, or delete it to begin anew."
-            )
-        self.done = {n: r for n, (size, r) in found.items() if n in self._sources and size == self._size(n)}
-
-    def _size(self, name: str) -> list[int]:
-        """In bytes, of the files that make an input; -1 for one that is not there."""
-        source = self._sources[name]
-        files = [f for f in (source if isinstance(source, list | tuple) else [source]) if isinstance(f, str | Path)]
-        return [Path(f).stat().st_size if Path(f).exists() else -1 for f in files]
-
-    def add(self, name: str, record: Any) -> None:
-        self.done[name] = record
-        if self._folder is not None:
-            self._write({"input": name, "bytes": self._size(name), "record": record})
-
-    def _write(self, value: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(value, separators=(",", ":")).encode() + b"\n")
-        self._file.flush()  # from here on it survives the end of this process
-
-    def finish(self, result: Evaluation) -> None:
-        if self._folder is not None:
-            (self._folder / METRICS).write_text(json.dumps(result.to_dict(), indent=2) + "\n")
-
-
-# What another evaluation may have been of; hashes are not shown.
-SAID = {
-    "format": "another version of zoo",
-    "model": "another model",
-    "task": "another task",
-    "weights": "other weights",
-    "description": "weights that were described otherwise (their transforms, categories or options)",
-    "parameters": "a model with other parameters",
-    "options": "other options",
-    "data": "other data: the inputs' names or the annotations were different",
-}
-
-
-def _difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    """What the records are of that this evaluation is not."""
-    key = next(key for key in SAID if there[key] != here[key])
-    shown = key in ("model", "task", "weights", "options")
-    return SAID[key] + (f" ({there[key]!r}; here it would be {here[key]!r})" if shown else "")
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _model_digest(model: nn.Module) -> str:
-    """SHA-256 over all that the model's state_dict holds."""
-    sum_ = hashlib.sha256()
-
-    def add(name: str, value: Any) -> None:
-        if isinstance(value, list | tuple):
-            for i, item in enumerate(value):
-                add(f"{name}.{i}", item)
-        elif isinstance(value, Tensor):
-            plain = value.detach().cpu()
-            plain = (plain.dequantize() if plain.is_quantized else plain).contiguous()
-            sum_.update(f"{name} {value.dtype} {list(value.shape)}".encode())
-            sum_.update(plain.reshape(-1).view(torch.uint8).numpy().data)
-        else:
-            sum_.update(f"{name} {value}".encode())
-
-    for name, value in model.state_dict().items():
-        add(name, value)
-    return sum_.hexdigest()
-
-
-def _data_digest(names: Iterable[str], annotations: Path | None, without: Path) -> str:
-    """SHA-256 over the inputs' names and the annotations: of a file its content, of a folder names, sizes and times."""
-    sum_ = hashlib.sha256("\0".join(names).encode())
-    if annotations is not None and annotations.is_file():
-        with annotations.open("rb") as f:
-            sum_.update(hashlib.file_digest(f, "sha256").digest())
-    elif annotations is not None:
-        for file in sorted(annotations.rglob("*")):
-            if file.is_file() and without.resolve() not in file.resolve().parents:
-                facts = file.stat()
-                sum_.update(f"{file.relative_to(annotations)} {facts.st_size} {facts.st_mtime_ns}\0".encode())
-    return sum_.hexdigest()

@@ -1,0 +1,62 @@
+"""Commands that plugins bring, beside the core's own: found by name, imported when they run."""
+
+from __future__ import annotations
+
+from typing import Any, get_type_hints
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from zoo import registry
+from zoo.contract import Command, load_object
+from zoo.errors import PluginError, suggest
+from zoo.registry import PluginRecord
+from zoo.registry.first_party import commands_of_ours
+
+CORE = "Commands"
+
+
+class Commands(TyperGroup):
+    """The core's commands, which plugins cannot take away; then theirs, each under the package that brings it."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        own = super().get_command(ctx, cmd_name)
+        if own is not None:
+            return own
+        found = registry.find_command(cmd_name)
+        if found is None:
+            distribution = commands_of_ours().get(cmd_name)
+            if distribution is not None:
+                ctx.fail(f"{cmd_name!r} comes with {distribution}, which is not installed: pip install {distribution}")
+            if near := suggest(cmd_name, [name for name, _, _ in self._plugged()]):
+                ctx.fail(f"No such command {cmd_name!r}.{near}")
+            return None
+        try:
+            command = load_object(found.target)
+            if not isinstance(command, typer.Typer):
+                function, command = command, typer.Typer(add_completion=False, rich_markup_mode=None)
+                reads = (
+                    typer.Context in get_type_hints(function).values()
+                )  # the rest: options of a task, see read_options
+                settings = {"ignore_unknown_options": reads, "allow_extra_args": reads}
+                command.command(cmd_name, context_settings=settings)(function)
+            return get_command(command)
+        except (Exception, SystemExit) as e:  # whatever a plugin's own code raises
+            raise PluginError(f"The command {cmd_name!r} cannot be loaded: {type(e).__name__}: {e}") from e
+
+    def _plugged(self) -> list[tuple[str, Command, PluginRecord]]:
+        """What plugins bring, by the names that work: full ones where the bare one is the core's own."""
+        return [(f"{r.name}:{c.name}" if name in self.commands else name, c, r) for name, c, r in registry.commands()]
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), *(name for name, _, _ in self._plugged())]
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        own = super().list_commands(ctx)
+        sections = {CORE: [(name, self.commands[name].get_short_help_str(60)) for name in own]}
+        for name, command, record in self._plugged():
+            sections.setdefault(f"From {record.distribution or record.name}", []).append((name, command.summary))
+        for title, rows in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)

@@ -1,0 +1,144 @@
+"""What tasks, their results and what they provide for verbs consist of. Derive from these classes, or write alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from zoo.contract.weights import Weights
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from torch import Tensor, nn
+
+
+@runtime_checkable
+class Result(Protocol):
+    """What a model says of one input."""
+
+    def lines(self, k: int = 5) -> list[str]:
+        """What ``zoo predict`` prints; of what is found, the ``k`` best."""
+        raise NotImplementedError
+
+    def to_dict(self, k: int = 5) -> dict[str, Any]:
+        """What ``zoo predict --json`` prints: plain data, as JSON has it."""
+        raise NotImplementedError
+
+    def draw(self) -> Image.Image:
+        """A picture of it."""
+        raise NotImplementedError
+
+    def save(self, folder: Path, stem: str) -> list[Path]:
+        """Write it into ``folder``, to files whose names begin with ``stem``; by default ``STEM.png``, what is drawn.
+
+        Returns:
+            The paths.
+        """
+        path = Path(folder) / f"{stem}.png"
+        self.draw().save(path)
+        return [path]
+
+
+class Task(Protocol):
+    """The steps from what a user names to what a user reads; ``zoo.pipeline`` runs them in order.
+
+    An object is made for each pipeline, with the values of the task's options as keyword arguments.
+    :class:`zoo.PictureTask` has all of it for tasks on pictures but ``decode``.
+    """
+
+    def load(self, source: Any) -> Any:
+        """An input: opens what the user named (a path, a PIL image, a tensor, a tuple where several make one input).
+
+        Raises:
+            UnreadableFile, InvalidArgument: it cannot be had. Other inputs go on.
+        """
+
+    def transform(self, weights: Weights) -> Callable[[Any], Any]:
+        """What prepares one input for a model with these weights.
+
+        For inputs that go through the model part by part, as no memory holds all of a long video, what it gives is an
+        iterator, of an ``(input, prepared)`` for each part; see :meth:`gather`.
+        """
+        raise NotImplementedError
+
+    def collate(self, prepared: Sequence[Any]) -> tuple[Any, ...]:
+        """Prepared inputs → the model's positional arguments."""
+        raise NotImplementedError
+
+    def decode(self, outputs: Any, inputs: Sequence[Any], weights: Weights) -> Sequence[Result]:
+        """The model's outputs → a result for each input."""
+        raise NotImplementedError
+
+    def draw(self, result: Any) -> Image.Image:
+        """A picture of a result."""
+        raise NotImplementedError
+
+    def gather(self, source: Any, results: Iterator[Any]) -> Result:
+        """The result of an input that went through the model part by part; ``results`` are those of its parts, which
+        are prepared, collated and decoded a batch at a time while it is iterated over."""
+        raise NotImplementedError
+
+    def sequence(self, source: Any) -> bool:
+        """Whether a source is an input by itself also where several files make one: a video, which holds many pairs."""
+        raise NotImplementedError
+
+    def example(self, model: nn.Module, weights: Weights | None, size: int | None = None) -> tuple[Any, ...]:
+        """The model's positional arguments for one valid input of noise, on the CPU.
+
+        Args:
+            model: built, perhaps on the meta device.
+            weights: what was or might be loaded into it, if that is known.
+            size: about how large the input should be, in pixels of a side; by default as large as for predictions. It
+                is as large as the model needs, if that is more.
+        """
+        raise NotImplementedError
+
+
+class Evaluator(Protocol):
+    """What a task knows about one data set: ``provides["evaluate"]`` is called with ``(images, annotations, weights)``.
+
+    It may also have ``notes``: sentences that whoever reads the figures should know, such as what was left out.
+    """
+
+    @property
+    def sources(self) -> Mapping[str, Any]:
+        """The inputs, in order: a name that stays the same while the data do → what the pipeline takes."""
+
+    def measure(self, name: str, result: Any) -> Any:
+        """What the figures need of the result for one input: small, and of what JSON has.
+
+        Raises:
+            UnreadableFile, InvalidArgument: what is known of this input is missing or does not fit. It counts as one
+                that could not be read.
+        """
+
+    def summarize(self, records: Sequence[Any]) -> Mapping[str, float]:
+        """The figures that follow from these records (in the order of ``sources``): metric → value, NaN for none."""
+
+
+@dataclass(frozen=True)
+class Exportable:
+    """A module as it can be captured: what ``provides["export"]``, called with ``(model, image_size)``, returns.
+
+    Attributes:
+        module: takes and returns tensors whose sizes depend on no values. Its outputs are a tensor, or a dict, tuple
+            or list of tensors; keys are the outputs' names.
+        arguments: what it is called with: tensors of the shapes that the file will take.
+        inputs: names of the arguments.
+        onnx: called for ONNX, gives a dict: custom operator → the function of onnxscript that stands for it.
+    """
+
+    module: nn.Module
+    arguments: tuple[Tensor, ...]
+    inputs: Sequence[str]
+    onnx: Callable[[], dict[Any, Any]] | None = None
+
+
+class Trainable(Protocol):
+    """What training needs of a task: ``provides["train"]`` names an object of it."""
+
+    def with_targets(self, model: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The model's positional arguments in train mode, made up for those of :meth:`Task.example`."""
+        raise NotImplementedError

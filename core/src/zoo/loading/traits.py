@@ -1,0 +1,48 @@
+"""What a built model says of itself, or its parts tell: see :class:`zoo.contract.Model`."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from zoo import registry
+from zoo.contract import TaskSpec, Weights
+from zoo.errors import InvalidArgument
+from zoo.loading.reports import built_by, loaded_weights
+
+
+def image_size_of(model: nn.Module) -> tuple[int, int] | None:
+    """(height, width) of the images that a model takes, where it takes one size only and says so."""
+    side = getattr(model, "image_size", None)
+    return side if side is None else (side, side) if isinstance(side, int) else (side[0], side[1])
+
+
+def default_size(model: nn.Module, weights: Weights | None = None) -> tuple[int, int] | None:
+    """(height, width) that the preprocessing of a model's weights makes of every picture, else that it takes itself.
+
+    Args:
+        model: a model.
+        weights: what is known of its weights; by default of those that a builder loaded into it.
+    """
+    weights = weights or loaded_weights(model)
+    side = weights.transforms.arguments.get("crop_size") if weights and weights.transforms else None
+    return (side, side) if isinstance(side, int) else (side[0], side[1]) if side else image_size_of(model)
+
+
+def in_channels_of(model: nn.Module) -> int:
+    """Channels of the images that a model takes: as its first convolution has them, else as it says, else 3."""
+    first = next((m for m in model.modules() if isinstance(m, nn.Conv1d | nn.Conv2d | nn.Conv3d)), None)
+    given = first.in_channels if first is not None else getattr(model, "in_channels", 3)
+    return given if isinstance(given, int) else 3
+
+
+def task_of(model: nn.Module, task: str | None = None) -> TaskSpec:
+    """The task that a model is for: the one that is named, else the main one of the model that its builder makes.
+
+    Raises:
+        UnknownTask: no installed plugin serves ``task``.
+        InvalidArgument: none is named, and no plugin's builder made the model.
+    """
+    found = registry.get_task(task) if task is not None else registry.task_built_by(built_by(model) or "")
+    if found is None:
+        raise InvalidArgument("Say which task the model is for: task='image-classification', or another.")
+    return found

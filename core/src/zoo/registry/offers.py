@@ -1,0 +1,134 @@
+"""What plugins offer beside models: tasks and what they provide for verbs, commands, engines, repositories."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from zoo.contract import Command, Engine, Repository, TaskSpec, load_object
+from zoo.errors import InvalidArgument, UnknownTask, suggest
+from zoo.registry.discovery import get_plugins
+from zoo.registry.listing import join
+from zoo.registry.names import registry
+from zoo.registry.records import PluginRecord
+
+T = TypeVar("T")
+Offers = Mapping[str, Sequence[tuple[T, PluginRecord]]]
+
+
+def get_task(name: str, *, plugin: str | None = None) -> TaskSpec:
+    """What is known of a task.
+
+    Args:
+        name: bare (``"depth-estimation"``), or full (``"acme/depth-estimation"``) where several plugins bring it.
+        plugin: whose models it is for: where that plugin brings the task itself, its own way is meant.
+
+    Raises:
+        UnknownTask: no installed plugin brings it, or several do, none of them ours.
+    """
+    tasks = registry().tasks
+    owner, _, bare = name.rpartition("/")
+    found = _meant(tasks, bare, owner or plugin, strict=bool(owner))
+    if found is None:
+        problem = f"No installed plugin serves the task {name!r}; there are"
+        if not owner and bare in tasks:
+            full = " and ".join(repr(f"{record.name}/{name}") for _, record in tasks[bare])
+            raise UnknownTask(f"Several plugins serve the task {name!r}. Say which one you mean: {full}.")
+        known = [*tasks, *(f"{record.name}/{task}" for task, of in tasks.items() for _, record in of if len(of) > 1)]
+        raise UnknownTask(f"{problem} {join(known)}.{suggest(name, known)}")
+    return found
+
+
+def _meant(offers: Offers[T], name: str, owner: str | None, *, strict: bool) -> T | None:
+    """What ``owner`` offers under a name; else, unless ``strict``, ours or what all others agree on, if they do."""
+    claims = offers.get(name, ())
+    for offer, record in claims:
+        if record.name == owner:
+            return offer
+    if strict or not claims:
+        return None
+    agreed = claims[0][1].first_party or all(offer == claims[0][0] for offer, _ in claims)
+    return claims[0][0] if agreed else None
+
+
+def task_built_by(builder: str) -> TaskSpec | None:
+    """The main task of the model whose builder has that import string; None if no plugin names it."""
+    for entry in registry().entries.values():
+        if entry.spec.builder == builder:
+            try:
+                return get_task(entry.spec.tasks[0], plugin=entry.plugin.name)
+            except UnknownTask:
+                return None
+    return None
+
+
+def provided(task: TaskSpec, verb: str) -> Any | None:
+    """What a verb needs of a task, by the task's own plugin or, where that has none, by another; None if none does.
+
+    Raises:
+        ContractError: the import string leads nowhere.
+    """
+    target = task.provides.get(verb)
+    if target is None:
+        claims = registry().provides.get((task.name, verb), ())
+        target = claims[0][0] if claims else None
+    return None if target is None else load_object(target)
+
+
+def get_engine(name: str) -> Engine:
+    """What is known of an engine, by its name or ``plugin/name``.
+
+    Raises:
+        InvalidArgument: no installed plugin brings it, or several do, none of them ours.
+    """
+    engines = registry().engines
+    owner, _, bare = name.rpartition("/")
+    found = _meant(engines, bare, owner, strict=bool(owner))
+    if found is None:
+        full = [f"{record.name}/{bare}" for _, record in engines.get(bare, ())]
+        raise InvalidArgument(
+            f"There is no engine {name!r}; there are {join(full or engines)}.{suggest(name, engines)}"
+        )
+    return found
+
+
+def engines_for(suffix: str) -> list[str]:
+    """Names of the engines that open files of that ending."""
+    offers = registry().engines.items()
+    return [name for name, claims in offers if any(suffix in engine.suffixes for engine, _ in claims)]
+
+
+def commands() -> list[tuple[str, Command, PluginRecord]]:
+    """Every plugin's commands: the name that works (full where several have the bare one), what it is, whose it is."""
+    offers = registry().commands
+    return [
+        (name if _meant(offers, name, None, strict=False) is command else f"{record.name}:{name}", command, record)
+        for name, claims in offers.items()
+        for command, record in claims
+    ]
+
+
+def find_command(name: str) -> Command | None:
+    """The command that ``label`` or ``acme:label`` names; None if there is none.
+
+    Raises:
+        InvalidArgument: several plugins have it, none of them ours.
+    """
+    offers = registry().commands
+    owner, _, bare = name.rpartition(":")
+    found = _meant(offers, bare, owner, strict=bool(owner))
+    if found is None and not owner and bare in offers:
+        full = " and ".join(f"{record.name}:{bare}" for _, record in offers[bare])
+        raise InvalidArgument(f"Several plugins have a command {bare!r}. Say which one you mean: {full}.")
+    return found
+
+
+def open_repository(path: Path) -> Repository | None:
+    """The builder and description of what is in a folder, by the first plugin that knows its kind; None if none does.
+
+    Raises:
+        PluginError: no plugin knew it and one of them raised while it tried.
+    """
+    found: Repository | None = get_plugins().first("zoo_open_repository", path=path)
+    return found

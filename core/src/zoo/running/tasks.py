@@ -1,0 +1,88 @@
+"""Tasks on pictures: all steps but ``decode`` are here, and ``example``, what a model of pictures takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from zoo.contract import Result, Task, TaskSpec, Weights, load_object
+from zoo.errors import ContractError, InvalidArgument
+from zoo.io.image import open_image
+from zoo.loading import built_by, default_size, image_size_of, in_channels_of, loaded_weights
+from zoo.registry import task_built_by
+
+SIZE = 224  # pixels of a side, where neither the model nor its weights say any
+
+
+class PictureTask(Task):
+    """A task on pictures: derive from it, and override :meth:`decode` and what else is particular.
+
+    Options are keyword arguments of the constructor; a ``dataclasses.dataclass`` has them with the least words.
+    """
+
+    def load(self, source: Any) -> Any:
+        """A picture from a path; a PIL image or tensor is taken as it is."""
+        return open_image(source) if isinstance(source, str | Path) else source
+
+    def transform(self, weights: Weights) -> Callable[[Any], Any]:
+        """The weights' own preprocessing.
+
+        Raises:
+            InvalidArgument: they name none.
+        """
+        if weights.transforms is None:
+            raise InvalidArgument("The weights name no preprocessing; give zoo.Weights(transforms=zoo.Preset(…)).")
+        return weights.transforms()
+
+    def collate(self, prepared: Sequence[Any]) -> tuple[Any, ...]:
+        """Prepared pictures of one size, each [C, H, W] → a batch [N, C, H, W]."""
+        return (torch.stack(list(prepared)),)
+
+    def draw(self, result: Any) -> Image.Image:
+        picture: Image.Image = result.draw()
+        return picture
+
+    def gather(self, source: Any, results: Iterator[Any]) -> Result:
+        raise ContractError(f"{type(self).__name__}.transform makes an iterator of parts; then it needs gather(), too.")
+
+    def sequence(self, source: Any) -> bool:
+        return False
+
+    def example(self, model: nn.Module, weights: Weights | None, size: int | None = None) -> tuple[Any, ...]:
+        """One picture, [1, C, H, W], of the size of the model or its weights' preprocessing, else 224 × 224.
+
+        Where ``size`` is given, that counts for models that take any, as long as it is no less than ``min_size``.
+        """
+        return (noise(1, in_channels_of(model), *side_lengths(model, weights, size)),)
+
+
+def side_lengths(model: nn.Module, weights: Weights | None, size: int | None = None) -> tuple[int, int]:
+    """(height, width) of an example: the model's own, else ``size`` where it is large enough, else the weights' own."""
+    if size is None:
+        return default_size(model, weights) or (SIZE, SIZE)
+    least = max(weights.min_size) if weights is not None and weights.min_size else 1
+    return image_size_of(model) or (max(size, least), max(size, least))
+
+
+def make_task(spec: TaskSpec, options: Mapping[str, Any]) -> Task:
+    """The task's steps, with ``options`` and, for the others, the defaults."""
+    given = {name: options.get(name, option.default) for name, option in spec.options_of("predict").items()}
+    task: Task = load_object(spec.implementation)(**given)
+    return task
+
+
+def example_of(model: nn.Module) -> tuple[Any, ...]:
+    """What a model takes: as the task of what built it says, or one picture where that is not known."""
+    spec = task_built_by(built_by(model) or "")
+    task = PictureTask() if spec is None else make_task(spec, {})  # type: ignore[abstract]
+    return task.example(model, loaded_weights(model))
+
+
+def noise(*shape: int) -> Tensor:
+    """The same numbers in [0, 1] each time; the global generator stays where it was."""
+    return torch.rand(shape, generator=torch.Generator().manual_seed(0))

@@ -1,0 +1,67 @@
+"""The checks that import what a plugin offers beside models: the steps of its tasks, its commands and engines."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+
+from zoo.contract import API_VERSION, Command, Engine, Manifest, Task, TaskSpec, load_object, short
+from zoo.registry import PluginRecord
+from zoo.testing.contract import raise_for
+from zoo.testing.outcomes import Skip
+
+STEPS = tuple(name for name in vars(Task) if not name.startswith("_"))
+NEEDED = ("load", "transform", "collate", "decode", "example")  # by every task; zoo.Task's own do nothing
+
+
+def tasks(record: PluginRecord) -> str | None:
+    if record.manifest is None or not (record.manifest.tasks or record.manifest.provides):
+        raise Skip("the plugin brings no task")
+    problems = [f"{task.name}: {problem}" for task in record.manifest.tasks for problem in _task_problems(task)]
+    for (task, verb), target in record.manifest.provides.items():
+        problems += [f"{task}: what it provides for {verb!r}, {problem}" for problem in _import_problems(target)]
+    raise_for(problems)
+    return None
+
+
+def _task_problems(task: TaskSpec) -> Iterator[str]:
+    broken = list(_import_problems(task.implementation))
+    if broken:
+        yield from broken
+        return
+    cls = load_object(task.implementation)
+    if not callable(cls):
+        yield f"{task.implementation} is no class but {short(cls)}."
+        return
+    found = {step: getattr(cls, step, None) for step in STEPS}
+    missing = [s for s, f in found.items() if not callable(f) or (s in NEEDED and f is getattr(Task, s))]
+    if missing:
+        yield f"{task.implementation} has no {', '.join(missing)}; zoo.PictureTask, to derive from, has all but decode."
+    declared = {name: option.default for name, option in task.options_of("predict").items()}
+    taken = inspect.signature(cls).parameters
+    given = {name: p.default for name, p in taken.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    for name in declared.keys() - given.keys():
+        yield f"the option {name!r} is no argument of {task.implementation}."
+    for name in given.keys() - declared.keys():
+        yield f"the argument {name!r} of {task.implementation} is not among its options."
+    for name in declared.keys() & given.keys():
+        if given[name] is not inspect.Parameter.empty and given[name] != declared[name]:
+            yield f"the option {name!r} is {declared[name]!r} by default, and {given[name]!r} in {task.implementation}."
+    for verb, target in task.provides.items():
+        yield from (f"what it provides for {verb!r}, {problem}" for problem in _import_problems(target))
+
+
+def _import_problems(target: str) -> Iterator[str]:
+    try:
+        load_object(target)
+    except (Exception, SystemExit) as e:  # noqa: BLE001  a plugin's own code can raise anything
+        yield f"{target} cannot be imported: {type(e).__name__}: {e}"
+
+
+def commands(record: PluginRecord) -> str | None:
+    manifest = record.manifest or Manifest(api_version=API_VERSION)
+    offered: list[Command | Engine] = [*manifest.commands, *manifest.engines]
+    if not offered:
+        raise Skip("the plugin brings no command and no engine")
+    raise_for([f"{one.name}: {problem}" for one in offered for problem in _import_problems(one.target)])
+    return None

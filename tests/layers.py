@@ -1,0 +1,19 @@
+"""The core's layers, lowest first: a module imports from its own layer and from lower ones."""
+
+LAYERS = [
+    line.split()
+    for line in """
+        __init__
+        errors
+        contract
+        files
+        registry
+        loading
+        nn ops transforms io draw
+        features models utils
+        running
+        testing
+        cli
+        __main__
+    """.strip().splitlines()
+]
