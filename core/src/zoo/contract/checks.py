@@ -25,7 +25,7 @@ def check_name(kind: str, name: object) -> str:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         article = "an" if kind[0] in "aeiou" else "a"
         raise ContractError(
-            f"{short(name)} is not {article} {kind} name; expected letters, digits, '_', '-' or '.', at most 100 of them."
+            f"{short(name)} is not {article} {kind} name; expected up to 100 letters, digits, '_', '-' or '.'."
         )
     return name
 
