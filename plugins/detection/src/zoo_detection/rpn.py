@@ -7,6 +7,7 @@ From `Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Netw
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,12 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.nn import Conv2dNormActivation
-from zoo.ops import batched_nms, box_iou
+from zoo.ops import box_iou
 from zoo_detection.coding import BoxCoder
-from zoo_detection.dense import flatten_map
-from zoo_detection.detector import Losses, clip_boxes, sizes_as_boxes, suppress_padded
+from zoo_detection.dense import flatten_maps
+from zoo_detection.detector import Losses, clip_boxes, draw_convolutions, sizes_as_boxes, suppress
 from zoo_detection.matching import BELOW_LOW_THRESHOLD, BalancedPositiveNegativeSampler, Matcher
-from zoo_detection.transform import ImageList, Target
+from zoo_detection.transform import ImageList, Size, Target
 
 SMALLEST = 1e-3  # pixels of a proposal's side
 
@@ -39,10 +40,7 @@ class RPNHead(nn.Module):
         )
         self.cls_logits = nn.Conv2d(in_channels, num_anchors, 1)
         self.bbox_pred = nn.Conv2d(in_channels, num_anchors * 4, 1)
-        for m in self.modules():
-            if isinstance(m, nn.Conv2d):
-                nn.init.normal_(m.weight, std=0.01)
-                nn.init.zeros_(m.bias)  # type: ignore[arg-type]
+        draw_convolutions(partial(nn.init.normal_, std=0.01), self)
 
     def forward(self, x: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         towers = [self.conv(features) for features in x]
@@ -89,65 +87,71 @@ class RegionProposalNetwork(nn.Module):
         self.score_thresh = score_thresh
 
     def forward(
-        self, images: ImageList, features: Mapping[str, Tensor], targets: list[Target] | None = None
+        self,
+        images: ImageList,
+        features: Mapping[str, Tensor],
+        targets: list[Target] | None = None,
+        padded: bool = False,
     ) -> tuple[list[Tensor], Losses]:
-        logits, codes, anchors = self.predict(images, features)
-        proposals = self.propose(images, [level.detach() for level in logits], codes.detach(), anchors)
-        if targets is None:
-            return proposals, {}
-        return proposals, self.compute_loss(torch.cat(logits, dim=1), codes, torch.cat(anchors), targets)
+        """``padded``, the proposals are as many for each image, and some of them boxes without a size: for graphs."""
+        objectness, codes, anchors, num_anchors_per_level = self.predict(images, features)
+        padding = (True,) if padded else ()
+        proposals, _ = self.filter_proposals(
+            self.box_coder.decode(codes.detach(), anchors),
+            objectness.detach(),
+            images.image_sizes,
+            num_anchors_per_level,
+            *padding,
+        )
+        return proposals, {} if targets is None else self.compute_loss(objectness, codes, anchors, targets)
 
-    def predict(self, images: ImageList, features: Mapping[str, Tensor]) -> tuple[list[Tensor], Tensor, list[Tensor]]:
-        """Of each map the logits [N, A] and the anchors [A, 4]; of all what decodes to boxes, [N, all A, 4]."""
+    def predict(self, images: ImageList, features: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, list[int]]:
+        """Logits [N, A] of the anchors, what decodes to boxes [N, A, 4], the anchors [A, 4]; how many of each map."""
         maps = list(features.values())
         objectness, codes = self.head(maps)
-        anchors = self.anchor_generator.per_level(images.tensors.shape[-2:], maps)
-        logits = [flatten_map(level, 1).squeeze(2) for level in objectness]
-        return logits, torch.cat([flatten_map(level, 4) for level in codes], dim=1), anchors
+        anchors = self.anchor_generator(images, maps)[0]
+        per_level = [level[0].numel() for level in objectness]
+        return flatten_maps(objectness, 1).squeeze(2), flatten_maps(codes, 4), anchors, per_level
 
-    def candidates(
-        self, images: ImageList, logits: list[Tensor], codes: Tensor, anchors: list[Tensor]
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The best anchors of each map, moved to where their objects are: only those are decoded.
+    def filter_proposals(
+        self,
+        proposals: Tensor,
+        objectness: Tensor,
+        image_shapes: Sequence[Size],
+        num_anchors_per_level: Sequence[int],
+        padded: bool = False,
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Of each image the best proposals that no better one of their map overlaps.
+
+        Args:
+            proposals: boxes [N, A, 4], map by map.
+            objectness: their logits, in any shape.
+            image_shapes: (height, width) of each image.
+            num_anchors_per_level: how many of A belong to each map.
+            padded: as many for each image; the others are at no place and have a score of -1.
 
         Returns:
-            Boxes [N, K, 4], scores [N, K], indices of the maps [K], and bool [N, K], which are good enough.
+            Boxes [P, 4] and scores [P] in [0, 1] of each image, best first.
         """
-        most = self.pre_nms_top_n["training" if self.training else "testing"]
-        chosen, scores, levels, begin = [], [], [], 0
-        for i, level in enumerate(logits):
-            best, indices = level.topk(min(most, level.shape[1]), dim=1)
+        mode = "training" if self.training else "testing"
+        logits = objectness.reshape(len(proposals), -1)
+        chosen, levels, begin = [], [], 0
+        for i, level in enumerate(torch.split(logits, list(num_anchors_per_level), dim=1)):
+            indices = level.topk(min(self.pre_nms_top_n[mode], level.shape[1]), dim=1).indices
             chosen.append(indices + begin)
-            scores.append(best)
             levels.append(torch.full_like(indices[0], i))
             begin += level.shape[1]
-        rows, score = torch.cat(chosen, dim=1), torch.cat(scores, dim=1).sigmoid()
-        boxes = self.box_coder.decode(codes.gather(1, rows[..., None].expand(-1, -1, 4)), torch.cat(anchors)[rows])
-        boxes = clip_boxes(boxes, sizes_as_boxes(images.image_sizes, boxes))
-        good = ((boxes[..., 2:] - boxes[..., :2]) >= SMALLEST).all(2) & (score >= self.score_thresh)
-        return boxes, score, torch.cat(levels), good
-
-    def propose(self, images: ImageList, logits: list[Tensor], codes: Tensor, anchors: list[Tensor]) -> list[Tensor]:
-        """Of each image the best candidates that no better one of their map overlaps."""
-        boxes, scores, levels, good = self.candidates(images, logits, codes, anchors)
-        most = self.post_nms_top_n["training" if self.training else "testing"]
-        proposals = []
-        for image_boxes, image_scores, image_good in zip(boxes, scores, good, strict=True):
-            kept = image_good.nonzero().squeeze(1)
-            best = batched_nms(image_boxes[kept], image_scores[kept], levels[kept], self.nms_thresh)
-            proposals.append(image_boxes[kept[best[:most]]])
-        return proposals
-
-    def propose_padded(self, images: ImageList, features: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """As many proposals for each image, [N, P, 4], and which of them there are, bool [N, P]."""
-        boxes, scores, levels, good = self.candidates(images, *self.predict(images, features))
-        most = min(self.post_nms_top_n["testing"], boxes.shape[1])
-        proposals, good_proposals = [], []
-        for image_boxes, image_scores, image_good in zip(boxes, scores, good, strict=True):
-            chosen, there = suppress_padded(image_boxes, image_scores, levels, image_good, self.nms_thresh, most)
-            proposals.append(image_boxes[chosen])
-            good_proposals.append(there)
-        return torch.stack(proposals), torch.stack(good_proposals)
+        rows, level_of = torch.cat(chosen, dim=1), torch.cat(levels)
+        scores = logits.gather(1, rows).sigmoid()
+        boxes = proposals.gather(1, rows[..., None].expand(-1, -1, 4))
+        boxes = clip_boxes(boxes, sizes_as_boxes(image_shapes, boxes))
+        good = ((boxes[..., 2:] - boxes[..., :2]) >= SMALLEST).all(2) & (scores >= self.score_thresh)
+        most = min(self.post_nms_top_n[mode], rows.shape[1])
+        found = [
+            suppress({"boxes": b, "scores": s}, level_of, g, self.nms_thresh, most, padded)
+            for b, s, g in zip(boxes, scores, good, strict=True)
+        ]
+        return [f["boxes"] for f in found], [f["scores"] for f in found]
 
     def compute_loss(self, logits: Tensor, codes: Tensor, anchors: Tensor, targets: list[Target]) -> Losses:
         """``loss_objectness`` and ``loss_rpn_box_reg``, means over the anchors that were drawn to count."""
