@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from zoo.nn import check_count
 from zoo_detection.detector import Detections, Detector, Losses, clip_boxes, sizes_as_boxes, suppress, widened
+from zoo_detection.fitting import check_anchors, check_maps, run_part
 from zoo_detection.transform import ImageList, Target
 
 # The cells of a map are counted row by row, in each the anchors, as AnchorGenerator does.
@@ -76,6 +77,8 @@ class OneStageDetector(Detector):
     Subclasses predict, whatever suits them; compare that with targets; and make candidates of it.
     """
 
+    quality: str | None = None  # the key of a third output of the head, which weighs the scores
+
     def __init__(
         self,
         *,
@@ -129,7 +132,13 @@ class OneStageDetector(Detector):
     def predict(self, images: ImageList, features: dict[str, Tensor]) -> tuple[dict[str, list[Tensor]], Tensor]:
         """What the head makes of the maps, and the anchors of all maps, [A, 4]."""
         maps = list(features.values())
-        return self.head(maps), self.anchor_generator(images, maps)[0]
+        outputs, anchors = run_part("head", self.head, maps), self.anchor_generator(images, maps)[0]
+        codes = outputs["bbox_regression"]
+        check_maps("head", outputs["cls_logits"], codes, self.num_classes, len(maps))
+        if self.quality is not None:
+            check_maps("head", outputs[self.quality], codes, 1, len(maps))
+        check_anchors("head", codes, self.anchor_generator, anchors)
+        return outputs, anchors
 
     def compute_loss(self, targets: list[Target], outputs: dict[str, list[Tensor]], anchors: Tensor) -> Losses:
         raise NotImplementedError
@@ -157,7 +166,6 @@ class DenseDetector(OneStageDetector):
     """
 
     has_background = False
-    quality: str | None = None  # the key of a third output of the head, which weighs the scores
 
     def candidates(
         self, images: ImageList, outputs: dict[str, list[Tensor]], anchors: Tensor

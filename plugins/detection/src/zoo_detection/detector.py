@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from zoo.errors import InvalidArgument
 from zoo.ops import batched_nms, nms_padded
+from zoo_detection.fitting import run_part
 from zoo_detection.targets import check_images, check_targets, raise_for
 from zoo_detection.transform import (
     IMAGENET_MEAN,
@@ -88,7 +89,7 @@ class Detector(nn.Module):
             # Convolutions are faster so (7 to 8 % of the whole), and regions are rows. In training the order of sums
             # is left as it is: what rounding there is, batch norms enlarge.
             tensors = tensors.contiguous(memory_format=torch.channels_last)
-        features = self.backbone(tensors)
+        features = run_part("backbone", self.backbone, tensors)
         return {"0": features} if isinstance(features, Tensor) else features
 
     def comparable(self, images: Sequence[Tensor] | Tensor) -> Any:

@@ -37,7 +37,7 @@ from zoo_detection.detector import (
     image_transform,
     sizes_as_boxes,
 )
-from zoo_detection.roi_heads import RoIHeads
+from zoo_detection.roi_heads import KINDS, RoIHeads
 from zoo_detection.rpn import RegionProposalNetwork, RPNHead
 from zoo_detection.transform import ImageList, Target
 from zoo_detection.weights.faster_rcnn import (
@@ -243,8 +243,7 @@ class FasterRCNN(Detector):
         """Of the first stage, and of the second for proposals that do not depend on the first."""
         heads, sizes = self.roi_heads, images.image_sizes
         regions = [box[None] * box.new_tensor(QUARTERS) for box in sizes_as_boxes(sizes, images.tensors)]
-        parts = [p for p in (heads.mask_parts, heads.keypoint_parts) if p[0] is not None]
-        found = [heads.run(p, features, regions, sizes) for p in parts]
+        found = [heads.run(k, features, regions, sizes) for k in KINDS if heads.parts(k)[0] is not None]
         return self.rpn.predict(images, features), heads.predict_boxes(features, regions, sizes), found
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,11 +13,13 @@ from zoo.errors import InvalidArgument
 from zoo.ops import box_iou, roi_align
 from zoo_detection.coding import BoxCoder
 from zoo_detection.detector import Detections, Losses, sizes_as_boxes, suppress, widened
+from zoo_detection.fitting import check_same, run_part
 from zoo_detection.keypoints import keypoint_loss, keypoints_of
 from zoo_detection.matching import BELOW_LOW_THRESHOLD, BalancedPositiveNegativeSampler, Matcher
 from zoo_detection.transform import Size, Target
 
 SMALLEST = 1e-2  # pixels of a detection's side
+KINDS = ("mask", "keypoint")
 
 Features = Mapping[str, Tensor]
 
@@ -75,19 +78,15 @@ class RoIHeads(nn.Module):
         self.keypoint_roi_pool = keypoint_roi_pool
         self.keypoint_head = keypoint_head
         self.keypoint_predictor = keypoint_predictor
-        for kind, parts in (("mask", self.mask_parts), ("keypoint", self.keypoint_parts)):
-            if 0 < sum(part is not None for part in parts) < 3:
+        for kind in KINDS:
+            if 0 < sum(part is not None for part in self.parts(kind)) < 3:
                 raise InvalidArgument(
                     f"Of {kind}_roi_pool, _head and _predictor some are None; give all three or none."
                 )
 
-    @property
-    def mask_parts(self) -> tuple[nn.Module | None, ...]:
-        return self.mask_roi_pool, self.mask_head, self.mask_predictor
-
-    @property
-    def keypoint_parts(self) -> tuple[nn.Module | None, ...]:
-        return self.keypoint_roi_pool, self.keypoint_head, self.keypoint_predictor
+    def parts(self, kind: str) -> tuple[Any, ...]:
+        """Pool, head and predictor of ``"mask"`` or ``"keypoint"``."""
+        return tuple(getattr(self, f"{kind}_{part}") for part in ("roi_pool", "head", "predictor"))
 
     def has_mask(self) -> bool:
         return self.mask_predictor is not None
@@ -119,7 +118,7 @@ class RoIHeads(nn.Module):
                 *self.postprocess_detections(*predicted, proposals, image_shapes, *padding), strict=True
             )
         ]
-        self.look_closer(features, found, image_shapes)
+        self.look_closer(features, found, image_shapes, predicted[0].shape[1])
         return found, losses
 
     # ── training ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -155,72 +154,76 @@ class RoIHeads(nn.Module):
         self, features: Features, proposals: list[Tensor], image_shapes: Sequence[Size], targets: list[Target]
     ) -> Losses:
         boxes, objects, labels, codes = self.select_training_samples(proposals, targets)
-        losses = self.box_losses(features, boxes, image_shapes, torch.cat(labels), torch.cat(codes))
+        if any(map(len, labels)):
+            predicted = self.predict_boxes(features, boxes, image_shapes)
+            losses, classes = box_losses(*predicted, torch.cat(labels), torch.cat(codes)), predicted[0].shape[1]
+        else:
+            none = nothing((self.box_head, self.box_predictor), features)
+            losses, classes = {"loss_classifier": none, "loss_box_reg": none}, None
         positive = [(of_image > 0).nonzero().squeeze(1) for of_image in labels]
         boxes, objects, labels = ([v[p] for v, p in zip(of, positive, strict=True)] for of in (boxes, objects, labels))
         if self.has_mask():
-            logits = self.run(self.mask_parts, features, boxes, image_shapes)
+            logits = self.run("mask", features, boxes, image_shapes)
+            self.check_masks(logits, classes)
             if logits is None:
-                losses["loss_mask"] = nothing(self.mask_parts, features)
+                losses["loss_mask"] = nothing(self.parts("mask"), features)
             else:
                 masks = [target["masks"] for target in targets]
                 losses["loss_mask"] = mask_loss(logits, boxes, objects, torch.cat(labels), masks)
         if self.has_keypoint():
-            logits = self.run(self.keypoint_parts, features, boxes, image_shapes)
+            logits = self.run("keypoint", features, boxes, image_shapes)
             if logits is None:
-                losses["loss_keypoint"] = nothing(self.keypoint_parts, features)
+                losses["loss_keypoint"] = nothing(self.parts("keypoint"), features)
             else:
-                keypoints = [target["keypoints"][o] for target, o in zip(targets, objects, strict=True)]
-                losses["loss_keypoint"] = keypoint_loss(logits, torch.cat(keypoints), torch.cat(boxes))
+                keypoints = torch.cat([target["keypoints"][o] for target, o in zip(targets, objects, strict=True)])
+                predictor = "that of roi_heads.keypoint_predictor"
+                check_same("the number of keypoints of the targets", keypoints.shape[1], predictor, logits.shape[1])
+                losses["loss_keypoint"] = keypoint_loss(logits, keypoints, torch.cat(boxes))
         return losses
 
-    def run(
-        self,
-        parts: Sequence[nn.Module | None],
-        features: Features,
-        boxes: list[Tensor],
-        image_shapes: Sequence[Size],
-    ) -> Tensor | None:
+    def run(self, kind: str, features: Features, boxes: list[Tensor], image_shapes: Sequence[Size]) -> Tensor | None:
         """What pool, head and predictor make of ``boxes``; None where there are none, which no batch norm survives."""
         if not sum(map(len, boxes)):
             return None
-        pool, head, predictor = parts
-        return widened(predictor(head(pool(features, boxes, image_shapes))))  # type: ignore[misc]
+        pool, head, predictor = self.parts(kind)
+        x = run_part(f"roi_heads.{kind}_head", head, pool(features, boxes, image_shapes))
+        return widened(run_part(f"roi_heads.{kind}_predictor", predictor, x))
+
+    def check_masks(self, masks: Tensor | None, classes: int | None) -> None:
+        """Raise InvalidArgument if there are masks [D, C, M, M] of other than ``classes``; without any, as declared."""
+        declared = getattr(getattr(self.mask_predictor, "mask_fcn_logits", None), "out_channels", None)
+        found = declared if masks is None else masks.shape[1]
+        if found is not None and classes is not None:
+            predictor = "that of roi_heads.box_predictor"
+            check_same("the number of classes of roi_heads.mask_predictor", found, predictor, classes)
 
     def predict_boxes(
         self, features: Features, boxes: list[Tensor], image_shapes: Sequence[Size]
     ) -> tuple[Tensor, Tensor]:
         """Logits [R, C] of the classes, and what decodes to a box for each of them, [R, C * 4]."""
-        logits, codes = self.box_predictor(self.box_head(self.box_roi_pool(features, boxes, image_shapes)))
+        x = run_part("roi_heads.box_head", self.box_head, self.box_roi_pool(features, boxes, image_shapes))
+        logits, codes = run_part("roi_heads.box_predictor", self.box_predictor, x)
+        predictor = "roi_heads.box_predictor"
+        check_same(f"the number of boxes of {predictor}", codes.shape[1] / 4, "that of its scores", logits.shape[1])
         return widened(logits), widened(codes)
-
-    def box_losses(
-        self, features: Features, boxes: list[Tensor], image_shapes: Sequence[Size], labels: Tensor, wanted: Tensor
-    ) -> Losses:
-        """``loss_classifier`` and ``loss_box_reg``, means over the samples; of the boxes that of their class counts."""
-        if not len(labels):
-            none = nothing((self.box_head, self.box_predictor), features)
-            return {"loss_classifier": none, "loss_box_reg": none}
-        logits, codes = self.predict_boxes(features, boxes, image_shapes)
-        positive = (labels > 0).nonzero().squeeze(1)
-        own = codes.view(len(codes), -1, 4)[positive, labels[positive]]
-        box_loss = F.smooth_l1_loss(own, wanted[positive], beta=1 / 9, reduction="sum")
-        return {"loss_classifier": F.cross_entropy(logits, labels), "loss_box_reg": box_loss / len(labels)}
 
     # ── inference ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def look_closer(self, features: Features, found: list[Detections], image_shapes: Sequence[Size]) -> None:
+    def look_closer(
+        self, features: Features, found: list[Detections], image_shapes: Sequence[Size], classes: int
+    ) -> None:
         """Add masks and keypoints to what was found, as far as there are parts for them."""
         boxes = [detections["boxes"] for detections in found]
         counts = [len(b) for b in boxes]
         if self.has_mask():
-            masks = self.run(self.mask_parts, features, boxes, image_shapes)
+            masks = self.run("mask", features, boxes, image_shapes)
+            self.check_masks(masks, classes)
             labels = torch.cat([detections["labels"] for detections in found])
             own = boxes[0].new_zeros(0, 1, 28, 28) if masks is None else of_label(masks, labels).sigmoid()[:, None]
             for detections, part in zip(found, torch.split(own, counts), strict=True):
                 detections["masks"] = part
         if self.has_keypoint():
-            maps = self.run(self.keypoint_parts, features, boxes, image_shapes)
+            maps = self.run("keypoint", features, boxes, image_shapes)
             if maps is None:
                 k = getattr(self.keypoint_predictor, "out_channels", 0)
                 keypoints, scores = boxes[0].new_zeros(0, k, 3), boxes[0].new_zeros(0, k)
@@ -277,6 +280,19 @@ class RoIHeads(nn.Module):
         found = {"boxes": boxes, "labels": labels, "scores": scores.flatten()[pairs]}
         good = (found["scores"] > self.score_thresh) & ((boxes[:, 2:] - boxes[:, :2]) >= SMALLEST).all(1)
         return suppress(found, labels, good, self.nms_thresh, most or self.detections_per_img, most is not None)
+
+
+def box_losses(logits: Tensor, codes: Tensor, labels: Tensor, wanted: Tensor) -> Losses:
+    """``loss_classifier`` and ``loss_box_reg``, means over R samples; of the boxes that of their class counts.
+
+    Args:
+        logits: [R, C]; ``codes`` what decodes to a box for each class, [R, C * 4].
+        labels: int64 [R], 0 for background; ``wanted`` what should decode to their boxes, [R, 4].
+    """
+    positive = (labels > 0).nonzero().squeeze(1)
+    own = codes.view(len(codes), -1, 4)[positive, labels[positive]]
+    box_loss = F.smooth_l1_loss(own, wanted[positive], beta=1 / 9, reduction="sum")
+    return {"loss_classifier": F.cross_entropy(logits, labels), "loss_box_reg": box_loss / len(labels)}
 
 
 def mask_loss(

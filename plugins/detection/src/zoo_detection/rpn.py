@@ -19,6 +19,7 @@ from zoo.ops import box_iou
 from zoo_detection.coding import BoxCoder
 from zoo_detection.dense import flatten_maps
 from zoo_detection.detector import Losses, clip_boxes, draw_convolutions, sizes_as_boxes, suppress
+from zoo_detection.fitting import check_anchors, check_maps, run_part
 from zoo_detection.matching import BELOW_LOW_THRESHOLD, BalancedPositiveNegativeSampler, Matcher
 from zoo_detection.transform import ImageList, Size, Target
 
@@ -108,8 +109,10 @@ class RegionProposalNetwork(nn.Module):
     def predict(self, images: ImageList, features: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, list[int]]:
         """Logits [N, A] of the anchors, what decodes to boxes [N, A, 4], the anchors [A, 4]; how many of each map."""
         maps = list(features.values())
-        objectness, codes = self.head(maps)
+        objectness, codes = run_part("rpn.head", self.head, maps)
         anchors = self.anchor_generator(images, maps)[0]
+        check_maps("rpn.head", objectness, codes, 1, len(maps))
+        check_anchors("rpn.head", codes, self.anchor_generator, anchors)
         per_level = [level[0].numel() for level in objectness]
         return flatten_maps(objectness, 1).squeeze(2), flatten_maps(codes, 4), anchors, per_level
 

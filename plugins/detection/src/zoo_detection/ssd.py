@@ -27,6 +27,7 @@ from zoo_detection.detector import (
     image_transform,
     sizes_as_boxes,
 )
+from zoo_detection.fitting import check_same
 from zoo_detection.matching import SSDMatcher
 from zoo_detection.transform import ImageList, Target
 from zoo_detection.weights.ssd import SSD300_VGG16_Weights
@@ -41,6 +42,7 @@ class SSDScoringHead(nn.Module):
         self.num_columns = num_columns
 
     def forward(self, x: Sequence[Tensor]) -> list[Tensor]:
+        check_same("the number of modules of the head", len(self.module_list), "that of feature maps", len(x))
         return [module(features) for module, features in zip(self.module_list, x, strict=True)]
 
 
