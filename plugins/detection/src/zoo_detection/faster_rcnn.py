@@ -181,7 +181,7 @@ class FasterRCNN(Detector):
     ) -> None:
         super().__init__()
         channels: Any = getattr(backbone, "out_channels", None)
-        if not isinstance(channels, int):
+        if not hasattr(channels, "__index__"):
             raise InvalidArgument(f"the backbone's out_channels is {channels!r}; expected one number for all its maps.")
         self.transform = image_transform(transform, min_size, max_size, image_mean, image_std, **kwargs)
         self.backbone = backbone
@@ -248,8 +248,10 @@ class FasterRCNN(Detector):
 
     @property
     def pads(self) -> bool:
-        whole = type(self).detect is FasterRCNN.detect
-        return whole and type(self.rpn) is RegionProposalNetwork and type(self.roi_heads) is RoIHeads
+        replaced = {"forward", "filter_proposals", "postprocess_detections"}
+        kinds = ((self.rpn, RegionProposalNetwork), (self.roi_heads, RoIHeads))
+        whole = all(type(part) is kind and not replaced & part.__dict__.keys() for part, kind in kinds)
+        return whole and type(self).detect is FasterRCNN.detect
 
 
 def heads_v2() -> dict[str, Any]:

@@ -20,6 +20,7 @@ from zoo_detection.transform import Size, Target
 
 SMALLEST = 1e-2  # pixels of a detection's side
 KINDS = ("mask", "keypoint")
+BOX_LOSSES = ("loss_classifier", "loss_box_reg")
 
 Features = Mapping[str, Tensor]
 
@@ -156,10 +157,11 @@ class RoIHeads(nn.Module):
         boxes, objects, labels, codes = self.select_training_samples(proposals, targets)
         if any(map(len, labels)):
             predicted = self.predict_boxes(features, boxes, image_shapes)
-            losses, classes = box_losses(*predicted, torch.cat(labels), torch.cat(codes)), predicted[0].shape[1]
+            classes = predicted[0].shape[1]
+            losses = dict(zip(BOX_LOSSES, fastrcnn_loss(*predicted, labels, codes), strict=True))
         else:
             none = nothing((self.box_head, self.box_predictor), features)
-            losses, classes = {"loss_classifier": none, "loss_box_reg": none}, None
+            losses, classes = dict.fromkeys(BOX_LOSSES, none), None
         positive = [(of_image > 0).nonzero().squeeze(1) for of_image in labels]
         boxes, objects, labels = ([v[p] for v, p in zip(of, positive, strict=True)] for of in (boxes, objects, labels))
         if self.has_mask():
@@ -282,17 +284,20 @@ class RoIHeads(nn.Module):
         return suppress(found, labels, good, self.nms_thresh, most or self.detections_per_img, most is not None)
 
 
-def box_losses(logits: Tensor, codes: Tensor, labels: Tensor, wanted: Tensor) -> Losses:
-    """``loss_classifier`` and ``loss_box_reg``, means over R samples; of the boxes that of their class counts.
+def fastrcnn_loss(
+    class_logits: Tensor, box_regression: Tensor, labels: Sequence[Tensor], regression_targets: Sequence[Tensor]
+) -> tuple[Tensor, Tensor]:
+    """The losses of classes and of boxes, means over R samples; of the boxes that of their class counts.
 
     Args:
-        logits: [R, C]; ``codes`` what decodes to a box for each class, [R, C * 4].
-        labels: int64 [R], 0 for background; ``wanted`` what should decode to their boxes, [R, 4].
+        class_logits: [R, C]; ``box_regression`` what decodes to a box for each class, [R, C * 4].
+        labels: int64 of each image, 0 for background; ``regression_targets`` what should decode to their boxes.
     """
-    positive = (labels > 0).nonzero().squeeze(1)
-    own = codes.view(len(codes), -1, 4)[positive, labels[positive]]
+    classes, wanted = torch.cat(list(labels)), torch.cat(list(regression_targets))
+    positive = (classes > 0).nonzero().squeeze(1)
+    own = box_regression.view(len(classes), -1, 4)[positive, classes[positive]]
     box_loss = F.smooth_l1_loss(own, wanted[positive], beta=1 / 9, reduction="sum")
-    return {"loss_classifier": F.cross_entropy(logits, labels), "loss_box_reg": box_loss / len(labels)}
+    return F.cross_entropy(class_logits, classes), box_loss / len(classes)
 
 
 def mask_loss(

@@ -98,21 +98,27 @@ class RegionProposalNetwork(nn.Module):
         objectness, codes, anchors, num_anchors_per_level = self.predict(images, features)
         padding = (True,) if padded else ()
         proposals, _ = self.filter_proposals(
-            self.box_coder.decode(codes.detach(), anchors),
+            self.box_coder.decode(codes.detach(), torch.stack(anchors)),
             objectness.detach(),
             images.image_sizes,
             num_anchors_per_level,
             *padding,
         )
-        return proposals, {} if targets is None else self.compute_loss(objectness, codes, anchors, targets)
+        if targets is None:
+            return proposals, {}
+        labels, boxes = self.assign_targets_to_anchors(anchors, targets)
+        losses = self.compute_loss(objectness, codes, labels, self.box_coder.encode(boxes, anchors))
+        return proposals, dict(zip(("loss_objectness", "loss_rpn_box_reg"), losses, strict=True))
 
-    def predict(self, images: ImageList, features: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, list[int]]:
-        """Logits [N, A] of the anchors, what decodes to boxes [N, A, 4], the anchors [A, 4]; how many of each map."""
+    def predict(
+        self, images: ImageList, features: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Tensor, list[Tensor], list[int]]:
+        """Logits [N, A], what decodes to boxes [N, A, 4], the anchors [A, 4] of each image; how many of each map."""
         maps = list(features.values())
         objectness, codes = run_part("rpn.head", self.head, maps)
-        anchors = self.anchor_generator(images, maps)[0]
+        anchors = self.anchor_generator(images, maps)
         check_maps("rpn.head", objectness, codes, 1, len(maps))
-        check_anchors("rpn.head", codes, self.anchor_generator, anchors)
+        check_anchors("rpn.head", codes, self.anchor_generator, anchors[0])
         per_level = [level[0].numel() for level in objectness]
         return flatten_maps(objectness, 1).squeeze(2), flatten_maps(codes, 4), anchors, per_level
 
@@ -156,20 +162,49 @@ class RegionProposalNetwork(nn.Module):
         ]
         return [f["boxes"] for f in found], [f["scores"] for f in found]
 
-    def compute_loss(self, logits: Tensor, codes: Tensor, anchors: Tensor, targets: list[Target]) -> Losses:
-        """``loss_objectness`` and ``loss_rpn_box_reg``, means over the anchors that were drawn to count."""
-        positives, negatives, wanted = [], [], []
-        for i, target in enumerate(targets):
-            matches = self.proposal_matcher(box_iou(target["boxes"], anchors))
-            positive, negative = self.fg_bg_sampler(matches >= 0, matches == BELOW_LOW_THRESHOLD)
-            wanted.append(self.box_coder.encode(target["boxes"][matches[positive]], anchors[positive]))
-            positives.append(positive + i * len(anchors))
-            negatives.append(negative + i * len(anchors))
+    @torch.no_grad()
+    def assign_targets_to_anchors(
+        self, anchors: Sequence[Tensor], targets: Sequence[Target]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Of each image, for its anchors [A, 4]: labels [A], 1 for an object, 0 for none, -1 for what does not count;
+        and the boxes of the objects that they stand for, [A, 4], any where there is none."""
+        labels, boxes = [], []
+        for of_image, target in zip(anchors, targets, strict=True):
+            matches = self.proposal_matcher(box_iou(target["boxes"], of_image))
+            labels.append((matches >= 0).float() - (matches < BELOW_LOW_THRESHOLD).float())
+            found = target["boxes"] if len(target["boxes"]) else torch.zeros_like(of_image[:1])
+            boxes.append(found[matches.clamp(min=0)])
+        return labels, boxes
+
+    def compute_loss(
+        self,
+        objectness: Tensor,
+        pred_bbox_deltas: Tensor,
+        labels: Sequence[Tensor],
+        regression_targets: Sequence[Tensor],
+    ) -> tuple[Tensor, Tensor]:
+        """The losses of scores and of boxes, means over the anchors that were drawn to count.
+
+        Args:
+            objectness: logits of the anchors of all images, in any shape; ``pred_bbox_deltas`` what decodes to boxes.
+            labels: as of :meth:`assign_targets_to_anchors`.
+            regression_targets: what should decode to boxes, [A, 4] of each image.
+        """
+        positives, negatives, begin = [], [], 0
+        for of_image in labels:
+            positive, negative = self.fg_bg_sampler(of_image >= 1, of_image == 0)
+            positives.append(positive + begin)
+            negatives.append(negative + begin)
+            begin += len(of_image)
         positive = torch.cat(positives)
         drawn = torch.cat([positive, *negatives])
-        is_object = (torch.arange(len(drawn), device=drawn.device) < len(positive)).to(logits)
-        box_loss = F.smooth_l1_loss(codes.flatten(0, 1)[positive], torch.cat(wanted), reduction="sum", beta=1 / 9)
-        return {
-            "loss_objectness": F.binary_cross_entropy_with_logits(logits.flatten()[drawn], is_object),
-            "loss_rpn_box_reg": box_loss / max(1, len(drawn)),
-        }
+        is_object = (torch.arange(len(drawn), device=drawn.device) < len(positive)).to(objectness)
+        found, wanted = pred_bbox_deltas.reshape(-1, 4)[positive], torch.cat(list(regression_targets))[positive]
+        box_loss = F.smooth_l1_loss(found, wanted, reduction="sum", beta=1 / 9) / max(1, len(drawn))
+        return F.binary_cross_entropy_with_logits(objectness.flatten()[drawn], is_object), box_loss
+
+
+def concat_box_prediction_layers(box_cls: Sequence[Tensor], box_regression: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Of each map scores [N, A * C, H, W] and numbers [N, A * 4, H, W] → [N * all A, C] and [N * all A, 4]."""
+    classes = 4 * box_cls[0].shape[1] // box_regression[0].shape[1]
+    return flatten_maps(box_cls, classes).flatten(0, 1), flatten_maps(box_regression, 4).flatten(0, 1)
