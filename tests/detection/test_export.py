@@ -326,8 +326,8 @@ def test_what_cannot_be_exported_is_refused(tmp_path: Path) -> None:
 
 
 class OwnHeads(RoIHeads):
-    def postprocess(self, *args: Any) -> list[dict[str, Tensor]]:
-        return [{name: values[:1] for name, values in found.items()} for found in super().postprocess(*args)]
+    def postprocess_detections(self, *args: Any) -> Any:
+        return tuple([values[:1] for values in of] for of in super().postprocess_detections(*args))
 
 
 SMALL = {"min_size": 128, "max_size": 192}

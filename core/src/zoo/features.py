@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.contract import Stage
+from zoo.contract import Stage, WeightsLike
 from zoo.errors import InvalidArgument, suggest
+from zoo.nn import check_images
 from zoo.registry import get_model
 
 
@@ -90,25 +91,73 @@ def feature_extractor(model: nn.Module, nodes: Sequence[str] | Mapping[str, str]
     return FeatureExtractor(model, {name: path for path, name in pairs.items()})
 
 
+class IntermediateLayers(nn.ModuleDict):
+    """The first children of a model, run one after the other: images [N, C, H, W] → name → feature map.
+
+    The children keep their names and there is nothing else, so the keys of published files fit.
+
+    Args:
+        model: whose children follow one another; those after the last that is wanted are left out.
+        return_layers: name of a child → name of its output.
+        in_channels: C, if the images are to be checked.
+
+    Raises:
+        InvalidArgument: ``return_layers`` is empty or names a child that there is not; in the call, wrong images.
+
+    >>> zoo.features.IntermediateLayers(resnet, {"layer3": "low", "layer4": "high"})(images)["high"].shape
+    """
+
+    def __init__(self, model: nn.Module, return_layers: Mapping[str, str], in_channels: int | None = None) -> None:
+        children = dict(model.named_children())
+        missing = set(return_layers) - set(children)
+        if missing or not return_layers:
+            named = ", ".join(missing) or "nothing"
+            raise InvalidArgument(f"return_layers names {named}; the children are {', '.join(children)}.")
+        end = max(list(children).index(child) for child in return_layers) + 1
+        super().__init__(dict(list(children.items())[:end]))
+        self.return_layers = dict(return_layers)
+        self.in_channels = in_channels
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        if self.in_channels is not None:
+            check_images(images, self.in_channels)
+        x, found = images, {}
+        for child, module in self.items():
+            x = module(x)
+            if child in self.return_layers:
+                found[self.return_layers[child]] = x
+        return found
+
+
 class Backbone(nn.Module):
     """A classification model that returns feature maps; see :func:`backbone`.
+
+    Args:
+        model: any module.
+        stages: name of the output → the stage of ``model`` that gives it.
 
     Attributes:
         out_channels: channels of each output.
         strides: input pixels per cell of each output.
     """
 
-    def __init__(self, model: nn.Module, stages: Sequence[Stage]) -> None:
+    def __init__(self, model: nn.Module, stages: Mapping[str, Stage]) -> None:
         super().__init__()
-        self.stages = list(stages)
-        self.out_channels = [stage.channels for stage in stages]
-        self.strides = [stage.stride for stage in stages]
-        self.body = feature_extractor(model, {stage.path: str(i) for i, stage in enumerate(stages)})
+        self.stages = list(stages.values())
+        self.out_channels = [stage.channels for stage in self.stages]
+        self.strides = [stage.stride for stage in self.stages]
+        self.body = feature_extractor(model, {stage.path: name for name, stage in stages.items()})
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """``{"0": [N, C0, H0, W0], "1": …}`` for images [N, C, H, W]."""
         found = self.body(images)
         return OrderedDict((name, _as_map(found[name], s, images)) for name, s in zip(found, self.stages, strict=True))
+
+    def freeze_rest(self) -> Backbone:
+        """Freeze what the model has after its last stage: it has no part in the output and would get no gradient."""
+        for module in _split(self.body.model, self.stages[-1].path)[1]:
+            module.requires_grad_(False)
+        return self
 
 
 def _as_map(features: Tensor, stage: Stage, images: Tensor) -> Tensor:
@@ -125,7 +174,7 @@ def _as_map(features: Tensor, stage: Stage, images: Tensor) -> Tensor:
 def backbone(
     model: str | nn.Module,
     *,
-    weights: Any = None,
+    weights: WeightsLike = None,
     out_indices: Sequence[int] | None = None,
     trainable_layers: int | None = None,
     **config: Any,
@@ -154,16 +203,20 @@ def backbone(
         if not 0 <= trainable_layers <= len(stages):
             raise InvalidArgument(f"trainable_layers={trainable_layers}; expected 0 to {len(stages)}.")
         _freeze_before(built, stages, trainable_layers)
-    return Backbone(built, [stages[i] for i in chosen])
+    return Backbone(built, {str(n): stages[i] for n, i in enumerate(chosen)})
 
 
 def _freeze_before(model: nn.Module, stages: Sequence[Stage], trainable: int) -> None:
     """Freeze every parameter that is registered up to the last frozen stage: models register in order of use."""
     if trainable == len(stages):
         return
-    last = stages[-trainable - 1].path
-    names = [name for name, _ in model.named_modules()]
-    end = max(i for i, name in enumerate(names) if name == last or name.startswith(f"{last}."))
-    for name in names[: end + 1]:
-        for parameter in model.get_submodule(name).parameters(recurse=False):
+    for module in _split(model, stages[-trainable - 1].path)[0]:
+        for parameter in module.parameters(recurse=False):
             parameter.requires_grad_(False)
+
+
+def _split(model: nn.Module, path: str) -> tuple[list[nn.Module], list[nn.Module]]:
+    """All submodules in order of registration: those up to the end of the one at ``path``, and those after it."""
+    modules = dict(model.named_modules())
+    end = max(i for i, name in enumerate(modules) if f"{name}.".startswith(f"{path}.")) + 1
+    return list(modules.values())[:end], list(modules.values())[end:]

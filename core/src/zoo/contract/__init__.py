@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zoo.contract.checks import check_count, check_model, check_name, check_task, short
-from zoo.contract.enums import WeightsEnum
+from zoo.contract.enums import WeightsEnum, WeightsLike
 from zoo.contract.hooks import hookimpl
 from zoo.contract.imports import is_import_string, load_object
 from zoo.contract.manifest import API_VERSION, Command, Engine, Manifest, Repository, check_manifest
@@ -33,6 +33,7 @@ __all__ = [
     "Trainable",
     "Weights",
     "WeightsEnum",
+    "WeightsLike",
     "check_count",
     "check_manifest",
     "check_model",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from enum import Enum, EnumType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from zoo.contract.weights import Preset, Weights
 from zoo.errors import ContractError, UnknownWeights, suggest
@@ -120,3 +121,7 @@ class WeightsEnum(Enum, metaclass=_WeightsType):
 
     def __deepcopy__(self, memo: Any) -> WeightsEnum:
         return self
+
+
+# What a builder takes as ``weights``: nothing, a member of its enum or the name of one, a description, a path or a URL.
+WeightsLike: TypeAlias = WeightsEnum | Weights | str | os.PathLike[str] | None

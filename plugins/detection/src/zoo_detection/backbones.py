@@ -2,48 +2,29 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
 import zoo
+from zoo.contract import WeightsLike
 from zoo.errors import InvalidArgument
+from zoo.features import Backbone, IntermediateLayers
 from zoo.nn import FrozenBatchNorm2d, check_count
-from zoo.nn.fpn import ExtraFPNBlock, FeaturePyramidNetwork, LastLevelMaxPool
-from zoo_classification.resnet import ResNet
+from zoo.nn.fpn import ExtraFPNBlock, FeaturePyramidNetwork, LastLevelMaxPool, LastLevelP6P7
+from zoo_classification.mobilenet_v3 import mobilenet_v3_large
+from zoo_classification.resnet import ResNet, resnet50
+from zoo_classification.weights.mobilenet_v3 import MobileNet_V3_Large_Weights
+from zoo_classification.weights.resnet import ResNet50_Weights
 
 OUT_CHANNELS = 256  # of every level of the pyramid
+COCO_CLASSES = 91  # ids up to 90, and 0
 
 Norm = Callable[[int], nn.Module]
-
-
-class IntermediateLayers(nn.ModuleDict):
-    """The first children of a model, run one after the other: images [N, C, H, W] → name → feature map.
-
-    The children keep their names and there is nothing else, so the keys of published files fit.
-
-    Args:
-        model: whose children follow one another; those after the last that is wanted are left out.
-        return_layers: name of a child → name of its output.
-    """
-
-    def __init__(self, model: nn.Module, return_layers: Mapping[str, str]) -> None:
-        children = dict(model.named_children())
-        if missing := set(return_layers) - set(children):
-            raise InvalidArgument(f"return_layers names {', '.join(missing)}; the children are {', '.join(children)}.")
-        end = max(list(children).index(child) for child in return_layers) + 1
-        super().__init__(dict(list(children.items())[:end]))
-        self.return_layers = dict(return_layers)
-
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
-        x, found = images, {}
-        for child, module in self.items():
-            x = module(x)
-            if child in self.return_layers:
-                found[self.return_layers[child]] = x
-        return found
+M = TypeVar("M", bound=nn.Module)
 
 
 class FPNBackbone(nn.Module):
@@ -93,7 +74,105 @@ class BackboneWithFPN(FPNBackbone):
         super().__init__(body, in_channels_list, out_channels, extra_blocks, norm_layer)
 
 
-def backbone_norm(weights_backbone: Any, frozen_norm_eps: float | None) -> Norm:
+# ── the arguments of builders ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def on_backbone(
+    make: Callable[..., Any], num_classes: int = COCO_CLASSES
+) -> Callable[[Callable[..., M]], Callable[..., M]]:
+    """For builders: in place of their first argument, the backbone, they take those that it is made of.
+
+    So the arguments that the builders have in common, their defaults and what None means are said once. They stand
+    after the builder's own that can be given by position.
+
+    Args:
+        make: those arguments → the backbone.
+        num_classes: where the builder gives ``num_classes`` no default, None stands for this.
+    """
+    of_backbone = inspect.signature(make).parameters
+
+    def decorate(function: Callable[..., M]) -> Callable[..., M]:
+        _, *own = inspect.signature(function).parameters.values()
+        published = [p for p in own if p.name == "num_classes" and p.default is p.empty]
+
+        @functools.wraps(function)
+        def build(**kwargs: Any) -> M:
+            given = {name: kwargs.pop(name) for name in of_backbone if name in kwargs}
+            if published and kwargs.get("num_classes") is None:
+                kwargs["num_classes"] = num_classes
+            return function(make(**given), **kwargs)
+
+        shown = [p.replace(default=None, annotation="int | None") if p in published else p for p in own]
+        parameters = sorted([*shown, *of_backbone.values()], key=lambda p: p.kind)
+        build.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        return build
+
+    return decorate
+
+
+def frozen_norm_resnet50(
+    weights_backbone: WeightsLike = ResNet50_Weights.IMAGENET1K_V1,
+    trainable_backbone_layers: int | None = None,
+    frozen_norm_eps: float | None = None,
+) -> ResNet:
+    """The ResNet-50 of each family's first model, its batch norm frozen where it starts from weights."""
+    norm = backbone_norm(weights_backbone, frozen_norm_eps)
+    trainable = trainable_layers(trainable_backbone_layers, norm is not nn.BatchNorm2d, 3, 5)
+    return freeze_resnet(resnet50(weights=weights_backbone, norm_layer=norm), trainable)
+
+
+def plain_norm_resnet50(weights_backbone: WeightsLike = None, trainable_backbone_layers: int | None = None) -> ResNet:
+    """The ResNet-50 of the second models: batch norm is ordinary everywhere."""
+    trainable = trainable_layers(trainable_backbone_layers, weights_backbone is not None, 3, 5)
+    return freeze_resnet(resnet50(weights=weights_backbone), trainable)
+
+
+def frozen_norm_mobilenet_fpn(
+    weights_backbone: WeightsLike = MobileNet_V3_Large_Weights.IMAGENET1K_V1,
+    trainable_backbone_layers: int | None = None,
+    frozen_norm_eps: float | None = None,
+) -> BackboneWithFPN:
+    """A MobileNetV3-Large with a pyramid of three levels, its batch norm frozen where it starts from weights."""
+    norm = backbone_norm(weights_backbone, frozen_norm_eps)
+    trainable = trainable_layers(trainable_backbone_layers, norm is not nn.BatchNorm2d, 3, 6)
+    return mobilenet_fpn(mobilenet_v3_large(weights=weights_backbone, norm_layer=norm), trainable)
+
+
+def last_stages(levels: int) -> Callable[..., Backbone]:
+    """The arguments of a backbone that may be any model with stages → its last ``levels`` stages.
+
+    What the model has after its last stage is frozen. It raises InvalidArgument where the model has no stages, or is
+    built already and there are arguments for its builder.
+    """
+
+    def make(
+        backbone: str | nn.Module = "resnet50",
+        weights_backbone: WeightsLike = None,
+        trainable_backbone_layers: int | None = None,
+        backbone_config: dict[str, Any] | None = None,
+    ) -> Backbone:
+        config = backbone_config or {}
+        if isinstance(backbone, nn.Module) and (config or weights_backbone is not None):
+            raise InvalidArgument(
+                f"weights_backbone={weights_backbone!r} and {', '.join(config) or 'nothing else'} are arguments of the "
+                "backbone's builder, and the backbone is built. Give its name, or leave them out."
+            )
+        count = len(zoo.feature_info(backbone, **config))
+        return zoo.backbone(
+            backbone,
+            weights=weights_backbone,
+            out_indices=range(max(0, count - levels), count),
+            trainable_layers=trainable_backbone_layers,
+            **config,
+        ).freeze_rest()
+
+    return make
+
+
+# ── what is frozen ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def backbone_norm(weights_backbone: WeightsLike, frozen_norm_eps: float | None) -> Norm:
     """The published rule: batch norm is frozen if the model or its backbone starts from weights, and else ordinary.
 
     Args:
@@ -102,7 +181,7 @@ def backbone_norm(weights_backbone: Any, frozen_norm_eps: float | None) -> Norm:
     """
     if weights_backbone is None and frozen_norm_eps is None:
         return nn.BatchNorm2d
-    return partial(FrozenBatchNorm2d, eps=1e-5 if frozen_norm_eps is None else frozen_norm_eps)
+    return functools.partial(FrozenBatchNorm2d, eps=1e-5 if frozen_norm_eps is None else frozen_norm_eps)
 
 
 def trainable_layers(given: int | None, trained: bool, default: int, most: int) -> int:
@@ -119,20 +198,38 @@ def freeze(*modules: nn.Module) -> None:
         module.requires_grad_(False)
 
 
-def resnet_fpn(
-    resnet: ResNet,
-    trainable: int = 5,
-    returned_layers: Sequence[int] | None = None,
-    extra_blocks: ExtraFPNBlock | None = None,
-    fpn_norm_layer: Norm | None = None,
-) -> BackboneWithFPN:
-    """A feature pyramid on a ResNet; the arguments are those of :func:`resnet_fpn_backbone`."""
+def freeze_resnet(resnet: ResNet, trainable: int) -> ResNet:
+    """Freeze what comes before the last ``trainable`` of the five stages."""
     if trainable not in range(6):
         raise InvalidArgument(f"trainable_layers is {trainable!r}; expected 0 to 5.")
-    stages = [resnet.conv1, resnet.layer1, resnet.layer2, resnet.layer3, resnet.layer4]
-    freeze(*stages[: 5 - trainable])
     if trainable < 5:
-        freeze(resnet.bn1)
+        stages = [resnet.conv1, resnet.layer1, resnet.layer2, resnet.layer3, resnet.layer4]
+        freeze(resnet.bn1, *stages[: 5 - trainable])
+    return resnet
+
+
+def freeze_mobilenet(features: nn.Sequential, stages: Sequence[int], trainable: int) -> None:
+    """Freeze what comes before the last ``trainable`` of the stages that begin at ``stages``."""
+    if trainable not in range(len(stages) + 1):
+        raise InvalidArgument(f"trainable_layers is {trainable!r}; expected 0 to {len(stages)}.")
+    freeze(features[: len(features) if trainable == 0 else stages[-trainable]])
+
+
+# ── pyramids ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def p6_p7(in_channels: int = OUT_CHANNELS) -> LastLevelP6P7:
+    """The two further levels of the dense detectors' pyramids."""
+    return LastLevelP6P7(in_channels, OUT_CHANNELS)
+
+
+def resnet_fpn(
+    resnet: ResNet,
+    returned_layers: Sequence[int] | None = None,
+    extra_blocks: ExtraFPNBlock | None = None,
+    norm_layer: Norm | None = None,
+) -> BackboneWithFPN:
+    """A feature pyramid on a ResNet; the arguments are those of :func:`resnet_fpn_backbone`, but for the norm."""
     returned = sorted(returned_layers or (1, 2, 3, 4))
     if not set(returned) <= {1, 2, 3, 4}:
         raise InvalidArgument(f"returned_layers is {returned_layers!r}; expected some of 1, 2, 3 and 4.")
@@ -143,14 +240,14 @@ def resnet_fpn(
         [channels[f"layer{k}"] for k in returned],
         OUT_CHANNELS,
         extra_blocks,
-        fpn_norm_layer,
+        norm_layer,
     )
 
 
 def resnet_fpn_backbone(
     *,
     backbone_name: str,
-    weights: Any,
+    weights: WeightsLike,
     norm_layer: Norm = FrozenBatchNorm2d,
     trainable_layers: int = 3,
     returned_layers: Sequence[int] | None = None,
@@ -172,20 +269,13 @@ def resnet_fpn_backbone(
     resnet = zoo.get_model(backbone_name, weights=weights, norm_layer=norm_layer)
     if not isinstance(resnet, ResNet):
         raise InvalidArgument(f"{backbone_name!r} is a {type(resnet).__name__}; expected the name of a ResNet.")
-    return resnet_fpn(resnet, trainable_layers, returned_layers, extra_blocks)
+    return resnet_fpn(freeze_resnet(resnet, trainable_layers), returned_layers, extra_blocks)
 
 
 def mobilenet_stages(model: nn.Module) -> list[int]:
     """Where each resolution begins among a MobileNet's ``features``, and their last layer: [0, 2, 4, 7, 13, 16]."""
     ends = [int(stage.path.removeprefix("features.")) for stage in zoo.feature_info(model)]
     return [0, *(end + 1 for end in ends[:-1]), ends[-1]]
-
-
-def freeze_mobilenet(features: nn.Sequential, stages: Sequence[int], trainable: int) -> None:
-    """Freeze what comes before the last ``trainable`` of the stages that begin at ``stages``."""
-    if trainable not in range(len(stages) + 1):
-        raise InvalidArgument(f"trainable_layers is {trainable!r}; expected 0 to {len(stages)}.")
-    freeze(features[: len(features) if trainable == 0 else stages[-trainable]])
 
 
 def mobilenet_fpn(
@@ -214,7 +304,7 @@ def mobilenet_fpn(
 def mobilenet_backbone(
     *,
     backbone_name: str,
-    weights: Any,
+    weights: WeightsLike,
     fpn: bool,
     norm_layer: Norm = FrozenBatchNorm2d,
     trainable_layers: int = 2,
@@ -243,34 +333,3 @@ def mobilenet_backbone(
     single: Any = nn.Sequential(features, nn.Conv2d(features[-1].out_channels, OUT_CHANNELS, 1))
     single.out_channels = OUT_CHANNELS
     return single  # type: ignore[no-any-return]
-
-
-def any_backbone(
-    model: str | nn.Module,
-    weights: Any,
-    trainable: int | None,
-    config: Mapping[str, Any],
-    *,
-    levels: int,
-    extra_blocks: ExtraFPNBlock | None = None,
-) -> FPNBackbone:
-    """Any model with stages, and a feature pyramid on the last ``levels`` of them.
-
-    What the model has after its last stage has no part in the output; it is frozen, since it would get no gradient.
-
-    Raises:
-        InvalidArgument: the model has no stages; or it is built already, and there are arguments for its builder.
-    """
-    if isinstance(model, nn.Module) and (config or weights is not None):
-        raise InvalidArgument(
-            f"weights_backbone={weights!r} and {', '.join(config) or 'nothing else'} are arguments of the backbone's "
-            "builder, and the backbone is built. Give its name, or leave them out."
-        )
-    stages = zoo.feature_info(model, **config) if isinstance(model, str) else zoo.feature_info(model)
-    indices = range(max(0, len(stages) - levels), len(stages))
-    body = zoo.backbone(model, weights=weights, out_indices=indices, trainable_layers=trainable, **config)
-    network, last = body.body.model, body.stages[-1].path
-    names = [name for name, _ in network.named_modules()]
-    end = max(i for i, name in enumerate(names) if name == last or name.startswith(f"{last}."))
-    freeze(*(network.get_submodule(name) for name in names[end + 1 :]))
-    return FPNBackbone(body, body.out_channels, OUT_CHANNELS, extra_blocks)

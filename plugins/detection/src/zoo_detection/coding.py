@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import overload
 
 import torch
 from torch import Tensor
@@ -31,15 +32,31 @@ class BoxCoder:
         self.weights = tuple(weights)
         self.bbox_xform_clip = bbox_xform_clip
 
-    def encode(self, boxes: Tensor, anchors: Tensor) -> Tensor:
-        """xyxy boxes [..., 4] and the anchors [..., 4] that stand for them → what to predict, [..., 4]."""
+    @overload
+    def encode(self, boxes: Tensor, anchors: Tensor) -> Tensor: ...
+    @overload
+    def encode(self, boxes: Sequence[Tensor], anchors: Sequence[Tensor]) -> list[Tensor]: ...
+    def encode(self, boxes: Tensor | Sequence[Tensor], anchors: Tensor | Sequence[Tensor]) -> Tensor | list[Tensor]:
+        """xyxy boxes [..., 4] and the anchors [..., 4] that stand for them → what to predict, [..., 4].
+
+        Of several images, given as lists, a list.
+        """
+        if not isinstance(boxes, Tensor) or not isinstance(anchors, Tensor):
+            return [self.encode(*of_image) for of_image in zip(boxes, anchors, strict=True)]
         anchor_centres, anchor_sizes = centres_and_sizes(anchors)
         centres, sizes = centres_and_sizes(boxes)
         codes = torch.cat([(centres - anchor_centres) / anchor_sizes, (sizes / anchor_sizes).log()], dim=-1)
         return codes * codes.new_tensor(self.weights)
 
-    def decode(self, codes: Tensor, anchors: Tensor) -> Tensor:
-        """What was predicted, [..., 4], for anchors that broadcast against it → xyxy boxes [..., 4]."""
+    def decode(self, codes: Tensor, anchors: Tensor | Sequence[Tensor]) -> Tensor:
+        """What was predicted, [..., 4], for anchors that broadcast against it → xyxy boxes [..., 4].
+
+        For the anchors of several images, a list of [A, 4], what was predicted for one after the other, [all A, k * 4],
+        becomes boxes [all A, k, 4].
+        """
+        if not isinstance(anchors, Tensor):
+            anchors = torch.cat(list(anchors))[:, None]
+            codes = codes.reshape(len(anchors), -1, 4)
         anchor_centres, anchor_sizes = centres_and_sizes(anchors)
         codes = codes / codes.new_tensor(self.weights)
         centres = codes[..., :2] * anchor_sizes + anchor_centres

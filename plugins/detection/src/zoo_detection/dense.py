@@ -9,17 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from zoo.nn import check_count
-from zoo.ops import batched_nms
-from zoo_detection.detector import (
-    Detections,
-    Detector,
-    Losses,
-    PaddedDetections,
-    clip_boxes,
-    sizes_as_boxes,
-    suppress_padded,
-    widened,
-)
+from zoo_detection.detector import Detections, Detector, Losses, clip_boxes, sizes_as_boxes, suppress, widened
+from zoo_detection.fitting import check_anchors, check_maps, run_part
 from zoo_detection.transform import ImageList, Target
 
 # The cells of a map are counted row by row, in each the anchors, as AnchorGenerator does.
@@ -29,6 +20,11 @@ def flatten_map(values: Tensor, channels: int) -> Tensor:
     """A map [N, A * ``channels``, H, W] → [N, H * W * A, ``channels``], at least in single precision."""
     n, _, height, width = values.shape
     return widened(values).view(n, -1, channels, height, width).permute(0, 3, 4, 1, 2).reshape(n, -1, channels)
+
+
+def flatten_maps(maps: Sequence[Tensor], channels: int) -> Tensor:
+    """:func:`flatten_map` of all maps, one after the other: [N, A of all cells, ``channels``]."""
+    return torch.cat([flatten_map(values, channels) for values in maps], dim=1)
 
 
 def best_of_map(
@@ -65,31 +61,14 @@ def _score(logits: Tensor, quality: Tensor | None) -> Tensor:
     return scores if quality is None else (scores * quality.sigmoid()).sqrt()
 
 
-def best_of_maps(
-    logits: Sequence[Tensor],
-    anchors: Sequence[Tensor],
-    num_classes: int,
-    topk: int,
-    quality: Sequence[Tensor] | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """:func:`best_of_map` of every map, side by side; anchors are counted through all maps."""
-    found, begin = [], 0
-    for i, (values, level) in enumerate(zip(logits, anchors, strict=True)):
-        scores, chosen, labels = best_of_map(values, num_classes, topk, None if quality is None else quality[i])
-        found.append((scores, chosen + begin, labels))
-        begin += len(level)
-    scores, chosen, labels = (torch.cat(parts, dim=1) for parts in zip(*found, strict=True))
-    return scores, chosen, labels
+class ScoringHead(nn.Module):
+    """Maps → ``cls_logits`` and ``bbox_regression``, each a list with one map for each."""
 
+    classification_head: nn.Module
+    regression_head: nn.Module
 
-def suppress(
-    boxes: Tensor, scores: Tensor, labels: Tensor, *, score_thresh: float, nms_thresh: float, limit: int
-) -> Detections:
-    """The detections among boxes [K, 4] with scores and labels [K]: good ones that no better of their class overlap."""
-    good = (scores > score_thresh).nonzero().squeeze(1)
-    boxes, scores, labels = boxes[good], scores[good], labels[good]
-    keep = batched_nms(boxes, scores, labels, nms_thresh)[:limit]
-    return {"boxes": boxes[keep], "scores": scores[keep], "labels": labels[keep]}
+    def forward(self, x: Sequence[Tensor]) -> dict[str, list[Tensor]]:
+        return {"cls_logits": self.classification_head(x), "bbox_regression": self.regression_head(x)}
 
 
 class OneStageDetector(Detector):
@@ -98,72 +77,11 @@ class OneStageDetector(Detector):
     Subclasses predict, whatever suits them; compare that with targets; and make candidates of it.
     """
 
-    score_thresh: float
-    nms_thresh: float
-    detections_per_img: int
-
-    def detect(
-        self, images: ImageList, features: dict[str, Tensor], targets: list[Target] | None
-    ) -> tuple[Losses, list[Detections]]:
-        predicted = self.predict(images, features)
-        losses = {} if targets is None else self.compute_loss(targets, *predicted)
-        return losses, [] if self.training else self.postprocess(*self.candidates(images, *predicted))
-
-    @property
-    def pads(self) -> bool:
-        own = type(self)
-        return own.detect is OneStageDetector.detect and own.postprocess is OneStageDetector.postprocess
-
-    def detect_padded(
-        self, images: ImageList, features: dict[str, Tensor], most: int | None = None
-    ) -> list[PaddedDetections]:
-        padded = []
-        for boxes, scores, labels in zip(*self.candidates(images, *self.predict(images, features)), strict=True):
-            good = scores > self.score_thresh
-            chosen, there = suppress_padded(
-                boxes, scores, labels, good, self.nms_thresh, most or self.detections_per_img
-            )
-            padded.append(({"boxes": boxes[chosen], "scores": scores[chosen], "labels": labels[chosen]}, there))
-        return padded
-
-    def predictions(self, images: ImageList, features: dict[str, Tensor]) -> Any:
-        return self.predict(images, features)
-
-    def predict(self, images: ImageList, features: dict[str, Tensor]) -> tuple[Any, ...]:
-        """What the head makes of the maps, and the anchors."""
-        raise NotImplementedError
-
-    def compute_loss(self, targets: list[Target], *predicted: Any) -> Losses:
-        raise NotImplementedError
-
-    def candidates(self, images: ImageList, *predicted: Any) -> tuple[Tensor, Tensor, Tensor]:
-        """For each image as many boxes [N, K, 4], with scores and labels [N, K], good or not."""
-        raise NotImplementedError
-
-    def postprocess(self, boxes: Tensor, scores: Tensor, labels: Tensor) -> list[Detections]:
-        return [
-            suppress(
-                *of_image,
-                score_thresh=self.score_thresh,
-                nms_thresh=self.nms_thresh,
-                limit=self.detections_per_img,
-            )
-            for of_image in zip(boxes, scores, labels, strict=True)
-        ]
-
-
-class DenseDetector(OneStageDetector):
-    """Base of detectors whose head gives ``cls_logits`` and ``bbox_regression`` for every anchor of every map.
-
-    There is no background: each class has a score of its own, and 0 is a label like the others. The published models
-    leave it unused.
-    """
-
-    has_background = False
     quality: str | None = None  # the key of a third output of the head, which weighs the scores
 
     def __init__(
         self,
+        *,
         backbone: nn.Module,
         num_classes: int,
         anchor_generator: nn.Module,
@@ -190,25 +108,76 @@ class DenseDetector(OneStageDetector):
     @property
     def num_classes(self) -> int:  # type: ignore[override]
         """Number of scores of an anchor. Heads are replaced, so the head is asked."""
-        return getattr(getattr(self.head, "classification_head", None), "num_classes", self._num_classes)
+        head = getattr(self.head, "classification_head", None)
+        return getattr(head, "num_classes", getattr(head, "num_columns", self._num_classes))
 
-    def predict(self, images: ImageList, features: dict[str, Tensor]) -> tuple[dict[str, list[Tensor]], list[Tensor]]:
+    def detect(
+        self, images: ImageList, features: dict[str, Tensor], targets: list[Target] | None, most: int | None = None
+    ) -> tuple[Losses, list[Detections]]:
+        predicted = self.predict(images, features)
+        losses = {} if targets is None else self.compute_loss(targets, *predicted)
+        if self.training:
+            return losses, []
+        padding = () if most is None else (most,)
+        return losses, self.postprocess(*self.candidates(images, *predicted), *padding)
+
+    @property
+    def pads(self) -> bool:
+        own = type(self)
+        return own.detect is OneStageDetector.detect and own.postprocess is OneStageDetector.postprocess
+
+    def predictions(self, images: ImageList, features: dict[str, Tensor]) -> Any:
+        return self.predict(images, features)
+
+    def predict(self, images: ImageList, features: dict[str, Tensor]) -> tuple[dict[str, list[Tensor]], Tensor]:
+        """What the head makes of the maps, and the anchors of all maps, [A, 4]."""
         maps = list(features.values())
-        anchors = self.anchor_generator.per_level(images.tensors.shape[-2:], maps)
-        return self.head(maps), anchors
+        outputs, anchors = run_part("head", self.head, maps), self.anchor_generator(images, maps)[0]
+        codes = outputs["bbox_regression"]
+        check_maps("head", outputs["cls_logits"], codes, self.num_classes, len(maps))
+        if self.quality is not None:
+            check_maps("head", outputs[self.quality], codes, 1, len(maps))
+        check_anchors("head", codes, self.anchor_generator, anchors)
+        return outputs, anchors
 
-    def flat(self, outputs: dict[str, list[Tensor]], key: str, channels: int) -> Tensor:
-        """An output of the head for all anchors of all maps, [N, A, ``channels``]."""
-        return torch.cat([flatten_map(m, channels) for m in outputs[key]], dim=1)
+    def compute_loss(self, targets: list[Target], outputs: dict[str, list[Tensor]], anchors: Tensor) -> Losses:
+        raise NotImplementedError
 
     def candidates(
-        self, images: ImageList, outputs: dict[str, list[Tensor]], anchors: list[Tensor]
+        self, images: ImageList, outputs: dict[str, list[Tensor]], anchors: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """For each image as many boxes [N, K, 4], with scores and labels [N, K], good or not."""
+        raise NotImplementedError
+
+    def postprocess(self, boxes: Tensor, scores: Tensor, labels: Tensor, most: int | None = None) -> list[Detections]:
+        """The detections among the candidates: good ones that no better of their class overlap."""
+        found = [{"boxes": b, "scores": s, "labels": c} for b, s, c in zip(boxes, scores, labels, strict=True)]
+        limit, padded = most or self.detections_per_img, most is not None
+        return [
+            suppress(f, f["labels"], f["scores"] > self.score_thresh, self.nms_thresh, limit, padded) for f in found
+        ]
+
+
+class DenseDetector(OneStageDetector):
+    """Base of detectors whose head gives ``cls_logits`` and ``bbox_regression`` for every anchor of every map.
+
+    There is no background: each class has a score of its own, and 0 is a label like the others. The published models
+    leave it unused.
+    """
+
+    has_background = False
+
+    def candidates(
+        self, images: ImageList, outputs: dict[str, list[Tensor]], anchors: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The best of each map; only their boxes are decoded."""
-        quality = None if self.quality is None else outputs[self.quality]
-        scores, chosen, labels = best_of_maps(
-            outputs["cls_logits"], anchors, self.num_classes, self.topk_candidates, quality
-        )
-        codes = self.flat(outputs, "bbox_regression", 4).gather(1, chosen[..., None].expand(-1, -1, 4))
-        boxes = self.box_coder.decode(codes, torch.cat(anchors)[chosen])
+        found, begin = [], 0
+        for i, logits in enumerate(outputs["cls_logits"]):
+            quality = None if self.quality is None else outputs[self.quality][i]
+            scores, chosen, labels = best_of_map(logits, self.num_classes, self.topk_candidates, quality)
+            found.append((scores, chosen + begin, labels))
+            begin += logits[0].numel() // self.num_classes
+        scores, chosen, labels = (torch.cat(parts, dim=1) for parts in zip(*found, strict=True))
+        codes = flatten_maps(outputs["bbox_regression"], 4).gather(1, chosen[..., None].expand(-1, -1, 4))
+        boxes = self.box_coder.decode(codes, anchors[chosen])
         return clip_boxes(boxes, sizes_as_boxes(images.image_sizes, boxes)), scores, labels

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from zoo.errors import InvalidArgument
-from zoo.ops import nms_padded
+from zoo.ops import batched_nms, nms_padded
+from zoo_detection.fitting import run_part
 from zoo_detection.targets import check_images, check_targets, raise_for
 from zoo_detection.transform import (
     IMAGENET_MEAN,
@@ -23,7 +24,6 @@ from zoo_detection.transform import (
 
 Losses = dict[str, Tensor]
 Detections = dict[str, Tensor]
-PaddedDetections = tuple[Detections, Tensor]  # D of each, and bool [D], which of them there are
 TransformArgument = nn.Module | None | Literal["default"]
 
 
@@ -45,6 +45,7 @@ class Detector(nn.Module):
     transform: nn.Module
     backbone: nn.Module
     num_classes: int | None
+    detections_per_img: int
 
     def forward(
         self,
@@ -59,11 +60,12 @@ class Detector(nn.Module):
             self.check(images, targets)
         original_sizes = [(image.shape[-2], image.shape[-1]) for image in images]
         batch, resized = self.transform(images, targets if lossy else None)
+        features = self.features(batch)
         if torch.compiler.is_compiling() and self.pads and not lossy:
-            padded = self.detect_padded(batch, self.features(batch))
-            finished: list[Detections] = self.finish_padded(padded, batch.image_sizes, original_sizes)
-            return finished
-        losses, detections = self.detect(batch, self.features(batch), resized)
+            padded = self.detect_padded(batch, features)
+            unpadded: list[Detections] = finish_unpadded(self, padded, batch.image_sizes, original_sizes)
+            return unpadded
+        losses, detections = self.detect(batch, features, resized)
         if self.training:
             return losses
         finished = self.finish(detections, batch.image_sizes, original_sizes)
@@ -87,7 +89,7 @@ class Detector(nn.Module):
             # Convolutions are faster so (7 to 8 % of the whole), and regions are rows. In training the order of sums
             # is left as it is: what rounding there is, batch norms enlarge.
             tensors = tensors.contiguous(memory_format=torch.channels_last)
-        features = self.backbone(tensors)
+        features = run_part("backbone", self.backbone, tensors)
         return {"0": features} if isinstance(features, Tensor) else features
 
     def comparable(self, images: Sequence[Tensor] | Tensor) -> Any:
@@ -101,33 +103,27 @@ class Detector(nn.Module):
         raise NotImplementedError
 
     def detect(
-        self, images: ImageList, features: dict[str, Tensor], targets: list[Target] | None
+        self, images: ImageList, features: dict[str, Tensor], targets: list[Target] | None, most: int | None = None
     ) -> tuple[Losses, list[Detections]]:
-        """Losses, if there are targets, and detections, unless in training, in the batch's pixels."""
+        """Losses, if there are targets, and detections, unless in training, in the batch's pixels.
+
+        Args:
+            most: so many detections of each image, padded with such as have a score of -1: for graphs, where no size
+                may depend on values. By default as many as there are, up to ``detections_per_img``.
+        """
         raise NotImplementedError
 
     @property
     def pads(self) -> bool:
-        """Whether :meth:`detect_padded` finds what :meth:`detect` does: not where a part was replaced that it skips."""
+        """Whether :meth:`detect` can pad: not where a part of another kind may go its own way."""
         return False
 
     def detect_padded(
         self, images: ImageList, features: dict[str, Tensor], most: int | None = None
-    ) -> list[PaddedDetections]:
-        """Detections in the batch's pixels, of each image ``most``, by default ``detections_per_img``.
-
-        For graphs, where no size may depend on values: nothing is left out on the way, as :meth:`detect` does. What is
-        not good enough stays, with a score below all others.
-        """
-        raise NotImplementedError
-
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def finish_padded(
-        self, padded: list[PaddedDetections], image_sizes: Sequence[Size], original_sizes: Sequence[Size]
-    ) -> list[Detections]:
-        """:meth:`finish` of those that there are. How many depends on values, so here a compiled graph ends."""
-        found = [{name: values[there] for name, values in detections.items()} for detections, there in padded]
-        return self.finish(found, image_sizes, original_sizes)
+    ) -> list[tuple[Detections, Tensor]]:
+        """``most`` detections of each image, by default ``detections_per_img``; and bool [most], which are real."""
+        _, padded = self.detect(images, features, None, most or self.detections_per_img)
+        return [(found, found["scores"] >= 0) for found in padded]
 
     def finish(
         self, detections: list[Detections], image_sizes: Sequence[Size], original_sizes: Sequence[Size]
@@ -173,13 +169,45 @@ def clip_boxes(boxes: Tensor, limits: Tensor) -> Tensor:
     return torch.minimum(boxes.clamp(min=0), limits[:, None])
 
 
-def suppress_padded(
-    boxes: Tensor, scores: Tensor, classes: Tensor, good: Tensor, nms_thresh: float, most: int
-) -> tuple[Tensor, Tensor]:
-    """Of boxes [K, 4] the ``good`` ones that no better of their class overlaps, best first.
+def pick(found: Detections, rows: Tensor) -> Detections:
+    """Those of ``found`` at ``rows``."""
+    return {name: values[rows] for name, values in found.items()}
 
-    Returns:
-        Their indices, filled up to ``most`` with any, and bool [``most``], which of them count.
+
+def suppress(
+    found: Detections, classes: Tensor, good: Tensor, nms_thresh: float, most: int, padded: bool = False
+) -> Detections:
+    """Of ``found``, boxes [K, 4], scores [K] and more, the ``good`` that no better of their class overlaps, best first.
+
+    At most ``most``; or, ``padded``, always so many: the others are at no place and have a score of -1.
     """
-    keep = nms_padded(boxes, scores, nms_thresh, most, classes, good)
-    return keep.clamp(min=0), keep >= 0
+    if not padded:
+        rows = good.nonzero().squeeze(1)
+        found = pick(found, rows)
+        return pick(found, batched_nms(found["boxes"], found["scores"], classes[rows], nms_thresh)[:most])
+    keep = nms_padded(found["boxes"], found["scores"], nms_thresh, most, classes, good)
+    there = keep >= 0
+    found = pick(found, keep.clamp(min=0))
+    boxes, scores = torch.where(there[:, None], found["boxes"], 0), torch.where(there, found["scores"], -1)
+    return {**found, "boxes": boxes, "scores": scores}
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def finish_unpadded(
+    detector: Detector,
+    padded: list[tuple[Detections, Tensor]],
+    image_sizes: Sequence[Size],
+    original_sizes: Sequence[Size],
+) -> list[Detections]:
+    """What is no padding, in the original images. How much that is depends on values, so here a compiled graph ends."""
+    return detector.finish([pick(*each) for each in padded], image_sizes, original_sizes)
+
+
+def draw_convolutions(draw: Callable[[Tensor], Any], *roots: nn.Module) -> None:
+    """Initialise the convolutions in ``roots``: weights by ``draw``, no bias."""
+    for root in roots:
+        for m in root.modules():
+            if isinstance(m, nn.Conv2d):
+                draw(m.weight)
+                if m.bias is not None:
+                    nn.init.zeros_(m.bias)

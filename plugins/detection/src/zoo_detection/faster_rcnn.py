@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -10,34 +11,33 @@ from torch.nn import functional as F
 
 import zoo
 from zoo.errors import InvalidArgument
+from zoo.features import Backbone
 from zoo.nn import Conv2dNormActivation
 from zoo.ops import MultiScaleRoIAlign
-from zoo_classification.mobilenet_v3 import mobilenet_v3_large
-from zoo_classification.resnet import resnet50
-from zoo_classification.weights.mobilenet_v3 import MobileNet_V3_Large_Weights
-from zoo_classification.weights.resnet import ResNet50_Weights
+from zoo_classification.resnet import ResNet
 from zoo_detection.anchors import AnchorGenerator
 from zoo_detection.backbones import (
     OUT_CHANNELS,
     BackboneWithFPN,
     FPNBackbone,
-    any_backbone,
-    backbone_norm,
-    mobilenet_fpn,
+    frozen_norm_mobilenet_fpn,
+    frozen_norm_resnet50,
+    last_stages,
+    on_backbone,
+    plain_norm_resnet50,
     resnet_fpn,
-    trainable_layers,
 )
 from zoo_detection.checkpoints import FPN_AND_RPN, present_keys
 from zoo_detection.detector import (
     Detections,
     Detector,
     Losses,
-    PaddedDetections,
     TransformArgument,
+    draw_convolutions,
     image_transform,
     sizes_as_boxes,
 )
-from zoo_detection.roi_heads import RoIHeads
+from zoo_detection.roi_heads import KINDS, RoIHeads
 from zoo_detection.rpn import RegionProposalNetwork, RPNHead
 from zoo_detection.transform import ImageList, Target
 from zoo_detection.weights.faster_rcnn import (
@@ -48,6 +48,7 @@ from zoo_detection.weights.faster_rcnn import (
 )
 
 LEVELS = ("0", "1", "2", "3")  # of the pyramid, that regions are read off; the coarsest is for proposals alone
+draw_relu = partial(draw_convolutions, partial(nn.init.kaiming_normal_, mode="fan_out", nonlinearity="relu"))
 QUARTERS = [[x, y, x + 0.5, y + 0.5] for x in (0.0, 0.5) for y in (0.0, 0.5)]  # of an image
 
 
@@ -91,11 +92,7 @@ class FastRCNNConvFCHead(nn.Sequential):
             layers += [nn.Linear(features, out_features), nn.ReLU(inplace=True)]
             features = out_features
         super().__init__(*layers)
-        for m in self.modules():
-            if isinstance(m, nn.Conv2d):
-                nn.init.kaiming_normal_(m.weight, mode="fan_out", nonlinearity="relu")
-                if m.bias is not None:
-                    nn.init.zeros_(m.bias)
+        draw_relu(self)
 
 
 class FastRCNNPredictor(nn.Module):
@@ -184,22 +181,22 @@ class FasterRCNN(Detector):
     ) -> None:
         super().__init__()
         channels: Any = getattr(backbone, "out_channels", None)
-        if not isinstance(channels, int):
+        if not hasattr(channels, "__index__"):
             raise InvalidArgument(f"the backbone's out_channels is {channels!r}; expected one number for all its maps.")
         self.transform = image_transform(transform, min_size, max_size, image_mean, image_std, **kwargs)
         self.backbone = backbone
         anchor_generator: Any = rpn_anchor_generator or default_anchors()
         self.rpn = RegionProposalNetwork(
-            anchor_generator,
-            rpn_head or RPNHead(channels, anchor_generator.num_anchors_per_location()[0]),
-            rpn_fg_iou_thresh,
-            rpn_bg_iou_thresh,
-            rpn_batch_size_per_image,
-            rpn_positive_fraction,
-            {"training": rpn_pre_nms_top_n_train, "testing": rpn_pre_nms_top_n_test},
-            {"training": rpn_post_nms_top_n_train, "testing": rpn_post_nms_top_n_test},
-            rpn_nms_thresh,
-            rpn_score_thresh,
+            anchor_generator=anchor_generator,
+            head=rpn_head or RPNHead(channels, anchor_generator.num_anchors_per_location()[0]),
+            fg_iou_thresh=rpn_fg_iou_thresh,
+            bg_iou_thresh=rpn_bg_iou_thresh,
+            batch_size_per_image=rpn_batch_size_per_image,
+            positive_fraction=rpn_positive_fraction,
+            pre_nms_top_n={"training": rpn_pre_nms_top_n_train, "testing": rpn_pre_nms_top_n_test},
+            post_nms_top_n={"training": rpn_post_nms_top_n_train, "testing": rpn_post_nms_top_n_test},
+            nms_thresh=rpn_nms_thresh,
+            score_thresh=rpn_score_thresh,
         )
         pool: Any = box_roi_pool or MultiScaleRoIAlign(LEVELS, output_size=7, sampling_ratio=2)
         if box_head is None:
@@ -211,17 +208,17 @@ class FasterRCNN(Detector):
                 "of them: a predictor has its own number of classes."
             )
         self.roi_heads = RoIHeads(
-            pool,
-            box_head,
-            box_predictor or FastRCNNPredictor(1024, num_classes),  # type: ignore[arg-type]
-            box_fg_iou_thresh,
-            box_bg_iou_thresh,
-            box_batch_size_per_image,
-            box_positive_fraction,
-            bbox_reg_weights,
-            box_score_thresh,
-            box_nms_thresh,
-            box_detections_per_img,
+            box_roi_pool=pool,
+            box_head=box_head,
+            box_predictor=box_predictor or FastRCNNPredictor(1024, num_classes),  # type: ignore[arg-type]
+            fg_iou_thresh=box_fg_iou_thresh,
+            bg_iou_thresh=box_bg_iou_thresh,
+            batch_size_per_image=box_batch_size_per_image,
+            positive_fraction=box_positive_fraction,
+            bbox_reg_weights=bbox_reg_weights,
+            score_thresh=box_score_thresh,
+            nms_thresh=box_nms_thresh,
+            detections_per_img=box_detections_per_img,
         )
 
     @property
@@ -230,46 +227,31 @@ class FasterRCNN(Detector):
         scores = getattr(self.roi_heads.box_predictor, "cls_score", None)
         return getattr(scores, "out_features", None)
 
+    @property
+    def detections_per_img(self) -> int:  # type: ignore[override]
+        return self.roi_heads.detections_per_img
+
     def detect(
-        self, images: ImageList, features: dict[str, Tensor], targets: list[Target] | None
+        self, images: ImageList, features: dict[str, Tensor], targets: list[Target] | None, most: int | None = None
     ) -> tuple[Losses, list[Detections]]:
-        proposals, proposal_losses = self.rpn(images, features, targets)
-        detections, losses = self.roi_heads(features, proposals, images.image_sizes, targets)
+        padded, fixed = ((), ()) if most is None else ((True,), (most,))  # replaced parts do not know of padding
+        proposals, proposal_losses = self.rpn(images, features, targets, *padded)
+        detections, losses = self.roi_heads(features, proposals, images.image_sizes, targets, *fixed)
         return {**losses, **proposal_losses}, detections
 
     def predictions(self, images: ImageList, features: dict[str, Tensor]) -> Any:
         """Of the first stage, and of the second for proposals that do not depend on the first."""
         heads, sizes = self.roi_heads, images.image_sizes
         regions = [box[None] * box.new_tensor(QUARTERS) for box in sizes_as_boxes(sizes, images.tensors)]
-        parts = [p for p in (heads.mask_parts, heads.keypoint_parts) if p[0] is not None]
-        found = [heads.run(p, features, regions, sizes) for p in parts]
+        found = [heads.run(k, features, regions, sizes) for k in KINDS if heads.parts(k)[0] is not None]
         return self.rpn.predict(images, features), heads.predict_boxes(features, regions, sizes), found
 
     @property
     def pads(self) -> bool:
-        whole = type(self).detect is FasterRCNN.detect
-        return whole and type(self.rpn) is RegionProposalNetwork and type(self.roi_heads) is RoIHeads
-
-    def detect_padded(
-        self, images: ImageList, features: dict[str, Tensor], most: int | None = None
-    ) -> list[PaddedDetections]:
-        proposals, proposed = self.rpn.propose_padded(images, features)
-        return self.roi_heads.find_padded(features, proposals, proposed, images.image_sizes, most)
-
-
-def resnet50_fpn(
-    weights_backbone: Any, trainable_backbone_layers: int | None, frozen_norm_eps: float | None
-) -> BackboneWithFPN:
-    """The backbone of the first models of the family, its batch norm frozen where it starts from weights."""
-    norm = backbone_norm(weights_backbone, frozen_norm_eps)
-    trainable = trainable_layers(trainable_backbone_layers, norm is not nn.BatchNorm2d, 3, 5)
-    return resnet_fpn(resnet50(weights=weights_backbone, norm_layer=norm), trainable)
-
-
-def resnet50_fpn_v2(weights_backbone: Any, trainable_backbone_layers: int | None) -> BackboneWithFPN:
-    """The backbone of the second models: batch norm is ordinary everywhere, in the pyramid too."""
-    trainable = trainable_layers(trainable_backbone_layers, weights_backbone is not None, 3, 5)
-    return resnet_fpn(resnet50(weights=weights_backbone), trainable, fpn_norm_layer=nn.BatchNorm2d)
+        replaced = {"forward", "filter_proposals", "postprocess_detections"}
+        kinds = ((self.rpn, RegionProposalNetwork), (self.roi_heads, RoIHeads))
+        whole = all(type(part) is kind and not replaced & part.__dict__.keys() for part, kind in kinds)
+        return whole and type(self).detect is FasterRCNN.detect
 
 
 def heads_v2() -> dict[str, Any]:
@@ -282,12 +264,10 @@ def heads_v2() -> dict[str, Any]:
     }
 
 
-def any_fpn(
-    backbone: str | nn.Module, weights: Any, trainable: int | None, config: dict[str, Any] | None
-) -> tuple[FPNBackbone, dict[str, Any]]:
-    """Any model with stages, the last four in a pyramid, and anchors for as many levels as that gives."""
-    body = any_backbone(backbone, weights, trainable, config or {}, levels=len(LEVELS))
-    return body, {"rpn_anchor_generator": default_anchors(len(body.fpn.inner_blocks) + 1)}
+def fpn_of(body: Backbone) -> tuple[FPNBackbone, dict[str, Any]]:
+    """A pyramid on the stages of any model, and anchors for as many levels as that gives."""
+    anchors = default_anchors(len(body.strides) + 1)
+    return FPNBackbone(body, body.out_channels), {"rpn_anchor_generator": anchors}
 
 
 CONVERT = present_keys(FPN_AND_RPN)
@@ -295,14 +275,8 @@ HEAD = "roi_heads.box_predictor"
 
 
 @zoo.builder(FasterRCNN_ResNet50_FPN_Weights, head=HEAD, stem="backbone.body.conv1", convert=CONVERT)
-def fasterrcnn_resnet50_fpn(
-    *,
-    num_classes: int | None = None,
-    weights_backbone: Any = ResNet50_Weights.IMAGENET1K_V1,
-    trainable_backbone_layers: int | None = None,
-    frozen_norm_eps: float | None = None,
-    **kwargs: Any,
-) -> FasterRCNN:
+@on_backbone(frozen_norm_resnet50)
+def fasterrcnn_resnet50_fpn(resnet: ResNet, num_classes: int, **kwargs: Any) -> FasterRCNN:
     """Faster R-CNN on a ResNet-50 with a feature pyramid, from `Faster R-CNN: Towards Real-Time Object Detection with
     Region Proposal Networks <https://arxiv.org/abs/1506.01497>`_.
 
@@ -315,87 +289,52 @@ def fasterrcnn_resnet50_fpn(
             starts from weights, with 1e-5, and ordinary else.
         **kwargs: further arguments of :class:`FasterRCNN`.
     """
-    backbone = resnet50_fpn(weights_backbone, trainable_backbone_layers, frozen_norm_eps)
-    return FasterRCNN(backbone, 91 if num_classes is None else num_classes, **kwargs)
+    return FasterRCNN(resnet_fpn(resnet), num_classes, **kwargs)
 
 
 @zoo.builder(FasterRCNN_ResNet50_FPN_V2_Weights, head=HEAD, stem="backbone.body.conv1", convert=CONVERT)
-def fasterrcnn_resnet50_fpn_v2(
-    *,
-    num_classes: int | None = None,
-    weights_backbone: Any = None,
-    trainable_backbone_layers: int | None = None,
-    **kwargs: Any,
-) -> FasterRCNN:
+@on_backbone(plain_norm_resnet50)
+def fasterrcnn_resnet50_fpn_v2(resnet: ResNet, num_classes: int, **kwargs: Any) -> FasterRCNN:
     """Faster R-CNN with convolutions and batch norm in its heads, after `Benchmarking Detection Transfer Learning with
     Vision Transformers <https://arxiv.org/abs/2111.11429>`_.
 
     The arguments are those of :func:`fasterrcnn_resnet50_fpn`; the batch norm is always ordinary.
     """
-    backbone = resnet50_fpn_v2(weights_backbone, trainable_backbone_layers)
-    return FasterRCNN(backbone, 91 if num_classes is None else num_classes, **{**heads_v2(), **kwargs})
+    backbone = resnet_fpn(resnet, norm_layer=nn.BatchNorm2d)
+    return FasterRCNN(backbone, num_classes, **{**heads_v2(), **kwargs})
 
 
-def _mobilenet(
-    num_classes: int | None,
-    weights_backbone: Any,
-    trainable_backbone_layers: int | None,
-    frozen_norm_eps: float | None,
-    options: dict[str, Any],
-) -> FasterRCNN:
-    norm = backbone_norm(weights_backbone, frozen_norm_eps)
-    trainable = trainable_layers(trainable_backbone_layers, norm is not nn.BatchNorm2d, 3, 6)
-    backbone = mobilenet_fpn(mobilenet_v3_large(weights=weights_backbone, norm_layer=norm), trainable)
+def _mobilenet(backbone: BackboneWithFPN, num_classes: int, **options: Any) -> FasterRCNN:
     # Three levels, of strides 16, 32 and 64, and at each of them all sizes.
     anchors = AnchorGenerator(((32, 64, 128, 256, 512),) * 3, ((0.5, 1.0, 2.0),) * 3)
     defaults = {"rpn_anchor_generator": anchors, "rpn_score_thresh": 0.05}
-    return FasterRCNN(backbone, 91 if num_classes is None else num_classes, **{**defaults, **options})
+    return FasterRCNN(backbone, num_classes, **{**defaults, **options})
 
 
 @zoo.builder(FasterRCNN_MobileNet_V3_Large_FPN_Weights, head=HEAD, stem="backbone.body.0.0", convert=CONVERT)
-def fasterrcnn_mobilenet_v3_large_fpn(
-    *,
-    num_classes: int | None = None,
-    weights_backbone: Any = MobileNet_V3_Large_Weights.IMAGENET1K_V1,
-    trainable_backbone_layers: int | None = None,
-    frozen_norm_eps: float | None = None,
-    **kwargs: Any,
-) -> FasterRCNN:
+@on_backbone(frozen_norm_mobilenet_fpn)
+def fasterrcnn_mobilenet_v3_large_fpn(backbone: BackboneWithFPN, num_classes: int, **kwargs: Any) -> FasterRCNN:
     """Faster R-CNN on a MobileNetV3-Large with a feature pyramid, for images of 800 pixels.
 
     The arguments are those of :func:`fasterrcnn_resnet50_fpn`; the MobileNet has six stages.
     """
-    return _mobilenet(num_classes, weights_backbone, trainable_backbone_layers, frozen_norm_eps, kwargs)
+    return _mobilenet(backbone, num_classes, **kwargs)
 
 
 @zoo.builder(FasterRCNN_MobileNet_V3_Large_320_FPN_Weights, head=HEAD, stem="backbone.body.0.0", convert=CONVERT)
-def fasterrcnn_mobilenet_v3_large_320_fpn(
-    *,
-    num_classes: int | None = None,
-    weights_backbone: Any = MobileNet_V3_Large_Weights.IMAGENET1K_V1,
-    trainable_backbone_layers: int | None = None,
-    frozen_norm_eps: float | None = None,
-    **kwargs: Any,
-) -> FasterRCNN:
+@on_backbone(frozen_norm_mobilenet_fpn)
+def fasterrcnn_mobilenet_v3_large_320_fpn(backbone: BackboneWithFPN, num_classes: int, **kwargs: Any) -> FasterRCNN:
     """Faster R-CNN on a MobileNetV3-Large with a feature pyramid, for images of 320 pixels and few proposals.
 
     The arguments are those of :func:`fasterrcnn_resnet50_fpn`; the MobileNet has six stages.
     """
     small = {"min_size": 320, "max_size": 640, "rpn_pre_nms_top_n_test": 150, "rpn_post_nms_top_n_test": 150}
-    options = {**small, **kwargs}
-    return _mobilenet(num_classes, weights_backbone, trainable_backbone_layers, frozen_norm_eps, options)
+    return _mobilenet(backbone, num_classes, **{**small, **kwargs})
 
 
 @zoo.builder(head=HEAD)
-def fasterrcnn(
-    *,
-    backbone: str | nn.Module = "resnet50",
-    num_classes: int = 91,
-    weights_backbone: Any = None,
-    trainable_backbone_layers: int | None = None,
-    backbone_config: dict[str, Any] | None = None,
-    **kwargs: Any,
-) -> FasterRCNN:
+@on_backbone(last_stages(len(LEVELS)))
+def fasterrcnn(body: Backbone, num_classes: int = 91, **kwargs: Any) -> FasterRCNN:
     """Faster R-CNN on any model with stages, from `Faster R-CNN: Towards Real-Time Object Detection with Region
     Proposal Networks <https://arxiv.org/abs/1506.01497>`_.
 
@@ -411,5 +350,5 @@ def fasterrcnn(
     Raises:
         InvalidArgument: the backbone has no stages.
     """
-    body, parts = any_fpn(backbone, weights_backbone, trainable_backbone_layers, backbone_config)
-    return FasterRCNN(body, num_classes, **{**parts, **kwargs})
+    backbone, parts = fpn_of(body)
+    return FasterRCNN(backbone, num_classes, **{**parts, **kwargs})

@@ -11,21 +11,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import zoo
-from zoo.nn.fpn import LastLevelP6P7
+from zoo.features import Backbone
 from zoo.ops import box_area, generalized_box_iou_loss
-from zoo_classification.resnet import resnet50
-from zoo_classification.weights.resnet import ResNet50_Weights
+from zoo_classification.resnet import ResNet
 from zoo_detection.anchors import AnchorGenerator
-from zoo_detection.backbones import OUT_CHANNELS, any_backbone, backbone_norm, resnet_fpn, trainable_layers
+from zoo_detection.backbones import FPNBackbone, frozen_norm_resnet50, last_stages, on_backbone, p6_p7, resnet_fpn
 from zoo_detection.checkpoints import FPN_AND_RPN, present_keys
 from zoo_detection.coding import BoxLinearCoder, centres_and_sizes
-from zoo_detection.dense import DenseDetector
+from zoo_detection.dense import DenseDetector, flatten_maps
 from zoo_detection.detector import Losses, TransformArgument, image_transform
 from zoo_detection.losses import sparse_focal_loss
+from zoo_detection.retinanet import LAYERS, PRIOR, draw_small
 from zoo_detection.transform import Target
 from zoo_detection.weights.fcos import FCOS_ResNet50_FPN_Weights
-
-PRIOR = 0.01  # the score of everything before training
 
 
 def tower(channels: int) -> nn.Sequential:
@@ -34,15 +32,6 @@ def tower(channels: int) -> nn.Sequential:
     for _ in range(4):
         layers += [nn.Conv2d(channels, channels, 3, padding=1), nn.GroupNorm(32, channels), nn.ReLU()]
     return nn.Sequential(*layers)
-
-
-def draw_small(*modules: nn.Module) -> None:
-    """The initialisation of the heads: small normal weights, no bias."""
-    for root in modules:
-        for m in root.modules():
-            if isinstance(m, nn.Conv2d):
-                nn.init.normal_(m.weight, std=0.01)
-                nn.init.zeros_(m.bias)  # type: ignore[arg-type]
 
 
 class FCOSClassificationHead(nn.Module):
@@ -138,26 +127,25 @@ class FCOS(DenseDetector):
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            backbone,
-            num_classes,
-            anchor_generator or default_anchors(),
-            head or FCOSHead(backbone.out_channels, num_classes),  # type: ignore[arg-type]
-            BoxLinearCoder(normalize_by_size=True),
-            image_transform(transform, min_size, max_size, image_mean, image_std, **kwargs),
-            score_thresh,
-            nms_thresh,
-            detections_per_img,
-            topk_candidates,
+            backbone=backbone,
+            num_classes=num_classes,
+            anchor_generator=anchor_generator or default_anchors(),
+            head=head or FCOSHead(backbone.out_channels, num_classes),  # type: ignore[arg-type]
+            box_coder=BoxLinearCoder(normalize_by_size=True),
+            transform=image_transform(transform, min_size, max_size, image_mean, image_std, **kwargs),
+            score_thresh=score_thresh,
+            nms_thresh=nms_thresh,
+            detections_per_img=detections_per_img,
+            topk_candidates=topk_candidates,
         )
         self.center_sampling_radius = center_sampling_radius
 
-    def match(self, boxes: Tensor, anchors: list[Tensor]) -> Tensor:
+    def match(self, boxes: Tensor, places: Tensor, first: int, last: int) -> Tensor:
         """For every place the index of its object among ``boxes`` [G, 4], or -1: int64 [A].
 
         A place stands for an object if it lies in its box and near its centre, and if the farthest side is as far as
-        its map is there for; of several objects, for the smallest.
+        its map is there for; of several objects, for the smallest. ``first`` and ``last`` places are of those maps.
         """
-        places = torch.cat(anchors)
         if not len(boxes):
             return boxes.new_full((len(places),), -1, dtype=torch.int64)
         centres, sizes = centres_and_sizes(places[:, None])  # [A, 1, 2]
@@ -166,28 +154,28 @@ class FCOS(DenseDetector):
         sides = torch.cat([centres - boxes[:, :2], boxes[:, 2:] - centres], dim=2)  # [A, G, 4]
         inside = sides.amin(2) > 0
         least, most = 4 * sizes[..., 0], 8 * sizes[..., 0]
-        least[: len(anchors[0])] = 0
-        most[-len(anchors[-1]) :] = math.inf
+        least[:first] = 0
+        most[-last:] = math.inf
         farthest = sides.amax(2)
         fits = near & inside & (farthest > least) & (farthest < most)
         area, smallest = torch.where(fits, box_area(boxes), math.inf).min(dim=1)
         return smallest.masked_fill(area.isinf(), -1)
 
-    def compute_loss(self, targets: list[Target], outputs: dict[str, list[Tensor]], anchors: list[Tensor]) -> Losses:
+    def compute_loss(self, targets: list[Target], outputs: dict[str, list[Tensor]], anchors: Tensor) -> Losses:
         """The three losses, summed over the batch and divided by the number of places that stand for an object."""
-        matches = [self.match(target["boxes"], anchors) for target in targets]
+        cells = [centreness[0].numel() for centreness in outputs["bbox_ctrness"]]
+        matches = [self.match(target["boxes"], anchors, cells[0], cells[-1]) for target in targets]
         chosen = [(found >= 0).nonzero().squeeze(1) for found in matches]
         objects = [found[rows] for found, rows in zip(matches, chosen, strict=True)]
         labels = torch.cat([t["labels"][i] for t, i in zip(targets, objects, strict=True)])
         boxes = torch.cat([t["boxes"][i] for t, i in zip(targets, objects, strict=True)])
-        places = torch.cat(anchors)
-        rows = torch.cat([rows + i * len(places) for i, rows in enumerate(chosen)])
-        places = places[torch.cat(chosen)]
+        rows = torch.cat([rows + i * len(anchors) for i, rows in enumerate(chosen)])
+        places = anchors[torch.cat(chosen)]
         n = max(1, len(rows))
 
-        logits = self.flat(outputs, "cls_logits", self.num_classes).flatten(0, 1)
-        distances = self.flat(outputs, "bbox_regression", 4).flatten(0, 1)[rows]
-        centreness = self.flat(outputs, "bbox_ctrness", 1).flatten()[rows]
+        logits = flatten_maps(outputs["cls_logits"], self.num_classes).flatten(0, 1)
+        distances = flatten_maps(outputs["bbox_regression"], 4).flatten(0, 1)[rows]
+        centreness = flatten_maps(outputs["bbox_ctrness"], 1).flatten()[rows]
         wanted = self.box_coder.encode(boxes, places).view(-1, 2, 2)  # (left, top), (right, bottom)
         ratio = (wanted.amin(1) / wanted.amax(1)).prod(1).sqrt()
         boxes_loss = generalized_box_iou_loss(self.box_coder.decode(distances, places), boxes, reduction="sum")
@@ -202,66 +190,29 @@ HEAD = "head.classification_head.cls_logits"
 
 
 @zoo.builder(FCOS_ResNet50_FPN_Weights, head=HEAD, stem="backbone.body.conv1", convert=present_keys(FPN_AND_RPN))
-def fcos_resnet50_fpn(
-    *,
-    num_classes: int | None = None,
-    weights_backbone: Any = ResNet50_Weights.IMAGENET1K_V1,
-    trainable_backbone_layers: int | None = None,
-    frozen_norm_eps: float | None = None,
-    **kwargs: Any,
-) -> FCOS:
+@on_backbone(frozen_norm_resnet50)
+def fcos_resnet50_fpn(resnet: ResNet, num_classes: int, **kwargs: Any) -> FCOS:
     """FCOS on a ResNet-50 with a feature pyramid, from `FCOS: Fully Convolutional One-Stage Object Detection
     <https://arxiv.org/abs/1904.01355>`_.
 
-    Args:
-        num_classes: number of scores of a place; 91 by default, COCO's ids with the unused 0.
-        weights_backbone: of ResNet-50; loaded where the whole model has no weights.
-        trainable_backbone_layers: stages of the ResNet that are trained, 0 to 5, counted from the last. By default
-            three where it starts from weights, else all.
-        frozen_norm_eps: the ResNet's batch norm is frozen with this eps. By default it is frozen where the ResNet
-            starts from weights, with 1e-5, and ordinary else.
-        **kwargs: further arguments of :class:`FCOS`.
+    The arguments are those of :func:`zoo_detection.faster_rcnn.fasterrcnn_resnet50_fpn`, and the further ones of
+    :class:`FCOS`. The 91 classes are COCO's ids with the unused 0.
     """
-    norm = backbone_norm(weights_backbone, frozen_norm_eps)
-    trainable = trainable_layers(trainable_backbone_layers, norm is not nn.BatchNorm2d, 3, 5)
-    resnet = resnet50(weights=weights_backbone, norm_layer=norm)
-    backbone = resnet_fpn(resnet, trainable, (2, 3, 4), LastLevelP6P7(OUT_CHANNELS, OUT_CHANNELS))
-    return FCOS(backbone, 91 if num_classes is None else num_classes, **kwargs)
+    return FCOS(resnet_fpn(resnet, LAYERS, p6_p7()), num_classes, **kwargs)
 
 
 @zoo.builder(head=HEAD)
-def fcos(
-    *,
-    backbone: str | nn.Module = "resnet50",
-    num_classes: int = 91,
-    weights_backbone: Any = None,
-    trainable_backbone_layers: int | None = None,
-    backbone_config: dict[str, Any] | None = None,
-    **kwargs: Any,
-) -> FCOS:
+@on_backbone(last_stages(3))
+def fcos(body: Backbone, num_classes: int = 91, **kwargs: Any) -> FCOS:
     """FCOS on any model with stages, from `FCOS: Fully Convolutional One-Stage Object Detection
     <https://arxiv.org/abs/1904.01355>`_.
 
-    Args:
-        backbone: name of a registered model, or a model that declares ``feature_info``; its last three stages and two
-            further levels make the pyramid.
-        num_classes: number of scores of a place.
-        weights_backbone: as the backbone's builder takes ``weights``.
-        trainable_backbone_layers: stages that are trained, counted from the last; by default all.
-        backbone_config: further arguments of the backbone's builder.
-        **kwargs: further arguments of :class:`FCOS`.
+    The arguments are those of :func:`zoo_detection.faster_rcnn.fasterrcnn`, and the further ones of :class:`FCOS`; the
+    last three stages and two further levels make the pyramid.
 
     Raises:
         InvalidArgument: the backbone has no stages.
     """
-    body = any_backbone(
-        backbone,
-        weights_backbone,
-        trainable_backbone_layers,
-        backbone_config or {},
-        levels=3,
-        extra_blocks=LastLevelP6P7(OUT_CHANNELS, OUT_CHANNELS),
-    )
-    strides: Any = body.body.strides
-    anchors = default_anchors(len(strides) + 2, strides[0])
-    return FCOS(body, num_classes, **{"anchor_generator": anchors, **kwargs})
+    anchors = default_anchors(len(body.strides) + 2, body.strides[0])
+    backbone = FPNBackbone(body, body.out_channels, extra_blocks=p6_p7())
+    return FCOS(backbone, num_classes, **{"anchor_generator": anchors, **kwargs})

@@ -10,12 +10,14 @@ from torch.nn import functional as F
 
 import zoo
 from zoo.errors import InvalidArgument
+from zoo.features import Backbone
 from zoo.nn import check_count
 from zoo.ops import MultiScaleRoIAlign
-from zoo_classification.weights.resnet import ResNet50_Weights
+from zoo_classification.resnet import ResNet
+from zoo_detection.backbones import frozen_norm_resnet50, last_stages, on_backbone, resnet_fpn
 from zoo_detection.checkpoints import FPN_AND_RPN, present_keys
 from zoo_detection.coco import KEYPOINT_NAMES
-from zoo_detection.faster_rcnn import LEVELS, FasterRCNN, any_fpn, resnet50_fpn
+from zoo_detection.faster_rcnn import LEVELS, FasterRCNN, draw_relu, fpn_of
 from zoo_detection.weights.keypoint_rcnn import KeypointRCNN_ResNet50_FPN_Weights
 
 MIN_SIZES = (640, 672, 704, 736, 768, 800)  # of the shorter side in training; the last in evaluation
@@ -30,10 +32,7 @@ class KeypointRCNNHeads(nn.Sequential):
             blocks += [nn.Conv2d(in_channels, out_channels, 3, padding=1), nn.ReLU(inplace=True)]
             in_channels = out_channels
         super().__init__(*blocks)
-        for m in self.modules():
-            if isinstance(m, nn.Conv2d):
-                nn.init.kaiming_normal_(m.weight, mode="fan_out", nonlinearity="relu")
-                nn.init.zeros_(m.bias)  # type: ignore[arg-type]
+        draw_relu(self)
 
 
 class KeypointRCNNPredictor(nn.Module):
@@ -109,43 +108,26 @@ HEAD = {"roi_heads.box_predictor": "num_classes", "roi_heads.keypoint_predictor"
     convert=present_keys(FPN_AND_RPN),
     legacy="COCO_V1",
 )
+@on_backbone(frozen_norm_resnet50, num_classes=2)
 def keypointrcnn_resnet50_fpn(
-    *,
-    num_classes: int | None = None,
-    num_keypoints: int | None = None,
-    weights_backbone: Any = ResNet50_Weights.IMAGENET1K_V1,
-    trainable_backbone_layers: int | None = None,
-    frozen_norm_eps: float | None = None,
-    **kwargs: Any,
+    resnet: ResNet, num_classes: int, num_keypoints: int | None = None, **kwargs: Any
 ) -> KeypointRCNN:
     """Keypoint R-CNN on a ResNet-50 with a feature pyramid, from `Mask R-CNN <https://arxiv.org/abs/1703.06870>`_.
+
+    The arguments are those of :func:`zoo_detection.faster_rcnn.fasterrcnn_resnet50_fpn`, the further ones of
+    :class:`KeypointRCNN`, and two of another kind:
 
     Args:
         num_classes: with background; 2 by default, persons.
         num_keypoints: of each object; 17 by default, COCO's. With weights and another number, there is a new predictor
             of keypoints, and the others are those of the file.
-        weights_backbone: of ResNet-50; loaded where the whole model has no weights.
-        trainable_backbone_layers: stages of the ResNet that are trained, 0 to 5, counted from the last. By default
-            three where it starts from weights, else all.
-        frozen_norm_eps: the ResNet's batch norm is frozen with this eps. By default it is frozen where the ResNet
-            starts from weights, with 1e-5, and ordinary else.
-        **kwargs: further arguments of :class:`KeypointRCNN`.
     """
-    backbone = resnet50_fpn(weights_backbone, trainable_backbone_layers, frozen_norm_eps)
-    return KeypointRCNN(backbone, 2 if num_classes is None else num_classes, num_keypoints=num_keypoints, **kwargs)
+    return KeypointRCNN(resnet_fpn(resnet), num_classes, num_keypoints=num_keypoints, **kwargs)
 
 
 @zoo.builder(head=HEAD)
-def keypointrcnn(
-    *,
-    backbone: str | nn.Module = "resnet50",
-    num_classes: int = 2,
-    num_keypoints: int | None = None,
-    weights_backbone: Any = None,
-    trainable_backbone_layers: int | None = None,
-    backbone_config: dict[str, Any] | None = None,
-    **kwargs: Any,
-) -> KeypointRCNN:
+@on_backbone(last_stages(len(LEVELS)))
+def keypointrcnn(body: Backbone, num_classes: int = 2, num_keypoints: int | None = None, **kwargs: Any) -> KeypointRCNN:
     """Keypoint R-CNN on any model with stages, from `Mask R-CNN <https://arxiv.org/abs/1703.06870>`_.
 
     The arguments are those of :func:`zoo_detection.faster_rcnn.fasterrcnn`, and the further ones of
@@ -154,5 +136,5 @@ def keypointrcnn(
     Raises:
         InvalidArgument: the backbone has no stages.
     """
-    body, parts = any_fpn(backbone, weights_backbone, trainable_backbone_layers, backbone_config)
-    return KeypointRCNN(body, num_classes, num_keypoints=num_keypoints, **{**parts, **kwargs})
+    backbone, parts = fpn_of(body)
+    return KeypointRCNN(backbone, num_classes, num_keypoints=num_keypoints, **{**parts, **kwargs})

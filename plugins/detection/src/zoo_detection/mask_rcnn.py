@@ -10,13 +10,21 @@ from torch import nn
 
 import zoo
 from zoo.errors import InvalidArgument
+from zoo.features import Backbone
 from zoo.nn import Conv2dNormActivation
 from zoo.ops import MultiScaleRoIAlign
-from zoo_classification.weights.resnet import ResNet50_Weights
-from zoo_detection.backbones import OUT_CHANNELS
+from zoo_classification.resnet import ResNet
+from zoo_detection.backbones import (
+    OUT_CHANNELS,
+    frozen_norm_resnet50,
+    last_stages,
+    on_backbone,
+    plain_norm_resnet50,
+    resnet_fpn,
+)
 from zoo_detection.checkpoints import FPN_AND_RPN, MASK_HEAD, present_keys
 from zoo_detection.detector import Detections
-from zoo_detection.faster_rcnn import LEVELS, FasterRCNN, any_fpn, heads_v2, resnet50_fpn, resnet50_fpn_v2
+from zoo_detection.faster_rcnn import LEVELS, FasterRCNN, draw_relu, fpn_of, heads_v2
 from zoo_detection.transform import Size
 from zoo_detection.weights.mask_rcnn import MaskRCNN_ResNet50_FPN_V2_Weights, MaskRCNN_ResNet50_FPN_Weights
 
@@ -38,11 +46,7 @@ class MaskRCNNHeads(nn.Sequential):
             blocks.append(Conv2dNormActivation(in_channels, out_channels, dilation=dilation, norm_layer=norm_layer))
             in_channels = out_channels
         super().__init__(*blocks)
-        for m in self.modules():
-            if isinstance(m, nn.Conv2d):
-                nn.init.kaiming_normal_(m.weight, mode="fan_out", nonlinearity="relu")
-                if m.bias is not None:
-                    nn.init.zeros_(m.bias)
+        draw_relu(self)
 
 
 class MaskRCNNPredictor(nn.Sequential):
@@ -119,58 +123,32 @@ HEAD = ("roi_heads.box_predictor", "roi_heads.mask_predictor.mask_fcn_logits")
 
 
 @zoo.builder(MaskRCNN_ResNet50_FPN_Weights, head=HEAD, stem="backbone.body.conv1", convert=CONVERT)
-def maskrcnn_resnet50_fpn(
-    *,
-    num_classes: int | None = None,
-    weights_backbone: Any = ResNet50_Weights.IMAGENET1K_V1,
-    trainable_backbone_layers: int | None = None,
-    frozen_norm_eps: float | None = None,
-    **kwargs: Any,
-) -> MaskRCNN:
+@on_backbone(frozen_norm_resnet50)
+def maskrcnn_resnet50_fpn(resnet: ResNet, num_classes: int, **kwargs: Any) -> MaskRCNN:
     """Mask R-CNN on a ResNet-50 with a feature pyramid, from `Mask R-CNN <https://arxiv.org/abs/1703.06870>`_.
 
-    Args:
-        num_classes: with background; 91 by default, COCO's.
-        weights_backbone: of ResNet-50; loaded where the whole model has no weights.
-        trainable_backbone_layers: stages of the ResNet that are trained, 0 to 5, counted from the last. By default
-            three where it starts from weights, else all.
-        frozen_norm_eps: the ResNet's batch norm is frozen with this eps. By default it is frozen where the ResNet
-            starts from weights, with 1e-5, and ordinary else.
-        **kwargs: further arguments of :class:`MaskRCNN`.
+    The arguments are those of :func:`zoo_detection.faster_rcnn.fasterrcnn_resnet50_fpn`, and the further ones of
+    :class:`MaskRCNN`.
     """
-    backbone = resnet50_fpn(weights_backbone, trainable_backbone_layers, frozen_norm_eps)
-    return MaskRCNN(backbone, 91 if num_classes is None else num_classes, **kwargs)
+    return MaskRCNN(resnet_fpn(resnet), num_classes, **kwargs)
 
 
 @zoo.builder(MaskRCNN_ResNet50_FPN_V2_Weights, head=HEAD, stem="backbone.body.conv1", convert=CONVERT)
-def maskrcnn_resnet50_fpn_v2(
-    *,
-    num_classes: int | None = None,
-    weights_backbone: Any = None,
-    trainable_backbone_layers: int | None = None,
-    **kwargs: Any,
-) -> MaskRCNN:
+@on_backbone(plain_norm_resnet50)
+def maskrcnn_resnet50_fpn_v2(resnet: ResNet, num_classes: int, **kwargs: Any) -> MaskRCNN:
     """Mask R-CNN with convolutions and batch norm in its heads, after `Benchmarking Detection Transfer Learning with
     Vision Transformers <https://arxiv.org/abs/2111.11429>`_.
 
     The arguments are those of :func:`maskrcnn_resnet50_fpn`; the batch norm is always ordinary.
     """
-    backbone = resnet50_fpn_v2(weights_backbone, trainable_backbone_layers)
-    parts = heads_v2()
+    backbone, parts = resnet_fpn(resnet, norm_layer=nn.BatchNorm2d), heads_v2()
     parts["mask_head"] = MaskRCNNHeads(OUT_CHANNELS, (256,) * 4, dilation=1, norm_layer=nn.BatchNorm2d)
-    return MaskRCNN(backbone, 91 if num_classes is None else num_classes, **{**parts, **kwargs})
+    return MaskRCNN(backbone, num_classes, **{**parts, **kwargs})
 
 
 @zoo.builder(head=HEAD)
-def maskrcnn(
-    *,
-    backbone: str | nn.Module = "resnet50",
-    num_classes: int = 91,
-    weights_backbone: Any = None,
-    trainable_backbone_layers: int | None = None,
-    backbone_config: dict[str, Any] | None = None,
-    **kwargs: Any,
-) -> MaskRCNN:
+@on_backbone(last_stages(len(LEVELS)))
+def maskrcnn(body: Backbone, num_classes: int = 91, **kwargs: Any) -> MaskRCNN:
     """Mask R-CNN on any model with stages, from `Mask R-CNN <https://arxiv.org/abs/1703.06870>`_.
 
     The arguments are those of :func:`zoo_detection.faster_rcnn.fasterrcnn`, and the further ones of :class:`MaskRCNN`.
@@ -178,5 +156,5 @@ def maskrcnn(
     Raises:
         InvalidArgument: the backbone has no stages.
     """
-    body, parts = any_fpn(backbone, weights_backbone, trainable_backbone_layers, backbone_config)
-    return MaskRCNN(body, num_classes, **{**parts, **kwargs})
+    backbone, parts = fpn_of(body)
+    return MaskRCNN(backbone, num_classes, **{**parts, **kwargs})

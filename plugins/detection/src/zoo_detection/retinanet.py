@@ -13,24 +13,26 @@ from torch.nn import functional as F
 
 import zoo
 from zoo.errors import InvalidArgument
+from zoo.features import Backbone
 from zoo.nn import Conv2dNormActivation
-from zoo.nn.fpn import LastLevelP6P7
 from zoo.ops import box_iou, generalized_box_iou_loss
-from zoo_classification.resnet import resnet50
-from zoo_classification.weights.resnet import ResNet50_Weights
+from zoo_classification.resnet import ResNet
 from zoo_detection.anchors import AnchorGenerator
 from zoo_detection.backbones import (
     OUT_CHANNELS,
+    FPNBackbone,
     Norm,
-    any_backbone,
-    backbone_norm,
+    frozen_norm_resnet50,
+    last_stages,
+    on_backbone,
+    p6_p7,
+    plain_norm_resnet50,
     resnet_fpn,
-    trainable_layers,
 )
 from zoo_detection.checkpoints import FPN_AND_RPN, RETINANET_HEAD, present_keys
 from zoo_detection.coding import BoxCoder
-from zoo_detection.dense import DenseDetector
-from zoo_detection.detector import Losses, TransformArgument, image_transform
+from zoo_detection.dense import DenseDetector, ScoringHead, flatten_maps
+from zoo_detection.detector import Losses, TransformArgument, draw_convolutions, image_transform
 from zoo_detection.losses import sparse_focal_loss
 from zoo_detection.matching import BETWEEN_THRESHOLDS, Matcher
 from zoo_detection.transform import Target
@@ -38,21 +40,12 @@ from zoo_detection.weights.retinanet import RetinaNet_ResNet50_FPN_V2_Weights, R
 
 BOX_LOSSES = ("l1", "giou")
 PRIOR = 0.01  # the score of everything before training: were it 0.5, the first losses would be all background's
+draw_small = partial(draw_convolutions, partial(nn.init.normal_, std=0.01))
 
 
 def tower(channels: int, norm_layer: Norm | None) -> nn.Sequential:
     """Four 3×3 convolutions with ReLU, the same on all maps."""
     return nn.Sequential(*(Conv2dNormActivation(channels, channels, norm_layer=norm_layer) for _ in range(4)))
-
-
-def draw_small(*modules: nn.Module) -> None:
-    """The initialisation of the heads: small normal weights, no bias."""
-    for root in modules:
-        for m in root.modules():
-            if isinstance(m, nn.Conv2d):
-                nn.init.normal_(m.weight, std=0.01)
-                if m.bias is not None:
-                    nn.init.zeros_(m.bias)
 
 
 class RetinaNetClassificationHead(nn.Module):
@@ -71,7 +64,7 @@ class RetinaNetClassificationHead(nn.Module):
         self.conv = tower(in_channels, norm_layer)
         draw_small(self.conv)
         self.cls_logits = nn.Conv2d(in_channels, num_anchors * num_classes, 3, padding=1)
-        nn.init.normal_(self.cls_logits.weight, std=0.01)
+        draw_small(self.cls_logits)
         nn.init.constant_(self.cls_logits.bias, -math.log((1 - prior_probability) / prior_probability))  # type: ignore[arg-type]
 
     def forward(self, x: Sequence[Tensor]) -> list[Tensor]:
@@ -91,7 +84,7 @@ class RetinaNetRegressionHead(nn.Module):
         return [self.bbox_reg(self.conv(features)) for features in x]
 
 
-class RetinaNetHead(nn.Module):
+class RetinaNetHead(ScoringHead):
     """Maps → ``cls_logits`` and ``bbox_regression``, each a list with one map for each."""
 
     def __init__(self, in_channels: int, num_anchors: int, num_classes: int, norm_layer: Norm | None = None) -> None:
@@ -100,9 +93,6 @@ class RetinaNetHead(nn.Module):
             in_channels, num_anchors, num_classes, norm_layer=norm_layer
         )
         self.regression_head = RetinaNetRegressionHead(in_channels, num_anchors, norm_layer=norm_layer)
-
-    def forward(self, x: Sequence[Tensor]) -> dict[str, list[Tensor]]:
-        return {"cls_logits": self.classification_head(x), "bbox_regression": self.regression_head(x)}
 
 
 def default_anchors(levels: int = 5) -> AnchorGenerator:
@@ -159,37 +149,36 @@ class RetinaNet(DenseDetector):
         anchor_generator = anchor_generator or default_anchors()
         per_cell = anchor_generator.num_anchors_per_location()[0]  # type: ignore[operator]
         super().__init__(
-            backbone,
-            num_classes,
-            anchor_generator,
-            head or RetinaNetHead(backbone.out_channels, per_cell, num_classes),  # type: ignore[arg-type]
-            BoxCoder((1.0, 1.0, 1.0, 1.0)),
-            image_transform(transform, min_size, max_size, image_mean, image_std, **kwargs),
-            score_thresh,
-            nms_thresh,
-            detections_per_img,
-            topk_candidates,
+            backbone=backbone,
+            num_classes=num_classes,
+            anchor_generator=anchor_generator,
+            head=head or RetinaNetHead(backbone.out_channels, per_cell, num_classes),  # type: ignore[arg-type]
+            box_coder=BoxCoder((1.0, 1.0, 1.0, 1.0)),
+            transform=image_transform(transform, min_size, max_size, image_mean, image_std, **kwargs),
+            score_thresh=score_thresh,
+            nms_thresh=nms_thresh,
+            detections_per_img=detections_per_img,
+            topk_candidates=topk_candidates,
         )
         self.proposal_matcher = proposal_matcher or Matcher(fg_iou_thresh, bg_iou_thresh, True)
         if box_loss not in BOX_LOSSES:
             raise InvalidArgument(f"box_loss is {box_loss!r}; expected one of {', '.join(BOX_LOSSES)}.")
         self.box_loss = box_loss
 
-    def compute_loss(self, targets: list[Target], outputs: dict[str, list[Tensor]], anchors: list[Tensor]) -> Losses:
+    def compute_loss(self, targets: list[Target], outputs: dict[str, list[Tensor]], anchors: Tensor) -> Losses:
         """Both losses, each the mean over images of the sum over anchors by the number of those for an object."""
-        logits = self.flat(outputs, "cls_logits", self.num_classes)
-        codes = self.flat(outputs, "bbox_regression", 4)
-        boxes = torch.cat(anchors)
+        logits = flatten_maps(outputs["cls_logits"], self.num_classes)
+        codes = flatten_maps(outputs["bbox_regression"], 4)
         classification, regression = [], []
         for target, image_logits, image_codes in zip(targets, logits, codes, strict=True):
-            matches = self.proposal_matcher(box_iou(target["boxes"], boxes))
+            matches = self.proposal_matcher(box_iou(target["boxes"], anchors))
             chosen = (matches >= 0).nonzero().squeeze(1)
             objects = matches[chosen]
             n = max(1, len(chosen))
             labels = target["labels"][objects]
             counted = matches != BETWEEN_THRESHOLDS
             classification.append(sparse_focal_loss(image_logits, chosen, labels, counted) / n)
-            loss = self.regression_loss(image_codes[chosen], boxes[chosen], target["boxes"][objects])
+            loss = self.regression_loss(image_codes[chosen], anchors[chosen], target["boxes"][objects])
             regression.append(loss / n)
         return {
             "classification": torch.stack(classification).mean(),
@@ -209,86 +198,42 @@ HEAD = "head.classification_head.cls_logits"
 
 
 @zoo.builder(RetinaNet_ResNet50_FPN_Weights, head=HEAD, stem="backbone.body.conv1", convert=CONVERT)
-def retinanet_resnet50_fpn(
-    *,
-    num_classes: int | None = None,
-    weights_backbone: Any = ResNet50_Weights.IMAGENET1K_V1,
-    trainable_backbone_layers: int | None = None,
-    frozen_norm_eps: float | None = None,
-    **kwargs: Any,
-) -> RetinaNet:
+@on_backbone(frozen_norm_resnet50)
+def retinanet_resnet50_fpn(resnet: ResNet, num_classes: int, **kwargs: Any) -> RetinaNet:
     """RetinaNet on a ResNet-50 with a feature pyramid, from `Focal Loss for Dense Object Detection
     <https://arxiv.org/abs/1708.02002>`_.
 
-    Args:
-        num_classes: number of scores of an anchor; 91 by default, COCO's ids with the unused 0.
-        weights_backbone: of ResNet-50; loaded where the whole model has no weights.
-        trainable_backbone_layers: stages of the ResNet that are trained, 0 to 5, counted from the last. By default
-            three where it starts from weights, else all.
-        frozen_norm_eps: the ResNet's batch norm is frozen with this eps. By default it is frozen where the ResNet
-            starts from weights, with 1e-5, and ordinary else.
-        **kwargs: further arguments of :class:`RetinaNet`.
+    The arguments are those of :func:`zoo_detection.faster_rcnn.fasterrcnn_resnet50_fpn`, and the further ones of
+    :class:`RetinaNet`. The 91 classes are COCO's ids with the unused 0.
     """
-    norm = backbone_norm(weights_backbone, frozen_norm_eps)
-    trainable = trainable_layers(trainable_backbone_layers, norm is not nn.BatchNorm2d, 3, 5)
-    resnet = resnet50(weights=weights_backbone, norm_layer=norm)
-    backbone = resnet_fpn(resnet, trainable, LAYERS, LastLevelP6P7(OUT_CHANNELS, OUT_CHANNELS))
-    return RetinaNet(backbone, 91 if num_classes is None else num_classes, **kwargs)
+    return RetinaNet(resnet_fpn(resnet, LAYERS, p6_p7()), num_classes, **kwargs)
 
 
 @zoo.builder(RetinaNet_ResNet50_FPN_V2_Weights, head=HEAD, stem="backbone.body.conv1", convert=CONVERT)
-def retinanet_resnet50_fpn_v2(
-    *,
-    num_classes: int | None = None,
-    weights_backbone: Any = None,
-    trainable_backbone_layers: int | None = None,
-    **kwargs: Any,
-) -> RetinaNet:
+@on_backbone(plain_norm_resnet50)
+def retinanet_resnet50_fpn_v2(resnet: ResNet, num_classes: int, **kwargs: Any) -> RetinaNet:
     """RetinaNet with group norm in its heads and GIoU as its box loss, after `Bridging the Gap Between Anchor-based and
     Anchor-free Detection <https://arxiv.org/abs/1912.02424>`_.
 
     The arguments are those of :func:`retinanet_resnet50_fpn`; the batch norm is always ordinary.
     """
-    num_classes = 91 if num_classes is None else num_classes
-    trainable = trainable_layers(trainable_backbone_layers, weights_backbone is not None, 3, 5)
-    resnet = resnet50(weights=weights_backbone)
-    backbone = resnet_fpn(resnet, trainable, LAYERS, LastLevelP6P7(2048, OUT_CHANNELS))
+    backbone = resnet_fpn(resnet, LAYERS, p6_p7(2048))
     head = RetinaNetHead(OUT_CHANNELS, 9, num_classes, norm_layer=partial(nn.GroupNorm, 32))
     return RetinaNet(backbone, num_classes, **{"head": head, "box_loss": "giou", **kwargs})
 
 
 @zoo.builder(head=HEAD)
-def retinanet(
-    *,
-    backbone: str | nn.Module = "resnet50",
-    num_classes: int = 91,
-    weights_backbone: Any = None,
-    trainable_backbone_layers: int | None = None,
-    backbone_config: dict[str, Any] | None = None,
-    **kwargs: Any,
-) -> RetinaNet:
+@on_backbone(last_stages(3))
+def retinanet(body: Backbone, num_classes: int = 91, **kwargs: Any) -> RetinaNet:
     """RetinaNet on any model with stages, from `Focal Loss for Dense Object Detection
     <https://arxiv.org/abs/1708.02002>`_.
 
-    Args:
-        backbone: name of a registered model, or a model that declares ``feature_info``; its last three stages and two
-            further levels make the pyramid.
-        num_classes: number of scores of an anchor.
-        weights_backbone: as the backbone's builder takes ``weights``.
-        trainable_backbone_layers: stages that are trained, counted from the last; by default all.
-        backbone_config: further arguments of the backbone's builder.
-        **kwargs: further arguments of :class:`RetinaNet`.
+    The arguments are those of :func:`zoo_detection.faster_rcnn.fasterrcnn`, and the further ones of
+    :class:`RetinaNet`; the last three stages and two further levels make the pyramid.
 
     Raises:
         InvalidArgument: the backbone has no stages.
     """
-    body = any_backbone(
-        backbone,
-        weights_backbone,
-        trainable_backbone_layers,
-        backbone_config or {},
-        levels=3,
-        extra_blocks=LastLevelP6P7(OUT_CHANNELS, OUT_CHANNELS),
-    )
-    levels = len(body.fpn.inner_blocks) + 2
-    return RetinaNet(body, num_classes, **{"anchor_generator": default_anchors(levels), **kwargs})
+    anchors = default_anchors(len(body.strides) + 2)
+    backbone = FPNBackbone(body, body.out_channels, extra_blocks=p6_p7())
+    return RetinaNet(backbone, num_classes, **{"anchor_generator": anchors, **kwargs})

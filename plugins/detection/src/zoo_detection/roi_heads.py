@@ -3,37 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.errors import InvalidArgument
-from zoo.ops import batched_nms, box_iou, remove_small_boxes, roi_align
+from zoo.ops import box_iou, roi_align
 from zoo_detection.coding import BoxCoder
-from zoo_detection.detector import Detections, Losses, PaddedDetections, sizes_as_boxes, suppress_padded, widened
+from zoo_detection.detector import Detections, Losses, sizes_as_boxes, suppress, widened
+from zoo_detection.fitting import check_same, run_part
 from zoo_detection.keypoints import keypoint_loss, keypoints_of
 from zoo_detection.matching import BELOW_LOW_THRESHOLD, BalancedPositiveNegativeSampler, Matcher
 from zoo_detection.transform import Size, Target
 
 SMALLEST = 1e-2  # pixels of a detection's side
+KINDS = ("mask", "keypoint")
+BOX_LOSSES = ("loss_classifier", "loss_box_reg")
 
 Features = Mapping[str, Tensor]
-
-
-class Samples(NamedTuple):
-    """The proposals of one image that count in training, those that stand for an object first.
-
-    Attributes:
-        boxes: [R, 4].
-        labels: int64 [R], 0 for background.
-        objects: int64 [P], indices of the objects in the target.
-    """
-
-    boxes: Tensor
-    labels: Tensor
-    objects: Tensor
 
 
 class RoIHeads(nn.Module):
@@ -90,19 +79,21 @@ class RoIHeads(nn.Module):
         self.keypoint_roi_pool = keypoint_roi_pool
         self.keypoint_head = keypoint_head
         self.keypoint_predictor = keypoint_predictor
-        for kind, parts in (("mask", self.mask_parts), ("keypoint", self.keypoint_parts)):
-            if 0 < sum(part is not None for part in parts) < 3:
+        for kind in KINDS:
+            if 0 < sum(part is not None for part in self.parts(kind)) < 3:
                 raise InvalidArgument(
                     f"Of {kind}_roi_pool, _head and _predictor some are None; give all three or none."
                 )
 
-    @property
-    def mask_parts(self) -> tuple[nn.Module | None, ...]:
-        return self.mask_roi_pool, self.mask_head, self.mask_predictor
+    def parts(self, kind: str) -> tuple[Any, ...]:
+        """Pool, head and predictor of ``"mask"`` or ``"keypoint"``."""
+        return tuple(getattr(self, f"{kind}_{part}") for part in ("roi_pool", "head", "predictor"))
 
-    @property
-    def keypoint_parts(self) -> tuple[nn.Module | None, ...]:
-        return self.keypoint_roi_pool, self.keypoint_head, self.keypoint_predictor
+    def has_mask(self) -> bool:
+        return self.mask_predictor is not None
+
+    def has_keypoint(self) -> bool:
+        return self.keypoint_predictor is not None
 
     def forward(
         self,
@@ -110,129 +101,131 @@ class RoIHeads(nn.Module):
         proposals: list[Tensor],
         image_shapes: Sequence[Size],
         targets: list[Target] | None = None,
+        most: int | None = None,
     ) -> tuple[list[Detections], Losses]:
+        """Detections of each image: boxes, labels and scores; masks [D, 1, M, M] of the boxes; keypoints. And losses.
+
+        With ``most``, so many of each image, padded with such as have a score of -1; proposals without a size are
+        padding too.
+        """
         losses = {} if targets is None else self.compute_loss(features, proposals, image_shapes, targets)
-        return [] if self.training else self.find(features, proposals, image_shapes), losses
+        if self.training:
+            return [], losses
+        padding = () if most is None else (most,)
+        predicted = self.predict_boxes(features, proposals, image_shapes)
+        found = [
+            {"boxes": boxes, "labels": labels, "scores": scores}
+            for boxes, scores, labels in zip(
+                *self.postprocess_detections(*predicted, proposals, image_shapes, *padding), strict=True
+            )
+        ]
+        self.look_closer(features, found, image_shapes, predicted[0].shape[1])
+        return found, losses
 
     # ── training ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     @torch.no_grad()
-    def sample(self, proposals: Tensor, target: Target) -> Samples:
-        """The objects' own boxes are among the proposals, so that there are good ones from the start."""
-        proposals = torch.cat([proposals, target["boxes"].to(proposals)])
-        matches = self.proposal_matcher(box_iou(target["boxes"], proposals))
-        positive, negative = self.fg_bg_sampler(matches >= 0, matches == BELOW_LOW_THRESHOLD)
-        objects = matches[positive]
-        labels = torch.cat([target["labels"][objects], objects.new_zeros(len(negative))])
-        return Samples(proposals[torch.cat([positive, negative])], labels, objects)
+    def select_training_samples(
+        self, proposals: list[Tensor], targets: list[Target]
+    ) -> tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor]]:
+        """The proposals of each image that count in training; the objects' own boxes are among them from the start.
+
+        Returns:
+            Of each image boxes [R, 4], those that stand for an object first; int64 [R], which object that is, 0 where
+            none; labels, int64 [R], 0 for background; and what decodes to the objects' boxes [R, 4], 0 for background.
+        """
+        samples = []
+        for boxes, target in zip(proposals, targets, strict=True):
+            boxes = torch.cat([boxes, target["boxes"].to(boxes)])
+            matches = self.proposal_matcher(box_iou(target["boxes"], boxes))
+            positive, negative = self.fg_bg_sampler(matches >= 0, matches == BELOW_LOW_THRESHOLD)
+            objects, background = matches[positive], torch.zeros_like(negative)
+            codes = self.box_coder.encode(target["boxes"][objects], boxes[positive])
+            samples.append(
+                (
+                    boxes[torch.cat([positive, negative])],
+                    torch.cat([objects, background]),
+                    torch.cat([target["labels"][objects], background]),
+                    torch.cat([codes, codes.new_zeros(len(negative), 4)]),
+                )
+            )
+        return tuple(map(list, zip(*samples, strict=True)))  # type: ignore[return-value]
 
     def compute_loss(
         self, features: Features, proposals: list[Tensor], image_shapes: Sequence[Size], targets: list[Target]
     ) -> Losses:
-        samples = [self.sample(*each) for each in zip(proposals, targets, strict=True)]
-        losses = self.box_losses(features, samples, image_shapes, targets)
-        positive = [s.boxes[: len(s.objects)] for s in samples]
-        if self.mask_predictor is not None:
-            logits = self.run(self.mask_parts, features, positive, image_shapes)
+        boxes, objects, labels, codes = self.select_training_samples(proposals, targets)
+        if any(map(len, labels)):
+            predicted = self.predict_boxes(features, boxes, image_shapes)
+            classes = predicted[0].shape[1]
+            losses = dict(zip(BOX_LOSSES, fastrcnn_loss(*predicted, labels, codes), strict=True))
+        else:
+            none = nothing((self.box_head, self.box_predictor), features)
+            losses, classes = dict.fromkeys(BOX_LOSSES, none), None
+        positive = [(of_image > 0).nonzero().squeeze(1) for of_image in labels]
+        boxes, objects, labels = ([v[p] for v, p in zip(of, positive, strict=True)] for of in (boxes, objects, labels))
+        if self.has_mask():
+            logits = self.run("mask", features, boxes, image_shapes)
+            self.check_masks(logits, classes)
             if logits is None:
-                losses["loss_mask"] = nothing(self.mask_parts, features)
+                losses["loss_mask"] = nothing(self.parts("mask"), features)
             else:
-                losses["loss_mask"] = self.mask_loss(logits, positive, samples, targets)
-        if self.keypoint_predictor is not None:
-            logits = self.run(self.keypoint_parts, features, positive, image_shapes)
+                masks = [target["masks"] for target in targets]
+                losses["loss_mask"] = mask_loss(logits, boxes, objects, torch.cat(labels), masks)
+        if self.has_keypoint():
+            logits = self.run("keypoint", features, boxes, image_shapes)
             if logits is None:
-                losses["loss_keypoint"] = nothing(self.keypoint_parts, features)
+                losses["loss_keypoint"] = nothing(self.parts("keypoint"), features)
             else:
-                keypoints = [t["keypoints"][s.objects] for s, t in zip(samples, targets, strict=True)]
-                losses["loss_keypoint"] = keypoint_loss(logits, torch.cat(keypoints), torch.cat(positive))
+                keypoints = torch.cat([target["keypoints"][o] for target, o in zip(targets, objects, strict=True)])
+                predictor = "that of roi_heads.keypoint_predictor"
+                check_same("the number of keypoints of the targets", keypoints.shape[1], predictor, logits.shape[1])
+                losses["loss_keypoint"] = keypoint_loss(logits, keypoints, torch.cat(boxes))
         return losses
 
-    def run(
-        self,
-        parts: Sequence[nn.Module | None],
-        features: Features,
-        boxes: list[Tensor],
-        image_shapes: Sequence[Size],
-    ) -> Tensor | None:
+    def run(self, kind: str, features: Features, boxes: list[Tensor], image_shapes: Sequence[Size]) -> Tensor | None:
         """What pool, head and predictor make of ``boxes``; None where there are none, which no batch norm survives."""
         if not sum(map(len, boxes)):
             return None
-        pool, head, predictor = parts
-        return widened(predictor(head(pool(features, boxes, image_shapes))))  # type: ignore[misc]
+        pool, head, predictor = self.parts(kind)
+        x = run_part(f"roi_heads.{kind}_head", head, pool(features, boxes, image_shapes))
+        return widened(run_part(f"roi_heads.{kind}_predictor", predictor, x))
+
+    def check_masks(self, masks: Tensor | None, classes: int | None) -> None:
+        """Raise InvalidArgument if there are masks [D, C, M, M] of other than ``classes``; without any, as declared."""
+        declared = getattr(getattr(self.mask_predictor, "mask_fcn_logits", None), "out_channels", None)
+        found = declared if masks is None else masks.shape[1]
+        if found is not None and classes is not None:
+            predictor = "that of roi_heads.box_predictor"
+            check_same("the number of classes of roi_heads.mask_predictor", found, predictor, classes)
 
     def predict_boxes(
         self, features: Features, boxes: list[Tensor], image_shapes: Sequence[Size]
     ) -> tuple[Tensor, Tensor]:
-        """Logits [R, C] of the classes, and what decodes to a box for each of them, [R, C, 4]."""
-        logits, codes = self.box_predictor(self.box_head(self.box_roi_pool(features, boxes, image_shapes)))
-        return widened(logits), widened(codes).view(len(logits), -1, 4)
-
-    def box_losses(
-        self, features: Features, samples: list[Samples], image_shapes: Sequence[Size], targets: list[Target]
-    ) -> Losses:
-        """``loss_classifier`` and ``loss_box_reg``, means over the samples; of the boxes that of their class counts."""
-        boxes = [s.boxes for s in samples]
-        labels = torch.cat([s.labels for s in samples])
-        if not len(labels):
-            none = nothing((self.box_head, self.box_predictor), features)
-            return {"loss_classifier": none, "loss_box_reg": none}
-        logits, codes = self.predict_boxes(features, boxes, image_shapes)
-        wanted = [
-            self.box_coder.encode(t["boxes"][s.objects], s.boxes[: len(s.objects)])
-            for s, t in zip(samples, targets, strict=True)
-        ]
-        positive = (labels > 0).nonzero().squeeze(1)
-        own = codes[positive, labels[positive]]
-        box_loss = F.smooth_l1_loss(own, torch.cat(wanted), beta=1 / 9, reduction="sum")
-        return {"loss_classifier": F.cross_entropy(logits, labels), "loss_box_reg": box_loss / len(labels)}
-
-    def mask_loss(self, logits: Tensor, boxes: list[Tensor], samples: list[Samples], targets: list[Target]) -> Tensor:
-        """The mean binary cross-entropy of the masks of the objects' own classes, cut out of the targets' masks."""
-        size = logits.shape[-1]
-        cut = []
-        for of_image, s, target in zip(boxes, samples, targets, strict=True):
-            regions = torch.cat([s.objects[:, None].to(of_image), of_image], dim=1)  # each from the mask of its object
-            cut.append(roi_align(target["masks"][:, None].to(of_image), regions, (size, size), 1.0)[:, 0])
-        labels = torch.cat([s.labels[: len(s.objects)] for s in samples])
-        return F.binary_cross_entropy_with_logits(of_label(logits, labels), torch.cat(cut))
+        """Logits [R, C] of the classes, and what decodes to a box for each of them, [R, C * 4]."""
+        x = run_part("roi_heads.box_head", self.box_head, self.box_roi_pool(features, boxes, image_shapes))
+        logits, codes = run_part("roi_heads.box_predictor", self.box_predictor, x)
+        predictor = "roi_heads.box_predictor"
+        check_same(f"the number of boxes of {predictor}", codes.shape[1] / 4, "that of its scores", logits.shape[1])
+        return widened(logits), widened(codes)
 
     # ── inference ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def find(self, features: Features, proposals: list[Tensor], image_shapes: Sequence[Size]) -> list[Detections]:
-        """Detections of each image: boxes, labels and scores; masks [D, 1, M, M] of the boxes; keypoints."""
-        logits, codes = self.predict_boxes(features, proposals, image_shapes)
-        found = self.postprocess(logits, codes, proposals, image_shapes)
-        self.look_closer(features, found, image_shapes)
-        return found
-
-    def find_padded(
-        self, features: Features, proposals: Tensor, proposed: Tensor, image_shapes: Sequence[Size], most: int | None
-    ) -> list[PaddedDetections]:
-        """:meth:`find` of a fixed size, for as many proposals in each image [N, P, 4], of which ``proposed`` count."""
-        logits, codes = self.predict_boxes(features, list(proposals), image_shapes)
-        n, p = proposed.shape
-        limits = sizes_as_boxes(image_shapes, proposals)
-        padded = [
-            self.postprocess_padded(*of_image, most or self.detections_per_img)
-            for of_image in zip(
-                logits.view(n, p, -1), codes.view(n, p, -1, 4), proposals, proposed, limits, strict=True
-            )
-        ]
-        self.look_closer(features, [detections for detections, _ in padded], image_shapes)
-        return padded
-
-    def look_closer(self, features: Features, found: list[Detections], image_shapes: Sequence[Size]) -> None:
+    def look_closer(
+        self, features: Features, found: list[Detections], image_shapes: Sequence[Size], classes: int
+    ) -> None:
         """Add masks and keypoints to what was found, as far as there are parts for them."""
         boxes = [detections["boxes"] for detections in found]
         counts = [len(b) for b in boxes]
-        if self.mask_predictor is not None:
-            masks = self.run(self.mask_parts, features, boxes, image_shapes)
+        if self.has_mask():
+            masks = self.run("mask", features, boxes, image_shapes)
+            self.check_masks(masks, classes)
             labels = torch.cat([detections["labels"] for detections in found])
             own = boxes[0].new_zeros(0, 1, 28, 28) if masks is None else of_label(masks, labels).sigmoid()[:, None]
             for detections, part in zip(found, torch.split(own, counts), strict=True):
                 detections["masks"] = part
-        if self.keypoint_predictor is not None:
-            maps = self.run(self.keypoint_parts, features, boxes, image_shapes)
+        if self.has_keypoint():
+            maps = self.run("keypoint", features, boxes, image_shapes)
             if maps is None:
                 k = getattr(self.keypoint_predictor, "out_channels", 0)
                 keypoints, scores = boxes[0].new_zeros(0, k, 3), boxes[0].new_zeros(0, k)
@@ -243,43 +236,85 @@ class RoIHeads(nn.Module):
             ):
                 detections["keypoints"], detections["keypoints_scores"] = points, s
 
-    def postprocess(
-        self, logits: Tensor, codes: Tensor, proposals: list[Tensor], image_shapes: Sequence[Size]
-    ) -> list[Detections]:
-        """Of all pairs of proposal and class the good ones; only their boxes are decoded."""
-        probabilities = logits.softmax(1)
-        num_classes = probabilities.shape[1]
-        rows, labels = (probabilities[:, 1:] > self.score_thresh).nonzero().unbind(1)
-        labels = labels + 1  # without background
-        image = torch.cat([torch.full_like(p[:, 0], i, dtype=torch.int64) for i, p in enumerate(proposals)])[rows]
-        boxes = self.box_coder.decode(codes[rows, labels], torch.cat(proposals)[rows])
-        boxes = torch.minimum(boxes.clamp(min=0), sizes_as_boxes(image_shapes, boxes)[image])
-        scores = probabilities[rows, labels]
-        good = remove_small_boxes(boxes, SMALLEST)
-        boxes, scores, labels, image = boxes[good], scores[good], labels[good], image[good]
-        keep = batched_nms(boxes, scores, image * num_classes + labels, self.nms_thresh)
-        found = []
-        for i in range(len(proposals)):
-            best = keep[image[keep] == i][: self.detections_per_img]
-            found.append({"boxes": boxes[best], "labels": labels[best], "scores": scores[best]})
-        return found
+    def postprocess_detections(
+        self,
+        class_logits: Tensor,
+        box_regression: Tensor,
+        proposals: list[Tensor],
+        image_shapes: Sequence[Size],
+        most: int | None = None,
+    ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        """Of all pairs of proposal and class the good ones that no better of their class overlaps.
 
-    def postprocess_padded(
-        self, logits: Tensor, codes: Tensor, proposals: Tensor, proposed: Tensor, limits: Tensor, most: int
-    ) -> PaddedDetections:
-        """:meth:`postprocess` of one image and of a fixed size: all pairs that could be good are decoded."""
-        scores = torch.where(proposed[:, None], logits.softmax(1)[:, 1:], 0)
+        Args:
+            class_logits: [R, C] for the proposals of all images.
+            box_regression: what decodes to a box for each class, [R, C * 4].
+            proposals: [P, 4] of each image.
+            image_shapes: (height, width) of each.
+            most: as in :meth:`forward`.
+
+        Returns:
+            Boxes [D, 4], scores [D] and labels [D] of each image, best first.
+        """
+        counts = [len(boxes) for boxes in proposals]
+        probabilities = torch.split(class_logits.softmax(1), counts)
+        codes = torch.split(box_regression.view(len(box_regression), -1, 4), counts)
+        limits = sizes_as_boxes(image_shapes, box_regression)
+        found = [self._best(*each, most) for each in zip(probabilities, codes, proposals, limits, strict=True)]
+        return [f["boxes"] for f in found], [f["scores"] for f in found], [f["labels"] for f in found]
+
+    def _best(
+        self, probabilities: Tensor, codes: Tensor, proposals: Tensor, limits: Tensor, most: int | None
+    ) -> Detections:
+        """Those of one image; only the boxes of pairs that may be good are decoded."""
+        scores = probabilities[:, 1:]  # without background
         classes = scores.shape[1]
-        # The scores of a proposal sum to 1, so no more of them than this can be above the threshold.
-        above = classes if self.score_thresh <= 0 else min(classes, int(1 / self.score_thresh))
-        scores, pairs = scores.flatten().topk(len(proposals) * above)
+        if most is None:
+            pairs = (scores > self.score_thresh).flatten().nonzero().squeeze(1)
+        else:
+            scores = torch.where((proposals[:, 2:] > proposals[:, :2]).all(1, keepdim=True), scores, 0)
+            # The scores of a proposal sum to 1, so no more of them than this can be above the threshold.
+            above = classes if self.score_thresh <= 0 else min(classes, int(1 / self.score_thresh))
+            pairs = scores.flatten().topk(len(proposals) * above).indices
         rows, labels = pairs // classes, pairs % classes + 1
         boxes = self.box_coder.decode(codes[rows, labels], proposals[rows])
         boxes = torch.minimum(boxes.clamp(min=0), limits)
-        good = (scores > self.score_thresh) & ((boxes[:, 2:] - boxes[:, :2]) >= SMALLEST).all(1)
-        chosen, there = suppress_padded(boxes, scores, labels, good, self.nms_thresh, most)
-        boxes = torch.where(there[:, None], boxes[chosen], 0)  # no place, where a mask or keypoints would cost time
-        return {"boxes": boxes, "labels": labels[chosen], "scores": scores[chosen]}, there
+        found = {"boxes": boxes, "labels": labels, "scores": scores.flatten()[pairs]}
+        good = (found["scores"] > self.score_thresh) & ((boxes[:, 2:] - boxes[:, :2]) >= SMALLEST).all(1)
+        return suppress(found, labels, good, self.nms_thresh, most or self.detections_per_img, most is not None)
+
+
+def fastrcnn_loss(
+    class_logits: Tensor, box_regression: Tensor, labels: Sequence[Tensor], regression_targets: Sequence[Tensor]
+) -> tuple[Tensor, Tensor]:
+    """The losses of classes and of boxes, means over R samples; of the boxes that of their class counts.
+
+    Args:
+        class_logits: [R, C]; ``box_regression`` what decodes to a box for each class, [R, C * 4].
+        labels: int64 of each image, 0 for background; ``regression_targets`` what should decode to their boxes.
+    """
+    classes, wanted = torch.cat(list(labels)), torch.cat(list(regression_targets))
+    positive = (classes > 0).nonzero().squeeze(1)
+    own = box_regression.view(len(classes), -1, 4)[positive, classes[positive]]
+    box_loss = F.smooth_l1_loss(own, wanted[positive], beta=1 / 9, reduction="sum")
+    return F.cross_entropy(class_logits, classes), box_loss / len(classes)
+
+
+def mask_loss(
+    logits: Tensor, boxes: list[Tensor], objects: list[Tensor], labels: Tensor, masks: Sequence[Tensor]
+) -> Tensor:
+    """The mean binary cross-entropy of the masks of the objects' own classes, cut out of the targets' masks.
+
+    Args:
+        logits: [P, C, M, M] of the boxes of all images; ``labels`` [P] their classes.
+        boxes: [P, 4] of each image; ``objects`` int64 [P] which of its ``masks`` [G, H, W] each is about.
+    """
+    size = logits.shape[-1]
+    cut = []
+    for of_image, which, target in zip(boxes, objects, masks, strict=True):
+        regions = torch.cat([which[:, None].to(of_image), of_image], dim=1)  # each from the mask of its object
+        cut.append(roi_align(target[:, None].to(of_image), regions, (size, size), 1.0)[:, 0])
+    return F.binary_cross_entropy_with_logits(of_label(logits, labels), torch.cat(cut))
 
 
 def of_label(values: Tensor, labels: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ From `Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Netw
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,12 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.nn import Conv2dNormActivation
-from zoo.ops import batched_nms, box_iou
+from zoo.ops import box_iou
 from zoo_detection.coding import BoxCoder
-from zoo_detection.dense import flatten_map
-from zoo_detection.detector import Losses, clip_boxes, sizes_as_boxes, suppress_padded
+from zoo_detection.dense import flatten_maps
+from zoo_detection.detector import Losses, clip_boxes, draw_convolutions, sizes_as_boxes, suppress
+from zoo_detection.fitting import check_anchors, check_maps, run_part
 from zoo_detection.matching import BELOW_LOW_THRESHOLD, BalancedPositiveNegativeSampler, Matcher
-from zoo_detection.transform import ImageList, Target
+from zoo_detection.transform import ImageList, Size, Target
 
 SMALLEST = 1e-3  # pixels of a proposal's side
 
@@ -39,10 +41,7 @@ class RPNHead(nn.Module):
         )
         self.cls_logits = nn.Conv2d(in_channels, num_anchors, 1)
         self.bbox_pred = nn.Conv2d(in_channels, num_anchors * 4, 1)
-        for m in self.modules():
-            if isinstance(m, nn.Conv2d):
-                nn.init.normal_(m.weight, std=0.01)
-                nn.init.zeros_(m.bias)  # type: ignore[arg-type]
+        draw_convolutions(partial(nn.init.normal_, std=0.01), self)
 
     def forward(self, x: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         towers = [self.conv(features) for features in x]
@@ -89,80 +88,123 @@ class RegionProposalNetwork(nn.Module):
         self.score_thresh = score_thresh
 
     def forward(
-        self, images: ImageList, features: Mapping[str, Tensor], targets: list[Target] | None = None
+        self,
+        images: ImageList,
+        features: Mapping[str, Tensor],
+        targets: list[Target] | None = None,
+        padded: bool = False,
     ) -> tuple[list[Tensor], Losses]:
-        logits, codes, anchors = self.predict(images, features)
-        proposals = self.propose(images, [level.detach() for level in logits], codes.detach(), anchors)
+        """``padded``, the proposals are as many for each image, and some of them boxes without a size: for graphs."""
+        objectness, codes, anchors, num_anchors_per_level = self.predict(images, features)
+        padding = (True,) if padded else ()
+        proposals, _ = self.filter_proposals(
+            self.box_coder.decode(codes.detach(), torch.stack(anchors)),
+            objectness.detach(),
+            images.image_sizes,
+            num_anchors_per_level,
+            *padding,
+        )
         if targets is None:
             return proposals, {}
-        return proposals, self.compute_loss(torch.cat(logits, dim=1), codes, torch.cat(anchors), targets)
+        labels, boxes = self.assign_targets_to_anchors(anchors, targets)
+        losses = self.compute_loss(objectness, codes, labels, self.box_coder.encode(boxes, anchors))
+        return proposals, dict(zip(("loss_objectness", "loss_rpn_box_reg"), losses, strict=True))
 
-    def predict(self, images: ImageList, features: Mapping[str, Tensor]) -> tuple[list[Tensor], Tensor, list[Tensor]]:
-        """Of each map the logits [N, A] and the anchors [A, 4]; of all what decodes to boxes, [N, all A, 4]."""
+    def predict(
+        self, images: ImageList, features: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Tensor, list[Tensor], list[int]]:
+        """Logits [N, A], what decodes to boxes [N, A, 4], the anchors [A, 4] of each image; how many of each map."""
         maps = list(features.values())
-        objectness, codes = self.head(maps)
-        anchors = self.anchor_generator.per_level(images.tensors.shape[-2:], maps)
-        logits = [flatten_map(level, 1).squeeze(2) for level in objectness]
-        return logits, torch.cat([flatten_map(level, 4) for level in codes], dim=1), anchors
+        objectness, codes = run_part("rpn.head", self.head, maps)
+        anchors = self.anchor_generator(images, maps)
+        check_maps("rpn.head", objectness, codes, 1, len(maps))
+        check_anchors("rpn.head", codes, self.anchor_generator, anchors[0])
+        per_level = [level[0].numel() for level in objectness]
+        return flatten_maps(objectness, 1).squeeze(2), flatten_maps(codes, 4), anchors, per_level
 
-    def candidates(
-        self, images: ImageList, logits: list[Tensor], codes: Tensor, anchors: list[Tensor]
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The best anchors of each map, moved to where their objects are: only those are decoded.
+    def filter_proposals(
+        self,
+        proposals: Tensor,
+        objectness: Tensor,
+        image_shapes: Sequence[Size],
+        num_anchors_per_level: Sequence[int],
+        padded: bool = False,
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Of each image the best proposals that no better one of their map overlaps.
+
+        Args:
+            proposals: boxes [N, A, 4], map by map.
+            objectness: their logits, in any shape.
+            image_shapes: (height, width) of each image.
+            num_anchors_per_level: how many of A belong to each map.
+            padded: as many for each image; the others are at no place and have a score of -1.
 
         Returns:
-            Boxes [N, K, 4], scores [N, K], indices of the maps [K], and bool [N, K], which are good enough.
+            Boxes [P, 4] and scores [P] in [0, 1] of each image, best first.
         """
-        most = self.pre_nms_top_n["training" if self.training else "testing"]
-        chosen, scores, levels, begin = [], [], [], 0
-        for i, level in enumerate(logits):
-            best, indices = level.topk(min(most, level.shape[1]), dim=1)
+        mode = "training" if self.training else "testing"
+        logits = objectness.reshape(len(proposals), -1)
+        chosen, levels, begin = [], [], 0
+        for i, level in enumerate(torch.split(logits, list(num_anchors_per_level), dim=1)):
+            indices = level.topk(min(self.pre_nms_top_n[mode], level.shape[1]), dim=1).indices
             chosen.append(indices + begin)
-            scores.append(best)
             levels.append(torch.full_like(indices[0], i))
             begin += level.shape[1]
-        rows, score = torch.cat(chosen, dim=1), torch.cat(scores, dim=1).sigmoid()
-        boxes = self.box_coder.decode(codes.gather(1, rows[..., None].expand(-1, -1, 4)), torch.cat(anchors)[rows])
-        boxes = clip_boxes(boxes, sizes_as_boxes(images.image_sizes, boxes))
-        good = ((boxes[..., 2:] - boxes[..., :2]) >= SMALLEST).all(2) & (score >= self.score_thresh)
-        return boxes, score, torch.cat(levels), good
+        rows, level_of = torch.cat(chosen, dim=1), torch.cat(levels)
+        scores = logits.gather(1, rows).sigmoid()
+        boxes = proposals.gather(1, rows[..., None].expand(-1, -1, 4))
+        boxes = clip_boxes(boxes, sizes_as_boxes(image_shapes, boxes))
+        good = ((boxes[..., 2:] - boxes[..., :2]) >= SMALLEST).all(2) & (scores >= self.score_thresh)
+        most = min(self.post_nms_top_n[mode], rows.shape[1])
+        found = [
+            suppress({"boxes": b, "scores": s}, level_of, g, self.nms_thresh, most, padded)
+            for b, s, g in zip(boxes, scores, good, strict=True)
+        ]
+        return [f["boxes"] for f in found], [f["scores"] for f in found]
 
-    def propose(self, images: ImageList, logits: list[Tensor], codes: Tensor, anchors: list[Tensor]) -> list[Tensor]:
-        """Of each image the best candidates that no better one of their map overlaps."""
-        boxes, scores, levels, good = self.candidates(images, logits, codes, anchors)
-        most = self.post_nms_top_n["training" if self.training else "testing"]
-        proposals = []
-        for image_boxes, image_scores, image_good in zip(boxes, scores, good, strict=True):
-            kept = image_good.nonzero().squeeze(1)
-            best = batched_nms(image_boxes[kept], image_scores[kept], levels[kept], self.nms_thresh)
-            proposals.append(image_boxes[kept[best[:most]]])
-        return proposals
+    @torch.no_grad()
+    def assign_targets_to_anchors(
+        self, anchors: Sequence[Tensor], targets: Sequence[Target]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Of each image, for its anchors [A, 4]: labels [A], 1 for an object, 0 for none, -1 for what does not count;
+        and the boxes of the objects that they stand for, [A, 4], any where there is none."""
+        labels, boxes = [], []
+        for of_image, target in zip(anchors, targets, strict=True):
+            matches = self.proposal_matcher(box_iou(target["boxes"], of_image))
+            labels.append((matches >= 0).float() - (matches < BELOW_LOW_THRESHOLD).float())
+            found = target["boxes"] if len(target["boxes"]) else torch.zeros_like(of_image[:1])
+            boxes.append(found[matches.clamp(min=0)])
+        return labels, boxes
 
-    def propose_padded(self, images: ImageList, features: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """As many proposals for each image, [N, P, 4], and which of them there are, bool [N, P]."""
-        boxes, scores, levels, good = self.candidates(images, *self.predict(images, features))
-        most = min(self.post_nms_top_n["testing"], boxes.shape[1])
-        proposals, good_proposals = [], []
-        for image_boxes, image_scores, image_good in zip(boxes, scores, good, strict=True):
-            chosen, there = suppress_padded(image_boxes, image_scores, levels, image_good, self.nms_thresh, most)
-            proposals.append(image_boxes[chosen])
-            good_proposals.append(there)
-        return torch.stack(proposals), torch.stack(good_proposals)
+    def compute_loss(
+        self,
+        objectness: Tensor,
+        pred_bbox_deltas: Tensor,
+        labels: Sequence[Tensor],
+        regression_targets: Sequence[Tensor],
+    ) -> tuple[Tensor, Tensor]:
+        """The losses of scores and of boxes, means over the anchors that were drawn to count.
 
-    def compute_loss(self, logits: Tensor, codes: Tensor, anchors: Tensor, targets: list[Target]) -> Losses:
-        """``loss_objectness`` and ``loss_rpn_box_reg``, means over the anchors that were drawn to count."""
-        positives, negatives, wanted = [], [], []
-        for i, target in enumerate(targets):
-            matches = self.proposal_matcher(box_iou(target["boxes"], anchors))
-            positive, negative = self.fg_bg_sampler(matches >= 0, matches == BELOW_LOW_THRESHOLD)
-            wanted.append(self.box_coder.encode(target["boxes"][matches[positive]], anchors[positive]))
-            positives.append(positive + i * len(anchors))
-            negatives.append(negative + i * len(anchors))
+        Args:
+            objectness: logits of the anchors of all images, in any shape; ``pred_bbox_deltas`` what decodes to boxes.
+            labels: as of :meth:`assign_targets_to_anchors`.
+            regression_targets: what should decode to boxes, [A, 4] of each image.
+        """
+        positives, negatives, begin = [], [], 0
+        for of_image in labels:
+            positive, negative = self.fg_bg_sampler(of_image >= 1, of_image == 0)
+            positives.append(positive + begin)
+            negatives.append(negative + begin)
+            begin += len(of_image)
         positive = torch.cat(positives)
         drawn = torch.cat([positive, *negatives])
-        is_object = (torch.arange(len(drawn), device=drawn.device) < len(positive)).to(logits)
-        box_loss = F.smooth_l1_loss(codes.flatten(0, 1)[positive], torch.cat(wanted), reduction="sum", beta=1 / 9)
-        return {
-            "loss_objectness": F.binary_cross_entropy_with_logits(logits.flatten()[drawn], is_object),
-            "loss_rpn_box_reg": box_loss / max(1, len(drawn)),
-        }
+        is_object = (torch.arange(len(drawn), device=drawn.device) < len(positive)).to(objectness)
+        found, wanted = pred_bbox_deltas.reshape(-1, 4)[positive], torch.cat(list(regression_targets))[positive]
+        box_loss = F.smooth_l1_loss(found, wanted, reduction="sum", beta=1 / 9) / max(1, len(drawn))
+        return F.binary_cross_entropy_with_logits(objectness.flatten()[drawn], is_object), box_loss
+
+
+def concat_box_prediction_layers(box_cls: Sequence[Tensor], box_regression: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Of each map scores [N, A * C, H, W] and numbers [N, A * 4, H, W] → [N * all A, C] and [N * all A, 4]."""
+    classes = 4 * box_cls[0].shape[1] // box_regression[0].shape[1]
+    return flatten_maps(box_cls, classes).flatten(0, 1), flatten_maps(box_regression, 4).flatten(0, 1)

@@ -10,16 +10,24 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import zoo
+from zoo.contract import WeightsLike
 from zoo.errors import InvalidArgument
-from zoo.nn import check_count
 from zoo.ops import box_iou
 from zoo_classification.vgg import VGG, vgg16
 from zoo_classification.weights.vgg import VGG16_Weights
 from zoo_detection.anchors import DefaultBoxGenerator
-from zoo_detection.backbones import freeze, trainable_layers
+from zoo_detection.backbones import freeze, on_backbone, trainable_layers
 from zoo_detection.coding import BoxCoder
-from zoo_detection.dense import OneStageDetector, flatten_map
-from zoo_detection.detector import Losses, TransformArgument, clip_boxes, image_transform, sizes_as_boxes
+from zoo_detection.dense import OneStageDetector, ScoringHead, flatten_maps
+from zoo_detection.detector import (
+    Losses,
+    TransformArgument,
+    clip_boxes,
+    draw_convolutions,
+    image_transform,
+    sizes_as_boxes,
+)
+from zoo_detection.fitting import check_same
 from zoo_detection.matching import SSDMatcher
 from zoo_detection.transform import ImageList, Target
 from zoo_detection.weights.ssd import SSD300_VGG16_Weights
@@ -34,16 +42,8 @@ class SSDScoringHead(nn.Module):
         self.num_columns = num_columns
 
     def forward(self, x: Sequence[Tensor]) -> list[Tensor]:
+        check_same("the number of modules of the head", len(self.module_list), "that of feature maps", len(x))
         return [module(features) for module, features in zip(self.module_list, x, strict=True)]
-
-
-def xavier_(*modules: nn.Module) -> None:
-    for root in modules:
-        for m in root.modules():
-            if isinstance(m, nn.Conv2d):
-                nn.init.xavier_uniform_(m.weight)
-                if m.bias is not None:
-                    nn.init.zeros_(m.bias)
 
 
 def _convolutions(in_channels: Sequence[int], num_anchors: Sequence[int], num_columns: int) -> nn.ModuleList:
@@ -51,7 +51,7 @@ def _convolutions(in_channels: Sequence[int], num_anchors: Sequence[int], num_co
         nn.Conv2d(channels, anchors * num_columns, 3, padding=1)
         for channels, anchors in zip(in_channels, num_anchors, strict=True)
     )
-    xavier_(modules)
+    draw_convolutions(nn.init.xavier_uniform_, modules)
     return modules
 
 
@@ -69,7 +69,7 @@ class SSDRegressionHead(SSDScoringHead):
         super().__init__(_convolutions(in_channels, num_anchors, 4), 4)
 
 
-class SSDHead(nn.Module):
+class SSDHead(ScoringHead):
     """Maps → ``cls_logits`` and ``bbox_regression``, each a list with one map for each.
 
     Args:
@@ -81,9 +81,6 @@ class SSDHead(nn.Module):
         super().__init__()
         self.classification_head = SSDClassificationHead(in_channels, num_anchors, num_classes)
         self.regression_head = SSDRegressionHead(in_channels, num_anchors)
-
-    def forward(self, x: Sequence[Tensor]) -> dict[str, list[Tensor]]:
-        return {"cls_logits": self.classification_head(x), "bbox_regression": self.regression_head(x)}
 
 
 class SSD(OneStageDetector):
@@ -126,44 +123,29 @@ class SSD(OneStageDetector):
         transform: TransformArgument = "default",
         **kwargs: Any,
     ) -> None:
-        super().__init__()
-        self._num_classes = check_count("num_classes", num_classes, 1)
         if not 0 < positive_fraction < 1:
             raise InvalidArgument(f"positive_fraction is {positive_fraction}; expected a number between 0 and 1.")
-        self.backbone = backbone
-        generator: Any = anchor_generator
-        self.anchor_generator = generator
-        self.box_coder = BoxCoder((10.0, 10.0, 5.0, 5.0))
-        self.head: Any = head or SSDHead(
-            backbone.out_channels,  # type: ignore[arg-type]
-            generator.num_anchors_per_location(),
-            num_classes,
+        per_cell = anchor_generator.num_anchors_per_location()  # type: ignore[operator]
+        fixed = {"size_divisible": 1, "fixed_size": size, **kwargs}
+        super().__init__(
+            backbone=backbone,
+            num_classes=num_classes,
+            anchor_generator=anchor_generator,
+            head=head or SSDHead(backbone.out_channels, per_cell, num_classes),  # type: ignore[arg-type]
+            box_coder=BoxCoder((10.0, 10.0, 5.0, 5.0)),
+            transform=image_transform(transform, min(size), max(size), image_mean, image_std, **fixed),
+            score_thresh=score_thresh,
+            nms_thresh=nms_thresh,
+            detections_per_img=detections_per_img,
+            topk_candidates=topk_candidates,
         )
         self.proposal_matcher = SSDMatcher(iou_thresh)
-        fixed = {"size_divisible": 1, "fixed_size": size, **kwargs}
-        self.transform = image_transform(transform, min(size), max(size), image_mean, image_std, **fixed)
-        self.score_thresh = score_thresh
-        self.nms_thresh = nms_thresh
-        self.detections_per_img = detections_per_img
-        self.topk_candidates = topk_candidates
         self.neg_to_pos_ratio = (1.0 - positive_fraction) / positive_fraction
 
-    @property
-    def num_classes(self) -> int:  # type: ignore[override]
-        """With background. Heads are replaced, so the head is asked."""
-        return getattr(getattr(self.head, "classification_head", None), "num_columns", self._num_classes)
-
-    def predict(self, images: ImageList, features: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits [N, A, num_classes], what decodes to boxes [N, A, 4], and the default boxes [A, 4]."""
-        maps = list(features.values())
-        anchors = self.anchor_generator(images, maps)[0]
-        outputs = self.head(maps)
-        logits = torch.cat([flatten_map(m, self.num_classes) for m in outputs["cls_logits"]], dim=1)
-        codes = torch.cat([flatten_map(m, 4) for m in outputs["bbox_regression"]], dim=1)
-        return logits, codes, anchors
-
-    def compute_loss(self, targets: list[Target], logits: Tensor, codes: Tensor, anchors: Tensor) -> Losses:
+    def compute_loss(self, targets: list[Target], outputs: dict[str, list[Tensor]], anchors: Tensor) -> Losses:
         """Both losses, summed over the batch and divided by the number of default boxes that stand for an object."""
+        logits = flatten_maps(outputs["cls_logits"], self.num_classes)
+        codes = flatten_maps(outputs["bbox_regression"], 4)
         matches = torch.stack([self.proposal_matcher(box_iou(target["boxes"], anchors)) for target in targets])
         positive = matches >= 0
         classes = torch.zeros_like(matches)
@@ -185,10 +167,11 @@ class SSD(OneStageDetector):
         }
 
     def candidates(
-        self, images: ImageList, logits: Tensor, codes: Tensor, anchors: Tensor
+        self, images: ImageList, outputs: dict[str, list[Tensor]], anchors: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The best default boxes of each class."""
-        boxes = self.box_coder.decode(codes, anchors)
+        logits = flatten_maps(outputs["cls_logits"], self.num_classes)
+        boxes = self.box_coder.decode(flatten_maps(outputs["bbox_regression"], 4), anchors)
         boxes = clip_boxes(boxes, sizes_as_boxes(images.image_sizes, boxes))
         per_class = logits.softmax(2)[..., 1:].transpose(1, 2)  # [N, C - 1, A], without background
         scores, chosen = per_class.topk(min(self.topk_candidates, len(anchors)), dim=2)
@@ -230,11 +213,11 @@ class SSDFeatureExtractorVGG(nn.Module):
                 nn.Sequential(*conv(256, 128, 1), *conv(128, 256, 3)),
             ]
         )
-        xavier_(self.extra)
+        draw_convolutions(nn.init.xavier_uniform_, self.extra)
         linear = nn.Sequential(
             nn.MaxPool2d(3, stride=1, padding=1), *conv(512, 1024, 3, padding=6, dilation=6), *conv(1024, 1024, 1)
         )
-        xavier_(linear)
+        draw_convolutions(nn.init.xavier_uniform_, linear)
         self.extra.insert(0, nn.Sequential(*layers[pools[3] : pools[4]], linear))
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
@@ -246,18 +229,21 @@ class SSDFeatureExtractorVGG(nn.Module):
         return {str(i): features for i, features in enumerate(found)}
 
 
+def vgg16_extractor(
+    weights_backbone: WeightsLike = VGG16_Weights.IMAGENET1K_FEATURES, trainable_backbone_layers: int | None = None
+) -> SSDFeatureExtractorVGG:
+    """The backbone of the published model."""
+    trainable = trainable_layers(trainable_backbone_layers, weights_backbone is not None, 4, 5)
+    return SSDFeatureExtractorVGG(vgg16(weights=weights_backbone), trainable)
+
+
 @zoo.builder(
     SSD300_VGG16_Weights,
     head=tuple(f"head.classification_head.module_list.{i}" for i in range(6)),
     stem="backbone.features.0",
 )
-def ssd300_vgg16(
-    *,
-    num_classes: int | None = None,
-    weights_backbone: Any = VGG16_Weights.IMAGENET1K_FEATURES,
-    trainable_backbone_layers: int | None = None,
-    **kwargs: Any,
-) -> SSD:
+@on_backbone(vgg16_extractor)
+def ssd300_vgg16(backbone: SSDFeatureExtractorVGG, num_classes: int, **kwargs: Any) -> SSD:
     """SSD for images of 300×300 on a VGG-16, from `SSD: Single Shot MultiBox Detector
     <https://arxiv.org/abs/1512.02325>`_.
 
@@ -268,16 +254,14 @@ def ssd300_vgg16(
             where it starts from weights, else all.
         **kwargs: further arguments of :class:`SSD`.
     """
-    trainable = trainable_layers(trainable_backbone_layers, weights_backbone is not None, 4, 5)
     defaults = {
         # Values of the mean in [0, 1]; the deviation of 1 / 255 makes them 0 to 255 again, as VGG was trained for SSD.
         "image_mean": (0.48235, 0.45882, 0.40784),
         "image_std": (1 / 255, 1 / 255, 1 / 255),
     }
-    backbone = SSDFeatureExtractorVGG(vgg16(weights=weights_backbone), trainable)
     anchors = DefaultBoxGenerator(
         [[2], [2, 3], [2, 3], [2, 3], [2], [2]],
         scales=[0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05],
         steps=[8, 16, 32, 64, 100, 300],
     )
-    return SSD(backbone, anchors, (300, 300), 91 if num_classes is None else num_classes, **{**defaults, **kwargs})
+    return SSD(backbone, anchors, (300, 300), num_classes, **{**defaults, **kwargs})

@@ -10,23 +10,21 @@ from typing import Any
 from torch import Tensor, nn
 
 import zoo
+from zoo.contract import WeightsLike
 from zoo.nn import Conv2dNormActivation, check_count
 from zoo_classification.mobilenet_v3 import MobileNetV3, mobilenet_v3_large
 from zoo_classification.weights.mobilenet_v3 import MobileNet_V3_Large_Weights
 from zoo_detection.anchors import DefaultBoxGenerator
-from zoo_detection.backbones import freeze_mobilenet, mobilenet_stages, trainable_layers
+from zoo_detection.backbones import freeze_mobilenet, mobilenet_stages, on_backbone, trainable_layers
+from zoo_detection.dense import ScoringHead
+from zoo_detection.detector import draw_convolutions
 from zoo_detection.ssd import SSD, SSDScoringHead
 from zoo_detection.weights.ssdlite import SSDLite320_MobileNet_V3_Large_Weights
 
 Norm = Callable[..., nn.Module]
 
 
-def draw_normal(root: nn.Module) -> None:
-    for m in root.modules():
-        if isinstance(m, nn.Conv2d):
-            nn.init.normal_(m.weight, std=0.03)
-            if m.bias is not None:
-                nn.init.zeros_(m.bias)
+draw_normal = partial(draw_convolutions, partial(nn.init.normal_, std=0.03))
 
 
 def prediction_block(in_channels: int, out_channels: int, norm_layer: Norm) -> nn.Sequential:
@@ -46,7 +44,7 @@ def extra_block(in_channels: int, out_channels: int, norm_layer: Norm) -> nn.Seq
     )
 
 
-class SSDLiteHead(nn.Module):
+class SSDLiteHead(ScoringHead):
     """Maps → ``cls_logits`` and ``bbox_regression``, each a list with one map for each.
 
     Args:
@@ -69,9 +67,6 @@ class SSDLiteHead(nn.Module):
 
         self.classification_head = head(num_classes)
         self.regression_head = head(4)
-
-    def forward(self, x: Sequence[Tensor]) -> dict[str, list[Tensor]]:
-        return {"cls_logits": self.classification_head(x), "bbox_regression": self.regression_head(x)}
 
 
 class SSDLiteFeatureExtractorMobileNet(nn.Module):
@@ -113,20 +108,36 @@ def tail_of(state: dict[str, Any]) -> dict[str, bool]:
     return {} if first is None or last is None else {"reduced_tail": len(last) < len(first)}
 
 
+def mobilenet_extractor(
+    weights_backbone: WeightsLike = MobileNet_V3_Large_Weights.IMAGENET1K_V1,
+    trainable_backbone_layers: int | None = None,
+    norm_layer: Norm | None = None,
+    reduced_tail: bool | None = None,
+    width_mult: float = 1.0,
+) -> tuple[SSDLiteFeatureExtractorMobileNet, Norm]:
+    """The backbone of the published model, and the norm of its head."""
+    norm_layer = norm_layer or partial(nn.BatchNorm2d, eps=0.001, momentum=0.03)
+    reduced_tail = weights_backbone is None if reduced_tail is None else reduced_tail
+    mobilenet = mobilenet_v3_large(
+        weights=weights_backbone, norm_layer=norm_layer, reduced_tail=reduced_tail, width_mult=width_mult
+    )
+    if weights_backbone is None:
+        draw_normal(mobilenet)
+    trainable = trainable_layers(trainable_backbone_layers, weights_backbone is not None, 6, 6)
+    return SSDLiteFeatureExtractorMobileNet(mobilenet, norm_layer, trainable), norm_layer
+
+
 @zoo.builder(
     SSDLite320_MobileNet_V3_Large_Weights,
     head=tuple(f"head.classification_head.module_list.{i}.1" for i in range(6)),
     stem="backbone.features.0.0.0",
     told_by_file=tail_of,
 )
+@on_backbone(mobilenet_extractor)
 def ssdlite320_mobilenet_v3_large(
+    backbone_and_norm: tuple[SSDLiteFeatureExtractorMobileNet, Norm],
+    num_classes: int,
     *,
-    num_classes: int | None = None,
-    weights_backbone: Any = MobileNet_V3_Large_Weights.IMAGENET1K_V1,
-    trainable_backbone_layers: int | None = None,
-    norm_layer: Norm | None = None,
-    reduced_tail: bool | None = None,
-    width_mult: float = 1.0,
     size: int = 320,
     scales: Sequence[float] | None = None,
     **kwargs: Any,
@@ -149,16 +160,8 @@ def ssdlite320_mobilenet_v3_large(
             default from 0.2 to 0.95 of the image.
         **kwargs: further arguments of :class:`zoo_detection.SSD`.
     """
-    norm_layer = norm_layer or partial(nn.BatchNorm2d, eps=0.001, momentum=0.03)
-    num_classes = 91 if num_classes is None else num_classes
-    reduced_tail = weights_backbone is None if reduced_tail is None else reduced_tail
-    mobilenet = mobilenet_v3_large(
-        weights=weights_backbone, norm_layer=norm_layer, reduced_tail=reduced_tail, width_mult=width_mult
-    )
-    if weights_backbone is None:
-        draw_normal(mobilenet)
-    trainable = trainable_layers(trainable_backbone_layers, weights_backbone is not None, 6, 6)
-    backbone = SSDLiteFeatureExtractorMobileNet(mobilenet, norm_layer, trainable)
+    check_count("size", size, 1)
+    backbone, norm_layer = backbone_and_norm
     anchors = DefaultBoxGenerator([[2, 3] for _ in range(6)], min_ratio=0.2, max_ratio=0.95, scales=scales)
     defaults = {
         "score_thresh": 0.001,
@@ -169,5 +172,4 @@ def ssdlite320_mobilenet_v3_large(
         "image_std": (0.5, 0.5, 0.5),
         "head": SSDLiteHead(backbone.out_channels, anchors.num_anchors_per_location(), num_classes, norm_layer),
     }
-    check_count("size", size, 1)
     return SSD(backbone, anchors, (size, size), num_classes, **{**defaults, **kwargs})

@@ -46,7 +46,8 @@ def check_targets(
 
     A target is a dict of ``boxes``, floating point [N, 4] in xyxy and pixels of the image, ``labels``, int64 [N], and
     as the model needs them ``masks``, [N, H, W] of zeros and ones, and ``keypoints``, floating point [N, K, 3] (x, y,
-    visibility). Other keys are nobody's business. An image without objects has N = 0.
+    visibility). Other keys are nobody's business. An image without objects has N = 0, and keypoints of shape [0, K, 3]
+    or [0].
 
     Args:
         images: [C, H, W] each, or one [N, C, H, W].
@@ -206,6 +207,8 @@ class _Checks:
             yield None, f"masks have values up to {int(masks.amax())}; expected 0 and 1. {hint}"
 
     def check_keypoints(self, keypoints: Tensor) -> Found:
+        if keypoints.shape == (0,):
+            return
         wanted = "K" if self.num_keypoints is None else str(self.num_keypoints)
         expected = f"expected [N, {wanted}, 3]: x, y and visibility (0 not labelled, 1 hidden, 2 visible)"
         if (

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from operator import index
 from typing import Any, NamedTuple
 
 import torch
@@ -51,9 +52,12 @@ class BatchImages(nn.Module):
 
     def batch(self, images: Sequence[Tensor] | Tensor) -> ImageList:
         sizes = [(image.shape[-2], image.shape[-1]) for image in images]
-        height, width = (
-            math.ceil(max(side) / self.size_divisible) * self.size_divisible for side in zip(*sizes, strict=True)
-        )
+        return ImageList(self.batch_images(images, self.size_divisible), sizes)
+
+    def batch_images(self, images: Sequence[Tensor] | Tensor, size_divisible: int = 32) -> Tensor:
+        """Images [C, H, W] → [N, C, H', W'], each in the top left corner, H' and W' multiples of ``size_divisible``."""
+        sizes = [(image.shape[-2], image.shape[-1]) for image in images]
+        height, width = (math.ceil(max(side) / size_divisible) * size_divisible for side in zip(*sizes, strict=True))
         if len(set(sizes)) == 1:
             batch = images if isinstance(images, Tensor) else torch.stack(list(images))
             if sizes[0] != (height, width):
@@ -62,7 +66,7 @@ class BatchImages(nn.Module):
             batch = images[0].new_zeros(len(images), images[0].shape[0], height, width)
             for slot, image, (h, w) in zip(batch, images, sizes, strict=True):
                 slot[:, :h, :w] = image
-        return ImageList(batch, sizes)
+        return batch
 
     def postprocess(
         self,
@@ -95,7 +99,7 @@ def _scaled(of: dict[str, Tensor], size: Size, new: Size) -> dict[str, Tensor]:
     """Boxes and keypoints of an image of ``size``, in one of ``new`` size."""
     y, x = new[0] / size[0], new[1] / size[1]
     factors = {"boxes": [x, y, x, y], "keypoints": [x, y, 1.0]}
-    return {key: of[key] * of[key].new_tensor(f) for key, f in factors.items() if key in of}
+    return {key: of[key] * of[key].new_tensor(f) for key, f in factors.items() if key in of and of[key].numel()}
 
 
 class GeneralizedRCNNTransform(BatchImages):
@@ -120,7 +124,7 @@ class GeneralizedRCNNTransform(BatchImages):
         fixed_size: Size | None = None,
     ) -> None:
         super().__init__(size_divisible)
-        self.min_size = (min_size,) if isinstance(min_size, int) else tuple(min_size)
+        self.min_size = tuple(min_size) if isinstance(min_size, Iterable) else (index(min_size),)
         self.max_size = max_size
         self.image_mean = list(image_mean)
         self.image_std = list(image_std)

@@ -10,62 +10,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import zoo
-from zoo.contract import Stage
+from zoo.contract import WeightsLike
 from zoo.errors import InvalidArgument
 from zoo.features import Backbone
-from zoo.nn import check_images
 
 NUM_CLASSES = 21  # Pascal VOC's 20 and background
 
 
-class Trunk(nn.ModuleDict):
-    """The first children of a model, run one after the other: images [N, C, H, W] → name → feature map.
-
-    The children keep their names and there is nothing else, so ``backbone.layer4.…`` is where published files have it.
-
-    Args:
-        model: whose children follow one another; those after the last that is wanted are left out.
-        outputs: name of the output → name of the child that gives it.
-        in_channels: number of channels of the images.
-    """
-
-    def __init__(self, model: nn.Module, outputs: Mapping[str, str], in_channels: int) -> None:
-        children = dict(model.named_children())
-        end = max(list(children).index(child) for child in outputs.values()) + 1
-        super().__init__(dict(list(children.items())[:end]))
-        self.outputs = {child: name for name, child in outputs.items()}
-        self.in_channels = in_channels
-
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
-        check_images(images, self.in_channels)
-        x, found = images, {}
-        for child, module in self.items():
-            x = module(x)
-            if child in self.outputs:
-                found[self.outputs[child]] = x
-        return found
-
-
-class NamedBackbone(Backbone):
-    """Any model with stages as a backbone whose feature maps have names: [N, C, H, W] → name → [N, C', H', W']."""
-
-    def __init__(self, model: nn.Module, stages: Mapping[str, Stage]) -> None:
-        super().__init__(model, list(stages.values()))
-        self.names = list(stages)
-        # What follows the last stage (a classifier, as a rule) has no part in the output and would get no gradient.
-        names = [name for name, _ in model.named_modules()]
-        last = self.stages[-1].path
-        end = max(i for i, name in enumerate(names) if name == last or name.startswith(f"{last}."))
-        for name in names[end + 1 :]:
-            model.get_submodule(name).requires_grad_(False)
-
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
-        return dict(zip(self.names, super().forward(images).values(), strict=True))
-
-
 def named_backbone(
-    model: str | nn.Module, weights: Any, config: Mapping[str, Any], aux: bool = False, low: int | None = None
-) -> NamedBackbone:
+    model: str | nn.Module, weights: WeightsLike, config: Mapping[str, Any], aux: bool = False, low: int | None = None
+) -> Backbone:
     """Any registered model as a backbone: its last stage as ``out``, and what else the head needs.
 
     Args:
@@ -87,8 +41,10 @@ def named_backbone(
         raise InvalidArgument(f"{type(body).__name__} has one stage; features of two resolutions are needed.")
     if low is not None:
         fine = [stage for stage in stages[:-1] if stage.stride <= low]
-        return NamedBackbone(body, {"low": fine[-1] if fine else stages[0], "high": stages[-1]})
-    return NamedBackbone(body, {"aux": stages[-2], "out": stages[-1]} if aux else {"out": stages[-1]})
+        named = {"low": fine[-1] if fine else stages[0], "high": stages[-1]}
+    else:
+        named = {"aux": stages[-2], "out": stages[-1]} if aux else {"out": stages[-1]}
+    return Backbone(body, named).freeze_rest()
 
 
 def enlarge(logits: Tensor, size: Sequence[int]) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import zoo
+from zoo.contract import WeightsLike
 from zoo.errors import InvalidArgument
 from zoo.nn import Conv2dNormActivation, check_count
 from zoo_classification.resnet import ResNet, resnet50, resnet101
@@ -78,7 +79,7 @@ def deeplabv3_resnet50(
     *,
     num_classes: int | None = None,
     aux_loss: bool | None = None,
-    weights_backbone: Any = ResNet50_Weights.IMAGENET1K_V1,
+    weights_backbone: WeightsLike = ResNet50_Weights.IMAGENET1K_V1,
     **kwargs: Any,
 ) -> DeepLabV3:
     """DeepLabV3 on a ResNet-50 of stride 8, from `Rethinking Atrous Convolution for Semantic Image Segmentation
@@ -99,7 +100,7 @@ def deeplabv3_resnet101(
     *,
     num_classes: int | None = None,
     aux_loss: bool | None = None,
-    weights_backbone: Any = ResNet101_Weights.IMAGENET1K_V1,
+    weights_backbone: WeightsLike = ResNet101_Weights.IMAGENET1K_V1,
     **kwargs: Any,
 ) -> DeepLabV3:
     """DeepLabV3 on a ResNet-101 of stride 8, from `Rethinking Atrous Convolution for Semantic Image Segmentation
@@ -113,7 +114,7 @@ def deeplabv3_mobilenet_v3_large(
     *,
     num_classes: int | None = None,
     aux_loss: bool | None = None,
-    weights_backbone: Any = MobileNet_V3_Large_Weights.IMAGENET1K_V1,
+    weights_backbone: WeightsLike = MobileNet_V3_Large_Weights.IMAGENET1K_V1,
     **kwargs: Any,
 ) -> DeepLabV3:
     """DeepLabV3 on a MobileNetV3-Large of stride 16, from `Rethinking Atrous Convolution for Semantic Image
@@ -137,7 +138,7 @@ def deeplabv3(
     backbone: str | nn.Module = "resnet50",
     num_classes: int = NUM_CLASSES,
     aux_loss: bool = False,
-    weights_backbone: Any = None,
+    weights_backbone: WeightsLike = None,
     atrous_rates: Sequence[int] | None = None,
     **kwargs: Any,
 ) -> DeepLabV3:

@@ -7,10 +7,12 @@ from typing import Any
 from torch import nn
 
 import zoo
+from zoo.contract import WeightsLike
+from zoo.features import IntermediateLayers
 from zoo.nn import Conv2dNormActivation, check_count
 from zoo_classification.resnet import ResNet, resnet50, resnet101
 from zoo_classification.weights.resnet import ResNet50_Weights, ResNet101_Weights
-from zoo_segmentation.base import NUM_CLASSES, SegmentationModel, Trunk, named_backbone
+from zoo_segmentation.base import NUM_CLASSES, SegmentationModel, named_backbone
 from zoo_segmentation.weights.fcn import FCN_ResNet50_Weights, FCN_ResNet101_Weights
 
 # The layers that depend on the number of classes, and what a file may have that a model without it does not.
@@ -34,9 +36,9 @@ class FCN(SegmentationModel):
     """Fully convolutional network; the arguments are those of :class:`zoo_segmentation.base.SegmentationModel`."""
 
 
-def dilated_resnet(resnet: ResNet, aux: bool) -> Trunk:
+def dilated_resnet(resnet: ResNet, aux: bool) -> IntermediateLayers:
     """The last stage of a ResNet as ``out``; the one before, if it is wanted, as ``aux``."""
-    return Trunk(resnet, {"out": "layer4", **({"aux": "layer3"} if aux else {})}, resnet.in_channels)
+    return IntermediateLayers(resnet, {"layer4": "out", **({"layer3": "aux"} if aux else {})}, resnet.in_channels)
 
 
 # Stride 8 in place of 32: the last two stages dilate where they would have halved.
@@ -54,7 +56,7 @@ def fcn_resnet50(
     *,
     num_classes: int | None = None,
     aux_loss: bool | None = None,
-    weights_backbone: Any = ResNet50_Weights.IMAGENET1K_V1,
+    weights_backbone: WeightsLike = ResNet50_Weights.IMAGENET1K_V1,
     **kwargs: Any,
 ) -> FCN:
     """FCN on a ResNet-50 of stride 8, from `Fully Convolutional Networks for Semantic Segmentation
@@ -75,7 +77,7 @@ def fcn_resnet101(
     *,
     num_classes: int | None = None,
     aux_loss: bool | None = None,
-    weights_backbone: Any = ResNet101_Weights.IMAGENET1K_V1,
+    weights_backbone: WeightsLike = ResNet101_Weights.IMAGENET1K_V1,
     **kwargs: Any,
 ) -> FCN:
     """FCN on a ResNet-101 of stride 8, from `Fully Convolutional Networks for Semantic Segmentation
@@ -90,7 +92,7 @@ def fcn(
     backbone: str | nn.Module = "resnet50",
     num_classes: int = NUM_CLASSES,
     aux_loss: bool = False,
-    weights_backbone: Any = None,
+    weights_backbone: WeightsLike = None,
     **kwargs: Any,
 ) -> FCN:
     """FCN on any model with stages, from `Fully Convolutional Networks for Semantic Segmentation

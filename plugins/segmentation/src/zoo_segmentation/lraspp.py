@@ -7,10 +7,12 @@ from typing import Any
 from torch import Tensor, nn
 
 import zoo
+from zoo.contract import WeightsLike
+from zoo.features import IntermediateLayers
 from zoo.nn import Conv2dNormActivation, check_count
 from zoo_classification.mobilenet_v3 import mobilenet_v3_large
 from zoo_classification.weights.mobilenet_v3 import MobileNet_V3_Large_Weights
-from zoo_segmentation.base import NUM_CLASSES, SegmentationModel, Trunk, enlarge, named_backbone
+from zoo_segmentation.base import NUM_CLASSES, SegmentationModel, enlarge, named_backbone
 from zoo_segmentation.weights.lraspp import LRASPP_MobileNet_V3_Large_Weights
 
 HEAD = ("classifier.low_classifier", "classifier.high_classifier")
@@ -59,14 +61,16 @@ class LRASPP(SegmentationModel):
         return {"out": self.classifier(features)}
 
 
-def dilated_mobilenet(outputs: dict[str, int], weights: Any, options: dict[str, Any]) -> tuple[Trunk, list[int]]:
+def dilated_mobilenet(
+    outputs: dict[str, int], weights: WeightsLike, options: dict[str, Any]
+) -> tuple[IntermediateLayers, list[int]]:
     """A MobileNetV3-Large of stride 16 that gives the outputs of some of its blocks, and their channels.
 
     Block 4 is the first of stride 8, block 16 the last.
     """
     mobilenet = mobilenet_v3_large(weights=weights, **{"dilated": True, **options})
     blocks: Any = mobilenet.features
-    trunk = Trunk(blocks, {name: str(i) for name, i in outputs.items()}, mobilenet.in_channels)
+    trunk = IntermediateLayers(blocks, {str(i): name for name, i in outputs.items()}, mobilenet.in_channels)
     return trunk, [blocks[i].out_channels for i in outputs.values()]
 
 
@@ -74,7 +78,7 @@ def dilated_mobilenet(outputs: dict[str, int], weights: Any, options: dict[str, 
 def lraspp_mobilenet_v3_large(
     *,
     num_classes: int | None = None,
-    weights_backbone: Any = MobileNet_V3_Large_Weights.IMAGENET1K_V1,
+    weights_backbone: WeightsLike = MobileNet_V3_Large_Weights.IMAGENET1K_V1,
     **kwargs: Any,
 ) -> LRASPP:
     """LR-ASPP on a MobileNetV3-Large of stride 16, from `Searching for MobileNetV3
@@ -94,7 +98,7 @@ def lraspp(
     *,
     backbone: str | nn.Module = "mobilenet_v3_large",
     num_classes: int = NUM_CLASSES,
-    weights_backbone: Any = None,
+    weights_backbone: WeightsLike = None,
     inter_channels: int = 128,
     **kwargs: Any,
 ) -> LRASPP:
