@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from zoo.errors import InvalidArgument
 from zoo.ops._checks import check_shape, exporting_to_onnx, widened
 from zoo.ops.boxes import box_area
-from zoo.ops.regions import _pair, onnx_roi_align, pool_aligned, table_of
+from zoo.ops.pooling import table_of
+from zoo.ops.regions import _pair, onnx_roi_align, pool_aligned
 
 
 class MultiScaleRoIAlign(nn.Module):
