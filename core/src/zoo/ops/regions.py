@@ -13,14 +13,32 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import InvalidArgument
-from zoo.ops._checks import captured, check_floating, check_shape, exporting_to_onnx, widened
+from zoo.ops._checks import (
+    captured,
+    check_floating,
+    check_number,
+    check_shape,
+    check_whole,
+    exporting_to_onnx,
+    is_list,
+    pair,
+    widened,
+)
 from zoo.ops.pooling import Axis, bilinear, pool_max, pool_sum, table_of, whole_pixels
 
 # ------------------------------------------------------------------------------------------------ arguments
 
 
-def _regions(input: Tensor, boxes: Tensor | Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Image ``[K]`` int64 and box ``[K, 4]`` of each region, checked; no gradient flows to them."""
+def _regions(
+    input: Tensor,
+    boxes: Tensor | Sequence[Tensor],
+    output_size: int | Sequence[int],
+    spatial_scale: float,
+    sampling_ratio: int = -1,
+) -> tuple[Tensor, Tensor, tuple[int, int]]:
+    """Image ``[K]`` int64 and box ``[K, 4]`` of each region, to which no gradient flows, and the output's size."""
+    check_number("spatial_scale", spatial_scale)
+    check_whole("sampling_ratio", sampling_ratio)
     check_shape("input", input, "N", "C", "H", "W")
     if isinstance(boxes, Tensor):
         check_shape("boxes", boxes, "K", 5)
@@ -33,6 +51,8 @@ def _regions(input: Tensor, boxes: Tensor | Sequence[Tensor]) -> tuple[Tensor, T
             )
         regions = boxes[:, 1:]
     else:
+        if not is_list(boxes):
+            raise InvalidArgument(f"boxes must be a tensor or a list of tensors, but got {type(boxes).__name__}.")
         if len(boxes) != len(input):
             raise InvalidArgument(f"Expected boxes for each of {len(input)} images, but got {len(boxes)} tensors.")
         for i, part in enumerate(boxes):
@@ -42,14 +62,8 @@ def _regions(input: Tensor, boxes: Tensor | Sequence[Tensor]) -> tuple[Tensor, T
         images = torch.cat([part.new_full(part.shape[:1], i, dtype=torch.int64) for i, part in enumerate(boxes)])
     if regions.device != input.device:
         raise InvalidArgument(f"input and boxes must be on one device, but got {input.device} and {regions.device}.")
-    return images, widened(regions.detach()).to(widened(input).dtype)
-
-
-def _pair(name: str, size: int | Sequence[int]) -> tuple[int, int]:
-    height, width = (size, size) if isinstance(size, int) else size
-    if height < 1 or width < 1:
-        raise InvalidArgument(f"{name} must be positive, but got {size}.")
-    return height, width
+    regions = widened(regions.detach()).to(widened(input).dtype)
+    return images, regions, pair("output_size", output_size)
 
 
 # ------------------------------------------------------------------------------------------------ operators
@@ -129,8 +143,7 @@ def roi_align(
 
     Raises :class:`~zoo.errors.InvalidArgument` for other shapes or types, and for an index of no image.
     """
-    images, boxes = _regions(input, boxes)
-    size = _pair("output_size", output_size)
+    images, boxes, size = _regions(input, boxes, output_size, spatial_scale, sampling_ratio)
     if input.is_meta:
         return input.new_empty(boxes.shape[0], input.shape[1], *size)
     if exporting_to_onnx():
@@ -173,8 +186,7 @@ def ps_roi_align(
 
     ``input`` ``[N, C * height * width, H, W]`` gives ``[K, C, height, width]``. A pixel's centre is its position.
     """
-    images, boxes = _regions(input, boxes)
-    size = _pair("output_size", output_size)
+    images, boxes, size = _regions(input, boxes, output_size, spatial_scale, sampling_ratio)
     channels = _position_sensitive(input[:0], size).shape[1]
     if input.is_meta:
         return input.new_empty(boxes.shape[0], channels, *size)
@@ -192,8 +204,7 @@ def ps_roi_pool(
 
     ``input`` ``[N, C * height * width, H, W]`` gives ``[K, C, height, width]``. A cell without pixels is 0.
     """
-    images, boxes = _regions(input, boxes)
-    size = _pair("output_size", output_size)
+    images, boxes, size = _regions(input, boxes, output_size, spatial_scale)
     channels = _position_sensitive(input[:0], size).shape[1]
     if input.is_meta:
         return input.new_empty(boxes.shape[0], channels, *size)
@@ -211,8 +222,7 @@ def roi_pool(
 
     ``input`` ``[N, C, H, W]`` gives ``[K, C, height, width]``. A cell without pixels is 0.
     """
-    images, boxes = _regions(input, boxes)
-    size = _pair("output_size", output_size)
+    images, boxes, size = _regions(input, boxes, output_size, spatial_scale)
     if input.is_meta:
         return input.new_empty(boxes.shape[0], input.shape[1], *size)
     _, _, H, W = input.shape

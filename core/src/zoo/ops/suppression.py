@@ -19,7 +19,16 @@ import torch
 from torch import Tensor
 
 from zoo.errors import InvalidArgument
-from zoo.ops._checks import captured, check_floating, check_shape, exporting_to_onnx, widened
+from zoo.ops._checks import (
+    captured,
+    check_floating,
+    check_number,
+    check_shape,
+    check_tensor,
+    check_whole,
+    exporting_to_onnx,
+    widened,
+)
 
 # Pairs compared at a time: four float32 per pair fit a core's cache, and on a GPU keep it busy in little memory.
 _PAIRS = {"cpu": 1 << 16}
@@ -36,14 +45,15 @@ def _check(boxes: Tensor, scores: Tensor, iou_threshold: float, idxs: Tensor | N
     check_shape("boxes", boxes, "N", 4)
     check_floating(boxes=boxes, scores=scores)
     for name, t in (("scores", scores), ("idxs", idxs)):
+        if t is not None:
+            check_tensor(name, t)
         if t is not None and t.shape != boxes.shape[:1]:
             raise InvalidArgument(
                 f"boxes and {name} must have the shapes [N, 4] and [N], but got {list(boxes.shape)}, {list(t.shape)}."
             )
         if t is not None and t.device != boxes.device:
             raise InvalidArgument(f"boxes and {name} must be on one device, but got {boxes.device} and {t.device}.")
-    if math.isnan(iou_threshold):
-        raise InvalidArgument("iou_threshold must be a number, but got nan.")
+    check_number("iou_threshold", iou_threshold)
     if boxes.is_meta:
         raise InvalidArgument("How many boxes are kept depends on values, and meta tensors have none: use nms_padded.")
 
@@ -325,6 +335,7 @@ def batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: floa
     Returns the kept indices ``[K]`` int64 of all classes, from the best score down. Classes are compared as such and
     not by moving their boxes apart, so no coordinate is too large (in ONNX they are moved, in float32).
     """
+    check_tensor("idxs", idxs)
     _check(boxes, scores, iou_threshold, idxs)
     if exporting_to_onnx():
         return _onnx_nms(boxes, scores, idxs, iou_threshold)
@@ -344,8 +355,10 @@ def nms_padded(
     ``valid``, bool ``[N]``, says which boxes take part; by default all. Returns ``[max_output]`` int64: the indices of
     the best kept boxes from the best score down, then -1.
     """
-    if max_output < 0:
-        raise InvalidArgument(f"max_output must be at least 0, but got {max_output}.")
+    check_whole("max_output", max_output, 0)
+    check_shape("boxes", boxes, "N", 4)
+    if valid is not None:
+        check_tensor("valid", valid)
     if valid is not None and (valid.dtype != torch.bool or valid.shape != boxes.shape[:1]):
         raise InvalidArgument(
             f"valid must be torch.bool of the shape {list(boxes.shape[:1])}, but got {valid.dtype} {list(valid.shape)}."
