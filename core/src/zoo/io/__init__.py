@@ -6,20 +6,30 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zoo.io.image import ImageReadMode, open_image, read_image, save_image
+    from zoo.io.image import ImageReadMode, open_image, opened, read_image, save_image
     from zoo.io.video import VideoReader, read_video, save_video
 
 _LAZY = {
     "ImageReadMode": "zoo.io.image",
     "VideoReader": "zoo.io.video",
     "open_image": "zoo.io.image",
+    "opened": "zoo.io.image",
     "read_image": "zoo.io.image",
     "read_video": "zoo.io.video",
     "save_image": "zoo.io.image",
     "save_video": "zoo.io.video",
 }
 
-__all__ = ["ImageReadMode", "VideoReader", "open_image", "read_image", "read_video", "save_image", "save_video"]
+__all__ = [
+    "ImageReadMode",
+    "VideoReader",
+    "open_image",
+    "opened",
+    "read_image",
+    "read_video",
+    "save_image",
+    "save_video",
+]
 
 
 def __getattr__(name: str) -> Any:

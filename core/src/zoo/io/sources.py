@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import bisect
 import contextlib
+import itertools
+import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -15,11 +17,18 @@ from PIL import Image
 from torch import Tensor
 
 from zoo.errors import UnreadableFile
+from zoo.io.image import max_pixels, open_checked
 from zoo.transforms.functional import convert_mode, pil_to_tensor
 
 SLACK = 1e-4  # seconds: times are rounded to the container's clock
 SEEK_BEYOND = 5.0  # seconds from which jumping to a key frame is cheaper than decoding what is between
+# What FFmpeg may take a file for: none that names other files or hosts, as ffconcat, HLS and SDP do.
+DEMUXERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,asf,ogg,mpegts,mpeg,mpegvideo,h264,hevc,m4v,obu,av1,ivf,mjpeg,mxf,nut,"
+    "gif,apng,dv,vc1,rm,webp_pipe"
+)
 BREAK = 0.5  # seconds that a video may end before it should
+ANIMATION = 100  # times as many pixels as one picture may have are decoded of an animation, a minute or two
 UNTIMED = 100  # milliseconds that a frame of an animation lasts where the file does not say
 
 
@@ -76,25 +85,35 @@ class _Animation:
         self.path = path
         self.times: list[float] = []
         passed = 0.0  # milliseconds, which files count in
-        with _reading(path, self.times), Image.open(path) as image:
-            for _ in self._each(image):
-                self.times.append(passed / 1000)
-                passed += image.info.get("duration") or UNTIMED
+        for image in self._each(self.times):
+            self.times.append(passed / 1000)
+            passed += image.info.get("duration") or UNTIMED
         self.end = passed / 1000
 
-    def _each(self, image: Image.Image) -> Iterator[Image.Image]:
-        # A PNG may begin with a picture for programs that know no animations, which is no frame.
-        for i in range(int(getattr(image, "default_image", False)), getattr(image, "n_frames", 1)):
-            image.seek(i)
-            image.load()  # which is when a WebP tells how long the frame lasts
-            yield image
+    def _each(self, seen: Sequence[Any] = ()) -> Iterator[Image.Image]:
+        with _reading(self.path, seen), open_checked(self.path) as image:
+            room = ANIMATION * max_pixels()
+            # A PNG may begin with a picture for programs that know no animations, which is no frame.
+            for i in itertools.count(int(getattr(image, "default_image", False))):
+                try:
+                    image.seek(i)
+                except EOFError:
+                    return
+                image.load()  # which is when a WebP tells how long the frame lasts
+                room -= image.width * image.height
+                if room < 0:
+                    raise UnreadableFile(
+                        f"{str(self.path)!r} is refused: {i} frames of {image.width} × {image.height} pixels and more "
+                        f"would take minutes. If you trust it, raise ZOO_MAX_PIXELS, of which all frames together may "
+                        f"have {ANIMATION} times as many."
+                    )
+                yield image
 
     def frames(self, start: float) -> Iterator[Frame]:
         first = max(0, bisect.bisect_right(self.times, start) - 1)
-        with _reading(self.path), Image.open(self.path) as image:
-            for i, (time, frame) in enumerate(zip(self.times, self._each(image), strict=True)):
-                if i >= first:
-                    yield Frame(pil_to_tensor(convert_mode(frame, "RGB")), time)
+        for i, (time, frame) in enumerate(zip(self.times, self._each(), strict=True)):
+            if i >= first:
+                yield Frame(pil_to_tensor(convert_mode(frame, "RGB")), time)
 
 
 class _Container:
@@ -118,6 +137,8 @@ class _Container:
             declared = stream.duration and float(stream.duration * self.time_base)
             if not declared and len(container.streams) == 1:  # of all streams together, in microseconds
                 declared = (container.duration or 0) / 1e6
+                if "matroska" in container.format.name and known:  # counts from zero, wherever the first frame is
+                    declared -= min(known)
         if not self.times:
             raise UnreadableFile(f"{str(path)!r} cannot be read as a video: it has no frames.")
         self.end = self.times[-1] + (last or 1 / self.rate)
@@ -132,8 +153,9 @@ class _Container:
                 f"{str(self.path)!r} cannot be read: videos need PyAV, which is not installed: "
                 "pip install 'zoo-video[av]' (animated GIF, WebP and PNG need nothing)."
             ) from None
-        with _reading(self.path):
-            container = av.open(str(self.path))
+        options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file"}
+        with _reading(self.path):  # an absolute path, since "concat:…" is a protocol's
+            container = av.open(str(self.path.absolute()), container_options=options)
         with container:
             # The cover of a song is a stream of one picture.
             streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
@@ -165,8 +187,7 @@ class _Container:
             for frame in container.decode(stream):
                 size = size or {"width": frame.width, "height": frame.height}  # the first counts, should it change
                 pixels = frame.to_ndarray(format="rgb24", **size)
-                if frame.rotation % 360:
-                    pixels = np.rot90(pixels, round(frame.rotation / 90))
+                pixels = _upright(pixels, frame)
                 timed = self.timed and frame.pts is not None
                 seen.append(float(frame.pts * self.time_base) if timed else len(seen) / self.rate)
                 yield Frame(torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))), seen[-1])
@@ -176,3 +197,17 @@ class _Container:
             raise UnreadableFile(
                 f"{str(self.path)!r} breaks off: its last frame is at {seen[-1]:.2f} s of {self.declared:.2f} s."
             )
+
+
+def _upright(pixels: np.ndarray[Any, Any], frame: Any) -> np.ndarray[Any, Any]:
+    """``pixels`` [H, W, 3] as the display matrix of ``frame`` has them shown: mirrored, then turned.
+
+    A point (x, y) is shown at (a x + c y, b x + d y); a negative determinant mirrors.
+    """
+    matrix = next((data for data in frame.side_data if data.type.name == "DISPLAYMATRIX"), None)
+    if matrix is None:
+        return pixels
+    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
+    if a * d - b * c < 0:
+        pixels, a, b = pixels[:, ::-1], -a, -b
+    return np.rot90(pixels, -round(math.degrees(math.atan2(b, a)) / 90))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
 import os
@@ -118,21 +119,21 @@ def read_video(
     clock = 1 if pts_unit == "sec" else reader._source.time_base
     start = float(start_pts * clock) - SLACK
     end = math.inf if end_pts is None else float(end_pts * clock) + SLACK
-    frames: list[Tensor | None] = []
-    size: Sequence[int] = ()
+    # Allocated once: collecting frames first would take twice the memory.
+    most = bisect.bisect_right(reader.times, end) - bisect.bisect_left(reader.times, start)
+    video, n = torch.empty(0, dtype=torch.uint8), 0
     for image, time in reader._source.frames(start):
-        size = image.shape
+        frame = image.permute(1, 2, 0) if output_format.upper() == "THWC" else image
+        if video.ndim == 1:
+            video = torch.empty(most, *frame.shape, dtype=torch.uint8)
         if time > end:
             break
         if time >= start:
-            frames.append(image)
-    video = torch.empty(len(frames), *size, dtype=torch.uint8)
-    for i, frame in enumerate(frames):  # each freed when it is copied: twice the memory is never needed
-        video[i] = torch.as_tensor(frame)
-        frames[i] = None
-    if output_format.upper() == "THWC":
-        video = video.permute(0, 2, 3, 1).contiguous()
-    return video, torch.empty(1, 0), {"video_fps": reader.fps, "duration": reader.end - reader.times[0]}
+            if n == len(video):  # the file has more than its index says
+                video = torch.cat([video, torch.empty_like(frame[None])])
+            video[n] = frame
+            n += 1
+    return video[:n], torch.empty(1, 0), {"video_fps": reader.fps, "duration": reader.end - reader.times[0]}
 
 
 def save_video(frames: Iterable[tuple[Tensor, float]], path: str | os.PathLike[str], end: float) -> None:

@@ -58,8 +58,8 @@ class Classification:
 
 
 def load(source: Any) -> Picture:
-    """A picture from a path; a PIL image or tensor is taken as it is."""
-    return open_image(source) if isinstance(source, str | Path) else source
+    """A picture from a path or a PIL image, upright; a tensor is taken as it is."""
+    return open_image(source) if isinstance(source, str | Path | Image.Image) else source
 
 
 def collate(prepared: Sequence[Tensor]) -> tuple[Tensor]:

@@ -27,7 +27,7 @@ MULTIPLE = 8  # that both sides must be of
 
 
 def load(source: Any) -> Pair | Video:
-    """Two pictures, each from a path; PIL images and tensors are taken as they are. Or the frames of a video.
+    """Two pictures, each from a path or a PIL image, upright; tensors are taken as they are. Or the frames of a video.
 
     Raises:
         InvalidArgument: other than two sources.
@@ -37,7 +37,7 @@ def load(source: Any) -> Pair | Video:
         return Video(Path(source) if isinstance(source, str) else source)
     if not isinstance(source, list | tuple) or len(source) != 2:
         raise InvalidArgument(f"{source!r} is no pair of frames; expected (first, second).")
-    first, second = (open_image(one) if isinstance(one, str | Path) else one for one in source)
+    first, second = (open_image(one) if isinstance(one, str | Path | Image.Image) else one for one in source)
     return first, second
 
 
