@@ -95,9 +95,9 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
             more pixels than :func:`max_pixels` (a quarter of them, if it is an animation). Also where the pixels are
             read inside.
     """
-    file = Path(path)
+    file, limit = Path(path), max_pixels()
     try:
-        with open_checked(file) as image:
+        with open_checked(file, limit) as image:
             yield image
     except UnreadableFile:
         raise
@@ -112,9 +112,8 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
 
 
 @contextlib.contextmanager
-def open_checked(file: Path) -> Iterator[Image.Image]:
+def open_checked(file: Path, limit: float) -> Iterator[Image.Image]:
     """:func:`opened`, where what goes wrong is raised as it is. All files of pictures are opened here."""
-    limit = max_pixels()
     if not file.is_file():
         raise OSError("it is not a file" if file.exists() else "it does not exist")
     try:
@@ -165,6 +164,7 @@ def open_image(
     """
     wanted = ImageReadMode.parse(mode)
     if isinstance(source, Image.Image):
+        source.load()
         return _converted(upright(source) if apply_exif_orientation else source, wanted)
     with opened(source) as lazy:
         image = upright(lazy) if apply_exif_orientation else lazy

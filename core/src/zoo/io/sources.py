@@ -91,8 +91,9 @@ class _Animation:
         self.end = passed / 1000
 
     def _each(self, seen: Sequence[Any] = ()) -> Iterator[Image.Image]:
-        with _reading(self.path, seen), open_checked(self.path) as image:
-            room = ANIMATION * max_pixels()
+        limit = max_pixels()
+        room = ANIMATION * limit
+        with _reading(self.path, seen), open_checked(self.path, limit) as image:
             # A PNG may begin with a picture for programs that know no animations, which is no frame.
             for i in itertools.count(int(getattr(image, "default_image", False))):
                 try:
