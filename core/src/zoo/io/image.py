@@ -58,6 +58,7 @@ _PIL_MODES = {
 # Decoders that only decode: a file that says it is EPS would have Ghostscript run it.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "ICO", "TGA")
 _MODULES = {"JPEG2000": "Jpeg2K", "WEBP": "WebP"}
+_MOVING = {"WEBP", "GIF", "PNG", "AVIF"}  # and not the pages of a TIFF, or the second picture of a telephone's JPEG
 _CANVASES = 4  # that the decoder of an animation may hold at a time
 _ORIENTATION = 0x0112  # in EXIF
 _lifting = threading.Lock()
@@ -118,8 +119,8 @@ def open_checked(file: Path, limit: float) -> Iterator[Image.Image]:
         raise OSError("it is not a file" if file.exists() else "it does not exist")
     try:
         with _open(file, limit) as image:
-            pixels = image.width * image.height * (_CANVASES if getattr(image, "is_animated", False) else 1)
-            if pixels > limit:
+            moves = image.format in _MOVING and getattr(image, "is_animated", False)
+            if image.width * image.height * (_CANVASES if moves else 1) > limit:
                 raise Image.DecompressionBombError(f"It has {image.width} × {image.height} pixels.")
             yield image
     except Image.DecompressionBombError as e:

@@ -25,7 +25,7 @@ SEEK_BEYOND = 5.0  # seconds from which jumping to a key frame is cheaper than d
 # What FFmpeg may take a file for: none that names other files or hosts, as ffconcat, HLS and SDP do.
 DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,asf,ogg,mpegts,mpeg,mpegvideo,h264,hevc,m4v,obu,av1,ivf,mjpeg,mxf,nut,"
-    "gif,apng,dv,vc1,rm,webp_pipe"
+    "dv,vc1,rm"
 )
 BREAK = 0.5  # seconds that a video may end before it should
 ANIMATION = 100  # times as many pixels as one picture may have are decoded of an animation, a minute or two
