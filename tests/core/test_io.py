@@ -352,7 +352,8 @@ def test_pixels_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("ZOO_MAX_PIXELS", "4800")
     assert len(VideoReader(tmp_path / "moving.webp").times) == 3
     moving[0].save(tmp_path / "telephone.jpg", "MPO", save_all=True, append_images=moving[1:])
-    moving[0].copy().save(tmp_path / "pages.tiff", save_all=True, append_images=moving[1:])
+    pages = [Image.new("RGB", (40, 30)) for _ in range(2)]
+    pages[0].save(tmp_path / "pages.tiff", save_all=True, append_images=pages[1:])
     monkeypatch.setenv("ZOO_MAX_PIXELS", "1200")
     for name in ("telephone.jpg", "pages.tiff"):  # which are no animations
         assert read_image(tmp_path / name).shape == (3, 30, 40)
