@@ -23,7 +23,8 @@ from helpers import read_reference
 from PIL import Image
 
 import zoo
-from zoo.cli import listing, main, output, predicting, views
+from zoo.cli import main, output, predicting, views
+from zoo.contract import preprocessing
 
 MODELS = """
     from dataclasses import dataclass
@@ -363,11 +364,11 @@ def test_show_a_model_without_weights(run: Run, shades: Path) -> None:
     assert "No weights are published" in got.out
 
 
-@pytest.mark.parametrize("name", sorted(listing._WORDS))
+@pytest.mark.parametrize("name", sorted(preprocessing.WORDS))
 def test_preprocessing_is_described_with_the_presets_own_defaults(name: str) -> None:
     """The words are made without importing the preset, so its defaults are written twice: they must agree."""
     preset = getattr(zoo.transforms, name)
-    assumed = listing._WORDS[name][0]
+    assumed = preprocessing.WORDS[name][0]
     real = {k: p.default for k, p in inspect.signature(preset).parameters.items()}
     for argument in ("resize_size", "crop_size", "interpolation"):
         if real.get(argument, inspect.Parameter.empty) is not inspect.Parameter.empty:
@@ -378,11 +379,11 @@ def test_preprocessing_is_described_with_the_presets_own_defaults(name: str) -> 
 def test_preprocessing_that_is_not_the_usual() -> None:
     sizes = {"crop_size": (224, 200), "resize_size": (256, 280), "interpolation": "bicubic"}
     preset = zoo.Preset("zoo.transforms:ImageClassification", {**sizes, "mean": (0.5,), "std": (0.25,)})
-    assert listing.describe(preset) == (
+    assert preprocessing.describe(preset) == (
         "resize to 256 × 280 (bicubic); crop the central 224 × 200; scale to [0, 1]; "
         "normalise by mean=(0.5,), std=(0.25,)"
     )
-    assert listing.describe(zoo.Preset("lens.prep:Warp", {"k": 3})) == "lens.prep:Warp(k=3)"
+    assert preprocessing.describe(zoo.Preset("lens.prep:Warp", {"k": 3})) == "lens.prep:Warp(k=3)"
 
 
 # ── predict ──────────────────────────────────────────────────────────────────────────────────────────────────────

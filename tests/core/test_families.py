@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from zoo.contract.families import Family, model_specs, offered_names
+from zoo.contract.families import Family, model_specs, offered_names, weights_of
+from zoo.errors import ContractError
 
 FAMILIES = (
     Family("net", "Net", "A Net", "1234.5678", "net net_large", "net_of", input={"train_size": 99}),
@@ -21,10 +23,10 @@ FILES = {
     "other.py": "LOADED = True\ndef other(): pass\n",
     "weights/__init__.py": "",
     "weights/net.py": "from zoo import Weights, WeightsEnum\n"
-    "class Net_Weights(WeightsEnum):\n    V1 = Weights(url='https://x.org/net-1.pth')\n"
-    "class Net_Large_Weights(WeightsEnum):\n    V1 = Weights(url='https://x.org/large-1.pth')\n",
+    "class Net_Weights(WeightsEnum, builder='net'):\n    V1 = Weights(url='https://x.org/net-1.pth')\n"
+    "class Net_Large_Weights(WeightsEnum, builder='net_large'):\n    V1 = Weights(url='https://x.org/large-1.pth')\n",
     "weights/other.py": "from zoo import Weights, WeightsEnum\n"
-    "class Other_Weights(WeightsEnum):\n    V1 = Weights(url='https://x.org/other-1.pth')\n",
+    "class Other_Weights(WeightsEnum, builder='other'):\n    V1 = Weights(url='https://x.org/other-1.pth')\n",
     "__init__.py": "from zoo.contract.families import lazy_package\n"
     "__getattr__, __dir__ = lazy_package(__name__, ['other'])\n",
 }
@@ -79,3 +81,12 @@ def test_offered_names_say_where_they_come_from(package):
     names = offered_names(name, FAMILIES)
     assert names["net_large"] == f"{name}.net"
     assert names["Net_Large_Weights"] == f"{name}.weights.net"
+
+
+def test_an_enum_belongs_to_the_builder_that_it_names(package):
+    weights = importlib.import_module(f"{package.__name__}.weights.net")
+    assert weights.Net_Large_Weights.builder == weights.Net_Large_Weights.V1.builder == "net_large"
+    weights.Alias = weights.Net_Weights
+    misspelt = Family("net", "Net", "A Net", "1234.5678", "net Net_Large")
+    with pytest.raises(ContractError, match=r"weights\.net has no weights of Net_Large; .*builder=\"Net_Large\""):
+        weights_of(package.__name__, misspelt)

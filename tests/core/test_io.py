@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 import pickle
+import struct
 import warnings
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 import zoo.io
 from zoo.errors import InvalidArgument, UnreadableFile, ZooError
 from zoo.io.image import ImageReadMode, open_image, read_image, save_image
+from zoo.io.video import VideoReader
 
 # Four blocks of 16 pixels that survive JPEG: red, green / blue, white.
 BLOCKS = np.kron(
@@ -223,3 +229,153 @@ def test_io_is_lazy() -> None:
     assert "read_image" in dir(zoo.io)
     with pytest.raises(AttributeError, match="write_jpeg"):
         _ = zoo.io.write_jpeg
+
+
+# ── files that are not what they seem ────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("orientation", TURNED)
+def test_a_pil_image_is_what_its_file_is(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "picture.png"
+    Image.fromarray(np.ascontiguousarray(TURNED[orientation](BLOCKS[:, :31]))).save(path, exif=exif)
+    with Image.open(path) as picture:
+        got = open_image(picture)
+        stored = open_image(picture, apply_exif_orientation=False)
+    assert np.array_equal(np.asarray(got), BLOCKS[:, :31])
+    assert np.array_equal(np.asarray(got), np.asarray(open_image(path)))
+    assert np.array_equal(np.asarray(stored), TURNED[orientation](BLOCKS[:, :31]))
+
+
+def deep_png(pixels: np.ndarray[Any, Any], exif: bytes = b"") -> bytes:
+    """A PNG of 16 bits a number, which Pillow cannot write for several channels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    height, width, channels = pixels.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    header = struct.pack(">IIBBBBB", width, height, 16, {1: 0, 2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + (chunk(b"eXIf", exif) if exif else b"") + chunk(b"IDAT", zlib.compress(rows))
+    return b"\x89PNG\r\n\x1a\n" + chunks + chunk(b"IEND", b"")
+
+
+def deep_tiff(pixels: np.ndarray[Any, Any], order: str, packed: bool) -> bytes:
+    data = pixels.astype(f"{order}u2").tobytes()
+    data = zlib.compress(data) if packed else data
+    height, width, n = pixels.shape
+    entries = {256: [width], 257: [height], 258: [16] * n, 259: [8 if packed else 1], 262: [2], 273: [8]}
+    entries |= {277: [n], 278: [height], 279: [len(data)]}
+    body = data + bytes(len(data) % 2)
+    table, further = struct.pack(f"{order}H", len(entries)), b""
+    end = 8 + len(body) + 2 + 12 * len(entries) + 4
+    for tag, values in entries.items():
+        packed_values = struct.pack(f"{order}{len(values)}{'H' if len(values) > 1 else 'I'}", *values)
+        kind = 3 if len(values) > 1 else 4
+        if len(packed_values) > 4:
+            packed_values, further = struct.pack(f"{order}I", end + len(further)), further + packed_values
+        table += struct.pack(f"{order}HHI", tag, kind, len(values)) + packed_values
+    head = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HI", 42, 8 + len(body))
+    return head + body + table + bytes(4) + further
+
+
+def test_sixteen_bits_of_several_channels_stay(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 65536, (5, 4, 4)).astype(np.uint16)
+    files = {f"{n}.png": (deep_png(pixels[..., :n]), n) for n in (1, 3, 4)}
+    files |= {
+        f"{'le' if order == '<' else 'be'}{packed}.tiff": (deep_tiff(pixels[..., :3], order, packed), 3)
+        for order in "<>"
+        for packed in (False, True)
+    }
+    for name, (content, n) in files.items():
+        (tmp_path / name).write_bytes(content)
+        got = read_image(tmp_path / name, "UNCHANGED")
+        assert got.dtype == torch.uint16
+        assert np.array_equal(got.permute(1, 2, 0).numpy(), pixels[..., :n]), name
+        assert read_image(tmp_path / name).dtype == torch.uint8
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "turned.png").write_bytes(deep_png(pixels[..., :3], exif.tobytes()[6:]))
+    turned = read_image(tmp_path / "turned.png", "UNCHANGED").permute(1, 2, 0).numpy()
+    assert np.array_equal(turned, np.rot90(pixels[..., :3], -1))
+    (tmp_path / "alpha.png").write_bytes(deep_png(pixels[..., :2]))
+    with pytest.raises(UnreadableFile, match=r"alpha\.png' has LA in 16 bits.*another mode"):
+        read_image(tmp_path / "alpha.png", "UNCHANGED")
+
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
+
+
+@pytest.mark.parametrize("read", [open_image, read_image, VideoReader])
+def test_no_program_is_started_for_a_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Callable[[Path], Any]
+) -> None:
+    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
+    (tmp_path / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", "gs")
+    path = tmp_path / "picture.png"
+    path.write_bytes(EPS)
+    with contextlib.suppress(OSError), Image.open(path) as picture:
+        picture.load()
+    assert (tmp_path / "started").exists(), "Pillow alone would"
+    (tmp_path / "started").unlink()
+    with pytest.raises(UnreadableFile, match=r"picture\.png' cannot be read"):
+        read(path)
+    assert not (tmp_path / "started").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names on this system")
+@pytest.mark.parametrize("read", [open_image, read_image, VideoReader])
+def test_devices_and_pipes_are_refused(tmp_path: Path, read: Callable[[Path], Any]) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    for path in (tmp_path / "pipe.png", Path("/dev/zero")):
+        with pytest.raises(UnreadableFile, match="is not a file"):
+            read(path)
+
+
+def test_pixels_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (40, 30)).save(tmp_path / "still.png")
+    moving = [Image.new("RGB", (40, 30), colour) for colour in ("red", "blue", "lime")]
+    moving[0].save(tmp_path / "moving.webp", save_all=True, append_images=moving[1:])
+    monkeypatch.setenv("ZOO_MAX_PIXELS", "1199")
+    with pytest.raises(UnreadableFile, match=r"still\.png.*40 × 30 pixels\. .*raise ZOO_MAX_PIXELS, which is 1199"):
+        read_image(tmp_path / "still.png")
+    monkeypatch.setenv("ZOO_MAX_PIXELS", "4799")
+    assert read_image(tmp_path / "still.png").shape == (3, 30, 40)
+    for read in (read_image, VideoReader):  # whose decoder holds several canvases
+        with pytest.raises(
+            UnreadableFile, match=r"moving\.webp.*ZOO_MAX_PIXELS, which is 4799 \(an animation counts 4"
+        ):
+            read(tmp_path / "moving.webp")
+    monkeypatch.setenv("ZOO_MAX_PIXELS", "4800")
+    assert len(VideoReader(tmp_path / "moving.webp").times) == 3
+    moving[0].save(tmp_path / "telephone.jpg", "MPO", save_all=True, append_images=moving[1:])
+    pages = [Image.new("RGB", (40, 30)) for _ in range(2)]
+    pages[0].save(tmp_path / "pages.tiff", save_all=True, append_images=pages[1:])
+    monkeypatch.setenv("ZOO_MAX_PIXELS", "1200")
+    for name in ("telephone.jpg", "pages.tiff"):  # which are no animations
+        assert read_image(tmp_path / name).shape == (3, 30, 40)
+    # It also lifts Pillow's own guard, for the moment.
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert read_image(tmp_path / "still.png").shape == (3, 30, 40)
+    assert Image.MAX_IMAGE_PIXELS == 100
+    for wrong in ("many", "0", "-5"):
+        monkeypatch.setenv("ZOO_MAX_PIXELS", wrong)
+        with pytest.raises(InvalidArgument, match=f"ZOO_MAX_PIXELS is '{wrong}'"):
+            read_image(tmp_path / "still.png")
+
+
+def test_an_animation_may_not_go_on_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "long.gif"
+    frames = [Image.new("L", (8, 8), i) for i in range(250)]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    monkeypatch.setenv("ZOO_MAX_PIXELS", "256")  # four frames' worth; a hundred times as much is 400
+    assert len(VideoReader(path).times) == 250
+    frames *= 2
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    with pytest.raises(
+        UnreadableFile, match=r"long\.gif' is refused: 400 frames of 8 × 8 pixels and more.*ZOO_MAX_PIX"
+    ):
+        VideoReader(path)

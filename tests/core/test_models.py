@@ -7,7 +7,11 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -34,6 +38,28 @@ def test_modules_are_the_plugins_own():
     from zoo.models.resnet import Bottleneck
 
     assert pickle.loads(pickle.dumps(Bottleneck)) is Bottleneck
+
+
+def test_threads_that_import_at_once_leave_each_module_its_own(monkeypatch):
+    both_begun = threading.Barrier(2, timeout=20)
+
+    class Slow(ModuleType):
+        def __setattr__(self, name: str, value: object) -> None:
+            super().__setattr__(name, value)
+            if name == "__spec__" and value.name.startswith("zoo.models."):  # the import system is about to execute it
+                both_begun.wait()
+
+    names = ("slow_net", "slower_net")
+    importlib.import_module("zoo.models")
+    for name in names:
+        module = Slow(f"zoo_classification.{name}")
+        module.__spec__ = ModuleSpec(module.__name__, None)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        monkeypatch.delitem(sys.modules, f"zoo.models.{name}", raising=False)
+        monkeypatch.setattr(zoo.models, name, None, raising=False)
+    with ThreadPoolExecutor(2) as pool:
+        modules = list(pool.map(importlib.import_module, [f"zoo.models.{name}" for name in names]))
+    assert [module.__spec__.name for module in modules] == [f"zoo_classification.{name}" for name in names]
 
 
 def test_what_is_missing_says_so(without_flow):

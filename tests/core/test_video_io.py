@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import sys
+import tracemalloc
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -258,13 +259,82 @@ def test_what_comes_before_the_damage_can_be_had(tmp_path: Path) -> None:
 )
 def test_turned_videos_are_shown_upright(matrix: tuple[int, ...], turns: int, tmp_path: Path) -> None:
     path = make_video(tmp_path / "a.mp4")
+    turned = with_matrix(path, matrix)
+    assert torch.equal(read_video(turned)[0], torch.rot90(read_video(path)[0], turns, (2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("matrix", "mirrored"),
+    [
+        ((-1, 0, 0, 1), lambda v: v.flip(3)),
+        ((1, 0, 0, -1), lambda v: v.flip(2)),
+        ((0, 1, 1, 0), lambda v: v.transpose(2, 3)),
+        ((0, -1, -1, 0), lambda v: v.transpose(2, 3).flip(2, 3)),
+    ],
+)
+def test_mirrored_videos_are_shown_as_they_are_meant(matrix: tuple[int, ...], mirrored: Any, tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mp4")
+    assert torch.equal(read_video(with_matrix(path, matrix))[0], mirrored(read_video(path)[0]))
+
+
+def with_matrix(path: Path, matrix: tuple[int, ...]) -> Path:
     content, one = bytearray(path.read_bytes()), 1 << 16
     at = content.index(b"tkhd") + 44  # version 0: 40 bytes of other fields after the name
     a, b, c, d = (one * n for n in matrix)
     content[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
-    turned = tmp_path / "turned.mp4"
+    turned = path.with_name("turned.mp4")
     turned.write_bytes(content)
-    assert torch.equal(read_video(turned)[0], torch.rot90(read_video(path)[0], turns, (2, 3)))
+    return turned
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.mkv", "ffv1"), ("a.webm", "libvpx"), ("a.mp4", "mpeg4")])
+def test_videos_may_begin_anywhere(name: str, codec: str, tmp_path: Path) -> None:
+    """A part of a recording keeps the recording's times; Matroska then counts its length from zero."""
+    path = make_video(tmp_path / name, codec, times=[7000 + 100 * i for i in range(COUNT)])
+    frames, _, metadata = read_video(path)
+    assert greys(frames) == list(range(COUNT))
+    assert metadata["duration"] == pytest.approx(COUNT / RATE, abs=0.15)
+    cut = path.with_name(f"cut-{name}")
+    cut.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    with pytest.raises(UnreadableFile):
+        read_video(cut)
+
+
+@pytest.mark.parametrize("name", ["list.mp4", "list.ffconcat", "list.m3u8", "list.mkv"])
+@pytest.mark.parametrize(
+    "script",
+    [
+        "ffconcat version 1.0\nfile '{path}'\n",
+        "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{path}\n#EXT-X-ENDLIST\n",
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n",
+    ],
+)
+def test_scripts_that_name_other_files_are_no_videos(name: str, script: str, tmp_path: Path) -> None:
+    path = make_video(tmp_path / "secret.ts", "mpeg4")
+    (tmp_path / name).write_text(script.format(path=path))
+    with pytest.raises(UnreadableFile, match=r"list.* cannot be read as a video: Invalid"):
+        read_video(tmp_path / name)
+
+
+def test_a_name_that_looks_like_a_protocol_is_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_video(tmp_path / "a.mp4").rename(tmp_path / "concat:a.mp4")
+    monkeypatch.chdir(tmp_path)
+    assert len(VideoReader("concat:a.mp4").times) == COUNT
+
+
+@pytest.mark.parametrize("layout", ["TCHW", "THWC"])
+def test_frames_go_into_the_result_one_by_one(layout: str, tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mp4")
+    read_video(path)  # imports what it needs
+    tracemalloc.start()  # which counts numpy's memory, of the frames, and not torch's, of the result
+    try:
+        video = read_video(path, output_format=layout)[0]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 6 * video[0].numel() < video.numel()
+    assert video.is_contiguous()
+    assert video.untyped_storage().nbytes() == video.numel()
 
 
 def test_a_cover_is_no_video(tmp_path: Path) -> None:

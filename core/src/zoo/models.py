@@ -80,8 +80,8 @@ def __dir__() -> list[str]:
     return sorted({*_names(BY_NAMESPACE[""]), *__all__, *filter(None, BY_NAMESPACE)})
 
 
-class _PluginModules(MetaPathFinder, Loader):
-    """Finds ``zoo.models.resnet`` as ``zoo_classification.resnet``: the same module object, under a second name."""
+class _PluginModules(MetaPathFinder):
+    """Finds ``zoo.models.resnet`` as ``zoo_classification.resnet``."""
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         if not name.startswith(f"{__name__}."):
@@ -91,15 +91,22 @@ class _PluginModules(MetaPathFinder, Loader):
         real = f"{ours.package}.{module}" if ours else ""
         if not ours or importlib.util.find_spec(ours.package) is None or importlib.util.find_spec(real) is None:
             return None
-        return ModuleSpec(name, self, loader_state=real)
+        return ModuleSpec(name, _SecondName(real))
+
+
+class _SecondName(Loader):
+    """Gives a module a second name: the same object, as it is."""
+
+    def __init__(self, real: str) -> None:
+        self.real = real
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        module = importlib.import_module(spec.loader_state)
-        self._own_spec = module.__spec__  # the import system is about to overwrite it with the second name's
+        module = importlib.import_module(self.real)
+        self.own_spec = module.__spec__  # the import system is about to overwrite it with the second name's
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__spec__ = self._own_spec
+        module.__spec__ = self.own_spec
 
 
 for _namespace, _ours in BY_NAMESPACE.items():

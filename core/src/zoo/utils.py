@@ -21,7 +21,8 @@ from torch import Tensor
 from zoo.contract import check_count
 from zoo.draw import class_color, flow_to_image as flow_to_image, font as bundled_font
 from zoo.draw.canvas import RGB, Colors, check_image, ink_on, paint_on, parse_colors
-from zoo.draw.detection import check_boxes, check_keypoints, check_masks, check_skeleton, tint
+from zoo.draw.detection import check_boxes, check_keypoints, check_skeleton
+from zoo.draw.segmentation import check_masks, tint
 from zoo.errors import InvalidArgument
 from zoo.transforms.functional import to_pil_image
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 import zoo.ops as ops
 from zoo.errors import InvalidArgument
-from zoo.ops import regions
+from zoo.ops import pooling
 
 # In a batch of two images of 9 x 11 at half scale: inside, across the border, outside, tiny, inside out, and huge.
 ROIS = torch.tensor(
@@ -109,8 +109,8 @@ def test_pieces_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
         return [*outputs, x.grad]
 
     whole = run()
-    monkeypatch.setattr(regions, "_SUMMANDS", 1)
-    monkeypatch.setattr(regions, "_SUMMANDS_BACKWARD", 1)
+    monkeypatch.setattr(pooling, "_SUMMANDS", 1)
+    monkeypatch.setattr(pooling, "_SUMMANDS_BACKWARD", 1)
     for a, b in zip(whole, run(), strict=True):
         torch.testing.assert_close(a, b)
 

@@ -173,9 +173,8 @@ def test_presets_can_be_copied_pickled_and_read(weights: str) -> None:
 
 def test_describe_says_what_happens() -> None:
     assert T.ImageClassification(crop_size=224, interpolation="bicubic").describe() == (
-        "Resize the shorter side to 256 pixels (bicubic, antialiased); cut out the central 224 × 224 pixels, black "
-        "around where the picture is smaller; scale values to [0, 1]; subtract the mean (0.485, 0.456, 0.406) and "
-        "divide by the standard deviation (0.229, 0.224, 0.225)."
+        "resize the shorter side to 256 (bicubic); crop the central 224 × 224; scale to [0, 1]; "
+        "normalise by mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225); antialias=True"
     )
 
 

@@ -11,7 +11,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from io import TextIOWrapper
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
@@ -53,10 +53,6 @@ def _options(
     """Vision models from every installed plugin: find, describe, fetch and run them."""
 
 
-# click's ClickException; the module that it is in differs between typer's versions.
-_TypedWrongly = cast(type[Exception], typer.BadParameter.__mro__[2])
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
@@ -81,11 +77,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except BrokenPipeError:  # whoever read our output has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
-        except _TypedWrongly as e:
-            e.show()  # type: ignore[attr-defined]
-            return int(e.exit_code)  # type: ignore[attr-defined]
         except (ZooError, OSError) as e:
             if os.environ.get("ZOO_DEBUG", "0") not in ("", "0"):
                 raise
             output.print_error(e)
             return 1
+        except Exception as e:
+            # A command that was typed wrongly; the class is click's, or in later versions of typer a copy of its own.
+            if not (hasattr(e, "show") and hasattr(e, "exit_code")):
+                raise
+            e.show()
+            return int(e.exit_code)

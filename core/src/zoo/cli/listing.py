@@ -7,7 +7,6 @@ import enum
 import gc
 import re
 import sys
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -16,7 +15,8 @@ from zoo import files, registry
 from zoo.cli import output, views
 from zoo.cli.output import Column
 from zoo.cli.views import ModelRow, WeightsTable
-from zoo.contract import Preset, Weights
+from zoo.contract import Weights
+from zoo.contract.preprocessing import describe, listed
 from zoo.errors import DownloadError, UnknownWeights
 from zoo.registry import ModelInfo
 
@@ -228,7 +228,7 @@ def show(
             ("full name", info.full_name if info.full_name != f"{info.plugin}/{info.name}" else ""),
             ("parameters", f"{info.num_params:,}" if info.num_params is not None else ""),
             ("paper", info.paper or ""),
-            ("input", _listed(info.input)),
+            ("input", listed(info.input)),
             ("builder", info.builder),
         ]
     )
@@ -258,7 +258,7 @@ def _weights_lines(w: Weights, info: ModelInfo) -> list[tuple[str, str]]:
         ("labels", f"{len(labels)} ({few})" if labels else ""),
         ("preprocessing", describe(w.transforms) if w.transforms else ""),
         ("smallest input", f"{w.min_size[0]} × {w.min_size[1]}" if w.min_size and w.min_size != (1, 1) else ""),
-        ("built with", _listed(config)),
+        ("built with", listed(config)),
         ("recipe", w.recipe or ""),
         ("licence", w.license),
         ("file", w.url),
@@ -290,56 +290,3 @@ def _cached(url: str) -> str | None:
     except DownloadError as e:
         return f"cannot be: {e}"
     return str(path) if path else None
-
-
-def _listed(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in values.items())
-
-
-def describe(preset: Preset) -> str:
-    """A preprocessing in words, told by its arguments alone: building it would import torch."""
-    given = dict(preset.arguments)
-    module, _, name = preset.target.partition(":")
-    if module != "zoo.transforms" or name not in _WORDS:
-        return f"{preset.target}({_listed(given)})"
-    defaults, steps, after = _WORDS[name]
-    given = {**defaults, **given}
-    words = []
-    if given.get("resize_size") is not None:
-        words.append(f"resize {_side(given.pop('resize_size'))} ({given.pop('interpolation')})")
-    if "crop_size" in given:
-        words.append(f"crop the central {_square(given.pop('crop_size'))}")
-    words += steps
-    if "mean" in given or "std" in given:
-        words.append(f"normalise by {_listed({k: given.pop(k) for k in ('mean', 'std') if k in given})}")
-    else:
-        words.append(after)
-    text = "; ".join(word for word in words if word)
-    rest = {k: v for k, v in given.items() if k not in ("resize_size", "interpolation")}
-    return f"{text}; {_listed(rest)}" if rest else text
-
-
-_SCALE = ["scale to [0, 1]"]
-_BILINEAR = {"interpolation": "bilinear"}
-# The presets' defaults as zoo.transforms has them, what they always do, and how they normalise unless told otherwise.
-_WORDS: dict[str, tuple[dict[str, Any], list[str], str]] = {
-    "ImageClassification": ({"resize_size": 256, **_BILINEAR}, _SCALE, "normalise by ImageNet's mean and deviation"),
-    "SemanticSegmentation": (_BILINEAR, _SCALE, "normalise by ImageNet's mean and deviation"),
-    "VideoClassification": (_BILINEAR, _SCALE, "normalise by Kinetics' mean and deviation"),
-    "ObjectDetection": ({}, _SCALE, "the model resizes and normalises by itself"),
-    "OpticalFlow": ({}, ["scale both pictures to [-1, 1]"], ""),
-}
-
-
-def _numbers(size: Any) -> list[int]:
-    return [size] if isinstance(size, int) else list(size)
-
-
-def _side(size: Any) -> str:
-    sizes = _numbers(size)
-    return f"the shorter side to {sizes[0]}" if len(sizes) == 1 else f"to {_square(sizes)}"
-
-
-def _square(size: Any) -> str:
-    sizes = _numbers(size)
-    return f"{sizes[0]} × {sizes[-1]}"

@@ -29,16 +29,18 @@ class _WeightsType(EnumType):
     enum is made of is taken from WeightsEnum itself, which EnumType made: only its members are added here.
     """
 
+    builder: str = ""
+
     @classmethod
     def __prepare__(cls, name: str, bases: tuple[type, ...], /, **kwds: Any) -> Any:  # type: ignore[override]
         return super().__prepare__(name, bases, **kwds) if bases == (Enum,) else _Body()
 
-    def __new__(metacls, cls: str, bases: tuple[type, ...], body: Any, **kwds: Any) -> Any:
+    def __new__(metacls, cls: str, bases: tuple[type, ...], body: Any, builder: str = "", **kwds: Any) -> Any:
         if bases == (Enum,):
             return super().__new__(metacls, cls, bases, body, **kwds)
         if len(bases) > 1 or bases[0]._member_names_:  # type: ignore[attr-defined]
             raise ContractError(f"{cls}: an enum of weights has one base, which has no members of its own.")
-        rest: dict[str, Any] = {"_member_names_": [], "_member_map_": {}}
+        rest: dict[str, Any] = {"_member_names_": [], "_member_map_": {}, "builder": builder}
         given: list[tuple[str, Weights]] = []
         for name, value in body.items():
             if isinstance(value, Weights):
@@ -68,7 +70,11 @@ class _WeightsType(EnumType):
 
 
 class WeightsEnum(Enum, metaclass=_WeightsType):
-    """The published weights of one model: members are :class:`Weights`, ``DEFAULT`` names the best of them."""
+    """The published weights of one model: members are :class:`Weights`, ``DEFAULT`` names the best of them.
+
+    ``class Net_Large_Weights(WeightsEnum, builder="net_large")`` says whose they are; tables of
+    :class:`zoo.contract.families.Family` need it.
+    """
 
     @classmethod
     def _missing_(cls, value: object) -> WeightsEnum | None:

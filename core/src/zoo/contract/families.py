@@ -5,8 +5,8 @@
     )
     Manifest(api_version=1, models=model_specs("acme_models", FAMILIES, task="image-classification"))
 
-Builders are in the package's module of the family; the weights of ``resnet18`` are the enum ``ResNet18_Weights`` in
-``weights/MODULE.py``.
+Builders are in the package's module of the family. The weights of ``resnet18`` are the enum in ``weights/MODULE.py``
+that says so: ``class ResNet18_Weights(WeightsEnum, builder="resnet18")``.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 
 from zoo.contract.enums import WeightsEnum
 from zoo.contract.models import ModelSpec
+from zoo.errors import ContractError
 
 
 @dataclass(frozen=True)
@@ -47,19 +48,30 @@ class Family:
     input: Mapping[str, Any] = field(default_factory=dict)
 
 
-def weights_of(package: str, family: Family, suffix: str = "_Weights") -> dict[str, type[WeightsEnum]]:
-    """Builder → the enum of its weights, for those of ``family`` that have some; its name ends in ``suffix``."""
+def weights_of(package: str, family: Family) -> dict[str, type[WeightsEnum]]:
+    """Builder → the enum of its weights, for those of ``family`` that have some.
+
+    Raises:
+        ContractError: there is no enum that names one of the builders.
+    """
     module = importlib.import_module(f"{package}.weights.{family.module}")
-    enums = {name.removesuffix(suffix).lower(): enum for name, enum in vars(module).items()}
-    return {builder: enums[builder] for builder in family.builders.split()}
+    enums = [e for e in vars(module).values() if isinstance(e, type) and issubclass(e, WeightsEnum)]
+    named = {enum.builder: enum for enum in enums if enum.__module__ == module.__name__}
+    builders = family.builders.split()
+    if lacking := [builder for builder in builders if builder not in named]:
+        raise ContractError(
+            f"{module.__name__} has no weights of {', '.join(lacking)}; expected enums that name their builder, as in "
+            f'class Net_Weights(WeightsEnum, builder="{lacking[0]}"). Builders without weights are "generic".'
+        )
+    return {builder: named[builder] for builder in builders}
 
 
-def offered_names(package: str, families: Iterable[Family], suffix: str = "_Weights") -> dict[str, str]:
+def offered_names(package: str, families: Iterable[Family]) -> dict[str, str]:
     """Every name that the package offers (classes, builders, weights) → the module that it comes from."""
     names: dict[str, str] = {}
     for family in families:
         names |= dict.fromkeys([*family.public.split(), *family.builders.split()], f"{package}.{family.module}")
-        names |= {enum.__name__: enum.__module__ for enum in weights_of(package, family, suffix).values()}
+        names |= {enum.__name__: enum.__module__ for enum in weights_of(package, family).values()}
     return names
 
 
@@ -69,7 +81,6 @@ def model_specs(
     task: str = "",
     *,
     prefix: str = "",
-    suffix: str = "_Weights",
     capture: bool = True,
 ) -> list[ModelSpec]:
     """The models of the manifest, in the order of the table.
@@ -78,7 +89,6 @@ def model_specs(
         package: that the families' modules are in.
         task: of the families that name none.
         prefix: of the models' names, before the builders'.
-        suffix: of the names of the enums of weights.
         capture: as in :class:`zoo.ModelSpec`.
     """
     return [
@@ -92,7 +102,7 @@ def model_specs(
             input=family.input,
         )
         for family in families
-        for weights in [weights_of(package, family, suffix)]
+        for weights in [weights_of(package, family)]
         for builder in (*family.builders.split(), *family.generic.split())
     ]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from zoo.draw.canvas import FIRST, INK, MARGIN, OTHERS, PAPER, class_color, font, legible
 from zoo.draw.charts import PANEL, ROW, SHEET, TRACK, contact_sheet, label_image
-from zoo.draw.detection import PERSON_SKELETON, bounding_boxes, keypoints, segmentation_masks
+from zoo.draw.detection import PERSON_SKELETON, bounding_boxes, keypoints
 from zoo.draw.flow import flow_arrows, flow_to_image, warped_difference
-from zoo.draw.segmentation import segmentation_overlay, voc_palette
+from zoo.draw.segmentation import segmentation_masks, segmentation_overlay, voc_palette
 
 __all__ = [
     "FIRST",

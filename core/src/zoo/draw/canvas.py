@@ -23,7 +23,13 @@ Colors = str | RGB | Sequence[str | RGB]
 INK, PAPER = "#1f2328", "#ffffff"
 FIRST, OTHERS = "#1f6feb", "#8c959f"  # the best label, and the rest
 MARGIN, TEXT = 20, 17  # pixels
+LINE = 320  # so many pixels of the longer side make a line one pixel wider
 SMALLEST, ENLARGED, LARGEST = 240, 320, 640  # longer side: below which a picture is enlarged, to what, shrunk to what
+
+
+def line_width(size: tuple[int, int]) -> int:
+    """The width of lines, in pixels, for a picture of ``size``."""
+    return max(1, round(max(size) / LINE))
 
 
 @functools.lru_cache(maxsize=32)

@@ -1,4 +1,4 @@
-"""Objects drawn into their picture: boxes with labels, masks, keypoints. Lines and letters follow the picture's size.
+"""Objects drawn into their picture: boxes with labels, keypoints. Lines and letters follow the picture's size.
 
 What comes first, as the best detection does, is drawn last and lies on top. The image itself is not changed.
 """
@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw
 from torch import Tensor
@@ -22,16 +21,16 @@ from zoo.draw.canvas import (
     PAPER,
     RGB,
     Colors,
-    check_image,
     class_color,
     fit_text,
     font,
     ink_on,
+    line_width,
     paint_on,
     parse_colors,
 )
 from zoo.errors import InvalidArgument
-from zoo.transforms.functional import Picture, convert_mode, get_dimensions, pil_to_tensor, to_pil_image
+from zoo.transforms.functional import Picture
 
 # fmt: off
 PERSON_SKELETON = (
@@ -44,14 +43,9 @@ PERSON_SKELETON = (
 """Which of COCO's 17 keypoints are connected. They are a nose, and then left before right: eyes, ears, shoulders,
 elbows, wrists, hips, knees, ankles."""
 
-LINE, LETTERS = 320, 160  # so many pixels of the longer side make a line one pixel wider, letters one higher
+LETTERS = 160  # so many pixels of the longer side make letters one pixel higher
 SMALLEST_LETTERS = 10  # pixels
 LABEL = 20  # letters' heights that a label may be wide, where its box is no wider
-
-
-def line_width(size: tuple[int, int]) -> int:
-    """The width of lines, in pixels, for a picture of ``size``."""
-    return max(1, round(max(size) / LINE))
 
 
 # ── boxes ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -233,84 +227,6 @@ def _fit_caption(caption: tuple[str, str], room: float, letters: Any) -> str:
         if rest >= 0 and (text == " ".join(label.split()) or len(text) > 3):
             return f"{text} {end}".strip()
     return ""
-
-
-# ── masks ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def segmentation_masks(
-    image: Picture,
-    masks: Tensor,
-    *,
-    colors: Colors | None = None,
-    opacity: float = 0.5,
-    outline: bool = True,
-) -> Picture:
-    """The picture with each object tinted in a colour of its own and outlined.
-
-    Args:
-        image: PIL image, or tensor [1 or 3, H, W], uint8 or float in [0, 1].
-        masks: of the picture's size, bool [N, H, W]; or probabilities, [N, H, W] or [N, 1, H, W] as Mask R-CNN gives
-            them, of which 0.5 and more is the object.
-        colors: of the objects; by default :func:`class_color`, one after another.
-        opacity: of the tint, from 0 to 1.
-        outline: draw the edge of each mask in its full colour.
-
-    Returns:
-        A picture in RGB of the kind of ``image``: PIL image, or tensor of its dtype.
-
-    Raises:
-        InvalidArgument: no picture, masks of another size or kind, too few colours, another opacity.
-    """
-    if not isinstance(image, Tensor):
-        get_dimensions(image)  # of a picture
-        pixels = pil_to_tensor(convert_mode(image, "RGB"))
-        return to_pil_image(segmentation_masks(pixels, masks, colors=colors, opacity=opacity, outline=outline))
-    pixels = check_image(image)
-    found = check_masks(masks, pixels)
-    if not 0 <= opacity <= 1:
-        raise InvalidArgument(f"opacity is {opacity!r}; expected a number from 0 to 1.")
-    chosen = (
-        [class_color(i) for i in range(len(found))] if colors is None else parse_colors("colors", colors, len(found))
-    )
-    height, width = pixels.shape[1:]
-    edge = max(1, line_width((height, width)) // 2) if outline else 0
-    return tint(pixels, found.flip(0), chosen[::-1], opacity, edge)
-
-
-def check_masks(masks: Tensor, image: Tensor) -> Tensor:
-    """``masks`` as bool [N, H, W] on the device of ``image``, if they are masks of its size."""
-    if not isinstance(masks, Tensor) or not (masks.dtype == torch.bool or masks.is_floating_point()):
-        what = masks.dtype if isinstance(masks, Tensor) else type(masks).__name__
-        raise InvalidArgument(f"masks are {what}; expected a tensor, bool, or floating point from 0 to 1.")
-    found = masks[:, 0] if masks.ndim == 4 and masks.shape[1] == 1 else masks[None] if masks.ndim == 2 else masks
-    if found.ndim != 3 or found.shape[1:] != image.shape[1:]:
-        height, width = image.shape[1:]
-        raise InvalidArgument(
-            f"masks have the shape {list(masks.shape)}; expected [N, {height}, {width}] as of the picture."
-        )
-    found = found.detach().to(image.device)
-    return found if found.dtype == torch.bool else found >= 0.5
-
-
-def tint(pixels: Tensor, masks: Tensor, colors: Sequence[RGB], opacity: float, edge: int = 0) -> Tensor:
-    """``pixels`` [3, H, W] under the colours of ``masks``, bool [N, H, W], the later ones over the earlier.
-
-    Args:
-        edge: so many pixels along the inside of what is seen of a mask have its full colour.
-    """
-    base = pixels.float() if pixels.dtype in (torch.uint8, torch.float16, torch.bfloat16) else pixels
-    owner = torch.zeros_like(base[0])  # 0 for nobody, else 1 + the place in the list
-    for i, mask in enumerate(masks, 1):
-        owner.masked_fill_(mask, i)
-    table = torch.tensor([(0, 0, 0), *colors]).to(base) / (1 if pixels.dtype == torch.uint8 else 255)
-    layer = table[owner.long()].movedim(-1, 0)
-    tinted = base * (1 - opacity) + layer * opacity
-    if edge:
-        around = torch.stack([owner, -owner]).to(torch.float32)[:, None]  # the greatest and the least owner nearby
-        most, least = F.max_pool2d(around, 2 * edge + 1, stride=1, padding=edge)[:, 0]
-        tinted = torch.where(most != -least, layer, tinted)
-    return torch.where(owner > 0, tinted, base).to(pixels.dtype)
 
 
 # ── keypoints ────────────────────────────────────────────────────────────────────────────────────────────────────

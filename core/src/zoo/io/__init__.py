@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zoo.io.image import ImageReadMode, Picture, open_image, read_image, save_image
+    from zoo.io.image import ImageReadMode, Picture, open_image, opened, read_image, save_image
     from zoo.io.video import VideoReader, read_video, save_video
 
 _LAZY = {
@@ -14,6 +14,7 @@ _LAZY = {
     "Picture": "zoo.io.image",
     "VideoReader": "zoo.io.video",
     "open_image": "zoo.io.image",
+    "opened": "zoo.io.image",
     "read_image": "zoo.io.image",
     "read_video": "zoo.io.video",
     "save_image": "zoo.io.image",
@@ -25,6 +26,7 @@ __all__ = [
     "Picture",
     "VideoReader",
     "open_image",
+    "opened",
     "read_image",
     "read_video",
     "save_image",

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import importlib
+import math
 import os
+import sys
+import threading
+from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
@@ -48,43 +58,128 @@ _PIL_MODES = {
 }
 
 
+# Decoders that only decode: a file that says it is EPS would have Ghostscript run it.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "ICO", "TGA")
+_MODULES = {"JPEG2000": "Jpeg2K", "WEBP": "WebP"}
+_MOVING = {"WEBP", "GIF", "PNG", "AVIF"}  # and not the pages of a TIFF, or the second picture of a telephone's JPEG
+_CANVASES = 4  # that the decoder of an animation may hold at a time
+_ORIENTATION = 0x0112  # in EXIF
+_lifting = threading.Lock()
+
+
+@functools.cache
+def _available() -> tuple[str, ...]:
+    for name in FORMATS:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(f"PIL.{_MODULES.get(name, name.capitalize())}ImagePlugin")
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def max_pixels() -> float:
+    """How many pixels a picture may have: ``ZOO_MAX_PIXELS``, by default twice ``PIL.Image.MAX_IMAGE_PIXELS``: 179
+    million, or 0.7 GB as RGBA.
+
+    Raises:
+        InvalidArgument: ``ZOO_MAX_PIXELS`` is no whole number from 1 on.
+    """
+    given = os.environ.get("ZOO_MAX_PIXELS")
+    if not given:
+        return 2 * Image.MAX_IMAGE_PIXELS if Image.MAX_IMAGE_PIXELS else math.inf
+    if not given.isdecimal() or not int(given):
+        raise InvalidArgument(f"ZOO_MAX_PIXELS is {given!r}; expected a whole number of pixels, such as 200000000.")
+    return int(given)
+
+
+@contextlib.contextmanager
+def opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
+    """A picture whose pixels are read when they are asked for.
+
+    Raises:
+        UnreadableFile: there is no such file, it is a device or a pipe, no picture of :data:`FORMATS`, damaged, or has
+            more pixels than :func:`max_pixels` (a quarter of them, if it is an animation). Also where the pixels are
+            read inside.
+    """
+    file, limit = Path(path), max_pixels()
+    try:
+        with open_checked(file, limit) as image:
+            yield image
+    except UnreadableFile:
+        raise
+    except UnidentifiedImageError as e:
+        reason = "its content is no picture format that Pillow knows and zoo reads: " + ", ".join(_available())
+        reason = "it is empty" if file.stat().st_size == 0 else reason
+        raise UnreadableFile(f"{str(file)!r} cannot be read as a picture: {reason}.") from e
+    except Image.DecompressionBombError as e:
+        raise UnreadableFile(f"{str(file)!r} is refused as a decompression bomb: {e}") from e
+    except Exception as e:  # the decoder of a broken file may raise anything: SyntaxError, struct.error, RuntimeError
+        raise UnreadableFile(f"{str(file)!r} cannot be read as a picture: {str(e) or type(e).__name__}") from e
+
+
+@contextlib.contextmanager
+def open_checked(file: Path, limit: float) -> Iterator[Image.Image]:
+    """:func:`opened`, where what goes wrong is raised as it is. All files of pictures are opened here."""
+    if not file.is_file():
+        raise OSError("it is not a file" if file.exists() else "it does not exist")
+    try:
+        with _open(file, limit) as image:
+            moves = image.format in _MOVING and getattr(image, "is_animated", False)
+            if image.width * image.height * (_CANVASES if moves else 1) > limit:
+                raise Image.DecompressionBombError(f"It has {image.width} × {image.height} pixels.")
+            yield image
+    except Image.DecompressionBombError as e:
+        raise Image.DecompressionBombError(
+            f"{e} If you trust it, raise ZOO_MAX_PIXELS, which is {limit:.0f} (an animation counts {_CANVASES} times)."
+        ) from e
+
+
+def _open(file: Path, limit: float) -> Image.Image:
+    guard = Image.MAX_IMAGE_PIXELS
+    if guard is None or limit <= 2 * guard:
+        return Image.open(file, formats=_available())
+    with _lifting:  # Pillow's own guard is one for the process
+        Image.MAX_IMAGE_PIXELS = None
+        try:
+            return Image.open(file, formats=_available())
+        finally:
+            Image.MAX_IMAGE_PIXELS = guard
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """``image``, turned as its EXIF says that the camera was."""
+    return ImageOps.exif_transpose(image) if image.getexif().get(_ORIENTATION, 1) != 1 else image
+
+
 def open_image(
-    path: str | os.PathLike[str],
+    source: str | os.PathLike[str] | Image.Image,
     mode: ImageReadMode | str = ImageReadMode.UNCHANGED,
     apply_exif_orientation: bool = True,
 ) -> Image.Image:
-    """Read a picture whole, in any format that Pillow knows; of an animation the first frame.
+    """Read a picture whole, in any format of :data:`FORMATS`; of an animation the first frame.
 
     Args:
-        path: of the file.
+        source: path of the file; or a PIL image, which is treated likewise.
         mode: the channels wanted. Transparent parts turn white in modes without alpha, 16 bits are scaled to 8.
         apply_exif_orientation: whether a picture that a camera marked as turned is turned upright.
 
     Raises:
-        UnreadableFile: there is no such file, it is no picture, it is damaged or cut short, or it has more pixels
-            than Pillow's guard against decompression bombs allows (twice ``PIL.Image.MAX_IMAGE_PIXELS``).
-        InvalidArgument: an unknown ``mode``.
+        UnreadableFile: there is no such file, it is a device or a pipe, no picture, damaged or cut short, or it has
+            more pixels than ``ZOO_MAX_PIXELS`` (179 million).
+        InvalidArgument: an unknown ``mode``; a PIL image that cannot become what ``mode`` says.
     """
     wanted = ImageReadMode.parse(mode)
-    file = Path(path)
-    try:
-        if not file.is_file():
-            raise OSError("it is not a file" if file.exists() else "it does not exist")
-        with Image.open(file) as lazy:
-            image = ImageOps.exif_transpose(lazy) if apply_exif_orientation else lazy.copy()
-        if wanted is ImageReadMode.UNCHANGED and image.mode in ("1", "P", "PA"):
-            transparent = image.mode == "PA" or "transparency" in image.info
-            return image.convert("L" if image.mode == "1" else "RGBA" if transparent else "RGB")
-        return image if wanted is ImageReadMode.UNCHANGED else convert_mode(image, _PIL_MODES[wanted])
-    except UnidentifiedImageError as e:
-        reason = "it is empty" if file.stat().st_size == 0 else "its content is no picture format that Pillow knows"
-        raise UnreadableFile(f"{str(file)!r} cannot be read as a picture: {reason}.") from e
-    except Image.DecompressionBombError as e:
-        raise UnreadableFile(
-            f"{str(file)!r} is refused as a decompression bomb: {e} If you trust it, raise PIL.Image.MAX_IMAGE_PIXELS."
-        ) from e
-    except Exception as e:  # the decoder of a broken file may raise anything: SyntaxError, struct.error, RuntimeError
-        raise UnreadableFile(f"{str(file)!r} cannot be read as a picture: {str(e) or type(e).__name__}") from e
+    if isinstance(source, Image.Image):
+        source.load()
+        return _converted(upright(source) if apply_exif_orientation else source, wanted)
+    with opened(source) as lazy:
+        image = upright(lazy) if apply_exif_orientation else lazy
+        return _converted(image.copy() if image is lazy else image, wanted)
+
+
+def _converted(image: Image.Image, wanted: ImageReadMode) -> Image.Image:
+    if wanted is ImageReadMode.UNCHANGED and image.mode in ("1", "P", "PA"):
+        transparent = image.mode == "PA" or "transparency" in image.info
+        return image.convert("L" if image.mode == "1" else "RGBA" if transparent else "RGB")
+    return image if wanted is ImageReadMode.UNCHANGED else convert_mode(image, _PIL_MODES[wanted])
 
 
 def read_image(
@@ -94,10 +189,43 @@ def read_image(
 ) -> Tensor:
     """Read a picture as a tensor: uint8 ``[C, H, W]`` in [0, 255], by default RGB and upright.
 
-    With ``mode="UNCHANGED"``, a file of 16 bits a pixel gives uint16 ``[1, H, W]``, one of floats float32.
+    With ``mode="UNCHANGED"``, a file of 16 bits a number gives uint16 ``[C, H, W]``, one of floats float32.
     Arguments and errors are those of :func:`open_image`.
     """
+    if ImageReadMode.parse(mode) is ImageReadMode.UNCHANGED:
+        with opened(path) as image:
+            kind, _, order = _raw_mode(image).partition(";")
+        if order in _SWAPPED and kind != "I":
+            if kind not in ("RGB", "RGBA"):
+                raise UnreadableFile(
+                    f"{str(path)!r} has {kind} in 16 bits, of which Pillow gives 8: ask for another mode."
+                )
+            high, low = (_numbers(path, f"{kind};{o}", apply_exif_orientation) for o in (order, _SWAPPED[order]))
+            return torch.from_numpy((high.astype(np.uint16) << 8 | low).transpose(2, 0, 1).copy())
     return pil_to_tensor(open_image(path, mode, apply_exif_orientation))
+
+
+# Of several numbers of 16 bits a pixel Pillow keeps the higher byte; told that their bytes are swapped, the lower.
+_SWAPPED = {"16B": "16L", "16L": "16B", "16N": "16B" if sys.byteorder == "little" else "16L"}
+
+
+def _raw_mode(image: Image.Image) -> str:
+    """How the file holds the pixels, in Pillow's words: ``RGB;16B``; empty where it does not say."""
+    tiles = getattr(image, "tile", [])
+    told = tiles[0][3] if tiles else ""
+    return str(told[0] if isinstance(told, tuple) and told else told)
+
+
+def _numbers(path: str | os.PathLike[str], raw_mode: str, apply_exif_orientation: bool) -> np.ndarray[Any, Any]:
+    """uint8 [H, W, C], of a file that is said to hold its pixels so."""
+    with opened(path) as image:
+        tiles: list[Any] = image.tile  # type: ignore[attr-defined]
+        make = getattr(type(tiles[0]), "_make", tuple)  # named tuples since Pillow 11
+        image.tile = [  # type: ignore[attr-defined]
+            make((*rest, (raw_mode, *told[1:]) if isinstance(told, tuple) else raw_mode)) for *rest, told in tiles
+        ]
+        image.load()
+        return np.asarray(upright(image) if apply_exif_orientation else image)
 
 
 def save_image(image: Image.Image | Tensor, path: str | os.PathLike[str]) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import bisect
-import contextlib
 import itertools
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,31 +17,9 @@ from PIL import Image
 from torch import Tensor
 
 from zoo.contract import check_count
-from zoo.errors import InvalidArgument, UnreadableFile
-from zoo.transforms.functional import convert_mode, pil_to_tensor, to_pil_image
-
-SLACK = 1e-4  # seconds: times are rounded to the container's clock
-SEEK_BEYOND = 5.0  # seconds from which jumping to a key frame is cheaper than decoding what is between
-BREAK = 0.5  # seconds that a video may end before it should
-UNTIMED = 100  # milliseconds that a frame of an animation lasts where the file does not say
-
-
-class Frame(NamedTuple):
-    """A frame, uint8 [3, H, W] (RGB, upright), and when it is shown, in seconds."""
-
-    image: Tensor
-    time: float
-
-
-class _Source(Protocol):
-    """A file that is known to be a video. Each call of ``frames`` reads it anew."""
-
-    times: list[float]  # when each frame begins, sorted
-    end: float  # of the last frame
-    time_base: Fraction
-
-    def frames(self, start: float) -> Iterator[Frame]:
-        """In order, from the frame that is shown at ``start`` or earlier."""
+from zoo.errors import InvalidArgument
+from zoo.io.sources import SEEK_BEYOND, SLACK, Frame as Frame, open_source
+from zoo.transforms.functional import to_pil_image
 
 
 class VideoReader:
@@ -69,7 +46,7 @@ class VideoReader:
     def __init__(self, path: str | os.PathLike[str], frame_rate: float | None = None) -> None:
         self.path = Path(path)
         self.frame_rate = check_frame_rate(frame_rate)
-        self._source = _open(self.path)
+        self._source = open_source(self.path)
         self.times, self.end = self._source.times, self._source.end
 
     @property
@@ -142,21 +119,21 @@ def read_video(
     clock = 1 if pts_unit == "sec" else reader._source.time_base
     start = float(start_pts * clock) - SLACK
     end = math.inf if end_pts is None else float(end_pts * clock) + SLACK
-    frames: list[Tensor | None] = []
-    size: Sequence[int] = ()
+    # Allocated once: collecting frames first would take twice the memory.
+    most = bisect.bisect_right(reader.times, end) - bisect.bisect_left(reader.times, start)
+    video, n = torch.empty(0, dtype=torch.uint8), 0
     for image, time in reader._source.frames(start):
-        size = image.shape
+        frame = image.permute(1, 2, 0) if output_format.upper() == "THWC" else image
+        if video.ndim == 1:
+            video = torch.empty(most, *frame.shape, dtype=torch.uint8)
         if time > end:
             break
         if time >= start:
-            frames.append(image)
-    video = torch.empty(len(frames), *size, dtype=torch.uint8)
-    for i, frame in enumerate(frames):  # each freed when it is copied: twice the memory is never needed
-        video[i] = torch.as_tensor(frame)
-        frames[i] = None
-    if output_format.upper() == "THWC":
-        video = video.permute(0, 2, 3, 1).contiguous()
-    return video, torch.empty(1, 0), {"video_fps": reader.fps, "duration": reader.end - reader.times[0]}
+            if n == len(video):  # the file has more than its index says
+                video = torch.cat([video, torch.empty_like(frame[None])])
+            video[n] = frame
+            n += 1
+    return video[:n], torch.empty(1, 0), {"video_fps": reader.fps, "duration": reader.end - reader.times[0]}
 
 
 def save_video(frames: Iterable[tuple[Tensor, float]], path: str | os.PathLike[str], end: float) -> None:
@@ -287,143 +264,3 @@ def clip_times(
         return [[times[0] + place * room + i / frame_rate for i in range(frames)] for place in places]
     step = (end - times[0]) / (clips * frames)
     return [[times[0] + (c * frames + i + 0.5) * step for i in range(frames)] for c in range(clips)]
-
-
-# ── what files are read with ─────────────────────────────────────────────────────────────────────────────────────
-
-
-def _open(path: Path) -> _Source:
-    if not path.is_file():
-        reason = "is not a file" if path.exists() else "does not exist"
-        raise UnreadableFile(f"{str(path)!r} cannot be read as a video: it {reason}.")
-    with path.open("rb") as f:
-        head = f.read(12)
-    if not head:
-        raise UnreadableFile(f"{str(path)!r} cannot be read as a video: it is empty.")
-    if head.startswith((b"GIF8", b"\x89PNG")) or (head[:4] == b"RIFF" and head[8:] == b"WEBP"):
-        return _Animation(path)
-    return _Container(path)
-
-
-@contextlib.contextmanager
-def _reading(path: Path, seen: Sequence[Any] = ()) -> Iterator[None]:
-    """Whatever a decoder raises, as UnreadableFile; ``seen`` grows with the frames that were read."""
-    try:
-        yield
-    except UnreadableFile:
-        raise
-    except Exception as e:  # decoders of broken files raise anything: OSError, ValueError, SyntaxError, struct.error
-        reason = getattr(e, "strerror", None) or str(e) or type(e).__name__
-        where = f" after {len(seen)} frame(s)" if seen else ""
-        raise UnreadableFile(f"{str(path)!r} cannot be read as a video{where}: {reason}.") from e
-
-
-class _Animation:
-    """GIF, WebP and animated PNG, through Pillow."""
-
-    time_base = Fraction(1, 1000)
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.times: list[float] = []
-        passed = 0.0  # milliseconds, which files count in
-        with _reading(path, self.times), Image.open(path) as image:
-            for _ in self._each(image):
-                self.times.append(passed / 1000)
-                passed += image.info.get("duration") or UNTIMED
-        self.end = passed / 1000
-
-    def _each(self, image: Image.Image) -> Iterator[Image.Image]:
-        # A PNG may begin with a picture for programs that know no animations, which is no frame.
-        for i in range(int(getattr(image, "default_image", False)), getattr(image, "n_frames", 1)):
-            image.seek(i)
-            image.load()  # which is when a WebP tells how long the frame lasts
-            yield image
-
-    def frames(self, start: float) -> Iterator[Frame]:
-        first = max(0, bisect.bisect_right(self.times, start) - 1)
-        with _reading(self.path), Image.open(self.path) as image:
-            for i, (time, frame) in enumerate(zip(self.times, self._each(image), strict=True)):
-                if i >= first:
-                    yield Frame(pil_to_tensor(convert_mode(frame, "RGB")), time)
-
-
-class _Container:
-    """Whatever FFmpeg reads, through PyAV."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        with self._opened() as (container, stream), _reading(path):
-            self.time_base = stream.time_base
-            self.rate = float(stream.average_rate or stream.guessed_rate or 25)
-            stamps: list[int | None] = []
-            last = 0.0
-            for packet in container.demux(stream):  # not decoded, and not kept
-                if packet.size and not packet.is_discard:
-                    stamps.append(packet.pts)
-                    last = float((packet.duration or 0) * self.time_base)
-            known = [float(stamp * self.time_base) for stamp in stamps if stamp is not None]
-            # A bare stream has no clock: its frames follow each other at its rate.
-            self.timed = len(known) == len(stamps)
-            self.times = sorted(known) if self.timed else [i / self.rate for i in range(len(stamps))]
-            declared = stream.duration and float(stream.duration * self.time_base)
-            if not declared and len(container.streams) == 1:  # of all streams together, in microseconds
-                declared = (container.duration or 0) / 1e6
-        if not self.times:
-            raise UnreadableFile(f"{str(path)!r} cannot be read as a video: it has no frames.")
-        self.end = self.times[-1] + (last or 1 / self.rate)
-        self.declared = max(self.end, self.times[0] + (declared or 0))
-
-    @contextlib.contextmanager
-    def _opened(self) -> Iterator[tuple[Any, Any]]:
-        try:
-            import av
-        except ImportError:
-            raise UnreadableFile(
-                f"{str(self.path)!r} cannot be read: videos need PyAV, which is not installed: "
-                "pip install 'zoo-video[av]' (animated GIF, WebP and PNG need nothing)."
-            ) from None
-        with _reading(self.path):
-            container = av.open(str(self.path))
-        with container:
-            # The cover of a song is a stream of one picture.
-            streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
-            if not streams:
-                other = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
-                raise UnreadableFile(f"{str(self.path)!r} cannot be read as a video: it holds {other} and no video.")
-            yield container, streams[0]
-
-    def frames(self, start: float) -> Iterator[Frame]:
-        if start > self.times[0] + SEEK_BEYOND and self.timed:
-            found = self._decode(start)
-            try:
-                first = next(found)
-            except UnreadableFile:  # there is no index to jump by
-                first = None
-            if first is not None and first.time <= start + SLACK:
-                yield first
-                yield from found
-                return
-            # The index led too far: the file is read from the beginning.
-        yield from self._decode(None)
-
-    def _decode(self, start: float | None) -> Iterator[Frame]:
-        seen: list[float] = []
-        with self._opened() as (container, stream), _reading(self.path, seen):
-            if start is not None:
-                container.seek(int(start / self.time_base), stream=stream)
-            size: dict[str, int] = {}
-            for frame in container.decode(stream):
-                size = size or {"width": frame.width, "height": frame.height}  # the first counts, should it change
-                pixels = frame.to_ndarray(format="rgb24", **size)
-                if frame.rotation % 360:
-                    pixels = np.rot90(pixels, round(frame.rotation / 90))
-                timed = self.timed and frame.pts is not None
-                seen.append(float(frame.pts * self.time_base) if timed else len(seen) / self.rate)
-                yield Frame(torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))), seen[-1])
-        if not seen:
-            raise UnreadableFile(f"{str(self.path)!r} cannot be read as a video: none of its frames can be decoded.")
-        if seen[-1] + BREAK < self.declared - (self.end - self.times[-1]):
-            raise UnreadableFile(
-                f"{str(self.path)!r} breaks off: its last frame is at {seen[-1]:.2f} s of {self.declared:.2f} s."
-            )

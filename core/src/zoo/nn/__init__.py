@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from zoo.nn.checks import check_clips, check_count, check_images, check_probability
 from zoo.nn.conv import Conv2dNormActivation, Conv3dNormActivation, SqueezeExcitation, make_divisible
 from zoo.nn.drop import (
@@ -14,11 +12,9 @@ from zoo.nn.drop import (
     drop_block3d,
     stochastic_depth,
 )
+from zoo.nn.fpn import FeaturePyramidNetwork, LastLevelMaxPool, LastLevelP6P7
 from zoo.nn.mlp import MLP, Permute, linear_head
 from zoo.nn.norm import FrozenBatchNorm2d, LayerNorm2d
-
-if TYPE_CHECKING:
-    from zoo.nn.fpn import FeaturePyramidNetwork, LastLevelMaxPool, LastLevelP6P7
 
 __all__ = [
     "MLP",
@@ -44,11 +40,3 @@ __all__ = [
     "make_divisible",
     "stochastic_depth",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name in ("FeaturePyramidNetwork", "LastLevelMaxPool", "LastLevelP6P7"):
-        from zoo.nn import fpn
-
-        return getattr(fpn, name)
-    raise AttributeError(f"module 'zoo.nn' has no attribute {name!r}")

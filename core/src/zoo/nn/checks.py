@@ -16,6 +16,13 @@ def check_probability(name: str, value: float) -> float:
     return value
 
 
+def check_features(x: Tensor) -> None:
+    """Raise unless ``x`` is a tensor of floating point."""
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        what = x.dtype if isinstance(x, Tensor) else type(x).__name__
+        raise InvalidArgument(f"the input is {what}; expected a tensor of floating point.")
+
+
 def check_images(x: Tensor, channels: int, min_size: int | tuple[int, int] = 1) -> None:
     """Raise unless ``x`` is a batch of images that a model can take. Skipped in a captured graph.
 

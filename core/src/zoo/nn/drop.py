@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.errors import InvalidArgument
-from zoo.nn.checks import check_count, check_probability
+from zoo.nn.checks import check_count, check_features, check_probability
 
 
 def stochastic_depth(input: Tensor, p: float, mode: str, training: bool = True) -> Tensor:  # noqa: A002
@@ -27,6 +27,7 @@ def stochastic_depth(input: Tensor, p: float, mode: str, training: bool = True) 
         InvalidArgument: ``p`` or ``mode`` is something else.
     """
     check_probability("p", p)
+    check_features(input)
     if mode not in ("batch", "row"):
         raise InvalidArgument(f"mode is {mode!r}; expected 'batch' or 'row'.")
     if not training or p == 0:
@@ -59,6 +60,7 @@ def _drop_block(x: Tensor, n: int, p: float, block_size: int, inplace: bool, eps
     """DropBlock over the last ``n`` dimensions of x [N, C, …]."""
     check_probability("p", p)
     check_count("block_size", block_size, minimum=1)
+    check_features(x)
     if x.dim() != n + 2:
         raise InvalidArgument(f"the input has shape {list(x.shape)}; expected {n + 2} dimensions [N, C, …].")
     if not training or p == 0 or x.numel() == 0:

@@ -90,6 +90,8 @@ class FeaturePyramidNetwork(nn.Module):
         self.extra_blocks = extra_blocks
 
     def forward(self, x: dict[str, Tensor]) -> OrderedDict[str, Tensor]:
+        if not isinstance(x, dict):
+            raise InvalidArgument(f"Expected a dict of features by level, but got {type(x).__name__}.")
         features = list(x.values())
         if len(features) != len(self.inner_blocks):
             raise InvalidArgument(f"Expected {len(self.inner_blocks)} levels of features, but got {list(x)}.")

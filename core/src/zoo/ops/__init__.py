@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
+from zoo.nn import (
+    MLP,
+    Conv2dNormActivation,
+    Conv3dNormActivation,
+    DropBlock2d,
+    DropBlock3d,
+    FeaturePyramidNetwork,
+    FrozenBatchNorm2d,
+    LastLevelMaxPool,
+    LastLevelP6P7,
+    Permute,
+    SqueezeExcitation,
+    StochasticDepth,
+    drop_block2d,
+    drop_block3d,
+    stochastic_depth,
+)
 from zoo.ops.boxes import (
     box_area,
     box_convert,
@@ -35,23 +49,6 @@ from zoo.ops.regions import (
     roi_pool,
 )
 from zoo.ops.suppression import batched_nms, nms, nms_padded
-
-if TYPE_CHECKING:
-    from zoo.nn import (
-        MLP,
-        Conv2dNormActivation,
-        Conv3dNormActivation,
-        DropBlock2d,
-        DropBlock3d,
-        FrozenBatchNorm2d,
-        Permute,
-        SqueezeExcitation,
-        StochasticDepth,
-        drop_block2d,
-        drop_block3d,
-        stochastic_depth,
-    )
-    from zoo.nn.fpn import FeaturePyramidNetwork, LastLevelMaxPool, LastLevelP6P7
 
 __all__ = [
     "MLP",
@@ -97,13 +94,3 @@ __all__ = [
     "sigmoid_focal_loss",
     "stochastic_depth",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name in __all__:  # a layer of zoo.nn
-        return getattr(importlib.import_module("zoo.nn"), name)
-    raise AttributeError(f"module 'zoo.ops' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any, TypeGuard
+
 import torch
 from torch import Tensor
 
-from zoo.errors import InvalidArgument
+from zoo.errors import InvalidArgument, suggest
 
 
 def captured() -> bool:
@@ -18,14 +23,57 @@ def exporting_to_onnx() -> bool:
 
 
 def widened(t: Tensor) -> Tensor:
-    """``t`` in a type whose products neither overflow nor lose the last pixel: float32 for half, int32 for short."""
+    """``t`` in a type whose products neither overflow nor lose the last pixel: float32 for half, int64 for integers
+    (int32 for those of 8 bits)."""
     if t.is_floating_point():
         return t if t.dtype in (torch.float32, torch.float64) else t.float()
-    return t if t.dtype in (torch.int32, torch.int64) else t.int()
+    return t.int() if t.dtype in (torch.uint8, torch.int8) else t.long()
+
+
+def check_tensor(name: str, t: object) -> None:
+    if not isinstance(t, Tensor):
+        raise InvalidArgument(f"{name} must be a tensor, but got {type(t).__name__}.")
+
+
+def check_number(name: str, value: object) -> None:
+    """Raise unless ``value`` is a number, or a tensor that holds one."""
+    if captured() or (isinstance(value, Tensor) and value.numel() == 1):
+        return
+    if not isinstance(value, Real) or math.isnan(float(value)):
+        raise InvalidArgument(f"{name} must be a number, but got {value!r}.")
+
+
+def check_whole(name: str, value: object, least: int | None = None) -> None:
+    """Raise unless ``value`` is a whole number, of at least ``least``."""
+    if captured():
+        return
+    if not isinstance(value, Integral) or (least is not None and int(value) < least):
+        what = "a whole number" if least is None else f"a whole number of at least {least}"
+        raise InvalidArgument(f"{name} must be {what}, but got {value!r}.")
+
+
+def pair(name: str, value: object, least: int = 1) -> tuple[int, int]:
+    """``value`` for both axes, or as it is: (vertical, horizontal)."""
+    both: tuple[Any, ...] = tuple(value) if is_list(value) else (value, value)
+    if len(both) != 2 or not all(isinstance(n, Integral) and int(n) >= least for n in both):
+        what = "positive" if least == 1 else f"at least {least}"
+        raise InvalidArgument(f"{name} must be {what}, one whole number or two, but got {value!r}.")
+    return both[0], both[1]
+
+
+def is_list(value: object) -> TypeGuard[Sequence[Any]]:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        close = suggest(value, choices) if isinstance(value, str) else ""
+        raise InvalidArgument(f"{name} must be one of {', '.join(choices)}, but got {value!r}.{close}")
 
 
 def check_shape(name: str, t: Tensor, *shape: int | str | None) -> None:
-    """Raise unless ``t`` has this shape. A number must match, a name or None stands for any size."""
+    """Raise unless ``t`` is a tensor of this shape. A number must match, a name or None stands for any size."""
+    check_tensor(name, t)
     fits = len(shape) == t.ndim and all(a == b for a, b in zip(t.shape, shape, strict=True) if isinstance(b, int))
     if not fits:
         wanted = ", ".join("*" if size is None else str(size) for size in shape)
@@ -33,13 +81,18 @@ def check_shape(name: str, t: Tensor, *shape: int | str | None) -> None:
 
 
 def check_boxes(name: str, boxes: Tensor) -> None:
-    """Raise unless the last dimension of ``boxes`` holds four coordinates."""
+    """Raise unless the last dimension of ``boxes`` holds four coordinates, real numbers."""
+    check_tensor(name, boxes)
+    if boxes.is_complex() or boxes.dtype == torch.bool:
+        raise InvalidArgument(f"{name} must be of a real type, but got {boxes.dtype}.")
     if boxes.ndim == 0 or boxes.shape[-1] != 4:
         raise InvalidArgument(f"{name} must have the shape [..., 4], but got {list(boxes.shape)}.")
 
 
 def check_floating(**tensors: Tensor) -> None:
     """Raise unless all tensors are floating point; the message shows the type of each."""
+    for name, t in tensors.items():
+        check_tensor(name, t)
     if not all(t.is_floating_point() for t in tensors.values()):
         given = " and ".join(f"{name} of {t.dtype}" for name, t in tensors.items())
         raise InvalidArgument(f"Expected floating point tensors, but got {given}. Convert them with .float().")

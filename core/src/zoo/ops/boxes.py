@@ -11,29 +11,26 @@ import math
 import torch
 from torch import Tensor
 
-from zoo.errors import InvalidArgument, suggest
-from zoo.ops._checks import check_boxes, check_shape, widened
+from zoo.errors import InvalidArgument
+from zoo.ops._checks import check_boxes, check_choice, check_number, check_shape, check_tensor, is_list, widened
 
 FORMATS = ("xyxy", "xywh", "cxcywh")
-
-
-def _check_format(name: str, fmt: str) -> None:
-    if fmt not in FORMATS:
-        raise InvalidArgument(f"{name} must be one of {', '.join(FORMATS)}, but got {fmt!r}.{suggest(fmt, FORMATS)}")
 
 
 def box_convert(boxes: Tensor, in_fmt: str, out_fmt: str) -> Tensor:
     """Boxes ``[..., 4]`` from one format into another, in the same dtype.
 
     The formats are ``"xyxy"`` (two corners), ``"xywh"`` (top left corner, width and height) and ``"cxcywh"``
-    (centre, width and height). Raises :class:`~zoo.errors.InvalidArgument` for any other.
+    (centre, width and height). Raises :class:`~zoo.errors.InvalidArgument` for any other. Integers become floating
+    point on the way from or to centres, which may lie between two pixels; those of 8 or 16 bits become int32.
     """
     check_boxes("boxes", boxes)
-    _check_format("in_fmt", in_fmt)
-    _check_format("out_fmt", out_fmt)
+    check_choice("in_fmt", in_fmt, FORMATS)
+    check_choice("out_fmt", out_fmt, FORMATS)
     if in_fmt == out_fmt:
         return boxes.clone()
-    a, b, c, d = boxes.unbind(-1)
+    short = boxes.dtype in (torch.uint8, torch.int8, torch.int16, torch.uint16)
+    a, b, c, d = (boxes.int() if short else boxes).unbind(-1)
     if in_fmt == "xywh":
         a, b, c, d = a, b, a + c, b + d
     elif in_fmt == "cxcywh":
@@ -42,13 +39,13 @@ def box_convert(boxes: Tensor, in_fmt: str, out_fmt: str) -> Tensor:
         a, b, c, d = a, b, c - a, d - b
     elif out_fmt == "cxcywh":
         a, b, c, d = (a + c) / 2, (b + d) / 2, c - a, d - b
-    return torch.stack([a, b, c, d], dim=-1).to(boxes.dtype)
+    return torch.stack([a, b, c, d], dim=-1)
 
 
 def box_area(boxes: Tensor, fmt: str = "xyxy") -> Tensor:
-    """Areas ``[...]`` in square pixels of boxes ``[..., 4]`` in the format ``fmt``, at least float32 or int32."""
+    """Areas ``[...]`` in square pixels of boxes ``[..., 4]`` in the format ``fmt``, at least float32 or int64."""
     check_boxes("boxes", boxes)
-    _check_format("fmt", fmt)
+    check_choice("fmt", fmt, FORMATS)
     a, b, c, d = widened(boxes).unbind(-1)
     return (c - a) * (d - b) if fmt == "xyxy" else c * d
 
@@ -77,8 +74,14 @@ def centre_distance(boxes1: Tensor, boxes2: Tensor) -> Tensor:
 
 def aspect_difference(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     """How much the aspect ratios differ, 0 to 1: ``v`` of the Complete-IoU."""
-    (w1, h1), (w2, h2) = ((boxes[..., 2:] - boxes[..., :2]).unbind(-1) for boxes in (boxes1, boxes2))
-    return (4 / math.pi**2) * (torch.atan(_ratio(w1, h1)) - torch.atan(_ratio(w2, h2))).square()
+    return (4 / math.pi**2) * (_aspect(boxes1) - _aspect(boxes2)).square()
+
+
+def _aspect(boxes: Tensor) -> Tensor:
+    """The arc tangent of width over height: a right angle where there is no height, and 0 where there is no box."""
+    w, h = (boxes[..., 2:] - boxes[..., :2]).unbind(-1)
+    w, h = torch.where(h < 0, -w, w), torch.where((w == 0) & (h == 0), 1, h.abs())
+    return torch.atan2(w, h)
 
 
 def _pairs(boxes1: Tensor, boxes2: Tensor) -> tuple[Tensor, Tensor]:
@@ -94,7 +97,7 @@ def box_iou(boxes1: Tensor, boxes2: Tensor, fmt: str = "xyxy") -> Tensor:
 
     Two boxes without area have an IoU of 0.
     """
-    _check_format("fmt", fmt)
+    check_choice("fmt", fmt, FORMATS)
     if fmt != "xyxy":
         boxes1, boxes2 = (box_convert(widened(boxes), fmt, "xyxy") for boxes in (boxes1, boxes2))
     return _ratio(*intersection_and_union(*_pairs(boxes1, boxes2)))
@@ -118,6 +121,7 @@ def distance_box_iou(boxes1: Tensor, boxes2: Tensor, eps: float = 1e-7) -> Tenso
     `Distance-IoU Loss <https://arxiv.org/abs/1911.08287>`_: the IoU, less the squared distance of the centres over
     the squared diagonal of the enclosing box, to which ``eps`` is added.
     """
+    check_number("eps", eps)
     boxes1, boxes2 = _pairs(boxes1, boxes2)
     diagonal = enclosing_size(boxes1, boxes2).square().sum(-1) + eps
     return _ratio(*intersection_and_union(boxes1, boxes2)) - centre_distance(boxes1, boxes2) / diagonal
@@ -140,7 +144,12 @@ def complete_box_iou(boxes1: Tensor, boxes2: Tensor, eps: float = 1e-7) -> Tenso
 def clip_boxes_to_image(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     """Boxes ``[..., 4]`` in xyxy, cut off at the border of an image of ``size`` (height, width)."""
     check_boxes("boxes", boxes)
-    height, width = size
+    if not is_list(size) or len(size) != 2:
+        raise InvalidArgument(f"size must be (height, width), but got {size!r}.")
+    for name, length in zip(("height", "width"), size, strict=True):
+        check_number(f"the {name} in size", length)
+    limit = math.inf if boxes.is_floating_point() else torch.iinfo(boxes.dtype).max
+    height, width = (length if limit == math.inf else min(length, limit) for length in size)
     x, y = boxes[..., 0::2].clamp(0, width), boxes[..., 1::2].clamp(0, height)
     return torch.stack([x, y], dim=-1).flatten(-2)
 
@@ -148,6 +157,8 @@ def clip_boxes_to_image(boxes: Tensor, size: tuple[int, int]) -> Tensor:
 def remove_small_boxes(boxes: Tensor, min_size: float) -> Tensor:
     """Indices ``[K]`` int64 of the xyxy boxes ``[N, 4]`` whose width and height are both at least ``min_size``."""
     check_shape("boxes", boxes, "N", 4)
+    check_boxes("boxes", boxes)
+    check_number("min_size", min_size)
     boxes = widened(boxes)
     return ((boxes[:, 2:] - boxes[:, :2]) >= min_size).all(1).nonzero().squeeze(1)
 
@@ -157,6 +168,7 @@ def masks_to_boxes(masks: Tensor) -> Tensor:
 
     The corners are the first and the last pixel that is set, both included. An empty mask gives a box of zeros.
     """
+    check_tensor("masks", masks)
     if masks.ndim < 2:
         raise InvalidArgument(f"masks must have the shape [N, H, W], but got {list(masks.shape)}.")
     masks = masks != 0

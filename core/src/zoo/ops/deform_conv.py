@@ -8,10 +8,9 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.utils import _pair
 
 from zoo.errors import InvalidArgument
-from zoo.ops._checks import check_floating, check_shape, widened
+from zoo.ops._checks import check_floating, check_shape, check_whole, pair, widened
 
 
 def _taps(places: Tensor, weight: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -57,7 +56,8 @@ def deform_conv2d(
     check_shape("offset", offset, "N", "2 * G * kH * kW", "H_out", "W_out")
     check_floating(input=input, offset=offset, weight=weight)
     (N, C, H, W), (C_out, C_weight, kH, kW) = input.shape, weight.shape
-    (sy, sx), (py, px), (dy, dx) = _pair(stride), _pair(padding), _pair(dilation)
+    (sy, sx), (py, px) = pair("stride", stride), pair("padding", padding, 0)
+    dy, dx = pair("dilation", dilation)
     H_out = (H + 2 * py - dy * (kH - 1) - 1) // sy + 1
     W_out = (W + 2 * px - dx * (kW - 1) - 1) // sx + 1
     G = offset.shape[1] // (2 * kH * kW)
@@ -125,13 +125,15 @@ class DeformConv2d(nn.Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
+        for name, number in (("in_channels", in_channels), ("out_channels", out_channels), ("groups", groups)):
+            check_whole(name, number, 1)
         if in_channels % groups or out_channels % groups:
             raise InvalidArgument(
                 f"groups={groups} must divide in_channels={in_channels} and out_channels={out_channels}."
             )
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
-        self.kernel_size, self.stride = _pair(kernel_size), _pair(stride)
-        self.padding, self.dilation = _pair(padding), _pair(dilation)
+        self.kernel_size, self.stride = pair("kernel_size", kernel_size), pair("stride", stride)
+        self.padding, self.dilation = pair("padding", padding, 0), pair("dilation", dilation)
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels // groups, *self.kernel_size))
         self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
         self.reset_parameters()

@@ -6,24 +6,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoo.errors import InvalidArgument, suggest
-from zoo.ops._checks import check_boxes, check_floating, widened
+from zoo.errors import InvalidArgument
+from zoo.ops._checks import check_boxes, check_choice, check_floating, check_number, widened
 from zoo.ops.boxes import aspect_difference, centre_distance, enclosing_size, intersection_and_union
 
 REDUCTIONS = ("none", "mean", "sum")
 
 
 def _reduce(loss: Tensor, reduction: str) -> Tensor:
-    if reduction == "none":
-        return loss
-    if reduction == "sum":
-        return loss.sum()
+    check_choice("reduction", reduction, REDUCTIONS)
     if reduction == "mean":
         # Finite for a batch without objects, in an exported graph too: so they are counted by a tensor.
         return loss.sum() / torch.ones_like(loss).sum().clamp(min=1)
-    raise InvalidArgument(
-        f"reduction must be one of {', '.join(REDUCTIONS)}, but got {reduction!r}.{suggest(reduction, REDUCTIONS)}"
-    )
+    return loss.sum() if reduction == "sum" else loss
 
 
 def sigmoid_focal_loss(
@@ -35,6 +30,8 @@ def sigmoid_focal_loss(
     positives against the negatives (below 0: no weighing), ``gamma`` turns down what is already right.
     """
     check_floating(inputs=inputs, targets=targets)
+    check_number("alpha", alpha)
+    check_number("gamma", gamma)
     if inputs.shape != targets.shape:
         raise InvalidArgument(
             f"inputs and targets must have the same shape, but got {list(inputs.shape)} and {list(targets.shape)}."
@@ -47,10 +44,10 @@ def sigmoid_focal_loss(
     return _reduce(loss, reduction)
 
 
-def _paired(boxes1: Tensor, boxes2: Tensor) -> tuple[Tensor, Tensor]:
+def _paired(boxes1: Tensor, boxes2: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     check_boxes("boxes1", boxes1)
     check_boxes("boxes2", boxes2)
-    check_floating(boxes1=boxes1, boxes2=boxes2)
+    check_number("eps", eps)
     if boxes1.shape != boxes2.shape:
         raise InvalidArgument(
             f"boxes1 and boxes2 are compared pair by pair and must have the same shape, but got "
@@ -64,7 +61,7 @@ def generalized_box_iou_loss(boxes1: Tensor, boxes2: Tensor, reduction: str = "n
 
     `Generalized Intersection over Union <https://arxiv.org/abs/1902.09630>`_.
     """
-    boxes1, boxes2 = _paired(boxes1, boxes2)
+    boxes1, boxes2 = _paired(boxes1, boxes2, eps)
     intersection, union = intersection_and_union(boxes1, boxes2)
     hull = enclosing_size(boxes1, boxes2).prod(-1)
     return _reduce(1 - intersection / (union + eps) + (hull - union) / (hull + eps), reduction)
@@ -82,7 +79,7 @@ def distance_box_iou_loss(boxes1: Tensor, boxes2: Tensor, reduction: str = "none
 
     `Distance-IoU Loss <https://arxiv.org/abs/1911.08287>`_.
     """
-    loss, _ = _distance_loss(*_paired(boxes1, boxes2), eps)
+    loss, _ = _distance_loss(*_paired(boxes1, boxes2, eps), eps)
     return _reduce(loss, reduction)
 
 
@@ -92,7 +89,7 @@ def complete_box_iou_loss(boxes1: Tensor, boxes2: Tensor, reduction: str = "none
     `Distance-IoU Loss <https://arxiv.org/abs/1911.08287>`_. The weight of the aspect ratio is a constant for the
     gradient, as in the paper.
     """
-    boxes1, boxes2 = _paired(boxes1, boxes2)
+    boxes1, boxes2 = _paired(boxes1, boxes2, eps)
     loss, iou = _distance_loss(boxes1, boxes2, eps)
     v = aspect_difference(boxes1, boxes2)
     with torch.no_grad():

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import InvalidArgument
-from zoo.ops._checks import check_shape, exporting_to_onnx, widened
+from zoo.ops._checks import check_number, check_shape, check_whole, exporting_to_onnx, is_list, pair, widened
 from zoo.ops.boxes import box_area
-from zoo.ops.regions import _pair, onnx_roi_align, pool_aligned, table_of
+from zoo.ops.pooling import table_of
+from zoo.ops.regions import onnx_roi_align, pool_aligned
 
 
 class MultiScaleRoIAlign(nn.Module):
@@ -39,8 +40,13 @@ class MultiScaleRoIAlign(nn.Module):
         canonical_level: int = 4,
     ) -> None:
         super().__init__()
+        if not is_list(featmap_names):
+            raise InvalidArgument(f"featmap_names must be a list of names, but got {featmap_names!r}.")
+        check_whole("sampling_ratio", sampling_ratio)
+        check_number("canonical_scale", canonical_scale)
+        check_number("canonical_level", canonical_level)
         self.featmap_names = list(featmap_names)
-        self.output_size = _pair("output_size", output_size)
+        self.output_size = pair("output_size", output_size)
         self.sampling_ratio = sampling_ratio
         self.canonical_scale = canonical_scale
         self.canonical_level = canonical_level
@@ -51,6 +57,9 @@ class MultiScaleRoIAlign(nn.Module):
         ``x`` are the levels ``[N, C, H, W]`` by name, ``image_shapes`` the (height, width) of each image before it was
         padded to the batch; from the largest follows each level's stride, a power of two.
         """
+        if not (isinstance(x, dict) and is_list(boxes) and is_list(image_shapes)):
+            given = ", ".join(type(value).__name__ for value in (x, boxes, image_shapes))
+            raise InvalidArgument(f"Expected a dict of features, lists of boxes and of shapes, but got {given}.")
         levels = [x[name] for name in self.featmap_names if name in x]
         if not levels:
             raise InvalidArgument(f"None of the features {self.featmap_names} is among those given: {list(x)}.")

@@ -1,9 +1,4 @@
-"""Pooling of regions: RoIAlign and its kin, as weighted sums of feature rows.
-
-Bilinear sampling on a regular grid is a weighted sum of pixels, and so is the mean of the samples of a cell. With the
-features as a table of one row per pixel, `embedding_bag` computes such sums without materialising a single gathered
-pixel. A pixel's weight is the product of a factor for its row and one for its column, so a region is described by its
-few places along each axis. The operators differ in these alone.
+"""Pooling of regions: RoIAlign and its kin, on the weighted sums of :mod:`zoo.ops.pooling`.
 
 Regions are ``[K, 5]`` (index of the image in the batch, x1, y1, x2, y2) or a list with the boxes ``[L, 4]`` of each
 image, in xyxy. Half precision is computed in float32 and returned in its own type.
@@ -12,192 +7,38 @@ image, in xyxy. Half precision is computed in float32 and returned in its own ty
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.errors import InvalidArgument
-from zoo.ops._checks import captured, check_floating, check_shape, exporting_to_onnx, widened
-
-# Summands laid out at a time, of a few dozen bytes each: forward, and backward, where each time sweeps the whole table.
-_SUMMANDS = 1 << 17
-_SUMMANDS_BACKWARD = 1 << 21
-
-Axis = tuple[Tensor, Tensor]  # places [K, cells, n] int64, to be added to those of the other axis, and their weights
-
-
-# ------------------------------------------------------------------------------------------------ weighted sums
-
-
-def _summands(y: Axis, x: Axis, lo: int, hi: int) -> tuple[Tensor, Tensor]:
-    """Places in the table and weights, ``[cells of the regions from lo to hi, summands]``."""
-    places = y[0][lo:hi, :, None, :, None] + x[0][lo:hi, None, :, None, :]
-    weights = y[1][lo:hi, :, None, :, None] * x[1][lo:hi, None, :, None, :]
-    return places.flatten(3).flatten(0, 2), weights.flatten(3).flatten(0, 2)
-
-
-def _pieces(y: Axis, x: Axis, summands: int) -> Iterator[tuple[int, int]]:
-    regions, per_region = len(y[0]), y[0][0].numel() * x[0][0].numel() if len(y[0]) else 1
-    step = max(1, summands // max(1, per_region))
-    for lo in range(0, regions, step):
-        yield lo, min(lo + step, regions)
-
-
-class _Pool(torch.autograd.Function):
-    """Sums of rows of a table ``[R, C]`` into cells ``[K, C, rows, columns]``; linear, and so is its gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, table: Tensor, yp: Tensor, yw: Tensor, xp: Tensor, xw: Tensor, rows_last: bool) -> Tensor:
-        ctx.save_for_backward(yp, yw, xp, xw)
-        ctx.table_size = len(table)
-        K, h, w, C = len(yp), yp.shape[1], xp.shape[1], table.shape[1]
-        y, x = (yp.int(), yw), (xp.int(), xw)  # faster than int64; no table has 2 billion rows
-        at_once = not rows_last and K * yp[:1].numel() * xp[:1].numel() <= 8 * _SUMMANDS  # the sums are the output
-        out = table.new_empty(K, C, h, w) if rows_last else table.new_empty(0 if at_once else K, h, w, C)
-        out = out if rows_last else out.permute(0, 3, 1, 2)
-        for lo, hi in [(0, K)] if at_once else _pieces(y, x, _SUMMANDS):
-            places, weights = _summands(y, x, lo, hi)
-            cells = F.embedding_bag(places, table, mode="sum", per_sample_weights=weights)
-            cells = cells.view(hi - lo, h, w, C).permute(0, 3, 1, 2)
-            if at_once:
-                return cells
-            out[lo:hi] = cells
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return (
-            _Unpool.apply(  # type: ignore[no-untyped-call]
-                grad, *ctx.saved_tensors, ctx.table_size
-            ),
-            None,
-            None,
-            None,
-            None,
-            None,
-        )
-
-
-class _Unpool(torch.autograd.Function):
-    """The transpose of `_Pool`: each row of the table is the weighted sum of the cells that it is part of."""
-
-    @staticmethod
-    def forward(ctx: Any, cells: Tensor, yp: Tensor, yw: Tensor, xp: Tensor, xw: Tensor, table_size: int) -> Tensor:
-        ctx.save_for_backward(yp, yw, xp, xw)
-        ctx.rows_last = cells.is_contiguous()
-        table = None
-        for lo, hi in _pieces((yp, yw), (xp, xw), _SUMMANDS_BACKWARD):
-            places, weights = _summands((yp, yw), (xp, xw), lo, hi)
-            sorted_places, order = places.flatten().int().sort()  # int32 sorts far faster
-            count = torch.bincount(sorted_places, minlength=table_size)
-            cell = order.div(places.shape[1], rounding_mode="floor")
-            rows = cells[lo:hi].permute(0, 2, 3, 1).flatten(0, 2)
-            offsets = count.cumsum(0) - count
-            part = F.embedding_bag(
-                cell, rows.contiguous(), offsets, mode="sum", per_sample_weights=weights.flatten()[order]
-            )
-            table = part if table is None else table.add_(part)
-        return cells.new_zeros(table_size, cells.shape[1]) if table is None else table
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return (
-            _Pool.apply(  # type: ignore[no-untyped-call]
-                grad, *ctx.saved_tensors, ctx.rows_last
-            ),
-            None,
-            None,
-            None,
-            None,
-            None,
-        )
-
-
-def _pool(table: Tensor, y: Axis, x: Axis, like: Tensor) -> Tensor:
-    """Cells ``[K, C, rows, columns]`` in the memory format and the type of ``like``."""
-    if captured():  # the sizes are symbols there, and one operator is all that a graph needs
-        places, weights = _summands(y, x, 0, y[0].shape[0])
-        cells = F.embedding_bag(places, table, mode="sum", per_sample_weights=weights)
-        out = cells.view(-1, y[0].shape[1], x[0].shape[1], table.shape[1]).permute(0, 3, 1, 2)
-    else:
-        out = _Pool.apply(  # type: ignore[no-untyped-call]
-            table, *y, *x, like.is_contiguous()
-        )
-    return out.to(like.dtype)
-
-
-# ------------------------------------------------------------------------------------------------ places and weights
-
-
-def _bilinear(start: Tensor, cell: Tensor, cells: int, size: Tensor, samples: int) -> Axis:
-    """Pixels along an axis and their weights in the means of the samples of each cell, ``[K, cells, n]``.
-
-    ``start`` and ``cell`` ``[K]`` are where the first cell begins and how wide each is, ``size`` ``[K]`` the number of
-    pixels. ``samples`` below 1 are as many per cell as it has pixels, rounded up. A sample up to a pixel outside takes
-    the value of the border, and one farther out is 0.
-    """
-    start, cell, size = start[:, None, None], cell[:, None, None], size[:, None, None]
-    index = torch.arange(cells, device=start.device)[:, None]
-    if samples > 0:
-        number: Tensor | int = samples
-        sample: Tensor = torch.arange(samples, device=start.device)
-    else:
-        number = cell.ceil().nan_to_num().clamp(min=0)
-        # Of a region that is far larger than the image, only the samples on the image count: at most two per pixel.
-        most = min(int(number.max()), 2 * int(size.max()) + 4) if len(cell) else 0
-        skipped = (
-            ((-1 - start - index * cell) * number / cell).floor().clamp(min=0).minimum((number - most).clamp(min=0))
-        )
-        sample = skipped.nan_to_num() + torch.arange(most, device=start.device)
-    at = start + index * cell + (sample + 0.5) * cell / number
-    valid = (at >= -1) & (at <= size) & (sample < number)
-    at = torch.where(valid, at, 0).clamp(min=0).minimum(size - 1)
-    low = at.floor().minimum((size - 2).clamp(min=0))
-    high_weight = torch.where(valid, (at - low) / number, 0)
-    low_weight = torch.where(valid, (1 - at + low) / number, 0)
-    low = low.long()
-    last = size.long() - 1
-    if samples > 0:
-        return torch.cat([low, (low + 1).minimum(last)], -1), torch.cat([low_weight, high_weight], -1)
-    # Neighbouring samples share pixels: with one weight per pixel there are about a quarter as many summands.
-    first = torch.where(valid, low, last).amin(-1, keepdim=True) if most else low.new_zeros(*low.shape[:2], 1)
-    offset = torch.where(valid, low - first, 0)
-    n = int(offset.max()) + 2 if offset.numel() else 1
-    weights = (
-        at.new_zeros(*low.shape[:2], n).scatter_add_(2, offset, low_weight).scatter_add_(2, offset + 1, high_weight)
-    )
-    return (first + torch.arange(n, device=start.device)).minimum(last), weights
-
-
-def _rounded(t: Tensor) -> Tensor:
-    """To the nearest whole number, halves away from zero."""
-    return t.sign() * (t.abs() + 0.5).floor()
-
-
-def _whole_pixels(lo: Tensor, hi: Tensor, cells: int, size: int, border: int) -> Axis:
-    """Pixels along an axis of ``size`` and their shares of each cell ``[K, cells, n]``; cells are rounded outwards.
-
-    A cell goes no farther than ``border``. What fills up repeats its last pixel with a share of 0.
-    """
-    cell = ((hi - lo) / cells)[:, None]
-    index = torch.arange(cells, device=lo.device)
-    first = ((index * cell).floor() + lo[:, None]).nan_to_num().clamp(0, border)[..., None]
-    end = (((index + 1) * cell).ceil() + lo[:, None]).nan_to_num().clamp(0, border)[..., None]
-    number = (end - first).clamp(min=0)
-    n = size if captured() or not number.numel() else max(1, int(number.max()))
-    step = torch.arange(n, device=lo.device)
-    places = (first + step.minimum((number - 1).clamp(min=0))).clamp(max=size - 1)
-    return places.long(), (step < number) / number.clamp(min=1)
-
+from zoo.ops._checks import (
+    captured,
+    check_floating,
+    check_number,
+    check_shape,
+    check_whole,
+    exporting_to_onnx,
+    is_list,
+    pair,
+    widened,
+)
+from zoo.ops.pooling import Axis, bilinear, pool_max, pool_sum, table_of, whole_pixels
 
 # ------------------------------------------------------------------------------------------------ arguments
 
 
-def _regions(input: Tensor, boxes: Tensor | Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Image ``[K]`` int64 and box ``[K, 4]`` of each region, checked; no gradient flows to them."""
+def _regions(
+    input: Tensor,
+    boxes: Tensor | Sequence[Tensor],
+    output_size: int | Sequence[int],
+    spatial_scale: float,
+    sampling_ratio: int = -1,
+) -> tuple[Tensor, Tensor, tuple[int, int]]:
+    """Image ``[K]`` int64 and box ``[K, 4]`` of each region, to which no gradient flows, and the output's size."""
+    check_number("spatial_scale", spatial_scale)
+    check_whole("sampling_ratio", sampling_ratio)
     check_shape("input", input, "N", "C", "H", "W")
     if isinstance(boxes, Tensor):
         check_shape("boxes", boxes, "K", 5)
@@ -210,6 +51,8 @@ def _regions(input: Tensor, boxes: Tensor | Sequence[Tensor]) -> tuple[Tensor, T
             )
         regions = boxes[:, 1:]
     else:
+        if not is_list(boxes):
+            raise InvalidArgument(f"boxes must be a tensor or a list of tensors, but got {type(boxes).__name__}.")
         if len(boxes) != len(input):
             raise InvalidArgument(f"Expected boxes for each of {len(input)} images, but got {len(boxes)} tensors.")
         for i, part in enumerate(boxes):
@@ -219,22 +62,16 @@ def _regions(input: Tensor, boxes: Tensor | Sequence[Tensor]) -> tuple[Tensor, T
         images = torch.cat([part.new_full(part.shape[:1], i, dtype=torch.int64) for i, part in enumerate(boxes)])
     if regions.device != input.device:
         raise InvalidArgument(f"input and boxes must be on one device, but got {input.device} and {regions.device}.")
-    return images, widened(regions.detach()).to(widened(input).dtype)
-
-
-def _pair(name: str, size: int | Sequence[int]) -> tuple[int, int]:
-    height, width = (size, size) if isinstance(size, int) else size
-    if height < 1 or width < 1:
-        raise InvalidArgument(f"{name} must be positive, but got {size}.")
-    return height, width
-
-
-def table_of(input: Tensor) -> Tensor:
-    """Features ``[N, C, H, W]`` as rows ``[N * H * W, C]``, at least float32: a view if they are channels last."""
-    return widened(input).contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1).flatten(0, 2)
+    regions = widened(regions.detach()).to(widened(input).dtype)
+    return images, regions, pair("output_size", output_size)
 
 
 # ------------------------------------------------------------------------------------------------ operators
+
+
+def _rounded(t: Tensor) -> Tensor:
+    """To the nearest whole number, halves away from zero."""
+    return t.sign() * (t.abs() + 0.5).floor()
 
 
 def pool_aligned(
@@ -255,10 +92,10 @@ def pool_aligned(
     w, h = x2 - x1, y2 - y1
     if not aligned:
         w, h = w.clamp(min=1), h.clamp(min=1)
-    rows, row_weights = _bilinear(y1, h / output_size[0], output_size[0], height, sampling_ratio)
-    columns = _bilinear(x1, w / output_size[1], output_size[1], width, sampling_ratio)
-    rows = rows * width.long()[:, None, None] + begin[:, None, None]
-    return _pool(table, (rows, row_weights), columns, like)
+    rows = bilinear(y1, h / output_size[0], output_size[0], height, sampling_ratio)
+    columns = bilinear(x1, w / output_size[1], output_size[1], width, sampling_ratio)
+    places = rows.places * width.long()[:, None, None] + begin[:, None, None]
+    return pool_sum(table, Axis(places, rows.weights), columns, like)
 
 
 def onnx_roi_align(
@@ -306,8 +143,7 @@ def roi_align(
 
     Raises :class:`~zoo.errors.InvalidArgument` for other shapes or types, and for an index of no image.
     """
-    images, boxes = _regions(input, boxes)
-    size = _pair("output_size", output_size)
+    images, boxes, size = _regions(input, boxes, output_size, spatial_scale, sampling_ratio)
     if input.is_meta:
         return input.new_empty(boxes.shape[0], input.shape[1], *size)
     if exporting_to_onnx():
@@ -334,8 +170,9 @@ def _pool_position_sensitive(input: Tensor, images: Tensor, y: Axis, x: Axis, si
     _, _, H, W = input.shape
     row, column = (torch.arange(n, device=input.device)[:, None] for n in size)
     cells = size[0] * size[1]
-    rows = ((images * H)[:, None, None] + y[0]) * (W * cells) + row * size[1]
-    return _pool(_position_sensitive(input, size), (rows, y[1]), (x[0] * cells + column, x[1]), input)
+    y = Axis(((images * H)[:, None, None] + y.places) * (W * cells) + row * size[1], y.weights)
+    x = Axis(x.places * cells + column, x.weights)
+    return pool_sum(_position_sensitive(input, size), y, x, input)
 
 
 def ps_roi_align(
@@ -349,15 +186,14 @@ def ps_roi_align(
 
     ``input`` ``[N, C * height * width, H, W]`` gives ``[K, C, height, width]``. A pixel's centre is its position.
     """
-    images, boxes = _regions(input, boxes)
-    size = _pair("output_size", output_size)
+    images, boxes, size = _regions(input, boxes, output_size, spatial_scale, sampling_ratio)
     channels = _position_sensitive(input[:0], size).shape[1]
     if input.is_meta:
         return input.new_empty(boxes.shape[0], channels, *size)
     x1, y1, x2, y2 = (boxes * spatial_scale - 0.5).unbind(1)
     height, width = (boxes.new_full(boxes.shape[:1], length) for length in input.shape[2:])
-    y = _bilinear(y1, (y2 - y1) / size[0], size[0], height, sampling_ratio)
-    x = _bilinear(x1, (x2 - x1) / size[1], size[1], width, sampling_ratio)
+    y = bilinear(y1, (y2 - y1) / size[0], size[0], height, sampling_ratio)
+    x = bilinear(x1, (x2 - x1) / size[1], size[1], width, sampling_ratio)
     return _pool_position_sensitive(input, images, y, x, size)
 
 
@@ -368,15 +204,14 @@ def ps_roi_pool(
 
     ``input`` ``[N, C * height * width, H, W]`` gives ``[K, C, height, width]``. A cell without pixels is 0.
     """
-    images, boxes = _regions(input, boxes)
-    size = _pair("output_size", output_size)
+    images, boxes, size = _regions(input, boxes, output_size, spatial_scale)
     channels = _position_sensitive(input[:0], size).shape[1]
     if input.is_meta:
         return input.new_empty(boxes.shape[0], channels, *size)
     x1, y1, x2, y2 = _rounded(boxes * spatial_scale).unbind(1)
     _, _, H, W = input.shape
-    y = _whole_pixels(y1, torch.maximum(y2, y1 + 1), size[0], H, H - 1)  # the first implementation's border
-    x = _whole_pixels(x1, torch.maximum(x2, x1 + 1), size[1], W, W - 1)
+    y = whole_pixels(y1, torch.maximum(y2, y1 + 1), size[0], H, H - 1)  # the first implementation's border
+    x = whole_pixels(x1, torch.maximum(x2, x1 + 1), size[1], W, W - 1)
     return _pool_position_sensitive(input, images, y, x, size)
 
 
@@ -387,23 +222,15 @@ def roi_pool(
 
     ``input`` ``[N, C, H, W]`` gives ``[K, C, height, width]``. A cell without pixels is 0.
     """
-    images, boxes = _regions(input, boxes)
-    size = _pair("output_size", output_size)
+    images, boxes, size = _regions(input, boxes, output_size, spatial_scale)
     if input.is_meta:
         return input.new_empty(boxes.shape[0], input.shape[1], *size)
-    _, C, H, W = input.shape
+    _, _, H, W = input.shape
     x1, y1, x2, y2 = _rounded(boxes * spatial_scale).unbind(1)
-    y, shares_y = _whole_pixels(y1, torch.maximum(y2, y1) + 1, size[0], H, H)
-    x, shares_x = _whole_pixels(x1, torch.maximum(x2, x1) + 1, size[1], W, W)
-    y = (y + (images * H)[:, None, None]) * W
-    table = table_of(input)
-    parts = []
-    for lo, hi in [(0, y.shape[0])] if captured() else _pieces((y, shares_y), (x, shares_x), _SUMMANDS):
-        places, shares = _summands((y, shares_y), (x, shares_x), lo, hi)
-        parts.append(F.embedding_bag(places, table, mode="max") * (shares[:, :1] > 0))
-    cells = torch.cat(parts) if parts else table[:0]
-    out = cells.view(-1, *size, C).permute(0, 3, 1, 2)
-    return (out.contiguous() if input.is_contiguous() else out).to(input.dtype)
+    y = whole_pixels(y1, torch.maximum(y2, y1) + 1, size[0], H, H)
+    x = whole_pixels(x1, torch.maximum(x2, x1) + 1, size[1], W, W)
+    y = Axis((y.places + (images * H)[:, None, None]) * W, y.weights)
+    return pool_max(table_of(input), y, x, input)
 
 
 # ------------------------------------------------------------------------------------------------ modules

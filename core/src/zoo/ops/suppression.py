@@ -19,7 +19,16 @@ import torch
 from torch import Tensor
 
 from zoo.errors import InvalidArgument
-from zoo.ops._checks import captured, check_floating, check_shape, exporting_to_onnx, widened
+from zoo.ops._checks import (
+    captured,
+    check_floating,
+    check_number,
+    check_shape,
+    check_tensor,
+    check_whole,
+    exporting_to_onnx,
+    widened,
+)
 
 # Pairs compared at a time: four float32 per pair fit a core's cache, and on a GPU keep it busy in little memory.
 _PAIRS = {"cpu": 1 << 16}
@@ -36,14 +45,15 @@ def _check(boxes: Tensor, scores: Tensor, iou_threshold: float, idxs: Tensor | N
     check_shape("boxes", boxes, "N", 4)
     check_floating(boxes=boxes, scores=scores)
     for name, t in (("scores", scores), ("idxs", idxs)):
+        if t is not None:
+            check_tensor(name, t)
         if t is not None and t.shape != boxes.shape[:1]:
             raise InvalidArgument(
                 f"boxes and {name} must have the shapes [N, 4] and [N], but got {list(boxes.shape)}, {list(t.shape)}."
             )
         if t is not None and t.device != boxes.device:
             raise InvalidArgument(f"boxes and {name} must be on one device, but got {boxes.device} and {t.device}.")
-    if math.isnan(iou_threshold):
-        raise InvalidArgument("iou_threshold must be a number, but got nan.")
+    check_number("iou_threshold", iou_threshold)
     if boxes.is_meta:
         raise InvalidArgument("How many boxes are kept depends on values, and meta tensors have none: use nms_padded.")
 
@@ -109,11 +119,14 @@ def _fixed_point(strikes: Callable[[Tensor], Tensor], keep: Tensor) -> Tensor:
     return keep.nonzero().squeeze(1)
 
 
-def _sweep(rows: Tensor, threshold: float, by_class: bool, space: Tensor) -> Tensor | None:
-    """The kept ones, ascending, of `_rows` sorted by score, or None if too many overlap. For thresholds from 0 on.
+def _in_line(rows: Tensor, threshold: float) -> tuple[Tensor, list[int], int] | None:
+    """Boxes sorted by where they begin, and, for each block of them, how many places ahead an overlap may be.
 
     If the IoU of two boxes is above t, they share more than t of the width of either. So of all that begin to the
     right of a box of width w, only those that begin within ``(1 - t) * w`` can suppress it or be suppressed by it.
+
+    Returns the order, the farthest place ahead for each block, and the size of the blocks; None if these are so many
+    that comparing the best boxes with all takes less.
     """
     n = rows.shape[1]
     # One axis for all classes: those of class c begin in [c, c + 0.5]. In float64, which keeps their precision.
@@ -127,14 +140,19 @@ def _sweep(rows: Tensor, threshold: float, by_class: bool, space: Tensor) -> Ten
     ahead = torch.searchsorted(begin, begin + reach.index_select(0, rank), right=True) - torch.arange(1, n + 1)
     size = min(1024, math.ceil(n / _GROUP) * _GROUP)
     farthest = [int(part.max()) for part in torch.split(ahead, size)]
-    if sum(farthest) * size > n * n / 6:  # and by a better one
-        return None
-    rows = torch.nn.functional.pad(
-        rows.index_select(1, rank), (0, size + max(farthest))
-    )  # with boxes that overlap nothing
+    return None if sum(farthest) * size > n * n / 6 else (rank, farthest, size)  # by a better guess
+
+
+def _pairs_in_line(
+    rows: Tensor, threshold: float, farthest: list[int], size: int, space: Tensor
+) -> tuple[Tensor, Tensor] | None:
+    """The pairs ``[P]``, ``[P]`` of columns of ``rows``, as `_in_line` sorts them, that overlap; None if too many."""
+    n = rows.shape[1]
+    rows = torch.nn.functional.pad(rows, (0, size + max(farthest)))  # with boxes that overlap nothing
     rows[4, n:] = 1
     step = max(1, _PAIRS["cpu"] // size)
-    left, right, found = [rank[:0]], [rank[:0]], 0
+    none = rows.new_empty(0, dtype=torch.int64)
+    left, right, found = [none], [none], 0
     for start, far in zip(range(0, n, size), farthest, strict=True):
         here = rows[:, None, start : start + size]
         for offset in range(1, far + 1, step):
@@ -151,13 +169,25 @@ def _sweep(rows: Tensor, threshold: float, by_class: bool, space: Tensor) -> Ten
             found += len(pair)
             if found > _CROWDED * n:
                 return None
-    i, j = torch.cat(left), torch.cat(right)
+    return torch.cat(left), torch.cat(right)
+
+
+def _sweep(rows: Tensor, threshold: float, by_class: bool, space: Tensor) -> Tensor | None:
+    """The kept ones, ascending, of `_rows` sorted by score, or None if too many overlap. For thresholds from 0 on."""
+    line = _in_line(rows, threshold)
+    if line is None:
+        return None
+    rank, farthest, size = line
+    pairs = _pairs_in_line(rows.index_select(1, rank), threshold, farthest, size, space)
+    if pairs is None:
+        return None
+    i, j = (rank.index_select(0, place) for place in pairs)
     if by_class:
         same = rows[5, i] == rows[5, j]
         i, j = i[same], j[same]
-    i, j = rank.index_select(0, i), rank.index_select(0, j)
     better, worse = torch.minimum(i, j), torch.maximum(i, j)
-    return _fixed_point(lambda keep: keep.new_zeros(n).index_add_(0, worse, keep[better]), rows.new_ones(n))
+    ones = rows.new_ones(rows.shape[1])
+    return _fixed_point(lambda keep: torch.zeros_like(keep).index_add_(0, worse, keep[better]), ones)
 
 
 def _strike(rows: Tensor, threshold: float, waiting: Tensor, by_class: bool, space: Tensor) -> tuple[Tensor, Tensor]:
@@ -305,6 +335,7 @@ def batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: floa
     Returns the kept indices ``[K]`` int64 of all classes, from the best score down. Classes are compared as such and
     not by moving their boxes apart, so no coordinate is too large (in ONNX they are moved, in float32).
     """
+    check_tensor("idxs", idxs)
     _check(boxes, scores, iou_threshold, idxs)
     if exporting_to_onnx():
         return _onnx_nms(boxes, scores, idxs, iou_threshold)
@@ -324,8 +355,10 @@ def nms_padded(
     ``valid``, bool ``[N]``, says which boxes take part; by default all. Returns ``[max_output]`` int64: the indices of
     the best kept boxes from the best score down, then -1.
     """
-    if max_output < 0:
-        raise InvalidArgument(f"max_output must be at least 0, but got {max_output}.")
+    check_whole("max_output", max_output, 0)
+    check_shape("boxes", boxes, "N", 4)
+    if valid is not None:
+        check_tensor("valid", valid)
     if valid is not None and (valid.dtype != torch.bool or valid.shape != boxes.shape[:1]):
         raise InvalidArgument(
             f"valid must be torch.bool of the shape {list(boxes.shape[:1])}, but got {valid.dtype} {list(valid.shape)}."

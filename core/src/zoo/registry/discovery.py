@@ -6,8 +6,6 @@ record, is warned of once, and explained by ``zoo doctor``.
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import importlib
 import itertools
 import os
@@ -15,7 +13,7 @@ import re
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +24,7 @@ import pluggy
 from zoo import files
 from zoo.contract import check_manifest, hooks
 from zoo.errors import ContractError, PluginError, PluginWarning, suggest
+from zoo.registry.collector import without_collecting
 from zoo.registry.records import PluginRecord
 from zoo.registry.scan import scan
 
@@ -40,7 +39,7 @@ class Plugins:
         self._manager = pluggy.PluginManager("zoo")
         self._manager.add_hookspecs(hooks)
         self._named: dict[str, PluginRecord] = {}
-        with lock, _without_gc():
+        with lock, without_collecting():
             _discovering = True
             try:
                 self.records = list(scan())
@@ -130,21 +129,6 @@ class Plugins:
         if failed:
             raise failed
         return None
-
-
-@contextlib.contextmanager
-def _without_gc() -> Iterator[None]:
-    """Plugins are classes by the thousand, which the collector would walk through again and again to free nothing."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on and not gc.get_freeze_count():
-            gc.freeze()  # to the permanent generation …
-            gc.unfreeze()  # … and on to the oldest: they have grown old without having been walked through
-        if was_on:
-            gc.enable()
 
 
 def check_builders(record: PluginRecord) -> None:

@@ -26,8 +26,8 @@ class PictureTask(Task):
     """
 
     def load(self, source: Any) -> Any:
-        """A picture from a path; a PIL image or tensor is taken as it is."""
-        return open_image(source) if isinstance(source, str | Path) else source
+        """A picture from a path or a PIL image, upright; a tensor is taken as it is."""
+        return open_image(source) if isinstance(source, str | Path | Image.Image) else source
 
     def transform(self, weights: Weights) -> Callable[[Any], Any]:
         """The weights' own preprocessing.

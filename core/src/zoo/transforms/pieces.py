@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from zoo.contract.preprocessing import listed
 from zoo.errors import InvalidArgument
 from zoo.transforms import functional as TF
 from zoo.transforms.functional import InterpolationMode, Picture
@@ -19,9 +20,13 @@ from zoo.transforms.functional import InterpolationMode, Picture
 class Transform(nn.Module):
     """A transform's public attributes are its arguments: its repr is the call that builds it again."""
 
-    def extra_repr(self) -> str:
+    def arguments(self) -> dict[str, Any]:
+        """What it was made with, in plain types."""
         own = ((k, v) for k, v in vars(self).items() if not k.startswith("_") and k != "training")
-        return ", ".join(f"{k}={v.value if isinstance(v, Enum) else v!r}" for k, v in own)
+        return {k: v.value if isinstance(v, Enum) else v for k, v in own}
+
+    def extra_repr(self) -> str:
+        return listed(self.arguments())
 
 
 class Compose:

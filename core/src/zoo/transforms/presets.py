@@ -14,6 +14,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from zoo.contract import Preset
+from zoo.contract.preprocessing import describe
 from zoo.errors import InvalidArgument
 from zoo.transforms import functional as TF
 from zoo.transforms.functional import InterpolationMode, Picture
@@ -27,7 +29,13 @@ KINETICS_STD = (0.22803, 0.22145, 0.216989)
 PIL_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 
-class ImageClassification(Transform):
+class _Preset(Transform):
+    def describe(self) -> str:
+        """The preprocessing in words."""
+        return describe(Preset(f"zoo.transforms:{type(self).__name__}", self.arguments()))
+
+
+class ImageClassification(_Preset):
     """Resize, central crop, scale to [0, 1], normalise.
 
     Args:
@@ -65,16 +73,8 @@ class ImageClassification(Transform):
         img = TF.center_crop(img, self.crop_size)
         return TF.normalize(_to_float(img), self.mean, self.std)
 
-    def describe(self) -> str:
-        """The preprocessing in a sentence."""
-        return _sentence(
-            _resize_words(self.resize_size, self.interpolation, self.antialias),
-            f"cut out the central {_by(self.crop_size)} pixels, black around where the picture is smaller",
-            *_normalize_words(self.mean, self.std),
-        )
 
-
-class SemanticSegmentation(Transform):
+class SemanticSegmentation(_Preset):
     """Resize, scale to [0, 1], normalise.
 
     Args:
@@ -104,25 +104,16 @@ class SemanticSegmentation(Transform):
             img = TF.resize(img, self.resize_size, self.interpolation, antialias=self.antialias)
         return TF.normalize(_to_float(img), self.mean, self.std)
 
-    def describe(self) -> str:
-        """The preprocessing in a sentence."""
-        steps = [_resize_words(self.resize_size, self.interpolation, self.antialias)] if self.resize_size else []
-        return _sentence(*steps, *_normalize_words(self.mean, self.std))
 
-
-class ObjectDetection(Transform):
+class ObjectDetection(_Preset):
     """Scale to [0, 1]: detectors resize and normalise by themselves."""
 
     def forward(self, img: Picture) -> Tensor:
         """PIL image, or uint8 or float tensor ``[C, H, W]`` or ``[N, C, H, W]`` → float32 of the same size."""
         return _to_float(_check_picture(img, 3 if isinstance(img, Image.Image) else None))
 
-    def describe(self) -> str:
-        """The preprocessing in a sentence."""
-        return _sentence("scale values to [0, 1]", "leave resizing and normalising to the model")
 
-
-class VideoClassification(Transform):
+class VideoClassification(_Preset):
     """Resize (without antialiasing, as the weights were evaluated), central crop, scale to [0, 1], normalise.
 
     Args:
@@ -155,17 +146,8 @@ class VideoClassification(Transform):
         frames = TF.normalize(_to_float(frames), self.mean, self.std)
         return frames.reshape(*vid.shape[:-2], *frames.shape[-2:]).transpose(-4, -3)
 
-    def describe(self) -> str:
-        """The preprocessing in a sentence."""
-        return _sentence(
-            _resize_words(self.resize_size, self.interpolation, False),
-            f"cut out the central {_by(self.crop_size)} pixels, black around where the frame is smaller",
-            *_normalize_words(self.mean, self.std),
-            "put the channels before the frames",
-        )
 
-
-class OpticalFlow(Transform):
+class OpticalFlow(_Preset):
     """Scale both pictures to [-1, 1]."""
 
     def forward(self, img1: Picture, img2: Picture) -> tuple[Tensor, Tensor]:
@@ -181,10 +163,6 @@ class OpticalFlow(Transform):
             )
         half = (0.5, 0.5, 0.5)
         return TF.normalize(first, half, half), TF.normalize(second, half, half)
-
-    def describe(self) -> str:
-        """The preprocessing in a sentence."""
-        return _sentence("scale the values of both pictures to [-1, 1]")
 
 
 def _check_picture(img: Picture, channels: int | None) -> Picture:
@@ -217,22 +195,3 @@ def _check_tensor(x: Tensor, layouts: dict[int, str], channels: int | None) -> N
 
 def _to_float(img: Image.Image | Tensor) -> Tensor:
     return TF.convert_image_dtype(TF.pil_to_tensor(img) if isinstance(img, Image.Image) else img, torch.float32)
-
-
-def _by(size: tuple[int, ...]) -> str:
-    return f"{size[0]} × {size[-1]}"
-
-
-def _resize_words(size: tuple[int, ...], interpolation: InterpolationMode, antialias: bool | None) -> str:
-    what = f"the shorter side to {size[0]} pixels" if len(size) == 1 else f"to {_by(size)} pixels"
-    return f"resize {what} ({interpolation.value}{', antialiased' if antialias else ''})"
-
-
-def _normalize_words(mean: tuple[float, ...], std: tuple[float, ...]) -> tuple[str, str]:
-    means, stds = (", ".join(f"{v:g}" for v in values) for values in (mean, std))
-    return "scale values to [0, 1]", f"subtract the mean ({means}) and divide by the standard deviation ({stds})"
-
-
-def _sentence(*steps: str) -> str:
-    text = "; ".join(steps)
-    return f"{text[0].upper()}{text[1:]}."

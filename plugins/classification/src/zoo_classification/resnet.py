@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
+from operator import mul
 from typing import Any
 
 import torch
@@ -156,7 +158,7 @@ class ResNet(nn.Module):
                 "one for each of the last three stages."
             )
         norm_layer = norm_layer or nn.BatchNorm2d
-        block_options: dict[str, Any] = {
+        options: dict[str, Any] = {
             "groups": check_count("groups", groups, 1),
             "base_width": check_count("width_per_group", width_per_group, 1),
             "norm_layer": norm_layer,
@@ -166,34 +168,16 @@ class ResNet(nn.Module):
         self.bn1 = norm_layer(64)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        self.feature_info = [Stage("relu", 64, 2)]
-        inplanes, reduction, dilation = 64, 4, 1
-
-        def stage(name: str, planes: int, depth: int, stride: int = 1, dilate: bool = False) -> nn.Sequential:
-            nonlocal inplanes, reduction, dilation
-            channels = planes * block.expansion
-            dilations = [dilation] * depth
-            if dilate:  # what the stride would have skipped, the convolutions after it step over instead
-                if issubclass(block, BasicBlock):
-                    raise InvalidArgument("replace_stride_with_dilation: BasicBlock cannot dilate. Use Bottleneck.")
-                dilation *= stride
-                dilations[1:] = [dilation] * (depth - 1)
-                stride = 1
-            shortcut = None
-            if stride != 1 or inplanes != channels:
-                shortcut = nn.Sequential(conv1x1(inplanes, channels, stride), norm_layer(channels))
-            blocks = [block(inplanes, planes, stride, shortcut, dilation=dilations[0], **block_options)]
-            blocks += [block(channels, planes, dilation=d, **block_options) for d in dilations[1:]]
-            inplanes, reduction = channels, reduction * stride
-            self.feature_info.append(Stage(name, channels, reduction))
-            return nn.Sequential(*blocks)
-
-        self.layer1 = stage("layer1", 64, layers[0])
-        self.layer2 = stage("layer2", 128, layers[1], 2, dilate[0])
-        self.layer3 = stage("layer3", 256, layers[2], 2, dilate[1])
-        self.layer4 = stage("layer4", 512, layers[3], 2, dilate[2])
+        self.inplanes, self.dilation = 64, 1  # as the stage before leaves them
+        self.layer1 = self._make_layer(block, 64, layers[0], **options)
+        self.layer2 = self._make_layer(block, 128, layers[1], stride=2, dilate=dilate[0], **options)
+        self.layer3 = self._make_layer(block, 256, layers[2], stride=2, dilate=dilate[1], **options)
+        self.layer4 = self._make_layer(block, 512, layers[3], stride=2, dilate=dilate[2], **options)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.fc = linear_head(inplanes, num_classes)
+        self.fc = linear_head(self.inplanes, num_classes)
+        strides = accumulate((4, *(1 if dilated else 2 for dilated in dilate)), mul)
+        stages = [Stage(f"layer{i}", 32 * 2**i * block.expansion, stride) for i, stride in enumerate(strides, 1)]
+        self.feature_info = [Stage("relu", 64, 2), *stages]
 
         for m in self.modules():
             if isinstance(m, nn.Conv2d):
@@ -201,6 +185,30 @@ class ResNet(nn.Module):
             elif zero_init_residual and isinstance(m, BasicBlock | Bottleneck):
                 last = m.bn3 if isinstance(m, Bottleneck) else m.bn2
                 nn.init.zeros_(last.weight)  # type: ignore[arg-type]
+
+    def _make_layer(
+        self,
+        block: type[BasicBlock] | type[Bottleneck],
+        planes: int,
+        blocks: int,
+        *,
+        stride: int = 1,
+        dilate: bool = False,
+        **options: Any,
+    ) -> nn.Sequential:
+        """The next stage, of so many blocks."""
+        channels, dilation = planes * block.expansion, self.dilation
+        if dilate:  # what the stride would have skipped, the convolutions after it step over instead
+            if issubclass(block, BasicBlock):
+                raise InvalidArgument("replace_stride_with_dilation: BasicBlock cannot dilate. Use Bottleneck.")
+            self.dilation, stride = self.dilation * stride, 1
+        shortcut = None
+        if stride != 1 or self.inplanes != channels:
+            shortcut = nn.Sequential(conv1x1(self.inplanes, channels, stride), options["norm_layer"](channels))
+        layers = [block(self.inplanes, planes, stride, shortcut, dilation=dilation, **options)]
+        layers += [block(channels, planes, dilation=self.dilation, **options) for _ in range(1, blocks)]
+        self.inplanes = channels
+        return nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
         check_images(x, self.in_channels)

@@ -21,10 +21,12 @@ def read_flo(path: str | os.PathLike[str]) -> Tensor:
     Where the flow is unknown, Middlebury writes numbers over 1e9; they are kept.
 
     Raises:
-        UnreadableFile: there is no such file, or it is none of that format, or cut short.
+        UnreadableFile: there is no such file, or it is none of that format, or cut short, or a device or a pipe.
     """
     file = Path(path)
     try:
+        if not file.is_file() and file.exists():
+            raise OSError("it is not a file")
         content = file.read_bytes()
     except OSError as e:
         raise UnreadableFile(f"{str(file)!r} cannot be read: {e.strerror or e}.") from e

@@ -15,7 +15,6 @@ from zoo import PictureTask, Weights
 from zoo.contract import check_count
 from zoo.errors import InvalidArgument
 from zoo.io import Picture
-from zoo.io.image import open_image
 from zoo.io.video import check_frame_rate
 from zoo.transforms import OpticalFlow
 from zoo.transforms.functional import get_dimensions
@@ -108,7 +107,7 @@ class FlowTask(PictureTask):
     frame_rate: float | None = None
 
     def load(self, source: Any) -> Pair | Video:
-        """Two pictures, each from a path; PIL images and tensors are taken as they are. Or the frames of a video.
+        """Two pictures, each from a path or a PIL image, upright; tensors are taken as they are. Or a video's frames.
 
         Raises:
             InvalidArgument: other than two sources.
@@ -118,7 +117,7 @@ class FlowTask(PictureTask):
             return Video(Path(source) if isinstance(source, str) else source)
         if not isinstance(source, list | tuple) or len(source) != 2:
             raise InvalidArgument(f"{source!r} is no pair of frames; expected (first, second).")
-        first, second = (open_image(one) if isinstance(one, str | Path) else one for one in source)
+        first, second = (super(FlowTask, self).load(one) for one in source)
         return first, second
 
     def transform(self, weights: Weights) -> Prepare:

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from zoo.contract import Result, check_count
 from zoo.draw import contact_sheet, flow_to_image, legible
-from zoo.errors import InvalidArgument
+from zoo.errors import InvalidArgument, UnreadableFile
+from zoo.io import opened
 from zoo.io.video import Frame, VideoReader, save_video, steady_times
 from zoo.transforms.functional import as_pil, convert_mode, pil_to_tensor, to_pil_image
 from zoo_optical_flow.plugin import ANIMATIONS, VIDEOS
@@ -36,9 +37,9 @@ def is_video(source: Any) -> bool:
     if suffix not in ANIMATIONS:
         return suffix in VIDEOS
     try:
-        with Image.open(source) as image:
+        with opened(source) as image:
             return bool(getattr(image, "is_animated", False))
-    except Exception:  # noqa: BLE001  decoders of broken files raise anything; opening it as a video says what is wrong
+    except UnreadableFile:  # opening it as a video says what is wrong
         return suffix in (".gif", ".apng")
 
 

@@ -6,8 +6,6 @@ import zoo
 from zoo import Manifest
 from zoo.contract.families import Family, model_specs, offered_names
 
-SUFFIX = "_QuantizedWeights"  # of the enums' names
-
 # fmt: off
 FAMILIES = (
     Family("googlenet", "QuantizableGoogLeNet",
@@ -42,10 +40,10 @@ def public_names() -> dict[str, str]:
         "Quantizable": "zoo_quantized.quantizable",
         "MissingEngine": "zoo_quantized.eager",
     }
-    return names | offered_names("zoo_quantized", FAMILIES, SUFFIX)
+    return names | offered_names("zoo_quantized", FAMILIES)
 
 
 @zoo.hookimpl
 def zoo_manifest() -> Manifest:
-    models = model_specs("zoo_quantized", FAMILIES, "image-classification", prefix="quantized_", suffix=SUFFIX)
+    models = model_specs("zoo_quantized", FAMILIES, "image-classification", prefix="quantized_")
     return Manifest(api_version=1, models=models)

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from zoo import Weights
 from zoo.errors import InvalidArgument, UnreadableFile
+from zoo.io import opened
 from zoo_segmentation.losses import IGNORED
 from zoo_segmentation.metrics import ConfusionMatrix
 from zoo_segmentation.plugin import SEGMENTATION
@@ -92,12 +92,9 @@ def read_class_map(path: Path) -> Tensor:
     Raises:
         UnreadableFile: no picture, a damaged one, or one in colours.
     """
-    try:
-        with Image.open(path) as picture:
-            mode = picture.mode
-            values = np.asarray(picture).astype(np.int64) if mode in INDEXED else None
-    except Exception as e:  # the decoder of a broken file may raise anything
-        raise UnreadableFile(f"{str(path)!r} cannot be read as a picture: {str(e) or type(e).__name__}") from e
+    with opened(path) as picture:
+        mode = picture.mode
+        values = np.asarray(picture).astype(np.int64) if mode in INDEXED else None
     if values is None:
         raise UnreadableFile(f"{str(path)!r} has pixels of mode {mode}; expected one number each: a palette, or grey.")
     return torch.from_numpy(values)

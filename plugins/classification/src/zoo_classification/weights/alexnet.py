@@ -6,7 +6,7 @@ from zoo import WeightsEnum
 from zoo_classification.weights.entries import REFERENCES, imagenet1k
 
 
-class AlexNet_Weights(WeightsEnum):
+class AlexNet_Weights(WeightsEnum, builder="alexnet"):
     IMAGENET1K_V1 = imagenet1k(
         "alexnet-owt-7be5be79.pth",
         params=61_100_840,

@@ -6,7 +6,7 @@ from zoo import WeightsEnum
 from zoo_classification.weights.entries import REFERENCES, imagenet1k
 
 
-class GoogLeNet_Weights(WeightsEnum):
+class GoogLeNet_Weights(WeightsEnum, builder="googlenet"):
     IMAGENET1K_V1 = imagenet1k(
         "googlenet-1378be20.pth",
         params=6_624_904,

@@ -6,7 +6,7 @@ from zoo import WeightsEnum
 from zoo_classification.weights.entries import REFERENCES, imagenet1k
 
 
-class Inception_V3_Weights(WeightsEnum):
+class Inception_V3_Weights(WeightsEnum, builder="inception_v3"):
     IMAGENET1K_V1 = imagenet1k(
         "inception_v3_google-0cc3c7bd.pth",
         params=27_161_264,

@@ -6,7 +6,7 @@ from zoo import WeightsEnum
 from zoo_classification.weights.entries import REFERENCES, imagenet1k
 
 
-class MaxVit_T_Weights(WeightsEnum):
+class MaxVit_T_Weights(WeightsEnum, builder="maxvit_t"):
     IMAGENET1K_V1 = imagenet1k(
         "maxvit_t-bc5ab103.pth",
         params=30_919_624,

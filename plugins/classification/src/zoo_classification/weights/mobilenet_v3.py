@@ -11,7 +11,7 @@ v1 = partial(imagenet1k, recipe=f"{REFERENCES}#mobilenetv3-large--small", docs=S
 v2 = partial(imagenet1k, recipe=f"{NEW_RECIPE}-with-reg-tuning", docs=STRONGER, resize=232)
 
 
-class MobileNet_V3_Large_Weights(WeightsEnum):
+class MobileNet_V3_Large_Weights(WeightsEnum, builder="mobilenet_v3_large"):
     IMAGENET1K_V1 = v1(
         "mobilenet_v3_large-8738ca79.pth", params=5_483_032, acc=(74.042, 91.340), gflops=0.217, mb=21.114
     )
@@ -21,7 +21,7 @@ class MobileNet_V3_Large_Weights(WeightsEnum):
     DEFAULT = IMAGENET1K_V2
 
 
-class MobileNet_V3_Small_Weights(WeightsEnum):
+class MobileNet_V3_Small_Weights(WeightsEnum, builder="mobilenet_v3_small"):
     IMAGENET1K_V1 = v1(
         "mobilenet_v3_small-047dcff4.pth", params=2_542_856, acc=(67.668, 87.402), gflops=0.057, mb=9.829
     )

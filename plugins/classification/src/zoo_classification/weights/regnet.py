@@ -23,7 +23,7 @@ v2_fixres = partial(imagenet1k, recipe=f"{NEW_RECIPE}-with-fixres", docs=STRONGE
 swag_e2e = partial(swag_end_to_end, crop=384, resize=384)
 
 
-class RegNet_Y_400MF_Weights(WeightsEnum):
+class RegNet_Y_400MF_Weights(WeightsEnum, builder="regnet_y_400mf"):
     IMAGENET1K_V1 = v1_small(
         "regnet_y_400mf-c65dace8.pth", params=4_344_144, acc=(74.046, 91.716), gflops=0.402, mb=16.806
     )
@@ -31,7 +31,7 @@ class RegNet_Y_400MF_Weights(WeightsEnum):
     DEFAULT = IMAGENET1K_V2
 
 
-class RegNet_Y_800MF_Weights(WeightsEnum):
+class RegNet_Y_800MF_Weights(WeightsEnum, builder="regnet_y_800mf"):
     IMAGENET1K_V1 = v1_small(
         "regnet_y_800mf-1b27b58c.pth", params=6_432_512, acc=(76.420, 93.136), gflops=0.834, mb=24.774
     )
@@ -39,7 +39,7 @@ class RegNet_Y_800MF_Weights(WeightsEnum):
     DEFAULT = IMAGENET1K_V2
 
 
-class RegNet_Y_1_6GF_Weights(WeightsEnum):
+class RegNet_Y_1_6GF_Weights(WeightsEnum, builder="regnet_y_1_6gf"):
     IMAGENET1K_V1 = v1_small(
         "regnet_y_1_6gf-b11a554e.pth", params=11_202_430, acc=(77.950, 93.966), gflops=1.612, mb=43.152
     )
@@ -47,7 +47,7 @@ class RegNet_Y_1_6GF_Weights(WeightsEnum):
     DEFAULT = IMAGENET1K_V2
 
 
-class RegNet_Y_3_2GF_Weights(WeightsEnum):
+class RegNet_Y_3_2GF_Weights(WeightsEnum, builder="regnet_y_3_2gf"):
     IMAGENET1K_V1 = v1_medium(
         "regnet_y_3_2gf-b5a9779c.pth", params=19_436_338, acc=(78.948, 94.576), gflops=3.176, mb=74.567
     )
@@ -55,7 +55,7 @@ class RegNet_Y_3_2GF_Weights(WeightsEnum):
     DEFAULT = IMAGENET1K_V2
 
 
-class RegNet_Y_8GF_Weights(WeightsEnum):
+class RegNet_Y_8GF_Weights(WeightsEnum, builder="regnet_y_8gf"):
     IMAGENET1K_V1 = v1_medium(
         "regnet_y_8gf-d0d0e4a8.pth", params=39_381_472, acc=(80.032, 95.048), gflops=8.473, mb=150.701
     )
@@ -63,7 +63,7 @@ class RegNet_Y_8GF_Weights(WeightsEnum):
     DEFAULT = IMAGENET1K_V2
 
 
-class RegNet_Y_16GF_Weights(WeightsEnum):
+class RegNet_Y_16GF_Weights(WeightsEnum, builder="regnet_y_16gf"):
     IMAGENET1K_V1 = v1_large(
         "regnet_y_16gf-9e6ed7dd.pth", params=83_590_140, acc=(80.424, 95.240), gflops=15.912, mb=319.490
     )
@@ -77,7 +77,7 @@ class RegNet_Y_16GF_Weights(WeightsEnum):
     DEFAULT = IMAGENET1K_V2
 
 
-class RegNet_Y_32GF_Weights(WeightsEnum):
+class RegNet_Y_32GF_Weights(WeightsEnum, builder="regnet_y_32gf"):
     IMAGENET1K_V1 = v1_large(
         "regnet_y_32gf-4dee3f7a.pth", params=145_046_770, acc=(80.878, 95.340), gflops=32.280, mb=554.076
     )
@@ -93,7 +93,7 @@ class RegNet_Y_32GF_Weights(WeightsEnum):
     DEFAULT = IMAGENET1K_V2
 
 
-class RegNet_Y_128GF_Weights(WeightsEnum):
+class RegNet_Y_128GF_Weights(WeightsEnum, builder="regnet_y_128gf"):
     IMAGENET1K_SWAG_E2E_V1 = swag_e2e(
         "regnet_y_128gf_swag-c8ce3e52.pth", params=644_812_894, acc=(88.228, 98.682), gflops=374.570, mb=2461.564
     )
@@ -103,7 +103,7 @@ class RegNet_Y_128GF_Weights(WeightsEnum):
     DEFAULT = IMAGENET1K_SWAG_E2E_V1
 
 
-class RegNet_X_400MF_Weights(WeightsEnum):
+class RegNet_X_400MF_Weights(WeightsEnum, builder="regnet_x_400mf"):
     IMAGENET1K_V1 = v1_small(
         "regnet_x_400mf-adf1edd5.pth", params=5_495_976, acc=(72.834, 90.950), gflops=0.414, mb=21.258
     )
@@ -113,7 +113,7 @@ class RegNet_X_400MF_Weights(WeightsEnum):
     DEFAULT = IMAGENET1K_V2
 
 
-class RegNet_X_800MF_Weights(WeightsEnum):
+class RegNet_X_800MF_Weights(WeightsEnum, builder="regnet_x_800mf"):
     IMAGENET1K_V1 = v1_small(
         "regnet_x_800mf-ad17e45c.pth", params=7_259_656, acc=(75.212, 92.348), gflops=0.800, mb=27.945
     )
@@ -123,7 +123,7 @@ class RegNet_X_800MF_Weights(WeightsEnum):
     DEFAULT = IMAGENET1K_V2
 
 
-class RegNet_X_1_6GF_Weights(WeightsEnum):
+class RegNet_X_1_6GF_Weights(WeightsEnum, builder="regnet_x_1_6gf"):
     IMAGENET1K_V1 = v1_small(
         "regnet_x_1_6gf-e3633e7f.pth", params=9_190_136, acc=(77.040, 93.440), gflops=1.603, mb=35.339
     )
@@ -133,7 +133,7 @@ class RegNet_X_1_6GF_Weights(WeightsEnum):
     DEFAULT = IMAGENET1K_V2
 
 
-class RegNet_X_3_2GF_Weights(WeightsEnum):
+class RegNet_X_3_2GF_Weights(WeightsEnum, builder="regnet_x_3_2gf"):
     IMAGENET1K_V1 = v1_medium(
         "regnet_x_3_2gf-f342aeae.pth", params=15_296_552, acc=(78.364, 93.992), gflops=3.177, mb=58.756
     )
@@ -141,7 +141,7 @@ class RegNet_X_3_2GF_Weights(WeightsEnum):
     DEFAULT = IMAGENET1K_V2
 
 
-class RegNet_X_8GF_Weights(WeightsEnum):
+class RegNet_X_8GF_Weights(WeightsEnum, builder="regnet_x_8gf"):
     IMAGENET1K_V1 = v1_medium(
         "regnet_x_8gf-03ceed89.pth", params=39_572_648, acc=(79.344, 94.686), gflops=7.995, mb=151.456
     )
@@ -149,7 +149,7 @@ class RegNet_X_8GF_Weights(WeightsEnum):
     DEFAULT = IMAGENET1K_V2
 
 
-class RegNet_X_16GF_Weights(WeightsEnum):
+class RegNet_X_16GF_Weights(WeightsEnum, builder="regnet_x_16gf"):
     IMAGENET1K_V1 = v1_medium(
         "regnet_x_16gf-2007eb11.pth", params=54_278_536, acc=(80.058, 94.944), gflops=15.941, mb=207.627
     )
@@ -157,7 +157,7 @@ class RegNet_X_16GF_Weights(WeightsEnum):
     DEFAULT = IMAGENET1K_V2
 
 
-class RegNet_X_32GF_Weights(WeightsEnum):
+class RegNet_X_32GF_Weights(WeightsEnum, builder="regnet_x_32gf"):
     IMAGENET1K_V1 = v1_large(
         "regnet_x_32gf-9d47f8d0.pth", params=107_811_560, acc=(80.622, 95.248), gflops=31.736, mb=412.039
     )

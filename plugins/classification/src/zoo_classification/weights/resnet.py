@@ -17,17 +17,17 @@ RESNET50_V2 = "https://github.com/pytorch/vision/issues/3995#issuecomment-101390
 RESNEXT101_64X4D = "https://github.com/pytorch/vision/pull/5935"
 
 
-class ResNet18_Weights(WeightsEnum):
+class ResNet18_Weights(WeightsEnum, builder="resnet18"):
     IMAGENET1K_V1 = v1("resnet18-f37072fd.pth", params=11_689_512, acc=(69.758, 89.078), gflops=1.814, mb=44.661)
     DEFAULT = IMAGENET1K_V1
 
 
-class ResNet34_Weights(WeightsEnum):
+class ResNet34_Weights(WeightsEnum, builder="resnet34"):
     IMAGENET1K_V1 = v1("resnet34-b627a593.pth", params=21_797_672, acc=(73.314, 91.420), gflops=3.664, mb=83.275)
     DEFAULT = IMAGENET1K_V1
 
 
-class ResNet50_Weights(WeightsEnum):
+class ResNet50_Weights(WeightsEnum, builder="resnet50"):
     IMAGENET1K_V1 = v1("resnet50-0676ba61.pth", params=25_557_032, acc=(76.130, 92.862), gflops=4.089, mb=97.781)
     IMAGENET1K_V2 = v2(
         "resnet50-11ad3fa6.pth", params=25_557_032, acc=(80.858, 95.434), gflops=4.089, mb=97.790, recipe=RESNET50_V2
@@ -35,19 +35,19 @@ class ResNet50_Weights(WeightsEnum):
     DEFAULT = IMAGENET1K_V2
 
 
-class ResNet101_Weights(WeightsEnum):
+class ResNet101_Weights(WeightsEnum, builder="resnet101"):
     IMAGENET1K_V1 = v1("resnet101-63fe2227.pth", params=44_549_160, acc=(77.374, 93.546), gflops=7.801, mb=170.511)
     IMAGENET1K_V2 = v2("resnet101-cd907fc2.pth", params=44_549_160, acc=(81.886, 95.780), gflops=7.801, mb=170.530)
     DEFAULT = IMAGENET1K_V2
 
 
-class ResNet152_Weights(WeightsEnum):
+class ResNet152_Weights(WeightsEnum, builder="resnet152"):
     IMAGENET1K_V1 = v1("resnet152-394f9c45.pth", params=60_192_808, acc=(78.312, 94.046), gflops=11.514, mb=230.434)
     IMAGENET1K_V2 = v2("resnet152-f82ba261.pth", params=60_192_808, acc=(82.284, 96.002), gflops=11.514, mb=230.474)
     DEFAULT = IMAGENET1K_V2
 
 
-class ResNeXt50_32X4D_Weights(WeightsEnum):
+class ResNeXt50_32X4D_Weights(WeightsEnum, builder="resnext50_32x4d"):
     IMAGENET1K_V1 = v1_resnext(
         "resnext50_32x4d-7cdf4587.pth", params=25_028_904, acc=(77.618, 93.698), gflops=4.230, mb=95.789
     )
@@ -55,7 +55,7 @@ class ResNeXt50_32X4D_Weights(WeightsEnum):
     DEFAULT = IMAGENET1K_V2
 
 
-class ResNeXt101_32X8D_Weights(WeightsEnum):
+class ResNeXt101_32X8D_Weights(WeightsEnum, builder="resnext101_32x8d"):
     IMAGENET1K_V1 = v1_resnext(
         "resnext101_32x8d-8ba56ff5.pth", params=88_791_336, acc=(79.312, 94.526), gflops=16.414, mb=339.586
     )
@@ -65,7 +65,7 @@ class ResNeXt101_32X8D_Weights(WeightsEnum):
     DEFAULT = IMAGENET1K_V2
 
 
-class ResNeXt101_64X4D_Weights(WeightsEnum):
+class ResNeXt101_64X4D_Weights(WeightsEnum, builder="resnext101_64x4d"):
     IMAGENET1K_V1 = v2(
         "resnext101_64x4d-173b62eb.pth",
         params=83_455_272,
@@ -77,7 +77,7 @@ class ResNeXt101_64X4D_Weights(WeightsEnum):
     DEFAULT = IMAGENET1K_V1
 
 
-class Wide_ResNet50_2_Weights(WeightsEnum):
+class Wide_ResNet50_2_Weights(WeightsEnum, builder="wide_resnet50_2"):
     IMAGENET1K_V1 = v1_wide(
         "wide_resnet50_2-95faca4d.pth", params=68_883_240, acc=(78.468, 94.086), gflops=11.398, mb=131.820
     )
@@ -87,7 +87,7 @@ class Wide_ResNet50_2_Weights(WeightsEnum):
     DEFAULT = IMAGENET1K_V2
 
 
-class Wide_ResNet101_2_Weights(WeightsEnum):
+class Wide_ResNet101_2_Weights(WeightsEnum, builder="wide_resnet101_2"):
     IMAGENET1K_V1 = v1_wide(
         "wide_resnet101_2-32ee1156.pth", params=126_886_696, acc=(78.848, 94.284), gflops=22.753, mb=242.896
     )

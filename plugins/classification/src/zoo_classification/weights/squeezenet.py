@@ -14,14 +14,14 @@ v1 = partial(
 )
 
 
-class SqueezeNet1_0_Weights(WeightsEnum):
+class SqueezeNet1_0_Weights(WeightsEnum, builder="squeezenet1_0"):
     IMAGENET1K_V1 = v1(
         "squeezenet1_0-b66bff10.pth", params=1_248_424, acc=(58.092, 80.420), gflops=0.819, mb=4.778, min_size=21
     )
     DEFAULT = IMAGENET1K_V1
 
 
-class SqueezeNet1_1_Weights(WeightsEnum):
+class SqueezeNet1_1_Weights(WeightsEnum, builder="squeezenet1_1"):
     IMAGENET1K_V1 = v1(
         "squeezenet1_1-b8a52dc0.pth", params=1_235_496, acc=(58.178, 80.624), gflops=0.349, mb=4.729, min_size=17
     )

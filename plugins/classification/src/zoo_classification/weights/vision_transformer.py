@@ -23,7 +23,7 @@ def swag_e2e(file: str, *, size: int, **facts: Any) -> Weights:
     return swag_end_to_end(file, crop=size, resize=size, min_size=size, config={"image_size": size}, **facts)
 
 
-class ViT_B_16_Weights(WeightsEnum):
+class ViT_B_16_Weights(WeightsEnum, builder="vit_b_16"):
     IMAGENET1K_V1 = v1("vit_b_16-c867db91.pth", params=86_567_656, acc=(81.072, 95.318), gflops=17.564, mb=330.285)
     IMAGENET1K_SWAG_E2E_V1 = swag_e2e(
         "vit_b_16_swag-9ac1b537.pth", params=86_859_496, acc=(85.304, 97.650), gflops=55.484, mb=331.398, size=384
@@ -34,12 +34,12 @@ class ViT_B_16_Weights(WeightsEnum):
     DEFAULT = IMAGENET1K_V1
 
 
-class ViT_B_32_Weights(WeightsEnum):
+class ViT_B_32_Weights(WeightsEnum, builder="vit_b_32"):
     IMAGENET1K_V1 = v1("vit_b_32-d86f8d99.pth", params=88_224_232, acc=(75.912, 92.466), gflops=4.409, mb=336.604)
     DEFAULT = IMAGENET1K_V1
 
 
-class ViT_L_16_Weights(WeightsEnum):
+class ViT_L_16_Weights(WeightsEnum, builder="vit_l_16"):
     IMAGENET1K_V1 = v1(
         "vit_l_16-852ce7e3.pth",
         params=304_326_632,
@@ -58,12 +58,12 @@ class ViT_L_16_Weights(WeightsEnum):
     DEFAULT = IMAGENET1K_V1
 
 
-class ViT_L_32_Weights(WeightsEnum):
+class ViT_L_32_Weights(WeightsEnum, builder="vit_l_32"):
     IMAGENET1K_V1 = v1("vit_l_32-c7638314.pth", params=306_535_400, acc=(76.972, 93.070), gflops=15.378, mb=1169.449)
     DEFAULT = IMAGENET1K_V1
 
 
-class ViT_H_14_Weights(WeightsEnum):
+class ViT_H_14_Weights(WeightsEnum, builder="vit_h_14"):
     IMAGENET1K_SWAG_E2E_V1 = swag_e2e(
         "vit_h_14_swag-80465313.pth", params=633_470_440, acc=(88.552, 98.694), gflops=1016.717, mb=2416.643, size=518
     )

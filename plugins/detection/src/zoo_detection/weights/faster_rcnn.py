@@ -6,7 +6,7 @@ from zoo import WeightsEnum
 from zoo_detection.weights.entries import FROZEN, FROZEN_EPS_0, THREE_STAGES, coco
 
 
-class FasterRCNN_ResNet50_FPN_Weights(WeightsEnum):
+class FasterRCNN_ResNet50_FPN_Weights(WeightsEnum, builder="fasterrcnn_resnet50_fpn"):
     COCO_V1 = coco(
         "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",
         params=41_755_286,
@@ -19,7 +19,7 @@ class FasterRCNN_ResNet50_FPN_Weights(WeightsEnum):
     DEFAULT = COCO_V1
 
 
-class FasterRCNN_ResNet50_FPN_V2_Weights(WeightsEnum):
+class FasterRCNN_ResNet50_FPN_V2_Weights(WeightsEnum, builder="fasterrcnn_resnet50_fpn_v2"):
     COCO_V1 = coco(
         "fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth",
         params=43_712_278,
@@ -32,7 +32,7 @@ class FasterRCNN_ResNet50_FPN_V2_Weights(WeightsEnum):
     DEFAULT = COCO_V1
 
 
-class FasterRCNN_MobileNet_V3_Large_FPN_Weights(WeightsEnum):
+class FasterRCNN_MobileNet_V3_Large_FPN_Weights(WeightsEnum, builder="fasterrcnn_mobilenet_v3_large_fpn"):
     COCO_V1 = coco(
         "fasterrcnn_mobilenet_v3_large_fpn-fb6a3cc7.pth",
         params=19_386_354,
@@ -45,7 +45,7 @@ class FasterRCNN_MobileNet_V3_Large_FPN_Weights(WeightsEnum):
     DEFAULT = COCO_V1
 
 
-class FasterRCNN_MobileNet_V3_Large_320_FPN_Weights(WeightsEnum):
+class FasterRCNN_MobileNet_V3_Large_320_FPN_Weights(WeightsEnum, builder="fasterrcnn_mobilenet_v3_large_320_fpn"):
     COCO_V1 = coco(
         "fasterrcnn_mobilenet_v3_large_320_fpn-907ea3f9.pth",
         params=19_386_354,

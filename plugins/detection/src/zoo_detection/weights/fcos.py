@@ -6,7 +6,7 @@ from zoo import WeightsEnum
 from zoo_detection.weights.entries import FROZEN, coco
 
 
-class FCOS_ResNet50_FPN_Weights(WeightsEnum):
+class FCOS_ResNet50_FPN_Weights(WeightsEnum, builder="fcos_resnet50_fpn"):
     COCO_V1 = coco(
         "fcos_resnet50_fpn_coco-99b0c9b7.pth",
         params=32_269_600,

@@ -6,7 +6,7 @@ from zoo import WeightsEnum
 from zoo_detection.weights.entries import FROZEN, FROZEN_EPS_0, coco
 
 
-class KeypointRCNN_ResNet50_FPN_Weights(WeightsEnum):
+class KeypointRCNN_ResNet50_FPN_Weights(WeightsEnum, builder="keypointrcnn_resnet50_fpn"):
     COCO_LEGACY = coco(
         "keypointrcnn_resnet50_fpn_coco-9f466800.pth",
         params=59_137_258,

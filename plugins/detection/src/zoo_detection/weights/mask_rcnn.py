@@ -6,7 +6,7 @@ from zoo import WeightsEnum
 from zoo_detection.weights.entries import FROZEN_EPS_0, THREE_STAGES, coco
 
 
-class MaskRCNN_ResNet50_FPN_Weights(WeightsEnum):
+class MaskRCNN_ResNet50_FPN_Weights(WeightsEnum, builder="maskrcnn_resnet50_fpn"):
     COCO_V1 = coco(
         "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth",
         params=44_401_393,
@@ -20,7 +20,7 @@ class MaskRCNN_ResNet50_FPN_Weights(WeightsEnum):
     DEFAULT = COCO_V1
 
 
-class MaskRCNN_ResNet50_FPN_V2_Weights(WeightsEnum):
+class MaskRCNN_ResNet50_FPN_V2_Weights(WeightsEnum, builder="maskrcnn_resnet50_fpn_v2"):
     COCO_V1 = coco(
         "maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth",
         params=46_359_409,

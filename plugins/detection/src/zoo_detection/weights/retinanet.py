@@ -6,7 +6,7 @@ from zoo import WeightsEnum
 from zoo_detection.weights.entries import FROZEN_EPS_0, THREE_STAGES, coco
 
 
-class RetinaNet_ResNet50_FPN_Weights(WeightsEnum):
+class RetinaNet_ResNet50_FPN_Weights(WeightsEnum, builder="retinanet_resnet50_fpn"):
     COCO_V1 = coco(
         "retinanet_resnet50_fpn_coco-eeacb38b.pth",
         params=34_014_999,
@@ -19,7 +19,7 @@ class RetinaNet_ResNet50_FPN_Weights(WeightsEnum):
     DEFAULT = COCO_V1
 
 
-class RetinaNet_ResNet50_FPN_V2_Weights(WeightsEnum):
+class RetinaNet_ResNet50_FPN_V2_Weights(WeightsEnum, builder="retinanet_resnet50_fpn_v2"):
     COCO_V1 = coco(
         "retinanet_resnet50_fpn_v2_coco-5905b1c5.pth",
         params=38_198_935,

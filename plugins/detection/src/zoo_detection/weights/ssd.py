@@ -6,7 +6,7 @@ from zoo import WeightsEnum
 from zoo_detection.weights.entries import coco
 
 
-class SSD300_VGG16_Weights(WeightsEnum):
+class SSD300_VGG16_Weights(WeightsEnum, builder="ssd300_vgg16"):
     COCO_V1 = coco(
         "ssd300_vgg16_coco-b556d3b4.pth",
         params=35_641_826,

@@ -6,7 +6,7 @@ from zoo import Preset, Weights, WeightsEnum
 from zoo_detection.weights.entries import coco
 
 
-class SSDLite320_MobileNet_V3_Large_Weights(WeightsEnum):
+class SSDLite320_MobileNet_V3_Large_Weights(WeightsEnum, builder="ssdlite320_mobilenet_v3_large"):
     COCO_V1 = coco(
         "ssdlite320_mobilenet_v3_large_coco-a79551df.pth",
         params=3_440_060,

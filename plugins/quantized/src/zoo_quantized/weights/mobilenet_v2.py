@@ -8,7 +8,7 @@ from zoo_classification.weights.mobilenet_v2 import MobileNet_V2_Weights
 from zoo_quantized.weights.entries import int8
 
 
-class MobileNet_V2_QuantizedWeights(WeightsEnum):
+class MobileNet_V2_QuantizedWeights(WeightsEnum, builder="mobilenet_v2"):
     IMAGENET1K_QNNPACK_V1 = int8(
         "mobilenet_v2_qnnpack_37f702c5.pth",
         MobileNet_V2_Weights.IMAGENET1K_V1,

@@ -8,7 +8,7 @@ from zoo_classification.weights.mobilenet_v3 import MobileNet_V3_Large_Weights
 from zoo_quantized.weights.entries import int8
 
 
-class MobileNet_V3_Large_QuantizedWeights(WeightsEnum):
+class MobileNet_V3_Large_QuantizedWeights(WeightsEnum, builder="mobilenet_v3_large"):
     IMAGENET1K_QNNPACK_V1 = int8(
         "mobilenet_v3_large_qnnpack-5bcacf28.pth",
         MobileNet_V3_Large_Weights.IMAGENET1K_V1,

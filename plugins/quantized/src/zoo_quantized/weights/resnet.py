@@ -12,14 +12,14 @@ from zoo_classification.weights.resnet import (
 from zoo_quantized.weights.entries import int8
 
 
-class ResNet18_QuantizedWeights(WeightsEnum):
+class ResNet18_QuantizedWeights(WeightsEnum, builder="resnet18"):
     IMAGENET1K_FBGEMM_V1 = int8(
         "resnet18_fbgemm_16fa66dd.pth", ResNet18_Weights.IMAGENET1K_V1, acc=(69.494, 88.882), mb=11.238
     )
     DEFAULT = IMAGENET1K_FBGEMM_V1
 
 
-class ResNet50_QuantizedWeights(WeightsEnum):
+class ResNet50_QuantizedWeights(WeightsEnum, builder="resnet50"):
     IMAGENET1K_FBGEMM_V1 = int8(
         "resnet50_fbgemm_bf931d71.pth", ResNet50_Weights.IMAGENET1K_V1, acc=(75.920, 92.814), mb=24.759
     )
@@ -29,7 +29,7 @@ class ResNet50_QuantizedWeights(WeightsEnum):
     DEFAULT = IMAGENET1K_FBGEMM_V2
 
 
-class ResNeXt101_32X8D_QuantizedWeights(WeightsEnum):
+class ResNeXt101_32X8D_QuantizedWeights(WeightsEnum, builder="resnext101_32x8d"):
     IMAGENET1K_FBGEMM_V1 = int8(
         "resnext101_32x8_fbgemm_09835ccf.pth", ResNeXt101_32X8D_Weights.IMAGENET1K_V1, acc=(78.986, 94.480), mb=86.034
     )
@@ -39,7 +39,7 @@ class ResNeXt101_32X8D_QuantizedWeights(WeightsEnum):
     DEFAULT = IMAGENET1K_FBGEMM_V2
 
 
-class ResNeXt101_64X4D_QuantizedWeights(WeightsEnum):
+class ResNeXt101_64X4D_QuantizedWeights(WeightsEnum, builder="resnext101_64x4d"):
     IMAGENET1K_FBGEMM_V1 = int8(
         "resnext101_64x4d_fbgemm-605a1cb3.pth",
         ResNeXt101_64X4D_Weights.IMAGENET1K_V1,

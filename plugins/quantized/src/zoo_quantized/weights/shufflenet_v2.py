@@ -14,7 +14,7 @@ from zoo_quantized.weights.entries import int8
 NEW = "https://github.com/pytorch/vision/pull/5906"
 
 
-class ShuffleNet_V2_X0_5_QuantizedWeights(WeightsEnum):
+class ShuffleNet_V2_X0_5_QuantizedWeights(WeightsEnum, builder="shufflenet_v2_x0_5"):
     IMAGENET1K_FBGEMM_V1 = int8(
         "shufflenetv2_x0.5_fbgemm-00845098.pth",
         ShuffleNet_V2_X0_5_Weights.IMAGENET1K_V1,
@@ -43,7 +43,7 @@ class ShuffleNet_V2_X0_5_QuantizedWeights(WeightsEnum):
     DEFAULT = IMAGENET1K_FBGEMM_V1
 
 
-class ShuffleNet_V2_X1_0_QuantizedWeights(WeightsEnum):
+class ShuffleNet_V2_X1_0_QuantizedWeights(WeightsEnum, builder="shufflenet_v2_x1_0"):
     IMAGENET1K_FBGEMM_V1 = int8(
         "shufflenetv2_x1_fbgemm-1e62bb32.pth",
         ShuffleNet_V2_X1_0_Weights.IMAGENET1K_V1,
@@ -53,7 +53,7 @@ class ShuffleNet_V2_X1_0_QuantizedWeights(WeightsEnum):
     DEFAULT = IMAGENET1K_FBGEMM_V1
 
 
-class ShuffleNet_V2_X1_5_QuantizedWeights(WeightsEnum):
+class ShuffleNet_V2_X1_5_QuantizedWeights(WeightsEnum, builder="shufflenet_v2_x1_5"):
     IMAGENET1K_FBGEMM_V1 = int8(
         "shufflenetv2_x1_5_fbgemm-d7401f05.pth",
         ShuffleNet_V2_X1_5_Weights.IMAGENET1K_V1,
@@ -64,7 +64,7 @@ class ShuffleNet_V2_X1_5_QuantizedWeights(WeightsEnum):
     DEFAULT = IMAGENET1K_FBGEMM_V1
 
 
-class ShuffleNet_V2_X2_0_QuantizedWeights(WeightsEnum):
+class ShuffleNet_V2_X2_0_QuantizedWeights(WeightsEnum, builder="shufflenet_v2_x2_0"):
     IMAGENET1K_FBGEMM_V1 = int8(
         "shufflenetv2_x2_0_fbgemm-5cac526c.pth",
         ShuffleNet_V2_X2_0_Weights.IMAGENET1K_V1,

@@ -6,7 +6,7 @@ from zoo import WeightsEnum
 from zoo_segmentation.weights.entries import coco_with_voc_labels
 
 
-class DeepLabV3_ResNet50_Weights(WeightsEnum):
+class DeepLabV3_ResNet50_Weights(WeightsEnum, builder="deeplabv3_resnet50"):
     COCO_WITH_VOC_LABELS_V1 = coco_with_voc_labels(
         "deeplabv3_resnet50_coco-cd0a2569.pth",
         params=42_004_074,
@@ -19,7 +19,7 @@ class DeepLabV3_ResNet50_Weights(WeightsEnum):
     DEFAULT = COCO_WITH_VOC_LABELS_V1
 
 
-class DeepLabV3_ResNet101_Weights(WeightsEnum):
+class DeepLabV3_ResNet101_Weights(WeightsEnum, builder="deeplabv3_resnet101"):
     COCO_WITH_VOC_LABELS_V1 = coco_with_voc_labels(
         "deeplabv3_resnet101_coco-586e9e4e.pth",
         params=60_996_202,
@@ -32,7 +32,7 @@ class DeepLabV3_ResNet101_Weights(WeightsEnum):
     DEFAULT = COCO_WITH_VOC_LABELS_V1
 
 
-class DeepLabV3_MobileNet_V3_Large_Weights(WeightsEnum):
+class DeepLabV3_MobileNet_V3_Large_Weights(WeightsEnum, builder="deeplabv3_mobilenet_v3_large"):
     COCO_WITH_VOC_LABELS_V1 = coco_with_voc_labels(
         "deeplabv3_mobilenet_v3_large-fc3c493d.pth",
         params=11_029_328,

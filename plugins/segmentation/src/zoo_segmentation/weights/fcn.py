@@ -6,7 +6,7 @@ from zoo import WeightsEnum
 from zoo_segmentation.weights.entries import coco_with_voc_labels
 
 
-class FCN_ResNet50_Weights(WeightsEnum):
+class FCN_ResNet50_Weights(WeightsEnum, builder="fcn_resnet50"):
     COCO_WITH_VOC_LABELS_V1 = coco_with_voc_labels(
         "fcn_resnet50_coco-1167a1af.pth",
         params=35_322_218,
@@ -19,7 +19,7 @@ class FCN_ResNet50_Weights(WeightsEnum):
     DEFAULT = COCO_WITH_VOC_LABELS_V1
 
 
-class FCN_ResNet101_Weights(WeightsEnum):
+class FCN_ResNet101_Weights(WeightsEnum, builder="fcn_resnet101"):
     COCO_WITH_VOC_LABELS_V1 = coco_with_voc_labels(
         "fcn_resnet101_coco-7ecb50ca.pth",
         params=54_314_346,

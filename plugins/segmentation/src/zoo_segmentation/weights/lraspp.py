@@ -6,7 +6,7 @@ from zoo import Preset, Weights, WeightsEnum
 from zoo_segmentation.weights.entries import coco_with_voc_labels
 
 
-class LRASPP_MobileNet_V3_Large_Weights(WeightsEnum):
+class LRASPP_MobileNet_V3_Large_Weights(WeightsEnum, builder="lraspp_mobilenet_v3_large"):
     COCO_WITH_VOC_LABELS_V1 = coco_with_voc_labels(
         "lraspp_mobilenet_v3_large-d234d4ea.pth",
         params=3_221_538,

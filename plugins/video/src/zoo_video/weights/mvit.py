@@ -20,7 +20,7 @@ ported = partial(
 )
 
 
-class MViT_V1_B_Weights(WeightsEnum):
+class MViT_V1_B_Weights(WeightsEnum, builder="mvit_v1_b"):
     KINETICS400_V1 = ported(
         "mvit_v1_b-dbeb1030.pth",
         params=36_610_672,
@@ -32,7 +32,7 @@ class MViT_V1_B_Weights(WeightsEnum):
     DEFAULT = KINETICS400_V1
 
 
-class MViT_V2_S_Weights(WeightsEnum):
+class MViT_V2_S_Weights(WeightsEnum, builder="mvit_v2_s"):
     KINETICS400_V1 = ported(
         "mvit_v2_s-ae3be167.pth",
         params=34_537_744,

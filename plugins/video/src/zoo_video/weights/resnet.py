@@ -17,17 +17,17 @@ v1 = partial(
 )
 
 
-class R3D_18_Weights(WeightsEnum):
+class R3D_18_Weights(WeightsEnum, builder="r3d_18"):
     KINETICS400_V1 = v1("r3d_18-b3b3357e.pth", params=33_371_472, acc=(63.200, 83.479), gflops=40.697, mb=127.359)
     DEFAULT = KINETICS400_V1
 
 
-class MC3_18_Weights(WeightsEnum):
+class MC3_18_Weights(WeightsEnum, builder="mc3_18"):
     KINETICS400_V1 = v1("mc3_18-a90a0ba3.pth", params=11_695_440, acc=(63.960, 84.130), gflops=43.343, mb=44.672)
     DEFAULT = KINETICS400_V1
 
 
-class MC3_Tiny_Weights(WeightsEnum):
+class MC3_Tiny_Weights(WeightsEnum, builder="mc3_tiny"):
     MOVING_SHAPES_V1 = Weights(
         url="pkg://zoo_video/checkpoints/mc3_tiny_moving_shapes-074321d2.safetensors",
         transforms=Preset("zoo.transforms:VideoClassification", {"crop_size": (32, 32), "resize_size": (32, 32)}),
@@ -49,6 +49,6 @@ class MC3_Tiny_Weights(WeightsEnum):
     DEFAULT = MOVING_SHAPES_V1
 
 
-class R2Plus1D_18_Weights(WeightsEnum):
+class R2Plus1D_18_Weights(WeightsEnum, builder="r2plus1d_18"):
     KINETICS400_V1 = v1("r2plus1d_18-91a641e6.pth", params=31_505_325, acc=(67.463, 86.175), gflops=40.519, mb=120.318)
     DEFAULT = KINETICS400_V1

@@ -6,7 +6,7 @@ from zoo import WeightsEnum
 from zoo_video.weights.entries import REFERENCES, kinetics400
 
 
-class S3D_Weights(WeightsEnum):
+class S3D_Weights(WeightsEnum, builder="s3d"):
     KINETICS400_V1 = kinetics400(
         "s3d-d76dad2f.pth",
         params=8_320_048,

@@ -20,17 +20,17 @@ ported = partial(
 )
 
 
-class Swin3D_T_Weights(WeightsEnum):
+class Swin3D_T_Weights(WeightsEnum, builder="swin3d_t"):
     KINETICS400_V1 = ported("swin3d_t-7615ae03.pth", params=28_158_070, acc=(77.715, 93.519), gflops=43.882, mb=121.543)
     DEFAULT = KINETICS400_V1
 
 
-class Swin3D_S_Weights(WeightsEnum):
+class Swin3D_S_Weights(WeightsEnum, builder="swin3d_s"):
     KINETICS400_V1 = ported("swin3d_s-da41c237.pth", params=49_816_678, acc=(79.521, 94.158), gflops=82.841, mb=218.288)
     DEFAULT = KINETICS400_V1
 
 
-class Swin3D_B_Weights(WeightsEnum):
+class Swin3D_B_Weights(WeightsEnum, builder="swin3d_b"):
     KINETICS400_V1 = ported(
         "swin3d_b_1k-24f7c7c6.pth", params=88_048_984, acc=(79.427, 94.386), gflops=140.667, mb=364.134
     )

@@ -1,0 +1,189 @@
+"""Pooled regions as weighted sums of feature rows.
+
+Bilinear sampling on a regular grid is a weighted sum of pixels, and so is the mean of the samples of a cell. With the
+features as a table of one row per pixel, `embedding_bag` computes such sums without materialising a single gathered
+pixel. A pixel's weight is the product of a factor for its row and one for its column, so a region is described by its
+few places along each axis. The operators of :mod:`zoo.ops.regions` differ in these alone.
+"""
+# ruff: noqa: A002  the field's name for it is input
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zoo.ops._checks import captured, widened
+
+# Summands laid out at a time, of a few dozen bytes each: forward, and backward, where each time sweeps the whole table.
+_SUMMANDS = 1 << 17
+_SUMMANDS_BACKWARD = 1 << 21
+
+
+class Axis(NamedTuple):
+    """What each cell reads along one axis ``[K, cells, n]``: rows of the table, added to the other axis's, and their
+    weights, multiplied by the other's."""
+
+    places: Tensor
+    weights: Tensor
+
+
+# ------------------------------------------------------------------------------------------------ weighted sums
+
+
+def _summands(y: Axis, x: Axis, lo: int, hi: int) -> tuple[Tensor, Tensor]:
+    """Places in the table and weights, ``[cells of the regions from lo to hi, summands]``."""
+    places = y.places[lo:hi, :, None, :, None] + x.places[lo:hi, None, :, None, :]
+    weights = y.weights[lo:hi, :, None, :, None] * x.weights[lo:hi, None, :, None, :]
+    return places.flatten(3).flatten(0, 2), weights.flatten(3).flatten(0, 2)
+
+
+def _pieces(y: Axis, x: Axis, summands: int) -> Iterator[tuple[int, int]]:
+    """From which to which region as many as make about ``summands``, one at least."""
+    regions, per_region = len(y.places), y.places.shape[1:].numel() * x.places.shape[1:].numel()
+    step = max(1, summands // max(1, per_region))
+    for lo in range(0, regions, step):
+        yield lo, min(lo + step, regions)
+
+
+class _Pool(torch.autograd.Function):
+    """Sums of rows of a table ``[R, C]`` into cells ``[K, C, rows, columns]``; linear, and so is its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, yp: Tensor, yw: Tensor, xp: Tensor, xw: Tensor, rows_last: bool) -> Tensor:
+        ctx.save_for_backward(yp, yw, xp, xw)
+        ctx.table_size = len(table)
+        K, h, w, C = len(yp), yp.shape[1], xp.shape[1], table.shape[1]
+        y, x = Axis(yp.int(), yw), Axis(xp.int(), xw)  # faster than int64; no table has 2 billion rows
+        at_once = not rows_last and K * yp[:1].numel() * xp[:1].numel() <= 8 * _SUMMANDS  # the sums are the output
+        out = table.new_empty(K, C, h, w) if rows_last else table.new_empty(0 if at_once else K, h, w, C)
+        out = out if rows_last else out.permute(0, 3, 1, 2)
+        for lo, hi in [(0, K)] if at_once else _pieces(y, x, _SUMMANDS):
+            places, weights = _summands(y, x, lo, hi)
+            cells = F.embedding_bag(places, table, mode="sum", per_sample_weights=weights)
+            cells = cells.view(hi - lo, h, w, C).permute(0, 3, 1, 2)
+            if at_once:
+                return cells
+            out[lo:hi] = cells
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        table = _Unpool.apply(grad, *ctx.saved_tensors, ctx.table_size)  # type: ignore[no-untyped-call]
+        return table, None, None, None, None, None
+
+
+class _Unpool(torch.autograd.Function):
+    """The transpose of `_Pool`: each row of the table is the weighted sum of the cells that it is part of."""
+
+    @staticmethod
+    def forward(ctx: Any, cells: Tensor, yp: Tensor, yw: Tensor, xp: Tensor, xw: Tensor, table_size: int) -> Tensor:
+        ctx.save_for_backward(yp, yw, xp, xw)
+        ctx.rows_last = cells.is_contiguous()
+        y, x, table = Axis(yp, yw), Axis(xp, xw), None
+        for lo, hi in _pieces(y, x, _SUMMANDS_BACKWARD):
+            places, weights = _summands(y, x, lo, hi)
+            sorted_places, order = places.flatten().int().sort()  # int32 sorts far faster
+            count = torch.bincount(sorted_places, minlength=table_size)
+            cell = order.div(places.shape[1], rounding_mode="floor")
+            rows = cells[lo:hi].permute(0, 2, 3, 1).flatten(0, 2)
+            offsets = count.cumsum(0) - count
+            part = F.embedding_bag(
+                cell, rows.contiguous(), offsets, mode="sum", per_sample_weights=weights.flatten()[order]
+            )
+            table = part if table is None else table.add_(part)
+        return cells.new_zeros(table_size, cells.shape[1]) if table is None else table
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        cells = _Pool.apply(grad, *ctx.saved_tensors, ctx.rows_last)  # type: ignore[no-untyped-call]
+        return cells, None, None, None, None, None
+
+
+def pool_sum(table: Tensor, y: Axis, x: Axis, like: Tensor) -> Tensor:
+    """Cells ``[K, C, rows, columns]`` in the memory format and the type of ``like``."""
+    if captured():  # the sizes are symbols there, and one operator is all that a graph needs
+        places, weights = _summands(y, x, 0, y.places.shape[0])
+        cells = F.embedding_bag(places, table, mode="sum", per_sample_weights=weights)
+        out = cells.view(-1, y.places.shape[1], x.places.shape[1], table.shape[1]).permute(0, 3, 1, 2)
+    else:
+        out = _Pool.apply(table, *y, *x, like.is_contiguous())  # type: ignore[no-untyped-call]
+    return out.to(like.dtype)
+
+
+def pool_max(table: Tensor, y: Axis, x: Axis, like: Tensor) -> Tensor:
+    """The same of maxima in place of sums; 0 where a cell has no pixel with a weight."""
+    parts = []
+    for lo, hi in [(0, y.places.shape[0])] if captured() else _pieces(y, x, _SUMMANDS):
+        places, weights = _summands(y, x, lo, hi)
+        parts.append(F.embedding_bag(places, table, mode="max") * (weights[:, :1] > 0))
+    cells = torch.cat(parts) if parts else table[:0]
+    out = cells.view(-1, y.places.shape[1], x.places.shape[1], table.shape[1]).permute(0, 3, 1, 2)
+    return (out.contiguous() if like.is_contiguous() else out).to(like.dtype)
+
+
+# ------------------------------------------------------------------------------------------------ places and weights
+
+
+def bilinear(start: Tensor, cell: Tensor, cells: int, size: Tensor, samples: int) -> Axis:
+    """Pixels along an axis and their weights in the means of the samples of each cell, ``[K, cells, n]``.
+
+    ``start`` and ``cell`` ``[K]`` are where the first cell begins and how wide each is, ``size`` ``[K]`` the number of
+    pixels. ``samples`` below 1 are as many per cell as it has pixels, rounded up. A sample up to a pixel outside takes
+    the value of the border, and one farther out is 0.
+    """
+    start, cell, size = start[:, None, None], cell[:, None, None], size[:, None, None]
+    index = torch.arange(cells, device=start.device)[:, None]
+    if samples > 0:
+        number: Tensor | int = samples
+        sample: Tensor = torch.arange(samples, device=start.device)
+    else:
+        number = cell.ceil().nan_to_num().clamp(min=0)
+        # Of a region that is far larger than the image, only the samples on the image count: at most two per pixel.
+        most = min(int(number.max()), 2 * int(size.max()) + 4) if len(cell) else 0
+        skipped = (
+            ((-1 - start - index * cell) * number / cell).floor().clamp(min=0).minimum((number - most).clamp(min=0))
+        )
+        sample = skipped.nan_to_num() + torch.arange(most, device=start.device)
+    at = start + index * cell + (sample + 0.5) * cell / number
+    valid = (at >= -1) & (at <= size) & (sample < number)
+    at = torch.where(valid, at, 0).clamp(min=0).minimum(size - 1)
+    low = at.floor().minimum((size - 2).clamp(min=0))
+    high_weight = torch.where(valid, (at - low) / number, 0)
+    low_weight = torch.where(valid, (1 - at + low) / number, 0)
+    low = low.long()
+    last = size.long() - 1
+    if samples > 0:
+        return Axis(torch.cat([low, (low + 1).minimum(last)], -1), torch.cat([low_weight, high_weight], -1))
+    # Neighbouring samples share pixels: with one weight per pixel there are about a quarter as many summands.
+    first = torch.where(valid, low, last).amin(-1, keepdim=True) if most else low.new_zeros(*low.shape[:2], 1)
+    offset = torch.where(valid, low - first, 0)
+    n = int(offset.max()) + 2 if offset.numel() else 1
+    weights = (
+        at.new_zeros(*low.shape[:2], n).scatter_add_(2, offset, low_weight).scatter_add_(2, offset + 1, high_weight)
+    )
+    return Axis((first + torch.arange(n, device=start.device)).minimum(last), weights)
+
+
+def whole_pixels(lo: Tensor, hi: Tensor, cells: int, size: int, border: int) -> Axis:
+    """Pixels along an axis of ``size`` and their shares of each cell ``[K, cells, n]``; cells are rounded outwards.
+
+    A cell goes no farther than ``border``. What fills up repeats its last pixel with a share of 0.
+    """
+    cell = ((hi - lo) / cells)[:, None]
+    index = torch.arange(cells, device=lo.device)
+    first = ((index * cell).floor() + lo[:, None]).nan_to_num().clamp(0, border)[..., None]
+    end = (((index + 1) * cell).ceil() + lo[:, None]).nan_to_num().clamp(0, border)[..., None]
+    number = (end - first).clamp(min=0)
+    n = size if captured() or not number.numel() else max(1, int(number.max()))
+    step = torch.arange(n, device=lo.device)
+    places = (first + step.minimum((number - 1).clamp(min=0))).clamp(max=size - 1)
+    return Axis(places.long(), (step < number) / number.clamp(min=1))
+
+
+def table_of(input: Tensor) -> Tensor:
+    """Features ``[N, C, H, W]`` as rows ``[N * H * W, C]``, at least float32: a view if they are channels last."""
+    return widened(input).contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1).flatten(0, 2)
