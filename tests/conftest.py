@@ -15,6 +15,9 @@ import torch
 import zoo
 from zoo.registry import discovery
 
+# Files of tests that others inherit: what an assertion in them compared is shown as in a test's own file.
+pytest.register_assert_rewrite("published", "small_models")
+
 # A shell that starts us in the background has Ctrl-C ignored, here and in every process that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -34,6 +37,21 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     ):
         monkeypatch.delenv(variable, raising=False)
     return home
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Sums are added up in one order, whatever the machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No network, as ``ZOO_OFFLINE=1`` has it."""
+    monkeypatch.setenv("ZOO_OFFLINE", "1")
 
 
 class PluginFolder:
