@@ -6,13 +6,15 @@ import signal
 import sys
 import textwrap
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 import zoo
+from zoo.cli import main
 from zoo.registry import discovery
 
 # Files of tests that others inherit: what an assertion in them compared is shown as in a test's own file.
@@ -49,9 +51,30 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., SimpleNamespace]:
+    """Run a command in this process: ``run("list", "--json")`` → status, out, err."""
+
+    def command(*arguments: object) -> SimpleNamespace:
+        status = main([str(a) for a in arguments])
+        out, err = capsys.readouterr()
+        return SimpleNamespace(status=status, out=out, err=err)
+
+    return command
+
+
+@pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     """No network, as ``ZOO_OFFLINE=1`` has it."""
     monkeypatch.setenv("ZOO_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session")
+def examples() -> Iterator[Path]:
+    """The folder ``examples``, from which modules can be imported."""
+    folder = Path(__file__).parents[1] / "examples"
+    sys.path.insert(0, str(folder))
+    yield folder
+    sys.path.remove(str(folder))
 
 
 class PluginFolder:
