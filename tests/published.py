@@ -42,6 +42,8 @@ from torch import Tensor, nn
 import zoo
 from zoo.nn import StochasticDepth
 
+WITHOUT = ("torch", "numpy", "PIL", "av", "safetensors", "huggingface_hub", "typer", "rich")
+
 
 class Published:
     """One family; tests are made for each of its models (``model_name``) and weights entries (``weights_name``)."""
@@ -153,8 +155,12 @@ class PublishedWeights(Published):
         names = sorted(self.public_names())
         code = f"""
 import sys
-for blocked in ("torch", "numpy", "PIL", "av", "safetensors", "huggingface_hub", "typer", "rich"):
-    sys.modules[blocked] = None
+class Refused:  # not an ImportError, which some import may be ready for
+    @staticmethod
+    def find_spec(name, *_):
+        if name in {WITHOUT}:
+            raise RuntimeError(f"{{name}} is imported")
+sys.meta_path.insert(0, Refused)
 import zoo_{self.family} as package
 from zoo_{self.family}.plugin import zoo_manifest
 assert len(zoo_manifest().models) == {len(self.models) + len(self.more_models)}
