@@ -6,14 +6,19 @@ import signal
 import sys
 import textwrap
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 import zoo
+from zoo.cli import main
 from zoo.registry import discovery
+
+# Files of tests that others inherit: what an assertion in them compared is shown as in a test's own file.
+pytest.register_assert_rewrite("published", "small_models")
 
 # A shell that starts us in the background has Ctrl-C ignored, here and in every process that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -34,6 +39,42 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     ):
         monkeypatch.delenv(variable, raising=False)
     return home
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Sums are added up in one order, whatever the machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., SimpleNamespace]:
+    """Run a command in this process: ``run("list", "--json")`` → status, out, err."""
+
+    def command(*arguments: object) -> SimpleNamespace:
+        status = main([str(a) for a in arguments])
+        out, err = capsys.readouterr()
+        return SimpleNamespace(status=status, out=out, err=err)
+
+    return command
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No network, as ``ZOO_OFFLINE=1`` has it."""
+    monkeypatch.setenv("ZOO_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session")
+def examples() -> Iterator[Path]:
+    """The folder ``examples``, from which modules can be imported."""
+    folder = Path(__file__).parents[1] / "examples"
+    sys.path.insert(0, str(folder))
+    yield folder
+    sys.path.remove(str(folder))
 
 
 class PluginFolder:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from helpers import read_reference, reference_layout
 from torch import Tensor
+
+import zoo
+from zoo_quantized import eager
 
 DTYPES = {"float32": torch.float32, "int64": torch.int64, "int32": torch.int32, "uint8": torch.uint8}
 ENTRIES = read_reference("int8_files")
@@ -63,3 +68,15 @@ def write(entry: str, folder: Path) -> Path:
     path = folder / "int8.pth"
     torch.save(content(entry), path)
     return path
+
+
+@contextlib.contextmanager
+def prepared_for_training() -> Iterator[Any]:
+    """A MobileNetV3 as torch.ao prepares it for quantization-aware training, which is the state of its file."""
+    model = zoo.get_model("quantized_mobilenet_v3_large").train()
+    with warnings.catch_warnings(), eager.using("qnnpack"):
+        warnings.simplefilter("ignore")
+        model.fuse_model()
+        model.qconfig = torch.ao.quantization.get_default_qat_qconfig("qnnpack")
+        torch.ao.quantization.prepare_qat(model, inplace=True)
+        yield model

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+from torch import nn
+
 import zoo
 from zoo_video.mvit import MSBlockConfig, MViT, adapt
 from zoo_video.swin3d import SwinTransformer3d, swin3d
+
+
+def randomised(module: nn.Module) -> nn.Module:
+    torch.manual_seed(0)
+    for p in module.parameters():
+        nn.init.normal_(p, std=0.3)
+    return module.eval()
 
 
 def tiny(version: int, temporal_size: int, spatial_size: tuple[int, int], **kwargs: Any) -> MViT:

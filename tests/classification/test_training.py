@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import flatten, output_problems, read_reference
+from helpers import read_reference
+from published import PublishedTraining
 from reference.cases import inputs
 from reference.fill import fill_
 from torch import nn
@@ -14,36 +15,9 @@ from torch import nn
 import zoo
 from zoo.nn import StochasticDepth
 
-REFERENCE = read_reference("train_classification")
 
-
-def without_dropout(model: nn.Module) -> nn.Module:
-    for module in model.modules():
-        if isinstance(module, nn.Dropout | StochasticDepth):
-            module.p = 0.0
-    return model
-
-
-@pytest.mark.parametrize("name", REFERENCE)
-def test_training_step_is_the_published_one(name: str) -> None:
-    want = REFERENCE[name]
-    model = without_dropout(fill_(zoo.get_model(name, **want["kwargs"]))).train()
-    (image,) = inputs(name, "classification")
-    outputs = flatten(model(torch.cat([image, image.flip(-1)])))
-    sum(output.square().mean() for output in outputs.values()).backward()
-
-    assert output_problems(outputs, want["train"], tolerance=2e-3) == []
-    state = model.state_dict()
-    for key, (mean, std) in want["running_stats"].items():
-        got = state[key].double()
-        assert got.mean().item() == pytest.approx(mean, rel=1e-3, abs=1e-3 * std + 1e-6), key
-        assert got.std().item() == pytest.approx(std, rel=1e-3, abs=1e-6), key
-    assert all(buffer.item() == 1 for key, buffer in state.items() if key.endswith("num_batches_tracked"))
-    gradients = {key: p.grad for key, p in model.named_parameters() if p.grad is not None}
-    assert set(gradients) == set(want["grad_norms"])
-    top = max(want["grad_norms"].values())
-    for key, norm in want["grad_norms"].items():
-        assert gradients[key].norm().item() == pytest.approx(norm, rel=1e-2, abs=1e-5 * top), key
+class TestTraining(PublishedTraining):
+    family = "classification"
 
 
 @pytest.mark.parametrize(("name", "fields"), [("googlenet", "GoogLeNetOutputs"), ("inception_v3", "InceptionOutputs")])
@@ -55,7 +29,7 @@ def test_auxiliary_outputs_are_named(name: str, fields: str) -> None:
         outputs = model(torch.empty(2, 3, 299, 299))
         plain = zoo.get_model(name, num_classes=5, aux_logits=False)(torch.empty(2, 3, 299, 299))
     assert type(outputs) is getattr(zoo_classification, fields)
-    assert set(outputs._fields) == set(REFERENCE[name]["train"])
+    assert set(outputs._fields) == set(read_reference("train_classification")[name]["train"])
     assert {tuple(output.shape) for output in outputs} == {(2, 5)}
     assert isinstance(plain, torch.Tensor)
     assert isinstance(model.eval()(torch.empty(2, 3, 299, 299, device="meta")), torch.Tensor)

@@ -143,18 +143,6 @@ Run = Callable[..., SimpleNamespace]
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command in this process: ``run("list", "--json")`` → status, out, err."""
-
-    def command(*arguments: object) -> SimpleNamespace:
-        status = main([str(a) for a in arguments])
-        out, err = capsys.readouterr()
-        return SimpleNamespace(status=status, out=out, err=err)
-
-    return command
-
-
-@pytest.fixture
 def shades(plugin_folder: Any, tmp_path: Path) -> Path:
     """The plugin ``shades`` is installed; the folder holds its weights and two pictures."""
     (plugin_folder.path / "shades_models.py").write_text(textwrap.dedent(MODELS))

@@ -2,48 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 import torch
-from helpers import (
-    crc32,
-    first_difference,
-    flatten,
-    initialisation_problems,
-    layout,
-    models_of,
-    read_reference,
-    reference_layout,
-)
+from helpers import flatten, layout, models_of, read_reference, reference_layout
+from published import Published, PublishedModels, settings
 from reference.cases import build_kwargs, inputs, targets
 from reference.fill import fill_
 from torch import Tensor, nn
 
 import zoo
 
-MODELS = models_of("detection")
-SLOW = {
-    *("fasterrcnn_resnet50_fpn", "fasterrcnn_resnet50_fpn_v2", "fasterrcnn_mobilenet_v3_large_fpn"),
-    *("maskrcnn_resnet50_fpn_v2", "keypointrcnn_resnet50_fpn", "retinanet_resnet50_fpn_v2", "ssd300_vgg16"),
-}
-# What the generator of the machine gives that the reference was measured on; see the classification models' test.
-GENERATOR = 690042024
+pytestmark = pytest.mark.usefixtures("one_thread")
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-def generator_numbers() -> int:
-    torch.manual_seed(0)
-    fillers = (nn.init.uniform_, nn.init.normal_, nn.init.trunc_normal_, nn.init.kaiming_normal_)
-    return crc32([fill(torch.empty(64, 40)) for fill in fillers])
+BUILDS = read_reference("weights_builds_detection")
 
 
 def detection_problems(got: Mapping[str, Tensor], want: Mapping[str, Any]) -> list[str]:
@@ -83,56 +57,50 @@ def trained(name: str, model: nn.Module) -> tuple[dict[str, float], dict[str, fl
     return {key: loss.item() for key, loss in losses.items()}, norms
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in MODELS])
-def test_model_is_the_published_one(name: str) -> None:
-    golden, kwargs = read_reference(f"golden/{name}"), build_kwargs(name, "detection")
-    torch.manual_seed(0)
-    model = zoo.get_model(name, **kwargs)
-
-    assert layout(model) == reference_layout(name)
-    init = read_reference("init_detection")[name]
-    assert initialisation_problems(model, init["stats"]) == []
-    if generator_numbers() == GENERATOR:  # drawn in the published order
-        assert crc32(model.state_dict().values()) == init["seed0_crc32"]
-
-    fill_(model).eval()
-    given = inputs(name, "detection")
-    with torch.no_grad():
-        problems = detection_problems(flatten(model(*given)), golden["eval"])
-    if problems:
-        problems.append(first_difference(model, given, name))
-    assert problems == []
-
-    losses, norms = trained(name, model)
-    assert list(losses) == list(golden["train_losses"])
-    assert losses == pytest.approx(golden["train_losses"], rel=1e-4)
-    assert set(norms) == set(golden["grad_norms"])
-    # Rounding grows on the way back through batch norms, and of a bias before one there is no gradient but rounding.
-    assert norms == pytest.approx(golden["grad_norms"], rel=2e-2, abs=1e-5 * max(golden["grad_norms"].values()))
-
-
-BUILDS = read_reference("weights_builds_detection")
-
-
-@pytest.mark.parametrize("name", BUILDS)
-def test_weights_imply_the_published_settings(name: str) -> None:
-    """Every entry's norms and what is trained, on the meta device: what its file is loaded into."""
-    entry, want, model_name = zoo.get_weight(name), BUILDS[name], read_reference("weights")[name]["model"]
-    with torch.device("meta"):
-        model = zoo.get_model(model_name, weights=entry)
-    have, plain = layout(model), reference_layout(model_name)
-    assert set(have) <= set(plain)
-    removed = {n for n, _, _ in set(plain) - set(have)}
-    assert len(removed) == want["removed"]
-    assert all(n.endswith("num_batches_tracked") for n in removed)
-    counted = {
-        "params": sum(p.numel() for p in model.parameters()),
-        "trainable_params": sum(p.numel() for p in model.parameters() if p.requires_grad),
+class TestModels(PublishedModels):
+    family = "detection"
+    slow = {  # noqa: RUF012
+        "test_model_is_the_published_one": [
+            *("fasterrcnn_resnet50_fpn", "fasterrcnn_resnet50_fpn_v2", "fasterrcnn_mobilenet_v3_large_fpn"),
+            *("maskrcnn_resnet50_fpn_v2", "keypointrcnn_resnet50_fpn", "retinanet_resnet50_fpn_v2", "ssd300_vgg16"),
+        ]
     }
-    assert counted == {key: want[key] for key in counted}
-    assert counted["params"] == entry.value.num_params
-    frozen = {m.eps for m in model.modules() if isinstance(m, zoo.nn.FrozenBatchNorm2d)}
-    assert sorted(frozen) == want.get("frozen_bn_eps", [])
+
+    def arguments(self, name: str) -> dict[str, Any]:
+        return build_kwargs(name, "detection")
+
+    def problems(self, got: Mapping[str, Tensor], want: Mapping[str, Any]) -> list[str]:
+        return detection_problems(got, want)
+
+    def check_training(self, model: Any, name: str) -> None:
+        golden = read_reference(f"golden/{name}")
+        losses, norms = trained(name, model)
+        assert list(losses) == list(golden["train_losses"])
+        assert losses == pytest.approx(golden["train_losses"], rel=1e-4)
+        assert set(norms) == set(golden["grad_norms"])
+        # Rounding grows on the way back through batch norms; a bias before one has no gradient but rounding.
+        assert norms == pytest.approx(golden["grad_norms"], rel=2e-2, abs=1e-5 * max(golden["grad_norms"].values()))
+
+
+class TestSettings(Published):
+    family = "detection"
+
+    def test_weights_imply_the_published_settings(self, weights_name: str) -> None:
+        """Every entry's norms and what is trained, on the meta device: what its file is loaded into."""
+        entry, want = zoo.get_weight(weights_name), BUILDS[weights_name]
+        model_name = self.entries[weights_name]["model"]
+        with torch.device("meta"):
+            model = zoo.get_model(model_name, weights=entry)
+        have, plain = layout(model), reference_layout(model_name)
+        assert set(have) <= set(plain)
+        removed = {n for n, _, _ in set(plain) - set(have)}
+        assert len(removed) == want["removed"]
+        assert all(n.endswith("num_batches_tracked") for n in removed)
+        counted = settings(model, ("params", "trainable_params"))
+        assert counted == {key: want[key] for key in counted}
+        assert counted["params"] == entry.value.num_params
+        frozen = {m.eps for m in model.modules() if isinstance(m, zoo.nn.FrozenBatchNorm2d)}
+        assert sorted(frozen) == want.get("frozen_bn_eps", [])
 
 
 @pytest.mark.parametrize(
@@ -149,7 +117,7 @@ def test_settings_that_weights_imply_give_the_published_detections(name: str) ->
     assert detection_problems(got, BUILDS[name]["eval"]) == []
 
 
-@pytest.mark.parametrize("name", [n for n in MODELS if "_v2" not in n and not n.startswith("ssd")])
+@pytest.mark.parametrize("name", [n for n in models_of("detection") if "_v2" not in n and not n.startswith("ssd")])
 def test_batch_norm_is_frozen_if_the_backbone_starts_from_weights(name: str) -> None:
     with torch.device("meta"):
         random, started = (zoo.get_model(name, weights_backbone=w) for w in (None, "DEFAULT"))

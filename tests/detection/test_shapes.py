@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +20,17 @@ from zoo.cli import main
 from zoo.errors import InvalidArgument
 from zoo.ops import box_iou
 
+pytestmark = pytest.mark.usefixtures("offline")
+
 ROOT = Path(__file__).parents[2]
 PICTURE = ROOT / "examples/images/shapes.png"
 MODEL = "ssdlite320_mobilenet_v3_large"
 
 
 @pytest.fixture(scope="module")
-def script() -> Iterator[Any]:
+def script(examples: Path) -> Any:
     """``examples/train_detection.py``."""
-    sys.path.insert(0, str(ROOT / "examples"))
-    yield importlib.import_module("train_detection")
-    sys.path.remove(str(ROOT / "examples"))
-
-
-@pytest.fixture(autouse=True)
-def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ZOO_OFFLINE", "1")
+    return importlib.import_module("train_detection")
 
 
 @pytest.fixture(scope="module")

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
-from helpers import (
-    crc32,
-    first_difference,
-    flatten,
-    initialisation_problems,
-    layout,
-    output_problems,
-    read_reference,
-    reference_layout,
-)
-from reference.cases import inputs
+from helpers import read_reference
+from published import PublishedModels
 from reference.fill import fill_
 from torch import Tensor
 
@@ -26,54 +16,23 @@ from zoo.errors import InvalidArgument
 from zoo_optical_flow import sequence_loss
 from zoo_optical_flow.raft import CorrBlock, InstanceNorm2d, check_frames, upsample_convex
 
-MODELS = ("raft_large", "raft_small")
-
-# What the random number generator of the machine that the reference was measured on gives; another processor or
-# version of torch may round differently, and then no model can have the reference's numbers.
-GENERATOR = 2555061192
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+class TestModels(PublishedModels):
+    family = "optical_flow"
 
+    def inputs(self, name: str) -> tuple[Any, ...]:
+        return (*super().inputs(name), 3)  # updates
 
-@functools.cache
-def generator_numbers() -> int:
-    torch.manual_seed(0)
-    return crc32([torch.nn.init.kaiming_normal_(torch.empty(64, 40)), torch.rand(64)])
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_model_is_the_published_one(name: str) -> None:
-    same_numbers = generator_numbers() == GENERATOR
-    torch.manual_seed(0)
-    model = zoo.get_model(name)
-    assert layout(model) == reference_layout(name)
-    init = read_reference("init_optical_flow")[name]
-    assert initialisation_problems(model, init["stats"]) == []
-    if same_numbers:  # the models draw in the published order, so they start from the same numbers
-        assert crc32(model.state_dict().values()) == init["seed0_crc32"]
-
-    golden = read_reference(f"golden/{name}")
-    frames = inputs(name, "optical_flow")
-    fill_(model)
-    flows = model.train()(*frames, num_flow_updates=3)
-    loss = sum(flow.square().mean() for flow in flows)
-    assert loss.item() == pytest.approx(golden["train_loss"], rel=1e-4)
-    loss.backward()
-    norms = {n: p.grad.norm().item() for n, p in model.named_parameters() if golden["grad_norms"][n] > 1e-2}
-    assert norms == {n: pytest.approx(golden["grad_norms"][n], rel=2e-3) for n in norms}
-
-    fill_(model).eval()  # batch norm's statistics have moved
-    with torch.no_grad():
-        problems = output_problems(flatten(model(*frames, num_flow_updates=3)), golden["eval"])
-    if problems:
-        problems.append(first_difference(model, frames, name))
-    assert problems == []
+    def check_training(self, model: Any, name: str) -> None:
+        golden = read_reference(f"golden/{name}")
+        flows = model.train()(*self.inputs(name))
+        loss = sum(flow.square().mean() for flow in flows)
+        assert loss.item() == pytest.approx(golden["train_loss"], rel=1e-4)
+        loss.backward()
+        norms = {n: p.grad.norm().item() for n, p in model.named_parameters() if golden["grad_norms"][n] > 1e-2}
+        assert norms == {n: pytest.approx(golden["grad_norms"][n], rel=2e-3) for n in norms}
 
 
 def moved(seed: int = 0, size: tuple[int, int] = (128, 136)) -> tuple[Tensor, Tensor]:
@@ -124,7 +83,7 @@ def test_correlations_are_the_papers(correlation: str, looked_up, monkeypatch: p
         torch.testing.assert_close(ours, theirs)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ["raft_large", "raft_small"])
 def test_local_correlation_gives_the_same_flow_and_gradients(name: str) -> None:
     frames, results = moved(), {}
     for correlation in ("full", "local"):

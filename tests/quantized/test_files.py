@@ -77,15 +77,9 @@ def test_published_form_loads_with_the_kernels_and_without(entry: str, tmp_path:
 def test_observed_state_becomes_what_torch_converts_it_to() -> None:
     """MobileNetV3's file: against torch.ao's own way from a prepared model to int8."""
     state = int8_files.content(OBSERVED)
-    model = zoo.get_model("quantized_mobilenet_v3_large").train()
-    with warnings.catch_warnings(), eager.using("qnnpack"):
-        warnings.simplefilter("ignore")
-        quantization = torch.ao.quantization
-        model.fuse_model()
-        model.qconfig = quantization.get_default_qat_qconfig("qnnpack")
-        quantization.prepare_qat(model, inplace=True)
+    with int8_files.prepared_for_training() as model:
         model.load_state_dict(state)
-        quantization.convert(model.eval(), inplace=True)
+        torch.ao.quantization.convert(model.eval(), inplace=True)
     want, got = states.unpack(model.state_dict()), states.from_observed(state, eps=0.001)
     assert set(want) <= set(got)
     for name, value in want.items():

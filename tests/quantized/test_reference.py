@@ -8,17 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import (
-    crc32,
-    first_difference,
-    flatten,
-    initialisation_problems,
-    layout,
-    models_of,
-    output_problems,
-    read_reference,
-    reference_layout,
-)
+from helpers import crc32, initialisation_problems, layout, models_of, read_reference, reference_layout
+from int8_files import prepared_for_training
+from published import PublishedModels
 from reference.cases import build_kwargs, inputs
 from reference.fill import fill_
 from torch import nn
@@ -30,40 +22,19 @@ MODELS = models_of("quantized")
 LARGE = ("quantized_inception_v3", "quantized_resnet50", "quantized_resnext101_32x8d", "quantized_resnext101_64x4d")
 SMALL = ("quantized_mobilenet_v3_large", "quantized_shufflenet_v2_x0_5")  # in int8: one of each backend
 
-
-def marked(names: list[str], slow: Any) -> list[Any]:
-    return [pytest.param(name, marks=pytest.mark.slow) if slow(name) else name for name in names]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+class TestFloatModels(PublishedModels):
+    family = "quantized"
+    slow = {"test_model_is_the_published_one": LARGE}  # noqa: RUF012
 
+    def arguments(self, name: str) -> dict[str, Any]:
+        return build_kwargs(name, "quantized")
 
-@pytest.mark.parametrize("name", MODELS)
-def test_float_layout_is_the_published_one(name: str) -> None:
-    with torch.device("meta"):
-        assert layout(zoo.get_model(name)) == reference_layout(name)
-
-
-@pytest.mark.parametrize("name", marked(MODELS, lambda name: name in LARGE))
-def test_float_model_is_the_published_one(name: str) -> None:
-    init = read_reference("init_quantized")[name]
-    torch.manual_seed(0)
-    drawn_slowly = "init_weights" in build_kwargs(name, "quantized")  # truncated normals
-    model = zoo.get_model(name, **build_kwargs(name, "quantized"))
-    if not drawn_slowly:
-        assert initialisation_problems(model, init["stats"]) == []
-    fill_(model).eval()
-    given = inputs(name, "quantized")
-    with torch.no_grad():
-        problems = output_problems(flatten(model(*given)), read_reference(f"golden/{name}")["eval"])
-    if problems:
-        problems.append(first_difference(model, given, name))
-    assert problems == []
+    def test_layout_is_the_published_one(self, model_name: str) -> None:
+        with torch.device("meta"):
+            assert layout(zoo.get_model(model_name)) == reference_layout(model_name)
 
 
 @pytest.mark.slow
@@ -78,7 +49,7 @@ def test_initialisation_starts_from_the_published_numbers(name: str) -> None:
     assert initialisation_problems(model, init["stats"]) == []
 
 
-@pytest.mark.parametrize("name", marked(MODELS, lambda name: name not in SMALL))
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n not in SMALL)) for n in MODELS])
 def test_int8_is_the_published_one_step_by_step(name: str) -> None:
     """As users of torch.ao go: fuse_model, a qconfig, prepare, one pass, convert."""
     golden = read_reference(f"golden/{name}")
@@ -110,13 +81,7 @@ def test_int8_is_the_published_one_step_by_step(name: str) -> None:
 def test_quantization_aware_training_has_the_published_state() -> None:
     """The layout of MobileNetV3's file, and a training step in it."""
     entry = "MobileNet_V3_Large_QuantizedWeights.IMAGENET1K_QNNPACK_V1"
-    model = zoo.get_model("quantized_mobilenet_v3_large").train()
-    with warnings.catch_warnings(), eager.using("qnnpack"):
-        warnings.simplefilter("ignore")
-        quantization = torch.ao.quantization
-        model.fuse_model()
-        model.qconfig = quantization.get_default_qat_qconfig("qnnpack")
-        quantization.prepare_qat(model, inplace=True)
+    with prepared_for_training() as model:
         before = copy.deepcopy(model.state_dict())
         model(torch.rand(2, 3, 64, 64)).square().mean().backward()
     assert model.features[0][0].weight.grad.abs().sum() > 0

@@ -17,15 +17,9 @@ from torch import Tensor, nn
 import zoo
 from zoo.errors import CheckpointError, InvalidArgument
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SIZES = [(1, 1), (1, 7), (2, 3), (9, 33), (65, 17)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("name", [n for n in models_of("segmentation") if "101" not in n])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +19,17 @@ from zoo.errors import InvalidArgument
 from zoo_segmentation.metrics import ConfusionMatrix
 from zoo_segmentation.task import Segmentation, SegmentationTask, class_map
 
+pytestmark = pytest.mark.usefixtures("offline")
+
 ROOT = Path(__file__).parents[2]
 PICTURE = ROOT / "examples/images/shapes.png"
 MODEL = "lraspp_mobilenet_v3_large"
 
 
 @pytest.fixture(scope="module")
-def shapes() -> Any:
+def shapes(examples: Path) -> Any:
     """``examples/shapes.py``: what made the pictures that the weights were trained on."""
-    sys.path.insert(0, str(ROOT / "examples"))
-    import shapes
-
-    yield shapes
-    sys.path.remove(str(ROOT / "examples"))
-
-
-@pytest.fixture(autouse=True)
-def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ZOO_OFFLINE", "1")
+    return importlib.import_module("shapes")
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,7 +20,6 @@ from filelock import FileLock
 from PIL import Image
 
 import zoo
-from zoo.cli import main
 from zoo.contract import check_task
 from zoo.errors import ContractError, EvaluationError, InvalidArgument, UnknownModel
 from zoo_tools.evaluation import evaluator_of
@@ -400,16 +398,6 @@ def test_two_evaluations_do_not_write_to_one_folder(levels: Path, tmp_path: Path
 
 
 # ── the command ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., SimpleNamespace]:
-    def command(*arguments: object) -> SimpleNamespace:
-        status = main([str(a) for a in arguments])
-        out, err = capsys.readouterr()
-        return SimpleNamespace(status=status, out=out, err=err)
-
-    return command
 
 
 def test_the_published_figure_stands_beside_the_measured_one(levels: Path, run: Any) -> None:

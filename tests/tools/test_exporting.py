@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,21 +13,10 @@ import torch
 from torch import Tensor, nn
 
 import zoo
-from zoo.cli import main
 from zoo.errors import ExportError, InvalidArgument, MissingPlugin, UnknownModel
 
 DIGITS: dict[str, Any] = {"model": "squeezenet1_1", "weights": "DIGITS_V1"}
 PICTURE = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Any:
-    def command(*arguments: object) -> SimpleNamespace:
-        status = main([str(a) for a in arguments])
-        out, err = capsys.readouterr()
-        return SimpleNamespace(status=status, out=out, err=err)
-
-    return command
 
 
 def expected(picture: Tensor = PICTURE) -> Tensor:

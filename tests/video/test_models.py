@@ -3,12 +3,12 @@ are all trained, and it says what is wrong with an input. And what the families'
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from small_models import SmallModels
 from tiny_video import tiny_swin3d, tiny_v1, tiny_v2
 from torch import Tensor, nn
 
@@ -42,72 +42,24 @@ SMALL: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int]]] = {
 }
 
 
-@pytest.fixture(params=SMALL)
-def model(request: pytest.FixtureRequest) -> nn.Module:
-    torch.manual_seed(0)
-    build, size = SMALL[request.param]
-    model = build().eval()
-    for p in model.parameters():
-        nn.init.normal_(p, std=0.2)
-    model.size = size
-    return model
+class TestVideoModels(SmallModels):
+    small = SMALL
+    half_precision = 24
 
-
-def clips(model: nn.Module, n: int) -> Tensor:
-    return torch.randn(n, 3, *model.size, generator=torch.Generator().manual_seed(n))
-
-
-def test_compiles_whole(model: nn.Module) -> None:
-    x = clips(model, 2)
-    compiled = torch.compile(model, backend="eager", fullgraph=True)
-    torch.testing.assert_close(compiled(x), model(x))
-    compiled.train()(x).sum().backward()
-    torch.compiler.reset()
-
-
-def test_exports_for_any_batch(model: nn.Module) -> None:
-    shapes = ({0: torch.export.Dim("batch", min=1, max=64)},)
-    program = torch.export.export(model, (clips(model, 2),), dynamic_shapes=shapes).module()
-    for n in (1, 3):
-        x = clips(model, n)
-        torch.testing.assert_close(program(x), model(x))
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision(model: nn.Module, dtype: torch.dtype) -> None:
-    x = clips(model, 8)
-    with torch.no_grad():
-        want = model(x)
-        near = {"atol": 24 * torch.finfo(dtype).eps * want.std().item(), "rtol": 0.1}
-        half = copy.deepcopy(model).to(dtype)(x.to(dtype))
-        with torch.autocast("cpu", dtype):
-            cast = model(x)
-    assert half.dtype == cast.dtype == dtype
-    torch.testing.assert_close(half.float(), want, **near)
-    torch.testing.assert_close(cast.float(), want, **near)
-
-
-def test_every_parameter_is_trained(model: nn.Module) -> None:
-    model.train()(clips(model, 2)).square().sum().backward()
-    for name, p in model.named_parameters():
-        assert p.grad is not None, name
-        assert p.grad.isfinite().all(), name
-
-
-@pytest.mark.parametrize(
-    ("clip", "message"),
-    [
-        ([1, 2], "the input is a list"),
-        (torch.zeros(3, 6, 32, 32), r"unsqueeze\(0\)"),
-        (torch.zeros(1, 6, 3, 32, 32), r"x\.transpose\(1, 2\)"),
-        (torch.zeros(1, 1, 6, 32, 32), "in_channels=1"),
-        (torch.zeros(1, 3, 0, 32, 32), "0 frame"),
-        (torch.zeros(1, 3, 6, 32, 32, dtype=torch.uint8), "torch.uint8; expected floating point"),
-    ],
-)
-def test_inputs_that_are_no_clips_are_refused(model: nn.Module, clip: Any, message: str) -> None:
-    with pytest.raises(InvalidArgument, match=message):
-        model(clip)
+    @pytest.mark.parametrize(
+        ("clip", "message"),
+        [
+            ([1, 2], "the input is a list"),
+            (torch.zeros(3, 6, 32, 32), r"unsqueeze\(0\)"),
+            (torch.zeros(1, 6, 3, 32, 32), r"x\.transpose\(1, 2\)"),
+            (torch.zeros(1, 1, 6, 32, 32), "in_channels=1"),
+            (torch.zeros(1, 3, 0, 32, 32), "0 frame"),
+            (torch.zeros(1, 3, 6, 32, 32, dtype=torch.uint8), "torch.uint8; expected floating point"),
+        ],
+    )
+    def test_inputs_that_are_no_clips_are_refused(self, model: nn.Module, clip: Any, message: str) -> None:
+        with pytest.raises(InvalidArgument, match=message):
+            model(clip)
 
 
 @pytest.mark.parametrize("size", [(12, 224, 224), (13, 208, 224), (13, 224, 208)])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_video import tiny_v1, tiny_v2
+from tiny_video import randomised, tiny_v1, tiny_v2
 from torch import nn
 
 from zoo.errors import CheckpointError, InvalidArgument
@@ -22,14 +22,6 @@ from zoo_video.mvit import (
     relative_index,
     resize,
 )
-
-
-def randomised(module: nn.Module) -> nn.Module:
-    torch.manual_seed(0)
-    for p in module.parameters():
-        nn.init.normal_(p, std=0.3)
-    return module.eval()
-
 
 VERSIONS = [tiny_v1, tiny_v2]
 

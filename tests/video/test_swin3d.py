@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny_video import tiny_swin3d
+from tiny_video import randomised, tiny_swin3d
 from torch import Tensor, nn
 
 from zoo.errors import InvalidArgument
@@ -19,13 +19,6 @@ from zoo_video.swin3d import (
     swin3d,
     to_windows,
 )
-
-
-def randomised(module: nn.Module) -> nn.Module:
-    torch.manual_seed(0)
-    for p in module.parameters():
-        nn.init.normal_(p, std=0.3)
-    return module.eval()
 
 
 def test_windows_are_cut_and_put_together() -> None:

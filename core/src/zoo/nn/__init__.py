@@ -12,7 +12,7 @@ from zoo.nn.drop import (
     drop_block3d,
     stochastic_depth,
 )
-from zoo.nn.fpn import FeaturePyramidNetwork, LastLevelMaxPool, LastLevelP6P7
+from zoo.nn.fpn import ExtraFPNBlock, FeaturePyramidNetwork, LastLevelMaxPool, LastLevelP6P7
 from zoo.nn.mlp import MLP, Permute, linear_head
 from zoo.nn.norm import FrozenBatchNorm2d, LayerNorm2d
 
@@ -22,6 +22,7 @@ __all__ = [
     "Conv3dNormActivation",
     "DropBlock2d",
     "DropBlock3d",
+    "ExtraFPNBlock",
     "FeaturePyramidNetwork",
     "FrozenBatchNorm2d",
     "LastLevelMaxPool",
