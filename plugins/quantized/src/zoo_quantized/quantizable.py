@@ -26,10 +26,12 @@ class Quantizable(nn.Module):
     Attributes:
         engine: None in a float model; ``"fbgemm"`` or another of torch's engines in an int8 model, ``"reference"`` in
             one that runs anywhere.
+        backend: what an int8 model was made for, whichever engine runs it.
         norm_eps: of the batch norms that the model had; files of quantization-aware training still have them.
     """
 
     engine: str | None = None
+    backend: str = "fbgemm"
     norm_eps: float = 1e-5
     in_channels: int  # the float model's
 
@@ -57,6 +59,16 @@ class Quantizable(nn.Module):
                 state_dict = OrderedDict(state_dict)
                 state_dict._metadata = self.state_dict()._metadata  # type: ignore[attr-defined]
             return super().load_state_dict(state_dict, *args, **kwargs)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Of a copy, or of a pickle's content: the weights were packed for the engine that is set now."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        if self.devices is None:
+            return
+        for module in self.modules():  # torch's int8 modules come without what every module has
+            for name, value in (nn.Module().__dict__ | {"training": self.training}).items():
+                module.__dict__.setdefault(name, value)
+        self.load_state_dict(self.state_dict())
 
     def fuse_model(self, is_qat: bool | None = None) -> None:
         """Join convolution, batch norm and ReLU, in place, for ``torch.ao.quantization.prepare`` or ``prepare_qat``.
