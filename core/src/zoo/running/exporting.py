@@ -203,7 +203,7 @@ def _plain(model: nn.Module, size: tuple[int, int] | None, spec: TaskSpec) -> Ex
             f"{type(model).__name__} takes pictures of any size, and a file of one: give image_size=(height, width)."
         )
     first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
-    channels = getattr(model, "in_channels", 3 if first is None else first.in_channels)
+    channels = getattr(model, "in_channels", None) or (3 if first is None else first.in_channels)
     return Exportable(model, (torch.rand(1, channels, *size),), ("image",))
 
 

@@ -314,7 +314,7 @@ def _default_example(model: nn.Module) -> tuple[Tensor]:
     side = getattr(model, "image_size", trained)
     size = (side, side) if isinstance(side, int) else tuple(side)
     frames = (16,) if isinstance(conv, nn.Conv3d) else ()
-    shape = (1, getattr(model, "in_channels", conv.in_channels), *frames, *size)
+    shape = (1, getattr(model, "in_channels", None) or conv.in_channels, *frames, *size)
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))  # the global generator stays where it was
     return (noise.to(conv.weight),)
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import zoo
 from zoo.contract import Stage
 from zoo.errors import WeightsWarning
-from zoo.nn import check_count, check_images, check_probability, linear_head
+from zoo.nn import at_least, check_count, check_images, check_probability, input_channels, linear_head
 from zoo_classification.weights.googlenet import GoogLeNet_Weights
 
 # Channels: in, 1×1, reduction and 3×3, reduction and "5×5", projection after the pool.
@@ -40,6 +40,8 @@ class GoogLeNetOutputs(NamedTuple):
 
 class BasicConv2d(nn.Module):
     """Convolution, batch norm, ReLU; ``options`` go to the convolution."""
+
+    in_channels = input_channels("conv")
 
     def __init__(self, in_channels: int, out_channels: int, **options: Any) -> None:
         super().__init__()
@@ -126,6 +128,8 @@ class GoogLeNet(nn.Module):
         InvalidArgument: an argument out of range, or an input that is no batch of large enough images.
     """
 
+    in_channels = input_channels("conv1")
+
     def __init__(
         self,
         num_classes: int = 1000,
@@ -141,7 +145,7 @@ class GoogLeNet(nn.Module):
         check_probability("dropout", dropout)
         check_probability("dropout_aux", dropout_aux)
         conv_block, inception_block, aux_block = blocks or (BasicConv2d, Inception, InceptionAux)
-        self.in_channels = check_count("in_channels", in_channels, 1)
+        check_count("in_channels", in_channels, 1)
         self.aux_logits = aux_logits
         self.transform_input = transform_input
 
@@ -182,8 +186,9 @@ class GoogLeNet(nn.Module):
                     nn.init.trunc_normal_(m.weight, std=0.01)
 
     def forward(self, x: Tensor) -> Tensor | GoogLeNetOutputs:
-        check_images(x, self.in_channels, 15)
-        return self.classify(from_imagenet_normalisation(x) if self.transform_input else x)
+        check_images(x, self.in_channels)
+        with at_least(x, 15):
+            return self.classify(from_imagenet_normalisation(x) if self.transform_input else x)
 
     def classify(self, x: Tensor) -> Tensor | GoogLeNetOutputs:
         """What :meth:`forward` returns, for images that are normalised as the weights expect."""

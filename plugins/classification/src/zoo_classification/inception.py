@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import zoo
 from zoo.contract import Stage
-from zoo.nn import check_count, check_images, check_probability, linear_head
+from zoo.nn import at_least, check_count, check_images, check_probability, input_channels, linear_head
 from zoo_classification.googlenet import BasicConv2d, from_imagenet_normalisation
 from zoo_classification.weights.inception import Inception_V3_Weights
 
@@ -189,6 +189,8 @@ class Inception3(nn.Module):
         InvalidArgument: an argument out of range, or an input that is no batch of large enough images.
     """
 
+    in_channels = input_channels("Conv2d_1a_3x3")
+
     def __init__(
         self,
         num_classes: int = 1000,
@@ -210,7 +212,7 @@ class Inception3(nn.Module):
             InceptionE,
             InceptionAux,
         )
-        self.in_channels = check_count("in_channels", in_channels, 1)
+        check_count("in_channels", in_channels, 1)
         self.aux_logits = aux_logits
         self.transform_input = transform_input
         self.Conv2d_1a_3x3 = conv(in_channels, 32, kernel_size=3, stride=2)
@@ -248,8 +250,9 @@ class Inception3(nn.Module):
                     nn.init.trunc_normal_(m.weight, std=0.001 if name == "AuxLogits.fc" else 0.1)
 
     def forward(self, x: Tensor) -> Tensor | InceptionOutputs:
-        check_images(x, self.in_channels, 299 if self.training and self.AuxLogits is not None else 75)
-        return self.classify(from_imagenet_normalisation(x) if self.transform_input else x)
+        check_images(x, self.in_channels)
+        with at_least(x, 299 if self.training and self.AuxLogits is not None else 75):
+            return self.classify(from_imagenet_normalisation(x) if self.transform_input else x)
 
     def classify(self, x: Tensor) -> Tensor | InceptionOutputs:
         """What :meth:`forward` returns, for images that are normalised as the weights expect."""

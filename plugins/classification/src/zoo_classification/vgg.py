@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import zoo
 from zoo.contract import Stage
 from zoo.errors import InvalidArgument
-from zoo.nn import check_count, check_images, check_probability, linear_head
+from zoo.nn import at_least, check_count, check_images, check_probability, input_channels, linear_head
 from zoo_classification.weights.vgg import (
     VGG11_BN_Weights,
     VGG11_Weights,
@@ -45,6 +45,8 @@ class VGG(nn.Module):
         InvalidArgument: an argument out of range, or an input that is no batch of large enough images.
     """
 
+    in_channels = input_channels("features")
+
     def __init__(
         self,
         layers: Sequence[int],
@@ -58,7 +60,7 @@ class VGG(nn.Module):
         if len(layers) != 5:
             raise InvalidArgument(f"layers is {layers!r}; expected the number of convolutions in each of five stages.")
         check_probability("dropout", dropout)
-        channels = self.in_channels = check_count("in_channels", in_channels, 1)
+        channels = check_count("in_channels", in_channels, 1)
         features: list[nn.Module] = []
         self.feature_info = []
         for i, (width, depth) in enumerate(zip((64, 128, 256, 512, 512), layers, strict=True)):
@@ -91,8 +93,9 @@ class VGG(nn.Module):
                     nn.init.zeros_(m.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        check_images(x, self.in_channels, 32)
-        logits: Tensor = self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
+        check_images(x, self.in_channels)
+        with at_least(x, 32):
+            logits: Tensor = self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
         return logits
 
 

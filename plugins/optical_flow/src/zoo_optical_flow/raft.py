@@ -162,7 +162,7 @@ class CorrBlock(nn.Module):
                 window(of, x / 2**i, y / 2**i, *size, self.radius)
                 for i, (of, size) in enumerate(zip(products, sizes, strict=True))
             ]
-            return torch.cat(found, 1).view(n, h, w, -1).permute(0, 3, 1, 2).to(fmap1.dtype)
+            return torch.cat(found, 1).view(n, h, w, self.out_channels).permute(0, 3, 1, 2).to(fmap1.dtype)
 
         return look_up
 
@@ -349,7 +349,7 @@ def upsample_convex(flow: Tensor, mask: Tensor) -> Tensor:
     around = F.unfold(8 * flow, 3, padding=1).view(n, 2, 9, 1, h, w)
     # Not a matrix product: those of 9 by 2 numbers are slow, and autocast would have them in half precision.
     fine: Any = sum(weights[:, :, k] * around[:, :, k] for k in range(9))
-    return F.pixel_shuffle(fine.view(n, 128, h, w), 8)
+    return fine.view(n, 2, 8, 8, h, w).permute(0, 1, 4, 2, 5, 3).reshape(n, 2, 8 * h, 8 * w)
 
 
 def upsample_bilinear(flow: Tensor) -> Tensor:

@@ -110,7 +110,7 @@ def as_asked(model: Q, quantize: How, backend: str) -> Q:
 
 def _noise(model: Quantizable) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(2, model.in_channels, SIDE, SIDE, generator=generator)
+    return torch.randn(2, model.in_channels or 3, SIDE, SIDE, generator=generator)
 
 
 def to_fit(state: StateDict, model: nn.Module) -> StateDict:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 
 from zoo.errors import InvalidArgument
 from zoo.nn import check_images
@@ -33,7 +33,7 @@ class Quantizable(nn.Module):
     engine: str | None = None
     backend: str = "fbgemm"
     norm_eps: float = 1e-5
-    in_channels: int  # the float model's
+    in_channels: int | None  # the float model's
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -48,6 +48,8 @@ class Quantizable(nn.Module):
         """``body`` of ``x``, quantized before and dequantized afterwards, on the model's engine."""
         if self.devices is None:
             return self.dequant(body(self.quant(x)))
+        if not len(x):  # on which torch's kernels end the process
+            return tree_map(lambda y: y[:0], self.between(body, x.new_zeros(1, *x.shape[1:])))
         with eager.using(self.engine):
             return self.dequant(body(self.quant(x)))
 
@@ -135,7 +137,7 @@ def sources(model: Quantizable) -> dict[str, str]:
     training = model.training
     try:
         state = {name: t.to("meta") for name, t in (*model.named_parameters(), *model.named_buffers())}
-        images = torch.empty(1, model.in_channels, SIDE, SIDE, device="meta")
+        images = torch.empty(1, model.in_channels or 3, SIDE, SIDE, device="meta")
         with torch.no_grad(), _Marks():
             functional_call(model.eval(), state, (images,))
     finally:

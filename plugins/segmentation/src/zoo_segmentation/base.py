@@ -13,7 +13,7 @@ import zoo
 from zoo.contract import Stage
 from zoo.errors import InvalidArgument
 from zoo.features import Backbone
-from zoo.nn import check_images
+from zoo.nn import check_images, first_channels
 
 NUM_CLASSES = 21  # Pascal VOC's 20 and background
 
@@ -26,18 +26,16 @@ class Trunk(nn.ModuleDict):
     Args:
         model: whose children follow one another; those after the last that is wanted are left out.
         outputs: name of the output → name of the child that gives it.
-        in_channels: number of channels of the images.
     """
 
-    def __init__(self, model: nn.Module, outputs: Mapping[str, str], in_channels: int) -> None:
+    def __init__(self, model: nn.Module, outputs: Mapping[str, str]) -> None:
         children = dict(model.named_children())
         end = max(list(children).index(child) for child in outputs.values()) + 1
         super().__init__(dict(list(children.items())[:end]))
         self.outputs = {child: name for name, child in outputs.items()}
-        self.in_channels = in_channels
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        check_images(images, self.in_channels)
+        check_images(images, first_channels(self))
         x, found = images, {}
         for child, module in self.items():
             x = module(x)
@@ -93,7 +91,7 @@ def named_backbone(
 
 def enlarge(logits: Tensor, size: Sequence[int]) -> Tensor:
     """[N, C, h, w] → [N, C, H, W], bilinear."""
-    return F.interpolate(logits, size=tuple(size), mode="bilinear", align_corners=False)
+    return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
 
 
 class SegmentationModel(nn.Module):

@@ -36,7 +36,7 @@ class FCN(SegmentationModel):
 
 def dilated_resnet(resnet: ResNet, aux: bool) -> Trunk:
     """The last stage of a ResNet as ``out``; the one before, if it is wanted, as ``aux``."""
-    return Trunk(resnet, {"out": "layer4", **({"aux": "layer3"} if aux else {})}, resnet.in_channels)
+    return Trunk(resnet, {"out": "layer4", **({"aux": "layer3"} if aux else {})})
 
 
 # Stride 8 in place of 32: the last two stages dilate where they would have halved.

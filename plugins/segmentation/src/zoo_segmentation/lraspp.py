@@ -66,7 +66,7 @@ def dilated_mobilenet(outputs: dict[str, int], weights: Any, options: dict[str, 
     """
     mobilenet = mobilenet_v3_large(weights=weights, **{"dilated": True, **options})
     blocks: Any = mobilenet.features
-    trunk = Trunk(blocks, {name: str(i) for name, i in outputs.items()}, mobilenet.in_channels)
+    trunk = Trunk(blocks, {name: str(i) for name, i in outputs.items()})
     return trunk, [blocks[i].out_channels for i in outputs.values()]
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import zoo
 from zoo.contract import Stage
 from zoo.errors import InvalidArgument
-from zoo.nn import check_clips, check_count, linear_head
+from zoo.nn import check_clips, check_count, input_channels, linear_head
 from zoo_video.weights.resnet import MC3_18_Weights, MC3_Tiny_Weights, R2Plus1D_18_Weights, R3D_18_Weights
 
 
@@ -134,6 +134,8 @@ class VideoResNet(nn.Module):
         InvalidArgument: an argument out of range, or an input that is no batch of clips with ``in_channels``.
     """
 
+    in_channels = input_channels("stem")
+
     def __init__(
         self,
         block: type[BasicBlock],
@@ -150,7 +152,7 @@ class VideoResNet(nn.Module):
             raise InvalidArgument(
                 f"layers is {layers!r} and conv_makers has {len(conv_makers)}; expected one of each for four stages."
             )
-        self.in_channels = check_count("in_channels", in_channels, 1)
+        check_count("in_channels", in_channels, 1)
         inplanes = check_count("width", width, 2)
         self.stem = stem(in_channels, width)
         stages = []

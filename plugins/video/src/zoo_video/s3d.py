@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import zoo
 from zoo.contract import Stage
-from zoo.nn import Conv3dNormActivation, check_clips, check_count, check_probability
+from zoo.nn import Conv3dNormActivation, at_least, check_clips, check_count, check_probability, input_channels
 from zoo_video.weights.s3d import S3D_Weights
 
 Norm = Callable[[int], nn.Module]
@@ -88,12 +88,14 @@ class S3D(nn.Module):
         InvalidArgument: an argument out of range, or an input that is no batch of long and large enough clips.
     """
 
+    in_channels = input_channels("features")
+
     def __init__(
         self, num_classes: int = 400, dropout: float = 0.2, norm_layer: Norm | None = None, in_channels: int = 3
     ) -> None:
         super().__init__()
         norm_layer = norm_layer or partial(nn.BatchNorm3d, eps=1e-3, momentum=1e-3)
-        self.in_channels = check_count("in_channels", in_channels, 1)
+        check_count("in_channels", in_channels, 1)
         layers: list[nn.Module] = [
             TemporalSeparableConv(in_channels, 64, 7, 2, norm_layer),
             nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)),
@@ -119,9 +121,10 @@ class S3D(nn.Module):
         self.classifier = nn.Sequential(nn.Dropout(check_probability("dropout", dropout)), head)
 
     def forward(self, x: Tensor) -> Tensor:
-        check_clips(x, self.in_channels, MIN_SIZE)
-        logits: Tensor = self.classifier(self.avgpool(self.features(x)))
-        return logits.mean((2, 3, 4))  # a longer or larger clip is classified at every place
+        check_clips(x, self.in_channels)
+        with at_least(x, MIN_SIZE):
+            logits: Tensor = self.classifier(self.avgpool(self.features(x)))
+            return logits.mean((2, 3, 4))  # a longer or larger clip is classified at every place
 
 
 @zoo.builder(S3D_Weights, head="classifier.1", stem="features.0.0.0")
