@@ -51,7 +51,7 @@ def relative_position_index(window: Sequence[int]) -> Tensor:
 
 
 def window_of(index: Tensor) -> tuple[int, int]:
-    """(height, width) of the window whose :func:`relative_position_index` this is.
+    """(height, width) of the window whose :func:`relative_position_index` this is; a line of tokens is taken for a row.
 
     Raises:
         CheckpointError: there is no such window.

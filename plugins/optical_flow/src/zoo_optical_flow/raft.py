@@ -348,7 +348,9 @@ def upsample_convex(flow: Tensor, mask: Tensor) -> Tensor:
     weights = mask.to(flow.dtype).view(n, 1, 9, 64, h, w).softmax(2)
     around = F.unfold(8 * flow, 3, padding=1).view(n, 2, 9, 1, h, w)
     # Not a matrix product: those of 9 by 2 numbers are slow, and autocast would have them in half precision.
-    fine: Any = sum(weights[:, :, k] * around[:, :, k] for k in range(9))
+    fine = weights[:, :, 0] * around[:, :, 0]
+    for k in range(1, 9):
+        fine = fine + weights[:, :, k] * around[:, :, k]
     return fine.view(n, 2, 8, 8, h, w).permute(0, 1, 4, 2, 5, 3).reshape(n, 2, 8 * h, 8 * w)
 
 
