@@ -66,9 +66,10 @@ class Inception(nn.Module):
         ch5x5red: int,
         ch5x5: int,
         pool_proj: int,
-        conv_block: Callable[..., nn.Module] = BasicConv2d,
+        conv_block: Callable[..., nn.Module] | None = None,
     ) -> None:
         super().__init__()
+        conv_block = conv_block or BasicConv2d
         self.branch1 = conv_block(in_channels, ch1x1, kernel_size=1)
         self.branch2 = nn.Sequential(
             conv_block(in_channels, ch3x3red, kernel_size=1), conv_block(ch3x3red, ch3x3, kernel_size=3, padding=1)
@@ -94,11 +95,11 @@ class InceptionAux(nn.Module):
         self,
         in_channels: int,
         num_classes: int,
-        conv_block: Callable[..., nn.Module] = BasicConv2d,
+        conv_block: Callable[..., nn.Module] | None = None,
         dropout: float = 0.7,
     ) -> None:
         super().__init__()
-        self.conv = conv_block(in_channels, 128, kernel_size=1)
+        self.conv = (conv_block or BasicConv2d)(in_channels, 128, kernel_size=1)
         self.fc1 = nn.Linear(128 * 4 * 4, 1024)
         self.relu = nn.ReLU(inplace=True)
         self.dropout = nn.Dropout(dropout)

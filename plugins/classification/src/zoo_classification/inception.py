@@ -15,7 +15,7 @@ from zoo.nn import at_least, check_count, check_images, check_probability, input
 from zoo_classification.googlenet import BasicConv2d, from_imagenet_normalisation
 from zoo_classification.weights.inception import Inception_V3_Weights
 
-ConvBlock = Callable[..., nn.Module]
+ConvBlock = Callable[..., nn.Module] | None  # BasicConv2d where there is none
 
 
 class InceptionOutputs(NamedTuple):
@@ -38,8 +38,9 @@ class Mixed(nn.Module):
 class InceptionA(Mixed):
     """On the 35×35 grid; figure 5 of the paper."""
 
-    def __init__(self, in_channels: int, pool_features: int, conv: ConvBlock = BasicConv2d) -> None:
+    def __init__(self, in_channels: int, pool_features: int, conv_block: ConvBlock = None) -> None:
         super().__init__()
+        conv = conv_block or BasicConv2d
         self.branch1x1 = conv(in_channels, 64, kernel_size=1)
         self.branch5x5_1 = conv(in_channels, 48, kernel_size=1)
         self.branch5x5_2 = conv(48, 64, kernel_size=5, padding=2)
@@ -60,8 +61,9 @@ class InceptionA(Mixed):
 class InceptionB(Mixed):
     """From 35×35 to 17×17; figure 10."""
 
-    def __init__(self, in_channels: int, conv: ConvBlock = BasicConv2d) -> None:
+    def __init__(self, in_channels: int, conv_block: ConvBlock = None) -> None:
         super().__init__()
+        conv = conv_block or BasicConv2d
         self.branch3x3 = conv(in_channels, 384, kernel_size=3, stride=2)
         self.branch3x3dbl_1 = conv(in_channels, 64, kernel_size=1)
         self.branch3x3dbl_2 = conv(64, 96, kernel_size=3, padding=1)
@@ -78,8 +80,9 @@ class InceptionB(Mixed):
 class InceptionC(Mixed):
     """On the 17×17 grid; figure 6."""
 
-    def __init__(self, in_channels: int, channels_7x7: int, conv: ConvBlock = BasicConv2d) -> None:
+    def __init__(self, in_channels: int, channels_7x7: int, conv_block: ConvBlock = None) -> None:
         super().__init__()
+        conv = conv_block or BasicConv2d
         c7, row, column = (
             channels_7x7,
             {"kernel_size": (1, 7), "padding": (0, 3)},
@@ -109,8 +112,9 @@ class InceptionC(Mixed):
 class InceptionD(Mixed):
     """From 17×17 to 8×8."""
 
-    def __init__(self, in_channels: int, conv: ConvBlock = BasicConv2d) -> None:
+    def __init__(self, in_channels: int, conv_block: ConvBlock = None) -> None:
         super().__init__()
+        conv = conv_block or BasicConv2d
         self.branch3x3_1 = conv(in_channels, 192, kernel_size=1)
         self.branch3x3_2 = conv(192, 320, kernel_size=3, stride=2)
         self.branch7x7x3_1 = conv(in_channels, 192, kernel_size=1)
@@ -129,8 +133,9 @@ class InceptionD(Mixed):
 class InceptionE(Mixed):
     """On the 8×8 grid; figure 7."""
 
-    def __init__(self, in_channels: int, conv: ConvBlock = BasicConv2d) -> None:
+    def __init__(self, in_channels: int, conv_block: ConvBlock = None) -> None:
         super().__init__()
+        conv = conv_block or BasicConv2d
         row, column = {"kernel_size": (1, 3), "padding": (0, 1)}, {"kernel_size": (3, 1), "padding": (1, 0)}
         self.branch1x1 = conv(in_channels, 320, kernel_size=1)
         self.branch3x3_1 = conv(in_channels, 384, kernel_size=1)
@@ -158,8 +163,9 @@ class InceptionE(Mixed):
 class InceptionAux(nn.Module):
     """Auxiliary classifier: features [N, C, 17, 17] → logits [N, num_classes]."""
 
-    def __init__(self, in_channels: int, num_classes: int, conv: ConvBlock = BasicConv2d) -> None:
+    def __init__(self, in_channels: int, num_classes: int, conv_block: ConvBlock = None) -> None:
         super().__init__()
+        conv = conv_block or BasicConv2d
         self.conv0 = conv(in_channels, 128, kernel_size=1)
         self.conv1 = conv(128, 768, kernel_size=5)
         self.fc = linear_head(768, num_classes)

@@ -190,6 +190,7 @@ class ShiftedWindowAttention(nn.Module):
         dim: C, a multiple of ``num_heads``.
         window_size: height and width in tokens.
         shift_size: by how much the windows are shifted.
+        qkv_bias: whether queries, keys and values have a bias; ``proj_bias``, whether the output has.
         attention_dropout: of the attention weights.
         dropout: of the output.
     """
@@ -202,6 +203,8 @@ class ShiftedWindowAttention(nn.Module):
         window_size: Sequence[int],
         shift_size: Sequence[int],
         num_heads: int,
+        qkv_bias: bool = True,
+        proj_bias: bool = True,
         attention_dropout: float = 0.0,
         dropout: float = 0.0,
     ) -> None:
@@ -211,8 +214,8 @@ class ShiftedWindowAttention(nn.Module):
         self.window_size, self.shift_size = list(window_size), list(shift_size)
         self.num_heads, self.head_dim = num_heads, dim // num_heads
         self.attention_dropout, self.dropout = attention_dropout, dropout
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.proj = nn.Linear(dim, dim)
+        self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias)
+        self.proj = nn.Linear(dim, dim, bias=proj_bias)
         self.init_positions()
         self.register_buffer("relative_position_index", relative_position_index(self.window_size).flatten())
 
@@ -272,8 +275,10 @@ class ShiftedWindowAttentionV2(ShiftedWindowAttention):
         return self.look_up(16 * self.cpb_mlp(self.relative_coords_table).flatten(0, 2).sigmoid())
 
     def attend(self, x: Tensor, mask: Tensor) -> Tensor:
-        q_bias, k_bias, v_bias = self.qkv.bias.chunk(3)
-        bias = torch.cat([q_bias, torch.zeros_like(k_bias), v_bias])  # keys have none; the parameter is in the files
+        bias: Tensor | None = self.qkv.bias
+        if bias is not None:  # keys have none; the parameter is in the files
+            q_bias, k_bias, v_bias = bias.chunk(3)
+            bias = torch.cat([q_bias, torch.zeros_like(k_bias), v_bias])
         q, k, v = self.split_heads(F.linear(x, self.qkv.weight, bias))
         scale = self.logit_scale.clamp(max=math.log(100.0)).exp()
         unit = partial(F.normalize, dim=-1, eps=1e-6)  # the keys of padding are zero, and so is 1e-12 in half precision
@@ -289,7 +294,7 @@ class ShiftedWindowAttentionV2(ShiftedWindowAttention):
 class SwinTransformerBlock(nn.Module):
     """Window attention, then an MLP, each normalised before and added to its input: [N, H, W, C] → the same."""
 
-    attention: type[ShiftedWindowAttention] = ShiftedWindowAttention
+    attention: Callable[..., nn.Module] = ShiftedWindowAttention
 
     def __init__(
         self,
@@ -302,10 +307,13 @@ class SwinTransformerBlock(nn.Module):
         attention_dropout: float = 0.0,
         stochastic_depth_prob: float = 0.0,
         norm_layer: Callable[..., nn.Module] = nn.LayerNorm,
+        attn_layer: Callable[..., nn.Module] | None = None,
     ) -> None:
         super().__init__()
         self.norm1 = norm_layer(dim)
-        self.attn = self.attention(dim, window_size, shift_size, num_heads, attention_dropout, dropout)
+        self.attn = (attn_layer or self.attention)(
+            dim, window_size, shift_size, num_heads, attention_dropout=attention_dropout, dropout=dropout
+        )
         self.stochastic_depth = StochasticDepth(stochastic_depth_prob, "row")
         self.norm2 = norm_layer(dim)
         self.mlp = transformer_mlp(dim, int(dim * mlp_ratio), dropout)

@@ -99,7 +99,7 @@ class EncoderBlock(nn.Module):
         mlp_dim: int,
         dropout: float,
         attention_dropout: float,
-        norm_layer: Callable[..., nn.Module],
+        norm_layer: Callable[..., nn.Module] = layer_norm,
     ) -> None:
         super().__init__()
         self.num_heads = num_heads
@@ -120,13 +120,25 @@ class EncoderBlock(nn.Module):
 class Encoder(nn.Module):
     """Position embeddings, the blocks, and a final norm: [N, L, dim] → [N, L, dim]."""
 
-    def __init__(self, seq_length: int, num_layers: int, hidden_dim: int, dropout: float, **block: Any) -> None:
+    def __init__(
+        self,
+        seq_length: int,
+        num_layers: int,
+        num_heads: int,
+        hidden_dim: int,
+        mlp_dim: int,
+        dropout: float,
+        attention_dropout: float,
+        norm_layer: Callable[..., nn.Module] = layer_norm,
+    ) -> None:
         super().__init__()
         self.pos_embedding = nn.Parameter(torch.empty(1, seq_length, hidden_dim).normal_(std=0.02))
         self.dropout = nn.Dropout(dropout)
-        blocks = (EncoderBlock(hidden_dim=hidden_dim, dropout=dropout, **block) for _ in range(num_layers))
-        self.layers = nn.Sequential(OrderedDict((f"encoder_layer_{i}", b) for i, b in enumerate(blocks)))
-        self.ln = block["norm_layer"](hidden_dim)
+        block = (num_heads, hidden_dim, mlp_dim, dropout, attention_dropout, norm_layer)
+        self.layers = nn.Sequential()
+        for i in range(num_layers):
+            self.layers.add_module(f"encoder_layer_{i}", EncoderBlock(*block))
+        self.ln = norm_layer(hidden_dim)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.ln(self.layers(self.dropout(x + self.pos_embedding)))
@@ -240,14 +252,7 @@ class VisionTransformer(nn.Module):
             self.conv_proj = conv_stem(conv_stem_configs, in_channels, hidden_dim, patch_size)
         self.class_token = nn.Parameter(torch.zeros(1, 1, hidden_dim))
         self.encoder = Encoder(
-            self.seq_length,
-            num_layers,
-            hidden_dim,
-            dropout,
-            num_heads=num_heads,
-            mlp_dim=mlp_dim,
-            attention_dropout=attention_dropout,
-            norm_layer=norm_layer,
+            self.seq_length, num_layers, num_heads, hidden_dim, mlp_dim, dropout, attention_dropout, norm_layer
         )
         self.heads = nn.Sequential()
         width = hidden_dim

@@ -38,17 +38,20 @@ MIN_SIZE = (13, 209, 209)  # with less, nothing is left for the last pooling
 class TemporalSeparableConv(nn.Sequential):
     """1×k×k, then k×1×1, each with norm and ReLU: [N, C, T, H, W] → [N, out_channels, T', H', W']."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int, norm_layer: Norm) -> None:
-        half = kernel // 2
+    def __init__(
+        self,
+        in_planes: int,
+        out_planes: int,
+        kernel_size: int,
+        stride: int,
+        padding: int,
+        norm_layer: Norm = nn.BatchNorm3d,
+    ) -> None:
+        k, s, p = kernel_size, stride, padding
         super().__init__(
-            Conv3dNormActivation(
-                in_channels, out_channels, (1, kernel, kernel), (1, stride, stride), (0, half, half),
-                norm_layer=norm_layer,
-            ),
-            Conv3dNormActivation(
-                out_channels, out_channels, (kernel, 1, 1), (stride, 1, 1), (half, 0, 0), norm_layer=norm_layer
-            ),
-        )  # fmt: skip
+            Conv3dNormActivation(in_planes, out_planes, (1, k, k), (1, s, s), (0, p, p), norm_layer=norm_layer),
+            Conv3dNormActivation(out_planes, out_planes, (k, 1, 1), (s, 1, 1), (p, 0, 0), norm_layer=norm_layer),
+        )
 
 
 class SepInceptionBlock3D(nn.Module):
@@ -63,7 +66,7 @@ class SepInceptionBlock3D(nn.Module):
             return Conv3dNormActivation(in_channels, out_channels, 1, norm_layer=norm_layer)
 
         def separable(mid: int, out: int) -> nn.Sequential:
-            return nn.Sequential(pointwise(in_channels, mid), TemporalSeparableConv(mid, out, 3, 1, norm_layer))
+            return nn.Sequential(pointwise(in_channels, mid), TemporalSeparableConv(mid, out, 3, 1, 1, norm_layer))
 
         self.branch0 = pointwise(in_channels, b0)
         self.branch1 = separable(b1_mid, b1)
@@ -97,10 +100,10 @@ class S3D(nn.Module):
         norm_layer = norm_layer or partial(nn.BatchNorm3d, eps=1e-3, momentum=1e-3)
         check_count("in_channels", in_channels, 1)
         layers: list[nn.Module] = [
-            TemporalSeparableConv(in_channels, 64, 7, 2, norm_layer),
+            TemporalSeparableConv(in_channels, 64, 7, 2, 3, norm_layer),
             nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)),
             Conv3dNormActivation(64, 64, 1, norm_layer=norm_layer),
-            TemporalSeparableConv(64, 192, 3, 1, norm_layer),
+            TemporalSeparableConv(64, 192, 3, 1, 1, norm_layer),
             nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)),
         ]
         self.feature_info = [Stage("features.0", 64, 2, "NCTHW"), Stage("features.3", 192, 4, "NCTHW")]

@@ -111,16 +111,8 @@ class ShiftedWindowAttention3d(ShiftedWindowAttention):
     See :func:`fitted` for the windows of small clips.
     """
 
-    def __init__(
-        self,
-        dim: int,
-        window_size: Size,
-        shift_size: Size,
-        num_heads: int,
-        attention_dropout: float = 0.0,
-        dropout: float = 0.0,
-    ) -> None:
-        super().__init__(dim, window_size, shift_size, num_heads, attention_dropout, dropout)
+    def __init__(self, dim: int, window_size: Size, *args: Any, **kwargs: Any) -> None:
+        super().__init__(dim, window_size, *args, **kwargs)
         tokens = math.prod(window_size)
         self.relative_position_index = self.relative_position_index.view(tokens, tokens)  # as the files have it
 
