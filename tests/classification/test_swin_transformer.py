@@ -25,6 +25,7 @@ from zoo_classification.swin_transformer import (
     resize_position_table,
     swin,
     to_windows,
+    window_of,
 )
 
 ATTENTIONS = [ShiftedWindowAttention, ShiftedWindowAttentionV2]
@@ -155,6 +156,37 @@ def test_file_of_another_window_loads_with_its_positions_resized(tmp_path: Path)
     assert torch.equal(ours.relative_position_index, relative_position_index((6, 6)).flatten())
     assert torch.equal(ours.qkv.weight, theirs.qkv.weight)
     assert loaded(torch.randn(1, 3, 48, 48)).isfinite().all()
+
+
+def test_windows_need_not_be_square_in_file_or_model(tmp_path: Path) -> None:
+    """Windows of 6 × 3 and of 3 × 6 have as many tokens and tables of one shape, and are not the same."""
+    model = randomised(tiny_swin(window_size=(6, 3)))
+    torch.save(model.state_dict(), tmp_path / "6x3.pth")
+    for window in ((3, 6), (4, 4), (5, 7)):
+        loaded = tiny_swin(weights=tmp_path / "6x3.pth", window_size=window).eval()
+        ours, theirs = (m.features[3][1].attn for m in (loaded, model))
+        want = resize_position_table(theirs.relative_position_bias_table, window, (6, 3))
+        assert torch.equal(ours.relative_position_bias_table, want)
+        assert torch.equal(ours.relative_position_index, relative_position_index(window).flatten())
+        h, w = window  # no offset, and the largest ones, keep their biases
+        old, new = theirs.relative_position_bias_table.view(11, 5, 2), want.view(2 * h - 1, 2 * w - 1, 2)
+        torch.testing.assert_close(new[[0, h - 1, -1], [0, w - 1, -1]], old[[0, 5, -1], [0, 2, -1]])
+        converted = zoo.load_report(loaded).converted
+        assert {name.rpartition(".")[2] for name in converted} == {
+            "relative_position_bias_table",
+            "relative_position_index",
+        }
+        assert len(converted) == 2 * 4
+    same = tiny_swin(weights=tmp_path / "6x3.pth", window_size=(6, 3))
+    assert zoo.load_report(same).converted == ()
+
+
+@pytest.mark.parametrize("window", [(1, 1), (1, 5), (5, 2), (3, 4), (7, 7)])
+def test_window_is_read_off_its_index(window: tuple[int, int]) -> None:
+    index = relative_position_index(window)
+    assert window_of(index) == window_of(index.flatten()) == window
+    with pytest.raises(CheckpointError, match="of no window"):
+        window_of(index + 1)
 
 
 def test_version_2_keeps_the_biases_of_offsets_it_was_trained_with(tmp_path: Path) -> None:

@@ -119,9 +119,41 @@ def test_file_of_another_image_size_loads_with_its_positions_interpolated(tmp_pa
     assert loaded(torch.randn(1, 3, 48, 48)).shape == (1, 5)
 
 
+def test_images_need_not_be_square(tmp_path: Path) -> None:
+    model = randomised(tiny_vit())
+    torch.save(model.state_dict(), tmp_path / "32.pth")
+    loaded = tiny_vit(weights=tmp_path / "32.pth", image_size=(24, 48)).eval()
+    assert zoo.load_report(loaded).converted == (POSITIONS,)
+    grid = loaded.encoder.pos_embedding[0, 1:].view(3, 6, -1)
+    old = model.encoder.pos_embedding[0, 1:].view(4, 4, -1)
+    for theirs, ours in (((0, 0), (0, 0)), ((0, 3), (0, 5)), ((3, 0), (2, 0)), ((3, 3), (2, 5))):  # the corners stay
+        torch.testing.assert_close(grid[ours], old[theirs])
+    assert torch.equal(loaded.encoder.pos_embedding[:, 0], model.encoder.pos_embedding[:, 0])
+    want = interpolate_embeddings((24, 48), 8, model.state_dict())
+    assert torch.equal(loaded.encoder.pos_embedding, want[POSITIONS])
+    assert loaded(torch.randn(1, 3, 24, 48)).shape == (1, 5)
+    with pytest.raises(InvalidArgument, match=r"48×24 pixels .* built for 24×48"):
+        loaded(torch.zeros(1, 3, 48, 24))
+    square = tiny_vit(weights=tmp_path / "32.pth", image_size=(32, 32))
+    assert torch.equal(square.encoder.pos_embedding, model.encoder.pos_embedding)
+    features = zoo.backbone(loaded)(torch.randn(2, 3, 24, 48))
+    assert [list(f.shape) for f in features.values()] == [[2, 16, 3, 6]] * len(features)
+
+
+def test_positions_may_be_replaced_after_building() -> None:
+    """As code for torchvision does it: the new positions, and the size that belongs to them."""
+    model = tiny_vit().eval()
+    state = interpolate_embeddings(48, 8, model.state_dict())
+    model.encoder.pos_embedding = nn.Parameter(state[POSITIONS])
+    model.image_size = 48
+    assert model(torch.zeros(1, 3, 48, 48)).shape == (1, 5)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"image_size": (32, 36)}, r"image_size=\(32, 36\) .* such as 32 or 40"),
+        ({"image_size": (32, 32, 32)}, r"expected a whole number, or two: \(height, width\)"),
         ({"image_size": 36}, "image_size=36 .* multiple of patch_size=8, such as 32 or 40"),
         ({"image_size": 4}, "such as 8"),
         ({"num_heads": 3}, "hidden_dim=16 cannot be split over num_heads=3"),
@@ -151,14 +183,58 @@ def test_attention_is_torchs_multi_head_attention() -> None:
     assert all(torch.equal(value, theirs.state_dict()[key]) for key, value in ours.state_dict().items())
     ours.load_state_dict(randomised(theirs).state_dict())
     x = torch.randn(2, 7, 16)
-    torch.testing.assert_close(ours(x), theirs(x, x, x, need_weights=False)[0])
+    torch.testing.assert_close(ours(x, x, x, need_weights=False), theirs(x, x, x, need_weights=False))
+
+
+def test_attention_maps_and_masks_are_torchs() -> None:
+    model = randomised(tiny_vit()).eval()
+    attention, x = model.encoder.layers[0].self_attention, torch.randn(2, 7, 16)
+    assert isinstance(attention, nn.MultiheadAttention)
+    theirs = nn.MultiheadAttention(16, attention.num_heads, batch_first=True).eval()
+    theirs.load_state_dict(attention.state_dict())
+    y, mask = torch.randn(2, 5, 16), torch.ones(7, 7).triu(1).bool()
+    for args, options in (
+        ((x, x, x), {}),
+        ((x, x, x), {"average_attn_weights": False}),
+        ((x, y, y), {"need_weights": False}),
+        ((x, x, x), {"need_weights": False, "attn_mask": mask}),
+        ((x, x, x), {"need_weights": False, "key_padding_mask": torch.tensor([[False] * 6 + [True]] * 2)}),
+    ):
+        for ours, want in zip(attention(*args, **options), theirs(*args, **options), strict=True):
+            torch.testing.assert_close(ours, want)
+    _, maps = attention(x, x, x)
+    assert maps.shape == (2, 7, 7)
+    # The maps of a whole model: its blocks ask for none, a wrapper may.
+    found = []
+
+    def with_weights(module: nn.Module, args: tuple, kwargs: dict) -> tuple:
+        return args, kwargs | {"need_weights": True}
+
+    attention.register_forward_pre_hook(with_weights, with_kwargs=True)
+    attention.register_forward_hook(lambda module, args, output: found.append(output[1]))
+    images = torch.randn(1, 3, 32, 32)
+    want = randomised(tiny_vit()).eval()(images)
+    torch.testing.assert_close(model(images), want)
+    assert found[0].shape == (1, 17, 17)
+    torch.testing.assert_close(found[0].sum(-1), torch.ones(1, 17))
+
+
+def test_process_input_gives_the_patches_tokens() -> None:
+    model, x = tiny_vit(image_size=(16, 32)), torch.randn(2, 3, 16, 32)
+    tokens = model._process_input(x)
+    assert tokens.shape == (2, 8, 16)
+    torch.testing.assert_close(tokens[:, 5], model.conv_proj(x[:, :, 8:16, 8:16])[:, :, 0, 0])
 
 
 def test_attention_dropout_is_for_training() -> None:
     attention, x = SelfAttention(16, 4, dropout=0.5), torch.randn(2, 7, 16)
-    assert not torch.equal(attention(x), attention(x))
+
+    def attended() -> torch.Tensor:
+        return attention(x, x, x, need_weights=False)[0]
+
+    assert not torch.equal(attended(), attended())
     attention.eval()
-    assert torch.equal(attention(x), attention(x))
+    assert torch.equal(attended(), attended())
 
 
 def test_no_classes_give_the_class_tokens_features() -> None:

@@ -163,6 +163,33 @@ def test_half_precision_keeps_positions() -> None:
     assert (half[-1] - whole[-1]).norm() < 0.1 * whole[-1].norm()
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_flows_are_in_single_precision_under_autocast(dtype: torch.dtype) -> None:
+    """And as near to those of single precision as the features allow: upsampled in half, they are 4 times as far."""
+    model = fill_(zoo.get_model("raft_large")).eval()
+    frames = moved()
+    with torch.no_grad():
+        whole = model(*frames, num_flow_updates=3)
+        with torch.autocast("cpu", dtype=dtype):
+            half = model(*frames, num_flow_updates=3)
+    assert {flow.dtype for flow in half} == {torch.float32}
+    off = (half[-1] - whole[-1]).norm(dim=1).mean() / whole[-1].norm(dim=1).mean()
+    assert off < (0.03 if dtype == torch.bfloat16 else 0.004)
+    # Between two neighbours in half precision there are others here: nothing was rounded after the update.
+    assert (half[-1].to(dtype).float() != half[-1]).double().mean() > 0.9
+
+
+def test_convex_upsampling_is_a_weighted_mean_of_nine() -> None:
+    flow, mask = torch.randn(2, 2, 3, 4, dtype=torch.float64), torch.randn(2, 576, 3, 4, dtype=torch.float64)
+    fine = upsample_convex(flow, mask)
+    padded = torch.nn.functional.pad(8 * flow, (1, 1, 1, 1))
+    weights = mask.view(2, 9, 8, 8, 3, 4).softmax(1)
+    for n, c, y, x in [(0, 0, 0, 0), (1, 1, 23, 31), (0, 1, 10, 17), (1, 0, 5, 30)]:
+        around = padded[n, c, y // 8 : y // 8 + 3, x // 8 : x // 8 + 3].flatten()
+        want = (around * weights[n, :, y % 8, x % 8, y // 8, x // 8]).sum()
+        assert fine[n, c, y, x].item() == pytest.approx(want.item())
+
+
 @pytest.mark.parametrize(
     ("shapes", "message"),
     [
@@ -211,6 +238,17 @@ def test_sequence_loss_by_hand() -> None:
         sequence_loss([first], torch.ones(1, 2, 2, 2))
     with pytest.raises(InvalidArgument, match="valid has shape"):
         sequence_loss([first], target, torch.ones(1, 2, 2, 2))
+
+
+def test_sequence_loss_leaves_out_what_moves_too_far_and_holds_its_sums() -> None:
+    target = torch.zeros(1, 2, 1, 3)
+    target[0, :, 0] = torch.tensor([[3.0, 400.0, 0.0], [4.0, 0.0, 399.0]])
+    flow = torch.zeros_like(target)
+    assert sequence_loss([flow], target).item() == pytest.approx((3 + 4 + 399) / 4)
+    assert sequence_loss([flow], target, max_flow=None).item() == pytest.approx((3 + 4 + 399 + 400) / 6)
+    assert sequence_loss([flow], target, torch.tensor([[[0, 1, 1]]]), max_flow=10).item() == 0
+    wide = torch.full((1, 2, 256, 512), 3.0, dtype=torch.float16)  # their sum, 786,432, is none of half precision
+    assert sequence_loss([torch.zeros_like(wide)], wide).item() == 3
 
 
 def test_a_few_steps_learn_a_pair() -> None:

@@ -151,3 +151,24 @@ def test_no_kernels_are_announced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(eager, "_supported", lambda: [])
     with pytest.warns(WeightsWarning, match="cannot run int8 models here.*slower"):
         assert zoo.pipeline(NAME, weights="DIGITS_V1")(DIGITS / "digit_8.png").label == "8"
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("backend", eager.ENGINES)
+def test_whole_models_can_be_copied_and_pickled_on_any_engine(model: Any, backend: str, tmp_path: Path) -> None:
+    there = [engine for engine in torch.backends.quantized.supported_engines if engine != "none"]
+    if backend not in there:
+        pytest.skip(f"torch has no {backend} here")
+    int8 = zoo_quantized.quantize(model, batches(1), backend, progress=False)
+    x = batches(1)[0]
+    want = int8(x)
+    torch.save(nn.Sequential(int8).eval(), tmp_path / "model.pt")
+    for engine in there:  # whichever is set when the copy is made
+        with eager.using(engine):
+            copies = [copy.deepcopy(int8), pickle.loads(pickle.dumps(int8)), copy.deepcopy(nn.Sequential(int8).eval())]
+            copies.append(torch.load(tmp_path / "model.pt", weights_only=False))
+            assert torch.backends.quantized.engine == engine
+        for copied in copies:
+            assert torch.equal(copied(x), want)
+            assert not any(m.training for m in copied.modules())
+            assert repr(copied)

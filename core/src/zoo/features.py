@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from zoo.contract import Stage, WeightsLike
 from zoo.errors import InvalidArgument, suggest
-from zoo.nn import check_images
+from zoo.nn import check_images, first_channels
 from zoo.registry import get_model
 
 
@@ -99,7 +99,6 @@ class IntermediateLayers(nn.ModuleDict):
     Args:
         model: whose children follow one another; those after the last that is wanted are left out.
         return_layers: name of a child → name of its output.
-        in_channels: C, if the images are to be checked.
 
     Raises:
         InvalidArgument: ``return_layers`` is empty or names a child that there is not; in the call, wrong images.
@@ -107,7 +106,7 @@ class IntermediateLayers(nn.ModuleDict):
     >>> zoo.features.IntermediateLayers(resnet, {"layer3": "low", "layer4": "high"})(images)["high"].shape
     """
 
-    def __init__(self, model: nn.Module, return_layers: Mapping[str, str], in_channels: int | None = None) -> None:
+    def __init__(self, model: nn.Module, return_layers: Mapping[str, str]) -> None:
         children = dict(model.named_children())
         missing = set(return_layers) - set(children)
         if missing or not return_layers:
@@ -116,11 +115,9 @@ class IntermediateLayers(nn.ModuleDict):
         end = max(list(children).index(child) for child in return_layers) + 1
         super().__init__(dict(list(children.items())[:end]))
         self.return_layers = dict(return_layers)
-        self.in_channels = in_channels
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        if self.in_channels is not None:
-            check_images(images, self.in_channels)
+        check_images(images, first_channels(self))
         x, found = images, {}
         for child, module in self.items():
             x = module(x)

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from zoo.nn.checks import check_clips, check_count, check_images, check_probability
+from zoo.nn.checks import (
+    at_least,
+    captured,
+    check_clips,
+    check_count,
+    check_images,
+    check_probability,
+    first_channels,
+    input_channels,
+)
 from zoo.nn.conv import Conv2dNormActivation, Conv3dNormActivation, SqueezeExcitation, make_divisible
 from zoo.nn.drop import (
     DropBlock2d,
@@ -31,12 +40,16 @@ __all__ = [
     "Permute",
     "SqueezeExcitation",
     "StochasticDepth",
+    "at_least",
+    "captured",
     "check_clips",
     "check_count",
     "check_images",
     "check_probability",
     "drop_block2d",
     "drop_block3d",
+    "first_channels",
+    "input_channels",
     "linear_head",
     "make_divisible",
     "stochastic_depth",

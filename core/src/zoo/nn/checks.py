@@ -2,11 +2,46 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.contract import check_count as check_count
 from zoo.errors import InvalidArgument
+
+
+def captured(x: object) -> bool:
+    """Whether a graph is being captured, by ``torch.compile``, ``torch.export``, ``torch.jit.trace`` or ``torch.fx``,
+    that other inputs than ``x`` will pass through."""
+    traced = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    return traced or torch.compiler.is_compiling() or isinstance(x, torch.fx.Proxy)
+
+
+def first_channels(layer: nn.Module) -> int | None:
+    """How many channels a layer's input has, where the layer says so: a convolution, or containers that begin with one.
+
+    None of a module that may do anything with its input.
+    """
+    while isinstance(layer, nn.Sequential | nn.ModuleDict) and len(layer):
+        layer = next(iter(layer.children()))
+    channels = getattr(layer, "in_channels", None)
+    return channels if isinstance(channels, int) else None
+
+
+def input_channels(layer: str) -> property:
+    """A model's attribute ``in_channels``: how many channels the present module ``layer``, its first, takes.
+
+    None where that cannot be told, see :func:`first_channels`.
+
+    >>> class Net(nn.Module):
+    ...     in_channels = input_channels("conv1")
+    """
+
+    def in_channels(model: nn.Module) -> int | None:
+        return first_channels(getattr(model, layer))
+
+    return property(in_channels)
 
 
 def check_probability(name: str, value: float) -> float:
@@ -23,28 +58,29 @@ def check_features(x: Tensor) -> None:
         raise InvalidArgument(f"the input is {what}; expected a tensor of floating point.")
 
 
-def check_images(x: Tensor, channels: int, min_size: int | tuple[int, int] = 1) -> None:
+def check_images(x: Tensor, channels: int | None, min_size: int | tuple[int, int] = 1) -> None:
     """Raise unless ``x`` is a batch of images that a model can take. Skipped in a captured graph.
 
     Args:
         x: images, floating point, [N, ``channels``, H, W].
-        channels: number of channels of the model's first convolution.
+        channels: how many the model's first layer takes; None where it takes any.
         min_size: smallest (height, width) the model accepts; one number means a square.
 
     Raises:
         InvalidArgument: not a tensor, not floating point, not four dimensions, other channels, or too small.
     """
-    if torch.compiler.is_compiling():
+    if captured(x):
         return
+    c = "C" if channels is None else channels
     if not isinstance(x, Tensor):
         raise InvalidArgument(
-            f"the input is a {type(x).__name__}; expected a tensor [N, {channels}, H, W]. The weights' transforms() "
+            f"the input is a {type(x).__name__}; expected a tensor [N, {c}, H, W]. The weights' transforms() "
             "turns a PIL image into [C, H, W]; torch.stack makes a batch of several."
         )
     if x.dim() != 4:
         batch = " Add the batch dimension with x.unsqueeze(0)." if x.dim() == 3 else ""
-        raise InvalidArgument(f"the input has shape {list(x.shape)}; expected [N, {channels}, H, W].{batch}")
-    if x.shape[1] != channels:
+        raise InvalidArgument(f"the input has shape {list(x.shape)}; expected [N, {c}, H, W].{batch}")
+    if channels is not None and x.shape[1] != channels:
         nhwc = " Channels come second: x.permute(0, 3, 1, 2)." if x.shape[3] == channels else ""
         raise InvalidArgument(
             f"the images have {x.shape[1]} channels (shape {list(x.shape)}) and this model takes {channels}.{nhwc} "
@@ -63,28 +99,65 @@ def check_images(x: Tensor, channels: int, min_size: int | tuple[int, int] = 1) 
         )
 
 
-def check_clips(x: Tensor, channels: int, min_size: tuple[int, int, int] = (1, 1, 1)) -> None:
+class _Explained(contextlib.AbstractContextManager[None]):
+    def __init__(self, what: str, advice: str) -> None:
+        self.what, self.advice = what, advice
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, RuntimeError):
+            raise InvalidArgument(f"{self.what} {self.advice}") from error
+
+
+def at_least(x: Tensor, size: int | tuple[int, ...]) -> contextlib.AbstractContextManager[None]:
+    """What a model does inside with images or clips ``x`` that are smaller than ``size``, as it was built, may fail:
+    then the error says so. It need not fail, for layers may have been replaced.
+
+    Args:
+        size: smallest (height, width), of images one number means a square; or (frames, height, width).
+
+    Raises:
+        InvalidArgument: from a RuntimeError inside, where ``x`` is smaller.
+    """
+    least = (size, size) if isinstance(size, int) else size
+    if captured(x) or all(n >= m for n, m in zip(x.shape[2:], least, strict=True)):
+        return contextlib.nullcontext()
+    *frames, height, width = x.shape[2:]
+    *some, h, w = least
+    if frames:
+        return _Explained(
+            f"the clips have {frames[0]} frame(s) of {height}×{width} and this model needs at least {some[0]} of "
+            f"{h}×{w} pixels.",
+            "Take longer clips, or enlarge the frames, e.g. with torch.nn.functional.interpolate.",
+        )
+    return _Explained(
+        f"the images are {height}×{width} and this model needs at least {h}×{w} pixels.",
+        "Enlarge them, e.g. with torch.nn.functional.interpolate.",
+    )
+
+
+def check_clips(x: Tensor, channels: int | None, min_size: tuple[int, int, int] = (1, 1, 1)) -> None:
     """Raise unless ``x`` is a batch of video clips that a model can take. Skipped in a captured graph.
 
     Args:
         x: clips, floating point, [N, ``channels``, T, H, W].
-        channels: number of channels of the model's first convolution.
+        channels: how many the model's first layer takes; None where it takes any.
         min_size: fewest frames, smallest height and width that the model accepts.
 
     Raises:
         InvalidArgument: not a tensor, not floating point, not five dimensions, other channels, too short or small.
     """
-    if torch.compiler.is_compiling():
+    if captured(x):
         return
+    c = "C" if channels is None else channels
     if not isinstance(x, Tensor):
         raise InvalidArgument(
-            f"the input is a {type(x).__name__}; expected a tensor [N, {channels}, T, H, W]. The weights' transforms() "
+            f"the input is a {type(x).__name__}; expected a tensor [N, {c}, T, H, W]. The weights' transforms() "
             "turns frames [T, C, H, W] into [C, T, H, W]; torch.stack makes a batch of several clips."
         )
     if x.dim() != 5:
         batch = " Add the batch dimension with x.unsqueeze(0)." if x.dim() == 4 else ""
-        raise InvalidArgument(f"the input has shape {list(x.shape)}; expected [N, {channels}, T, H, W].{batch}")
-    if x.shape[1] != channels:
+        raise InvalidArgument(f"the input has shape {list(x.shape)}; expected [N, {c}, T, H, W].{batch}")
+    if channels is not None and x.shape[1] != channels:
         swapped = " Channels come before frames: x.transpose(1, 2)." if x.shape[2] == channels else ""
         raise InvalidArgument(
             f"the clips have {x.shape[1]} channels (shape {list(x.shape)}) and this model takes {channels}.{swapped} "

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from zoo.errors import InvalidArgument
 from zoo.nn.checks import check_count, check_features, check_probability
 
+for name in ("stochastic_depth", "drop_block2d", "drop_block3d"):  # each one node in a graph of torch.fx
+    torch.fx.wrap(name)
+
 
 def stochastic_depth(input: Tensor, p: float, mode: str, training: bool = True) -> Tensor:  # noqa: A002
     """Zero a residual branch at random and scale it up when it stays, so that its expectation is unchanged.

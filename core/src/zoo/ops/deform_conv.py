@@ -107,6 +107,9 @@ def deform_conv2d(
     return out.to(dtype)
 
 
+torch.fx.wrap("deform_conv2d")  # of a module, one node in a graph of torch.fx
+
+
 class DeformConv2d(nn.Module):
     """:func:`deform_conv2d` with a weight ``[out_channels, in_channels / groups, kH, kW]`` and a bias of its own.
 

@@ -235,6 +235,9 @@ def roi_pool(
 
 # ------------------------------------------------------------------------------------------------ modules
 
+for name in ("roi_align", "ps_roi_align", "roi_pool", "ps_roi_pool"):  # of a module, one node in a graph of torch.fx
+    torch.fx.wrap(name)
+
 
 class RoIAlign(nn.Module):
     """:func:`roi_align` as a module: ``(input, rois)`` to ``[K, C, height, width]``."""

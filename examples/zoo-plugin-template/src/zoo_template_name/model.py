@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 import zoo
-from zoo.nn import check_images
+from zoo.nn import check_images, input_channels
 from zoo_template_name.weights import ConvMixer_64_8_Weights
 
 
@@ -42,6 +42,8 @@ class ConvMixer(nn.Module):
         in_channels: number of channels of the images.
     """
 
+    in_channels = input_channels("stem")  # of the present stem, which may be replaced
+
     def __init__(
         self,
         width: int,
@@ -53,7 +55,7 @@ class ConvMixer(nn.Module):
         in_channels: int = 3,
     ) -> None:
         super().__init__()
-        self.in_channels, self.patch_size = in_channels, patch_size
+        self.patch_size = patch_size
         self.stem = conv(in_channels, width, patch_size, stride=patch_size)
         self.mixers = nn.Sequential(*(Mixer(width, kernel_size) for _ in range(depth)))
         self.head = nn.Linear(width, num_classes)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import zoo
 from zoo.contract import Stage
-from zoo.nn import check_count, check_images, check_probability, linear_head
+from zoo.nn import at_least, check_count, check_images, check_probability, input_channels, linear_head
 from zoo_classification.weights.alexnet import AlexNet_Weights
 
 
@@ -25,10 +25,12 @@ class AlexNet(nn.Module):
         InvalidArgument: an argument out of range, or an input that is no batch of large enough images.
     """
 
+    in_channels = input_channels("features")
+
     def __init__(self, num_classes: int = 1000, dropout: float = 0.5, in_channels: int = 3) -> None:
         super().__init__()
         check_probability("dropout", dropout)
-        self.in_channels = check_count("in_channels", in_channels, 1)
+        check_count("in_channels", in_channels, 1)
         self.features = nn.Sequential(
             nn.Conv2d(in_channels, 64, 11, stride=4, padding=2),
             nn.ReLU(inplace=True),
@@ -62,8 +64,9 @@ class AlexNet(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        check_images(x, self.in_channels, 63)
-        logits: Tensor = self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
+        check_images(x, self.in_channels)
+        with at_least(x, 63):
+            logits: Tensor = self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
         return logits
 
 

@@ -17,9 +17,11 @@ from zoo.nn import (
     LayerNorm2d,
     Permute,
     StochasticDepth,
+    at_least,
     check_count,
     check_images,
     check_probability,
+    input_channels,
     linear_head,
 )
 from zoo_classification.weights.convnext import (
@@ -68,6 +70,8 @@ class ConvNeXt(nn.Module):
         InvalidArgument: an argument out of range, or an input that is no batch of large enough images.
     """
 
+    in_channels = input_channels("features")
+
     def __init__(
         self,
         block_setting: Sequence[tuple[int, int]],
@@ -84,7 +88,7 @@ class ConvNeXt(nn.Module):
         check_probability("stochastic_depth_prob", stochastic_depth_prob)
         block = block or CNBlock
         norm_layer = norm_layer or partial(LayerNorm2d, eps=1e-6)
-        self.in_channels = check_count("in_channels", in_channels, 1)
+        check_count("in_channels", in_channels, 1)
         channels = block_setting[0][0]
         layers: list[nn.Module] = [
             Conv2dNormActivation(
@@ -113,8 +117,9 @@ class ConvNeXt(nn.Module):
                     nn.init.zeros_(m.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        check_images(x, self.in_channels, self.min_size)
-        logits: Tensor = self.classifier(self.avgpool(self.features(x)))
+        check_images(x, self.in_channels)
+        with at_least(x, self.min_size):
+            logits: Tensor = self.classifier(self.avgpool(self.features(x)))
         return logits
 
 

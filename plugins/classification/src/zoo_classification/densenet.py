@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 import zoo
 from zoo.contract import Stage
-from zoo.nn import check_count, check_images, check_probability, linear_head
+from zoo.nn import at_least, check_count, check_images, check_probability, input_channels, linear_head
 from zoo_classification.weights.densenet import (
     DenseNet121_Weights,
     DenseNet161_Weights,
@@ -118,6 +118,8 @@ class DenseNet(nn.Module):
         InvalidArgument: an argument out of range, or an input that is no batch of large enough images.
     """
 
+    in_channels = input_channels("features")
+
     def __init__(
         self,
         growth_rate: int = 32,
@@ -133,7 +135,7 @@ class DenseNet(nn.Module):
         check_count("growth_rate", growth_rate, 1)
         check_count("bn_size", bn_size, 1)
         check_probability("drop_rate", drop_rate)
-        self.in_channels = check_count("in_channels", in_channels, 1)
+        check_count("in_channels", in_channels, 1)
         channels, stride = check_count("num_init_features", num_init_features, 1), 4
         layers: OrderedDict[str, nn.Module] = OrderedDict(
             conv0=nn.Conv2d(in_channels, channels, 7, stride=2, padding=3, bias=False),
@@ -162,9 +164,10 @@ class DenseNet(nn.Module):
                 nn.init.zeros_(m.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        check_images(x, self.in_channels, self.min_size)
-        x = F.relu(self.features(x))
-        logits: Tensor = self.classifier(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1))
+        check_images(x, self.in_channels)
+        with at_least(x, self.min_size):
+            x = F.relu(self.features(x))
+            logits: Tensor = self.classifier(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1))
         return logits
 
 

@@ -20,6 +20,7 @@ from zoo.nn import (
     check_count,
     check_images,
     check_probability,
+    input_channels,
     linear_head,
     make_divisible,
 )
@@ -131,6 +132,8 @@ class EfficientNet(nn.Module):
         InvalidArgument: an argument out of range, or an input that is no batch of images.
     """
 
+    in_channels = input_channels("features")
+
     def __init__(
         self,
         inverted_residual_setting: Sequence[StageSetting],
@@ -146,7 +149,7 @@ class EfficientNet(nn.Module):
             raise InvalidArgument("inverted_residual_setting is empty; expected at least one StageSetting.")
         check_probability("dropout", dropout)
         check_probability("stochastic_depth_prob", stochastic_depth_prob)
-        self.in_channels = check_count("in_channels", in_channels, minimum=1)
+        check_count("in_channels", in_channels, minimum=1)
         norm_layer = norm_layer or nn.BatchNorm2d
         conv = partial(Conv2dNormActivation, norm_layer=norm_layer, activation_layer=nn.SiLU)
 

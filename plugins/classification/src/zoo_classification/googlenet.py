@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import zoo
 from zoo.contract import Stage
 from zoo.errors import WeightsWarning
-from zoo.nn import check_count, check_images, check_probability, linear_head
+from zoo.nn import at_least, check_count, check_images, check_probability, input_channels, linear_head
 from zoo_classification.weights.googlenet import GoogLeNet_Weights
 
 # Channels: in, 1×1, reduction and 3×3, reduction and "5×5", projection after the pool.
@@ -41,6 +41,8 @@ class GoogLeNetOutputs(NamedTuple):
 class BasicConv2d(nn.Module):
     """Convolution, batch norm, ReLU; ``options`` go to the convolution."""
 
+    in_channels = input_channels("conv")
+
     def __init__(self, in_channels: int, out_channels: int, **options: Any) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, bias=False, **options)
@@ -64,9 +66,10 @@ class Inception(nn.Module):
         ch5x5red: int,
         ch5x5: int,
         pool_proj: int,
-        conv_block: Callable[..., nn.Module] = BasicConv2d,
+        conv_block: Callable[..., nn.Module] | None = None,
     ) -> None:
         super().__init__()
+        conv_block = conv_block or BasicConv2d
         self.branch1 = conv_block(in_channels, ch1x1, kernel_size=1)
         self.branch2 = nn.Sequential(
             conv_block(in_channels, ch3x3red, kernel_size=1), conv_block(ch3x3red, ch3x3, kernel_size=3, padding=1)
@@ -92,11 +95,11 @@ class InceptionAux(nn.Module):
         self,
         in_channels: int,
         num_classes: int,
-        conv_block: Callable[..., nn.Module] = BasicConv2d,
+        conv_block: Callable[..., nn.Module] | None = None,
         dropout: float = 0.7,
     ) -> None:
         super().__init__()
-        self.conv = conv_block(in_channels, 128, kernel_size=1)
+        self.conv = (conv_block or BasicConv2d)(in_channels, 128, kernel_size=1)
         self.fc1 = nn.Linear(128 * 4 * 4, 1024)
         self.relu = nn.ReLU(inplace=True)
         self.dropout = nn.Dropout(dropout)
@@ -126,6 +129,8 @@ class GoogLeNet(nn.Module):
         InvalidArgument: an argument out of range, or an input that is no batch of large enough images.
     """
 
+    in_channels = input_channels("conv1")
+
     def __init__(
         self,
         num_classes: int = 1000,
@@ -141,7 +146,7 @@ class GoogLeNet(nn.Module):
         check_probability("dropout", dropout)
         check_probability("dropout_aux", dropout_aux)
         conv_block, inception_block, aux_block = blocks or (BasicConv2d, Inception, InceptionAux)
-        self.in_channels = check_count("in_channels", in_channels, 1)
+        check_count("in_channels", in_channels, 1)
         self.aux_logits = aux_logits
         self.transform_input = transform_input
 
@@ -182,8 +187,9 @@ class GoogLeNet(nn.Module):
                     nn.init.trunc_normal_(m.weight, std=0.01)
 
     def forward(self, x: Tensor) -> Tensor | GoogLeNetOutputs:
-        check_images(x, self.in_channels, 15)
-        return self.classify(from_imagenet_normalisation(x) if self.transform_input else x)
+        check_images(x, self.in_channels)
+        with at_least(x, 15):
+            return self.classify(from_imagenet_normalisation(x) if self.transform_input else x)
 
     def classify(self, x: Tensor) -> Tensor | GoogLeNetOutputs:
         """What :meth:`forward` returns, for images that are normalised as the weights expect."""

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 import zoo
 from zoo.contract import Stage
-from zoo.nn import check_count, check_images, check_probability, linear_head
+from zoo.nn import at_least, check_count, check_images, check_probability, input_channels, linear_head
 from zoo_classification.googlenet import BasicConv2d, from_imagenet_normalisation
 from zoo_classification.weights.inception import Inception_V3_Weights
 
-ConvBlock = Callable[..., nn.Module]
+ConvBlock = Callable[..., nn.Module] | None  # BasicConv2d where there is none
 
 
 class InceptionOutputs(NamedTuple):
@@ -38,8 +38,9 @@ class Mixed(nn.Module):
 class InceptionA(Mixed):
     """On the 35×35 grid; figure 5 of the paper."""
 
-    def __init__(self, in_channels: int, pool_features: int, conv: ConvBlock = BasicConv2d) -> None:
+    def __init__(self, in_channels: int, pool_features: int, conv_block: ConvBlock = None) -> None:
         super().__init__()
+        conv = conv_block or BasicConv2d
         self.branch1x1 = conv(in_channels, 64, kernel_size=1)
         self.branch5x5_1 = conv(in_channels, 48, kernel_size=1)
         self.branch5x5_2 = conv(48, 64, kernel_size=5, padding=2)
@@ -60,8 +61,9 @@ class InceptionA(Mixed):
 class InceptionB(Mixed):
     """From 35×35 to 17×17; figure 10."""
 
-    def __init__(self, in_channels: int, conv: ConvBlock = BasicConv2d) -> None:
+    def __init__(self, in_channels: int, conv_block: ConvBlock = None) -> None:
         super().__init__()
+        conv = conv_block or BasicConv2d
         self.branch3x3 = conv(in_channels, 384, kernel_size=3, stride=2)
         self.branch3x3dbl_1 = conv(in_channels, 64, kernel_size=1)
         self.branch3x3dbl_2 = conv(64, 96, kernel_size=3, padding=1)
@@ -78,8 +80,9 @@ class InceptionB(Mixed):
 class InceptionC(Mixed):
     """On the 17×17 grid; figure 6."""
 
-    def __init__(self, in_channels: int, channels_7x7: int, conv: ConvBlock = BasicConv2d) -> None:
+    def __init__(self, in_channels: int, channels_7x7: int, conv_block: ConvBlock = None) -> None:
         super().__init__()
+        conv = conv_block or BasicConv2d
         c7, row, column = (
             channels_7x7,
             {"kernel_size": (1, 7), "padding": (0, 3)},
@@ -109,8 +112,9 @@ class InceptionC(Mixed):
 class InceptionD(Mixed):
     """From 17×17 to 8×8."""
 
-    def __init__(self, in_channels: int, conv: ConvBlock = BasicConv2d) -> None:
+    def __init__(self, in_channels: int, conv_block: ConvBlock = None) -> None:
         super().__init__()
+        conv = conv_block or BasicConv2d
         self.branch3x3_1 = conv(in_channels, 192, kernel_size=1)
         self.branch3x3_2 = conv(192, 320, kernel_size=3, stride=2)
         self.branch7x7x3_1 = conv(in_channels, 192, kernel_size=1)
@@ -129,8 +133,9 @@ class InceptionD(Mixed):
 class InceptionE(Mixed):
     """On the 8×8 grid; figure 7."""
 
-    def __init__(self, in_channels: int, conv: ConvBlock = BasicConv2d) -> None:
+    def __init__(self, in_channels: int, conv_block: ConvBlock = None) -> None:
         super().__init__()
+        conv = conv_block or BasicConv2d
         row, column = {"kernel_size": (1, 3), "padding": (0, 1)}, {"kernel_size": (3, 1), "padding": (1, 0)}
         self.branch1x1 = conv(in_channels, 320, kernel_size=1)
         self.branch3x3_1 = conv(in_channels, 384, kernel_size=1)
@@ -158,8 +163,9 @@ class InceptionE(Mixed):
 class InceptionAux(nn.Module):
     """Auxiliary classifier: features [N, C, 17, 17] → logits [N, num_classes]."""
 
-    def __init__(self, in_channels: int, num_classes: int, conv: ConvBlock = BasicConv2d) -> None:
+    def __init__(self, in_channels: int, num_classes: int, conv_block: ConvBlock = None) -> None:
         super().__init__()
+        conv = conv_block or BasicConv2d
         self.conv0 = conv(in_channels, 128, kernel_size=1)
         self.conv1 = conv(128, 768, kernel_size=5)
         self.fc = linear_head(768, num_classes)
@@ -189,6 +195,8 @@ class Inception3(nn.Module):
         InvalidArgument: an argument out of range, or an input that is no batch of large enough images.
     """
 
+    in_channels = input_channels("Conv2d_1a_3x3")
+
     def __init__(
         self,
         num_classes: int = 1000,
@@ -210,7 +218,7 @@ class Inception3(nn.Module):
             InceptionE,
             InceptionAux,
         )
-        self.in_channels = check_count("in_channels", in_channels, 1)
+        check_count("in_channels", in_channels, 1)
         self.aux_logits = aux_logits
         self.transform_input = transform_input
         self.Conv2d_1a_3x3 = conv(in_channels, 32, kernel_size=3, stride=2)
@@ -248,8 +256,9 @@ class Inception3(nn.Module):
                     nn.init.trunc_normal_(m.weight, std=0.001 if name == "AuxLogits.fc" else 0.1)
 
     def forward(self, x: Tensor) -> Tensor | InceptionOutputs:
-        check_images(x, self.in_channels, 299 if self.training and self.AuxLogits is not None else 75)
-        return self.classify(from_imagenet_normalisation(x) if self.transform_input else x)
+        check_images(x, self.in_channels)
+        with at_least(x, 299 if self.training and self.AuxLogits is not None else 75):
+            return self.classify(from_imagenet_normalisation(x) if self.transform_input else x)
 
     def classify(self, x: Tensor) -> Tensor | InceptionOutputs:
         """What :meth:`forward` returns, for images that are normalised as the weights expect."""

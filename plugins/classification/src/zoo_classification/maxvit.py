@@ -19,11 +19,14 @@ from zoo.nn import (
     Conv2dNormActivation,
     SqueezeExcitation,
     StochasticDepth,
+    captured,
     check_count,
     check_images,
     check_probability,
+    input_channels,
 )
-from zoo_classification.swin_transformer import Size, as_pair, relative_position_index, resize_position_table
+from zoo_classification.swin_transformer import relative_position_index, resize_position_table
+from zoo_classification.vision_transformer import Size, as_pair
 from zoo_classification.weights.maxvit import MaxVit_T_Weights
 
 
@@ -225,6 +228,8 @@ class MaxVit(nn.Module):
         InvalidArgument: an argument outside its range, or images that cannot be partitioned.
     """
 
+    in_channels = input_channels("stem")
+
     def __init__(
         self,
         input_size: Size,
@@ -255,7 +260,7 @@ class MaxVit(nn.Module):
                 "each per stage."
             )
         self.partition_size = check_count("partition_size", partition_size, 1)
-        self.block_channels, self.in_channels = list(block_channels), in_channels
+        self.block_channels = list(block_channels)
         self.check_size("input_size", *as_pair("input_size", input_size))
 
         norm_layer = norm_layer or partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01)
@@ -321,7 +326,8 @@ class MaxVit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         check_images(x, self.in_channels)
-        self.check_size("The images' size", x.shape[2], x.shape[3])
+        if not captured(x):
+            self.check_size("The images' size", x.shape[2], x.shape[3])
         x = self.classifier(self.blocks(self.stem(x)))
         return x
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 import zoo
 from zoo.contract import Stage
 from zoo.errors import InvalidArgument, WeightsWarning
-from zoo.nn import check_count, check_images, check_probability, linear_head, make_divisible
+from zoo.nn import check_count, check_images, check_probability, input_channels, linear_head, make_divisible
 from zoo_classification.weights.mnasnet import (
     MNASNet0_5_Weights,
     MNASNet0_75_Weights,
@@ -71,6 +71,8 @@ class MNASNet(nn.Module):
         InvalidArgument: an argument out of range, or an input that is no batch of images.
     """
 
+    in_channels = input_channels("layers")
+
     def __init__(self, alpha: float, num_classes: int = 1000, dropout: float = 0.2, in_channels: int = 3) -> None:
         super().__init__()
         if alpha <= 0:
@@ -78,8 +80,8 @@ class MNASNet(nn.Module):
         check_probability("dropout", dropout)
         self.alpha = alpha
         self.num_classes = num_classes
-        self.in_channels = check_count("in_channels", in_channels, minimum=1)
-        self._set_layers(stem=(make_divisible(STEM[0] * alpha), make_divisible(STEM[1] * alpha)))
+        check_count("in_channels", in_channels, minimum=1)
+        self._set_layers((make_divisible(STEM[0] * alpha), make_divisible(STEM[1] * alpha)), in_channels)
         self.classifier = nn.Sequential(nn.Dropout(dropout, inplace=True), linear_head(1280, num_classes))
         for m in self.modules():
             if isinstance(m, nn.Conv2d):
@@ -88,9 +90,9 @@ class MNASNet(nn.Module):
                 nn.init.kaiming_uniform_(m.weight, mode="fan_out", nonlinearity="sigmoid")
                 nn.init.zeros_(m.bias)
 
-    def _set_layers(self, stem: tuple[int, int]) -> None:
+    def _set_layers(self, stem: tuple[int, int], in_channels: int) -> None:
         layers = [
-            *conv_norm(self.in_channels, stem[0], 3, stride=2),
+            *conv_norm(in_channels, stem[0], 3, stride=2),
             nn.ReLU(inplace=True),
             *conv_norm(stem[0], stem[0], 3, groups=stem[0]),
             nn.ReLU(inplace=True),
@@ -128,7 +130,7 @@ def take_first_stem(state_dict: dict[str, Any], model: nn.Module) -> dict[str, A
     stages = [f"{i}.0.layers.6" for i in range(8, 14)]
     same_alpha = all(width(stage, state_dict) == width(stage, own) for stage in stages)
     if stem == STEM and stem != (width("0", own), width("6", own)) and same_alpha:
-        model._set_layers(STEM)
+        model._set_layers(STEM, model.in_channels or 3)
         warnings.warn(
             f"The file has the stem of MNASNet's first version, {STEM[0]} and {STEM[1]} channels, and so has the model "
             f"now; a new MNASNet with alpha={model.alpha} has another, so their state dicts do not mix. To silence "

@@ -10,7 +10,15 @@ from torch import Tensor, nn
 import zoo
 from zoo.contract import Stage
 from zoo.errors import InvalidArgument
-from zoo.nn import Conv2dNormActivation, check_count, check_images, check_probability, linear_head, make_divisible
+from zoo.nn import (
+    Conv2dNormActivation,
+    check_count,
+    check_images,
+    check_probability,
+    input_channels,
+    linear_head,
+    make_divisible,
+)
 from zoo_classification.weights.mobilenet_v2 import MobileNet_V2_Weights
 
 SETTING = (
@@ -78,6 +86,8 @@ class MobileNetV2(nn.Module):
         InvalidArgument: an argument out of range, or an input that is no batch of images.
     """
 
+    in_channels = input_channels("features")
+
     def __init__(
         self,
         num_classes: int = 1000,
@@ -98,7 +108,7 @@ class MobileNetV2(nn.Module):
         if width_mult <= 0:
             raise InvalidArgument(f"width_mult is {width_mult!r}; expected a positive number.")
         check_probability("dropout", dropout)
-        self.in_channels = check_count("in_channels", in_channels, minimum=1)
+        check_count("in_channels", in_channels, minimum=1)
         block = block or InvertedResidual
         norm_layer = norm_layer or nn.BatchNorm2d
 

@@ -18,6 +18,7 @@ from zoo.nn import (
     check_count,
     check_images,
     check_probability,
+    input_channels,
     linear_head,
     make_divisible,
 )
@@ -125,6 +126,8 @@ class MobileNetV3(nn.Module):
         InvalidArgument: an argument out of range, or an input that is no batch of images.
     """
 
+    in_channels = input_channels("features")
+
     def __init__(
         self,
         inverted_residual_setting: Sequence[BlockSetting],
@@ -139,7 +142,7 @@ class MobileNetV3(nn.Module):
         if not inverted_residual_setting:
             raise InvalidArgument("inverted_residual_setting is empty; expected at least one BlockSetting.")
         check_probability("dropout", dropout)
-        self.in_channels = check_count("in_channels", in_channels, minimum=1)
+        check_count("in_channels", in_channels, minimum=1)
         block = block or InvertedResidual
         norm_layer = norm_layer or partial(nn.BatchNorm2d, eps=0.001, momentum=0.01)
         conv = partial(Conv2dNormActivation, norm_layer=norm_layer, activation_layer=nn.Hardswish)

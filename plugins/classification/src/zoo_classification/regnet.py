@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import zoo
 from zoo.contract import Stage
 from zoo.errors import InvalidArgument
-from zoo.nn import Conv2dNormActivation, SqueezeExcitation, check_count, check_images, linear_head
+from zoo.nn import Conv2dNormActivation, SqueezeExcitation, check_count, check_images, input_channels, linear_head
 from zoo_classification.weights.regnet import (
     RegNet_X_1_6GF_Weights,
     RegNet_X_3_2GF_Weights,
@@ -102,6 +102,8 @@ class RegNet(nn.Module):
         InvalidArgument: an argument out of range, or an input that is no batch of images with ``in_channels``.
     """
 
+    in_channels = input_channels("stem")
+
     def __init__(
         self,
         block_params: BlockParams,
@@ -125,7 +127,7 @@ class RegNet(nn.Module):
         block_type = block_type or ResBottleneckBlock
         norm_layer = norm_layer or nn.BatchNorm2d
         activation = activation or nn.ReLU
-        self.in_channels = check_count("in_channels", in_channels, 1)
+        check_count("in_channels", in_channels, 1)
         channels = check_count("stem_width", stem_width, 1)
         self.stem = stem_type(in_channels, channels, 3, stride=2, norm_layer=norm_layer, activation_layer=activation)
         self.feature_info = [Stage("stem", channels, 2)]

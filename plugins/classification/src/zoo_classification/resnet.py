@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import zoo
 from zoo.contract import Stage
 from zoo.errors import InvalidArgument
-from zoo.nn import check_count, check_images, linear_head
+from zoo.nn import check_count, check_images, input_channels, linear_head
 from zoo_classification.weights.resnet import (
     ResNet18_Weights,
     ResNet34_Weights,
@@ -136,6 +136,8 @@ class ResNet(nn.Module):
         InvalidArgument: an argument out of range, or an input that is no batch of images with ``in_channels``.
     """
 
+    in_channels = input_channels("conv1")
+
     def __init__(
         self,
         block: type[BasicBlock] | type[Bottleneck],
@@ -163,7 +165,7 @@ class ResNet(nn.Module):
             "base_width": check_count("width_per_group", width_per_group, 1),
             "norm_layer": norm_layer,
         }
-        self.in_channels = check_count("in_channels", in_channels, 1)
+        check_count("in_channels", in_channels, 1)
         self.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = norm_layer(64)
         self.relu = nn.ReLU(inplace=True)

@@ -11,13 +11,15 @@ from torch import Tensor, nn
 import zoo
 from zoo.contract import Stage
 from zoo.errors import InvalidArgument
-from zoo.nn import check_count, check_images, linear_head
+from zoo.nn import check_count, check_images, input_channels, linear_head
 from zoo_classification.weights.shufflenet_v2 import (
     ShuffleNet_V2_X0_5_Weights,
     ShuffleNet_V2_X1_0_Weights,
     ShuffleNet_V2_X1_5_Weights,
     ShuffleNet_V2_X2_0_Weights,
 )
+
+torch.fx.wrap("interleave")
 
 
 def interleave(a: Tensor, b: Tensor) -> Tensor:
@@ -75,6 +77,8 @@ class ShuffleNetV2(nn.Module):
         InvalidArgument: an argument out of range, or an input that is no batch of images.
     """
 
+    in_channels = input_channels("conv1")
+
     def __init__(
         self,
         stages_repeats: Sequence[int],
@@ -89,7 +93,7 @@ class ShuffleNetV2(nn.Module):
                 f"stages_repeats is {stages_repeats!r} and stages_out_channels {stages_out_channels!r}; expected three "
                 "and five numbers."
             )
-        self.in_channels = check_count("in_channels", in_channels, minimum=1)
+        check_count("in_channels", in_channels, minimum=1)
         stem, *widths, last = stages_out_channels
 
         def conv(inp: int, oup: int, kernel_size: int, stride: int) -> nn.Sequential:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 import zoo
 from zoo.contract import Stage
 from zoo.errors import InvalidArgument, suggest
-from zoo.nn import check_count, check_images, check_probability
+from zoo.nn import at_least, check_count, check_images, check_probability, input_channels
 from zoo_classification.weights.squeezenet import SqueezeNet1_0_Weights, SqueezeNet1_1_Weights
 
 # stem width, stem kernel, squeeze width of every fire module ("pool": halve the resolution), smallest image
@@ -49,6 +49,8 @@ class SqueezeNet(nn.Module):
         InvalidArgument: an argument out of range, or an input that is no batch of large enough images.
     """
 
+    in_channels = input_channels("features")
+
     def __init__(
         self, version: str = "1_0", num_classes: int = 1000, dropout: float = 0.5, in_channels: int = 3
     ) -> None:
@@ -58,7 +60,7 @@ class SqueezeNet(nn.Module):
                 f"version is {version!r}; expected {' or '.join(map(repr, VERSIONS))}.{suggest(str(version), VERSIONS)}"
             )
         channels, kernel, fires, self.min_size = VERSIONS[version]
-        self.in_channels = check_count("in_channels", in_channels, 1)
+        check_count("in_channels", in_channels, 1)
         layers = [nn.Conv2d(in_channels, channels, kernel, stride=2), nn.ReLU(inplace=True)]
         self.feature_info = []
         stride = 2
@@ -86,8 +88,9 @@ class SqueezeNet(nn.Module):
                 nn.init.zeros_(m.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        check_images(x, self.in_channels, self.min_size)
-        return torch.flatten(self.classifier(self.features(x)), 1)
+        check_images(x, self.in_channels)
+        with at_least(x, self.min_size):
+            return torch.flatten(self.classifier(self.features(x)), 1)
 
 
 @zoo.builder(SqueezeNet1_0_Weights, head="classifier.1", stem="features.0")

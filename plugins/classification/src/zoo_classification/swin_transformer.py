@@ -15,8 +15,17 @@ from torch import Tensor, nn
 import zoo
 from zoo.contract import Stage
 from zoo.errors import CheckpointError, InvalidArgument
-from zoo.nn import Permute, StochasticDepth, check_count, check_images, check_probability, linear_head
-from zoo_classification.vision_transformer import transformer_mlp
+from zoo.nn import (
+    Permute,
+    StochasticDepth,
+    at_least,
+    check_count,
+    check_images,
+    check_probability,
+    input_channels,
+    linear_head,
+)
+from zoo_classification.vision_transformer import Size, as_pair, transformer_mlp
 from zoo_classification.weights.swin_transformer import (
     Swin_B_Weights,
     Swin_S_Weights,
@@ -25,8 +34,6 @@ from zoo_classification.weights.swin_transformer import (
     Swin_V2_S_Weights,
     Swin_V2_T_Weights,
 )
-
-Size = int | Sequence[int]  # one number, or (height, width)
 
 
 def relative_position_index(window: Sequence[int]) -> Tensor:
@@ -43,27 +50,46 @@ def relative_position_index(window: Sequence[int]) -> Tensor:
     return index
 
 
-def resize_position_table(table: Tensor, window: Sequence[int]) -> Tensor:
-    """A table of relative position biases learnt in one square window, for another, by bicubic interpolation.
-
-    Args:
-        table: [(2 * old - 1)², heads].
-        window: height and width of the new window.
-
-    Returns:
-        [(2 * height - 1) * (2 * width - 1), heads], of the same dtype.
+def window_of(index: Tensor) -> tuple[int, int]:
+    """(height, width) of the window whose :func:`relative_position_index` this is; a line of tokens is taken for a row.
 
     Raises:
-        CheckpointError: the table is not one of a square window.
+        CheckpointError: there is no such window.
+    """
+    tokens = math.isqrt(index.numel())
+    steps = index.flatten()[:tokens].diff() != -1  # along a row, offsets from the first token shrink by one
+    width = int(steps.nonzero()[0]) + 1 if steps.any() else tokens
+    window = tokens // width, width
+    if not torch.equal(index.flatten(), relative_position_index(window).flatten().to(index.dtype)):
+        raise CheckpointError(
+            f"The checkpoint's relative_position_index, of shape {list(index.shape)}, is that of no window."
+        )
+    return window
+
+
+def resize_position_table(table: Tensor, window: Sequence[int], trained: Sequence[int] | None = None) -> Tensor:
+    """A table of relative position biases learnt in one window, for another, by bicubic interpolation.
+
+    Args:
+        table: [(2 * height - 1) * (2 * width - 1), heads] of the old window.
+        window: height and width of the new window.
+        trained: height and width of the old one; by default it is square.
+
+    Returns:
+        [(2 * height - 1) * (2 * width - 1), heads] of the new window, of the same dtype.
+
+    Raises:
+        CheckpointError: the table is not one of the old window, or not one of a square window.
     """
     side = math.isqrt(table.shape[0])
-    if side**2 != table.shape[0] or side % 2 == 0:
+    old = [side, side] if trained is None else [2 * w - 1 for w in trained]
+    if math.prod(old) != table.shape[0] or old[0] % 2 == 0:
         raise CheckpointError(
             f"The checkpoint's relative position biases have shape {list(table.shape)}; expected [(2w - 1)², heads] "
-            "of a square window, which is all that can be fitted to another window size."
+            "of a square window, or a relative_position_index beside them that tells the window."
         )
+    picture = table.float().T.reshape(1, -1, *old)
     size = [2 * w - 1 for w in window]
-    picture = table.float().T.reshape(1, -1, side, side)
     return F.interpolate(picture, size, mode="bicubic", align_corners=True)[0].flatten(1).T.to(table.dtype)
 
 
@@ -103,6 +129,57 @@ def shift_mask(size: Sequence[int], window: Sequence[int], shift: Sequence[int],
     return (region != region.mT).to(like.dtype) * -100.0
 
 
+# What follows decides by the size of its input. Each is one node in a graph of torch.fx.
+for name in ("partition", "join", "shifted_bias", "merge_neighbours"):
+    torch.fx.wrap(name)
+
+
+def padded(size: Sequence[int], window: Sequence[int]) -> list[int]:
+    """``size`` rounded up to whole windows."""
+    return [n + -n % w for n, w in zip(size, window, strict=True)]
+
+
+def shifts(size: Sequence[int], window: Sequence[int], shift: Sequence[int]) -> list[int]:
+    """By how much windows are shifted: not at all along a dimension that fits into one."""
+    return [s if n > w else 0 for s, n, w in zip(shift, padded(size, window), window, strict=True)]
+
+
+def partition(x: Tensor, window: Sequence[int], shift: Sequence[int]) -> Tensor:
+    """[N, H, W, C], padded with zeros below and on the right, as shifted windows [N * windows, tokens, C]."""
+    _, H, W, _ = x.shape
+    height, width = padded((H, W), window)
+    if height > H or width > W:
+        x = F.pad(x, (0, 0, 0, width - W, 0, height - H))
+    down, right = shifts((H, W), window, shift)
+    return to_windows(x.roll((-down, -right), dims=(1, 2)) if down or right else x, window)
+
+
+def join(x: Tensor, size: Sequence[int], window: Sequence[int], shift: Sequence[int]) -> Tensor:
+    """The inverse of :func:`partition`; ``size`` is (H, W)."""
+    x = from_windows(x, window, padded(size, window))
+    moved = shifts(size, window, shift)
+    return (x.roll(moved, dims=(1, 2)) if any(moved) else x)[:, : size[0], : size[1]]
+
+
+def shifted_bias(bias: Tensor, batch: int, size: Sequence[int], window: Sequence[int], shift: Sequence[int]) -> Tensor:
+    """[1, heads, tokens, tokens] for images of ``size``, with the mask of shifted windows where they are: then
+    [batch * windows, heads, tokens, tokens]."""
+    moved = shifts(size, window, shift)
+    if not any(moved):
+        return bias
+    mask = shift_mask(padded(size, window), window, moved, like=bias)[:, None]
+    return (bias + mask).repeat(batch, 1, 1, 1)
+
+
+def merge_neighbours(x: Tensor) -> Tensor:
+    """[N, H, W, C] → [N, ⌈H / 2⌉, ⌈W / 2⌉, 4C]; odd sizes are padded with zeros."""
+    N, H, W, C = x.shape
+    if H % 2 or W % 2:
+        x = F.pad(x, (0, 0, 0, W % 2, 0, H % 2))
+    x = x.view(N, (H + 1) // 2, 2, (W + 1) // 2, 2, C)
+    return x.permute(0, 1, 3, 4, 2, 5).flatten(3)  # left above, left below, right above, right below
+
+
 class ShiftedWindowAttention(nn.Module):
     """Self-attention among the tokens of a window, with a learnt bias for each offset: [N, H, W, C] → the same.
 
@@ -113,6 +190,7 @@ class ShiftedWindowAttention(nn.Module):
         dim: C, a multiple of ``num_heads``.
         window_size: height and width in tokens.
         shift_size: by how much the windows are shifted.
+        qkv_bias: whether queries, keys and values have a bias; ``proj_bias``, whether the output has.
         attention_dropout: of the attention weights.
         dropout: of the output.
     """
@@ -125,6 +203,8 @@ class ShiftedWindowAttention(nn.Module):
         window_size: Sequence[int],
         shift_size: Sequence[int],
         num_heads: int,
+        qkv_bias: bool = True,
+        proj_bias: bool = True,
         attention_dropout: float = 0.0,
         dropout: float = 0.0,
     ) -> None:
@@ -132,10 +212,10 @@ class ShiftedWindowAttention(nn.Module):
         if dim % num_heads:
             raise InvalidArgument(f"A width of {dim} cannot be split over {num_heads} heads; expected a multiple.")
         self.window_size, self.shift_size = list(window_size), list(shift_size)
-        self.num_heads = num_heads
+        self.num_heads, self.head_dim = num_heads, dim // num_heads
         self.attention_dropout, self.dropout = attention_dropout, dropout
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.proj = nn.Linear(dim, dim)
+        self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias)
+        self.proj = nn.Linear(dim, dim, bias=proj_bias)
         self.init_positions()
         self.register_buffer("relative_position_index", relative_position_index(self.window_size).flatten())
 
@@ -159,7 +239,8 @@ class ShiftedWindowAttention(nn.Module):
 
     def split_heads(self, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """[windows, tokens, 3C] → queries, keys and values, each [windows, heads, tokens, C / heads]"""
-        q, k, v = qkv.view(*qkv.shape[:2], 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        windows, tokens, _ = qkv.shape
+        q, k, v = qkv.view(windows, tokens, 3, self.num_heads, self.head_dim).permute(2, 0, 3, 1, 4)
         return q, k, v
 
     def attention(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scale: float | None = None) -> Tensor:
@@ -168,26 +249,14 @@ class ShiftedWindowAttention(nn.Module):
 
     def adapt(self, state: dict[str, Tensor], prefix: str) -> None:
         """Fit the positions in ``state``, learnt in another window, to this one."""
-        table = f"{prefix}relative_position_bias_table"
-        state[table] = resize_position_table(state[table], self.window_size)
+        table, index = f"{prefix}relative_position_bias_table", f"{prefix}relative_position_index"
+        state[table] = resize_position_table(state[table], self.window_size, window_of(state[index]))
 
     def forward(self, x: Tensor) -> Tensor:
         N, H, W, _ = x.shape
-        window = h, w = self.window_size
-        if H % h or W % w:
-            x = F.pad(x, (0, 0, 0, -W % w, 0, -H % h))
-        size = x.shape[1:3]
-        shift = [s if tokens > side else 0 for s, tokens, side in zip(self.shift_size, size, window, strict=True)]
-        mask = self.position_bias()
-        if any(shift):
-            x = x.roll((-shift[0], -shift[1]), dims=(1, 2))
-            mask = mask + shift_mask(size, window, shift, like=mask)[:, None]  # windows, heads, tokens, tokens
-            mask = mask.repeat(N, 1, 1, 1)
-        x = self.proj(self.attend(to_windows(x, window), mask))
-        x = from_windows(F.dropout(x, self.dropout, self.training), window, size)
-        if any(shift):
-            x = x.roll(shift, dims=(1, 2))
-        return x[:, :H, :W]
+        windows = self.window_size, self.shift_size
+        x = self.proj(self.attend(partition(x, *windows), shifted_bias(self.position_bias(), N, (H, W), *windows)))
+        return join(F.dropout(x, self.dropout, self.training), (H, W), *windows)
 
 
 class ShiftedWindowAttentionV2(ShiftedWindowAttention):
@@ -206,8 +275,10 @@ class ShiftedWindowAttentionV2(ShiftedWindowAttention):
         return self.look_up(16 * self.cpb_mlp(self.relative_coords_table).flatten(0, 2).sigmoid())
 
     def attend(self, x: Tensor, mask: Tensor) -> Tensor:
-        q_bias, k_bias, v_bias = self.qkv.bias.chunk(3)
-        bias = torch.cat([q_bias, torch.zeros_like(k_bias), v_bias])  # keys have none; the parameter is in the files
+        bias: Tensor | None = self.qkv.bias
+        if bias is not None:  # keys have none; the parameter is in the files
+            q_bias, k_bias, v_bias = bias.chunk(3)
+            bias = torch.cat([q_bias, torch.zeros_like(k_bias), v_bias])
         q, k, v = self.split_heads(F.linear(x, self.qkv.weight, bias))
         scale = self.logit_scale.clamp(max=math.log(100.0)).exp()
         unit = partial(F.normalize, dim=-1, eps=1e-6)  # the keys of padding are zero, and so is 1e-12 in half precision
@@ -223,7 +294,7 @@ class ShiftedWindowAttentionV2(ShiftedWindowAttention):
 class SwinTransformerBlock(nn.Module):
     """Window attention, then an MLP, each normalised before and added to its input: [N, H, W, C] → the same."""
 
-    attention: type[ShiftedWindowAttention] = ShiftedWindowAttention
+    attention: Callable[..., nn.Module] = ShiftedWindowAttention
 
     def __init__(
         self,
@@ -236,10 +307,13 @@ class SwinTransformerBlock(nn.Module):
         attention_dropout: float = 0.0,
         stochastic_depth_prob: float = 0.0,
         norm_layer: Callable[..., nn.Module] = nn.LayerNorm,
+        attn_layer: Callable[..., nn.Module] | None = None,
     ) -> None:
         super().__init__()
         self.norm1 = norm_layer(dim)
-        self.attn = self.attention(dim, window_size, shift_size, num_heads, attention_dropout, dropout)
+        self.attn = (attn_layer or self.attention)(
+            dim, window_size, shift_size, num_heads, attention_dropout=attention_dropout, dropout=dropout
+        )
         self.stochastic_depth = StochasticDepth(stochastic_depth_prob, "row")
         self.norm2 = norm_layer(dim)
         self.mlp = transformer_mlp(dim, int(dim * mlp_ratio), dropout)
@@ -271,12 +345,7 @@ class PatchMerging(nn.Module):
         self.norm = norm_layer(4 * dim)
 
     def merge(self, x: Tensor) -> Tensor:
-        """[N, H, W, C] → [N, ⌈H / 2⌉, ⌈W / 2⌉, 4C]; odd sizes are padded with zeros."""
-        _, H, W, _ = x.shape
-        if H % 2 or W % 2:
-            x = F.pad(x, (0, 0, 0, W % 2, 0, H % 2))
-        x = x.view(-1, (H + 1) // 2, 2, (W + 1) // 2, 2, self.dim)
-        return x.permute(0, 1, 3, 4, 2, 5).flatten(3)  # left above, left below, right above, right below
+        return merge_neighbours(x)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.reduction(self.norm(self.merge(x)))
@@ -293,14 +362,6 @@ class PatchMergingV2(PatchMerging):
     def forward(self, x: Tensor) -> Tensor:
         x = self.norm(self.reduction(self.merge(x)))
         return x
-
-
-def as_pair(name: str, size: Size) -> tuple[int, int]:
-    """(height, width) of a size given as one number or two; InvalidArgument if it is neither."""
-    pair = tuple(size) if isinstance(size, Sequence) else (size, size)
-    if len(pair) != 2:
-        raise InvalidArgument(f"{name} is {size!r}; expected a whole number, or two: (height, width).")
-    return check_count(name, pair[0], 1), check_count(name, pair[1], 1)
 
 
 class SwinTransformer(nn.Module):
@@ -326,6 +387,8 @@ class SwinTransformer(nn.Module):
     Raises:
         InvalidArgument: an argument outside its range.
     """
+
+    in_channels = input_channels("features")
 
     def __init__(
         self,
@@ -356,7 +419,7 @@ class SwinTransformer(nn.Module):
             )
         block = block or SwinTransformerBlock
         norm_layer = norm_layer or partial(nn.LayerNorm, eps=1e-5)
-        self.patch_size, self.in_channels, self.num_classes = patch, in_channels, num_classes
+        self.patch_size, self.num_classes = patch, num_classes
         self.widths = [embed_dim * 2**i for i in range(len(depths))]
 
         conv = nn.Conv2d(in_channels, embed_dim, patch, stride=patch)
@@ -401,23 +464,22 @@ class SwinTransformer(nn.Module):
         return [Stage(f"features.{2 * i + 1}", dim, stride * 2**i, "NHWC") for i, dim in enumerate(self.widths)]
 
     def forward(self, x: Tensor) -> Tensor:
-        check_images(x, self.in_channels, self.patch_size)
-        x = self.permute(self.norm(self.features(x)))
-        x = self.head(self.flatten(self.avgpool(x)))
-        return x
+        check_images(x, self.in_channels)
+        with at_least(x, self.patch_size):
+            x = self.permute(self.norm(self.features(x)))
+            x = self.head(self.flatten(self.avgpool(x)))
+            return x
 
 
 def adapt(state: dict[str, Any], model: nn.Module) -> dict[str, Any]:
     """Fit relative positions that were learnt in windows of another size to the model's windows."""
     for name, m in model.named_modules():
         index = f"{name}.relative_position_index"
-        if (
-            isinstance(m, ShiftedWindowAttention)
-            and index in state
-            and state[index].shape != m.relative_position_index.shape
-        ):
-            state[index] = relative_position_index(m.window_size).flatten()
-            m.adapt(state, f"{name}.")
+        if isinstance(m, ShiftedWindowAttention) and index in state:
+            own = relative_position_index(m.window_size).flatten()
+            if not torch.equal(state[index].flatten(), own.to(state[index].dtype)):  # windows of as many tokens differ
+                m.adapt(state, f"{name}.")
+                state[index] = own
     return state
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import zoo
 from zoo.contract import Stage
 from zoo.errors import InvalidArgument
-from zoo.nn import check_count, check_images, check_probability, linear_head
+from zoo.nn import at_least, check_count, check_images, check_probability, input_channels, linear_head
 from zoo_classification.weights.vgg import (
     VGG11_BN_Weights,
     VGG11_Weights,
@@ -28,26 +28,43 @@ A = (1, 1, 2, 2, 2)
 B = (2, 2, 2, 2, 2)
 D = (2, 2, 3, 3, 3)
 E = (2, 2, 4, 4, 4)
+WIDTHS = (64, 128, 256, 512, 512)
+
+
+def make_layers(cfg: Sequence[int | str], batch_norm: bool = False, in_channels: int = 3) -> nn.Sequential:
+    """Features of a VGG: 3×3 convolutions of so many channels, and ``"M"`` where the resolution is halved."""
+    layers: list[nn.Module] = []
+    for width in cfg:
+        if isinstance(width, int):
+            norm = [nn.BatchNorm2d(width)] if batch_norm else []
+            layers += [nn.Conv2d(in_channels, width, 3, padding=1), *norm, nn.ReLU(inplace=True)]
+            in_channels = width
+        else:
+            layers.append(nn.MaxPool2d(2, stride=2))
+    return nn.Sequential(*layers)
 
 
 class VGG(nn.Module):
     """Images [N, C, H, W], at least 32×32 → logits [N, num_classes].
 
     Args:
-        layers: number of 3×3 convolutions in each of the five stages, which have 64, 128, 256, 512 and 512 channels.
+        features: images → [N, 512, H', W'], as :func:`make_layers` makes them; or the number of 3×3 convolutions in
+            each of the five stages, which have 64, 128, 256, 512 and 512 channels.
         num_classes: number of logits; 0 gives the 4,096 features before the last layer instead.
         init_weights: draw the weights as the published models did; ``False`` leaves torch's own initialisation.
         dropout: probability, after each of the first two linear layers.
-        batch_norm: a batch norm after every convolution.
+        batch_norm: a batch norm after every convolution; this and ``in_channels`` are for features by numbers.
         in_channels: number of channels of the images.
 
     Raises:
         InvalidArgument: an argument out of range, or an input that is no batch of large enough images.
     """
 
+    in_channels = input_channels("features")
+
     def __init__(
         self,
-        layers: Sequence[int],
+        features: nn.Module | Sequence[int],
         num_classes: int = 1000,
         init_weights: bool = True,
         dropout: float = 0.5,
@@ -55,22 +72,17 @@ class VGG(nn.Module):
         in_channels: int = 3,
     ) -> None:
         super().__init__()
-        if len(layers) != 5:
-            raise InvalidArgument(f"layers is {layers!r}; expected the number of convolutions in each of five stages.")
         check_probability("dropout", dropout)
-        channels = self.in_channels = check_count("in_channels", in_channels, 1)
-        features: list[nn.Module] = []
-        self.feature_info = []
-        for i, (width, depth) in enumerate(zip((64, 128, 256, 512, 512), layers, strict=True)):
-            for _ in range(depth):
-                norm = [nn.BatchNorm2d(width)] if batch_norm else []
-                features += [nn.Conv2d(channels, width, 3, padding=1), *norm, nn.ReLU(inplace=True)]
-                channels = width
-            if i > 0:
-                self.feature_info.append(Stage(f"features.{len(features) - 1}", width, 2**i))
-            features.append(nn.MaxPool2d(2, stride=2))
-        self.feature_info.append(Stage(f"features.{len(features) - 1}", channels, 32))
-        self.features = nn.Sequential(*features)
+        if not isinstance(features, nn.Module):
+            if len(features) != 5:
+                raise InvalidArgument(
+                    f"features is {features!r}; expected a module, or the numbers of convolutions in five stages."
+                )
+            cfg: list[int | str] = []
+            for width, depth in zip(WIDTHS, features, strict=True):
+                cfg += [*[width] * depth, "M"]
+            features = make_layers(cfg, batch_norm, check_count("in_channels", in_channels, 1))
+        self.features = features
         self.avgpool = nn.AdaptiveAvgPool2d(7)
         self.classifier = nn.Sequential(
             nn.Linear(512 * 7 * 7, 4096),
@@ -90,9 +102,22 @@ class VGG(nn.Module):
                 if isinstance(m, nn.Conv2d | nn.Linear):
                     nn.init.zeros_(m.bias)  # type: ignore[arg-type]
 
+    @property
+    def feature_info(self) -> list[Stage]:
+        """Of features like :func:`make_layers`': what is halved next, from the second stage on, and what comes last."""
+        stages, width = [], 0
+        for i, layer in enumerate(self.features.children()):
+            width = layer.out_channels if isinstance(layer, nn.Conv2d) else width
+            if isinstance(layer, nn.MaxPool2d):
+                stages.append((i, width))
+        return [Stage(f"features.{i - 1}", width, 2**n) for n, (i, width) in enumerate(stages) if n] + [
+            Stage(f"features.{i}", width, 2 ** len(stages)) for i, width in stages[-1:]
+        ]
+
     def forward(self, x: Tensor) -> Tensor:
-        check_images(x, self.in_channels, 32)
-        logits: Tensor = self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
+        check_images(x, self.in_channels)
+        with at_least(x, 32):
+            logits: Tensor = self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
         return logits
 
 

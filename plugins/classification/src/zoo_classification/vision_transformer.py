@@ -16,7 +16,16 @@ from torch import Tensor, nn
 import zoo
 from zoo.contract import Stage
 from zoo.errors import CheckpointError, InvalidArgument
-from zoo.nn import MLP, Conv2dNormActivation, check_count, check_images, check_probability, linear_head
+from zoo.nn import (
+    MLP,
+    Conv2dNormActivation,
+    captured,
+    check_count,
+    check_images,
+    check_probability,
+    input_channels,
+    linear_head,
+)
 from zoo_classification.weights.vision_transformer import (
     ViT_B_16_Weights,
     ViT_B_32_Weights,
@@ -26,6 +35,7 @@ from zoo_classification.weights.vision_transformer import (
 )
 
 POSITIONS = "encoder.pos_embedding"
+Size = int | Sequence[int]  # side of a square, or (height, width)
 layer_norm = partial(nn.LayerNorm, eps=1e-6)
 
 
@@ -40,26 +50,33 @@ class ConvStemConfig(NamedTuple):
     activation_layer: Callable[..., nn.Module] = nn.ReLU
 
 
-class SelfAttention(nn.Module):
-    """Multi-head self-attention, [N, L, dim] → [N, L, dim]. Parameters as in ``nn.MultiheadAttention``."""
+class SelfAttention(nn.MultiheadAttention):
+    """torch's, batch first: queries, keys and values [N, L, dim] → ([N, L, dim], attention weights or None).
+
+    Where they are one tensor, nothing is masked and no weights are needed, one projection and a fused kernel do it.
+    """
 
     def __init__(self, dim: int, num_heads: int, dropout: float = 0.0) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-        self.dropout = dropout
-        self.in_proj_weight = nn.Parameter(torch.empty(3 * dim, dim))
-        self.in_proj_bias = nn.Parameter(torch.zeros(3 * dim))
-        self.out_proj = nn.Linear(dim, dim)
-        nn.init.xavier_uniform_(self.in_proj_weight)
-        nn.init.zeros_(self.out_proj.bias)
+        super().__init__(dim, num_heads, dropout=dropout, batch_first=True)
 
-    def forward(self, x: Tensor) -> Tensor:
-        N, L, _ = x.shape
-        qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias).view(N, L, 3, self.num_heads, -1)
+    def forward(  # type: ignore[override]
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        key_padding_mask: Tensor | None = None,
+        need_weights: bool = True,
+        attn_mask: Tensor | None = None,
+        **options: Any,
+    ) -> tuple[Tensor, Tensor | None]:
+        one = query is key is value
+        if need_weights or not one or key_padding_mask is not None or attn_mask is not None or options:
+            return super().forward(query, key, value, key_padding_mask, need_weights, attn_mask, **options)
+        N, L, _ = query.shape
+        qkv = F.linear(query, self.in_proj_weight, self.in_proj_bias).view(N, L, 3, self.num_heads, self.head_dim)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each [N, heads, L, dim / heads]
         x = F.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout if self.training else 0.0)
-        x = self.out_proj(x.transpose(1, 2).flatten(2))
-        return x
+        return self.out_proj(x.transpose(1, 2).flatten(2)), None
 
 
 def transformer_mlp(dim: int, hidden_dim: int, dropout: float = 0.0) -> MLP:
@@ -82,7 +99,7 @@ class EncoderBlock(nn.Module):
         mlp_dim: int,
         dropout: float,
         attention_dropout: float,
-        norm_layer: Callable[..., nn.Module],
+        norm_layer: Callable[..., nn.Module] = layer_norm,
     ) -> None:
         super().__init__()
         self.num_heads = num_heads
@@ -93,7 +110,9 @@ class EncoderBlock(nn.Module):
         self.mlp = transformer_mlp(hidden_dim, mlp_dim, dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.dropout(self.self_attention(self.ln_1(x)))
+        normed = self.ln_1(x)
+        attended, _ = self.self_attention(normed, normed, normed, need_weights=False)
+        x = x + self.dropout(attended)
         x = x + self.mlp(self.ln_2(x))
         return x
 
@@ -101,29 +120,51 @@ class EncoderBlock(nn.Module):
 class Encoder(nn.Module):
     """Position embeddings, the blocks, and a final norm: [N, L, dim] → [N, L, dim]."""
 
-    def __init__(self, seq_length: int, num_layers: int, hidden_dim: int, dropout: float, **block: Any) -> None:
+    def __init__(
+        self,
+        seq_length: int,
+        num_layers: int,
+        num_heads: int,
+        hidden_dim: int,
+        mlp_dim: int,
+        dropout: float,
+        attention_dropout: float,
+        norm_layer: Callable[..., nn.Module] = layer_norm,
+    ) -> None:
         super().__init__()
         self.pos_embedding = nn.Parameter(torch.empty(1, seq_length, hidden_dim).normal_(std=0.02))
         self.dropout = nn.Dropout(dropout)
-        blocks = (EncoderBlock(hidden_dim=hidden_dim, dropout=dropout, **block) for _ in range(num_layers))
-        self.layers = nn.Sequential(OrderedDict((f"encoder_layer_{i}", b) for i, b in enumerate(blocks)))
-        self.ln = block["norm_layer"](hidden_dim)
+        block = (num_heads, hidden_dim, mlp_dim, dropout, attention_dropout, norm_layer)
+        self.layers = nn.Sequential()
+        for i in range(num_layers):
+            self.layers.add_module(f"encoder_layer_{i}", EncoderBlock(*block))
+        self.ln = norm_layer(hidden_dim)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.ln(self.layers(self.dropout(x + self.pos_embedding)))
         return x
 
 
-def patches_per_side(image_size: int, patch_size: int) -> int:
-    """``image_size / patch_size``; InvalidArgument if it is not whole."""
-    if check_count("image_size", image_size, 1) % check_count("patch_size", patch_size, 1):
-        lower = image_size // patch_size * patch_size
-        near = f"{lower} or {lower + patch_size}" if lower else f"{patch_size}"
-        raise InvalidArgument(
-            f"image_size={image_size} cannot be cut into patches of {patch_size} pixels; expected a multiple of "
-            f"patch_size={patch_size}, such as {near}."
-        )
-    return image_size // patch_size
+def as_pair(name: str, size: Size) -> tuple[int, int]:
+    """(height, width) of a size given as one number or two; InvalidArgument if it is neither."""
+    pair = tuple(size) if isinstance(size, Sequence) else (size, size)
+    if len(pair) != 2:
+        raise InvalidArgument(f"{name} is {size!r}; expected a whole number, or two: (height, width).")
+    return check_count(name, pair[0], 1), check_count(name, pair[1], 1)
+
+
+def patches_per_side(image_size: Size, patch_size: int) -> tuple[int, int]:
+    """Rows and columns of patches in an image; InvalidArgument if they are not whole."""
+    rows, columns = as_pair("image_size", image_size)
+    for side in (rows, columns):
+        if side % check_count("patch_size", patch_size, 1):
+            lower = side // patch_size * patch_size
+            near = f"{lower} or {lower + patch_size}" if lower else f"{patch_size}"
+            raise InvalidArgument(
+                f"image_size={image_size} cannot be cut into patches of {patch_size} pixels; expected a multiple of "
+                f"patch_size={patch_size}, such as {near}."
+            )
+    return rows // patch_size, columns // patch_size
 
 
 def conv_stem(configs: Sequence[ConvStemConfig], in_channels: int, hidden_dim: int, patch_size: int) -> nn.Sequential:
@@ -150,11 +191,11 @@ def conv_stem(configs: Sequence[ConvStemConfig], in_channels: int, hidden_dim: i
 
 
 class VisionTransformer(nn.Module):
-    """ViT of any size: [N, in_channels, image_size, image_size] in, logits [N, num_classes] out.
+    """ViT of any size: [N, in_channels, height, width] in, logits [N, num_classes] out.
 
     Args:
-        image_size: side of the images, a multiple of ``patch_size``. Published weights of another size are loaded
-            with their position embeddings interpolated.
+        image_size: side of the images, or (height, width), multiples of ``patch_size``. Published weights of another
+            size are loaded with their position embeddings interpolated.
         patch_size: side of the square patches that become tokens.
         num_layers: number of encoder blocks.
         num_heads: attention heads per block.
@@ -172,9 +213,11 @@ class VisionTransformer(nn.Module):
         InvalidArgument: an argument outside its range.
     """
 
+    in_channels = input_channels("conv_proj")
+
     def __init__(
         self,
-        image_size: int,
+        image_size: Size,
         patch_size: int,
         num_layers: int,
         num_heads: int,
@@ -189,7 +232,7 @@ class VisionTransformer(nn.Module):
         in_channels: int = 3,
     ) -> None:
         super().__init__()
-        side = patches_per_side(image_size, patch_size)
+        grid = patches_per_side(image_size, patch_size)
         check_count("num_layers", num_layers, 1)
         check_count("mlp_dim", mlp_dim, 1)
         if check_count("hidden_dim", hidden_dim, 1) % check_count("num_heads", num_heads, 1):
@@ -199,8 +242,8 @@ class VisionTransformer(nn.Module):
         check_probability("dropout", dropout)
         check_probability("attention_dropout", attention_dropout)
         self.image_size, self.patch_size = image_size, patch_size
-        self.hidden_dim, self.num_classes, self.in_channels = hidden_dim, num_classes, in_channels
-        self.seq_length = side * side + 1  # and the class token
+        self.hidden_dim, self.num_classes = hidden_dim, num_classes
+        self.seq_length = math.prod(grid) + 1  # and the class token
 
         self.conv_proj: nn.Module
         if conv_stem_configs is None:
@@ -209,14 +252,7 @@ class VisionTransformer(nn.Module):
             self.conv_proj = conv_stem(conv_stem_configs, in_channels, hidden_dim, patch_size)
         self.class_token = nn.Parameter(torch.zeros(1, 1, hidden_dim))
         self.encoder = Encoder(
-            self.seq_length,
-            num_layers,
-            hidden_dim,
-            dropout,
-            num_heads=num_heads,
-            mlp_dim=mlp_dim,
-            attention_dropout=attention_dropout,
-            norm_layer=norm_layer,
+            self.seq_length, num_layers, num_heads, hidden_dim, mlp_dim, dropout, attention_dropout, norm_layer
         )
         self.heads = nn.Sequential()
         width = hidden_dim
@@ -243,22 +279,28 @@ class VisionTransformer(nn.Module):
         paths = (f"encoder.layers.{name}" for name, _ in self.encoder.layers.named_children())
         return [Stage(path, self.hidden_dim, self.patch_size, "NLC") for path in paths]
 
-    def forward(self, x: Tensor) -> Tensor:
+    def _process_input(self, x: Tensor) -> Tensor:
+        """Images → tokens of their patches, row by row: [N, rows * columns, hidden_dim]."""
         check_images(x, self.in_channels)
-        if x.shape[-2:] != (self.image_size, self.image_size):
+        height, width = as_pair("image_size", self.image_size)
+        if not captured(x) and x.shape[-2:] != (height, width):
             raise InvalidArgument(
-                f"the images are {x.shape[-2]}×{x.shape[-1]} pixels and this model was built for {self.image_size}×"
-                f"{self.image_size}. Resize them, or build the model with image_size=… (a multiple of "
-                f"{self.patch_size}); weights are adapted to it."
+                f"the images are {x.shape[-2]}×{x.shape[-1]} pixels and this model was built for {height}×{width}. "
+                f"Resize them, or build the model with image_size=… (multiples of {self.patch_size}); weights are "
+                "adapted to it."
             )
-        x = self.conv_proj(x).flatten(2).transpose(1, 2)  # N, patches, hidden_dim
+        x = self.conv_proj(x).flatten(2).transpose(1, 2)
+        return x
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self._process_input(x)
         x = torch.cat([self.class_token.expand(x.shape[0], -1, -1), x], dim=1)
         x = self.heads(self.encoder(x)[:, 0])
         return x
 
 
-def resize_embedding(pos: Tensor, side: int, mode: str = "bicubic") -> Tensor:
-    """Position embeddings [1, 1 + n², width] for a grid of ``side`` × ``side`` patches: [1, 1 + side², width].
+def resize_embedding(pos: Tensor, grid: Sequence[int], mode: str = "bicubic") -> Tensor:
+    """Position embeddings [1, 1 + n², width] for a grid of (rows, columns) of patches: [1, 1 + rows * columns, width].
 
     The first one, the class token's, stays; the others are resized as a picture whose corners keep their places.
     """
@@ -269,15 +311,15 @@ def resize_embedding(pos: Tensor, side: int, mode: str = "bicubic") -> Tensor:
         )
     token, patches = pos[:, :1], pos[:, 1:]
     old = math.isqrt(patches.shape[1])
-    if old == side:
+    if (old, old) == tuple(grid):
         return pos
-    grid = patches.mT.reshape(1, -1, old, old).float()  # half precision is too coarse to interpolate in
-    grid = F.interpolate(grid, size=(side, side), mode=mode, align_corners=True)
-    return torch.cat([token, grid.flatten(2).mT.to(pos.dtype)], dim=1)
+    picture = patches.mT.reshape(1, -1, old, old).float()  # half precision is too coarse to interpolate in
+    picture = F.interpolate(picture, size=tuple(grid), mode=mode, align_corners=True)
+    return torch.cat([token, picture.flatten(2).mT.to(pos.dtype)], dim=1)
 
 
 def interpolate_embeddings(
-    image_size: int,
+    image_size: Size,
     patch_size: int,
     model_state: Mapping[str, Tensor],
     interpolation_mode: str = "bicubic",
@@ -286,7 +328,7 @@ def interpolate_embeddings(
     """The state of a ViT with its position embeddings resized to another grid of patches.
 
     Args:
-        image_size: side of the new images in pixels, a multiple of ``patch_size``.
+        image_size: side of the new images in pixels, or (height, width), multiples of ``patch_size``.
         patch_size: side of a patch in pixels.
         model_state: a ViT's ``state_dict``; left as it is.
         interpolation_mode: ``bicubic`` or ``bilinear``.
@@ -298,20 +340,19 @@ def interpolate_embeddings(
     """
     if interpolation_mode not in ("bicubic", "bilinear"):
         raise InvalidArgument(f"interpolation_mode is {interpolation_mode!r}; expected 'bicubic' or 'bilinear'.")
-    side = patches_per_side(image_size, patch_size)
+    grid = patches_per_side(image_size, patch_size)
     if POSITIONS not in model_state:
         raise CheckpointError(f"model_state has no {POSITIONS}; expected the state_dict of a VisionTransformer.")
     state = OrderedDict((k, v) for k, v in model_state.items() if not (reset_heads and k.startswith("heads.")))
-    state[POSITIONS] = resize_embedding(state[POSITIONS], side, interpolation_mode)
+    state[POSITIONS] = resize_embedding(state[POSITIONS], grid, interpolation_mode)
     return state
 
 
-def adapt(state: dict[str, Any], model: nn.Module) -> dict[str, Any]:
+def adapt(state: dict[str, Any], model: Any) -> dict[str, Any]:
     """Rename the MLP's keys of the first files, and resize position embeddings of another image size."""
     state = {k.replace(".mlp.linear_1.", ".mlp.0.").replace(".mlp.linear_2.", ".mlp.3."): v for k, v in state.items()}
-    wanted = model.get_parameter(POSITIONS).shape
-    if POSITIONS in state and state[POSITIONS].shape != wanted:
-        state[POSITIONS] = resize_embedding(state[POSITIONS], math.isqrt(wanted[1] - 1))
+    if POSITIONS in state and state[POSITIONS].shape != model.get_parameter(POSITIONS).shape:
+        state[POSITIONS] = resize_embedding(state[POSITIONS], patches_per_side(model.image_size, model.patch_size))
     return state
 
 
@@ -319,30 +360,30 @@ def adapt(state: dict[str, Any], model: nn.Module) -> dict[str, Any]:
 
 
 @zoo.builder(ViT_B_16_Weights, head="heads.head", stem="conv_proj", convert=adapt)
-def vit_b_16(*, image_size: int = 224, **kwargs: Any) -> VisionTransformer:
+def vit_b_16(*, image_size: Size = 224, **kwargs: Any) -> VisionTransformer:
     """ViT-B/16 from `An Image is Worth 16x16 Words <https://arxiv.org/abs/2010.11929>`_."""
     return VisionTransformer(image_size, 16, 12, 12, 768, 3072, **kwargs)
 
 
 @zoo.builder(ViT_B_32_Weights, head="heads.head", stem="conv_proj", convert=adapt)
-def vit_b_32(*, image_size: int = 224, **kwargs: Any) -> VisionTransformer:
+def vit_b_32(*, image_size: Size = 224, **kwargs: Any) -> VisionTransformer:
     """ViT-B/32 from `An Image is Worth 16x16 Words <https://arxiv.org/abs/2010.11929>`_."""
     return VisionTransformer(image_size, 32, 12, 12, 768, 3072, **kwargs)
 
 
 @zoo.builder(ViT_L_16_Weights, head="heads.head", stem="conv_proj", convert=adapt)
-def vit_l_16(*, image_size: int = 224, **kwargs: Any) -> VisionTransformer:
+def vit_l_16(*, image_size: Size = 224, **kwargs: Any) -> VisionTransformer:
     """ViT-L/16 from `An Image is Worth 16x16 Words <https://arxiv.org/abs/2010.11929>`_."""
     return VisionTransformer(image_size, 16, 24, 16, 1024, 4096, **kwargs)
 
 
 @zoo.builder(ViT_L_32_Weights, head="heads.head", stem="conv_proj", convert=adapt)
-def vit_l_32(*, image_size: int = 224, **kwargs: Any) -> VisionTransformer:
+def vit_l_32(*, image_size: Size = 224, **kwargs: Any) -> VisionTransformer:
     """ViT-L/32 from `An Image is Worth 16x16 Words <https://arxiv.org/abs/2010.11929>`_."""
     return VisionTransformer(image_size, 32, 24, 16, 1024, 4096, **kwargs)
 
 
 @zoo.builder(ViT_H_14_Weights, head="heads.head", stem="conv_proj", convert=adapt)
-def vit_h_14(*, image_size: int = 224, **kwargs: Any) -> VisionTransformer:
+def vit_h_14(*, image_size: Size = 224, **kwargs: Any) -> VisionTransformer:
     """ViT-H/14 from `An Image is Worth 16x16 Words <https://arxiv.org/abs/2010.11929>`_."""
     return VisionTransformer(image_size, 14, 32, 16, 1280, 5120, **kwargs)

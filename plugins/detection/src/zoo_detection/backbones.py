@@ -13,8 +13,7 @@ import zoo
 from zoo.contract import WeightsLike
 from zoo.errors import InvalidArgument
 from zoo.features import Backbone, IntermediateLayers
-from zoo.nn import FrozenBatchNorm2d, check_count
-from zoo.nn import ExtraFPNBlock, FeaturePyramidNetwork, LastLevelMaxPool, LastLevelP6P7
+from zoo.nn import ExtraFPNBlock, FeaturePyramidNetwork, FrozenBatchNorm2d, LastLevelMaxPool, LastLevelP6P7, check_count
 from zoo_classification.mobilenet_v3 import mobilenet_v3_large
 from zoo_classification.resnet import ResNet, resnet50
 from zoo_classification.weights.mobilenet_v3 import MobileNet_V3_Large_Weights

@@ -1,6 +1,8 @@
-"""How far a flow is from the true one: end-point error, and the share of outliers."""
+"""How far a flow is from the true one: end-point error, and the shares of pixels that are far off."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -33,6 +35,23 @@ def outlier_share(flow: Tensor, target: Tensor, valid: Tensor | None = None) -> 
     """
     distance, length = distances(flow, target, valid)
     return 100 * outliers(distance, length).to(distance.dtype).mean()
+
+
+def error_shares(
+    flow: Tensor, target: Tensor, valid: Tensor | None = None, beyond: Sequence[float] = (1, 3, 5)
+) -> Tensor:
+    """The shares of pixels, in percent, whose flow is off by over 1, 3 and 5 pixels.
+
+    Arguments and errors are those of :func:`end_point_error`.
+
+    Args:
+        beyond: distances in pixels.
+
+    Returns:
+        As many numbers as there are distances, float64; NaN where no pixel is valid.
+    """
+    distance, _ = distances(flow, target, valid)
+    return 100 * torch.stack([(distance > pixels).to(distance.dtype).mean() for pixels in beyond])
 
 
 def outliers(distance: Tensor, length: Tensor) -> Tensor:

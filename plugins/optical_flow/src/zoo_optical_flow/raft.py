@@ -162,7 +162,7 @@ class CorrBlock(nn.Module):
                 window(of, x / 2**i, y / 2**i, *size, self.radius)
                 for i, (of, size) in enumerate(zip(products, sizes, strict=True))
             ]
-            return torch.cat(found, 1).view(n, h, w, -1).permute(0, 3, 1, 2).to(fmap1.dtype)
+            return torch.cat(found, 1).view(n, h, w, self.out_channels).permute(0, 3, 1, 2).to(fmap1.dtype)
 
         return look_up
 
@@ -342,11 +342,16 @@ class MaskPredictor(nn.Module):
 
 
 def upsample_convex(flow: Tensor, mask: Tensor) -> Tensor:
-    """Flow [N, 2, h, w] → [N, 2, 8 h, 8 w]: each fine place is a weighted mean of the 3×3 coarse ones around it."""
+    """Flow [N, 2, h, w] → [N, 2, 8 h, 8 w], of the flow's dtype: each fine place is a weighted mean of the 3×3 coarse
+    ones around it."""
     n, _, h, w = flow.shape
-    weights = mask.view(n, 9, 8, 8, h, w).softmax(1)
-    around = F.unfold(8 * flow, 3, padding=1).view(n, 2, 9, h, w)
-    return torch.einsum("nkabhw,nckhw->nchawb", weights, around).reshape(n, 2, 8 * h, 8 * w)
+    weights = mask.to(flow.dtype).view(n, 1, 9, 64, h, w).softmax(2)
+    around = F.unfold(8 * flow, 3, padding=1).view(n, 2, 9, 1, h, w)
+    # Not a matrix product: those of 9 by 2 numbers are slow, and autocast would have them in half precision.
+    fine = weights[:, :, 0] * around[:, :, 0]
+    for k in range(1, 9):
+        fine = fine + weights[:, :, k] * around[:, :, k]
+    return fine.view(n, 2, 8, 8, h, w).permute(0, 1, 4, 2, 5, 3).reshape(n, 2, 8 * h, 8 * w)
 
 
 def upsample_bilinear(flow: Tensor) -> Tensor:
@@ -403,7 +408,7 @@ class RAFT(nn.Module):
 
         # Positions are in single precision at least: half cannot count the columns of a wide frame.
         n, _, h, w = hidden.shape
-        precise = torch.promote_types(hidden.dtype, torch.float32)
+        precise = torch.promote_types(image1.dtype, torch.float32)
         y, x = (torch.arange(size, dtype=precise, device=image1.device) for size in (h, w))
         start = torch.stack([x.expand(h, w), y[:, None].expand(h, w)]).expand(n, 2, h, w)
         flow = torch.zeros_like(start).contiguous(memory_format=torch.channels_last)
@@ -413,9 +418,10 @@ class RAFT(nn.Module):
             hidden, change = update(hidden, correlate(start + flow), flow.to(hidden.dtype))
             flow = flow + change
             if self.mask_predictor is None:
-                flows.append(upsample_bilinear(flow).to(hidden.dtype))
+                fine = upsample_bilinear(flow)
             else:
-                flows.append(upsample_convex(flow.to(hidden.dtype), self.mask_predictor(hidden)))
+                fine = upsample_convex(flow, self.mask_predictor(hidden))
+            flows.append(fine.to(image1.dtype))  # under autocast single precision, as the frames
         return flows
 
 
@@ -437,7 +443,13 @@ def check_frames(image1: Tensor, image2: Tensor) -> None:
         )
 
 
-def sequence_loss(flows: list[Tensor], target: Tensor, valid: Tensor | None = None, gamma: float = 0.8) -> Tensor:
+def sequence_loss(
+    flows: list[Tensor],
+    target: Tensor,
+    valid: Tensor | None = None,
+    gamma: float = 0.8,
+    max_flow: float | None = 400,
+) -> Tensor:
     """The paper's loss: absolute errors of all predictions, later ones weighing more.
 
     Args:
@@ -445,9 +457,11 @@ def sequence_loss(flows: list[Tensor], target: Tensor, valid: Tensor | None = No
         target: the true flow [N, 2, H, W], in pixels.
         valid: where the truth is known [N, H, W], bool or 0 and 1; None means everywhere.
         gamma: an update weighs this times as much as the one after it; the last weighs 1.
+        max_flow: pixels that move this far or farther, in pixels, do not count; None counts all.
 
     Returns:
-        Σ γ^(K - k) |flowₖ - target|, the mean over the valid pixels and both channels; 0 where none is valid.
+        Σ γ^(K - k) |flowₖ - target|, the mean over the pixels that count and both channels; 0 where none does. In
+        single precision at least.
 
     Raises:
         InvalidArgument: no predictions, or shapes that do not fit together.
@@ -459,9 +473,12 @@ def sequence_loss(flows: list[Tensor], target: Tensor, valid: Tensor | None = No
         valid = torch.ones_like(target[:, 0])
     elif list(valid.shape) != [target.shape[0], *target.shape[2:]]:
         raise InvalidArgument(f"valid has shape {list(valid.shape)}; expected [N, H, W] of {list(target.shape)}.")
-    known = valid.to(target.dtype)[:, None]
+    target = target.to(torch.promote_types(target.dtype, torch.float32))  # half cannot hold sums over a frame
+    known = valid[:, None] > 0
+    if max_flow is not None:
+        known = known & (target.norm(dim=1, keepdim=True) < max_flow)
     # Selected, not multiplied by 0: the truth may be NaN where it is not known.
-    errors = [torch.where(known > 0, (flow - target).abs(), 0).sum() for flow in flows]
+    errors = [torch.where(known, (flow - target).abs(), 0).sum() for flow in flows]
     weighted = [gamma ** (len(flows) - 1 - k) * error for k, error in enumerate(errors)]
     return torch.stack(weighted).sum() / (known.sum() * target.shape[1]).clamp(min=1)
 

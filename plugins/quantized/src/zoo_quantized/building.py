@@ -91,6 +91,7 @@ def as_asked(model: Q, quantize: How, backend: str) -> Q:
     eager.check_backend(backend)
     if not quantize or torch.empty(0).is_meta:
         return model
+    model.backend = backend
     model.norm_eps = next((m.eps for m in model.modules() if isinstance(m, nn.BatchNorm2d)), model.norm_eps)
     to_be_loaded = any(p.is_meta for p in model.parameters())
     if quantize == "auto":
@@ -109,7 +110,7 @@ def as_asked(model: Q, quantize: How, backend: str) -> Q:
 
 def _noise(model: Quantizable) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(2, model.in_channels, SIDE, SIDE, generator=generator)
+    return torch.randn(2, model.in_channels or 3, SIDE, SIDE, generator=generator)
 
 
 def to_fit(state: StateDict, model: nn.Module) -> StateDict:
@@ -133,7 +134,7 @@ def to_fit(state: StateDict, model: nn.Module) -> StateDict:
             "zoo_quantized.quantize(model, calibration_batches)."
         )
     if form == "observed":
-        state = states.from_observed(state, model.norm_eps)
+        state = states.from_observed(state, model.norm_eps, eager.LARGEST[model.backend])
     elif form == "packed":
         state = states.unpack(state)
     _check_shapes(state, model)

@@ -27,6 +27,8 @@ ENGINES = {
     "onednn": ("onednn", "x86", "fbgemm", "qnnpack"),
     "qnnpack": ("qnnpack", "onednn", "x86", "fbgemm"),
 }
+# The largest integer that each leaves to activations: sums of 16 bits hold the products of 7 bits only.
+LARGEST = {"fbgemm": 127, "x86": 127, "onednn": 255, "qnnpack": 255}
 
 
 class MissingEngine(ZooError, RuntimeError):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 
 from zoo.errors import InvalidArgument
 from zoo.nn import check_images
@@ -26,12 +26,14 @@ class Quantizable(nn.Module):
     Attributes:
         engine: None in a float model; ``"fbgemm"`` or another of torch's engines in an int8 model, ``"reference"`` in
             one that runs anywhere.
+        backend: what an int8 model was made for, whichever engine runs it.
         norm_eps: of the batch norms that the model had; files of quantization-aware training still have them.
     """
 
     engine: str | None = None
+    backend: str = "fbgemm"
     norm_eps: float = 1e-5
-    in_channels: int  # the float model's
+    in_channels: int | None  # the float model's
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -46,6 +48,8 @@ class Quantizable(nn.Module):
         """``body`` of ``x``, quantized before and dequantized afterwards, on the model's engine."""
         if self.devices is None:
             return self.dequant(body(self.quant(x)))
+        if not len(x):  # on which torch's kernels end the process
+            return tree_map(lambda y: y[:0], self.between(body, x.new_zeros(1, *x.shape[1:])))
         with eager.using(self.engine):
             return self.dequant(body(self.quant(x)))
 
@@ -57,6 +61,16 @@ class Quantizable(nn.Module):
                 state_dict = OrderedDict(state_dict)
                 state_dict._metadata = self.state_dict()._metadata  # type: ignore[attr-defined]
             return super().load_state_dict(state_dict, *args, **kwargs)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Of a copy, or of a pickle's content: the weights were packed for the engine that is set now."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        if self.devices is None:
+            return
+        for module in self.modules():  # torch's int8 modules come without what every module has
+            for name, value in (nn.Module().__dict__ | {"training": self.training}).items():
+                module.__dict__.setdefault(name, value)
+        self.load_state_dict(self.state_dict())
 
     def fuse_model(self, is_qat: bool | None = None) -> None:
         """Join convolution, batch norm and ReLU, in place, for ``torch.ao.quantization.prepare`` or ``prepare_qat``.
@@ -123,7 +137,7 @@ def sources(model: Quantizable) -> dict[str, str]:
     training = model.training
     try:
         state = {name: t.to("meta") for name, t in (*model.named_parameters(), *model.named_buffers())}
-        images = torch.empty(1, model.in_channels, SIDE, SIDE, device="meta")
+        images = torch.empty(1, model.in_channels or 3, SIDE, SIDE, device="meta")
         with torch.no_grad(), _Marks():
             functional_call(model.eval(), state, (images,))
     finally:

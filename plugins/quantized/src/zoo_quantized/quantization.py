@@ -53,6 +53,7 @@ def quantize(model: Q, calibration_batches: Iterable[Any], backend: str = "x86",
     twin = copy.deepcopy(model).cpu().eval()
     if backend == "reference":
         return reference.calibrated(twin, batches)
+    twin.backend = backend
     return eager.calibrated(twin, batches, backend)
 
 

@@ -102,6 +102,7 @@ class _Layer(_Output):
 class RoundedConv2d(_Layer):
     def __init__(self, conv: nn.Conv2d, source: str, relu: bool) -> None:
         super().__init__(conv.weight.shape, source, relu)
+        self.in_channels = conv.in_channels
         self.stride, self.padding, self.dilation, self.groups = conv.stride, conv.padding, conv.dilation, conv.groups
 
     def sums(self, x: Tensor, weight: Tensor) -> Tensor:

@@ -24,6 +24,8 @@ from zoo.errors import CheckpointError
 
 State = dict[str, Any]
 AVERAGING = 0.01  # how much a new observation counts in torch's moving averages of ranges
+EPS = torch.finfo(torch.float32).eps  # the smallest scale
+LARGEST = (127, 255)  # integers of activations
 
 
 def form(state: State) -> str:
@@ -103,33 +105,37 @@ def fold(weight: Tensor, bias: Tensor | None, norm: dict[str, Tensor], eps: floa
 
 def symmetric(weight: Tensor, largest: Tensor) -> State:
     """Weights as signed integers: ``largest`` (of one element, or for each channel) is the end of their range."""
-    scale = (largest.reshape(-1) / 127.5).clamp(min=torch.finfo(torch.float32).eps)
+    scale = (largest.reshape(-1) / 127.5).clamp(min=EPS)
     integers = torch.round(weight / scale.reshape(-1, *[1] * (weight.ndim - 1))).clamp(-128, 127)
     zero_point = torch.zeros_like(scale, dtype=torch.int32)
     return {"weight": integers.to(torch.int8), "weight_scale": scale, "weight_zero_point": zero_point}
 
 
-def unsigned(low: Tensor, high: Tensor) -> State:
-    """Scale and zero point of activations between ``low`` and ``high``; of a range never seen, 1 and 0."""
+def unsigned(low: Tensor, high: Tensor, largest: int = 255) -> State:
+    """Scale and zero point of activations between ``low`` and ``high``, as integers from 0 to ``largest``; of a range
+    never seen, 1 and 0."""
     if low > high:
         return {"scale": torch.tensor(1.0), "zero_point": torch.tensor(0)}
     low, high = low.clamp(max=0), high.clamp(min=0)  # zero, which pads images, must be a step
-    scale = ((high - low) / 255).clamp(min=torch.finfo(torch.float32).eps)
-    zero_point = (0 - torch.round(low / scale)).clamp(0, 255).long()
+    scale = ((high - low) / largest).clamp(min=EPS)
+    zero_point = (0 - torch.round(low / scale)).clamp(0, largest).long()
     return {"scale": scale.reshape(()), "zero_point": zero_point.reshape(())}
 
 
-def from_observed(state: State, eps: float) -> State:
+def largest_integer(low: Tensor, high: Tensor, scale: Tensor) -> int | None:
+    """Of activations between ``low`` and ``high`` in steps of ``scale``: 127 or 255; None where that cannot be told."""
+    steps = (high.clamp(min=0) - low.clamp(max=0)).double() / scale.double()
+    return next((n for n in LARGEST if scale > EPS and abs(steps.item() - n) < 0.5), None)
+
+
+def from_observed(state: State, eps: float, largest: int = 255) -> State:
     """Observed → plain: batch norm folded, weights rounded, scales computed from the observed ranges.
 
     Args:
         eps: of the model's batch norms.
+        largest: the largest integer of activations, 127 or 255, where the state's own scales do not tell it.
     """
-    plain: State = {}
-    seen = ".activation_post_process.activation_post_process.min_val"
-    for name in [name for name in state if name.endswith(seen)]:
-        path, range_ = name.removesuffix(seen), name.removesuffix("min_val")
-        plain |= prefixed(path, unsigned(state[name], state[f"{range_}max_val"]))
+    plain = _activations(state, largest)
     for name in [name for name in state if name.endswith(".weight_fake_quant.scale")]:
         path = name.removesuffix(".weight_fake_quant.scale")
         weight, bias = state[f"{path}.weight"], state.get(f"{path}.bias")
@@ -139,9 +145,35 @@ def from_observed(state: State, eps: float) -> State:
         fake = f"{path}.weight_fake_quant"
         low, high = (state[f"{fake}.activation_post_process.{end}"] for end in ("min_val", "max_val"))
         if state[f"{fake}.observer_enabled"].item():  # torch looks at the weights once more when it converts them
-            low, high = low + AVERAGING * (weight.amin() - low), high + AVERAGING * (weight.amax() - high)
-        largest = torch.maximum(low.abs(), high.abs())
-        plain |= prefixed(path, {**symmetric(weight, largest), "bias": bias})
+            seen = weight.flatten(1) if low.numel() == len(weight) else weight.reshape(1, -1)
+            low, high = _averaged(low, seen.amin(1)), _averaged(high, seen.amax(1))
+        end = torch.maximum(low.abs(), high.abs())
+        plain |= prefixed(path, {**symmetric(weight, end), "bias": bias})
+    return plain
+
+
+def _averaged(old: Tensor, new: Tensor) -> Tensor:
+    """An end of a range after one more observation; it is infinite, or missing, before the first."""
+    old = old.reshape(-1) if old.numel() else torch.full_like(new, torch.inf)
+    return torch.where(old.isinf(), new, old + AVERAGING * (new - old))
+
+
+def _activations(state: State, otherwise: int) -> State:
+    """Scales and zero points of what an observed state tells about activations."""
+    seen = ".activation_post_process.activation_post_process.min_val"
+    ranges: dict[str, tuple[Tensor, Tensor]] = {}
+    told: dict[str, int] = {}
+    for name in [name for name in state if name.endswith(seen)]:
+        path = name.removesuffix(seen)
+        low, high = ranges[path] = state[name], state[f"{name.removesuffix('min_val')}max_val"]
+        largest = largest_integer(low, high, state[f"{path}.activation_post_process.scale"])
+        if low <= high and largest:
+            told[path] = largest
+    if len(set(told.values())) == 1:  # one setting goes for a whole model, as a rule
+        otherwise = next(iter(told.values()))
+    plain: State = {}
+    for path, (low, high) in ranges.items():
+        plain |= prefixed(path, unsigned(low, high, told.get(path, otherwise)))
     return plain
 
 

@@ -49,7 +49,7 @@ def named_backbone(
 
 def enlarge(logits: Tensor, size: Sequence[int]) -> Tensor:
     """[N, C, h, w] → [N, C, H, W], bilinear."""
-    return F.interpolate(logits, size=tuple(size), mode="bilinear", align_corners=False)
+    return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
 
 
 class SegmentationModel(nn.Module):

@@ -38,7 +38,7 @@ class FCN(SegmentationModel):
 
 def dilated_resnet(resnet: ResNet, aux: bool) -> IntermediateLayers:
     """The last stage of a ResNet as ``out``; the one before, if it is wanted, as ``aux``."""
-    return IntermediateLayers(resnet, {"layer4": "out", **({"layer3": "aux"} if aux else {})}, resnet.in_channels)
+    return IntermediateLayers(resnet, {"layer4": "out", **({"layer3": "aux"} if aux else {})})
 
 
 # Stride 8 in place of 32: the last two stages dilate where they would have halved.

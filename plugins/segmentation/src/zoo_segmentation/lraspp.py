@@ -70,7 +70,7 @@ def dilated_mobilenet(
     """
     mobilenet = mobilenet_v3_large(weights=weights, **{"dilated": True, **options})
     blocks: Any = mobilenet.features
-    trunk = IntermediateLayers(blocks, {str(i): name for name, i in outputs.items()}, mobilenet.in_channels)
+    trunk = IntermediateLayers(blocks, {str(i): name for name, i in outputs.items()})
     return trunk, [blocks[i].out_channels for i in outputs.values()]
 
 

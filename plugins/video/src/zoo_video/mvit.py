@@ -16,7 +16,16 @@ from torch import Tensor, nn
 
 import zoo
 from zoo.errors import CheckpointError, InvalidArgument
-from zoo.nn import MLP, StochasticDepth, check_clips, check_count, check_probability, linear_head
+from zoo.nn import (
+    MLP,
+    StochasticDepth,
+    captured,
+    check_clips,
+    check_count,
+    check_probability,
+    input_channels,
+    linear_head,
+)
 from zoo_video.weights.mvit import MViT_V1_B_Weights, MViT_V2_S_Weights
 
 Size = tuple[int, int, int]  # (time, height, width), in tokens where nothing else is said
@@ -64,7 +73,8 @@ class Pool(nn.Module):
         N, heads, _, C = x.shape
         token, patches = x[:, :, :1], x[:, :, 1:]
         volume = patches.transpose(2, 3).reshape(N * heads, C, *self.size)
-        patches = self.pool(volume).flatten(2).view(N, heads, C, -1).transpose(2, 3)
+        pooled = self.pool(volume).flatten(2)
+        patches = pooled.view(N, heads, C, pooled.shape[2]).transpose(2, 3)
         x = self.norm_act(torch.cat([token, patches], dim=2))
         return x
 
@@ -118,7 +128,8 @@ class MultiscaleAttention(nn.Module):
         norm_layer: Norm,
     ) -> None:
         super().__init__()
-        self.num_heads, head_dim = cnf.num_heads, output_dim // cnf.num_heads
+        head_dim = output_dim // cnf.num_heads
+        self.num_heads, self.head_dim = cnf.num_heads, head_dim
         self.residual_pool, self.residual_with_cls_embed = residual_pool, residual_with_cls_embed
         self.attention_dropout = attention_dropout
         self.qkv = nn.Linear(embed_dim, 3 * output_dim)
@@ -153,11 +164,11 @@ class MultiscaleAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         N, L, _ = x.shape
-        q, k, v = self.qkv(x).view(N, L, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        q, k, v = self.qkv(x).view(N, L, 3, self.num_heads, self.head_dim).permute(2, 0, 3, 1, 4)
         q = self.pool_q(q) if self.pool_q is not None else q
         k = self.pool_k(k) if self.pool_k is not None else k
         v = self.pool_v(v) if self.pool_v is not None else v
-        scale = q.shape[-1] ** -0.5
+        scale = self.head_dim**-0.5
         p = self.attention_dropout if self.training else 0.0
         if self.rel_pos_embed:
             x = self.attend_with_positions(q, k, v, scale, p)
@@ -175,7 +186,8 @@ class MultiscaleAttention(nn.Module):
         of every row, column and time with the key's place in one-hot form: appended to queries and keys, it needs no
         matrix of biases. The values are padded because fused kernels want the same width everywhere.
         """
-        patches = q[:, :, 1:].reshape(*q.shape[:2], *self.q_size, -1)
+        N, heads, _, C = q.shape
+        patches = q[:, :, 1:].reshape(N, heads, *self.q_size, C)
         places = torch.cat(
             [
                 torch.einsum("nathwc,tkc->nathwk", patches, self.rel_pos_t[self.index_t]),
@@ -186,9 +198,9 @@ class MultiscaleAttention(nn.Module):
         )
         places = F.pad(places.flatten(2, 4), (0, 0, 1, 0))  # the class token has no place
         q = torch.cat([q * scale, places], dim=-1)
-        k = torch.cat([k, self.key_places.to(k.dtype).expand(*k.shape[:2], -1, -1)], dim=-1)
-        padded = F.pad(v, (0, places.shape[-1]))
-        return F.scaled_dot_product_attention(q, k, padded, dropout_p=p, scale=1.0)[..., : v.shape[-1]]
+        k = torch.cat([k, self.key_places.to(k.dtype).expand(N, heads, -1, -1)], dim=-1)
+        padded = F.pad(v, (0, sum(self.k_size)))
+        return F.scaled_dot_product_attention(q, k, padded, dropout_p=p, scale=1.0)[..., : self.head_dim]
 
 
 class PositionalEncoding(nn.Module):
@@ -295,6 +307,8 @@ class MViT(nn.Module):
         InvalidArgument: an argument out of range, or an input that is no batch of such clips.
     """
 
+    in_channels = input_channels("conv_proj")
+
     def __init__(
         self,
         spatial_size: Sequence[int],
@@ -325,7 +339,7 @@ class MViT(nn.Module):
         height, width = (check_count("spatial_size", n, 1) for n in spatial_size)
         self.clip_size = (check_count("temporal_size", temporal_size, 1), height, width)
         self.num_frames, self.image_size = temporal_size, (height, width)
-        self.in_channels = check_count("in_channels", in_channels, 1)
+        check_count("in_channels", in_channels, 1)
         block = block or MultiscaleBlock
         norm_layer = norm_layer or partial(nn.LayerNorm, eps=1e-6)
         dim = block_setting[0].input_channels
@@ -378,7 +392,7 @@ class MViT(nn.Module):
 
     def check_size(self, x: Tensor) -> None:
         check_clips(x, self.in_channels)
-        if not torch.compiler.is_compiling() and tuple(x.shape[2:]) != self.clip_size:
+        if not captured(x) and tuple(x.shape[2:]) != self.clip_size:
             (t, h, w), (frames, height, width) = self.clip_size, x.shape[2:]
             raise InvalidArgument(
                 f"the clips have {frames} frame(s) of {height}×{width} and this model takes {t} of {h}×{w} pixels. "

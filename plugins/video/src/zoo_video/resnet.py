@@ -12,55 +12,65 @@ from torch import Tensor, nn
 import zoo
 from zoo.contract import Stage
 from zoo.errors import InvalidArgument
-from zoo.nn import check_clips, check_count, linear_head
+from zoo.nn import check_clips, check_count, input_channels, linear_head
 from zoo_video.weights.resnet import MC3_18_Weights, MC3_Tiny_Weights, R2Plus1D_18_Weights, R3D_18_Weights
 
 
-def spatial(in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> nn.Conv3d:
+def spatial(in_planes: int, out_planes: int, kernel: int = 3, stride: int = 1, padding: int = 1) -> nn.Conv3d:
     """A convolution of every frame by itself, 1 × ``kernel`` × ``kernel``."""
-    half = kernel // 2
-    return nn.Conv3d(in_channels, out_channels, (1, kernel, kernel), (1, stride, stride), (0, half, half), bias=False)
+    size, strides, around = (1, kernel, kernel), (1, stride, stride), (0, padding, padding)
+    return nn.Conv3d(in_planes, out_planes, size, strides, around, bias=False)
 
 
-def temporal(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv3d:
+def temporal(in_planes: int, out_planes: int, stride: int = 1, padding: int = 1) -> nn.Conv3d:
     """A convolution of every pixel over three frames, 3 × 1 × 1."""
-    return nn.Conv3d(in_channels, out_channels, (3, 1, 1), (stride, 1, 1), (1, 0, 0), bias=False)
+    return nn.Conv3d(in_planes, out_planes, (3, 1, 1), (stride, 1, 1), (padding, 0, 0), bias=False)
 
 
-# Each maker is called with (in_channels, out_channels, width between its parts, stride). ``strides_time`` says
-# whether it skips frames where it skips pixels.
+# Each maker is called with (in_planes, out_planes, width between its parts, stride, padding), and says by how much it
+# strides over time, height and width.
 
 
 class Conv3DSimple(nn.Conv3d):
     """3×3×3, over space and time at once."""
 
-    strides_time = True
+    def __init__(
+        self, in_planes: int, out_planes: int, midplanes: int | None = None, stride: int = 1, padding: int = 1
+    ) -> None:
+        super().__init__(in_planes, out_planes, 3, stride, padding, bias=False)
 
-    def __init__(self, in_channels: int, out_channels: int, mid_channels: int = 0, stride: int = 1) -> None:
-        super().__init__(in_channels, out_channels, 3, stride, padding=1, bias=False)
+    @staticmethod
+    def get_downsample_stride(stride: int) -> tuple[int, int, int]:
+        return stride, stride, stride
 
 
 class Conv3DNoTemporal(nn.Conv3d):
     """1×3×3, over space alone: frames do not see each other."""
 
-    strides_time = False
+    def __init__(
+        self, in_planes: int, out_planes: int, midplanes: int | None = None, stride: int = 1, padding: int = 1
+    ) -> None:
+        super().__init__(in_planes, out_planes, (1, 3, 3), (1, stride, stride), (0, padding, padding), bias=False)
 
-    def __init__(self, in_channels: int, out_channels: int, mid_channels: int = 0, stride: int = 1) -> None:
-        super().__init__(in_channels, out_channels, (1, 3, 3), (1, stride, stride), (0, 1, 1), bias=False)
+    @staticmethod
+    def get_downsample_stride(stride: int) -> tuple[int, int, int]:
+        return 1, stride, stride
 
 
 class Conv2Plus1D(nn.Sequential):
     """1×3×3, then 3×1×1, with a norm and a nonlinearity between: space first, then time."""
 
-    strides_time = True
-
-    def __init__(self, in_channels: int, out_channels: int, mid_channels: int, stride: int = 1) -> None:
+    def __init__(self, in_planes: int, out_planes: int, midplanes: int, stride: int = 1, padding: int = 1) -> None:
         super().__init__(
-            spatial(in_channels, mid_channels, stride=stride),
-            nn.BatchNorm3d(mid_channels),
+            spatial(in_planes, midplanes, stride=stride, padding=padding),
+            nn.BatchNorm3d(midplanes),
             nn.ReLU(inplace=True),
-            temporal(mid_channels, out_channels, stride),
+            temporal(midplanes, out_planes, stride, padding),
         )
+
+    @staticmethod
+    def get_downsample_stride(stride: int) -> tuple[int, int, int]:
+        return stride, stride, stride
 
 
 class BasicStem(nn.Sequential):
@@ -77,7 +87,7 @@ class R2Plus1dStem(nn.Sequential):
     def __init__(self, in_channels: int = 3, width: int = 64) -> None:
         mid = width * 45 // 64  # the paper's 45 for a width of 64
         super().__init__(
-            spatial(in_channels, mid, 7, stride=2),
+            spatial(in_channels, mid, 7, stride=2, padding=3),
             nn.BatchNorm3d(mid),
             nn.ReLU(inplace=True),
             temporal(mid, width),
@@ -134,6 +144,8 @@ class VideoResNet(nn.Module):
         InvalidArgument: an argument out of range, or an input that is no batch of clips with ``in_channels``.
     """
 
+    in_channels = input_channels("stem")
+
     def __init__(
         self,
         block: type[BasicBlock],
@@ -150,7 +162,7 @@ class VideoResNet(nn.Module):
             raise InvalidArgument(
                 f"layers is {layers!r} and conv_makers has {len(conv_makers)}; expected one of each for four stages."
             )
-        self.in_channels = check_count("in_channels", in_channels, 1)
+        check_count("in_channels", in_channels, 1)
         inplanes = check_count("width", width, 2)
         self.stem = stem(in_channels, width)
         stages = []
@@ -158,7 +170,7 @@ class VideoResNet(nn.Module):
             planes, stride = width * 2**i, 1 if i == 0 else 2
             shortcut = None
             if stride != 1 or inplanes != planes * block.expansion:
-                strides = (stride if getattr(maker, "strides_time", True) else 1, stride, stride)
+                strides = getattr(maker, "get_downsample_stride", Conv3DSimple.get_downsample_stride)(stride)
                 conv = nn.Conv3d(inplanes, planes * block.expansion, 1, strides, bias=False)
                 shortcut = nn.Sequential(conv, nn.BatchNorm3d(planes * block.expansion))
             blocks = [block(inplanes, planes, maker, stride, shortcut)]

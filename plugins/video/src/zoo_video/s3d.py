@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import zoo
 from zoo.contract import Stage
-from zoo.nn import Conv3dNormActivation, check_clips, check_count, check_probability
+from zoo.nn import Conv3dNormActivation, at_least, check_clips, check_count, check_probability, input_channels
 from zoo_video.weights.s3d import S3D_Weights
 
 Norm = Callable[[int], nn.Module]
@@ -38,17 +38,20 @@ MIN_SIZE = (13, 209, 209)  # with less, nothing is left for the last pooling
 class TemporalSeparableConv(nn.Sequential):
     """1×k×k, then k×1×1, each with norm and ReLU: [N, C, T, H, W] → [N, out_channels, T', H', W']."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int, norm_layer: Norm) -> None:
-        half = kernel // 2
+    def __init__(
+        self,
+        in_planes: int,
+        out_planes: int,
+        kernel_size: int,
+        stride: int,
+        padding: int,
+        norm_layer: Norm = nn.BatchNorm3d,
+    ) -> None:
+        k, s, p = kernel_size, stride, padding
         super().__init__(
-            Conv3dNormActivation(
-                in_channels, out_channels, (1, kernel, kernel), (1, stride, stride), (0, half, half),
-                norm_layer=norm_layer,
-            ),
-            Conv3dNormActivation(
-                out_channels, out_channels, (kernel, 1, 1), (stride, 1, 1), (half, 0, 0), norm_layer=norm_layer
-            ),
-        )  # fmt: skip
+            Conv3dNormActivation(in_planes, out_planes, (1, k, k), (1, s, s), (0, p, p), norm_layer=norm_layer),
+            Conv3dNormActivation(out_planes, out_planes, (k, 1, 1), (s, 1, 1), (p, 0, 0), norm_layer=norm_layer),
+        )
 
 
 class SepInceptionBlock3D(nn.Module):
@@ -63,7 +66,7 @@ class SepInceptionBlock3D(nn.Module):
             return Conv3dNormActivation(in_channels, out_channels, 1, norm_layer=norm_layer)
 
         def separable(mid: int, out: int) -> nn.Sequential:
-            return nn.Sequential(pointwise(in_channels, mid), TemporalSeparableConv(mid, out, 3, 1, norm_layer))
+            return nn.Sequential(pointwise(in_channels, mid), TemporalSeparableConv(mid, out, 3, 1, 1, norm_layer))
 
         self.branch0 = pointwise(in_channels, b0)
         self.branch1 = separable(b1_mid, b1)
@@ -88,17 +91,19 @@ class S3D(nn.Module):
         InvalidArgument: an argument out of range, or an input that is no batch of long and large enough clips.
     """
 
+    in_channels = input_channels("features")
+
     def __init__(
         self, num_classes: int = 400, dropout: float = 0.2, norm_layer: Norm | None = None, in_channels: int = 3
     ) -> None:
         super().__init__()
         norm_layer = norm_layer or partial(nn.BatchNorm3d, eps=1e-3, momentum=1e-3)
-        self.in_channels = check_count("in_channels", in_channels, 1)
+        check_count("in_channels", in_channels, 1)
         layers: list[nn.Module] = [
-            TemporalSeparableConv(in_channels, 64, 7, 2, norm_layer),
+            TemporalSeparableConv(in_channels, 64, 7, 2, 3, norm_layer),
             nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)),
             Conv3dNormActivation(64, 64, 1, norm_layer=norm_layer),
-            TemporalSeparableConv(64, 192, 3, 1, norm_layer),
+            TemporalSeparableConv(64, 192, 3, 1, 1, norm_layer),
             nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)),
         ]
         self.feature_info = [Stage("features.0", 64, 2, "NCTHW"), Stage("features.3", 192, 4, "NCTHW")]
@@ -119,9 +124,10 @@ class S3D(nn.Module):
         self.classifier = nn.Sequential(nn.Dropout(check_probability("dropout", dropout)), head)
 
     def forward(self, x: Tensor) -> Tensor:
-        check_clips(x, self.in_channels, MIN_SIZE)
-        logits: Tensor = self.classifier(self.avgpool(self.features(x)))
-        return logits.mean((2, 3, 4))  # a longer or larger clip is classified at every place
+        check_clips(x, self.in_channels)
+        with at_least(x, MIN_SIZE):
+            logits: Tensor = self.classifier(self.avgpool(self.features(x)))
+            return logits.mean((2, 3, 4))  # a longer or larger clip is classified at every place
 
 
 @zoo.builder(S3D_Weights, head="classifier.1", stem="features.0.0.0")

@@ -15,17 +15,65 @@ from torch import Tensor, nn
 import zoo
 from zoo.contract import Stage
 from zoo.errors import InvalidArgument
-from zoo.nn import check_clips, check_count, check_probability, linear_head
-from zoo_classification.swin_transformer import PatchMerging, ShiftedWindowAttention, SwinTransformerBlock
+from zoo.nn import check_clips, check_count, check_probability, input_channels, linear_head
+from zoo_classification.swin_transformer import (
+    PatchMerging,
+    ShiftedWindowAttention,
+    SwinTransformerBlock,
+    merge_neighbours,
+)
 from zoo_video.weights.swin3d import Swin3D_B_Weights, Swin3D_S_Weights, Swin3D_T_Weights
 
 Size = Sequence[int]  # (time, height, width)
 
 
-def pad_to(x: Tensor, multiple: Size) -> Tensor:
-    """[N, T, H, W, C] padded with zeros at the ends of time, height and width to multiples of those numbers."""
-    t, h, w = (-n % m for n, m in zip(x.shape[1:4], multiple, strict=True))
-    return F.pad(x, (0, 0, 0, w, 0, h, 0, t)) if t or h or w else x
+# What decides by the size of its input is one node in a graph of torch.fx.
+for name in ("pad_to", "partition", "join", "shifted_bias", "merge_neighbours"):
+    torch.fx.wrap(name)
+
+
+def pad_to(x: Tensor, multiple: Size, first: int = 1) -> Tensor:
+    """``x`` padded with zeros at the ends of time, height and width, its dimensions from ``first`` on, to multiples."""
+    t, h, w = (-n % m for n, m in zip(x.shape[first : first + 3], multiple, strict=True))
+    behind = [0, 0] * (x.dim() - first - 3)
+    return F.pad(x, (*behind, 0, w, 0, h, 0, t)) if t or h or w else x
+
+
+def fitted(size: Size, window: Size, shift: Size) -> tuple[list[int], list[int], list[int]]:
+    """For a clip of ``size`` tokens: its size in whole windows, the windows, and by how much they are shifted.
+
+    Along a dimension that fits into one window, the window is as long as the clip and nothing is shifted.
+    """
+    cut = [min(n, w) for n, w in zip(size, window, strict=True)]
+    shifts = [s if n > w else 0 for n, w, s in zip(size, window, shift, strict=True)]
+    return [n + -n % w for n, w in zip(size, cut, strict=True)], cut, shifts
+
+
+def partition(x: Tensor, window: Size, shift: Size) -> Tensor:
+    """[N, T, H, W, C], padded with zeros at the ends, as shifted windows [N, windows, tokens, C]."""
+    _, window, shifts = fitted(x.shape[1:4], window, shift)
+    x = pad_to(x, window)
+    return to_windows(x.roll([-s for s in shifts], dims=(1, 2, 3)) if any(shifts) else x, window)
+
+
+def join(x: Tensor, size: Size, window: Size, shift: Size) -> Tensor:
+    """The inverse of :func:`partition`; ``size`` is (T, H, W)."""
+    padded, window, shifts = fitted(size, window, shift)
+    x = from_windows(x, window, padded)
+    T, H, W = size
+    return (x.roll(shifts, dims=(1, 2, 3)) if any(shifts) else x)[:, :T, :H, :W]
+
+
+def shifted_bias(table: Tensor, index: Tensor, size: Size, window: Size, shift: Size) -> Tensor:
+    """What is added to the attention: [windows, heads, tokens, tokens], or [1, …] where nothing is shifted.
+
+    A window that was cut to the clip takes the first rows and columns of the whole window's index, although its
+    tokens have other offsets: the published accuracies were measured so, by the authors too.
+    """
+    padded, window, shifts = fitted(size, window, shift)
+    tokens = math.prod(window)
+    bias = table[index[:tokens, :tokens].flatten()].view(1, tokens, tokens, -1).permute(0, 3, 1, 2)
+    return bias + shift_mask(padded, window, shifts, like=bias)[:, None] if any(shifts) else bias
 
 
 def to_windows(x: Tensor, window: Size) -> Tensor:
@@ -33,7 +81,7 @@ def to_windows(x: Tensor, window: Size) -> Tensor:
     N, T, H, W, C = x.shape
     t, h, w = window
     x = x.view(N, T // t, t, H // h, h, W // w, w, C).permute(0, 1, 3, 5, 2, 4, 6, 7)
-    return x.reshape(N, -1, t * h * w, C)
+    return x.reshape(N, T // t * (H // h) * (W // w), t * h * w, C)
 
 
 def from_windows(x: Tensor, window: Size, size: Size) -> Tensor:
@@ -60,55 +108,30 @@ def shift_mask(size: Size, window: Size, shift: Size, like: Tensor) -> Tensor:
 class ShiftedWindowAttention3d(ShiftedWindowAttention):
     """Self-attention among the tokens of a window, with a learnt bias for each offset: [N, T, H, W, C] → the same.
 
-    Along a dimension that fits into one window, the window is as long as the clip and nothing is shifted.
+    See :func:`fitted` for the windows of small clips.
     """
 
-    def __init__(
-        self,
-        dim: int,
-        window_size: Size,
-        shift_size: Size,
-        num_heads: int,
-        attention_dropout: float = 0.0,
-        dropout: float = 0.0,
-    ) -> None:
-        super().__init__(dim, window_size, shift_size, num_heads, attention_dropout, dropout)
+    def __init__(self, dim: int, window_size: Size, *args: Any, **kwargs: Any) -> None:
+        super().__init__(dim, window_size, *args, **kwargs)
         tokens = math.prod(window_size)
         self.relative_position_index = self.relative_position_index.view(tokens, tokens)  # as the files have it
 
-    def bias(self, tokens: int) -> Tensor:
-        """[1, heads, tokens, tokens]
-
-        A window that was cut to the clip takes the first rows and columns of the whole window's index, although its
-        tokens have other offsets: the published accuracies were measured so, by the authors too.
-        """
-        index = self.relative_position_index[:tokens, :tokens].flatten()
-        return self.relative_position_bias_table[index].view(1, tokens, tokens, -1).permute(0, 3, 1, 2)
-
     def forward(self, x: Tensor) -> Tensor:
         N, T, H, W, C = x.shape
-        window = [min(n, w) for n, w in zip((T, H, W), self.window_size, strict=True)]
-        shift = [s if n > w else 0 for n, w, s in zip((T, H, W), self.window_size, self.shift_size, strict=True)]
-        x = pad_to(x, window)
-        size = x.shape[1:4]
-        mask = self.bias(math.prod(window))
-        if any(shift):
-            x = x.roll([-s for s in shift], dims=(1, 2, 3))
-            mask = mask + shift_mask(size, window, shift, like=mask)[:, None]  # windows, heads, tokens, tokens
+        place = self.window_size, self.shift_size
+        mask = shifted_bias(self.relative_position_bias_table, self.relative_position_index, (T, H, W), *place)
         # Windows are told apart by their masks, clips are not: with windows and heads in one dimension, the masks are
         # broadcast over the clips of a batch rather than repeated.
-        x = to_windows(x, window)
-        windows, tokens = x.shape[1:3]
-        qkv = self.qkv(x).view(N, windows, tokens, 3, self.num_heads, -1).permute(3, 0, 1, 4, 2, 5)
-        q, k, v = qkv.reshape(3, N, windows * self.num_heads, tokens, -1)
-        mask = mask.expand(windows, -1, -1, -1).reshape(1, windows * self.num_heads, tokens, tokens)
+        x = partition(x, *place)
+        _, windows, tokens, _ = x.shape
+        heads, dim = self.num_heads, self.head_dim
+        qkv = self.qkv(x).view(N, windows, tokens, 3, heads, dim).permute(3, 0, 1, 4, 2, 5)
+        q, k, v = qkv.reshape(3, N, windows * heads, tokens, dim)
+        mask = mask.expand(windows, -1, -1, -1).reshape(1, windows * heads, tokens, tokens)
         p = self.attention_dropout if self.training else 0.0
         x = F.scaled_dot_product_attention(q, k, v, mask, dropout_p=p)
-        x = self.proj(x.view(N, windows, self.num_heads, tokens, -1).transpose(2, 3).reshape(N, windows, tokens, C))
-        x = from_windows(F.dropout(x, self.dropout, self.training), window, size)
-        if any(shift):
-            x = x.roll(shift, dims=(1, 2, 3))
-        return x[:, :T, :H, :W]
+        x = self.proj(x.view(N, windows, heads, tokens, dim).transpose(2, 3).reshape(N, windows, tokens, C))
+        return join(F.dropout(x, self.dropout, self.training), (T, H, W), *place)
 
 
 class SwinTransformerBlock3d(SwinTransformerBlock):
@@ -121,12 +144,17 @@ class PatchMerging3d(PatchMerging):
     """Four neighbours in a frame become one token: [N, T, H, W, C] → [N, T, ⌈H / 2⌉, ⌈W / 2⌉, 2C]."""
 
     def forward(self, x: Tensor) -> Tensor:
-        frames = super().forward(x.flatten(0, 1))
-        return frames.view(*x.shape[:2], *frames.shape[1:])
+        N, T, _, _, _ = x.shape
+        merged = merge_neighbours(x.flatten(0, 1))
+        _, H, W, C = merged.shape
+        x = self.reduction(self.norm(merged.view(N, T, H, W, C)))
+        return x
 
 
 class PatchEmbed3d(nn.Module):
     """Patches become tokens: [N, C, T, H, W] → [N, T', H', W', embed_dim]; sizes are padded to whole patches."""
+
+    in_channels = input_channels("proj")
 
     def __init__(
         self,
@@ -141,8 +169,7 @@ class PatchEmbed3d(nn.Module):
         self.norm = norm_layer(embed_dim) if norm_layer else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        t, h, w = (-n % p for n, p in zip(x.shape[2:], self.patch_size, strict=True))
-        x = self.proj(F.pad(x, (0, w, 0, h, 0, t)) if t or h or w else x)
+        x = self.proj(pad_to(x, self.patch_size, first=2))
         x = self.norm(x.permute(0, 2, 3, 4, 1))
         return x
 
@@ -170,6 +197,8 @@ class SwinTransformer3d(nn.Module):
     Raises:
         InvalidArgument: an argument out of range, or an input that is no batch of clips with ``in_channels``.
     """
+
+    in_channels = input_channels("patch_embed")
 
     def __init__(
         self,
@@ -203,7 +232,7 @@ class SwinTransformer3d(nn.Module):
         check_probability("stochastic_depth_prob", stochastic_depth_prob)
         block = block or SwinTransformerBlock3d
         norm_layer = norm_layer or partial(nn.LayerNorm, eps=1e-5)
-        self.in_channels = check_count("in_channels", in_channels, 1)
+        check_count("in_channels", in_channels, 1)
         widths = [check_count("embed_dim", embed_dim, 1) * 2**i for i in range(len(depths))]
 
         self.patch_embed = (patch_embed or PatchEmbed3d)(
