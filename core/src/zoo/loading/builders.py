@@ -15,14 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
-import torch
 from torch import nn
 
 from zoo.contract import Weights, WeightsEnum, check_count
 from zoo.errors import CheckpointError, UnknownWeights, WeightsWarning, suggest
 from zoo.loading.assigning import Convert, load, without_prefix
 from zoo.loading.checkpoints import StateDict, may_be_mapped, read_contents
-from zoo.loading.without_memory import Placed, filled_by_file, filled_from_outside
+from zoo.loading.without_memory import filled_by_file, filled_from_outside, initialise_rest, meta_is_asked_for
 from zoo.registry import fetch
 
 P = ParamSpec("P")
@@ -230,7 +229,7 @@ class _Builder:
         """The model with the tensors of a file in it."""
         described = {**weights.config, **self.when_loading}
         arguments = {**described, **{k: v for k, v in kwargs.items() if v is not None or k not in described}}
-        if torch.empty(0).is_meta:  # under torch.device("meta") nobody wants the numbers
+        if meta_is_asked_for():
             return self.function(**arguments)
         path = fetch(weights.url, progress=progress)
         found = read_contents(path, mmap=may_be_mapped(weights.url, path) if mmap is None else mmap)
@@ -249,10 +248,9 @@ class _Builder:
             memory_mapped=found.memory_mapped,
             taken=found.taken,
         )
-        self._initialise_rest(model, arguments, placed)
-        device = placed.devices[0] if placed.devices else torch.device("cpu")
-        if device.type != "cpu":
-            model.to(device)
+        initialise_rest(self.name, model, placed, lambda: self.function(**arguments))
+        if placed.device.type != "cpu":
+            model.to(placed.device)
         if kwargs.get("in_channels") not in (None, 3) and f"{self.stem}.weight" in report.converted:
             warnings.warn(
                 f"{self.name}: the first convolution was adapted from 3 to {kwargs['in_channels']} channels (summed or "
@@ -275,25 +273,6 @@ class _Builder:
             raise CheckpointError(
                 f"{source} does not fit {self.name}: what it is made for cannot be told ({why})."
             ) from e
-
-    def _initialise_rest(self, model: nn.Module, arguments: Mapping[str, Any], placed: Placed) -> None:
-        """Give the parameters that the file did not fill (a new head) the initialisation that the model gives them.
-
-        The model is built once more, all on meta but these: construction is deterministic, so the n-th parameter to
-        be registered is the same both times, and only theirs costs anything.
-        """
-        left = {name: p for name, p in model.named_parameters() if p.is_meta}
-        if not left:
-            return
-        real = frozenset(placed.order[id(p)] for p in left.values() if id(p) in placed.order)
-        with filled_by_file(keep_real=real):
-            again = self.function(**arguments)
-        for name in left:
-            fresh = again.get_parameter(name)
-            if fresh.is_meta:
-                raise CheckpointError(f"{self.name}: {name} was neither in the file nor initialised by the model.")
-            path, _, leaf = name.rpartition(".")
-            setattr(model.get_submodule(path), leaf, fresh)
 
 
 def _listed(arguments: Mapping[str, Any]) -> str:
