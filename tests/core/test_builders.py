@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import warnings
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -289,6 +290,92 @@ def test_building_in_two_threads_at_once(build, enum):
     thread.join()
     assert all(holds(model, enum.state) for model in filled)
     assert not any(p.is_meta for model in plain for p in model.parameters())
+
+
+def test_loading_in_sixteen_threads(build, enum, tmp_path):
+    """Layers enough that the threads meet while they register parameters."""
+    hooks = dict(torch.nn.modules.module._global_parameter_registration_hooks)
+    deep = zoo.builder(None)(lambda: nn.Sequential(*(nn.Linear(2, 2) for _ in range(60))))
+    state = deep().state_dict()
+    torch.save(state, tmp_path / "deep.pth")
+
+    def work(i: int) -> bool:
+        if i % 3 == 0:
+            return not any(p.is_meta for p in deep().parameters())
+        if i % 3 == 1:
+            return holds(deep(weights=tmp_path / "deep.pth"), state)
+        model = build(weights="FIRST", num_classes=9)
+        return bool((model.fc.bias == 7).all()) and holds(model, enum.state, "stem.weight", "norm.running_var")
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(16) as pool:
+            results = list(pool.map(work, range(480)))
+    finally:
+        sys.setswitchinterval(before)
+    assert len(results) == 480
+    assert all(results)
+    assert torch.nn.modules.module._global_parameter_registration_hooks == hooks
+
+
+def test_a_new_head_is_the_one_that_the_model_draws(enum):
+    class Drawn(Net):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.fc = nn.Linear(6, kwargs["num_classes"])
+            nn.init.trunc_normal_(self.fc.weight, std=0.02)
+            self.fc.bias.data.uniform_(-1, 1)
+
+    build = zoo.builder(enum, head="fc")(lambda **kwargs: Drawn(**kwargs))
+    torch.manual_seed(5)
+    model = build(weights="SECOND", num_classes=9)
+    drawn = torch.get_rng_state()
+    torch.manual_seed(5)
+    head = nn.Linear(6, 9)  # the rest of the model draws nothing
+    nn.init.trunc_normal_(head.weight, std=0.02)
+    head.bias.data.uniform_(-1, 1)
+    assert torch.equal(model.fc.weight, head.weight)
+    assert torch.equal(model.fc.bias, head.bias)
+    assert torch.equal(torch.get_rng_state(), drawn)
+    build(weights="SECOND")
+    assert torch.equal(torch.get_rng_state(), drawn)
+
+
+def test_parameters_that_something_else_refers_to_are_filled_too(enum):
+    class Referred(Net):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            weight = nn.Parameter(torch.ones(6))
+            self.seen, self.first = weakref.ref(weight), weight[:1]
+            self.norm.weight = weight
+
+    model = zoo.builder(enum)(lambda **kwargs: Referred(**kwargs))(weights="SECOND")
+    assert holds(model, enum.state)
+    assert not any(t.is_meta for t in model.state_dict().values())
+
+
+FRESH = """
+import sys, torch, zoo
+before = "torch._dynamo" in sys.modules
+for arguments in sys.argv[1:]:
+    name, path, classes = arguments.split("=")
+    model = zoo.get_model(name, weights=path, **({"num_classes": int(classes)} if classes else {}))
+    assert not any(t.is_meta for t in model.state_dict().values())
+print(before, "torch._dynamo" in sys.modules)
+"""
+
+
+def test_loading_does_not_import_the_compiler(tmp_path):
+    given = []
+    for name in ("resnet18", "squeezenet1_1", "mobilenet_v3_small", "swin_t"):
+        with torch.device("meta"):
+            state = zoo.get_model(name).state_dict()
+        small = {k: torch.zeros((), dtype=t.dtype).expand(t.shape) for k, t in state.items()}
+        torch.save(small, tmp_path / f"{name}.pth")
+        given += [f"{name}={tmp_path / name}.pth={classes}" for classes in ("", "7")]
+    done = subprocess.run([sys.executable, "-c", FRESH, *given], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
 
 
 def test_default_dtype_and_device_are_respected(build, enum):

@@ -98,6 +98,7 @@ def load(
         except Exception as e:
             why = f"{type(e).__name__}: {e}"
             raise CheckpointError(f"{source} does not fit the model: its keys could not be converted ({why}).") from e
+        own = model.state_dict()  # an old layout may have changed the model too
     converted = {key for key, value in state.items() if value is not given.get(key)}
     ignored += sorted(
         k for k in set(state) - set(own) if k.startswith(tuple(ignore)) or k.endswith("num_batches_tracked")
