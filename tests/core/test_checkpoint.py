@@ -8,7 +8,9 @@ import random
 import struct
 import sys
 import tracemalloc
+import warnings
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -16,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from zoo import loading
-from zoo.errors import CheckpointError
+from zoo.errors import CheckpointError, silenced
 from zoo.loading import adapt_stem
 from zoo.loading.assigning import load
 from zoo.loading.checkpoints import read_file
@@ -253,6 +255,20 @@ def test_a_shared_mapping_that_torch_was_told_to_make_does_not_write_to_the_file
         tensor.zero_()
     del state
     assert path.read_bytes() == before
+
+
+def test_int8_files_read_in_many_threads_leave_the_filters_of_warnings_alone(tmp_path):
+    with silenced("torch.quantize_per_tensor"):
+        torch.save({"a": torch.quantize_per_tensor(torch.ones(3), 0.5, 0, torch.qint8)}, tmp_path / "int8.pth")
+    before, torches = list(warnings.filters), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda _: read_file(tmp_path / "int8.pth")[0]["a"].int_repr().tolist(), range(64)))
+    finally:
+        sys.setswitchinterval(torches)
+    assert found == [[2, 2, 2]] * 64
+    assert warnings.filters == before
 
 
 def test_a_file_without_tensors_says_what_it_holds(tmp_path):

@@ -14,7 +14,6 @@ import pickle
 import pickletools
 import re
 import threading
-import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import Any, BinaryIO, NamedTuple
 import torch
 from torch import Tensor
 
-from zoo.errors import CheckpointError
+from zoo.errors import CheckpointError, silenced
 from zoo.files.names import scheme_of
 from zoo.loading.safetensors import is_safetensors, read_safetensors
 from zoo.registry import fetch
@@ -36,7 +35,9 @@ _DATA = re.compile(
     r"(argparse|numpy|pathlib|datetime|decimal|fractions|uuid|omegaconf|lightning|pytorch_lightning)\."
     r"|(collections\.defaultdict|types\.SimpleNamespace|builtins\.(list|tuple|dict|int|float|str|bool|bytes))$"
 )
-_process_wide = threading.RLock()  # torch's list of allowed classes and the filters of warnings
+# What torch says when it reads quantized tensors: that they will go, and that it uses TypedStorage for them itself.
+_INT8 = (r"torch\.quantize_per_tensor, torch\.quantize_per_channel and", "TypedStorage is deprecated")
+_allowing = threading.Lock()  # torch's list of allowed classes is the process's
 
 
 class Contents(NamedTuple):
@@ -149,7 +150,7 @@ def _read_pickle(f: BinaryIO, path: Path, mmap: bool) -> tuple[Any, bool]:
         f.seek(0)
         return torch.load(path if mmap else f, map_location="cpu", mmap=mmap, weights_only=True)
 
-    with _quiet() if b"_rebuild_qtensor" in beginning else contextlib.nullcontext():
+    with silenced(*_INT8) if b"_rebuild_qtensor" in beginning else contextlib.nullcontext():
         try:
             content = load()
         except pickle.UnpicklingError as e:
@@ -231,7 +232,7 @@ def _stand_ins(names: set[str]) -> Iterator[None]:
     if not hasattr(serialization, "safe_globals"):  # torch 2.4
         yield
         return
-    with _process_wide:
+    with _allowing:
         own = {
             c[1] if isinstance(c, tuple) else f"{c.__module__}.{c.__qualname__}"
             for c in serialization.get_safe_globals()
@@ -250,15 +251,6 @@ def _stand_in(name: str) -> Any:
         stand_in.__module__, stand_in.__name__, stand_in.__qualname__ = module, qualname, qualname
         return stand_in
     return type(qualname, (_Inert,), {"__module__": module, "__qualname__": qualname})
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Int8 files hold quantized tensors, of which torch says that they will go, and for which it uses TypedStorage."""
-    with _process_wide, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r"torch\.quantize_per_tensor, torch\.quantize_per_channel and")
-        warnings.filterwarnings("ignore", message="TypedStorage is deprecated")
-        yield
 
 
 # ── what is inside ───────────────────────────────────────────────────────────────────────────────────────────────
