@@ -3,6 +3,7 @@ from __future__ import annotations
 import argparse
 import json
 import mmap as _mmap
+import os
 import pickle
 import random
 import struct
@@ -11,6 +12,7 @@ import tracemalloc
 import warnings
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
@@ -164,7 +166,8 @@ def test_a_small_archive_that_unpacks_to_gigabytes_is_refused_unread(tmp_path):
         tracemalloc.stop()
 
 
-def test_an_archive_that_someone_compressed_is_read_whole(tmp_path):
+@pytest.mark.parametrize("whole", [True, False])
+def test_an_archive_that_someone_compressed_is_read_whole(tmp_path, whole):
     state = {"a": torch.randn(1000)}
     torch.save(state, tmp_path / "net.pth")
     with (
@@ -172,10 +175,23 @@ def test_an_archive_that_someone_compressed_is_read_whole(tmp_path):
         zipfile.ZipFile(tmp_path / "packed.pth", "w", zipfile.ZIP_DEFLATED) as z,
     ):
         for entry in source.infolist():
-            z.writestr(entry.filename, source.read(entry))
+            how = zipfile.ZIP_STORED if entry.filename.endswith(".pkl") and not whole else zipfile.ZIP_DEFLATED
+            z.writestr(entry.filename, source.read(entry), compress_type=how)
     found, mapped = read_file(tmp_path / "packed.pth")
     assert same(found, state)
     assert not mapped
+
+
+def test_a_class_that_is_not_plain_data_is_named(tmp_path):
+    np = pytest.importorskip("numpy")
+    path = tmp_path / "net.pth"
+    for content, named in [
+        ({"model": Net().state_dict(), "best": np.float64(1), "net": Net()}, "Net"),
+        ({"model": Net().state_dict(), "path": Path("runs"), "hook": os.getpid}, "posix|nt"),
+    ]:
+        torch.save(content, path)
+        with pytest.raises(CheckpointError, match=rf"In the way is .*({named})"):
+            read_file(path)
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.trace. is deprecated")

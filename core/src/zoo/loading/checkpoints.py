@@ -76,9 +76,8 @@ def read_checkpoint(source: str | os.PathLike[str], *, progress: bool = True, mm
 def may_be_mapped(url: str, path: Path) -> bool:
     """Whether the file of ``url`` is only ever replaced by rename, so that what is mapped stays as it is."""
     scheme = scheme_of(url)
-    return scheme in ("hf", "pkg") or (
-        scheme in ("http", "https") and not path.is_symlink()
-    )  # a link to someone's file
+    linked = scheme in ("http", "https") and path.is_symlink()  # to a file of someone's
+    return scheme in ("http", "https", "hf", "pkg") and not linked
 
 
 def read_file(path: Path, *, mmap: bool = True) -> tuple[StateDict, bool]:
@@ -92,19 +91,23 @@ def read_contents(path: Path, *, mmap: bool) -> Contents:
     Args:
         mmap: map the file if its format can be; else it is opened once and read from beginning to end.
     """
-    try:
-        with path.open("rb") as f:
+    with path.open("rb") as f:
+        try:
             start = f.read(512)
             if is_safetensors(start):
                 return Contents(dict(read_safetensors(f, mapped=mmap)), mmap)
             if not start.startswith((b"\x80", b"PK\x03\x04")):
                 raise CheckpointError(f"{path} is no checkpoint: {_what(start)}")
             content, mapped = _read_pickle(f, path, mmap)
-    except CheckpointError:
-        raise
-    except Exception as e:  # a damaged pickle raises anything
-        other = ", or no pickle of protocol 2" if isinstance(e, pickle.UnpicklingError) else ""
-        raise CheckpointError(f"{path} cannot be read; it is damaged or cut short{other} ({_cause(e)}).") from e
+        except CheckpointError:
+            raise
+        except Exception as e:  # a damaged pickle raises anything
+            what = "it is damaged or cut short"
+            if isinstance(e, pickle.UnpicklingError):
+                what += ", or no pickle of protocol 2"
+            elif isinstance(e, MemoryError) or "allocate" in str(e):
+                what += ", or there is too little memory"
+            raise CheckpointError(f"{path} cannot be read; {what} ({_cause(e)}).") from e
     found = _unwrap(content)
     if found is None:
         entries = f" with the entries {', '.join(map(repr, list(content)[:8]))}" if isinstance(content, Mapping) else ""
@@ -141,10 +144,10 @@ def _read_pickle(f: BinaryIO, path: Path, mmap: bool) -> tuple[Any, bool]:
     """What an open file holds, and whether it is mapped."""
     f.seek(0)
     beginning = f.read(1 << 16)
-    entry, most = _directory(f, path) if beginning.startswith(b"PK") else (None, 0)
+    entry, most, stored = _directory(f, path) if beginning.startswith(b"PK") else (None, 0, False)
     # A mapping that torch was told to share would write to the file.
     shared = getattr(torch.serialization, "get_default_mmap_options", lambda: None)() == getattr(_mmap, "MAP_SHARED", 0)
-    mmap = mmap and entry is not None and entry.compress_type == zipfile.ZIP_STORED and not shared
+    mmap = mmap and stored and not shared
 
     def load() -> Any:
         f.seek(0)
@@ -156,22 +159,24 @@ def _read_pickle(f: BinaryIO, path: Path, mmap: bool) -> tuple[Any, bool]:
         except pickle.UnpicklingError as e:
             if "GLOBAL" not in str(e):
                 raise
+            names = _classes(f, entry)
             try:
-                if not (names := _classes(f, entry)):
+                if not names:
                     raise
                 with _stand_ins(names):
                     content = load()
             except pickle.UnpicklingError as e:
                 if named := re.search(r"GLOBAL (\S+)", str(e)):
                     raise _refused(path, named[1]) from e
-                raise
+                what = f"{path} holds {', '.join(sorted(names))} beside its tensors, and cannot be read without"
+                raise CheckpointError(f"{what} ({_cause(e)}). Save its state_dict() alone.") from e
     if entry is not None and _bytes_held(content) > most:
         raise ValueError("its tensors claim more bytes than it has")
     return content, mmap
 
 
-def _directory(f: BinaryIO, path: Path) -> tuple[zipfile.ZipInfo, int]:
-    """Where the pickle is in a zip archive, and how many bytes the archive unpacks to."""
+def _directory(f: BinaryIO, path: Path) -> tuple[zipfile.ZipInfo, int, bool]:
+    """Where the pickle is in a zip archive, how many bytes that unpacks to, and whether all are there as they are."""
     entries = zipfile.ZipFile(f).infolist()
     size, unpacked = os.fstat(f.fileno()).st_size, sum(entry.file_size for entry in entries)
     if unpacked > UNPACKED * size:
@@ -183,7 +188,7 @@ def _directory(f: BinaryIO, path: Path) -> tuple[zipfile.ZipInfo, int]:
     if found is None or any(name.endswith("/constants.pkl") for name in names):
         what = f"a zip archive of {', '.join(names[:4])}" if found is None else "a TorchScript program"
         raise CheckpointError(f"{path} is {what}; expected what torch.save(model.state_dict()) writes.")
-    return found, max(size, unpacked)
+    return found, max(size, unpacked), all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
 
 
 def _bytes_held(content: Any) -> int:
