@@ -3,8 +3,10 @@
     python benchmarks/loading.py [vgg16]
 
 The file holds random weights of the model's own layout and lies in the page cache, as after a first use. Compared are
-zoo's builder, the same on a file in the legacy pickle form, building and copying in plain PyTorch, and torchvision's
-builder where torchvision imports. The peak is that of the process's resident memory, above what it was before.
+zoo's builder on a file that is mapped (as those of its cache are) and on one that is read whole (as a path of one's own
+is), in three formats; `torch.load` alone, which reads whole too; building and copying in plain PyTorch, and
+torchvision's builder where torchvision imports. The peak is that of the process's resident memory, above what it was
+before.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 import zoo
@@ -46,7 +49,7 @@ def resident(field: str) -> float:
     raise RuntimeError(f"/proc/self/status has no {field}")
 
 
-def measure(load: Callable[[], nn.Module]) -> tuple[float, float]:
+def measure(load: Callable[[], object]) -> tuple[float, float]:
     """Median seconds and largest extra peak in MB over the repeats, after one to warm up."""
     seconds, extra = [], []
     for _ in range(REPEATS + 1):
@@ -66,20 +69,28 @@ def main() -> None:
     build = get_model_builder(name)
     published = zoo.get_model_weights(name).DEFAULT.value
     with tempfile.TemporaryDirectory() as folder:
-        path, old = Path(folder) / f"{name}.pth", Path(folder) / f"{name}-old-form.pth"
+        path, old, safe = (Path(folder) / f"{name}{end}" for end in (".pth", "-old-form.pth", ".safetensors"))
         state = build().state_dict()
         torch.save(state, path)
         torch.save(state, old, _use_new_zipfile_serialization=False)
+        save_file(state, safe)
         del state
+
+        def load(path: Path, mmap: bool) -> nn.Module:
+            return build(weights=replace(published, url=path.as_uri()), mmap=mmap)
 
         def copy() -> nn.Module:
             model = build(weights=None)
             model.load_state_dict(torch.load(path, weights_only=True))
             return model
 
-        cases: dict[str, Callable[[], nn.Module]] = {
-            "zoo, memory-mapped": lambda: build(weights=replace(published, url=path.as_uri())),
-            "zoo, legacy pickle": lambda: build(weights=replace(published, url=old.as_uri())),
+        cases: dict[str, Callable[[], object]] = {
+            "zoo, memory-mapped": lambda: load(path, True),
+            "zoo, mapped safetensors": lambda: load(safe, True),
+            "zoo, read whole": lambda: load(path, False),
+            "zoo, whole safetensors": lambda: load(safe, False),
+            "zoo, legacy pickle": lambda: load(old, False),
+            "torch.load alone": lambda: torch.load(path, weights_only=True),
             "build and copy": copy,
         }
         if torchvision is not None:
@@ -93,9 +104,9 @@ def main() -> None:
         print(f"{name}, {path.stat().st_size / 2**20:.0f} MB, {machine}, median of {REPEATS}")
         found = {title: measure(load) for title, load in cases.items()}
         ours = found["zoo, memory-mapped"][0]
-        print(f"\n{'':22}{'seconds':>9}{'of ours':>9}{'extra peak MB':>15}")
+        print(f"\n{'':25}{'seconds':>9}{'of ours':>9}{'extra peak MB':>15}")
         for title, (seconds, extra) in found.items():
-            print(f"{title:22}{seconds:9.3f}{seconds / ours:9.1f}{extra:15.0f}")
+            print(f"{title:25}{seconds:9.3f}{seconds / ours:9.1f}{extra:15.0f}")
         if torchvision is None:
             print("torchvision is not installed; its builder was not measured.")
 

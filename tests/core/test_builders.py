@@ -1,14 +1,24 @@
 from __future__ import annotations
 
+import argparse
+import collections
 import dataclasses
+import datetime
 import hashlib
+import shutil
+import subprocess
+import sys
 import threading
 import warnings
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 import zoo
 from zoo.errors import CheckpointError, InvalidArgument, UnknownWeights, WeightsWarning
@@ -136,7 +146,9 @@ def test_the_report_says_what_was_loaded(build, enum):
     report = zoo.load_report(build(weights="SECOND"))
     assert report.source == enum.SECOND.url
     assert set(report.loaded) == set(enum.state)
-    assert report.memory_mapped
+    assert not report.memory_mapped, "a path's owner may write it while the model lives"
+    assert zoo.load_report(build(weights="SECOND", mmap=True)).memory_mapped
+    assert report.taken == ""
     assert report.converted == report.reinitialised == report.ignored == ()
     assert zoo.load_report(build()) is None
 
@@ -280,6 +292,92 @@ def test_building_in_two_threads_at_once(build, enum):
     assert not any(p.is_meta for model in plain for p in model.parameters())
 
 
+def test_loading_in_sixteen_threads(build, enum, tmp_path):
+    """Layers enough that the threads meet while they register parameters."""
+    hooks = dict(torch.nn.modules.module._global_parameter_registration_hooks)
+    deep = zoo.builder(None)(lambda: nn.Sequential(*(nn.Linear(2, 2) for _ in range(60))))
+    state = deep().state_dict()
+    torch.save(state, tmp_path / "deep.pth")
+
+    def work(i: int) -> bool:
+        if i % 3 == 0:
+            return not any(p.is_meta for p in deep().parameters())
+        if i % 3 == 1:
+            return holds(deep(weights=tmp_path / "deep.pth"), state)
+        model = build(weights="FIRST", num_classes=9)
+        return bool((model.fc.bias == 7).all()) and holds(model, enum.state, "stem.weight", "norm.running_var")
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(16) as pool:
+            results = list(pool.map(work, range(480)))
+    finally:
+        sys.setswitchinterval(before)
+    assert len(results) == 480
+    assert all(results)
+    assert torch.nn.modules.module._global_parameter_registration_hooks == hooks
+
+
+def test_a_new_head_is_the_one_that_the_model_draws(enum):
+    class Drawn(Net):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.fc = nn.Linear(6, kwargs["num_classes"])
+            nn.init.trunc_normal_(self.fc.weight, std=0.02)
+            self.fc.bias.data.uniform_(-1, 1)
+
+    build = zoo.builder(enum, head="fc")(lambda **kwargs: Drawn(**kwargs))
+    torch.manual_seed(5)
+    model = build(weights="SECOND", num_classes=9)
+    drawn = torch.get_rng_state()
+    torch.manual_seed(5)
+    head = nn.Linear(6, 9)  # the rest of the model draws nothing
+    nn.init.trunc_normal_(head.weight, std=0.02)
+    head.bias.data.uniform_(-1, 1)
+    assert torch.equal(model.fc.weight, head.weight)
+    assert torch.equal(model.fc.bias, head.bias)
+    assert torch.equal(torch.get_rng_state(), drawn)
+    build(weights="SECOND")
+    assert torch.equal(torch.get_rng_state(), drawn)
+
+
+def test_parameters_that_something_else_refers_to_are_filled_too(enum):
+    class Referred(Net):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            weight = nn.Parameter(torch.ones(6))
+            self.seen, self.first = weakref.ref(weight), weight[:1]
+            self.norm.weight = weight
+
+    model = zoo.builder(enum)(lambda **kwargs: Referred(**kwargs))(weights="SECOND")
+    assert holds(model, enum.state)
+    assert not any(t.is_meta for t in model.state_dict().values())
+
+
+FRESH = """
+import sys, torch, zoo
+before = "torch._dynamo" in sys.modules
+for arguments in sys.argv[1:]:
+    name, path, classes = arguments.split("=")
+    model = zoo.get_model(name, weights=path, **({"num_classes": int(classes)} if classes else {}))
+    assert not any(t.is_meta for t in model.state_dict().values())
+print(before, "torch._dynamo" in sys.modules)
+"""
+
+
+def test_loading_does_not_import_the_compiler(tmp_path):
+    given = []
+    for name in ("resnet18", "squeezenet1_1", "mobilenet_v3_small", "swin_t"):
+        with torch.device("meta"):
+            state = zoo.get_model(name).state_dict()
+        small = {k: torch.zeros((), dtype=t.dtype).expand(t.shape) for k, t in state.items()}
+        torch.save(small, tmp_path / f"{name}.pth")
+        given += [f"{name}={tmp_path / name}.pth={classes}" for classes in ("", "7")]
+    done = subprocess.run([sys.executable, "-c", FRESH, *given], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+
+
 def test_default_dtype_and_device_are_respected(build, enum):
     torch.set_default_dtype(torch.float64)
     try:
@@ -314,9 +412,317 @@ def test_a_real_model_filled_from_a_file_is_the_model_that_was_saved(tmp_path, l
     path = tmp_path / "resnet18.pth"
     torch.save(saved.state_dict(), path, _use_new_zipfile_serialization=not legacy_form)
     mine = dataclasses.replace(ResNet18_Weights.DEFAULT.value, url=path.as_uri())
-    loaded = resnet18(weights=mine).eval()
+    loaded = resnet18(weights=mine, mmap=True).eval()
     x = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         assert torch.equal(loaded(x), saved(x))
     assert zoo.load_report(loaded).memory_mapped != legacy_form
     assert ResNet50_Weights.DEFAULT.value.config == {"num_classes": 1000}
+
+
+# ── files that their owners write while a model lives ────────────────────────────────────────────────────────────
+
+
+def written(state: dict, path, form: str):
+    if form == "safetensors":
+        save_file({k: v.clone() for k, v in state.items()}, path)
+    else:
+        torch.save(state, path, _use_new_zipfile_serialization=form == "zip")
+    return path
+
+
+FORMS = pytest.mark.parametrize("form", ["zip", "legacy", "safetensors"])
+
+
+@FORMS
+def test_a_model_is_saved_over_the_file_that_it_came_from(build, enum, tmp_path, form):
+    path = written(enum.state, tmp_path / "mine.pth", form)
+    for n in range(3):
+        model = build(weights=path)
+        with torch.no_grad():
+            model.fc.bias.add_(1)
+        written(model.state_dict(), path, form)
+        torch.testing.assert_close(build(weights=path.as_uri()).fc.bias, enum.state["fc.bias"] + n + 1)
+
+
+@FORMS
+def test_another_process_that_cuts_and_rewrites_the_file_changes_nothing(build, enum, tmp_path, form):
+    path = written(enum.state, tmp_path / "mine.pth", form)
+    models = [build(weights=path), build(weights=path.as_uri()), build(weights=zoo.Weights(url=str(path)))]
+    read = zoo.loading.read_checkpoint(path)
+    code = "import os, sys; p = sys.argv[1]; n = os.path.getsize(p); os.truncate(p, 0); open(p, 'r+b').write(b'x' * n)"
+    subprocess.run([sys.executable, "-c", code + "; os.truncate(p, 10)", str(path)], check=True)
+    assert all(holds(model, enum.state) for model in models)
+    assert all(torch.equal(read[k], v) for k, v in enum.state.items())
+
+
+PEAK = """
+import sys, pathlib, torch, zoo
+from torch import nn
+
+@zoo.builder(None)
+def net(**kwargs):
+    return nn.Sequential(*(nn.Linear(2048, 1024) for _ in range(12)))
+
+def resident(field):
+    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
+
+net(weights=sys.argv[1], mmap=True)  # imports
+models = []
+for path in sys.argv[1:]:
+    pathlib.Path("/proc/self/clear_refs").write_text("5")
+    before = resident("VmRSS")
+    model = net(weights=path)
+    print(resident("VmHWM") - before)
+    models.append(model)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peaks are read from Linux's /proc")
+def test_a_file_read_whole_takes_its_size_of_memory_once(tmp_path):
+    state = nn.Sequential(*(nn.Linear(2048, 1024) for _ in range(12))).state_dict()
+    paths = [written(state, tmp_path / f"large-{form}.pth", form) for form in ("zip", "legacy", "safetensors")]
+    size = paths[0].stat().st_size / 2**20
+    done = subprocess.run([sys.executable, "-c", PEAK, *map(str, paths)], capture_output=True, text=True, check=True)
+    peaks = [float(peak) for peak in done.stdout.split()]
+    assert len(peaks) == 3
+    assert all(0.9 * size < peak < 1.25 * size for peak in peaks), (size, peaks)
+
+
+def test_what_zoo_replaces_by_rename_is_mapped_and_nothing_else(enum, tmp_path, monkeypatch):
+    package = tmp_path / "site" / "a_package_with_weights"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    shutil.copy(enum.path, package / "net.pth")
+    monkeypatch.syspath_prepend(package.parent)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    snapshot = tmp_path / "hf" / "hub" / "models--org--repo" / "snapshots" / "main"
+    snapshot.mkdir(parents=True)
+    shutil.copy(enum.path, snapshot / "net.pth")
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "torch"))
+    cache = tmp_path / "torch" / "checkpoints"
+    cache.mkdir(parents=True)
+    shutil.copy(enum.path, cache / "net.pth")
+    (cache / "linked.pth").symlink_to(enum.path)
+    build = zoo.builder(None)(lambda **kwargs: Net(**kwargs))
+    for url, mapped in [
+        ("pkg://a_package_with_weights/net.pth", True), ("hf://org/repo/net.pth", True),
+        ("https://host.invalid/net.pth", True), ("https://host.invalid/linked.pth", False),
+        (str(enum.path), False), (enum.path.as_uri(), False), (str(cache / "net.pth"), False),
+    ]:  # fmt: skip
+        model = build(weights=url)
+        assert holds(model, enum.state)
+        assert zoo.load_report(model).memory_mapped == mapped, url
+        assert zoo.load_report(build(weights=url, mmap=False)).memory_mapped is False
+
+
+def test_a_plugins_scheme_is_read_whole_unless_mapping_is_asked_for(enum, plugin_folder):
+    plugin_folder.install(
+        "stores",
+        f"""
+import zoo
+@zoo.hookimpl
+def zoo_manifest():
+    return zoo.Manifest(api_version=1)
+@zoo.hookimpl
+def zoo_open_weights(url, progress):
+    return {str(enum.path)!r} if url.startswith("store://") else None
+""",
+    )
+    zoo.refresh()
+    build = zoo.builder(None)(lambda **kwargs: Net(**kwargs))
+    assert not zoo.load_report(build(weights="store://net")).memory_mapped
+    assert zoo.load_report(build(weights="store://net", mmap=True)).memory_mapped
+
+
+# ── what a file may hold ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def rebuilt(change: str, value: torch.Tensor) -> object:
+    changes = {
+        "integer": lambda: value.to(torch.int32), "bool": lambda: value > 0,
+        "complex": lambda: value.to(torch.complex64), "sparse": value.to_sparse,
+        "quantized": lambda: torch.quantize_per_tensor(value, 0.1, 0, torch.qint8),
+        "meta": lambda: value.to("meta"), "list": value.tolist, "none": lambda: None,
+    }  # fmt: skip
+    return changes[change]()
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
+@pytest.mark.parametrize("name", ["stem.weight", "fc.bias", "norm.running_mean"])
+@pytest.mark.parametrize("change", ["integer", "bool", "complex", "sparse", "quantized", "meta", "list", "none"])
+def test_what_a_float_tensors_place_does_not_take_is_refused_by_name(build, enum, tmp_path, name, change):
+    state = {**enum.state, name: rebuilt(change, enum.state[name])}
+    torch.save(state, tmp_path / "odd.pth")
+    with pytest.raises(CheckpointError, match=rf"1 keys of another type: {name} "):
+        build(weights=tmp_path / "odd.pth")
+    with pytest.raises(CheckpointError, match=rf"{name} "):
+        build(weights=tmp_path / "odd.pth", in_channels=1 if name.startswith("stem") else 3)
+
+
+@pytest.mark.parametrize("counted", [torch.int32, torch.uint8, torch.float32, torch.bool])
+def test_integers_fit_integers_that_can_hold_them(build, enum, tmp_path, counted):
+    state = {**enum.state, "norm.num_batches_tracked": torch.tensor(7).to(counted)}
+    torch.save(state, tmp_path / "odd.pth")
+    if counted.is_floating_point or counted is torch.bool:
+        with pytest.raises(CheckpointError, match=r"norm\.num_batches_tracked (float32|bool), model int64"):
+            build(weights=tmp_path / "odd.pth")
+    else:
+        count = build(weights=tmp_path / "odd.pth").norm.num_batches_tracked
+        assert (count, count.dtype) == (7, torch.int64)
+
+
+@pytest.mark.parametrize("key", [3, None, ("fc", "bias"), b"fc.bias"])
+def test_keys_that_are_no_names_are_refused(build, enum, tmp_path, key):
+    torch.save({**enum.state, key: torch.ones(4)}, tmp_path / "odd.pth")
+    with pytest.raises(CheckpointError, match="keys that are no names, such as "):
+        build(weights=tmp_path / "odd.pth")
+
+
+class Two(nn.Module):
+    def __init__(self, tied: bool = False) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.register_buffer("c", torch.zeros(4))
+        if tied:
+            self.b.weight = self.a.weight
+
+
+@pytest.mark.parametrize("form", ["zip", "legacy"])
+@pytest.mark.parametrize("views", ["same", "same parameter", "slices", "expanded", "reversed", "unfolded", "converted"])
+def test_keys_that_share_storage_in_a_file_get_memory_of_their_own(tmp_path, form, views):
+    base, alone = torch.randn(40), torch.randn(1).expand(4)
+    one = nn.Parameter(base[:4])
+    a, b, c = {
+        "same": (base[:4], base[:4], base[:4]), "same parameter": (one, one, one),
+        "slices": (base[:4], base[2:6], base[3:7]), "expanded": (base[:1].expand(4), base[:1].expand(4), alone),
+        "reversed": (base[:7:2], base[1:8:2], base[:4]), "unfolded": (base[:4], base[8:12], base[:4]),
+        "converted": (base[:4], base[8:12], base[12:16]),
+    }[views]  # fmt: skip
+    weight = base.unfold(0, 4, 2)[:4] if views == "unfolded" else torch.randn(4, 4)
+    state = {"a.weight": weight, "b.weight": torch.randn(4, 4), "a.bias": a, "b.bias": b, "c": c}
+    path = written(state, tmp_path / "two.pth", form)
+    convert = (lambda state, model: {**state, "b.bias": state["a.bias"]}) if views == "converted" else None
+    model = zoo.builder(None, convert=convert)(lambda: Two())(weights=path)
+    want = {k: v.detach().clone() for k, v in model.state_dict().items()}
+    for name in want:
+        with torch.no_grad():
+            model.state_dict()[name].view(-1)[::2] += 1
+        want[name].view(-1)[::2] += 1
+        assert holds(model, want), f"{name} is tied to another, or to itself"
+    assert type(model.c) is torch.Tensor
+
+
+def test_what_the_model_ties_stays_tied(tmp_path):
+    build = zoo.builder(None)(lambda: Two(tied=True))
+    state = Two(tied=True).state_dict()
+    torch.save(state, tmp_path / "both.pth")
+    torch.save({k: v.clone() for k, v in state.items()}, tmp_path / "apart.pth")
+    torch.save({k: v for k, v in state.items() if k != "b.weight"}, tmp_path / "one.pth")
+    torch.save({**state, "b.weight": state["b.weight"] + 1}, tmp_path / "different.pth")
+    for name in ("both", "apart", "one"):
+        model = build(weights=tmp_path / f"{name}.pth")
+        assert model.a.weight is model.b.weight
+        assert holds(model, state)
+        assert "b.weight" in zoo.load_report(model).loaded
+    with pytest.raises(CheckpointError, match=r"a\.weight and b\.weight are one: they differ in the file"):
+        build(weights=tmp_path / "different.pth")
+
+
+def test_what_a_file_says_wrongly_of_itself_is_an_error_of_the_file(enum, tmp_path):
+    def told(state):
+        return {"scale": float(state["stem.weight"].shape[9])}
+
+    for options in ({"told_by_file": told}, {"convert": lambda state, model: state["nothing"]}):
+        with pytest.raises(CheckpointError, match=r"second?|other\.pth does not fit"):
+            zoo.builder(enum, **options)(lambda **kwargs: Net(**kwargs))(weights="SECOND")
+
+
+# ── what trainers save ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_trainers_wrap_around_a_model_is_taken_off_and_reported(build, enum, tmp_path):
+    state = enum.state
+
+    def under(prefix):
+        return {f"{prefix}{k}": v for k, v in state.items()}
+
+    averaged = AveragedModel(Net())
+    averaged.module.load_state_dict(state)
+    path = tmp_path / "trained.pth"
+    for content, taken in [
+        (under("module."), "names without 'module.'"), (under("_orig_mod."), "names without '_orig_mod.'"),
+        (under("model."), "names without 'model.'"), (under("module._orig_mod."), "names without 'module._orig_mod.'"),
+        (under("_orig_mod.module."), "names without '_orig_mod.module.'"),
+        ({"state_dict": state}, "state_dict"), ({"model": state, "epoch": 3}, "model, not epoch"),
+        ({"model_state_dict": under("module."), "loss": 0.1}, "model_state_dict, not loss; names without 'module.'"),
+        ({"epoch": 1, "model_ema": averaged.state_dict()}, "model_ema, not epoch; names without 'module.'"),
+        ({"model": state, "model_ema": under("module.")}, "model, not model_ema"),
+        ({"model": {"state_dict": state}}, "model; of that state_dict"),
+        ({"epoch": 1, "loops": {}, "state_dict": {**under("model."), "loss.weight": torch.ones(3)}},
+         "state_dict, not epoch, loops; names without 'model.'"),
+    ]:  # fmt: skip
+        torch.save(content, path)
+        model = build(weights=path, num_classes=4)
+        report = zoo.load_report(model)
+        assert holds(model, state), taken
+        assert report.taken == taken
+        assert f"taken: {taken}" in str(report)
+    assert report.ignored == ("loss.weight",)
+    save_file(under("module."), path)
+    assert holds(build(weights=path), state)
+
+
+def test_averaged_models_load_and_a_prefix_of_the_models_own_stays(build, enum, tmp_path):
+    averaged = AveragedModel(Net())
+    averaged.module.load_state_dict(enum.state)
+    torch.save(averaged.state_dict(), tmp_path / "averaged.pth")
+    model = build(weights=tmp_path / "averaged.pth")
+    assert holds(model, enum.state)
+    assert zoo.load_report(model).ignored == ("n_averaged",)
+    for wrapper in ("module.", ""):  # a model whose names begin with model. keeps them
+        torch.save({f"{wrapper}model.{k}": v for k, v in enum.state.items()}, tmp_path / "own.pth")
+        outer = zoo.builder(None)(lambda: nn.ModuleDict({"model": Net()}))(weights=tmp_path / "own.pth")
+        assert holds(outer["model"], enum.state)
+
+
+def test_a_wrapped_file_tells_what_the_model_is_and_is_converted(enum, tmp_path):
+    torch.save({"state_dict": {f"module.old.{k}": v for k, v in enum.state.items()}}, tmp_path / "old.pth")
+
+    @zoo.builder(
+        None,
+        told_by_file=lambda state: {"num_classes": len(state["old.fc.bias"])},
+        convert=lambda state, model: {k.removeprefix("old."): v for k, v in state.items()},
+    )
+    def net(**kwargs):
+        return Net(**{"num_classes": 9, **kwargs})
+
+    assert holds(net(weights=tmp_path / "old.pth"), enum.state)
+
+
+def test_arguments_and_numpy_numbers_beside_the_tensors_are_left_aside(build, enum, tmp_path):
+    np = pytest.importorskip("numpy")
+    content = {
+        "model": enum.state, "args": argparse.Namespace(lr=0.1, output=Path("runs"), betas=[0.9]), "epoch": 3,
+        "best": np.float64(0.7), "history": np.arange(4.0), "at": datetime.datetime(2024, 1, 1),
+        "seen": collections.defaultdict(list, a=[np.int64(1)]),
+    }  # fmt: skip
+    for legacy in (False, True):
+        path = tmp_path / "trained.pth"
+        torch.save(content, path, _use_new_zipfile_serialization=not legacy)
+        allowed = set(torch.serialization.get_safe_globals())
+        for mmap in (False, True):
+            model = build(weights=path, mmap=mmap)
+            assert holds(model, enum.state)
+            assert zoo.load_report(model).memory_mapped == (mmap and not legacy)
+        assert zoo.load_report(model).taken.startswith("model, not args, epoch, best")
+        assert set(torch.serialization.get_safe_globals()) == allowed
+
+
+def test_files_of_trainers_load_in_many_threads(build, enum, tmp_path):
+    torch.save({"model": enum.state, "args": argparse.Namespace(lr=0.1)}, tmp_path / "trained.pth")
+    with ThreadPoolExecutor(8) as pool:
+        models = list(pool.map(lambda _: build(weights=tmp_path / "trained.pth"), range(64)))
+    assert all(holds(model, enum.state) for model in models)
+    assert not any("Namespace" in str(c) for c in torch.serialization.get_safe_globals())

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import copy
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from torch import nn
@@ -95,3 +99,117 @@ def test_trainable_layers_count_from_the_last(layers, trained):
 def test_backbone_refuses_what_is_not_there(arguments):
     with pytest.raises(InvalidArgument, match=r"stages, 0 to 4|expected 0 to 5"):
         zoo.backbone("resnet18", **arguments)
+
+
+class Deep(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(*(nn.Conv2d(1, 1, 1) for _ in range(6)))
+
+    def forward(self, x):
+        if x.ndim != 4:
+            raise ValueError("no picture")
+        return self.layers(x)
+
+
+def test_one_model_in_many_threads():
+    """Two extractors and plain calls, of which some fail: each gets what it gets alone."""
+    torch.manual_seed(0)
+    model = Deep().eval()
+    extractors = [zoo.feature_extractor(model, ["layers.0", "layers.3"]), zoo.feature_extractor(model, ["layers.3"])]
+    pictures = [torch.full((1, 1, 2, 2 + i), float(i)) for i in range(8)]
+    with torch.no_grad():
+        want = [[e(x) for e in extractors] for x in pictures]
+
+    def work(i):
+        x, wrong = pictures[i % 8], 0
+        with torch.no_grad():
+            for n in range(60):
+                if n % 7 == 0:
+                    with pytest.raises(ValueError, match="no picture"):
+                        extractors[n % 2](torch.ones(i + 1))
+                model(x)
+                got = extractors[n % 2](x)
+                expected = want[i % 8][n % 2]
+                wrong += list(got) != list(expected) or not all(torch.equal(got[k], expected[k]) for k in got)
+        return wrong
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(16) as pool:
+            wrong = list(pool.map(work, range(16)))
+    finally:
+        sys.setswitchinterval(before)
+    assert wrong == [0] * 16
+    assert not any(m._forward_hooks for m in model.modules())
+    assert not zoo.features._hooked
+
+
+def test_a_backbone_in_threads():
+    backbone = zoo.backbone(resnet18().eval(), out_indices=(1, 3))
+    pictures = [torch.full((1, 3, 32, 32 * (1 + i)), float(i)) for i in range(4)]
+    with torch.no_grad():
+        want = [backbone(x) for x in pictures]
+
+    def work(i):
+        with torch.no_grad():
+            return all(torch.equal(v, want[i % 4][k]) for _ in range(3) for k, v in backbone(pictures[i % 4]).items())
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(work, range(16)))
+
+
+def test_hooks_of_others_stay_theirs():
+    model, seen = Deep(), []
+    extractor = zoo.feature_extractor(model, {"layers.0": "a"})
+    doubled = model.layers[0].register_forward_hook(lambda module, inputs, output: output * 2)
+    x = torch.ones(1, 1, 2, 2)
+    plain = model.layers[0].weight * 1 + model.layers[0].bias
+    assert torch.equal(extractor(x)["a"], (plain * 2).expand(1, 1, 2, 2))
+    doubled.remove()
+    assert torch.equal(extractor(x)["a"], plain.expand(1, 1, 2, 2))
+
+    def register_within(module, inputs):  # while a call is on its way
+        if not seen:
+            seen.append(model.layers[0].register_forward_hook(lambda *_: seen.append("called")))
+
+    first = model.register_forward_pre_hook(register_within)
+    extractor(x)
+    first.remove()
+    model(x)
+    assert seen[1:] == ["called", "called"]
+
+
+def test_an_extractor_within_a_model_and_one_around_it():
+    class Outer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = zoo.feature_extractor(Deep(), ["layers.1"])
+
+        def forward(self, x):
+            return self.inner(x)["layers.1"] + 1
+
+    outer = Outer()
+    x = torch.ones(1, 1, 2, 2)
+    found = zoo.feature_extractor(outer, {"inner.model.layers.1": "a", "inner": "b"})(x)
+    assert torch.equal(found["a"], outer.inner.model.layers[1](outer.inner.model.layers[0](x)))
+    assert torch.equal(found["b"]["layers.1"], found["a"])
+    shared = nn.Sequential(one := nn.Linear(2, 2), nn.ReLU(), one)
+    assert torch.equal(zoo.feature_extractor(shared, ["0"])(x)["0"], shared(x)), "the last call counts"
+    copied = copy.deepcopy(zoo.feature_extractor(shared, ["1"]))
+    assert torch.equal(copied(x)["1"], shared[1](shared[0](x)))
+
+
+@pytest.mark.slow
+def test_an_extractor_compiles_and_is_exported():
+    extractor = zoo.feature_extractor(Deep().eval(), ["layers.1", "layers.4"])
+    x = torch.rand(1, 1, 4, 4)
+    with torch.no_grad():
+        want = extractor(x)
+        for run in (
+            torch.compile(extractor, backend="eager"), torch.export.export(extractor, (x,), strict=False).module(),
+        ):  # fmt: skip
+            for _ in range(3):
+                got = run(x)
+                assert all(torch.equal(got[k], want[k]) for k in want)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -172,3 +174,31 @@ def test_whole_models_can_be_copied_and_pickled_on_any_engine(model: Any, backen
             assert torch.equal(copied(x), want)
             assert not any(m.training for m in copied.modules())
             assert repr(copied)
+
+
+def test_models_of_two_engines_run_in_many_threads_each_on_its_own() -> None:
+    """torch's engine is the whole process's: with another model's, numbers would differ, or none come."""
+    engines = [e for e in ("fbgemm", "qnnpack", "x86") if e in torch.backends.quantized.supported_engines][:2]
+    if len(engines) < 2:
+        pytest.skip("this torch has one engine")
+    before, wrong = torch.backends.quantized.engine, []
+
+    def work(i: int) -> None:
+        for _ in range(30):
+            with eager.using(engines[i % 2]), eager.using(engines[i % 2]):
+                for _ in range(3):
+                    time.sleep(0.0002)
+                    if torch.backends.quantized.engine != engines[i % 2]:
+                        wrong.append(i)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads)
+    assert wrong == []
+    assert torch.backends.quantized.engine == before
+    with eager.using(engines[0]), eager.using(engines[1]):
+        assert torch.backends.quantized.engine == engines[1]
+    assert torch.backends.quantized.engine == before

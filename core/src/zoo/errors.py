@@ -6,8 +6,11 @@ Errors also derive from the builtin class that a caller would have caught anyway
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+import threading
+import warnings
+from collections.abc import Iterable, Iterator
 
 
 class ZooError(Exception):
@@ -98,3 +101,19 @@ def suggest(given: str, known: Iterable[str], n: int = 3) -> str:
         return ""
     *head, last = (repr(name) for name in close)
     return f" Did you mean {', '.join(head)} or {last}?" if head else f" Did you mean {last}?"
+
+
+_filters = threading.RLock()
+
+
+@contextlib.contextmanager
+def silenced(*messages: str) -> Iterator[None]:
+    """Within, warnings whose text matches one of these regular expressions are not shown.
+
+    The filters of warnings are the whole process's, and two threads that change them at once leave one's behind: so
+    one thread is inside at a time.
+    """
+    with _filters, warnings.catch_warnings():
+        for message in messages:
+            warnings.filterwarnings("ignore", message=message)
+        yield

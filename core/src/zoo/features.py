@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -47,23 +49,52 @@ class FeatureExtractor(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         found: dict[str, Any] = {}
-
-        def keep(name: str) -> Any:
-            def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-                found[name] = output
-
-            return hook
-
-        # Hooks live for one call, so that the model stays the one it was and several extractors can share it.
-        handles = [
-            self.model.get_submodule(path).register_forward_hook(keep(name)) for name, path in self.nodes.items()
-        ]
-        try:
+        watched = {name: self.model.get_submodule(path) for name, path in self.nodes.items()}
+        with _watched(watched, found):
             self.model(*args, **kwargs)
-        finally:
-            for handle in handles:
-                handle.remove()
         return OrderedDict((name, found[name]) for name in self.nodes)
+
+
+# Hooks live as long as calls do, so that the model stays the one it was and several extractors can share it. Calls of
+# all threads share one hook a module, which finds by the thread whose output it has.
+_lock = threading.Lock()
+_hooked: dict[int, tuple[dict[int, Any], int]] = {}  # id of a module → its own hooks, calls that watch it
+_calls = threading.local()  # .stack: what this thread's calls watch (id of a module, name) and have found
+_KEY = -1  # torch's own keys of hooks count from 0
+
+
+def _record(module: nn.Module, inputs: Any, output: Any) -> None:
+    for watched, found in getattr(_calls, "stack", ()):
+        found.update((name, output) for name, m in watched.items() if m is module)
+
+
+@contextlib.contextmanager
+def _watched(watched: Mapping[str, nn.Module], found: dict[str, Any]) -> Iterator[None]:
+    """Within, what this thread gets out of these modules is put into ``found``.
+
+    Another thread may be going through a module's hooks: they are never changed, but replaced by others and put back.
+    """
+    with _lock:
+        for module in watched.values():
+            own, calls = _hooked.get(id(module), (module._forward_hooks, 0))
+            if not calls:
+                module._forward_hooks = OrderedDict(own)
+                module._forward_hooks[_KEY] = _record
+            _hooked[id(module)] = own, calls + 1
+    stack = _calls.__dict__.setdefault("stack", [])
+    stack.append((watched, found))
+    try:
+        yield
+    finally:
+        stack.pop()
+        with _lock:
+            for module in watched.values():
+                own, calls = _hooked.pop(id(module))
+                if calls > 1:
+                    _hooked[id(module)] = own, calls - 1
+                    continue
+                now, module._forward_hooks = module._forward_hooks, own
+                own.update((key, hook) for key, hook in now.items() if key != _KEY and key not in own)
 
 
 def feature_extractor(model: nn.Module, nodes: Sequence[str] | Mapping[str, str]) -> FeatureExtractor:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
+from itertools import chain
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from zoo.errors import CheckpointError
@@ -12,6 +15,9 @@ from zoo.loading.checkpoints import StateDict
 from zoo.loading.reports import LoadReport, listed
 
 Convert = Callable[[StateDict, nn.Module], StateDict]
+# Parallel training, torch.compile and Lightning put these before every name.
+_PREFIX = re.compile(r"(?:(?:module|_orig_mod|model)\.)+")
+_INTEGERS = {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.uint16, torch.uint32, torch.uint64}
 
 
 def adapt_stem(weight: Tensor, in_channels: int) -> Tensor:
@@ -32,6 +38,25 @@ def adapt_stem(weight: Tensor, in_channels: int) -> Tensor:
     return weight[:, channels] * (weight.shape[1] / in_channels)
 
 
+def without_prefix(state: StateDict, own: Collection[str] = ()) -> tuple[StateDict, str]:
+    """A state dict without what wrappers put before its names, and what that was. Keys that have it not are left out.
+
+    Args:
+        own: the model's names. The prefix with which most of them are in ``state`` counts; without them, or where
+            they are all others, one that most keys of ``state`` have.
+    """
+    longest = {m[0] for key in state if (m := _PREFIX.match(key))}
+    prefixes = sorted({prefix[: m.end()] for prefix in longest for m in re.finditer(r"\.", prefix)}, key=len)
+    if not prefixes:
+        return state, ""
+    found = {prefix: sum(prefix + name in state for name in own) for prefix in ["", *prefixes]}
+    best = max(found, key=lambda prefix: found[prefix])
+    if not found[best]:
+        common = [prefix for prefix in prefixes if sum(key.startswith(prefix) for key in state) > len(state) / 2]
+        best = common[-1] if common else ""
+    return {key.removeprefix(best): value for key, value in state.items() if key.startswith(best)}, best
+
+
 def load(
     model: nn.Module,
     state: StateDict,
@@ -43,8 +68,11 @@ def load(
     convert: Convert | None = None,
     ignore: Iterable[str] = (),
     memory_mapped: bool = False,
+    taken: str = "",
 ) -> LoadReport:
     """Assign the tensors of ``state`` to ``model``, which may be on the meta device.
+
+    Each place gets memory of its own, whatever shared storage in the file, but for those that the model itself ties.
 
     Args:
         head: paths of the modules that depend on ``num_classes``; or path → the argument that it depends on.
@@ -52,25 +80,36 @@ def load(
         stem: path of the first convolution, adapted by :func:`adapt_stem` where only its input channels differ.
         convert: turns old key layouts into the present one.
         ignore: beginnings of keys that the file may have and the model not.
+        memory_mapped: for the report, and likewise ``taken``.
 
     Raises:
-        CheckpointError: keys are missing, left over or misshapen; all are named, and the model is as it was.
+        CheckpointError: keys are missing, left over, misshapen or of another type; all are named, and the model is as
+            it was.
     """
-    given = state
-    if convert is not None:
-        state = convert(dict(state), model)
     own = model.state_dict()
+    given, prefix = without_prefix(state, own)
+    ignored = [key for key in state if prefix and not key.startswith(prefix)]
+    state = given
+    if convert is not None:
+        try:
+            state = convert(dict(state), model)
+        except CheckpointError:
+            raise
+        except Exception as e:
+            why = f"{type(e).__name__}: {e}"
+            raise CheckpointError(f"{source} does not fit the model: its keys could not be converted ({why}).") from e
+        own = model.state_dict()  # an old layout may have changed the model too
     converted = {key for key, value in state.items() if value is not given.get(key)}
-    ignored = sorted(
+    ignored += sorted(
         k for k in set(state) - set(own) if k.startswith(tuple(ignore)) or k.endswith("num_batches_tracked")
     )
 
     stem_key = f"{stem}.weight"
-    if stem and stem_key in state and stem_key in own:
-        old, new = state[stem_key], own[stem_key]
-        if old.shape[1] == 3 != new.shape[1] and old.shape[0] == new.shape[0] and old.shape[2:] == new.shape[2:]:
-            state = {**state, stem_key: adapt_stem(old, new.shape[1])}
-            converted.add(stem_key)
+    old, new = _shape(state.get(stem_key)), _shape(own.get(stem_key))
+    fits = old and new and len(old) == len(new) > 1 and (old[0], old[2:]) == (new[0], new[2:])
+    if old and new and fits and old[1] == 3 != new[1] and not _fault(state[stem_key], own[stem_key]):
+        state = {**state, stem_key: adapt_stem(state[stem_key], new[1])}
+        converted.add(stem_key)
 
     arguments = head if isinstance(head, Mapping) else dict.fromkeys(head, "num_classes")
     reinitialised: list[str] = []
@@ -83,12 +122,24 @@ def load(
             ignored += [k for k in state if k.startswith(f"{path}.")]
 
     state = {k: v for k, v in state.items() if k not in set(ignored)}
+    ties = _ties(model)
+    for k in own.keys() & ties.keys() - state.keys():  # of what a model ties, a file may hold but one
+        if twin := next((other for other in ties[k] if other in state), None):
+            state[k] = state[twin]
     _check(state, own, set(reinitialised), arguments, source, model)
+    shared = _overlapping(state)
     for key, value in state.items():
-        if isinstance(value, Tensor) and value.is_floating_point() and value.dtype != own[key].dtype:
-            state[key] = value.to(own[key].dtype)
-            converted.add(key)
+        if isinstance(value, Tensor):
+            fitted = value.detach().to(own[key].dtype)  # a Parameter would take a buffer's place
+            if value.dtype != fitted.dtype:
+                converted.add(key)
+            elif key in shared or _repeats(value):
+                fitted = fitted.clone()
+            state[key] = fitted
+    for names in ties.values():
+        _tie([name for name in names if name in state], state, model, source)
     model.load_state_dict(state, strict=False, assign=True)
+    left_off = f"names without {prefix!r}" if prefix else ""
     return LoadReport(
         source=source,
         loaded=tuple(k for k in own if k in state),
@@ -96,11 +147,87 @@ def load(
         reinitialised=tuple(reinitialised),
         ignored=tuple(dict.fromkeys(ignored)),
         memory_mapped=memory_mapped,
+        taken="; ".join(filter(None, [taken, left_off])),
     )
 
 
 def _shape(value: Any) -> tuple[int, ...] | None:
-    return tuple(value.shape) if isinstance(value, Tensor) else None
+    return tuple(value.shape) if isinstance(value, Tensor) and not value.is_nested else None
+
+
+def _ties(model: nn.Module) -> dict[str, list[str]]:
+    """Name → all names of the same parameter or buffer, for those that have several."""
+    names: dict[int, list[str]] = {}
+    for name, t in chain(model.named_parameters(remove_duplicate=False), model.named_buffers(remove_duplicate=False)):
+        names.setdefault(id(t), []).append(name)
+    return {name: group for group in names.values() if len(group) > 1 for name in group}
+
+
+def _tie(names: list[str], state: StateDict, model: nn.Module, source: str) -> None:
+    """Put one parameter under all of these names."""
+    if len(names) < 2 or state[names[0]] is state[names[1]]:
+        return
+    first = state[names[0]]
+    if different := [name for name in names[1:] if not torch.equal(first, state[name])]:
+        raise CheckpointError(
+            f"{source} does not fit the model, in which {names[0]} and {different[0]} are one: they differ in the file."
+        )
+    parameter = dict(model.named_parameters(remove_duplicate=False)).get(names[0])
+    one = first if parameter is None else nn.Parameter(first, requires_grad=parameter.requires_grad)
+    state.update(dict.fromkeys(names, one))
+
+
+def _overlapping(state: StateDict) -> set[str]:
+    """Names of tensors whose memory reaches into that of others."""
+    spans = []
+    for name, t in state.items():
+        if isinstance(t, Tensor) and t.layout == torch.strided and not t.is_meta and t.numel():
+            last = sum((size - 1) * stride for size, stride in zip(t.shape, t.stride(), strict=True))
+            spans.append((t.data_ptr(), t.data_ptr() + (last + 1) * t.element_size(), name))
+    found: set[str] = set()
+    end, latest = 0, ""
+    for start, stop, name in sorted(spans):
+        if start < end:
+            found |= {latest, name}
+        if stop > end:
+            end, latest = stop, name
+    return found
+
+
+def _repeats(t: Tensor) -> bool:
+    """Whether several elements have one place in memory."""
+    reach = 0
+    for stride, size in sorted(zip(t.stride(), t.shape, strict=True)):
+        if size > 1 and stride <= reach:
+            return True
+        reach += (size - 1) * stride
+    return False
+
+
+def _kind(dtype: torch.dtype) -> str:
+    if dtype in _INTEGERS:
+        return "integer"
+    return "floating" if dtype.is_floating_point else str(dtype)
+
+
+def _fault(value: Any, own: Any) -> str | None:
+    """What keeps a value of a file from the place of ``own``, its shape aside."""
+    if not isinstance(own, Tensor) or not isinstance(value, Tensor):
+        fits = type(value) is type(own) or (isinstance(value, Tensor) and isinstance(own, Tensor))
+        return None if fits else f"a {type(value).__name__}, model {type(own).__name__}"
+    if value.is_nested or value.layout != own.layout:
+        return f"{'nested' if value.is_nested else str(value.layout).removeprefix('torch.')}, model dense"
+    if value.is_meta:
+        return "without numbers (on the meta device)"
+    if _kind(value.dtype) != _kind(own.dtype):
+        return f"{str(value.dtype).removeprefix('torch.')}, model {str(own.dtype).removeprefix('torch.')}"
+    if (
+        value.dtype != own.dtype
+        and value.dtype in _INTEGERS
+        and not torch.equal(value.to(own.dtype).to(value.dtype), value)
+    ):
+        return f"{value.dtype} with numbers that {own.dtype} has not"
+    return None
 
 
 def _check(
@@ -109,8 +236,9 @@ def _check(
     # num_batches_tracked is younger than the oldest files; it then keeps its default.
     missing = [k for k in own if k not in state and k not in allowed and not k.endswith("num_batches_tracked")]
     extra = [k for k in state if k not in own]
-    misshapen = [k for k in own if k in state and _shape(state[k]) != _shape(own[k])]
-    if not (missing or extra or misshapen):
+    faults = {k: fault for k in own if k in state and (fault := _fault(state[k], own[k]))}
+    misshapen = [k for k in own if k in state and k not in faults and _shape(state[k]) != _shape(own[k])]
+    if not (missing or extra or misshapen or faults):
         return
     lines = [f"{source} does not fit the model:"]
     if missing:
@@ -120,8 +248,10 @@ def _check(
     if misshapen:
         shapes = [f"{k} {list(state[k].shape)}, model {list(own[k].shape)}" for k in misshapen]
         lines.append(f"  {len(misshapen)} keys of another shape in the file: {listed(shapes)}")
+    if faults:
+        lines.append(f"  {len(faults)} keys of another type: {listed([f'{k} {why}' for k, why in faults.items()])}")
     in_head = {k: argument for k in misshapen for path, argument in head.items() if k.startswith(f"{path}.")}
-    if in_head and len(in_head) == len(misshapen) and not (missing or extra):
+    if in_head and len(in_head) == len(misshapen) and not (missing or extra or faults):
         sizes = {
             argument: _told_size(state[k], own[k], getattr(model, argument, None)) for k, argument in in_head.items()
         }

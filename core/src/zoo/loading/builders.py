@@ -18,9 +18,9 @@ from typing import Any, ParamSpec, TypeVar, cast
 from torch import nn
 
 from zoo.contract import Weights, WeightsEnum, check_count
-from zoo.errors import UnknownWeights, WeightsWarning, suggest
-from zoo.loading.assigning import Convert, load
-from zoo.loading.checkpoints import StateDict, read_file
+from zoo.errors import CheckpointError, UnknownWeights, WeightsWarning, suggest
+from zoo.loading.assigning import Convert, load, without_prefix
+from zoo.loading.checkpoints import StateDict, may_be_mapped, read_contents
 from zoo.loading.without_memory import filled_by_file, filled_from_outside, initialise_rest, meta_is_asked_for
 from zoo.registry import fetch
 
@@ -50,6 +50,7 @@ def builder(
 
     - ``weights``: None, a member of the enum, its name, ``"DEFAULT"``, a :class:`zoo.Weights`, a path or a URL.
     - ``progress``: show a progress bar while downloading.
+    - ``mmap``: whether the file is mapped, as in :func:`zoo.loading.read_checkpoint`.
     - ``pretrained`` and positional arguments, as before torchvision 0.13, with a ``DeprecationWarning``.
 
     The entry's ``config`` gives the arguments that the caller did not. ``num_classes`` other than the file's leaves
@@ -119,7 +120,7 @@ class _Builder:
     def signature(self) -> inspect.Signature:
         extra = [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
-            for name, default in (("weights", None), ("progress", True))
+            for name, default in (("weights", None), ("progress", True), ("mmap", None))
         ]
         own = [
             p if p.kind is p.VAR_KEYWORD else p.replace(kind=p.KEYWORD_ONLY)
@@ -132,7 +133,9 @@ class _Builder:
     def name(self) -> str:
         return self.function.__name__
 
-    def __call__(self, *args: Any, weights: Any = None, progress: bool = True, **kwargs: Any) -> nn.Module:
+    def __call__(
+        self, *args: Any, weights: Any = None, progress: bool = True, mmap: bool | None = None, **kwargs: Any
+    ) -> nn.Module:
         if args or "pretrained" in kwargs or "pretrained_backbone" in kwargs:
             kwargs = self._modernise(args, {"weights": weights, "progress": progress, **kwargs})
             weights, progress = kwargs.pop("weights", None), kwargs.pop("progress", True)
@@ -141,7 +144,7 @@ class _Builder:
         if chosen is None or filled_from_outside.get():
             model = self.function(**kwargs)
         else:
-            model = self._build_filled(chosen, progress, kwargs)
+            model = self._build_filled(chosen, progress, mmap, kwargs)
         model._built_by = f"{self.function.__module__}:{self.name}"  # type: ignore[assignment]
         return model
 
@@ -225,27 +228,28 @@ class _Builder:
 
     # ── building ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _build_filled(self, weights: Weights, progress: bool, kwargs: dict[str, Any]) -> nn.Module:
+    def _build_filled(self, weights: Weights, progress: bool, mmap: bool | None, kwargs: dict[str, Any]) -> nn.Module:
         """The model with the tensors of a file in it."""
         described = {**weights.config, **self.when_loading}
         arguments = {**described, **{k: v for k, v in kwargs.items() if v is not None or k not in described}}
         if meta_is_asked_for():
             return self.function(**arguments)
         path = fetch(weights.url, progress=progress)
-        state, memory_mapped = read_file(path)
-        arguments |= {k: v for k, v in self.told_by_file(state).items() if arguments.get(k) is None}
+        found = read_contents(path, mmap=may_be_mapped(weights.url, path) if mmap is None else mmap)
+        arguments |= {k: v for k, v in self._told(found.state, weights.url).items() if arguments.get(k) is None}
         with filled_by_file(on_meta=bool(self.on_meta(arguments))) as placed:
             model = self.function(**arguments)
         report = load(
             model,
-            state,
+            found.state,
             source=weights.url,
             head=self.head,
             new_head={name for name in self.head.values() if kwargs.get(name) is not None},
             stem=self.stem if kwargs.get("in_channels") is not None else None,
             convert=self.convert,
             ignore=self.ignore,
-            memory_mapped=memory_mapped,
+            memory_mapped=found.memory_mapped,
+            taken=found.taken,
         )
         initialise_rest(self.name, model, placed, lambda: self.function(**arguments))
         if placed.device.type != "cpu":
@@ -261,6 +265,17 @@ class _Builder:
         model._load_report = report  # type: ignore[assignment]
         model._weights = weights  # type: ignore[assignment]
         return model
+
+    def _told(self, state: StateDict, source: str) -> Mapping[str, Any]:
+        try:
+            return self.told_by_file(without_prefix(state)[0])
+        except CheckpointError:
+            raise
+        except Exception as e:
+            why = f"{type(e).__name__}: {e}"
+            raise CheckpointError(
+                f"{source} does not fit {self.name}: what it is made for cannot be told ({why})."
+            ) from e
 
 
 def _listed(arguments: Mapping[str, Any]) -> str:

@@ -1,84 +1,273 @@
 """From a file to a state dict.
 
-Pickles are read with ``weights_only=True`` without exception. What can be memory-mapped is: its tensors are views of
-the file, read when they are first used and private to the process when they are written to.
+Pickles are read with ``weights_only=True`` without exception. A file that zoo itself replaces by rename is mapped: its
+tensors are views of the file, read when they are first used and private to the process when they are written to. Any
+other file is read whole, because its owner may write it while the model lives.
 """
 
 from __future__ import annotations
 
+import contextlib
+import mmap as _mmap
+import os
 import pickle
-import warnings
-from collections.abc import Mapping
+import pickletools
+import re
+import threading
+import zipfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import torch
 from torch import Tensor
 
-from zoo.errors import CheckpointError
+from zoo.errors import CheckpointError, silenced
+from zoo.files.names import scheme_of
+from zoo.loading.safetensors import is_safetensors, read_safetensors
 from zoo.registry import fetch
 
 StateDict = dict[str, Any]
+WRAPPERS = ("state_dict", "model_state_dict", "model", "model_ema")  # where trainers put the state dict, in this order
+UNPACKED = 4  # times its own size that a zip may unpack to: torch does not compress, and weights hardly can be
+# What trainers save beside the tensors and what is data whatever it says: nothing of these modules is looked up.
+_DATA = re.compile(
+    r"(argparse|numpy|pathlib|datetime|decimal|fractions|uuid|omegaconf|lightning|pytorch_lightning)\."
+    r"|(collections\.defaultdict|types\.SimpleNamespace|builtins\.(list|tuple|dict|int|float|str|bool|bytes))$"
+)
+# What torch says when it reads quantized tensors: that they will go, and that it uses TypedStorage for them itself.
+_INT8 = (r"torch\.quantize_per_tensor, torch\.quantize_per_channel and", "TypedStorage is deprecated")
+_allowing = threading.Lock()  # torch's list of allowed classes is the process's
 
 
-def read_checkpoint(source: str | Path, *, progress: bool = True) -> StateDict:
+class Contents(NamedTuple):
+    """What was in a file.
+
+    Attributes:
+        state: the state dict.
+        memory_mapped: whether its tensors are views of the file.
+        taken: the entry of the file that the state dict was in, and what stood beside it; empty if it is all.
+    """
+
+    state: StateDict
+    memory_mapped: bool
+    taken: str = ""
+
+
+def read_checkpoint(source: str | os.PathLike[str], *, progress: bool = True, mmap: bool | None = None) -> StateDict:
     """The state dict in a file, fetched if need be: name → tensor, on the CPU.
+
+    Args:
+        source: a path or a URL.
+        progress: show a progress bar while downloading.
+        mmap: map the file, which costs no time and no memory until a tensor is used, and must then neither be written
+            nor cut short while one lives; or read it whole. By default, files of zoo's cache, of the hub's and inside
+            packages are mapped, as whoever updates them puts a new file in their place.
 
     Raises:
         DownloadError: the file cannot be had.
         CheckpointError: it is no checkpoint, is damaged, or is a pickle that would run code.
     """
-    return read_file(fetch(str(source), progress=progress))[0]
+    url = os.fspath(source)
+    path = fetch(url, progress=progress)
+    return read_contents(path, mmap=may_be_mapped(url, path) if mmap is None else mmap).state
 
 
-def read_file(path: Path) -> tuple[StateDict, bool]:
-    """The state dict in a local file, and whether it is memory-mapped. The content decides the format, not the name."""
+def may_be_mapped(url: str, path: Path) -> bool:
+    """Whether the file of ``url`` is only ever replaced by rename, so that what is mapped stays as it is."""
+    scheme = scheme_of(url)
+    linked = scheme in ("http", "https") and path.is_symlink()  # to a file of someone's
+    return scheme in ("http", "https", "hf", "pkg") and not linked
+
+
+def read_file(path: Path, *, mmap: bool = True) -> tuple[StateDict, bool]:
+    """The state dict in a local file, and whether it is memory-mapped."""
+    return read_contents(path, mmap=mmap)[:2]
+
+
+def read_contents(path: Path, *, mmap: bool) -> Contents:
+    """What a local file holds. The content decides the format, not the name.
+
+    Args:
+        mmap: map the file if its format can be; else it is opened once and read from beginning to end.
+    """
     with path.open("rb") as f:
-        start = f.read(16)
-    zipped = start.startswith(b"PK\x03\x04")
-    try:
-        if start[8:9] == b"{":  # safetensors: eight bytes of length, then a JSON header
-            from safetensors.torch import load_file
-
-            return dict(load_file(path)), True
-        with warnings.catch_warnings():  # int8 files hold quantized tensors, of which torch says that they will go
-            warnings.filterwarnings("ignore", message=r"torch\.quantize_per_tensor, torch\.quantize_per_channel and")
-            warnings.filterwarnings("ignore", message="TypedStorage is deprecated")  # which torch itself uses for them
-            content = torch.load(path, map_location="cpu", mmap=zipped, weights_only=True)
-    except pickle.UnpicklingError as e:
-        if zipped or start.startswith(b"\x80"):
-            raise CheckpointError(
-                f"{path} is a pickle that holds more than tensors and would run code when loaded; it is refused. Save "
-                f"its state_dict() alone, or convert it to safetensors where you trust it. ({_first_line(e)})"
-            ) from e
-        raise _no_checkpoint(path, start) from e
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as e:
-        if not start.startswith((b"\x80", b"PK")):
-            raise _no_checkpoint(path, start) from e
-        raise CheckpointError(f"{path} cannot be read; it is damaged or cut short ({_first_line(e)}).") from e
-    except Exception as e:
-        if type(e).__name__ != "SafetensorError":
+        try:
+            start = f.read(512)
+            if is_safetensors(start):
+                return Contents(dict(read_safetensors(f, mapped=mmap)), mmap)
+            if not start.startswith((b"\x80", b"PK\x03\x04")):
+                raise CheckpointError(f"{path} is no checkpoint: {_what(start)}")
+            content, mapped = _read_pickle(f, path, mmap)
+        except CheckpointError:
             raise
-        raise CheckpointError(f"{path} cannot be read as safetensors; it is damaged or cut short ({e}).") from e
-    return _unwrap(content, path), zipped
+        except Exception as e:  # a damaged pickle raises anything
+            what = "it is damaged or cut short"
+            if isinstance(e, pickle.UnpicklingError):
+                what += ", or no pickle of protocol 2"
+            elif isinstance(e, MemoryError) or "allocate" in str(e):
+                what += ", or there is too little memory"
+            raise CheckpointError(f"{path} cannot be read; {what} ({_cause(e)}).") from e
+    found = _unwrap(content)
+    if found is None:
+        entries = f" with the entries {', '.join(map(repr, list(content)[:8]))}" if isinstance(content, Mapping) else ""
+        what = f"holds a {type(content).__name__}{entries}"
+        raise CheckpointError(f"{path} {what}; expected a state dict, name → tensor.")
+    state, taken = found
+    if unnamed := [key for key in state if not isinstance(key, str)]:
+        raise CheckpointError(f"{path} has keys that are no names, such as {unnamed[0]!r}; expected name → tensor.")
+    return Contents(state, mapped, taken)
 
 
-def _first_line(e: BaseException) -> str:
-    return (str(e).strip() or type(e).__name__).splitlines()[0]
+def _what(start: bytes) -> str:
+    if not start:
+        return "it is empty. Get it again."
+    if start.startswith(b"version https://git-lfs"):
+        return "it is a Git-LFS pointer, which stands for the file. Run `git lfs pull` where it comes from."
+    if start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<"):
+        return "it is a web page, perhaps one that asks to log in or reports an error. Open its address in a browser."
+    if start.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf")):
+        return "it is a compressed archive. Unpack it first."
+    return f"it begins with {start[:16]!r}. Expected what torch.save(model.state_dict()) or safetensors writes."
 
 
-def _no_checkpoint(path: Path, start: bytes) -> CheckpointError:
+def _cause(e: BaseException) -> str:
+    lines = [line for line in str(e).splitlines() if line.strip()] or [""]
+    line = lines[-2] if isinstance(e, pickle.UnpicklingError) and len(lines) > 2 else lines[0]  # among torch's advice
+    return f"{type(e).__name__}: {line}"
+
+
+# ── pickles ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _read_pickle(f: BinaryIO, path: Path, mmap: bool) -> tuple[Any, bool]:
+    """What an open file holds, and whether it is mapped."""
+    f.seek(0)
+    beginning = f.read(1 << 16)
+    entry, most, stored = _directory(f, path) if beginning.startswith(b"PK") else (None, 0, False)
+    # A mapping that torch was told to share would write to the file.
+    shared = getattr(torch.serialization, "get_default_mmap_options", lambda: None)() == getattr(_mmap, "MAP_SHARED", 0)
+    mmap = mmap and stored and not shared
+
+    def load() -> Any:
+        f.seek(0)
+        return torch.load(path if mmap else f, map_location="cpu", mmap=mmap, weights_only=True)
+
+    with silenced(*_INT8) if b"_rebuild_qtensor" in beginning else contextlib.nullcontext():
+        try:
+            content = load()
+        except pickle.UnpicklingError as e:
+            if "GLOBAL" not in str(e):
+                raise
+            names = _classes(f, entry)
+            try:
+                if not names:
+                    raise
+                with _stand_ins(names):
+                    content = load()
+            except pickle.UnpicklingError as e:
+                if named := re.search(r"GLOBAL (\S+)", str(e)):
+                    raise _refused(path, named[1]) from e
+                what = f"{path} holds {', '.join(sorted(names))} beside its tensors, and cannot be read without"
+                raise CheckpointError(f"{what} ({_cause(e)}). Save its state_dict() alone.") from e
+    if entry is not None and _bytes_held(content) > most:
+        raise ValueError("its tensors claim more bytes than it has")
+    return content, mmap
+
+
+def _directory(f: BinaryIO, path: Path) -> tuple[zipfile.ZipInfo, int, bool]:
+    """Where the pickle is in a zip archive, how many bytes that unpacks to, and whether all are there as they are."""
+    entries = zipfile.ZipFile(f).infolist()
+    size, unpacked = os.fstat(f.fileno()).st_size, sum(entry.file_size for entry in entries)
+    if unpacked > UNPACKED * size:
+        raise CheckpointError(
+            f"{path} has {size:,} bytes and would unpack to {unpacked:,}; it is refused. torch.save does not compress."
+        )
+    names = [entry.filename for entry in entries]
+    found = next((entry for entry in entries if entry.filename.endswith("/data.pkl")), None)
+    if found is None or any(name.endswith("/constants.pkl") for name in names):
+        what = f"a zip archive of {', '.join(names[:4])}" if found is None else "a TorchScript program"
+        raise CheckpointError(f"{path} is {what}; expected what torch.save(model.state_dict()) writes.")
+    return found, max(size, unpacked), all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
+
+
+def _bytes_held(content: Any) -> int:
+    """Bytes of the tensors of a state dict; torch enlarges a storage that is too small for the tensor on it."""
+    found = _unwrap(content)
+    tensors = [t for t in found[0].values() if isinstance(t, Tensor) and t.layout == torch.strided] if found else []
+    storages = [t.untyped_storage() for t in tensors]
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
+
+
+def _refused(path: Path, name: str) -> CheckpointError:
     return CheckpointError(
-        f"{path} is no checkpoint: it begins with {start!r}. Expected what torch.save(model.state_dict()) or "
-        "safetensors writes."
+        f"{path} is a pickle that holds more than tensors and would run code when loaded; it is refused. In the way is "
+        f"{name}. Save its state_dict() alone, or convert it to safetensors where you trust it."
     )
 
 
-def _unwrap(content: Any, path: Path) -> StateDict:
+def _classes(f: BinaryIO, entry: zipfile.ZipInfo | None) -> set[str]:
+    """The classes of plain data that a pickle names."""
+    f.seek(0)
+    if entry is None:
+        names = [arg for _ in range(4) for op, arg, _ in pickletools.genops(f) if op.name == "GLOBAL"]
+    else:
+        names = [arg for op, arg, _ in pickletools.genops(zipfile.ZipFile(f).read(entry)) if op.name == "GLOBAL"]
+    full = {str(name).replace(" ", ".").replace("__builtin__", "builtins") for name in names}
+    return {name for name in full if _DATA.match(name)}
+
+
+class _Inert:
+    """Stands in for a class of a pickle; takes what it is given and keeps nothing."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> _Inert:
+        return super().__new__(cls)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def _stand_ins(names: set[str]) -> Iterator[None]:
+    """Within, pickles may name these classes, and get an inert object instead."""
+    serialization: Any = torch.serialization
+    if not hasattr(serialization, "safe_globals"):  # torch 2.4
+        yield
+        return
+    with _allowing:
+        own = {
+            c[1] if isinstance(c, tuple) else f"{c.__module__}.{c.__qualname__}"
+            for c in serialization.get_safe_globals()
+        }
+        with serialization.safe_globals([_stand_in(name) for name in sorted(names - own)]):
+            yield
+
+
+def _stand_in(name: str) -> Any:
+    module, _, qualname = name.rpartition(".")
+    if qualname == "defaultdict":  # torch fills no mapping but a dict
+
+        def stand_in(*args: Any) -> dict[Any, Any]:
+            return {}
+
+        stand_in.__module__, stand_in.__name__, stand_in.__qualname__ = module, qualname, qualname
+        return stand_in
+    return type(qualname, (_Inert,), {"__module__": module, "__qualname__": qualname})
+
+
+# ── what is inside ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _unwrap(content: Any, depth: int = 4) -> tuple[StateDict, str] | None:
     """Training scripts save ``{"model": state_dict, "optimizer": …, "epoch": …}``: what is wanted is inside."""
-    for key in ("state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    if not isinstance(content, Mapping) or not any(isinstance(v, Tensor) for v in content.values()):
-        raise CheckpointError(f"{path} holds a {type(content).__name__}; expected a state dict, name → tensor.")
-    return dict(content)
+    if not isinstance(content, Mapping) or not depth:
+        return None
+    for key in WRAPPERS:
+        if found := _unwrap(content.get(key), depth - 1):
+            state, inner = found
+            beside = ", ".join(str(k) for k in content if k != key)
+            return state, f"{key}{f', not {beside}' if beside else ''}{f'; of that {inner}' if inner else ''}"
+    return (dict(content), "") if any(isinstance(v, Tensor) for v in content.values()) else None

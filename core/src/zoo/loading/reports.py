@@ -23,6 +23,8 @@ class LoadReport:
         reinitialised: tensors of the head that were initialised anew, because ``num_classes`` differs.
         ignored: tensors of the file that the model has no use for.
         memory_mapped: whether the file is read as its tensors are used.
+        taken: the entry of the file that was taken and what stood beside it, and the prefix that its names lost; empty
+            where the file is the state dict and its names are the model's.
     """
 
     source: str
@@ -31,10 +33,12 @@ class LoadReport:
     reinitialised: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     memory_mapped: bool = False
+    taken: str = ""
 
     def __str__(self) -> str:
         how = "memory-mapped" if self.memory_mapped else "read whole"
         lines = [f"{len(self.loaded)} tensors loaded from {self.source} ({how})"]
+        lines += [f"taken: {self.taken}"] if self.taken else []
         for title in ("converted", "reinitialised", "ignored"):
             if names := getattr(self, title):
                 lines.append(f"{len(names)} {title}: {listed(names)}")

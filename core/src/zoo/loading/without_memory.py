@@ -3,34 +3,47 @@
     builder(num_classes=5, weights=…)        what each parameter is, in the order in which modules register them
 
     1  filled_by_file                        conv1.weight   bn1.weight   …   fc.weight   fc.bias
-       a hook on the registration            meta           meta             meta        meta
+       a mode that sees registrations        meta           meta             meta        meta
     2  the file's tensors are assigned       file           file             meta        meta      no such shape in it
     3  initialise_rest                       0: meta        1: meta          60: real    61: real
        builds once more, all on meta but     ·              ·                └───────────┴─ these are taken over
        the turns that were left
 
-The hook is PyTorch's for all modules of the process, and leaves other threads' alone. The third step relies on
-construction being deterministic: the n-th parameter to be registered is the same both times, so a new head has exactly
-the initialisation that its model gives it, and the rest costs nothing. Buffers stay real, since those that are computed
-are in no file. Where the caller asked for the meta device itself, none of this is needed: `meta_is_asked_for`.
+The mode is the thread's own, and skips initialisers of what is on meta: they would give nothing, cost more than all the
+rest, and some of them import `torch._dynamo`. The third step relies on construction being deterministic: the n-th
+parameter to be registered is the same both times, so a new head has exactly the initialisation that its model gives it,
+and the rest costs nothing. Buffers stay real, since those that are computed are in no file. Where the caller asked for
+the meta device itself, none of this is needed: `meta_is_asked_for`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-import threading
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch.overrides import TorchFunctionMode
+from torch.utils import swap_tensors
 
 from zoo.errors import CheckpointError
 
 # Set while an outer builder builds what it will fill from a file: builders inside it then load and initialise nothing.
 filled_from_outside: ContextVar[bool] = ContextVar("filled_from_outside", default=False)
+
+# What a module asks of each parameter when it registers it: only leaves can be.
+_REGISTERED = Tensor.grad_fn.__get__  # type: ignore[union-attr]
+# What initialisers are, and what they are made of.
+_INITIALISERS = {getattr(nn.init, name) for name in dir(nn.init) if name.endswith("_") and name[0] != "_"} | {
+    getattr(Tensor, name)
+    for name in (
+        "add_ bernoulli_ cauchy_ clamp_ copy_ div_ erfinv_ exponential_ fill_ geometric_ log_normal_ mul_ normal_ "
+        "random_ sub_ uniform_ zero_"
+    ).split()
+}
 
 
 class Placed:
@@ -40,6 +53,33 @@ class Placed:
         self.device = torch.device("cpu")
         self.order: dict[int, int] = {}
         self.keep: list[Tensor] = []  # so that ids stay theirs
+
+
+class _Placing(TorchFunctionMode):
+    """Moves each parameter that is registered to the meta device, and initialises nothing there."""
+
+    def __init__(self, placed: Placed, keep_real: frozenset[int]) -> None:
+        super().__init__()
+        self.placed, self.keep_real, self.turn = placed, keep_real, itertools.count()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in _INITIALISERS:
+            filled = args[0] if args else kwargs["tensor"]  # torch.nn.init hands its arguments on by name
+            if filled.is_meta:
+                return filled
+        if func == _REGISTERED and type(args[0]) is nn.Parameter and id(args[0]) not in self.placed.order:
+            self.place(args[0])
+        return func(*args, **(kwargs or {}))
+
+    def place(self, parameter: nn.Parameter) -> None:
+        n = next(self.turn)
+        self.placed.device = self.placed.device if n else parameter.device
+        self.placed.order[id(parameter)] = n
+        self.placed.keep.append(parameter)
+        if n not in self.keep_real:
+            meta = nn.Parameter(torch.empty_like(parameter, device="meta"), parameter.requires_grad)
+            with contextlib.suppress(RuntimeError):  # one that something else refers to stays where it is
+                swap_tensors(parameter, meta)  # type: ignore[no-untyped-call]
 
 
 def meta_is_asked_for() -> bool:
@@ -54,26 +94,12 @@ def filled_by_file(*, on_meta: bool = True, keep_real: frozenset[int] = frozense
     Every parameter that this thread registers goes to the meta device, where initialising it costs nothing, but those
     whose turn is in ``keep_real``.
     """
-    placed, thread, turn = Placed(), threading.get_ident(), itertools.count()
-
-    def to_meta(module: nn.Module, name: str, parameter: nn.Parameter | None) -> nn.Parameter | None:
-        if threading.get_ident() != thread or type(parameter) is not nn.Parameter or id(parameter) in placed.order:
-            return parameter
-        n = next(turn)
-        placed.device = placed.device if n else parameter.device
-        if n not in keep_real:
-            parameter = nn.Parameter(torch.empty_like(parameter, device="meta"), parameter.requires_grad)
-        placed.order[id(parameter)] = n
-        placed.keep.append(parameter)
-        return parameter
-
+    placed = Placed()
     token = filled_from_outside.set(True)
-    handle = register_module_parameter_registration_hook(to_meta) if on_meta else None  # type: ignore[arg-type]
     try:
-        yield placed
+        with _Placing(placed, keep_real) if on_meta else contextlib.nullcontext():
+            yield placed
     finally:
-        if handle is not None:
-            handle.remove()
         filled_from_outside.reset(token)
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import warnings
+import threading
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from zoo.errors import InvalidArgument, ZooError, suggest
+from zoo.errors import InvalidArgument, ZooError, silenced, suggest
 from zoo_quantized.marks import Arithmetic, Dequantize, Quantize, fusions
 
 Q = TypeVar("Q", bound=nn.Module)
@@ -79,29 +79,47 @@ def is_there(backend: str) -> bool:
     return True
 
 
+_turn = threading.Condition(threading.RLock())
+_inside: list[int] = []  # threads within `using`, each as often as it is nested; all of them use one engine
+_outside: list[Any] = []  # torch's engine before the first of them
+
+
 @contextlib.contextmanager
 def using(engine: str | None) -> Iterator[None]:
-    """torch's global engine is ``engine`` inside, and what it was before afterwards."""
+    """torch's global engine is ``engine`` inside, and what it was before afterwards.
+
+    Threads that use one engine run at once; who wants another waits until they are done.
+    """
     quantized: Any = torch.backends.quantized
-    before, quantized.engine = quantized.engine, engine
+    me = threading.get_ident()
+    with _turn:
+        _turn.wait_for(lambda: quantized.engine == engine or set(_inside) <= {me})
+        before = quantized.engine
+        if not _inside:
+            _outside[:] = [before]
+        _inside.append(me)
+        quantized.engine = engine
     try:
         yield
     finally:
-        quantized.engine = before
+        with _turn:
+            _inside.remove(me)
+            if me in _inside:
+                _turn.wait_for(lambda: before == engine or set(_inside) <= {me})
+                quantized.engine = before
+            elif not _inside:
+                quantized.engine = _outside[0]
+            _turn.notify_all()
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def quiet() -> contextlib.AbstractContextManager[None]:
     """Without what ``torch.ao`` says of itself."""
-    with warnings.catch_warnings():
-        for message in (
-            r"(.|\n)*torch\.ao\.quantization is deprecated",
-            r"Please use quant_min and quant_max to specify the range",
-            r"must run observer before calling calculate_qparams",
-            r"torch\.quantize_per_tensor, torch\.quantize_per_channel and other quantized tensor creation functions",
-        ):
-            warnings.filterwarnings("ignore", message=message)
-        yield
+    return silenced(
+        r"(.|\n)*torch\.ao\.quantization is deprecated",
+        r"Please use quant_min and quant_max to specify the range",
+        r"must run observer before calling calculate_qparams",
+        r"torch\.quantize_per_tensor, torch\.quantize_per_channel and other quantized tensor creation functions",
+    )
 
 
 def _ao(module: str) -> Any:
