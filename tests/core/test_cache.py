@@ -24,7 +24,7 @@ from servers import FileServer, serving
 import zoo
 from zoo import files, registry
 from zoo.errors import CacheWarning, DownloadError, InvalidArgument, OfflineError
-from zoo.files import http
+from zoo.files import http, notes
 
 MB = 1 << 20
 CONTENT = bytes(range(256)) * (3 * MB // 256)
@@ -89,12 +89,15 @@ def wait_for(condition: Any, seconds: float = 30) -> None:
 
 
 def alter(path: Path, unnoticed: bool = False) -> None:
-    """Change one byte in the middle; ``unnoticed``: with the old time, so that only hashing could tell."""
+    """Change one byte in the middle; ``unnoticed``: with the times of its note, so that only hashing could tell."""
     stat = path.stat()
     with path.open("r+b") as f:
         f.seek(HALF)
         f.write(bytes([path.read_bytes()[HALF] ^ 1]))
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns if unnoticed else stat.st_mtime_ns + 10**9))
+    if unnoticed:
+        note = next(p for p in (notes.note_path(path), notes.note_elsewhere(path)) if p.exists())
+        note.write_text(json.dumps(json.loads(note.read_text()) | {"ctime_ns": path.stat().st_ctime_ns}))
 
 
 # --- where files are --------------------------------------------------------------------------------------------------
@@ -208,9 +211,14 @@ def test_a_file_put_there_by_someone_else(server, folder):
     (folder / NAME).write_bytes(CONTENT)
     assert files.fetch(url) == folder / NAME
     assert server.log == []
-    (folder / "plain.pth").write_bytes(b"mine")  # nothing promised, nothing to hold it to
-    assert files.fetch(f"{server.url}/plain.pth").read_bytes() == b"mine"
+    numbered = f"model_fbgemm_{SHA[:8]}.pth"  # not binding, and right
+    (folder / numbered).write_bytes(CONTENT)
+    assert files.cached_path(f"{server.url}/{numbered}") == files.fetch(f"{server.url}/{numbered}") == folder / numbered
     assert server.log == []
+    (folder / "plain.pth").write_bytes(b"mine")  # nothing promised: whose it is, nobody knows
+    assert files.cached_path(server.put("/plain.pth", b"theirs")) is None
+    assert files.fetch(f"{server.url}/plain.pth").read_bytes() == b"theirs"
+    assert (folder / "plain.pth").read_bytes() == b"mine"
 
 
 def test_torch_hub_and_zoo_find_each_others_files(server, tmp_path, monkeypatch):
@@ -486,10 +494,11 @@ def test_too_large_for_the_disk_is_said_before_it_is_full(server, folder):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_a_disk_that_fills_up(server, folder):
+def test_a_disk_that_fills_up(server, folder, monkeypatch):
     folder.mkdir(parents=True)
     part = folder / f"{NAME}.part"
     part.symlink_to("/dev/full")
+    monkeypatch.setattr(http, "refuse_irregular", lambda path: None)
     with pytest.raises(DownloadError, match=r"needs 3\.0 MB more.*Free some space"):
         files.fetch(server.put(f"/{NAME}", CONTENT))
     assert not part.is_symlink()
