@@ -24,7 +24,7 @@ from servers import FileServer, serving
 import zoo
 from zoo import files, registry
 from zoo.errors import CacheWarning, DownloadError, InvalidArgument, OfflineError
-from zoo.files import http, notes
+from zoo.files import http, notes, part as part_module
 
 MB = 1 << 20
 CONTENT = bytes(range(256)) * (3 * MB // 256)
@@ -498,7 +498,7 @@ def test_a_disk_that_fills_up(server, folder, monkeypatch):
     folder.mkdir(parents=True)
     part = folder / f"{NAME}.part"
     part.symlink_to("/dev/full")
-    monkeypatch.setattr(http, "refuse_irregular", lambda path: None)
+    monkeypatch.setattr(part_module, "refuse_irregular", lambda path: None)
     with pytest.raises(DownloadError, match=r"needs 3\.0 MB more.*Free some space"):
         files.fetch(server.put(f"/{NAME}", CONTENT))
     assert not part.is_symlink()

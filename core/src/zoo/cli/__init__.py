@@ -1,4 +1,4 @@
-"""The command line: ``zoo list · table · show · predict · evaluate · export · pull · doctor · verify-plugin``.
+"""The command line: ``zoo list · table · show · predict · evaluate · export · pull · lock · bundle · …``.
 
 Commands read arguments, call the library and print. Each returns its exit status: 0, or 1 where something went wrong
 (it is named on stderr); 2 is a command that was typed wrongly, 130 one that was ended by Ctrl-C.
@@ -16,7 +16,7 @@ from typing import Annotated, cast
 import typer
 
 import zoo
-from zoo.cli import doctor, evaluating, exporting, files, listing, output, predicting, verifying
+from zoo.cli import cache, doctor, evaluating, exporting, files, listing, output, predicting, verifying
 from zoo.errors import ZooError
 
 # Without markup neither help nor usage errors need rich, which takes longer to import than most commands to run.
@@ -31,7 +31,9 @@ app.command("evaluate", context_settings={"ignore_unknown_options": True, "allow
     evaluating.evaluate
 )
 app.command("export", context_settings={"ignore_unknown_options": True})(exporting.export)
-app.command("pull")(files.pull)
+for command in (files.pull, files.lock, files.bundle, files.unbundle):
+    app.command()(command)
+app.add_typer(cache.app, name="cache")
 app.command("doctor")(doctor.doctor)
 app.command("verify-plugin")(verifying.verify_plugin)
 

@@ -7,44 +7,23 @@ this process or a later one; only a whole file with the right hash gets its name
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
 import re
 import sys
 import time
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo.errors import CacheWarning, DownloadError, OfflineError
-from zoo.files.lock import cannot_write, free_space, refuse_irregular
-from zoo.files.names import (
-    SILENCE,
-    cache_dir,
-    check_names,
-    file_name,
-    identity,
-    offline,
-    promised_hash,
-    sha256,
-)
-from zoo.files.notes import (
-    CHUNK,
-    full_hash,
-    hash_file,
-    note_path,
-    read_note,
-    verified,
-    warn_unless,
-    write_note,
-    write_verified,
-)
+from zoo.files.names import SILENCE, cache_dir, check_names, file_name, identity, offline, promised_hash, sha256
+from zoo.files.notes import CHUNK, full_hash, note_path, read_note, verified, warn_unless
+from zoo.files.part import Part
 from zoo.files.policy import policy
 from zoo.files.redaction import redacted
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse
-
 
 Promise = tuple[str, bool] | None
 
@@ -116,110 +95,6 @@ PAUSE = 0.5  # seconds before the second try; doubles with each
 _WORTH_RETRYING = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
-class _Part:
-    """An unfinished download: the file, the digest of what is in it, and what the server said of the whole."""
-
-    def __init__(self, url: str, target: Path, source: str, bound: bool) -> None:
-        self.url, self.target, self.source, self.bound = identity(url), target, identity(source), bound
-        self.path = target.with_name(f"{target.name}.part")
-        self.note = target.with_name(f".{target.name}.part.json")
-        self.sha, self.size, self.limit = sha256(), 0, policy().max_download
-        about = read_note(self.note)
-        same = about.get("url") == self.source
-        self.validator: str | None = about.get("validator") if same else None
-        self.total: int | None = about.get("total") if same else None
-        try:
-            refuse_irregular(self.path)
-            self.file = self.path.open("ab", buffering=0)  # unbuffered: what was received survives a SIGKILL
-            self.size = os.fstat(self.file.fileno()).st_size
-            if self.size and self.resumable:
-                hash_file(self.path, self.sha)
-            else:
-                self.restart()
-        except OSError as e:
-            cannot_write(target, e)
-
-    @property
-    def resumable(self) -> bool:
-        """Where the name promises no hash, only the server can tell that its file is still the same."""
-        return self.bound or self.validator is not None
-
-    def restart(self) -> None:
-        if os.fstat(self.file.fileno()).st_size:
-            self.file.truncate(0)
-        self.sha, self.size, self.validator, self.total = sha256(), 0, None, None
-
-    def headers(self) -> dict[str, str]:
-        from zoo import __version__
-
-        headers = {"User-Agent": f"zoo/{__version__}"}
-        if self.size:
-            headers["Range"] = f"bytes={self.size}-"
-            if self.validator:
-                headers["If-Range"] = self.validator
-        return headers
-
-    def accept(self, response: HTTPResponse) -> bool:
-        """Get ready for the body of ``response``. False if it does not continue what is there: ask again."""
-        etag = response.headers.get("ETag", "")
-        validator = (etag if etag and not etag.startswith("W/") else None) or response.headers.get("Last-Modified")
-        length = response.headers.get("Content-Length", "")
-        total = int(length) if length.isdigit() else None
-        if response.status == 206:
-            match = re.match(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
-            total = int(match[2]) if match and match[2] != "*" else None
-            # Who sends a 206 and does not say of what may send the tail of another file; a promised hash would tell.
-            same = self.validator == validator or (self.bound and None in (self.validator, validator))
-            same = same and (self.total or total) == (total or self.total)
-            if match is None or int(match[1]) != self.size or not same:
-                self.restart()
-                return False
-            validator, total = validator or self.validator, total or self.total
-        else:
-            self.restart()  # a server without ranges, or a file that changed: all of it comes again
-        self.validator, self.total = validator, total
-        write_note(self.note, url=self.source, validator=validator, total=total)
-        policy().check_size(self.source, total)
-        needed = (total or 0) - self.size
-        if needed > free_space(self.target.parent):
-            cannot_write(self.target, OSError(errno.ENOSPC, "no space"), needed)
-        return True
-
-    def write(self, chunk: bytes) -> None:
-        try:
-            view = memoryview(chunk)
-            while view:  # an unbuffered write may take a part of it
-                view = view[self.file.write(view) or 0 :]
-        except OSError as e:
-            if e.errno in (errno.ENOSPC, errno.EDQUOT):
-                self.discard()  # a full disk hurts more than having to start again
-            cannot_write(self.target, e, (self.total or self.size + len(chunk)) - self.size)
-        self.sha.update(chunk)
-        self.size += len(chunk)
-        if self.limit is not None and self.size > self.limit:
-            self.discard()
-            policy().check_size(self.source, self.size)
-
-    def discard(self) -> None:
-        self.file.close()
-        self.path.unlink(missing_ok=True)
-        self.note.unlink(missing_ok=True)
-
-    def finish(self) -> None:
-        """Move the file into place, and remember whose it is and that it was verified."""
-        note = note_path(self.target)
-        facts = {"url": self.url, "sha256": self.sha.hexdigest(), "fetched": round(time.time())}
-        try:
-            os.fsync(self.file.fileno())
-            self.file.close()
-            write_note(note, **facts)  # first: killed in between, nobody takes the file for another URL's
-            self.path.replace(self.target)
-            write_verified(note, self.target.stat(), **facts)
-        except OSError as e:
-            cannot_write(self.target, e)
-        self.note.unlink(missing_ok=True)
-
-
 def download(url: str, target: Path, promise: Promise, progress: bool, afresh: bool = False) -> None:
     """Fetch ``url`` into ``target``, which the caller has locked."""
     from zoo.files.connection import mirrored
@@ -227,7 +102,7 @@ def download(url: str, target: Path, promise: Promise, progress: bool, afresh: b
     source = mirrored(url)
     expected = promise[0] if promise and promise[1] else ""
     for again in (False, True):
-        part = _Part(url, target, source, bound=bool(expected))
+        part = Part(url, target, source, bound=bool(expected))
         with contextlib.closing(part.file):
             if afresh and not again:
                 part.restart()
@@ -249,7 +124,25 @@ def download(url: str, target: Path, promise: Promise, progress: bool, afresh: b
     warn_unless(digest, promise, target.name)
 
 
-def _receive(source: str, part: _Part, progress: bool) -> None:
+def install(url: str, target: Path, chunks: Iterable[bytes], expected: str) -> None:
+    """Put what did not come over the network into the place of the file of ``url``, if its SHA-256 is ``expected``."""
+    from zoo.files.lock import locked
+
+    with locked(target):
+        part = Part(url, target, url, bound=True)
+        with contextlib.closing(part.file):
+            part.restart()
+            for chunk in chunks:
+                part.write(chunk)
+            if part.sha.hexdigest() != expected:
+                part.discard()
+                raise DownloadError(
+                    f"What came for {redacted(url)} does not have the SHA-256 {expected}; it was deleted."
+                )
+            part.finish()
+
+
+def _receive(source: str, part: Part, progress: bool) -> None:
     """Fill ``part`` with what ``source`` serves; where it breaks off, go on from there."""
     from http.client import HTTPException, IncompleteRead, InvalidURL
     from urllib.error import HTTPError
@@ -317,7 +210,7 @@ def _refuse_answer(source: str, target: Path, response: HTTPResponse) -> None:
         )
 
 
-def _refuse_content(source: str, part: _Part) -> None:
+def _refuse_content(source: str, part: Part) -> None:
     """Refuse what is no file although the server says so."""
     with part.path.open("rb") as f:
         start = f.read(512)
@@ -345,7 +238,7 @@ def _is_certificate(e: Exception) -> bool:
     return isinstance(e, SSLCertVerificationError) or isinstance(getattr(e, "reason", None), SSLCertVerificationError)
 
 
-def _network_error(source: str, part: _Part, e: Exception) -> DownloadError:
+def _network_error(source: str, part: Part, e: Exception) -> DownloadError:
     from http.client import IncompleteRead
     from urllib.error import HTTPError
 

@@ -46,6 +46,23 @@ def cached_from_hub(repo: str, name: str, revision: str) -> Path | None:
     return path if path.is_file() else None
 
 
+def commit_of(url: str, path: Path) -> str:
+    """The commit that the revision of ``url`` named when ``path`` was fetched."""
+    return path.relative_to(hub_folder(parse_hub(url)[0]) / "snapshots").parts[0]
+
+
+def place_in_hub(url: str, commit: str) -> Path:
+    """Where the file of ``url`` is in the hub's cache once its revision names ``commit``, which this writes down."""
+    repo, name, revision = parse_hub(url)
+    check_names([commit], url)
+    folder = hub_folder(repo)
+    if revision != commit:
+        ref = folder / "refs" / revision
+        ref.parent.mkdir(parents=True, exist_ok=True)
+        ref.write_text(commit)
+    return folder / "snapshots" / commit / name
+
+
 def _hub_promise(path: Path, promise: Promise) -> Promise:
     blob = path.resolve().name  # the hub's cache names large files by their whole SHA-256
     named = bool(re.fullmatch(r"[0-9a-f]{64}", blob))

@@ -25,6 +25,7 @@ class LockedFile:
         size: in bytes.
         sha256: all 64 digits.
         license: of the weights, as their entry says.
+        commit: of the hub, that an ``hf://`` URL's revision named.
         names: the entries that load it, as they were asked for.
     """
 
@@ -32,6 +33,7 @@ class LockedFile:
     size: int
     sha256: str
     license: str = "unknown"
+    commit: str = ""
     names: tuple[str, ...] = ()
 
 

@@ -119,7 +119,9 @@ def identity(url: str) -> str:
     query = parse_qsl(parts.query, keep_blank_values=True)
     signed = any(name.lower() == "sig" for name, _ in query)
     kept = [q for q in query if not (_SIGNING.fullmatch(q[0]) or (signed and q[0].lower() in _AZURE))]
-    digest = sha256(repr(kept).encode()).hexdigest() if kept else ""
+    digest = f"zoo-digest={sha256(repr(kept).encode()).hexdigest()}" if kept else ""
+    if [name for name, _ in query] == ["zoo-digest"]:
+        digest = parts.query  # it is one already
     host = parts.netloc.rpartition("@")[2].lower() if parts.scheme in ("http", "https") else parts.netloc
     return parts._replace(netloc=host, query=digest, fragment="").geturl()
 

@@ -20,6 +20,7 @@ from torch import nn
 
 from zoo.contract import Weights, WeightsEnum, check_count
 from zoo.errors import CheckpointError, UnknownWeights, WeightsWarning, suggest
+from zoo.files import redacted
 from zoo.loading.assigning import Convert, load
 from zoo.loading.checkpoints import StateDict, read_file
 from zoo.loading.without_memory import Placed, filled_by_file, filled_from_outside
@@ -229,7 +230,7 @@ class _Builder:
         arguments = {**described, **{k: v for k, v in kwargs.items() if v is not None or k not in described}}
         if torch.empty(0).is_meta:  # under torch.device("meta") nobody wants the numbers
             return self.function(**arguments)
-        path = fetch(weights.url, progress=progress)
+        path = fetch(weights.url, progress=progress, sha256=weights.sha256, license=weights.license)
         state, memory_mapped = read_file(path)
         arguments |= {k: v for k, v in self.told_by_file(state).items() if arguments.get(k) is None}
         with filled_by_file(on_meta=bool(self.on_meta(arguments))) as placed:
@@ -237,7 +238,7 @@ class _Builder:
         report = load(
             model,
             state,
-            source=weights.url,
+            source=redacted(weights.url),
             head=self.head,
             new_head={name for name in self.head.values() if kwargs.get(name) is not None},
             stem=self.stem if kwargs.get("in_channels") is not None else None,

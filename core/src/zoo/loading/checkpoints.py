@@ -16,19 +16,24 @@ import torch
 from torch import Tensor
 
 from zoo.errors import CheckpointError
+from zoo.files import way_out
 from zoo.registry import fetch
 
 StateDict = dict[str, Any]
 
 
-def read_checkpoint(source: str | Path, *, progress: bool = True) -> StateDict:
+def read_checkpoint(source: str | Path, **options: Any) -> StateDict:
     """The state dict in a file, fetched if need be: name → tensor, on the CPU.
+
+    Args:
+        source: a URL or path.
+        options: of :func:`zoo.files.fetch`: ``progress``, ``sha256``, ``license``.
 
     Raises:
         DownloadError: the file cannot be had.
         CheckpointError: it is no checkpoint, is damaged, or is a pickle that would run code.
     """
-    return read_file(fetch(str(source), progress=progress))[0]
+    return read_file(fetch(str(source), **options))[0]
 
 
 def read_file(path: Path) -> tuple[StateDict, bool]:
@@ -55,11 +60,15 @@ def read_file(path: Path) -> tuple[StateDict, bool]:
     except (RuntimeError, EOFError, ValueError, KeyError, OSError) as e:
         if not start.startswith((b"\x80", b"PK")):
             raise _no_checkpoint(path, start) from e
-        raise CheckpointError(f"{path} cannot be read; it is damaged or cut short ({_first_line(e)}).") from e
+        raise CheckpointError(
+            f"{path} cannot be read; it is damaged or cut short ({_first_line(e)}).{way_out(path)}"
+        ) from e
     except Exception as e:
         if type(e).__name__ != "SafetensorError":
             raise
-        raise CheckpointError(f"{path} cannot be read as safetensors; it is damaged or cut short ({e}).") from e
+        raise CheckpointError(
+            f"{path} cannot be read as safetensors; it is damaged or cut short ({e}).{way_out(path)}"
+        ) from e
     return _unwrap(content, path), zipped
 
 
@@ -70,7 +79,7 @@ def _first_line(e: BaseException) -> str:
 def _no_checkpoint(path: Path, start: bytes) -> CheckpointError:
     return CheckpointError(
         f"{path} is no checkpoint: it begins with {start!r}. Expected what torch.save(model.state_dict()) or "
-        "safetensors writes."
+        f"safetensors writes.{way_out(path)}"
     )
 
 

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pluggy
 
@@ -231,6 +232,6 @@ def open_weights(url: str, progress: bool = True) -> Path | None:
     return get_plugins().open_weights(url, progress)
 
 
-def fetch(url: str | os.PathLike[str], *, progress: bool = True) -> Path:
+def fetch(url: str | os.PathLike[str], **options: Any) -> Path:
     """:func:`zoo.files.fetch`, with the plugins asked for schemes that core does not serve."""
-    return files.fetch(url, progress=progress, open_foreign=open_weights)
+    return files.fetch(url, **options, open_foreign=open_weights)
