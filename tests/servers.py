@@ -46,6 +46,7 @@ class FileServer(http.server.ThreadingHTTPServer):
         self.ranges = self.etags = True
         self.heeds_if_range = True
         self.chunked = False
+        self.status = 404  # of what is not there
         self.release = threading.Event()
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -82,7 +83,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         status = fault.status
         headers: dict[str, str | None] = dict(server.headers)
         if content is None or status >= 400:
-            status, content = status if status >= 400 else 404, b""
+            status, content = status if status >= 400 else server.status, b""
         etag = f'"{hashlib.sha256(content).hexdigest()}"'
         if server.etags:
             headers["ETag"] = etag

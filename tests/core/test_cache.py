@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from typing import Any
 
 import filelock
 import pytest
-from servers import FileServer, serving
+from servers import Fault, FileServer, serving
 
 import zoo
 from zoo import files, registry
@@ -736,6 +737,38 @@ def test_what_the_hub_does_not_have(hub):
     with pytest.raises(DownloadError, match="hf://org/repo/file@revision"):
         files.fetch("hf://repo/model.bin")
     assert files.cached_path("hf://repo/model.bin") is None
+
+
+SLOW = [
+    pytest.param(fault, marks=pytest.mark.slow) for fault in ("down", 500)
+]  # the hub's library tries for 20 seconds
+
+
+@pytest.mark.parametrize("fault", [*SLOW, "HF_HUB_OFFLINE", 401, 403, 404, "cut", "no hub", "not a URL"])
+def test_a_hub_that_fails_is_said_in_one_sentence(hub, monkeypatch, fault):
+    monkeypatch.setenv("HF_HUB_DOWNLOAD_TIMEOUT", "2")
+    url = "hf://org/repo/model.safetensors"
+    if fault == "down":
+        hub.server_close()
+        hub.shutdown()
+    elif fault == "HF_HUB_OFFLINE":
+        monkeypatch.setenv(fault, "1")
+    elif fault == "cut":
+        hub.faults.extend(Fault(cut=10) for _ in range(20))
+    elif fault == "no hub":
+        hub.headers.clear()  # a server of another kind: without X-Repo-Commit
+    elif fault == "not a URL":
+        monkeypatch.setenv("HF_ENDPOINT", "me:hush@nowhere")
+    else:
+        hub.headers["X-Error-Message"] = "https://cdn/x?Signature=hush"
+        hub.files.clear()
+        hub.status = fault
+    said = ask_hub(url)
+    assert re.fullmatch(
+        rf"DownloadError Could not fetch {url}: [^\n]+; check the name[^\n]+ ask another host\.", said
+    ), said
+    assert len(said) < 500
+    assert "hush" not in said
 
 
 def test_notes_that_are_no_json_are_ignored(server, folder):

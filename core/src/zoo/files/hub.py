@@ -119,6 +119,8 @@ def _download_from_hub(
 
 
 def _reason(e: Exception) -> str:
+    if isinstance(e, FileNotFoundError) and isinstance(e.__cause__, Exception):
+        e = e.__cause__  # what it says itself is that the file is not in the cache either
     status = getattr(getattr(e, "response", None), "status_code", None)
     said = {
         401: "there is no such repository, or it is private",
