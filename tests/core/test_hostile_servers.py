@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import email.utils
 import hashlib
 import json
@@ -165,6 +166,7 @@ def test_queries_tell_files_apart_and_signatures_do_not(server):
         "sig=b&se=2030&sp=r",
         "token=c",
         "Expires=1&Signature=d&Key-Pair-Id=K",
+        "md5=e&expires=2",
     )
     for signature in signatures:
         server.put(f"/signed.bin?v=1&{signature}", CONTENT)
@@ -392,7 +394,46 @@ def test_what_is_no_file_is_not_written_to(server, folder, tmp_path, kind, place
 # --- what servers do --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate"])
+def test_path_parameters_are_secrets_that_tell_files_apart(server, folder):
+    urls = [server.put(f"/model.pth;v={n};token=hush", str(n).encode()) for n in (1, 2)]
+    assert [files.fetch(url).read_bytes() for url in (*urls, *urls)] == [b"1", b"2"] * 2
+    server.put("/model.pth;v=1;token=new", b"1")
+    assert files.fetch(f"{server.url}/model.pth;v=1;token=new") == files.fetch(urls[0]) == folder / "model.pth"
+    assert len(server.gets) == 2
+    assert not [p for p in folder.rglob("*") if "hush" in p.name or (p.is_file() and b"hush" in p.read_bytes())]
+
+
+def test_what_cannot_be_parsed_is_not_repeated():
+    assert "hush" not in refused("https://me:hush@ho\u2100st/a.pth", "cannot be read as a URL")
+    assert "hush" not in refused("https://[me:hush@host/a.pth", "cannot be read as a URL")
+
+
+@pytest.mark.parametrize("place", [".model.pth.json", ".model.pth.part.json", ".model.pth.lock.json"])
+def test_notes_that_are_pipes_are_not_waited_for(server, folder, place):
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / place)
+    assert files.fetch(server.put("/model.pth", CONTENT)).read_bytes() == CONTENT
+    assert files.cached_path(f"{server.url}/model.pth") is not None
+
+
+def test_headers_without_an_end(monkeypatch):
+    """``100 Continue`` for ever, which no timeout ends."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    client, _ = listening.accept()
+                    with client, contextlib.suppress(OSError):
+                        client.recv(65536)
+                        while True:
+                            client.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
+
+        threading.Thread(target=serve, daemon=True).start()
+        refused(f"http://127.0.0.1:{listening.getsockname()[1]}/model.pth", "headers without an end")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "GZIP", "identity, gzip"])
 def test_an_encoding_that_nobody_asked_for_is_refused(server, folder, encoding):
     url = server.put("/model.pth", CONTENT)
     server.fail(headers={"Content-Encoding": encoding})

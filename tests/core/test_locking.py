@@ -201,7 +201,9 @@ def forged(url: str, content: bytes = CONTENT, **facts: object) -> None:
         ("hf://org/repo/x", {"commit": ""}, "names no file"),
         ("file:///etc/passwd", {}, "no place in a cache"),
         ("/etc/passwd", {}, "no place in a cache"),
-        ("https://host/model.pth", {"sha256": "../../evil"}, "does not have the SHA-256"),
+        ("https://host/model.pth", {"sha256": "../../evil"}, "is no zoo.lock"),
+        ("https://host/model.pth", {"size": "1"}, "is no zoo.lock"),
+        ("https://host/model.pth", {"size": 1}, "not of the size"),
         ("https://host/model.pth", {"strange": 1}, "is no zoo.lock"),
     ],
 )

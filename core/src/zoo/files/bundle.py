@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from zoo.files.notes import CHUNK, note_path
 from zoo.files.policy import policy
 
 MANIFEST = "zoo.lock"
+MAX_MANIFEST = 1 << 26  # bytes
 
 
 def pack(archive: Path, lock: Lock, fetch: Callable[[LockedFile], Path]) -> None:
@@ -55,11 +57,13 @@ def unpack(archive: Path) -> Iterator[tuple[LockedFile, Path]]:
     """
     try:
         with zipfile.ZipFile(archive) as packed:
+            if packed.getinfo(MANIFEST).file_size > MAX_MANIFEST:
+                raise zipfile.BadZipFile(f"its {MANIFEST} is too large")
             lock = parse_lock(packed.read(MANIFEST), archive)
             for file in lock.files:
                 if scheme_of(file.url) != "pkg":
                     yield file, _put(packed, file)
-    except (zipfile.BadZipFile, KeyError, NotImplementedError) as e:
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError) as e:  # RuntimeError: it is encrypted
         raise InvalidArgument(f"{archive} is no whole bundle ({e}); `zoo bundle` writes one.") from e
 
 
@@ -71,6 +75,8 @@ def _put(packed: zipfile.ZipFile, file: LockedFile) -> Path:
         raise PolicyError(f"{file.url} of the bundle is another file than that of ZOO_LOCK.")
     if promise and promise[1] and not file.sha256.startswith(promise[0]):
         raise DownloadError(f"{file.url} of the bundle is not what its name promises.")
+    if packed.getinfo(file.sha256).file_size != file.size:  # of which no more is read
+        raise DownloadError(f"{file.url} of the bundle is not of the size that its lock says.")
     if scheme_of(file.url) == "hf":
         path = place_in_hub(file.url, file.commit)
     elif scheme_of(file.url) in ("http", "https"):

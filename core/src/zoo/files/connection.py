@@ -8,9 +8,10 @@ import email.utils
 import io
 import math
 import os
+import sys
 import time
 from collections.abc import Mapping
-from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import IO, Any, cast
 from urllib.parse import quote, unquote, urljoin, urlsplit
 from urllib.request import (
@@ -32,6 +33,7 @@ from zoo.files.redaction import redacted
 
 SLOWEST = 1024  # bytes a second
 PATIENCE = 4  # timeouts, over which a server must have been faster than that
+LONGEST_HEAD = 1 << 20  # bytes
 LONGEST_WAIT = 60.0  # seconds that a server may ask to be left alone
 
 
@@ -148,6 +150,7 @@ class _Paced(io.RawIOBase):
 
     def __init__(self, raw: io.RawIOBase, seconds: float) -> None:
         self.raw, self.seconds, self.waited, self.came = raw, seconds, 0.0, 0
+        self.head = LONGEST_HEAD  # bytes left for it
 
     def readable(self) -> bool:
         return True
@@ -157,6 +160,9 @@ class _Paced(io.RawIOBase):
         n = cast("Any", self.raw).readinto(buffer) or 0
         self.waited += min(time.monotonic() - start, self.seconds)  # more: this process was stopped
         self.came += n
+        self.head -= n
+        if self.head < 0:
+            raise HTTPException("the server's answer begins with headers without an end")
         if n and self.waited >= PATIENCE * self.seconds:
             if self.came < SLOWEST * self.waited:
                 raise TooSlow
@@ -171,7 +177,12 @@ class _Paced(io.RawIOBase):
 class _Response(HTTPResponse):
     def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self.fp: Any = io.BufferedReader(_Paced(cast("Any", self.fp).detach(), sock.gettimeout()))
+        self.paced = _Paced(cast("Any", self.fp).detach(), sock.gettimeout())
+        self.fp: Any = io.BufferedReader(self.paced)
+
+    def begin(self) -> None:
+        super().begin()
+        self.paced.head = sys.maxsize
 
 
 class _Connection(HTTPConnection):

@@ -83,8 +83,10 @@ def fetch(
         return path
     except ZooError:
         raise
-    except (OSError, ValueError) as e:  # an unreadable folder, a name too long, a URL that cannot be parsed
+    except OSError as e:  # an unreadable folder
         raise DownloadError(f"Could not open {redacted(url)}: {redacted(e)}.") from e
+    except ValueError:  # whose message shows what could not be parsed
+        raise DownloadError(f"{redacted(url)} cannot be read as a URL or a path.") from None
 
 
 def _promise(url: str, *given: str | None) -> Promise:

@@ -59,7 +59,7 @@ def fetch_http(url: str, progress: bool, force: bool, promise: Promise) -> Path:
         rules.check_address(mirrored(url))
     while True:
         target = target_path(url)
-        why = f"is not in the cache (it would be {target})"
+        why = "was to be fetched again" if force else f"is not in the cache (it would be {target})"
         if target.is_file() and not force:
             wrong = verified(target, note_path(target), url, promise)
             if wrong is None:
@@ -200,10 +200,11 @@ def _receive(source: str, part: Part, progress: bool) -> None:
 def _refuse_answer(source: str, target: Path, response: HTTPResponse) -> None:
     if response.status not in (200, 206):
         raise DownloadError(f"{redacted(source)}: the server answered {response.status} and no file.")
-    if response.headers.get_content_type() == "text/html":
+    if response.headers.get_content_type() in ("text/html", "application/xhtml+xml"):
         _refuse_page(source, target)
-    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in ("", "identity") and target.suffix.lower() not in (".gz", ".tgz", ".bz2", ".xz", ".zst"):
+    given = [*response.headers.get_all("Content-Encoding", []), *response.headers.get_all("Transfer-Encoding", [])]
+    encoding = ", ".join(part for part in given if part.strip().lower() not in ("", "identity", "chunked"))
+    if encoding and target.suffix.lower() not in (".gz", ".tgz", ".bz2", ".xz", ".zst"):
         raise DownloadError(
             f"{redacted(source)}: the server sent the file encoded ({encoding[:20]}), for which it was not asked. Put "
             f"the decoded file at {target}, or set ZOO_MIRROR=https://… to a host that sends it as it is."
@@ -215,7 +216,9 @@ def _refuse_content(source: str, part: Part) -> None:
     with part.path.open("rb") as f:
         start = f.read(512)
     try:
-        if re.match(rb"(\xef\xbb\xbf)?\s*(<!--.*?-->\s*)*<(!doctype html|html|head|body|script)\b", start, re.I | re.S):
+        if re.match(
+            rb"(\xef\xbb\xbf)?\s*(<!--.*?-->\s*)*<(!doctype html|html|head|body|script|\?xml)\b", start, re.I | re.S
+        ):
             _refuse_page(source, part.target)
         if not start:
             raise DownloadError(f"{redacted(source)}: the server answered with an empty file.")
@@ -225,7 +228,7 @@ def _refuse_content(source: str, part: Part) -> None:
 
 
 def _refuse_page(source: str, target: Path) -> None:
-    if target.suffix.lower() not in (".html", ".htm"):
+    if target.suffix.lower() not in (".html", ".htm", ".xml", ".svg"):
         raise DownloadError(
             f"{redacted(source)}: the server answered with a web page in place of the file. Open the address in "
             "a browser to see what it wants (a login, a confirmation)."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -66,9 +67,11 @@ def parse_lock(text: str | bytes, source: object) -> Lock:
         facts: dict[str, Any] = json.loads(text)
         if facts["version"] != VERSION:
             raise ValueError(f"version {facts['version']!r} is not known here")
+        if not all(isinstance(f["size"], int) and re.fullmatch("[0-9a-f]{64}", f["sha256"]) for f in facts["files"]):
+            raise ValueError("a size or SHA-256 is none")
         files = tuple(LockedFile(**{**file, "names": tuple(file.get("names", ()))}) for file in facts["files"])
         return Lock(files=files, versions=dict(facts["versions"]))
-    except (ValueError, TypeError, KeyError, AttributeError) as e:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as e:
         raise InvalidArgument(f"{source} is no zoo.lock ({type(e).__name__}: {e}); `zoo lock NAME…` writes one.") from e
 
 

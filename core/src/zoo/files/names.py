@@ -64,8 +64,11 @@ def scheme_of(url: str) -> str:
     return (match[1] or match[2]).lower() if match else ""
 
 
+_PARAMETERS = re.compile(r";[^/]*")  # of a part of a path: /model.pth;session=…
+
+
 def file_name(url: str) -> str:
-    path = urlsplit(url).path if scheme_of(url) in ("http", "https") else url
+    path = _PARAMETERS.sub("", urlsplit(url).path) if scheme_of(url) in ("http", "https") else url
     if scheme_of(url) == "hf":
         path = path.rpartition("@")[0] or path
     return path.replace("\\", "/").rpartition("/")[2]
@@ -101,29 +104,31 @@ def check_names(names: list[str], url: str) -> list[str]:
 
 # What signs a request or says who asks: renewed from day to day while the file stays the same.
 _SIGNING = re.compile(
-    r"x-(amz|goog|oss|cos|ms|bce)-.*|(.*[-_])?(signature|sig|sign|token|auth|authorization|api-?key|password|secret)|"
-    r"(aws|google|oss)?access(key)?-?id|key-pair-id|policy|expir(es|y|ation)|hdn(ts|ea)|credential",
+    r"x-(amz|goog|oss|cos|ms|bce)-.*|(.*[-_])?(signature|sig|sign|hmac|token|auth|authorization|api-?key|auth_?key|"
+    r"password|secret)|(aws|google|oss)?access(key)?-?id|key-pair-id|policy|exp(ir(es|y|ation))?|hdn(ts|ea)|credential",
     re.IGNORECASE,
 )
-_AZURE = frozenset("sv ss srt sp st se spr sr sip si skoid sktid skt ske sks skv".split())
+_BESIDE_IT = frozenset("sv ss srt sp st se spr sr sip si skoid sktid skt ske sks skv md5 hash keyname".split())
 
 
 def identity(url: str) -> str:
     """What is asked for, as it is written to disk: ``url`` without login, signature and fragment.
 
-    What else is in the query tells files apart and may be secret all the same; of it there is a digest.
+    What else is in query and path parameters tells files apart and may be secret all the same: there is a digest.
     """
     if not scheme_of(url):
         return url
     parts = urlsplit(url)
     query = parse_qsl(parts.query, keep_blank_values=True)
-    signed = any(name.lower() == "sig" for name, _ in query)
-    kept = [q for q in query if not (_SIGNING.fullmatch(q[0]) or (signed and q[0].lower() in _AZURE))]
+    query += parse_qsl("".join(_PARAMETERS.findall(parts.path)), keep_blank_values=True, separator=";")
+    signing = {name for name, _ in query if _SIGNING.fullmatch(name)}
+    kept = [(n, v) for n, v in query if not (n in signing or (signing and n.lower() in _BESIDE_IT))]
     digest = f"zoo-digest={sha256(repr(kept).encode()).hexdigest()}" if kept else ""
     if [name for name, _ in query] == ["zoo-digest"]:
         digest = parts.query  # it is one already
-    host = parts.netloc.rpartition("@")[2].lower() if parts.scheme in ("http", "https") else parts.netloc
-    return parts._replace(netloc=host, query=digest, fragment="").geturl()
+    host = parts.netloc.rpartition("@")[2]
+    host = host.lower() if parts.scheme in ("http", "https") else host
+    return parts._replace(netloc=host, path=_PARAMETERS.sub("", parts.path), query=digest, fragment="").geturl()
 
 
 def sha256(data: bytes = b"") -> Any:

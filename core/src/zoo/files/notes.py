@@ -28,7 +28,7 @@ def note_elsewhere(path: Path) -> Path:
 
 def read_note(note: Path) -> dict[str, Any]:
     try:
-        facts = json.loads(note.read_bytes())
+        facts = json.loads(note.read_bytes() if note.is_file() else b"")  # a pipe would be waited for
     except (OSError, ValueError, RecursionError):
         return {}
     return facts if isinstance(facts, dict) else {}
@@ -39,7 +39,9 @@ def write_note(note: Path, **facts: Any) -> None:
         note.parent.mkdir(parents=True, exist_ok=True)
         temporary = note.with_name(f"{note.name}.{os.getpid()}-{threading.get_ident()}.tmp")
         try:
-            temporary.write_text(json.dumps(facts))
+            temporary.unlink(missing_ok=True)
+            with temporary.open("x") as f:  # not through a link
+                f.write(json.dumps(facts))
             temporary.replace(note)
         finally:
             temporary.unlink(missing_ok=True)
