@@ -560,6 +560,7 @@ def test_a_policy_says_where_from(server, secure, monkeypatch):
     monkeypatch.setenv("ZOO_ALLOWED_HOSTS", "*.example.org, localhost")
     refused(url, r"allowed_hosts are \*\.example\.org, localhost, not 127\.0\.0\.1", PolicyError)
     refused("hf://org/repo/file", "not huggingface.co", PolicyError)
+    refused("s3://bucket/file", "not bucket", PolicyError)
     local = server.url.replace("127.0.0.1", "localhost")
     assert files.fetch(f"{local}/model.pth").read_bytes() == CONTENT
     server.fail(status=302, body=b"", headers={"Location": url})

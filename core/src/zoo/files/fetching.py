@@ -116,6 +116,7 @@ def _fetch(url: str, scheme: str, progress: bool, force: bool, promise: Promise,
     elif scheme in ("file", ""):
         path = local_file(url)
     else:
+        policy().check_address(url)
         opened = open_foreign(url, progress)
         if opened is None:
             raise DownloadError(
