@@ -19,14 +19,19 @@ class Fault:
     """What goes wrong with one GET. Later ones are answered well again."""
 
     status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str | None] = field(default_factory=dict)  # None: not sent, whatever the server would
     cut: int | None = None  # close the connection after so many bytes of the body
     hold: int | None = None  # send so many bytes of the body, then wait for server.release
     body: bytes | None = None  # serve this in place of the file
+    trickle: float | None = None  # send a byte, wait so many seconds, and so on
+    where: str = "body"  # what trickles: the body or the headers
 
 
 class FileServer(http.server.ThreadingHTTPServer):
-    """Serves ``files`` (path → content) with ranges and ETags; ``log`` holds (method, path, Range, status)."""
+    """Serves ``files`` (path → content) with ranges and ETags; ``log`` holds (method, path, Range, status).
+
+    ``sent`` holds the headers of each request.
+    """
 
     daemon_threads = True
     block_on_close = False
@@ -36,10 +41,12 @@ class FileServer(http.server.ThreadingHTTPServer):
         self.files: dict[str, bytes] = {}
         self.faults: list[Fault] = []
         self.log: list[tuple[str, str, str | None, int]] = []
+        self.sent: list[dict[str, str]] = []
         self.headers: dict[str, str] = {}
         self.ranges = self.etags = True
         self.heeds_if_range = True
         self.chunked = False
+        self.status = 404  # of what is not there
         self.release = threading.Event()
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -71,13 +78,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         server, wanted = self.server, self.headers.get("Range")
         fault = server.faults.pop(0) if server.faults and self.command == "GET" else Fault()
-        content = server.files.get(self.path) if fault.body is None else fault.body
-        status, headers = fault.status, {**server.headers, **fault.headers}
+        found = server.files.get(self.path, server.files.get(self.path.partition("?")[0]))
+        content = found if fault.body is None else fault.body
+        status = fault.status
+        headers: dict[str, str | None] = dict(server.headers)
         if content is None or status >= 400:
-            status, content = status if status >= 400 else 404, b""
+            status, content = status if status >= 400 else server.status, b""
         etag = f'"{hashlib.sha256(content).hexdigest()}"'
         if server.etags:
             headers["ETag"] = etag
+        headers |= fault.headers
         body, start = content, re.match(r"bytes=(\d+)-$", wanted or "")
         same = self.headers.get("If-Range", etag) == etag or not server.heeds_if_range
         if status == 200 and start and server.ranges and same:
@@ -86,15 +96,23 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             first = f"{start[1]}-{len(content) - 1}" if body else "*"
             headers["Content-Range"] = f"bytes {first}/{len(content)}"
         server.log.append((self.command, self.path, wanted, status))
+        server.sent.append(dict(self.headers))
+        if fault.where == "headers" and fault.trickle:
+            self.trickle(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 10000, fault.trickle)
+            return
         self.send_response(status)
         if server.chunked:
             headers["Transfer-Encoding"] = "chunked"
         else:
             headers.setdefault("Content-Length", str(len(body)))
         for name, value in headers.items():
-            self.send_header(name, value)
+            if value is not None:
+                self.send_header(name, value)
         self.end_headers()
         if self.command == "HEAD":
+            return
+        if fault.trickle:
+            self.trickle(body, fault.trickle)
             return
         if fault.hold is not None:
             self.send(body[: fault.hold])
@@ -107,6 +125,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(b"0\r\n\r\n")
 
     do_HEAD = do_GET
+
+    def trickle(self, data: bytes, seconds: float) -> None:
+        for i in range(len(data)):
+            if self.server.release.wait(seconds):
+                return
+            self.wfile.write(data[i : i + 1])
 
     def send(self, body: bytes) -> None:
         if self.server.chunked and body:

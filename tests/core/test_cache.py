@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -19,12 +20,12 @@ from typing import Any
 
 import filelock
 import pytest
-from servers import FileServer, serving
+from servers import Fault, FileServer, serving
 
 import zoo
 from zoo import files, registry
 from zoo.errors import CacheWarning, DownloadError, InvalidArgument, OfflineError
-from zoo.files import http
+from zoo.files import http, notes, part as part_module
 
 MB = 1 << 20
 CONTENT = bytes(range(256)) * (3 * MB // 256)
@@ -89,12 +90,15 @@ def wait_for(condition: Any, seconds: float = 30) -> None:
 
 
 def alter(path: Path, unnoticed: bool = False) -> None:
-    """Change one byte in the middle; ``unnoticed``: with the old time, so that only hashing could tell."""
+    """Change one byte in the middle; ``unnoticed``: with the times of its note, so that only hashing could tell."""
     stat = path.stat()
     with path.open("r+b") as f:
         f.seek(HALF)
         f.write(bytes([path.read_bytes()[HALF] ^ 1]))
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns if unnoticed else stat.st_mtime_ns + 10**9))
+    if unnoticed:
+        note = next(p for p in (notes.note_path(path), notes.note_elsewhere(path)) if p.exists())
+        note.write_text(json.dumps(json.loads(note.read_text()) | {"ctime_ns": path.stat().st_ctime_ns}))
 
 
 # --- where files are --------------------------------------------------------------------------------------------------
@@ -208,9 +212,14 @@ def test_a_file_put_there_by_someone_else(server, folder):
     (folder / NAME).write_bytes(CONTENT)
     assert files.fetch(url) == folder / NAME
     assert server.log == []
-    (folder / "plain.pth").write_bytes(b"mine")  # nothing promised, nothing to hold it to
-    assert files.fetch(f"{server.url}/plain.pth").read_bytes() == b"mine"
+    numbered = f"model_fbgemm_{SHA[:8]}.pth"  # not binding, and right
+    (folder / numbered).write_bytes(CONTENT)
+    assert files.cached_path(f"{server.url}/{numbered}") == files.fetch(f"{server.url}/{numbered}") == folder / numbered
     assert server.log == []
+    (folder / "plain.pth").write_bytes(b"mine")  # nothing promised: whose it is, nobody knows
+    assert files.cached_path(server.put("/plain.pth", b"theirs")) is None
+    assert files.fetch(f"{server.url}/plain.pth").read_bytes() == b"theirs"
+    assert (folder / "plain.pth").read_bytes() == b"mine"
 
 
 def test_torch_hub_and_zoo_find_each_others_files(server, tmp_path, monkeypatch):
@@ -486,10 +495,11 @@ def test_too_large_for_the_disk_is_said_before_it_is_full(server, folder):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_a_disk_that_fills_up(server, folder):
+def test_a_disk_that_fills_up(server, folder, monkeypatch):
     folder.mkdir(parents=True)
     part = folder / f"{NAME}.part"
     part.symlink_to("/dev/full")
+    monkeypatch.setattr(part_module, "refuse_irregular", lambda path: None)
     with pytest.raises(DownloadError, match=r"needs 3\.0 MB more.*Free some space"):
         files.fetch(server.put(f"/{NAME}", CONTENT))
     assert not part.is_symlink()
@@ -727,6 +737,38 @@ def test_what_the_hub_does_not_have(hub):
     with pytest.raises(DownloadError, match="hf://org/repo/file@revision"):
         files.fetch("hf://repo/model.bin")
     assert files.cached_path("hf://repo/model.bin") is None
+
+
+SLOW = [
+    pytest.param(fault, marks=pytest.mark.slow) for fault in ("down", 500)
+]  # the hub's library tries for 20 seconds
+
+
+@pytest.mark.parametrize("fault", [*SLOW, "HF_HUB_OFFLINE", 401, 403, 404, "cut", "no hub", "not a URL"])
+def test_a_hub_that_fails_is_said_in_one_sentence(hub, monkeypatch, fault):
+    monkeypatch.setenv("HF_HUB_DOWNLOAD_TIMEOUT", "2")
+    url = "hf://org/repo/model.safetensors"
+    if fault == "down":
+        hub.server_close()
+        hub.shutdown()
+    elif fault == "HF_HUB_OFFLINE":
+        monkeypatch.setenv(fault, "1")
+    elif fault == "cut":
+        hub.faults.extend(Fault(cut=10) for _ in range(20))
+    elif fault == "no hub":
+        hub.headers.clear()  # a server of another kind: without X-Repo-Commit
+    elif fault == "not a URL":
+        monkeypatch.setenv("HF_ENDPOINT", "me:hush@nowhere")
+    else:
+        hub.headers["X-Error-Message"] = "https://cdn/x?Signature=hush"
+        hub.files.clear()
+        hub.status = fault
+    said = ask_hub(url)
+    assert re.fullmatch(
+        rf"DownloadError Could not fetch {url}: [^\n]+; check the name[^\n]+ ask another host\.", said
+    ), said
+    assert len(said) < 500
+    assert "hush" not in said
 
 
 def test_notes_that_are_no_json_are_ignored(server, folder):

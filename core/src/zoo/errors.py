@@ -68,6 +68,10 @@ class OfflineError(DownloadError):
     """A file that is not in the cache while ``ZOO_OFFLINE`` forbids to fetch it."""
 
 
+class PolicyError(DownloadError):
+    """A file that ``ZOO_POLICY``, its variables or ``ZOO_LOCK`` do not allow."""
+
+
 class UnreadableFile(ZooError, OSError):
     """A picture or video that cannot be decoded."""
 

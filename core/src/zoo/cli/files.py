@@ -1,50 +1,145 @@
-"""``zoo pull``: fetch weights ahead of time. torch is not imported."""
+"""``zoo pull · lock · bundle · unbundle``: files ahead of time, exactly, and elsewhere. torch is not imported."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from zoo import registry
 from zoo.cli import output, views
+from zoo.contract import WeightsEnum
 from zoo.errors import ZooError
+from zoo.files import bundle as bundles, hub, redacted
+from zoo.files.lockfile import Lock, LockedFile, lock_url, read_lock
+from zoo.files.names import scheme_of
+from zoo.files.notes import full_hash
+from zoo.registry.locking import changed_versions, versions_of
+
+_NAMES = (
+    "Models (resnet50), weights entries (ResNet50_Weights.IMAGENET1K_V1), wildcards over either ('resnet*'), or URLs."
+)
+Names = Annotated[list[str] | None, typer.Argument(metavar="NAME", help=_NAMES, show_default=False)]
+Every = Annotated[bool, typer.Option("--all", help="All weights of a model, not only DEFAULT.")]
 
 
 def pull(
-    names: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="NAME",
-            help="Models (resnet50), weights entries (ResNet50_Weights.IMAGENET1K_V1), wildcards over either "
-            "('resnet*'), or URLs.",
-        ),
-    ],
-    every: Annotated[bool, typer.Option("--all", help="All weights of a model, not only DEFAULT.")] = False,
+    names: Names = None,
+    every: Every = False,
+    force: Annotated[bool, typer.Option("--force", help="Fetch again what is in the cache.")] = False,
+    locked: Annotated[bool, typer.Option("--locked", help="All that zoo.lock (or ZOO_LOCK) lists, as it was.")] = False,
 ) -> int:
     """Fetch weights ahead of time.
 
     Prints the name, size and path of each file. What cannot be fetched is named, the others go on, and the exit
     status is 1.
     """
-    urls: dict[str, str] = {}  # each file once, however often it was named
+    wanted, _, failed = _wanted(names or (), every, locked)
+    width = max((len(file.names[0]) for file in wanted.values()), default=0)
+    for url, file in wanted.items():
+        label = file.names[0]
+        try:
+            path = _fetch(url, file, force)
+        except ZooError as e:
+            output.print_error(f"{label}: {e}" if label != redacted(url) else e)
+            failed = True
+        else:
+            print(f"{label:<{width}}  {output.megabytes(path.stat().st_size):>9}  {path}", flush=True)
+    return int(failed)
+
+
+def lock(
+    names: Names = None,
+    every: Every = False,
+    to: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path("zoo.lock"),
+) -> int:
+    """Write the exact files that a project uses, fetched if need be: URL, size, whole hash, licence; and the plugins.
+
+    ``zoo pull --locked`` fetches them elsewhere; where ZOO_LOCK=zoo.lock is set, nothing else is loaded.
+    """
+    os.environ.pop("ZOO_LOCK", None)  # this one is written anew
+    found, failed = _lock(names or (), every)
+    if failed:
+        return 1
+    to.write_text(found.dump())
+    print(f"{len(found.files)} files, {output.megabytes(sum(f.size for f in found.files))}, in {to}")
+    return 0
+
+
+def bundle(
+    archive: Annotated[Path, typer.Argument(help="The zip file to write.")],
+    names: Names = None,
+    every: Every = False,
+) -> int:
+    """Pack files into one archive for a machine without a network: those named, or all that zoo.lock lists."""
+    packed, failed = _lock(names, every) if names else (read_lock(_lock_path()), False)
+    if failed:
+        return 1
+    bundles.pack(archive, packed, lambda file: _fetch(file.url, file))
+    print(f"{len(packed.files)} files, {output.megabytes(archive.stat().st_size)}, in {archive}")
+    return 0
+
+
+def unbundle(archive: Annotated[Path, typer.Argument(help="What `zoo bundle` wrote.")]) -> int:
+    """Put the files of an archive into the cache. No network is needed; each is held to its hash."""
+    for file, path in bundles.unpack(archive):
+        print(f"{', '.join(file.names) or file.url}  {output.megabytes(file.size):>9}  {path}", flush=True)
+    return 0
+
+
+def _lock_path() -> str:
+    return os.environ.get("ZOO_LOCK") or "zoo.lock"
+
+
+def _fetch(url: str, file: LockedFile, force: bool = False) -> Path:
+    return registry.fetch(url, force=force, sha256=file.sha256 or None, license=file.license)
+
+
+def _wanted(names: Sequence[str], every: bool, locked: bool) -> tuple[dict[str, LockedFile], list[WeightsEnum], bool]:
+    """Each file once, however often it was named, by its URL; the entries; whether something was not found."""
+    if locked == bool(names):
+        raise typer.BadParameter("expected either names of what to fetch or --locked")
+    wanted: dict[str, LockedFile] = {}
+    members: list[WeightsEnum] = []
     failed = False
+    if locked:
+        found = read_lock(_lock_path())
+        for problem in changed_versions(found.versions):
+            output.print_error(problem)
+            failed = True
+        wanted = {file.url: replace(file, names=(", ".join(file.names) or file.url,)) for file in found.files}
     for name in names:
         try:
             entries = [] if "://" in name else views.find_weights(name, every=every)
         except ZooError as e:
             output.print_error(e)
             failed = True
-        else:
-            for url, label in [(e.url, repr(e)) for e in entries] or [(name, name)]:
-                urls.setdefault(url, label)
-    width = max(map(len, urls.values()), default=0)
-    for url, label in urls.items():
+            continue
+        members += entries
+        if not entries:
+            wanted.setdefault(name, LockedFile(url=name, size=0, sha256="", names=(redacted(name),)))
+        for w, label in [(entry.value, repr(entry)) for entry in entries]:
+            wanted.setdefault(
+                w.url, LockedFile(url=w.url, size=0, sha256=w.sha256 or "", license=w.license, names=(label,))
+            )
+    return wanted, members, failed
+
+
+def _lock(names: Sequence[str], every: bool) -> tuple[Lock, bool]:
+    wanted, members, failed = _wanted(names, every, locked=False)
+    files = []
+    for url, file in wanted.items():
         try:
-            path = registry.fetch(url, progress=True)
+            path = _fetch(url, file)
         except ZooError as e:
-            output.print_error(f"{label}: {e}" if label != url else e)
+            output.print_error(f"{file.names[0]}: {e}")
             failed = True
-        else:
-            print(f"{label:<{width}}  {output.megabytes(path.stat().st_size):>9}  {path}", flush=True)
-    return int(failed)
+            continue
+        commit = hub.commit_of(url, path) if scheme_of(url) == "hf" else ""
+        size, digest = path.stat().st_size, full_hash(path)
+        files.append(replace(file, url=lock_url(url), size=size, sha256=digest, commit=commit))
+    return Lock(files=tuple(files), versions=versions_of(members)), failed

@@ -60,6 +60,7 @@ class Weights:
         categories: class names in label order, or a ``pkg://`` resource that lists one per line, read when asked.
         recipe: link to how the weights were trained.
         license: name of or link to the licence of the weights; ``"unknown"`` where nobody has said.
+        sha256: of the file, all 64 hexadecimal digits; it is held to them. Replace it with ``url``.
         min_size: smallest (height, width) the model accepts.
         docs: a sentence on where the weights come from.
         extra: further facts, shown in :attr:`meta` under their own keys (``keypoint_names``, ``backend``, …).
@@ -76,6 +77,7 @@ class Weights:
     categories: str | Sequence[str] | None = None
     recipe: str | None = None
     license: str = "unknown"
+    sha256: str | None = None
     min_size: tuple[int, int] | None = None
     docs: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -120,4 +122,4 @@ class Weights:
                 torchvision and changes nothing: a file that is not what its name promises is never loaded.
         """
         read: Callable[..., dict[str, Tensor]] = load_object("zoo.loading:read_checkpoint")
-        return read(self.url, progress=progress)
+        return read(self.url, progress=progress, sha256=self.sha256, license=self.license)

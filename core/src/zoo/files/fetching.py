@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
-from zoo.errors import DownloadError, ZooError
-from zoo.files.http import fetch_http, target_path
+from zoo.errors import DownloadError, InvalidArgument, ZooError
+from zoo.files.http import Promise, fetch_http, target_path
 from zoo.files.hub import cached_from_hub, fetch_from_hub, parse_hub
 from zoo.files.local import local_file, local_path, packaged_file
-from zoo.files.names import promised_hash, scheme_of, without_query
+from zoo.files.lockfile import locked_file
+from zoo.files.names import promised_hash, scheme_of
 from zoo.files.notes import note_elsewhere, verified
+from zoo.files.policy import policy
+from zoo.files.redaction import redacted
 
 OpenForeign = Callable[[str, bool], Path | None]
 
 
 def cached_path(url: str | os.PathLike[str]) -> Path | None:
-    """The file of ``url`` if it is on this machine, else None (also for a malformed URL). No network, no hashing."""
+    """The file of ``url`` if it is on this machine, else None (also for a malformed URL).
+
+    No network, and no package's code is run. Hashed is only what another program has downloaded under a name that
+    ends in digits after an underscore.
+    """
     url = os.fspath(url)
     scheme = scheme_of(url)
     path: Path | None = None
@@ -36,7 +44,13 @@ def cached_path(url: str | os.PathLike[str]) -> Path | None:
 
 
 def fetch(
-    url: str | os.PathLike[str], *, progress: bool = True, open_foreign: OpenForeign = lambda url, progress: None
+    url: str | os.PathLike[str],
+    *,
+    progress: bool = True,
+    force: bool = False,
+    sha256: str | None = None,
+    license: str = "unknown",  # noqa: A002  the field's name
+    open_foreign: OpenForeign = lambda url, progress: None,
 ) -> Path:
     """The path of a local file with the content of ``url``, fetched first if it is not on this machine yet.
 
@@ -44,6 +58,9 @@ def fetch(
         url: ``https://…``, ``http://…``, ``hf://org/repo/file@revision``, ``file:///…``, ``pkg://package/path`` (a
             file inside an installed package), a path, or a URL of a scheme that ``open_foreign`` serves.
         progress: show a progress bar on stderr while downloading, if that is a terminal or a notebook.
+        force: fetch it again, whatever the cache has.
+        sha256: the file's whole SHA-256, 64 hexadecimal digits, where it is known; it is held to them.
+        license: of the file, for a policy that allows only some.
         open_foreign: ``open_foreign(url, progress) → path or None``, asked for any other scheme. That of the plugins
             is :func:`zoo.registry.open_weights`; :func:`zoo.registry.fetch` asks it.
 
@@ -52,34 +69,61 @@ def fetch(
     Raises:
         DownloadError: it cannot be fetched, read or written, or is not what its name promises.
         OfflineError: it is not on this machine and ``ZOO_OFFLINE`` is set.
+        PolicyError: ``ZOO_POLICY`` or ``ZOO_LOCK`` do not allow it.
+        InvalidArgument: ``sha256`` or an environment variable is not what it should be.
     """
     url = os.fspath(url)
     try:
-        return _fetch(url, scheme_of(url), progress, open_foreign)
+        rules, entry = policy(), locked_file(url)
+        rules.check_wanted(url, license)
+        path = _fetch(
+            url, scheme_of(url), progress, force, _promise(url, sha256, entry.sha256 if entry else None), open_foreign
+        )
+        rules.check_content(url, path)
+        return path
     except ZooError:
         raise
-    except (OSError, ValueError) as e:  # an unreadable folder, a name too long, a URL that cannot be parsed
-        raise DownloadError(f"Could not open {without_query(url)}: {e}.") from e
+    except OSError as e:  # an unreadable folder
+        raise DownloadError(f"Could not open {redacted(url)}: {redacted(e)}.") from e
+    except ValueError:  # whose message shows what could not be parsed
+        raise DownloadError(f"{redacted(url)} cannot be read as a URL or a path.") from None
 
 
-def _fetch(url: str, scheme: str, progress: bool, open_foreign: OpenForeign) -> Path:
+def _promise(url: str, *given: str | None) -> Promise:
+    """What the file is held to: a whole hash that is known, else the beginning of one in its name."""
+    promise = promised_hash(url)
+    for sha in filter(None, given):
+        if not re.fullmatch(r"[0-9a-fA-F]{64}", sha):
+            raise InvalidArgument(f"sha256={sha!r} of {redacted(url)}; expected 64 hexadecimal digits.")
+        if promise and promise[1] and not sha.lower().startswith(promise[0]):
+            raise InvalidArgument(
+                f"{redacted(url)} should have the SHA-256 {sha}, but its name or what else is known of it says "
+                f"{promise[0]}. Where the URL of weights was replaced, replace their sha256 too."
+            )
+        promise = sha.lower(), True
+    return promise
+
+
+def _fetch(url: str, scheme: str, progress: bool, force: bool, promise: Promise, open_foreign: OpenForeign) -> Path:
     if scheme in ("http", "https"):
-        return fetch_http(url, progress)
+        if re.search(r"[\s\"<>`]", url.partition("?")[2]):  # where a message would not know where the secret ends
+            raise DownloadError(f"{redacted(url.partition('?')[0])}: its query has spaces or quotes; write %20, %22.")
+        return fetch_http(url, progress, force, promise)
     if scheme == "hf":
-        return fetch_from_hub(url, progress)
+        return fetch_from_hub(url, progress, force, promise)
     if scheme == "pkg":
         path = packaged_file(url)
     elif scheme in ("file", ""):
         path = local_file(url)
     else:
+        policy().check_address(url)
         opened = open_foreign(url, progress)
         if opened is None:
             raise DownloadError(
-                f"{url}: nothing here opens {scheme}:// URLs. Known are https://, http://, file:///path, "
+                f"{redacted(url)}: nothing here opens {scheme}:// URLs. Known are https://, http://, file:///path, "
                 "hf://org/repo/file@revision, pkg://package/path and plain paths; a plugin may serve others."
             )
         path = opened
-    promise = promised_hash(url)
     own = scheme in ("file", "") and promise and promise[0].isdigit()  # somebody's own checkpoint-00010000.pth
     if promise and promise[1] and not own and (wrong := verified(path, note_elsewhere(path), url, promise)):
         raise DownloadError(f"{path} is not what its name promises: {wrong}. Get it again, or give it another name.")

@@ -7,55 +7,60 @@ this process or a later one; only a whole file with the right hash gets its name
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
 import re
 import sys
 import time
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit
 
-from zoo.errors import CacheWarning, DownloadError, InvalidArgument, OfflineError
-from zoo.files.lock import cannot_write, free_space
-from zoo.files.names import (
-    SILENCE,
-    cache_dir,
-    file_name,
-    identity,
-    offline,
-    promised_hash,
-    scheme_of,
-    sha256,
-    without_query,
-)
-from zoo.files.notes import CHUNK, hash_file, note_path, read_note, verified, warn_unless, write_note
+from zoo.errors import CacheWarning, DownloadError, OfflineError
+from zoo.files.names import SILENCE, cache_dir, check_names, file_name, identity, offline, promised_hash, sha256
+from zoo.files.notes import CHUNK, full_hash, note_path, read_note, verified, warn_unless
+from zoo.files.part import Part
+from zoo.files.policy import policy
+from zoo.files.redaction import redacted
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse
 
+Promise = tuple[str, bool] | None
+
 
 def target_path(url: str) -> Path:
     """Where the file of an ``https://`` URL is, or will be once it is fetched."""
-    name = file_name(url)
-    if name in ("", ".", ".."):
-        raise DownloadError(f"{without_query(url)} names no file; expected a URL that ends in a file's name.")
+    (name,) = check_names([file_name(url)], url)
+    if name.startswith(".") or re.search(r"\.(part|lock)$|^[0-9a-f]{16}$", name, re.IGNORECASE):
+        name = f"_{name}_"  # the names of notes, locks, unfinished files and the folders below are zoo's own
     path = cache_dir() / name
     promise = promised_hash(url)
     if promise and promise[1]:
         return path
-    # Half the hub calls its files model.safetensors: a name without a hash belongs to the first URL that took it.
-    owner = read_note(note_path(path)).get("url", identity(url))
-    return path if owner == identity(url) else path.parent / sha256(url.encode()).hexdigest()[:16] / name
+    # Half the hub calls its files model.safetensors: a name without a hash belongs to the first URL that took it,
+    # which its note says. A file without a note is somebody else's.
+    known, asked = read_note(note_path(path)), identity(url)
+    if known.get("url") == asked and "sha256" in known:
+        return path
+    own: Path = path.parent / sha256(asked.encode()).hexdigest()[:16] / name
+    if "url" in known or own.is_file():
+        return own
+    if not path.is_file() or (promise and full_hash(path).startswith(promise[0])):
+        return path
+    return own
 
 
-def fetch_http(url: str, progress: bool) -> Path:
-    promise = promised_hash(url)
+def fetch_http(url: str, progress: bool, force: bool, promise: Promise) -> Path:
+    """``promise`` is that of the name, or a full hash that is known from elsewhere."""
+    rules = policy()
+    if rules.https_only or rules.allowed_hosts is not None:  # what is in the cache came from there too
+        from zoo.files.connection import mirrored
+
+        rules.check_address(mirrored(url))
     while True:
         target = target_path(url)
-        why = f"is not in the cache (it would be {target})"
-        if target.is_file():
+        why = "was to be fetched again" if force else f"is not in the cache (it would be {target})"
+        if target.is_file() and not force:
             wrong = verified(target, note_path(target), url, promise)
             if wrong is None:
                 return target  # without a lock: the cache may be read-only
@@ -67,21 +72,20 @@ def fetch_http(url: str, progress: bool) -> Path:
         with lock.locked(target):
             if target_path(url) != target:
                 continue  # while we waited, another URL took the name
-            if target.is_file():
+            if target.is_file() and not force:
                 wrong = verified(target, note_path(target), url, promise)
                 if wrong is None:
                     return target
                 message = f"{target} was altered: {wrong}. It is fetched again and replaced."
                 warnings.warn(f"{message} {SILENCE}", CacheWarning, stacklevel=3)
-            http.download(url, target, promise, progress)
+            http.download(url, target, promise, progress, force)
             return target
 
 
 def offline_error(url: str, why: str) -> OfflineError:
-    shown = without_query(url)
     return OfflineError(
-        f"{shown} {why}, and ZOO_OFFLINE forbids to fetch it. Run `zoo pull` with the model's name or this URL ahead "
-        "of time, where there is a network, or unset ZOO_OFFLINE."
+        f"{redacted(url)} {why}, and ZOO_OFFLINE forbids to fetch it. Run `zoo pull` with the model's name or this URL "
+        "ahead of time, where there is a network, or unset ZOO_OFFLINE."
     )
 
 
@@ -91,153 +95,61 @@ PAUSE = 0.5  # seconds before the second try; doubles with each
 _WORTH_RETRYING = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
-def _mirrored(url: str) -> str:
-    mirror = os.environ.get("ZOO_MIRROR", "").strip().rstrip("/")
-    if mirror:
-        if scheme_of(mirror) not in ("http", "https"):
-            raise InvalidArgument(f"ZOO_MIRROR={mirror} is no URL; expected https://host or https://host/prefix.")
-        parts = urlsplit(url)
-        url = mirror + (parts._replace(scheme="", netloc="").geturl() or "/")
-    return quote(url, safe="%/:=&?~#+!$,;'@()*[]")
-
-
-def _timeout() -> float:
-    given = os.environ.get("ZOO_TIMEOUT") or "15"
-    try:
-        seconds = float(given)
-    except ValueError:
-        seconds = 0.0
-    if not seconds > 0:
-        raise InvalidArgument(f"ZOO_TIMEOUT={given}; expected a number of seconds above 0.")
-    return seconds
-
-
-class _Part:
-    """An unfinished download: the file, the digest of what is in it, and what the server said of the whole."""
-
-    def __init__(self, target: Path, source: str, bound: bool) -> None:
-        self.target, self.source, self.bound = target, identity(source), bound
-        self.path = target.with_name(f"{target.name}.part")
-        self.note = target.with_name(f".{target.name}.part.json")
-        self.sha, self.size = sha256(), 0
-        about = read_note(self.note)
-        same = about.get("url") == self.source
-        self.validator: str | None = about.get("validator") if same else None
-        self.total: int | None = about.get("total") if same else None
-        try:
-            self.file = self.path.open("ab", buffering=0)  # unbuffered: what was received survives a SIGKILL
-            self.size = self.path.stat().st_size
-            if self.size and self.resumable:
-                hash_file(self.path, self.sha)
-            else:
-                self.restart()
-        except OSError as e:
-            cannot_write(target, e)
-
-    @property
-    def resumable(self) -> bool:
-        """Where the name promises no hash, only the server can tell that its file is still the same."""
-        return self.bound or self.validator is not None
-
-    def restart(self) -> None:
-        if self.path.stat().st_size:
-            self.file.truncate(0)
-        self.sha, self.size, self.validator, self.total = sha256(), 0, None, None
-
-    def headers(self) -> dict[str, str]:
-        from zoo import __version__
-
-        headers = {"User-Agent": f"zoo/{__version__}"}
-        if self.size:
-            headers["Range"] = f"bytes={self.size}-"
-            if self.validator:
-                headers["If-Range"] = self.validator
-        return headers
-
-    def accept(self, response: HTTPResponse) -> bool:
-        """Get ready for the body of ``response``. False if it does not continue what is there: ask again."""
-        etag = response.headers.get("ETag", "")
-        validator = (etag if etag and not etag.startswith("W/") else None) or response.headers.get("Last-Modified")
-        length = response.headers.get("Content-Length", "")
-        total = int(length) if length.isdigit() else None
-        if response.status == 206:
-            match = re.match(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
-            total = int(match[2]) if match and match[2] != "*" else None
-            same = (self.validator or validator) == (validator or self.validator)  # a 206 may leave Last-Modified out
-            same = same and (self.total or total) == (total or self.total)
-            if match is None or int(match[1]) != self.size or not same:
-                self.restart()
-                return False
-            validator, total = validator or self.validator, total or self.total
-        else:
-            self.restart()  # a server without ranges, or a file that changed: all of it comes again
-        self.validator, self.total = validator, total
-        write_note(self.note, url=self.source, validator=validator, total=total)
-        needed = (total or 0) - self.size
-        if needed > free_space(self.target.parent):
-            cannot_write(self.target, OSError(errno.ENOSPC, "no space"), needed)
-        return True
-
-    def write(self, chunk: bytes) -> None:
-        try:
-            view = memoryview(chunk)
-            while view:  # an unbuffered write may take a part of it
-                view = view[self.file.write(view) or 0 :]
-        except OSError as e:
-            if e.errno in (errno.ENOSPC, errno.EDQUOT):
-                self.discard()  # a full disk hurts more than having to start again
-            cannot_write(self.target, e, (self.total or self.size + len(chunk)) - self.size)
-        self.sha.update(chunk)
-        self.size += len(chunk)
-
-    def discard(self) -> None:
-        self.file.close()
-        self.path.unlink(missing_ok=True)
-        self.note.unlink(missing_ok=True)
-
-    def finish(self) -> None:
-        """Move the file into place, and remember that it was verified."""
-        try:
-            os.fsync(self.file.fileno())
-            self.file.close()
-            self.path.replace(self.target)
-        except OSError as e:
-            cannot_write(self.target, e)
-        self.note.unlink(missing_ok=True)
-
-
-def download(url: str, target: Path, promise: tuple[str, bool] | None, progress: bool) -> None:
+def download(url: str, target: Path, promise: Promise, progress: bool, afresh: bool = False) -> None:
     """Fetch ``url`` into ``target``, which the caller has locked."""
-    source = _mirrored(url)
+    from zoo.files.connection import mirrored
+
+    source = mirrored(url)
     expected = promise[0] if promise and promise[1] else ""
     for again in (False, True):
-        part = _Part(target, source, bound=bool(expected))
+        part = Part(url, target, source, bound=bool(expected))
         with contextlib.closing(part.file):
+            if afresh and not again:
+                part.restart()
             if not (expected and part.sha.hexdigest().startswith(expected)):  # else it was complete, only not renamed
                 _receive(source, part, progress)
             digest = part.sha.hexdigest()
+            if not (expected and digest.startswith(expected)):
+                _refuse_content(source, part)
             if digest.startswith(expected):
                 part.finish()
                 break
             part.discard()
             if again:
                 raise DownloadError(
-                    f"{without_query(source)} is not what its name promises: its SHA-256 should begin with {expected} "
+                    f"{redacted(source)} is not what its name promises: its SHA-256 should begin with {expected} "
                     f"and begins with {digest[: len(expected)]}. It was fetched twice and deleted. If a proxy or a "
                     "mirror stands between, it alters files; ZOO_MIRROR=https://… asks another host."
                 )
-    stat = target.stat()
-    write_note(note_path(target), url=identity(url), size=stat.st_size, mtime_ns=stat.st_mtime_ns, sha256=digest)
     warn_unless(digest, promise, target.name)
 
 
-def _receive(source: str, part: _Part, progress: bool) -> None:
+def install(url: str, target: Path, chunks: Iterable[bytes], expected: str) -> None:
+    """Put what did not come over the network into the place of the file of ``url``, if its SHA-256 is ``expected``."""
+    from zoo.files.lock import locked
+
+    with locked(target):
+        part = Part(url, target, url, bound=True)
+        with contextlib.closing(part.file):
+            part.restart()
+            for chunk in chunks:
+                part.write(chunk)
+            if part.sha.hexdigest() != expected:
+                part.discard()
+                raise DownloadError(
+                    f"What came for {redacted(url)} does not have the SHA-256 {expected}; it was deleted."
+                )
+            part.finish()
+
+
+def _receive(source: str, part: Part, progress: bool) -> None:
     """Fill ``part`` with what ``source`` serves; where it breaks off, go on from there."""
     from http.client import HTTPException, IncompleteRead, InvalidURL
     from urllib.error import HTTPError
-    from urllib.request import Request, urlopen
 
     from tqdm import tqdm
+
+    from zoo.files.connection import TooSlow, asked_to_wait, open_url
 
     visible = progress and ("ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty()))
     failures, furthest = 0, part.size
@@ -246,8 +158,8 @@ def _receive(source: str, part: _Part, progress: bool) -> None:
             pause = PAUSE * 2**failures
             error: Exception
             try:
-                with urlopen(Request(source, headers=part.headers()), timeout=_timeout()) as response:
-                    _refuse_page(source, part.target, response)
+                with open_url(source, part.headers()) as response:
+                    _refuse_answer(source, part.target, response)
                     if part.accept(response):
                         bar.total, bar.n = part.total, part.size
                         bar.refresh()
@@ -260,6 +172,8 @@ def _receive(source: str, part: _Part, progress: bool) -> None:
                     error, pause = IncompleteRead(b""), 0.0
             except DownloadError:
                 raise
+            except TooSlow as e:
+                raise _network_error(source, part, e) from None
             except (OSError, HTTPException) as e:
                 error = e
                 if isinstance(e, HTTPError):
@@ -269,7 +183,7 @@ def _receive(source: str, part: _Part, progress: bool) -> None:
                         pause = 0.0
                     elif e.code not in _WORTH_RETRYING:
                         raise _network_error(source, part, e) from e
-                    pause = max(pause, _asked_to_wait(e.headers.get("Retry-After", "")))
+                    pause = max(pause, asked_to_wait(e.headers.get("Retry-After", "")))
                 elif isinstance(e, InvalidURL) or _is_certificate(e):
                     raise _network_error(source, part, e) from e
             # Any progress earns new tries, but only beyond where an earlier one has been: a server without ranges
@@ -283,18 +197,42 @@ def _receive(source: str, part: _Part, progress: bool) -> None:
             time.sleep(pause)
 
 
-def _refuse_page(source: str, target: Path, response: HTTPResponse) -> None:
+def _refuse_answer(source: str, target: Path, response: HTTPResponse) -> None:
     if response.status not in (200, 206):
-        raise DownloadError(f"{without_query(source)}: the server answered {response.status} and no file.")
-    if response.headers.get_content_type() == "text/html" and target.suffix.lower() not in (".html", ".htm"):
+        raise DownloadError(f"{redacted(source)}: the server answered {response.status} and no file.")
+    if response.headers.get_content_type() in ("text/html", "application/xhtml+xml"):
+        _refuse_page(source, target)
+    given = [*response.headers.get_all("Content-Encoding", []), *response.headers.get_all("Transfer-Encoding", [])]
+    encoding = ", ".join(part for part in given if part.strip().lower() not in ("", "identity", "chunked"))
+    if encoding and target.suffix.lower() not in (".gz", ".tgz", ".bz2", ".xz", ".zst"):
         raise DownloadError(
-            f"{without_query(source)}: the server answered with a web page in place of the file. Open the address in "
-            "a browser to see what it wants (a login, a confirmation)."
+            f"{redacted(source)}: the server sent the file encoded ({encoding[:20]}), for which it was not asked. Put "
+            f"the decoded file at {target}, or set ZOO_MIRROR=https://… to a host that sends it as it is."
         )
 
 
-def _asked_to_wait(seconds: str) -> float:
-    return min(float(seconds), 60.0) if seconds.isdigit() else 0.0
+def _refuse_content(source: str, part: Part) -> None:
+    """Refuse what is no file although the server says so."""
+    with part.path.open("rb") as f:
+        start = f.read(512)
+    try:
+        if re.match(
+            rb"(\xef\xbb\xbf)?\s*(<!--.*?-->\s*)*<(!doctype html|html|head|body|script|\?xml)\b", start, re.I | re.S
+        ):
+            _refuse_page(source, part.target)
+        if not start:
+            raise DownloadError(f"{redacted(source)}: the server answered with an empty file.")
+    except DownloadError:
+        part.discard()
+        raise
+
+
+def _refuse_page(source: str, target: Path) -> None:
+    if target.suffix.lower() not in (".html", ".htm", ".xml", ".svg"):
+        raise DownloadError(
+            f"{redacted(source)}: the server answered with a web page in place of the file. Open the address in "
+            "a browser to see what it wants (a login, a confirmation)."
+        )
 
 
 def _is_certificate(e: Exception) -> bool:
@@ -303,14 +241,16 @@ def _is_certificate(e: Exception) -> bool:
     return isinstance(e, SSLCertVerificationError) or isinstance(getattr(e, "reason", None), SSLCertVerificationError)
 
 
-def _network_error(source: str, part: _Part, e: Exception) -> DownloadError:
+def _network_error(source: str, part: Part, e: Exception) -> DownloadError:
     from http.client import IncompleteRead
     from urllib.error import HTTPError
+
+    from zoo.files.connection import PATIENCE, SLOWEST, TooSlow, timeout
 
     reason = getattr(e, "reason", e)
     do = "Check the connection and the proxy settings (HTTPS_PROXY)"
     if isinstance(e, HTTPError):
-        what = f"the server answered {e.code} {e.reason}"
+        what = redacted(f"the server answered {e.code} {e.reason}")
         if e.code in (404, 410):
             do = "Check the URL"
         elif e.code in (401, 403):
@@ -319,13 +259,17 @@ def _network_error(source: str, part: _Part, e: Exception) -> DownloadError:
         what = f"the server's certificate cannot be verified ({reason})"
         do = "If a proxy of yours signs connections, name its certificate in SSL_CERT_FILE"
     elif isinstance(reason, TimeoutError):
-        what = f"no data came for {_timeout():g} seconds (ZOO_TIMEOUT)"
+        what = f"no data came for {timeout():g} seconds (ZOO_TIMEOUT)"
+    elif isinstance(e, TooSlow):
+        what = (
+            f"less than {SLOWEST} bytes a second came over {PATIENCE * timeout():g} seconds (ZOO_TIMEOUT, four times)"
+        )
     elif isinstance(e, IncompleteRead):
         what = f"the connection broke off after {part.size} of {part.total or 'an unknown number of'} bytes"
     else:
-        what = str(reason) or type(e).__name__
+        what = redacted(reason) or type(e).__name__
     kept = " What has arrived is kept; the next try goes on from there." if part.size else ""
     return DownloadError(
-        f"Could not download {without_query(source)}: {what}. {do}, or set ZOO_MIRROR=https://… to a host that has "
+        f"Could not download {redacted(source)}: {what}. {do}, or set ZOO_MIRROR=https://… to a host that has "
         f"the file, or put it at {part.target} yourself.{kept}"
     )

@@ -10,46 +10,75 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import DownloadError
-from zoo.files.http import offline_error
-from zoo.files.names import offline, promised_hash
+from zoo.files.http import Promise, offline_error
+from zoo.files.names import check_names, offline
 from zoo.files.notes import note_elsewhere, verified
+from zoo.files.policy import Policy, policy
+from zoo.files.redaction import redacted
 
 
 def parse_hub(url: str) -> tuple[str, str, str]:
     match = re.fullmatch(r"hf://([^/@]+/[^/@]+)/([^@]*[^/@])(?:@(.+))?", url, re.IGNORECASE)
     if match is None:
-        raise DownloadError(f"{url} is not of the form hf://org/repo/file@revision.")
-    return match[1], match[2], match[3] or "main"
+        raise DownloadError(f"{redacted(url)} is not of the form hf://org/repo/file@revision.")
+    repo, name, revision = match[1], match[2], match[3] or "main"
+    for path in (repo, name, revision):
+        check_names(path.split("/"), url)
+    return repo, name, revision
 
 
-def cached_from_hub(repo: str, name: str, revision: str) -> Path | None:
-    """Reads the documented layout of the hub's cache: importing huggingface_hub is slow and may make a request."""
+def hub_folder(repo: str) -> Path:
+    """The documented layout of the hub's cache: importing huggingface_hub is slow and may make a request."""
     env = os.environ
     if loaded := sys.modules.get("huggingface_hub.constants"):
         cache = Path(loaded.HF_HUB_CACHE)
     else:
         home = env.get("HF_HOME", os.path.join(env.get("XDG_CACHE_HOME", "~/.cache"), "huggingface"))  # noqa: PTH118
         cache = Path(env.get("HF_HUB_CACHE") or env.get("HUGGINGFACE_HUB_CACHE") or Path(home, "hub")).expanduser()
-    folder = cache / f"models--{repo.replace('/', '--')}"
+    return cache / f"models--{repo.replace('/', '--')}"
+
+
+def cached_from_hub(repo: str, name: str, revision: str) -> Path | None:
+    folder = hub_folder(repo)
     with contextlib.suppress(OSError):
         revision = (folder / "refs" / revision).read_text().strip()
     path = folder / "snapshots" / revision / name
     return path if path.is_file() else None
 
 
-def _hub_promise(url: str, path: Path) -> tuple[str, bool] | None:
-    blob = path.resolve().name  # the hub's cache names large files by their whole SHA-256
-    return (blob, True) if re.fullmatch(r"[0-9a-f]{64}", blob) else promised_hash(url)
+def commit_of(url: str, path: Path) -> str:
+    """The commit that the revision of ``url`` named when ``path`` was fetched."""
+    return path.relative_to(hub_folder(parse_hub(url)[0]) / "snapshots").parts[0]
 
 
-def fetch_from_hub(url: str, progress: bool) -> Path:
+def place_in_hub(url: str, commit: str) -> Path:
+    """Where the file of ``url`` is in the hub's cache once its revision names ``commit``, which this writes down."""
     repo, name, revision = parse_hub(url)
-    path = cached_from_hub(repo, name, revision)
+    check_names([commit], url)
+    folder = hub_folder(repo)
+    if revision != commit:
+        ref = folder / "refs" / revision
+        ref.parent.mkdir(parents=True, exist_ok=True)
+        ref.write_text(commit)
+    return folder / "snapshots" / commit / name
+
+
+def _hub_promise(path: Path, promise: Promise) -> Promise:
+    blob = path.resolve().name  # the hub's cache names large files by their whole SHA-256
+    named = bool(re.fullmatch(r"[0-9a-f]{64}", blob))
+    return (blob, True) if named and not (promise and promise[1] and len(promise[0]) == 64) else promise
+
+
+def fetch_from_hub(url: str, progress: bool, force: bool, promise: Promise) -> Path:
+    repo, name, revision = parse_hub(url)
+    rules, endpoint = policy(), os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    rules.check_address(endpoint)
+    path = None if force else cached_from_hub(repo, name, revision)
     wrong = None
     for again in (False, True):
         if path is not None:
-            promise = _hub_promise(url, path)
-            wrong = verified(path, note_elsewhere(path), url, promise) if promise else None
+            kept = _hub_promise(path, promise)
+            wrong = verified(path, note_elsewhere(path), url, kept) if kept else None
             if wrong is None:
                 return path
         if again:
@@ -57,28 +86,51 @@ def fetch_from_hub(url: str, progress: bool) -> Path:
         if offline():
             why = f"is in the cache but was altered ({path}: {wrong})" if wrong else "is not in the hub's cache"
             raise offline_error(url, why)
-        path = _download_from_hub(url, repo, name, revision, progress, replace=wrong is not None)
+        path = _download_from_hub(url, repo, name, revision, progress, force or wrong is not None, rules)
     raise DownloadError(f"{url} is not what its name promises: {wrong}. It was fetched again; try another revision.")
 
 
-def _download_from_hub(url: str, repo: str, name: str, revision: str, progress: bool, replace: bool) -> Path:
-    import huggingface_hub.errors
+def _download_from_hub(
+    url: str, repo: str, name: str, revision: str, progress: bool, replace: bool, rules: Policy
+) -> Path:
     import huggingface_hub.utils
 
     bars: Any = huggingface_hub.utils
-    # The hub's HTTP library has changed twice; the error it raises on a broken connection is a base of this class.
-    bases: tuple[Any, ...] = huggingface_hub.errors.HfHubHTTPError.__mro__
-    errors: tuple[type[Exception], ...] = (*bases[: bases.index(Exception)], OSError, ValueError)
     quiet = not progress and not bars.are_progress_bars_disabled()
     if quiet:
         bars.disable_progress_bars()
     try:
+        if rules.max_download is not None:
+            about = huggingface_hub.get_hf_file_metadata(huggingface_hub.hf_hub_url(repo, name, revision=revision))
+            rules.check_size(url, about.size)
         return Path(huggingface_hub.hf_hub_download(repo, name, revision=revision, force_download=replace))
-    except errors as e:
+    except DownloadError:
+        raise
+    except Exception as e:  # noqa: BLE001
+        # Whatever it is: the hub's library lets the errors of its HTTP library through, which has changed twice. They
+        # are not chained, for they show addresses with their signatures.
         raise DownloadError(
-            f"Could not fetch {url}: {e}\nCheck the name, the connection and, for a private repository, HF_TOKEN; "
-            "HF_ENDPOINT=https://… asks another host."
-        ) from e
+            f"Could not fetch {url}: {_reason(e)}; check the name, the revision, the connection and, for a private "
+            "repository, HF_TOKEN, or set HF_ENDPOINT=https://… to ask another host."
+        ) from None
     finally:
         if quiet:
             bars.enable_progress_bars()
+
+
+def _reason(e: Exception) -> str:
+    if isinstance(e, FileNotFoundError) and isinstance(e.__cause__, Exception):
+        e = e.__cause__  # what it says itself is that the file is not in the cache either
+    status = getattr(getattr(e, "response", None), "status_code", None)
+    said = {
+        401: "there is no such repository, or it is private",
+        403: "access to it is refused (its terms may have to be accepted on its page)",
+        404: "the hub has no such repository, revision or file",
+        429: "the hub answers no more requests from here for a while (429)",
+    }
+    if status in said:
+        return said[status]
+    if status is not None:
+        return f"the hub answered {status}"
+    sentence = re.split(r"(?<=\w)[.:;]?(?:\s*\n|\.\s)", str(e).strip(), maxsplit=1)[0]
+    return redacted(f"{type(e).__name__}: {sentence}".rstrip(" .:"))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from zoo.errors import DownloadError, suggest
-from zoo.files.names import scheme_of
-
-if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable
+from zoo.files.names import check_names, scheme_of
+from zoo.files.redaction import redacted
 
 
 def local_path(url: str) -> Path:
@@ -19,7 +20,10 @@ def local_path(url: str) -> Path:
         return Path(url).expanduser()
     parts = urlsplit(url)
     if parts.netloc not in ("", "localhost"):
-        raise DownloadError(f"{url} names the host {parts.netloc!r}; a file on this machine is file:///path/to/file.")
+        raise DownloadError(
+            f"{redacted(url)} names the host {redacted('//' + parts.netloc)[2:]!r}; a file on this machine is "
+            "file:///path/to/file."
+        )
     if os.name == "nt":
         from urllib.request import url2pathname
 
@@ -37,36 +41,58 @@ def local_file(url: str) -> Path:
     raise DownloadError(f"There is no file {path}.{close}")
 
 
-def _packaged(url: str) -> Traversable:
-    from importlib import resources
-
+def _places(url: str) -> Iterator[tuple[Path, Any]]:
+    """Where a ``pkg://`` file may be, each with the loader of its package. No package is imported to tell."""
     package, _, name = url.partition("://")[2].partition("/")
     if not (package and name):
         raise DownloadError(f"{url} names no file in a package; expected pkg://package/path.")
-    try:
-        found = resources.files(package)
-    except (ImportError, TypeError) as e:  # TypeError: a module that is no package has no files
-        raise DownloadError(f"{url}: {package} is no package that can be imported ({e}). Is it installed?") from e
-    for part in name.split("/"):  # one by one: a namespace package takes no more
-        found = found / part
-    if not found.is_file():
-        raise DownloadError(f"{url}: the installed package {package} has no file {name}.")
-    return found
+    check_names(name.split("/"), url)
+    top, *inner = package.split(".")
+    try:  # of a top level package alone, for finding one inside it would import it
+        spec = importlib.util.find_spec(top) if package.replace(".", "_").isidentifier() else None
+    except (ImportError, ValueError, AttributeError):
+        spec = None
+    if spec is None or spec.submodule_search_locations is None:
+        raise DownloadError(f"{url}: {package} is no package that can be imported. Is it installed?")
+    for folder in spec.submodule_search_locations:  # of a namespace package there may be several
+        yield Path(folder, *inner, *name.split("/")), spec.loader
 
 
 def packaged_file(url: str) -> Path:
-    found = _packaged(url)
-    if isinstance(found, Path):
-        return found
-    raise DownloadError(f"{url} is inside an archive ({found}); install the package unpacked, as pip does.")
+    for path, loader in _places(url):
+        if path.is_file():
+            return path
+        if _in_archive(path, loader) is not None:
+            raise DownloadError(f"{url} is inside an archive ({path}); install the package unpacked, as pip does.")
+    raise _absent(url)
+
+
+def _in_archive(path: Path, loader: Any) -> bytes | None:
+    """The content of a file that only the loader of its package can open, as in a zip file."""
+    from zipimport import zipimporter
+
+    try:
+        return loader.get_data(str(path)) if isinstance(loader, zipimporter) else None
+    except OSError:
+        return None
+
+
+def _absent(url: str) -> DownloadError:
+    package, _, name = url.partition("://")[2].partition("/")
+    return DownloadError(f"{url}: the installed package {package} has no file {name}.")
 
 
 def open_resource(url: str) -> BinaryIO:
-    """Open a ``pkg://package/path`` resource for reading bytes.
+    """Open a ``pkg://package/path`` resource for reading bytes. The package is not imported.
 
     Raises:
         DownloadError: the package is not installed or has no such file.
     """
     if scheme_of(url) != "pkg":
-        raise DownloadError(f"{url} is no resource of a package; expected pkg://package/path.")
-    return cast("BinaryIO", _packaged(url).open("rb"))
+        raise DownloadError(f"{redacted(url)} is no resource of a package; expected pkg://package/path.")
+    for path, loader in _places(url):
+        if path.is_file():
+            return path.open("rb")
+        if (content := _in_archive(path, loader)) is not None:
+            return BytesIO(content)
+    raise _absent(url)

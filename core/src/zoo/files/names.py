@@ -8,9 +8,10 @@ import sys
 import warnings
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
-from zoo.errors import CacheWarning
+from zoo.errors import CacheWarning, DownloadError
+from zoo.files.redaction import redacted
 
 SILENCE = 'To silence this: warnings.filterwarnings("ignore", category=zoo.errors.CacheWarning).'
 
@@ -31,9 +32,14 @@ def cache_dir() -> Path:
     return Path(home).expanduser() / "hub" / "checkpoints"
 
 
+def enabled(variable: str) -> bool:
+    """Whether an environment variable is set to something that means yes."""
+    return os.environ.get(variable, "").strip().lower() not in ("", "0", "false", "no", "off")
+
+
 def offline() -> bool:
     """Whether ``ZOO_OFFLINE`` forbids to touch the network."""
-    return os.environ.get("ZOO_OFFLINE", "").strip().lower() not in ("", "0", "false", "no", "off")
+    return enabled("ZOO_OFFLINE")
 
 
 def promised_hash(url: str) -> tuple[str, bool] | None:
@@ -58,20 +64,71 @@ def scheme_of(url: str) -> str:
     return (match[1] or match[2]).lower() if match else ""
 
 
+_PARAMETERS = re.compile(r";[^/]*")  # of a part of a path: /model.pth;session=…
+
+
 def file_name(url: str) -> str:
-    path = urlsplit(url).path if scheme_of(url) in ("http", "https") else url
+    path = _PARAMETERS.sub("", urlsplit(url).path) if scheme_of(url) in ("http", "https") else url
     if scheme_of(url) == "hf":
         path = path.rpartition("@")[0] or path
     return path.replace("\\", "/").rpartition("/")[2]
 
 
-def without_query(url: str) -> str:
-    return url.partition("?")[0].partition("#")[0]  # a signed URL's query is a secret: not for messages or the disk
+_DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)[\d¹²³])(\..*)?", re.IGNORECASE)  # which Windows opens in every folder
+
+
+def check_names(names: list[str], url: str) -> list[str]:
+    """``names``, the parts of a relative path that came with ``url``, if none leads elsewhere.
+
+    Raises:
+        DownloadError: a part is empty, ``.``, ``..``, a drive, a device, unprintable or over 200 bytes long.
+    """
+    for name in names:
+        what = (
+            "is no file's name"
+            if name.strip(". ") == "" or name[-1] in ". " or "\\" in name or re.match("[A-Za-z]:", name)
+            else "is the name of a device"
+            if _DEVICE.fullmatch(name)
+            else "has characters that cannot be printed"
+            if not name.isprintable()
+            else "is longer than 200 bytes"
+            if len(name.encode()) > 200
+            else None
+        )
+        if what:
+            raise DownloadError(
+                f"{redacted(url)!r} names no file: {name[:40]!r} {what}. Expected a URL that ends in a file's name."
+            )
+    return names
+
+
+# What signs a request or says who asks: renewed from day to day while the file stays the same.
+_SIGNING = re.compile(
+    r"x-(amz|goog|oss|cos|ms|bce)-.*|(.*[-_])?(signature|sig|sign|hmac|token|auth|authorization|api-?key|auth_?key|"
+    r"password|secret)|(aws|google|oss)?access(key)?-?id|key-pair-id|policy|exp(ir(es|y|ation))?|hdn(ts|ea)|credential",
+    re.IGNORECASE,
+)
+_BESIDE_IT = frozenset("sv ss srt sp st se spr sr sip si skoid sktid skt ske sks skv md5 hash keyname".split())
 
 
 def identity(url: str) -> str:
-    """``url`` as it is written to disk: a query, which may hold a token, is replaced by its digest."""
-    return url if without_query(url) == url else f"{without_query(url)}?{sha256(url.encode()).hexdigest()}"
+    """What is asked for, as it is written to disk: ``url`` without login, signature and fragment.
+
+    What else is in query and path parameters tells files apart and may be secret all the same: there is a digest.
+    """
+    if not scheme_of(url):
+        return url
+    parts = urlsplit(url)
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    query += parse_qsl("".join(_PARAMETERS.findall(parts.path)), keep_blank_values=True, separator=";")
+    signing = {name for name, _ in query if _SIGNING.fullmatch(name)}
+    kept = [(n, v) for n, v in query if not (n in signing or (signing and n.lower() in _BESIDE_IT))]
+    digest = f"zoo-digest={sha256(repr(kept).encode()).hexdigest()}" if kept else ""
+    if [name for name, _ in query] == ["zoo-digest"]:
+        digest = parts.query  # it is one already
+    host = parts.netloc.rpartition("@")[2]
+    host = host.lower() if parts.scheme in ("http", "https") else host
+    return parts._replace(netloc=host, path=_PARAMETERS.sub("", parts.path), query=digest, fragment="").geturl()
 
 
 def sha256(data: bytes = b"") -> Any:

@@ -1,4 +1,4 @@
-"""What is known of a file: its size, time and hash when it was last verified, in a note."""
+"""What is known of a file: its size, times and hash when it was last verified, in a note."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import CacheWarning
-from zoo.files.names import SILENCE, cache_dir, identity, sha256
+from zoo.files.names import SILENCE, cache_dir, identity, scheme_of, sha256
+from zoo.files.redaction import redacted
 
 CHUNK = 1 << 18
 
@@ -27,8 +28,8 @@ def note_elsewhere(path: Path) -> Path:
 
 def read_note(note: Path) -> dict[str, Any]:
     try:
-        facts = json.loads(note.read_bytes())
-    except (OSError, ValueError):
+        facts = json.loads(note.read_bytes() if note.is_file() else b"")  # a pipe would be waited for
+    except (OSError, ValueError, RecursionError):
         return {}
     return facts if isinstance(facts, dict) else {}
 
@@ -38,10 +39,25 @@ def write_note(note: Path, **facts: Any) -> None:
         note.parent.mkdir(parents=True, exist_ok=True)
         temporary = note.with_name(f"{note.name}.{os.getpid()}-{threading.get_ident()}.tmp")
         try:
-            temporary.write_text(json.dumps(facts))
+            temporary.unlink(missing_ok=True)
+            with temporary.open("x") as f:  # not through a link
+                f.write(json.dumps(facts))
             temporary.replace(note)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def write_verified(note: Path, stat: os.stat_result, **facts: Any) -> None:
+    write_note(note, size=stat.st_size, mtime_ns=stat.st_mtime_ns, ctime_ns=stat.st_ctime_ns, **facts)
+
+
+def unchanged(known: dict[str, Any], stat: os.stat_result, note: Path) -> bool:
+    """Whether a file is as its note says. Whoever writes to it can set its time back, but not that of the inode.
+
+    Copying a cache changes that one; where it may be read only, and no note be renewed, the other two must do.
+    """
+    same = (known.get("size"), known.get("mtime_ns")) == (stat.st_size, stat.st_mtime_ns)
+    return same and (known.get("ctime_ns") == stat.st_ctime_ns or not os.access(note.parent, os.W_OK))
 
 
 def hash_file(path: Path, sha: Any) -> os.stat_result:
@@ -53,25 +69,31 @@ def hash_file(path: Path, sha: Any) -> os.stat_result:
         return before
 
 
+def full_hash(path: Path) -> str:
+    sha = sha256()
+    hash_file(path, sha)
+    return str(sha.hexdigest())
+
+
 def verified(path: Path, note: Path, url: str, promise: tuple[str, bool] | None) -> str | None:
     """What is wrong with ``path``, None if nothing is. It is hashed if it changed since it was last hashed."""
     known, stat = read_note(note), path.stat()
     hexdigits, binding = promise or ("", False)
     digest = str(known.get("sha256", ""))
-    unchanged = (known.get("size"), known.get("mtime_ns")) == (stat.st_size, stat.st_mtime_ns)
-    if unchanged and (not binding or digest.startswith(hexdigits)):
+    if unchanged(known, stat, note) and (not binding or digest.startswith(hexdigits)):
         return None
-    expected = hexdigits if binding else digest  # without a promise, it must be what was downloaded
-    facts: dict[str, Any] = {"url": identity(url)}
-    if promise or expected:
-        sha = sha256()
-        stat = hash_file(path, sha)
-        facts["sha256"] = found = sha.hexdigest()
-        if not found.startswith(expected):
-            return f"its SHA-256 should begin with {expected[:16]} and begins with {found[: len(expected[:16])]}"
-        if not expected:
-            warn_unless(found, promise, path.name)
-    write_note(note, size=stat.st_size, mtime_ns=stat.st_mtime_ns, **facts)
+    # What was downloaded, of which all digits are known; where that is not what is promised, the promise.
+    expected = digest if digest.startswith(hexdigits) or not binding else hexdigits
+    sha = sha256()
+    stat = hash_file(path, sha)
+    found = sha.hexdigest()
+    if not found.startswith(expected):
+        n = max(16, next((i for i, (a, b) in enumerate(zip(expected, found, strict=False)) if a != b), 0) + 1)
+        return f"its SHA-256 should begin with {expected[:n]} and begins with {found[: len(expected[:n])]}"
+    if not expected:
+        warn_unless(found, promise, path.name)
+    kept = {"fetched": known["fetched"]} if digest == found and "fetched" in known else {}
+    write_verified(note, stat, url=identity(url), sha256=found, **kept)
     return None
 
 
@@ -83,3 +105,11 @@ def warn_unless(digest: str, promise: tuple[str, bool] | None, name: str) -> Non
             CacheWarning,
             stacklevel=2,
         )
+
+
+def way_out(path: Path) -> str:
+    """A sentence for the message about a file that cannot be used: how to get it anew, if zoo can. Else nothing."""
+    url = str((read_note(note_path(path)) or read_note(note_elsewhere(path))).get("url", ""))
+    if scheme_of(url) not in ("http", "https", "hf"):
+        return ""
+    return f" `zoo pull --force {redacted(url)}` fetches it again."

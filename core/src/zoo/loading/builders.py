@@ -19,6 +19,7 @@ from torch import nn
 
 from zoo.contract import Weights, WeightsEnum, check_count
 from zoo.errors import CheckpointError, UnknownWeights, WeightsWarning, suggest
+from zoo.files import redacted
 from zoo.loading.assigning import Convert, load, without_prefix
 from zoo.loading.checkpoints import StateDict, may_be_mapped, read_contents
 from zoo.loading.without_memory import filled_by_file, filled_from_outside, initialise_rest, meta_is_asked_for
@@ -234,15 +235,17 @@ class _Builder:
         arguments = {**described, **{k: v for k, v in kwargs.items() if v is not None or k not in described}}
         if meta_is_asked_for():
             return self.function(**arguments)
-        path = fetch(weights.url, progress=progress)
+        path = fetch(weights.url, progress=progress, sha256=weights.sha256, license=weights.license)
         found = read_contents(path, mmap=may_be_mapped(weights.url, path) if mmap is None else mmap)
-        arguments |= {k: v for k, v in self._told(found.state, weights.url).items() if arguments.get(k) is None}
+        arguments |= {
+            k: v for k, v in self._told(found.state, redacted(weights.url)).items() if arguments.get(k) is None
+        }
         with filled_by_file(on_meta=bool(self.on_meta(arguments))) as placed:
             model = self.function(**arguments)
         report = load(
             model,
             found.state,
-            source=weights.url,
+            source=redacted(weights.url),
             head=self.head,
             new_head={name for name in self.head.values() if kwargs.get(name) is not None},
             stem=self.stem if kwargs.get("in_channels") is not None else None,

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import CheckpointError, silenced
+from zoo.files import way_out
 from zoo.files.names import scheme_of
 from zoo.loading.safetensors import is_safetensors, read_safetensors
 from zoo.registry import fetch
@@ -54,22 +55,22 @@ class Contents(NamedTuple):
     taken: str = ""
 
 
-def read_checkpoint(source: str | os.PathLike[str], *, progress: bool = True, mmap: bool | None = None) -> StateDict:
+def read_checkpoint(source: str | os.PathLike[str], *, mmap: bool | None = None, **options: Any) -> StateDict:
     """The state dict in a file, fetched if need be: name → tensor, on the CPU.
 
     Args:
         source: a path or a URL.
-        progress: show a progress bar while downloading.
         mmap: map the file, which costs no time and no memory until a tensor is used, and must then neither be written
             nor cut short while one lives; or read it whole. By default, files of zoo's cache, of the hub's and inside
             packages are mapped, as whoever updates them puts a new file in their place.
+        options: of :func:`zoo.files.fetch`: ``progress``, ``sha256``, ``license``.
 
     Raises:
         DownloadError: the file cannot be had.
         CheckpointError: it is no checkpoint, is damaged, or is a pickle that would run code.
     """
     url = os.fspath(source)
-    path = fetch(url, progress=progress)
+    path = fetch(url, **options)
     return read_contents(path, mmap=may_be_mapped(url, path) if mmap is None else mmap).state
 
 
@@ -97,7 +98,7 @@ def read_contents(path: Path, *, mmap: bool) -> Contents:
             if is_safetensors(start):
                 return Contents(dict(read_safetensors(f, mapped=mmap)), mmap)
             if not start.startswith((b"\x80", b"PK\x03\x04")):
-                raise CheckpointError(f"{path} is no checkpoint: {_what(start)}")
+                raise CheckpointError(f"{path} is no checkpoint: {_what(start)}{way_out(path)}")
             content, mapped = _read_pickle(f, path, mmap)
         except CheckpointError:
             raise
@@ -107,7 +108,7 @@ def read_contents(path: Path, *, mmap: bool) -> Contents:
                 what += ", or no pickle of protocol 2"
             elif isinstance(e, MemoryError) or "allocate" in str(e):
                 what += ", or there is too little memory"
-            raise CheckpointError(f"{path} cannot be read; {what} ({_cause(e)}).") from e
+            raise CheckpointError(f"{path} cannot be read; {what} ({_cause(e)}).{way_out(path)}") from e
     found = _unwrap(content)
     if found is None:
         entries = f" with the entries {', '.join(map(repr, list(content)[:8]))}" if isinstance(content, Mapping) else ""

@@ -217,6 +217,6 @@ def open_weights(url: str, progress: bool = True) -> Path | None:
     return None if path is None else Path(str(path))
 
 
-def fetch(url: str | os.PathLike[str], *, progress: bool = True) -> Path:
+def fetch(url: str | os.PathLike[str], **options: Any) -> Path:
     """:func:`zoo.files.fetch`, with the plugins asked for schemes that core does not serve."""
-    return files.fetch(url, progress=progress, open_foreign=open_weights)
+    return files.fetch(url, **options, open_foreign=open_weights)

@@ -1,0 +1,86 @@
+"""``zoo cache list · verify · prune``. torch is not imported."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from zoo.cli import output
+from zoo.files import cache_dir, redacted
+from zoo.files.cached import CachedFile, cached_files, prune, verify_cache
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="What is in the cache of downloaded files.")
+Json = Annotated[bool, typer.Option("--json", help="A JSON list.")]
+
+
+def _facts(file: CachedFile) -> dict[str, Any]:
+    return {**asdict(file), "path": str(file.path), "url": redacted(file.url), "unused": round(file.unused, 1)}
+
+
+@app.command("list")
+def list_files(as_json: Json = False) -> int:
+    """Every file: whose it is, its size, the days since it was used, and where it came from.
+
+    What is foreign was put there by torch.hub or somebody else, and is never deleted without --foreign.
+    """
+    found = cached_files()
+    if as_json:
+        output.print_json([_facts(file) for file in found])
+        return 0
+    if found:
+        columns = [output.Column("file"), output.Column("state"), output.Column("size", number=True)]
+        columns += [output.Column("unused", number=True), output.Column("from", link=True)]
+        rows = [
+            [
+                str(f.path.relative_to(cache_dir())),
+                f.state,
+                output.megabytes(f.size),
+                f"{f.unused:.0f} d",
+                redacted(f.url),
+            ]
+            for f in found
+        ]
+        output.print_table(columns, [[cell or output.NONE for cell in row] for row in rows])
+    print(f"{len(found)} files, {output.megabytes(sum(f.size for f in found))} in {cache_dir()}")
+    return 0
+
+
+@app.command()
+def verify(as_json: Json = False) -> int:
+    """Hash every file and hold it to its note and its name. The exit status is 1 if one is not what it should be."""
+    wrong, facts = 0, []
+    for file, problem in verify_cache():
+        wrong += bool(problem)
+        facts.append({**_facts(file), "problem": problem or None})
+        if problem:
+            output.print_error(f"{file.path}: {problem}")
+        elif not as_json:
+            print(f"{'ok' if file.sha256 else 'nothing known'}  {file.path}", flush=True)
+    if as_json:
+        output.print_json(facts)
+    return int(wrong > 0)
+
+
+@app.command("prune")
+def prune_files(
+    unused: Annotated[
+        float | None, typer.Option(metavar="DAYS", min=0, help="Also files that were not used for so long; 0: all.")
+    ] = None,
+    foreign: Annotated[bool, typer.Option("--foreign", help="With --unused: also what is not zoo's.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Delete nothing, say what would be.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Make room: delete unfinished downloads and, with --unused, files that zoo has fetched."""
+    gone, busy = prune(unused=unused, foreign=foreign, dry_run=dry_run)
+    for path in busy:
+        output.complain(f"Warning: {path} is in use and was left.", "yellow")
+    if as_json:
+        output.print_json([_facts(file) for file in gone])
+        return 0
+    for file in gone:
+        print(f"{output.megabytes(file.size):>9}  {file.path}")
+    what = "would be deleted" if dry_run else "deleted"
+    print(f"{len(gone)} files, {output.megabytes(sum(f.size for f in gone))} {what}")
+    return 0

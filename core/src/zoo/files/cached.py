@@ -1,0 +1,109 @@
+"""What is in the cache: whose it is, whether it is whole, and what may go."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from zoo.files.lock import locked
+from zoo.files.names import cache_dir, promised_hash
+from zoo.files.notes import full_hash, note_path, read_note, unchanged, way_out
+
+
+@dataclass(frozen=True, slots=True)
+class CachedFile:
+    """A file of the cache.
+
+    Attributes:
+        path: where it is.
+        state: ``"zoo's"`` (zoo has fetched it), ``"unfinished"`` (a download of zoo's that broke off) or
+            ``"foreign"`` (torch.hub or somebody else has put it there, or altered it since).
+        size: in bytes.
+        url: where it came from, without its secrets; empty where that is not known.
+        sha256: all 64 digits, where they are known.
+        unused: days since it was last read or written, as far as the file system says.
+    """
+
+    path: Path
+    state: str
+    size: int
+    url: str
+    sha256: str
+    unused: float
+
+
+def cached_files() -> list[CachedFile]:
+    """The files of the cache, by path. Nothing is hashed."""
+    folder, found = cache_dir(), []
+    for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+        if any(part.startswith(".") for part in path.relative_to(folder).parts) or not path.is_file():
+            continue
+        about = path.stat()
+        part_note = read_note(path.with_name(f".{path.name}.json")) if path.suffix == ".part" else {}
+        note = part_note or read_note(note_path(path))
+        state = "unfinished" if part_note else "foreign"
+        if "fetched" in note and unchanged(note, about, path):
+            state = "zoo's"
+        unused = (time.time() - max(about.st_atime, about.st_mtime)) / 86400
+        facts = str(note.get("url", "")), str(note.get("sha256", ""))
+        found.append(CachedFile(path, state, about.st_size, *facts, max(unused, 0.0)))
+    return found
+
+
+def verify_cache() -> Iterator[tuple[CachedFile, str]]:
+    """Hash every finished file; yield it and what is wrong with it: nothing, or what was found and how to mend it."""
+    for file in cached_files():
+        if file.state == "unfinished":
+            continue
+        promise = promised_hash(file.path.name)
+        expected = file.sha256 or (promise[0] if promise and promise[1] else "")
+        found = full_hash(file.path)
+        wrong = ""
+        if not found.startswith(expected) or (promise and promise[1] and not found.startswith(promise[0])):
+            wrong = f"its SHA-256 should begin with {expected} and is {found}.{way_out(file.path)}"
+        yield (file, wrong)
+
+
+def prune(
+    *, unused: float | None = None, foreign: bool = False, dry_run: bool = False
+) -> tuple[list[CachedFile], list[Path]]:
+    """Delete unfinished downloads and notes of files that are gone; with ``unused``, also files of zoo's.
+
+    Args:
+        unused: delete what has not been read or written for so many days; 0: all.
+        foreign: also what is not zoo's.
+        dry_run: delete nothing.
+
+    Returns:
+        The files that were deleted, or would be, and those left because a process holds their locks.
+    """
+    gone, busy = [], []
+    for file in cached_files():
+        old = unused is not None and file.unused >= unused
+        if file.state == "unfinished" or (old and (foreign or file.state != "foreign")):
+            target = file.path.with_suffix("") if file.state == "unfinished" else file.path
+            try:
+                with contextlib.nullcontext() if dry_run else locked(target, wait=False):
+                    if not dry_run:
+                        file.path.unlink(missing_ok=True)
+                        note_path(file.path).unlink(missing_ok=True)
+                gone.append(file)
+            except TimeoutError:
+                busy.append(file.path)
+    if not dry_run:
+        _sweep(cache_dir())
+    return gone, busy
+
+
+def _sweep(folder: Path) -> None:
+    """Delete notes without a file, temporary ones of killed processes, and folders that held one file."""
+    for note in (*folder.glob(".*.json"), *folder.glob("*/.*.json")):
+        named = note.with_name(note.name[1:].removesuffix(".json"))
+        if note.parent.name != ".verified" and named.suffix != ".lock" and not named.exists():
+            note.unlink(missing_ok=True)
+    for temporary in (*folder.glob(".*.tmp"), *folder.glob("*/.*.tmp")):
+        if time.time() - temporary.stat().st_mtime > 3600:
+            temporary.unlink(missing_ok=True)
