@@ -94,3 +94,7 @@ __all__ = [
     "sigmoid_focal_loss",
     "stochastic_depth",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__
