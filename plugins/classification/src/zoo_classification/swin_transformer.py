@@ -25,7 +25,7 @@ from zoo.nn import (
     input_channels,
     linear_head,
 )
-from zoo_classification.vision_transformer import Size, as_pair, transformer_mlp
+from zoo_classification.vision_transformer import MLPBlock, Size, as_pair
 from zoo_classification.weights.swin_transformer import (
     Swin_B_Weights,
     Swin_S_Weights,
@@ -316,7 +316,7 @@ class SwinTransformerBlock(nn.Module):
         )
         self.stochastic_depth = StochasticDepth(stochastic_depth_prob, "row")
         self.norm2 = norm_layer(dim)
-        self.mlp = transformer_mlp(dim, int(dim * mlp_ratio), dropout)
+        self.mlp = MLPBlock(dim, int(dim * mlp_ratio), dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.stochastic_depth(self.attn(self.norm1(x)))

@@ -79,14 +79,15 @@ class SelfAttention(nn.MultiheadAttention):
         return self.out_proj(x.transpose(1, 2).flatten(2)), None
 
 
-def transformer_mlp(dim: int, hidden_dim: int, dropout: float = 0.0) -> MLP:
-    """The MLP of a transformer's block, [..., dim] → [..., dim], initialised as in the ViT paper's code."""
-    mlp = MLP(dim, [hidden_dim, dim], activation_layer=nn.GELU, dropout=dropout)
-    for m in mlp:
-        if isinstance(m, nn.Linear):
-            nn.init.xavier_uniform_(m.weight)
-            nn.init.normal_(m.bias, std=1e-6)
-    return mlp
+class MLPBlock(MLP):
+    """The MLP of a transformer's block, [..., in_dim] → [..., in_dim], initialised as in the ViT paper's code."""
+
+    def __init__(self, in_dim: int, mlp_dim: int, dropout: float = 0.0) -> None:
+        super().__init__(in_dim, [mlp_dim, in_dim], activation_layer=nn.GELU, dropout=dropout)
+        for m in self:
+            if isinstance(m, nn.Linear):
+                nn.init.xavier_uniform_(m.weight)
+                nn.init.normal_(m.bias, std=1e-6)
 
 
 class EncoderBlock(nn.Module):
@@ -107,7 +108,7 @@ class EncoderBlock(nn.Module):
         self.self_attention = SelfAttention(hidden_dim, num_heads, attention_dropout)
         self.dropout = nn.Dropout(dropout)
         self.ln_2 = norm_layer(hidden_dim)
-        self.mlp = transformer_mlp(hidden_dim, mlp_dim, dropout)
+        self.mlp = MLPBlock(hidden_dim, mlp_dim, dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         normed = self.ln_1(x)

@@ -317,6 +317,29 @@ def mask_loss(
     return F.binary_cross_entropy_with_logits(of_label(logits, labels), torch.cat(cut))
 
 
+def maskrcnn_loss(
+    mask_logits: Tensor,
+    proposals: list[Tensor],
+    gt_masks: Sequence[Tensor],
+    gt_labels: Sequence[Tensor],
+    mask_matched_idxs: list[Tensor],
+) -> Tensor:
+    """:func:`mask_loss` with the labels [G] of the objects of each image."""
+    labels = torch.cat([of[which] for of, which in zip(gt_labels, mask_matched_idxs, strict=True)])
+    return mask_loss(mask_logits, proposals, mask_matched_idxs, labels, gt_masks)
+
+
+def keypointrcnn_loss(
+    keypoint_logits: Tensor,
+    proposals: Sequence[Tensor],
+    gt_keypoints: Sequence[Tensor],
+    keypoint_matched_idxs: Sequence[Tensor],
+) -> Tensor:
+    """:func:`zoo_detection.keypoints.keypoint_loss` with the keypoints [G, K, 3] of the objects of each image."""
+    keypoints = [of[which] for of, which in zip(gt_keypoints, keypoint_matched_idxs, strict=True)]
+    return keypoint_loss(keypoint_logits, torch.cat(keypoints), torch.cat(list(proposals)))
+
+
 def of_label(values: Tensor, labels: Tensor) -> Tensor:
     """Of values [R, C, …] for every class those of ``labels`` [R]: [R, …]."""
     return values[torch.arange(len(labels), device=labels.device), labels]

@@ -483,7 +483,7 @@ def sequence_loss(
     return torch.stack(weighted).sum() / (known.sum() * target.shape[1]).clamp(min=1)
 
 
-@zoo.builder(Raft_Large_Weights)
+@zoo.builder(Raft_Large_Weights, legacy="C_T_SKHT_V2")
 def raft_large(*, correlation: str = "auto", **parts: Any) -> RAFT:
     """RAFT from `RAFT: Recurrent All-Pairs Field Transforms for Optical Flow <https://arxiv.org/abs/2003.12039>`_.
 
@@ -509,7 +509,7 @@ def raft_large(*, correlation: str = "auto", **parts: Any) -> RAFT:
     )
 
 
-@zoo.builder(Raft_Small_Weights)
+@zoo.builder(Raft_Small_Weights, legacy="C_T_V2")
 def raft_small(*, correlation: str = "auto", **parts: Any) -> RAFT:
     """RAFT-S from `RAFT: Recurrent All-Pairs Field Transforms for Optical Flow <https://arxiv.org/abs/2003.12039>`_.
 

@@ -1,0 +1,43 @@
+"""Weights described as torchvision describes them: a URL, a transform and ``meta``. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from zoo import contract
+from zoo.contract import WeightsEnum
+
+__all__ = ["Weights", "WeightsEnum"]
+
+# torchvision's key in ``meta`` → the field of zoo.Weights; other keys are facts of the weights' own.
+FIELDS = {
+    "_metrics": "metrics",
+    "_ops": "gflops",
+    "_file_size": "file_size",
+    "_docs": "docs",
+    **{name: name for name in ("num_params", "categories", "recipe", "license", "min_size")},
+}
+
+
+class _Kind(type):
+    def __instancecheck__(cls, given: object) -> bool:
+        return isinstance(given, contract.Weights)
+
+
+class Weights(contract.Weights, metaclass=_Kind):
+    """:class:`zoo.Weights` from torchvision's arguments.
+
+    Args:
+        url: of the checkpoint.
+        transforms: called without arguments, gives the preprocessing.
+        meta: facts under torchvision's keys; read back by the property of that name.
+        **facts: fields of :class:`zoo.Weights`.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, url: str, transforms: Any = None, meta: Mapping[str, Any] | None = None, **facts: Any) -> None:
+        known = {FIELDS[key]: value for key, value in (meta or {}).items() if key in FIELDS}
+        extra = {key: value for key, value in (meta or {}).items() if key not in FIELDS}
+        super().__init__(url=url, transforms=transforms, **{"extra": extra, **known, **facts})
