@@ -108,3 +108,7 @@ alias_modules(
         "poolers": "zoo.ops.pooler",
     },
 )
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -21,7 +21,6 @@ from typing import Any
 
 import pluggy
 
-from zoo import files
 from zoo.contract import check_manifest, hooks
 from zoo.errors import ContractError, PluginError, PluginWarning, suggest
 from zoo.registry.collector import without_collecting
@@ -219,4 +218,6 @@ def open_weights(url: str, progress: bool = True) -> Path | None:
 
 def fetch(url: str | os.PathLike[str], **options: Any) -> Path:
     """:func:`zoo.files.fetch`, with the plugins asked for schemes that core does not serve."""
+    from zoo import files  # lists need none of it
+
     return files.fetch(url, **options, open_foreign=open_weights)
