@@ -8,7 +8,10 @@ from __future__ import annotations
 
 MODULES = {
     "_api": "zoo.models._describing zoo.registry",
-    "_utils": "IntermediateLayerGetter=zoo.features:IntermediateLayers _make_divisible=zoo.nn:make_divisible",
+    "_utils": "IntermediateLayerGetter=zoo.features:IntermediateLayers _make_divisible=zoo.nn:make_divisible"
+    " handle_legacy_interface=zoo.models._legacy:handle_legacy_interface"
+    " _ovewrite_named_param=zoo.models._legacy:overwrite_named_param",
+    "_meta": "zoo.models._describing",
     "feature_extraction": "zoo.models._graphs",
     "alexnet": ".alexnet",
     "convnext": ".convnext LayerNorm2d=zoo.nn:LayerNorm2d",
@@ -49,13 +52,14 @@ MODULES = {
     " _validate_trainable_layers=.backbones:validate_trainable_layers",
     "detection.faster_rcnn": ".faster_rcnn AnchorGenerator=.anchors:AnchorGenerator"
     " GeneralizedRCNNTransform=.transform:GeneralizedRCNNTransform RoIHeads=.roi_heads:RoIHeads"
+    " _default_anchorgen=.faster_rcnn:default_anchors"
     " RPNHead=.rpn:RPNHead RegionProposalNetwork=.rpn:RegionProposalNetwork",
     "detection.fcos": ".fcos",
     "detection.generalized_rcnn": "GeneralizedRCNN=.detector:Detector",
     "detection.image_list": "ImageList=.transform:ImageList",
     "detection.keypoint_rcnn": ".keypoint_rcnn",
     "detection.mask_rcnn": ".mask_rcnn",
-    "detection.retinanet": ".retinanet",
+    "detection.retinanet": ".retinanet _default_anchorgen=.retinanet:default_anchors",
     "detection.roi_heads": ".roi_heads paste_masks_in_image=.masks:paste_masks",
     "detection.rpn": ".rpn AnchorGenerator=.anchors:AnchorGenerator",
     "detection.ssd": ".ssd _vgg_extractor=.ssd:vgg16_extractor",

@@ -7,6 +7,7 @@ from typing import Any
 
 from zoo import contract
 from zoo.contract import WeightsEnum
+from zoo.registry import get_model_weights
 
 __all__ = ["Weights", "WeightsEnum"]
 
@@ -41,3 +42,21 @@ class Weights(contract.Weights, metaclass=_Kind):
         known = {FIELDS[key]: value for key, value in (meta or {}).items() if key in FIELDS}
         extra = {key: value for key, value in (meta or {}).items() if key not in FIELDS}
         super().__init__(url=url, transforms=transforms, **{"extra": extra, **known, **facts})
+
+
+# Lists that torchvision keeps in a module of their own → a model whose weights have them.
+LISTS = {
+    "_IMAGENET_CATEGORIES": "resnet18",
+    "_VOC_CATEGORIES": "fcn_resnet50",
+    "_COCO_CATEGORIES": "fasterrcnn_resnet50_fpn",
+    "_COCO_PERSON_CATEGORIES": "keypointrcnn_resnet50_fpn",
+    "_COCO_PERSON_KEYPOINT_NAMES": "keypointrcnn_resnet50_fpn",
+    "_KINETICS400_CATEGORIES": "r3d_18",
+}
+
+
+def __getattr__(name: str) -> list[str]:
+    if name not in LISTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    meta = next(iter(get_model_weights(LISTS[name]))).meta
+    return list(meta["keypoint_names" if name.endswith("KEYPOINT_NAMES") else "categories"])

@@ -115,7 +115,15 @@ class Namespace(ModuleType):
             names |= {spec.name.removeprefix(ours.prefix) for spec in mine}
             names |= {name for name in importlib.import_module(ours.package).__all__ if name[0].isupper()}
         if not ours.namespace:
-            names |= {*FUNCTIONS, *CLASSES, "_api", "_utils", "feature_extraction", *filter(None, BY_NAMESPACE)}
+            names |= {
+                *FUNCTIONS,
+                *CLASSES,
+                "_api",
+                "_meta",
+                "_utils",
+                "feature_extraction",
+                *filter(None, BY_NAMESPACE),
+            }
         return sorted(names)
 
     @property

@@ -11,6 +11,7 @@ from zoo.nn.checks import (
     check_probability,
     first_channels,
     input_channels,
+    refuse_script,
 )
 from zoo.nn.conv import Conv2dNormActivation, Conv3dNormActivation, SqueezeExcitation, make_divisible
 from zoo.nn.drop import (
@@ -52,5 +53,6 @@ __all__ = [
     "input_channels",
     "linear_head",
     "make_divisible",
+    "refuse_script",
     "stochastic_depth",
 ]

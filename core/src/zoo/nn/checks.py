@@ -29,7 +29,12 @@ def first_channels(layer: nn.Module) -> int | None:
     return channels if isinstance(channels, int) else None
 
 
-def _refuse_script(model: nn.Module) -> nn.Module:
+def refuse_script(model: nn.Module) -> nn.Module:
+    """``__prepare_scriptable__`` of a model, which torch.jit.script calls first, to end in a sentence.
+
+    Raises:
+        InvalidArgument: always.
+    """
     raise InvalidArgument(
         f"{type(model).__name__} is not for torch.jit.script, which is deprecated in PyTorch: use torch.export.export, "
         "torch.jit.trace, or zoo export on the command line."
@@ -38,7 +43,7 @@ def _refuse_script(model: nn.Module) -> nn.Module:
 
 class _InputChannels(property):
     def __set_name__(self, owner: type[nn.Module], name: str) -> None:
-        owner.__prepare_scriptable__ = _refuse_script  # type: ignore[attr-defined]  # what torch.jit.script calls first
+        owner.__prepare_scriptable__ = refuse_script  # type: ignore[attr-defined]
 
 
 def input_channels(layer: str) -> property:

@@ -126,7 +126,7 @@ def shift_mask(size: Sequence[int], window: Sequence[int], shift: Sequence[int],
     wrapped = [torch.arange(L, device=like.device) >= L - s for L, s in zip(size, shift, strict=True)]
     region = (wrapped[0][:, None] * 2 + wrapped[1])[None, ..., None]
     region = to_windows(region, window)
-    return (region != region.mT).to(like.dtype) * -100.0
+    return (region != region.transpose(-2, -1)).to(like.dtype) * -100.0
 
 
 # What follows decides by the size of its input. Each is one node in a graph of torch.fx.

@@ -340,6 +340,19 @@ def keypointrcnn_loss(
     return keypoint_loss(keypoint_logits, torch.cat(keypoints), torch.cat(list(proposals)))
 
 
+def maskrcnn_inference(x: Tensor, labels: Sequence[Tensor]) -> list[Tensor]:
+    """Of logits [D, C, M, M] the probabilities of masks of each image's ``labels``: [D, 1, M, M] of each."""
+    probabilities = of_label(x, torch.cat(list(labels))).sigmoid()[:, None]
+    return list(torch.split(probabilities, [len(of_image) for of_image in labels]))
+
+
+def keypointrcnn_inference(x: Tensor, boxes: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """Of logits [D, K, S, S] the keypoints [D, K, 3] in each image's ``boxes``, and the logits there [D, K]."""
+    counts = [len(of_image) for of_image in boxes]
+    keypoints, scores = keypoints_of(x, torch.cat(list(boxes)))
+    return list(torch.split(keypoints, counts)), list(torch.split(scores, counts))
+
+
 def of_label(values: Tensor, labels: Tensor) -> Tensor:
     """Of values [R, C, …] for every class those of ``labels`` [R]: [R, …]."""
     return values[torch.arange(len(labels), device=labels.device), labels]

@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 import zoo
 from zoo.errors import InvalidArgument, suggest
-from zoo.nn import Conv2dNormActivation, check_count, check_images
+from zoo.nn import Conv2dNormActivation, check_count, check_images, refuse_script
 from zoo_optical_flow.weights.raft import Raft_Large_Weights, Raft_Small_Weights
 
 Norm = Callable[..., nn.Module] | None
@@ -200,7 +200,7 @@ def gathered_products(first: Tensor, table: Tensor, offset: Tensor, index: Tenso
 
 
 def dot_rows(first: Tensor, table: Tensor, index: Tensor) -> Tensor:
-    return (first[:, None] @ F.embedding(index, table).mT).squeeze(1)
+    return (first[:, None] @ F.embedding(index, table).transpose(-2, -1)).squeeze(1)
 
 
 # ── the recurrent update ─────────────────────────────────────────────────────────────────────────────────────────
@@ -379,6 +379,8 @@ class RAFT(nn.Module):
         InvalidArgument: when called, frames that are no batches of one size, smaller than 128×128, or of a height or
             width that 8 does not divide; fewer updates than one.
     """
+
+    __prepare_scriptable__ = refuse_script
 
     def __init__(
         self,

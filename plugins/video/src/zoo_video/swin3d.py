@@ -102,7 +102,7 @@ def shift_mask(size: Size, window: Size, shift: Size, like: Tensor) -> Tensor:
         wrapped = torch.arange(n, device=like.device) >= n - s
         region = region[..., None] * 2 + wrapped
     region = to_windows(region[..., None], window)[0]
-    return (region != region.mT).to(like.dtype) * -100.0
+    return (region != region.transpose(-2, -1)).to(like.dtype) * -100.0
 
 
 class ShiftedWindowAttention3d(ShiftedWindowAttention):
