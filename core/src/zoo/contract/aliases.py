@@ -27,6 +27,7 @@ class Alias(ModuleType):
         super().__init__(name, f"Names of {row.split()[0]} and its kin, under a path that other programs know.")
         words = row.split()
         super().__setattr__("_modules", [word for word in words if "=" not in word])
+        super().__setattr__("_replaced", {})
         super().__setattr__("_renamed", dict(word.split("=") for word in words if "=" in word))
 
     def _owner(self, name: str) -> tuple[ModuleType, str]:
@@ -47,11 +48,19 @@ class Alias(ModuleType):
 
     def __setattr__(self, name: str, value: Any) -> None:
         try:
-            owner, name = self._owner(name)
+            owner, own = self._owner(name)
         except AttributeError:
             super().__setattr__(name, value)
         else:
-            setattr(owner, name, value)
+            self._replaced.setdefault(name, getattr(owner, own))
+            setattr(owner, own, value)
+
+    def __delattr__(self, name: str) -> None:
+        if name in self._replaced:  # what was set is taken back, as tests that replace something do
+            owner, own = self._owner(name)
+            setattr(owner, own, self._replaced.pop(name))
+        else:
+            super().__delattr__(name)
 
     def __dir__(self) -> list[str]:
         modules = map(importlib.import_module, self._modules)

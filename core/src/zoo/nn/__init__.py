@@ -23,7 +23,7 @@ from zoo.nn.drop import (
     stochastic_depth,
 )
 from zoo.nn.fpn import ExtraFPNBlock, FeaturePyramidNetwork, LastLevelMaxPool, LastLevelP6P7
-from zoo.nn.mlp import MLP, Permute, linear_head
+from zoo.nn.mlp import MLP, Permute, join_heads, linear_head
 from zoo.nn.norm import FrozenBatchNorm2d, LayerNorm2d
 
 __all__ = [
@@ -51,6 +51,7 @@ __all__ = [
     "drop_block3d",
     "first_channels",
     "input_channels",
+    "join_heads",
     "linear_head",
     "make_divisible",
     "refuse_script",

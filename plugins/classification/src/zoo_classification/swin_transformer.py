@@ -23,6 +23,7 @@ from zoo.nn import (
     check_images,
     check_probability,
     input_channels,
+    join_heads,
     linear_head,
 )
 from zoo_classification.vision_transformer import MLPBlock, Size, as_pair
@@ -245,7 +246,7 @@ class ShiftedWindowAttention(nn.Module):
 
     def attention(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scale: float | None = None) -> Tensor:
         p = self.attention_dropout if self.training else 0.0
-        return F.scaled_dot_product_attention(q, k, v, mask, dropout_p=p, scale=scale).transpose(1, 2).flatten(2)
+        return join_heads(F.scaled_dot_product_attention(q, k, v, mask, dropout_p=p, scale=scale))
 
     def adapt(self, state: dict[str, Tensor], prefix: str) -> None:
         """Fit the positions in ``state``, learnt in another window, to this one."""

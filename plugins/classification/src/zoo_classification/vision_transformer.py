@@ -24,6 +24,7 @@ from zoo.nn import (
     check_images,
     check_probability,
     input_channels,
+    join_heads,
     linear_head,
 )
 from zoo_classification.weights.vision_transformer import (
@@ -76,7 +77,7 @@ class SelfAttention(nn.MultiheadAttention):
         qkv = F.linear(query, self.in_proj_weight, self.in_proj_bias).view(N, L, 3, self.num_heads, self.head_dim)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each [N, heads, L, dim / heads]
         x = F.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout if self.training else 0.0)
-        return self.out_proj(x.transpose(1, 2).flatten(2)), None
+        return self.out_proj(join_heads(x)), None
 
 
 class MLPBlock(MLP):
