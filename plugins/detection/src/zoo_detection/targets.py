@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.errors import InvalidArgument
+from zoo.errors import InvalidArgument, ZooWarning
 
 SLACK = 1.0  # pixels that a box may reach beyond its image: annotations are rounded
 LISTED = 20  # problems that an error names
@@ -146,14 +147,14 @@ class _Checks:
         relative = (boxes <= 1).all()
         all_good, all_relative = torch.stack([good.all(), relative]).tolist()
         if all_relative:
-            yield (
-                None,
-                (
-                    f"no coordinate is above 1, in an image of {height}×{width}; expected pixels. They look like "
-                    "fractions of the image: multiply them by its width and height"
-                ),
+            doubt = (
+                f"no coordinate is above 1, in an image of {height}×{width}; expected pixels. They look like "
+                "fractions of the image: multiply them by its width and height"
             )
-            return
+            if not all_good:
+                yield None, doubt
+                return
+            warnings.warn(f"Targets have boxes of which {doubt}.", ZooWarning, stacklevel=2)
         if all_good:
             return
         # Read as a corner and a size, would they all be right?

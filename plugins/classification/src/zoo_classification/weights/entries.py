@@ -68,6 +68,7 @@ def imagenet1k(
         license=license,
         min_size=(min_size, min_size),
         docs=docs,
+        extra={} if categories else {"categories": None},
     )
 
 
