@@ -16,7 +16,7 @@ from zoo.ops._checks import check_floating, check_shape, check_whole, pair, wide
 
 
 def _corners(places: Tensor, height: int, width: int) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """The four pixels around ``places`` ``[..., 2]`` (y, x): number, whether it is inside, share along y and along x."""
+    """The four pixels around ``places`` ``[..., 2]`` (y, x): number, whether inside, share along y and along x."""
     low = places.detach().floor()
     fraction = places - low
     for dy in (0, 1):

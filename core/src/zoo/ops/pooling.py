@@ -126,7 +126,7 @@ def places_of_max(table: Tensor, y: Axis, x: Axis) -> Tensor:
     for lo, hi in _pieces(y, x, _SUMMANDS):
         places, weights = _summands(y, x, lo, hi)
         offsets = torch.arange(0, places.numel(), places.shape[1], device=table.device)
-        best = torch.embedding_bag(table, places.flatten(), offsets, False, 2)[3]  # type: ignore[call-overload]
+        best = torch.embedding_bag(table, places.flatten(), offsets, False, 2)[3]
         parts.append(torch.where(weights[:, :1] > 0, best.long(), -1))
     found = torch.cat(parts).view(-1, y.places.shape[1], x.places.shape[1], table.shape[1])
     return found.permute(0, 3, 1, 2)

@@ -181,7 +181,10 @@ def _position_sensitive(input: Tensor, size: tuple[int, int]) -> Tensor:
     return widened(input).reshape(N, C // cells, cells, H, W).permute(0, 3, 4, 2, 1).flatten(0, 3)
 
 
-def _cells_apart(images: Tensor, y: Axis, x: Axis, output_size: tuple[int, int], H: int, W: int) -> tuple[Axis, Axis]:
+def _cells_apart(
+    images: Tensor, y: Axis, x: Axis, output_size: tuple[int, int], image_size: Sequence[int]
+) -> tuple[Axis, Axis]:
+    H, W = image_size
     row, column = (torch.arange(n, device=images.device)[:, None] for n in output_size)
     cells = output_size[0] * output_size[1]
     y = Axis(((images * H)[:, None, None] + y.places) * (W * cells) + row * output_size[1], y.weights)
@@ -194,32 +197,31 @@ def ps_aligned_axes(
     output_size: tuple[int, int],
     spatial_scale: float,
     sampling_ratio: int,
-    H: int,
-    W: int,
+    image_size: Sequence[int],
 ) -> tuple[Axis, Axis]:
     """What position-sensitive RoIAlign reads of the rows that :func:`_position_sensitive` makes."""
     x1, y1, x2, y2 = (boxes * spatial_scale - 0.5).unbind(1)
-    height, width = (boxes.new_full(boxes.shape[:1], length) for length in (H, W))
+    height, width = (boxes.new_full(boxes.shape[:1], length) for length in image_size)
     y = bilinear(y1, (y2 - y1) / output_size[0], output_size[0], height, sampling_ratio)
     x = bilinear(x1, (x2 - x1) / output_size[1], output_size[1], width, sampling_ratio)
-    return _cells_apart(images, y, x, output_size, H, W)
+    return _cells_apart(images, y, x, output_size, image_size)
 
 
 def ps_whole_axes(
-    images: Tensor, boxes: Tensor, output_size: tuple[int, int], spatial_scale: float, H: int, W: int
+    images: Tensor, boxes: Tensor, output_size: tuple[int, int], spatial_scale: float, image_size: Sequence[int]
 ) -> tuple[Axis, Axis]:
     """What position-sensitive RoIPool reads of the rows that :func:`_position_sensitive` makes."""
-    x1, y1, x2, y2 = _rounded(boxes * spatial_scale).unbind(1)
+    (H, W), (x1, y1, x2, y2) = image_size, _rounded(boxes * spatial_scale).unbind(1)
     y = whole_pixels(y1, torch.maximum(y2, y1 + 1), output_size[0], H, H - 1)  # the first implementation's border
     x = whole_pixels(x1, torch.maximum(x2, x1 + 1), output_size[1], W, W - 1)
-    return _cells_apart(images, y, x, output_size, H, W)
+    return _cells_apart(images, y, x, output_size, image_size)
 
 
 def whole_axes(
-    images: Tensor, boxes: Tensor, output_size: tuple[int, int], spatial_scale: float, H: int, W: int
+    images: Tensor, boxes: Tensor, output_size: tuple[int, int], spatial_scale: float, image_size: Sequence[int]
 ) -> tuple[Axis, Axis]:
     """What RoIPool reads."""
-    x1, y1, x2, y2 = _rounded(boxes * spatial_scale).unbind(1)
+    (H, W), (x1, y1, x2, y2) = image_size, _rounded(boxes * spatial_scale).unbind(1)
     y = whole_pixels(y1, torch.maximum(y2, y1) + 1, output_size[0], H, H)
     x = whole_pixels(x1, torch.maximum(x2, x1) + 1, output_size[1], W, W)
     return Axis((y.places + (images * H)[:, None, None]) * W, y.weights), x
@@ -240,7 +242,7 @@ def ps_roi_align(
     channels = _position_sensitive(input[:0], size).shape[1]
     if input.is_meta:
         return input.new_empty(boxes.shape[0], channels, *size)
-    axes = ps_aligned_axes(images, boxes, size, spatial_scale, sampling_ratio, *input.shape[2:])
+    axes = ps_aligned_axes(images, boxes, size, spatial_scale, sampling_ratio, input.shape[2:])
     return pool_sum(_position_sensitive(input, size), *axes, input)
 
 
@@ -255,7 +257,7 @@ def ps_roi_pool(
     channels = _position_sensitive(input[:0], size).shape[1]
     if input.is_meta:
         return input.new_empty(boxes.shape[0], channels, *size)
-    axes = ps_whole_axes(images, boxes, size, spatial_scale, *input.shape[2:])
+    axes = ps_whole_axes(images, boxes, size, spatial_scale, input.shape[2:])
     return pool_sum(_position_sensitive(input, size), *axes, input)
 
 
@@ -269,7 +271,7 @@ def roi_pool(
     images, boxes, size = _regions(input, boxes, output_size, spatial_scale)
     if input.is_meta:
         return input.new_empty(boxes.shape[0], input.shape[1], *size)
-    axes = whole_axes(images, boxes, size, spatial_scale, *input.shape[2:])
+    axes = whole_axes(images, boxes, size, spatial_scale, input.shape[2:])
     return pool_max(table_of(input), *axes, input)
 
 
