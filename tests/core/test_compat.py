@@ -144,7 +144,7 @@ def test_zoo_run_runs_programs_as_they_are(broken: Path) -> None:
     )
     lines = ["[1, 2]", "['--help', '-m', 'x'] __main__ typed", "torchvision.ops", "5"]
     assert (run.returncode, run.stdout.splitlines()) == (3, lines), run.stderr
-    assert "usage: json.tool" in python(broken, "-m", "zoo", "run", "-m", "json.tool", "--help").stdout
+    assert "--compact" in python(broken, "-m", "zoo", "run", "-m", "json.tool", "--help").stdout
     code = "import os, sys; print(os.environ['CUSTOM'], any('site' == p.rpartition('/')[2] for p in sys.path))"
     run = python(broken, "-m", "zoo", "run", "-c", code)
     assert run.stdout == "1 False\n", run.stderr

@@ -19,6 +19,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from zoo.errors import silenced
+
 __all__ = ["misfit", "torchvision_operators", "watch"]
 
 _PACKAGE = "torchvision"
@@ -54,7 +56,8 @@ def torchvision_operators(replace: bool = False) -> bool:
             return False
         from zoo.ops._torchvision import register
 
-        _registered["kernels"] = register()
+        with silenced("Warning only once for all operators"):  # that kernels are replaced, which is what was asked for
+            _registered["kernels"] = register()
         if _PACKAGE not in sys.modules:  # what a failed import left behind has to be imported anew
             for name in [name for name in sys.modules if name.startswith(f"{_PACKAGE}.")]:
                 del sys.modules[name]

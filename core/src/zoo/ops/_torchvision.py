@@ -78,7 +78,7 @@ def box_iou_rotated(boxes1: Tensor, boxes2: Tensor) -> Tensor:
 def roi_align(
     input: Tensor, rois: Tensor, scale: float, height: int, width: int, sampling_ratio: int, aligned: bool
 ) -> Tensor:
-    return ops.roi_align(input, rois, (height, width), scale, sampling_ratio, aligned)
+    return ops.roi_align(input, rois, (height, width), scale, sampling_ratio, aligned).contiguous()
 
 
 def qroi_align(
@@ -108,12 +108,12 @@ def roi_pool(input: Tensor, rois: Tensor, scale: float, height: int, width: int)
 def ps_roi_align(
     input: Tensor, rois: Tensor, scale: float, height: int, width: int, sampling_ratio: int
 ) -> tuple[Tensor, Tensor]:
-    out = ops.ps_roi_align(input, rois, (height, width), scale, sampling_ratio)
+    out = ops.ps_roi_align(input, rois, (height, width), scale, sampling_ratio).contiguous()
     return out, _mapping(out)
 
 
 def ps_roi_pool(input: Tensor, rois: Tensor, scale: float, height: int, width: int) -> tuple[Tensor, Tensor]:
-    out = ops.ps_roi_pool(input, rois, (height, width), scale)
+    out = ops.ps_roi_pool(input, rois, (height, width), scale).contiguous()
     return out, _mapping(out)
 
 
@@ -131,7 +131,7 @@ def _unpooled(grad: Tensor, axes: tuple[Axis, Axis], cells: int, shape: Sequence
     """The gradient ``[N, C, H, W]`` of what was read, where each pixel has as many rows in the table as ``cells``."""
     N, C, H, W = shape
     rows = unpool_sum(grad, *axes, N * H * W * cells)
-    return rows.view(N, H, W, cells, C // cells).permute(0, 4, 3, 1, 2).reshape(N, C, H, W).to(grad.dtype)
+    return rows.view(N, H, W, cells, C // cells).permute(0, 4, 3, 1, 2).reshape(N, C, H, W).to(grad.dtype).contiguous()
 
 
 def roi_align_backward(grad: Tensor, rois: Tensor, scale: float, height: int, width: int, *rest: Any) -> Tensor:
