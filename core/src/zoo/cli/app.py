@@ -1,4 +1,4 @@
-"""The command line: ``zoo list · table · show · predict · pull · cache · lock · …``, and what plugins bring.
+"""The command line: ``zoo list · table · show · predict · run · pull · cache · lock · …``, and what plugins bring.
 
 Commands read arguments, call the library and print. Each returns its exit status: 0, or 1 where something went wrong
 (it is named on stderr); 2 is a command that was typed wrongly, 130 one that was ended by Ctrl-C.
@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 import zoo
-from zoo.cli import cache, doctor, files, listing, output, predicting, verifying
+from zoo.cli import cache, doctor, files, listing, output, predicting, running, verifying
 from zoo.cli.plugged import Commands
 from zoo.errors import ZooError
 
@@ -33,6 +33,7 @@ app.command("list")(listing.list_models)
 app.command("table")(listing.table)
 app.command("show")(listing.show)
 app.command("predict", context_settings={"ignore_unknown_options": True})(predicting.predict)
+app.command("run", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(running.run)
 for command in (files.pull, files.lock, files.bundle, files.unbundle):
     app.command()(command)
 app.add_typer(cache.app, name="cache")

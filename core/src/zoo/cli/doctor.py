@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 import zoo
-from zoo import files, registry
+from zoo import compat, files, registry
 from zoo.cli import output
 from zoo.registry import PluginRecord, discovery
 
@@ -39,6 +39,7 @@ def doctor(
     conflicts = registry.name_conflicts(registry.Registry(records, {}))
     facts = {
         "versions": versions(),
+        "torchvision": compat.misfit(),
         "plugins": [_plugin_facts(record) for record in records],
         "conflicts": [asdict(conflict) for conflict in conflicts],
         "cache": cache_facts(),
@@ -55,7 +56,7 @@ def versions() -> dict[str, str]:
     """Of zoo, Python, the system and what zoo rests on, as their packages say, none of them imported."""
     found = {"zoo": zoo.__version__, "python": f"{platform.python_version()} ({sys.executable})"}
     found["system"] = f"{platform.system()} {platform.release()}, {platform.machine()}"
-    for name in ("torch", "pillow", "numpy", "huggingface-hub", "safetensors"):
+    for name in ("torch", "torchvision", "pillow", "numpy", "huggingface-hub", "safetensors"):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -114,6 +115,12 @@ def _print(facts: dict[str, Any], verbose: bool) -> None:
     torch = facts["versions"]["torch"]
     unsure = " (not imported; whether it finds a GPU is not known here)" if torch != "not installed" else ""
     output.print_facts(list({**facts["versions"], "torch": torch + unsure}.items()))
+
+    if facts["torchvision"]:
+        print(
+            f"  {output.paint('torchvision', 'red')}: {facts['torchvision']}. What imports it fails; "
+            "`zoo run PROGRAM` and zoo.compat.torchvision_operators() give it zoo's operators."
+        )
 
     _heading("Plugins", "\n")
     if not facts["plugins"]:
