@@ -62,11 +62,11 @@ class Plugins:
         self._named[record.name] = record
         if "torch" in sys.modules and not had_torch:
             record.complaint = "it imports torch when it is listed, which makes listing slow; import it in the builders"
-        elif record.seconds > SLOW_IMPORT:
-            record.complaint = f"listing it takes {record.seconds:.1f} s; import what is heavy in the builders"
         elif changed:
             what = " and ".join(changed)
             record.complaint = f"it changes {what} when it is listed, which was undone; do that in the builders"
+        elif record.seconds > SLOW_IMPORT:
+            record.complaint = f"listing it takes {record.seconds:.1f} s; import what is heavy in the builders"
 
     def _ask(self, record: PluginRecord) -> None:
         with record.guard("import"):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from zoo.contract import Manifest, short
 from zoo.errors import PluginError, harmless, told
 from zoo.registry.first_party import BY_DISTRIBUTION
-from zoo.registry.undisturbed import pressed_ctrl_c
+from zoo.registry.undisturbed import is_ctrl_c
 
 LOCAL = "local"  # what a session registers itself; no plugin can have that name
 
@@ -56,15 +56,17 @@ class PluginRecord:
         """Run one stage: whatever is raised but Ctrl-C ends in this record instead of in the caller."""
         self.stage = stage
         start = time.perf_counter()
+        error: BaseException | None = None
         try:
             yield
-        except BaseException as e:  # SystemExit too: a plugin must not end its user's program
-            if isinstance(e, KeyboardInterrupt) and pressed_ctrl_c():
-                who = f"plugin {short(self.name)} was listed, at stage {stage!r}"
-                raise KeyboardInterrupt(f"{who}. ZOO_DISABLE_PLUGINS={self.name} leaves it out.") from e
-            self.fail(stage, e)
-        finally:
-            self.seconds += time.perf_counter() - start
+        except BaseException as e:  # noqa: BLE001  SystemExit too: a plugin must not end its user's program
+            error = e
+        self.seconds += time.perf_counter() - start
+        if is_ctrl_c(error):
+            who = f"plugin {short(self.name)} was listed, at stage {stage!r}"
+            raise KeyboardInterrupt(f"{who}. ZOO_DISABLE_PLUGINS={self.name} leaves it out.") from error
+        if error is not None:
+            self.fail(stage, error)
 
     def fail(self, stage: str, error: BaseException) -> None:
         self.reason = told(error)

@@ -19,11 +19,12 @@ class Undisturbed:
     """Within, plugins may be imported; :meth:`undo` puts back what one of them changed.
 
     Attributes:
-        interrupted: whether Ctrl-C was pressed, as told from a KeyboardInterrupt that a plugin raises itself.
+        interrupted: whether Ctrl-C was pressed, as told from a KeyboardInterrupt that a plugin raises itself; None if
+            that cannot be known.
     """
 
     def __init__(self) -> None:
-        self.interrupted = False
+        self.interrupted: bool | None = False
         self.thread: int | None = None
         self._handler: Any = None
 
@@ -33,10 +34,15 @@ class Undisturbed:
         self._streams = sys.stdout, sys.stderr
         self._asides = [None if stream is None else _Aside(self, stream, sys.stderr) for stream in self._streams]
         sys.stdout, sys.stderr = self._asides
-        if threading.current_thread() is threading.main_thread() and callable(handler := _on_ctrl_c()):
-            with contextlib.suppress(ValueError):  # an interpreter within another has no signals
-                signal.signal(signal.SIGINT, self._interrupt)
-                self._handler = handler
+        if threading.current_thread() is threading.main_thread():  # it arrives there alone
+            handler = _on_ctrl_c()
+            self.interrupted = None if handler is None else False
+            if callable(handler):
+                try:
+                    signal.signal(signal.SIGINT, self._interrupt)
+                    self._handler = handler
+                except ValueError:  # an interpreter within another has no signals
+                    self.interrupted = None
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -79,11 +85,10 @@ class Undisturbed:
 _watch: Undisturbed | None = None
 
 
-def pressed_ctrl_c() -> bool:
-    """Whether a KeyboardInterrupt at hand is the user's; where that cannot be told, it is."""
-    if threading.current_thread() is not threading.main_thread():
-        return False  # Ctrl-C arrives in the main thread alone
-    return _watch is None or _watch.interrupted or _watch._handler is None
+def is_ctrl_c(error: BaseException | None) -> bool:
+    """Whether the user has pressed Ctrl-C, ``error`` (or nothing) being what a plugin made of it."""
+    interrupted = _watch.interrupted if _watch else None
+    return isinstance(error, KeyboardInterrupt) if interrupted is None else interrupted
 
 
 def _on_ctrl_c() -> Any:
