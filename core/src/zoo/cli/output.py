@@ -149,8 +149,9 @@ def _align(column: Column, cells: Sequence[str]) -> list[str]:
         after = [len(cell) - i if (i := cell.find(".")) >= 0 else 0 for cell in cells]
         most = max(after, default=0)
         cells = [cell + " " * (most - n) for cell, n in zip(cells, after, strict=True)]
-    width = max(len(cell) for cell in (column.title, *cells))
-    return [cell.rjust(width) if column.number else cell.ljust(width) for cell in (column.title, *cells)]
+    title = harmless(column.title, line=True)
+    width = max(len(cell) for cell in (title, *cells))
+    return [cell.rjust(width) if column.number else cell.ljust(width) for cell in (title, *cells)]
 
 
 def _print_fitted(columns: Sequence[Column], titles: Sequence[str], lines: Rows) -> None:
@@ -178,7 +179,7 @@ def _print_fitted(columns: Sequence[Column], titles: Sequence[str], lines: Rows)
 
 def print_markdown(columns: Sequence[Column], rows: Rows) -> None:
     """A table in Markdown; links are links."""
-    print(f"| {' | '.join(f'**{c.title}**' for c in columns)} |")
+    print(f"| {' | '.join(f'**{harmless(c.title, line=True)}**' for c in columns)} |")
     print(f"| {' | '.join('---' for _ in columns)} |")
     for row in rows:
         print(f"| {' | '.join(_markdown(c, cell) for c, cell in zip(columns, row, strict=True))} |")
