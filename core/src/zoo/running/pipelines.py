@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from zoo import registry
 from zoo.contract import TaskSpec, Weights, check_count
 from zoo.errors import InvalidArgument, UnreadableFile, ZooError
+from zoo.io.folders import find_files, natural_key
 from zoo.loading import loaded_weights, task_of
 from zoo.running.optimization import OptimizationReport, copied, optimize as optimize_model
 from zoo.running.tasks import make_task
@@ -166,15 +167,23 @@ class Pipeline:
         return isinstance(item, Tensor) and item.ndim == self.task.input_ndim + 1
 
     def _search(self, folder: str | Path, n: int) -> list[Any]:
-        """The inputs in ``folder``: sequences, and of the other files each with the ``n - 1`` that follow it."""
-        files = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in self.task.suffixes)
+        """The inputs in ``folder``: sequences, and of the other files each with the ``n - 1`` that follow it there."""
+        files = find_files(folder, self.task.suffixes)
         sequences: dict[Any, None] = dict.fromkeys(file for file in files if self._is_sequence(file))
         others = [file for file in files if file not in sequences]
-        if len(others) < n and (others or not sequences):
+        if n == 1:
+            groups: list[Any] = others
+        else:
+            together = [list(run) for _, run in itertools.groupby(sorted(others, key=_place), lambda p: p.parent)]
+            groups = [group for run in together for group in zip(*(run[i:] for i in range(n)), strict=False)]
+        if not groups and (others or not sequences):
             needed = f"at least {n} " if n > 1 else ""
+            where = " in one folder" if n > 1 and len(others) >= n else ""
             kinds = ", ".join(self.task.suffixes)
-            raise InvalidArgument(f"The folder {folder} has nothing to predict; expected {needed}files of {kinds}.")
-        return others if n == 1 else list(sequences) + list(zip(*(others[i:] for i in range(n)), strict=False))
+            raise InvalidArgument(
+                f"The folder {folder} has nothing to predict; expected {needed}files of {kinds}{where}."
+            )
+        return list(sequences) + groups
 
     def stream(
         self, sources: Sequence[Any], *, batch_size: int = 8, progress: bool | None = None
@@ -243,6 +252,10 @@ class Pipeline:
 def _shapes(prepared: Any) -> Any:
     """The shape of a tensor, or those of the tensors that an input consists of."""
     return prepared.shape if isinstance(prepared, Tensor) else [_shapes(one) for one in prepared]
+
+
+def _place(file: Path) -> Any:
+    return natural_key(file.parent), natural_key(file.name)
 
 
 def _is_folder(item: Any) -> bool:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from zoo import Weights
 from zoo.errors import InvalidArgument
+from zoo.io import find_files
 from zoo_optical_flow.flo import read_flo
 from zoo_optical_flow.kitti import read_kitti_flow
 from zoo_optical_flow.metrics import distances, outliers
@@ -44,9 +45,11 @@ class FlowPairs:
         if annotations is None or not annotations.is_dir():
             given = "none was given" if annotations is None else f"{str(annotations)!r} is none"
             raise InvalidArgument(f"annotations: expected a folder of .flo files, or of KITTI's PNGs; {given}.")
-        flows = sorted(annotations.rglob("*.flo")) or sorted(annotations.rglob("*.png"))
+        self.notes: list[str] = []
+        every = find_files(annotations, (".flo", ".png"), notes=self.notes)
+        flows = [path for path in every if path.suffix.lower() == ".flo"] or every
         self._truth = {path.relative_to(annotations).with_suffix("").as_posix(): path for path in flows}
-        frames = _frames(images)
+        frames = _frames(images, self.notes)
         pairs = {name: _pair(name, frames) for name in self._truth}
         if not any(pairs.values()):
             first = f", such as {str(flows[0])!r}" if flows else ""
@@ -86,20 +89,22 @@ class FlowPairs:
 
 def read_flow(path: Path) -> tuple[Tensor, Tensor]:
     """A flow [2, H, W] and where it is known [H, W], from a ``.flo`` file or KITTI's PNG."""
-    if path.suffix == ".png":
+    if path.suffix.lower() == ".png":
         return read_kitti_flow(path)
     flow = read_flo(path)
     return flow, (flow.abs() < UNKNOWN).all(0)
 
 
-def _frames(images: Path) -> dict[str, tuple[Path, Path | None]]:
+def _frames(images: Path, notes: list[str]) -> dict[str, tuple[Path, Path | None]]:
     """Name → the frame, and the one that follows it in its folder."""
-    files = sorted(p for p in images.rglob("*") if p.suffix.lower() in (*PICTURES, *ANIMATIONS))
-    found: dict[str, tuple[Path, Path | None]] = {}
-    for file, after in zip(files, [*files[1:], None], strict=True):
-        follows = after is not None and after.parent == file.parent
-        found[file.relative_to(images).with_suffix("").as_posix()] = file, after if follows else None
-    return found
+    folders: dict[Path, list[Path]] = {}
+    for file in find_files(images, (*PICTURES, *ANIMATIONS), notes=notes) if images.is_dir() else ():
+        folders.setdefault(file.parent, []).append(file)
+    return {
+        file.relative_to(images).with_suffix("").as_posix(): (file, after)
+        for files in folders.values()
+        for file, after in zip(files, [*files[1:], None], strict=True)
+    }
 
 
 def _pair(name: str, frames: Mapping[str, tuple[Path, Path | None]]) -> tuple[Path, Path] | None:
