@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -56,16 +58,32 @@ def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:
     assert found(data, ".png") == ["4.png", "other/1.png", "z/2.png", "z/y/3.png"]
 
 
-def test_1200_levels(tmp_path: Path) -> None:
-    here = os.open(tmp_path, os.O_RDONLY)
-    for _ in range(1200):
-        os.mkdir("d", dir_fd=here)
-        below = os.open("d", os.O_RDONLY, dir_fd=here)
+@contextlib.contextmanager
+def nested(folder: Path, name: str, levels: int, file: str) -> Iterator[None]:
+    """Within, ``folder/name/name/…/file``: made, and taken away, where no path would reach."""
+    here = os.open(folder, os.O_RDONLY)
+    for _ in range(levels):
+        os.mkdir(name, dir_fd=here)
+        below = os.open(name, os.O_RDONLY, dir_fd=here)
         os.close(here)
         here = below
-    os.close(os.open("x.png", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+    os.close(os.open(file, os.O_CREAT | os.O_WRONLY, dir_fd=here))
     os.close(here)
-    (path,) = find_files(tmp_path, (".png",))
+    try:
+        yield
+    finally:
+        top, next_ = folder / name, folder / f"{name[1:]}-"
+        while (top / name).exists():
+            (top / name).rename(next_)
+            top.rmdir()
+            next_.rename(top)
+        (top / file).unlink()
+        top.rmdir()
+
+
+def test_1200_levels(tmp_path: Path) -> None:
+    with nested(tmp_path, "d", 1200, "x.png"):
+        (path,) = find_files(tmp_path, (".png",))
     assert len(path.relative_to(tmp_path).parts) == 1201
 
 
@@ -73,17 +91,11 @@ def test_1200_levels(tmp_path: Path) -> None:
 def test_folders_that_cannot_be_read_are_told(tmp_path: Path) -> None:
     """Nested deeper than a path can say; whatever the rights of who runs this."""
     touch(tmp_path, "a/x.png")
-    here = os.open(tmp_path / "a", os.O_RDONLY)
-    for _ in range(25):
-        os.mkdir("d" * 200, dir_fd=here)
-        below = os.open("d" * 200, os.O_RDONLY, dir_fd=here)
-        os.close(here)
-        here = below
-    os.close(here)
-    with pytest.warns(FolderWarning, match=r"Folders that cannot be read were left out: .*File name too long"):
-        assert [path.name for path in find_files(tmp_path)] == ["x.png"]
     notes: list[str] = []
-    assert len(find_files(tmp_path, notes=notes)) == 1
+    with nested(tmp_path / "a", "d" * 200, 25, "y.png"):
+        with pytest.warns(FolderWarning, match=r"Folders that cannot be read were left out: .*File name too long"):
+            assert [path.name for path in find_files(tmp_path)] == ["x.png"]
+        assert len(find_files(tmp_path, notes=notes)) == 1
     assert len(notes) == 1
     with pytest.raises(UnreadableFile, match="nowhere' cannot be read: No such file"):
         find_files(tmp_path / "nowhere")
