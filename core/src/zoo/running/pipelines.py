@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 from zoo import registry
 from zoo.contract import TaskSpec, Weights, check_count
-from zoo.errors import InvalidArgument, UnreadableFile, ZooError
+from zoo.errors import InvalidArgument, NonFiniteResult, UnreadableFile, ZooError
+from zoo.features import watched_outputs
 from zoo.io.folders import find_files, natural_key
 from zoo.loading import loaded_weights, task_of
+from zoo.running.finite import describe_cause, is_finite
 from zoo.running.optimization import OptimizationReport, copied, optimize as optimize_model
 from zoo.running.tasks import make_task
 
@@ -66,6 +68,8 @@ class Pipeline:
         self.device = device
         self.steps = make_task(task, options)
         self.prepare = self.steps.transform(weights)
+        self._watch = getattr(self.steps, "watched", lambda model: ())  # others' tasks may be of an older contract
+        self._cause: str | None = None
 
     def optimize(self) -> None:
         """Change the model as :func:`zoo.optimize` does, in place; :attr:`optimization` says how."""
@@ -88,6 +92,7 @@ class Pipeline:
 
         Raises:
             UnreadableFile: an input cannot be opened. :meth:`stream` goes on with the others.
+            NonFiniteResult: what the model says of an input is NaN or infinite. Likewise.
             InvalidArgument: an empty folder or list, a batch size below 1, an input of another kind.
         """
         sources = self.expand(inputs)
@@ -233,20 +238,39 @@ class Pipeline:
         def results() -> Iterator[Any]:
             with _bar(length_hint(parts), "part", progress) as bar:
                 for batch in _chunks(parts, batch_size):
-                    yield from self._run(batch)
+                    for result in self._run(batch):
+                        if isinstance(result, Exception):
+                            raise result
+                        yield result
                     bar.update(len(batch))
                     batch.clear()  # before the next is read
 
         try:
             return self.steps.gather(loaded, results())
-        except (UnreadableFile, InvalidArgument) as e:  # a video that is damaged further on
+        except (UnreadableFile, InvalidArgument, NonFiniteResult) as e:  # a video that is damaged further on
             return e
 
     @torch.inference_mode()
     def _run(self, pairs: Sequence[tuple[Any, Any]]) -> list[Any]:
         arguments = self.steps.collate([prepared for _, prepared in pairs])
-        outputs = self.model(*(_to(argument, self.device) for argument in arguments))
-        return list(self.steps.decode(outputs, [loaded for loaded, _ in pairs], self.weights))
+        watched = {str(i): module for i, module in enumerate(self._watch(self.model))}
+        found: dict[str, Any] = {}
+        outputs: Any = None
+        try:
+            with watched_outputs(watched, found):
+                outputs = self.model(*(_to(argument, self.device) for argument in arguments))
+        except Exception:  # what comes after NaN may fail in any way
+            if is_finite(found):
+                raise
+        if not is_finite(found):  # which input's fault it is, each alone will tell
+            return [self._not_finite()] if len(pairs) == 1 else [self._run([pair])[0] for pair in pairs]
+        results = self.steps.decode(outputs, [loaded for loaded, _ in pairs], self.weights)
+        return [result if is_finite(result) else self._not_finite() for result in results]
+
+    def _not_finite(self) -> NonFiniteResult:
+        if self._cause is None:
+            self._cause = describe_cause(self.model)
+        return NonFiniteResult(f"The model's output is NaN or infinite, which is no answer; {self._cause}.")
 
 
 def _shapes(prepared: Any) -> Any:

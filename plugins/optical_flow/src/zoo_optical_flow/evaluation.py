@@ -19,12 +19,14 @@ from zoo_optical_flow.plugin import ANIMATIONS, PICTURES
 from zoo_optical_flow.result import Flow
 
 PAIRS = (("_1", "_2"), ("_img1", "_img2"))  # what the names of two frames end in
+BEYOND = (1, 3, 5)  # pixels
 UNKNOWN = 1e9  # Middlebury writes larger numbers where the flow is unknown
 
 
 class FlowPairs:
-    """End-point error in pixels, over all pixels (``epe``) and as a mean over pairs (``per_image_epe``), and the share
-    of outliers in percent (``fl_all``: off by over 3 pixels and over 5 % of the motion).
+    """End-point error in pixels, over all pixels (``epe``) and as a mean over pairs (``per_image_epe``), the share of
+    outliers in percent (``fl_all``: off by over 3 pixels and over 5 % of the motion), and the shares of pixels that are
+    off by over 1, 3 and 5 pixels (``beyond_1px``, …).
 
     Each ``annotations/NAME.flo`` (Middlebury's format), or if there are none ``annotations/NAME.png`` (KITTI's), is the
     flow of a pair of frames. They are ``images/NAME_1.png`` and ``images/NAME_2.png`` (also ``…_img1`` and ``…_img2``
@@ -60,8 +62,8 @@ class FlowPairs:
         missing = {name: (images / f"{name}_1.*", images / f"{name}_2.*") for name in pairs}
         self.sources = {name: pair or missing[name] for name, pair in pairs.items()}
 
-    def measure(self, name: str, result: Flow) -> dict[str, float]:
-        """How many pixels there are, the sum of their distances to the truth, and how many are outliers."""
+    def measure(self, name: str, result: Flow) -> dict[str, Any]:
+        """How many pixels there are, the sum of their distances to the truth, how many are outliers and how far off."""
         truth, known = read_flow(self._truth[name])
         if truth.shape != result.flow.shape:
             (_, h, w), (_, height, width) = truth.shape, result.flow.shape
@@ -73,17 +75,20 @@ class FlowPairs:
             "pixels": len(distance),
             "distance": distance.sum().item(),
             "outliers": int(outliers(distance, length).sum()),
+            "beyond": [int((distance > limit).sum()) for limit in BEYOND],
         }
 
     def summarize(self, records: Sequence[dict[str, Any]]) -> dict[str, float]:
         known = [record for record in records if record["pixels"]]
         pixels = sum(record["pixels"] for record in known)
+        shares = {f"beyond_{limit}px": sum(r["beyond"][i] for r in known) for i, limit in enumerate(BEYOND)}
         if not pixels:
-            return dict.fromkeys(("epe", "per_image_epe", "fl_all"), math.nan)
+            return dict.fromkeys(("epe", "per_image_epe", "fl_all", *shares), math.nan)
         return {
             "epe": math.fsum(record["distance"] for record in known) / pixels,
             "per_image_epe": math.fsum(record["distance"] / record["pixels"] for record in known) / len(known),
             "fl_all": 100 * sum(record["outliers"] for record in known) / pixels,
+            **{name: 100 * n / pixels for name, n in shares.items()},
         }
 
 

@@ -58,6 +58,7 @@ class ClassMaps:
             self._notes.append(f"{left} of {len(pictures)} pictures have no annotation and were left out.")
         self._categories = weights.read_categories()
         self._ignored = ignore_index
+        self.protocol = {"compared_at": "the picture's size"}
         self.notes = self._notes
 
     def measure(self, name: str, result: Segmentation) -> dict[str, Any]:

@@ -47,8 +47,11 @@ class Evaluation:
         measured: how many inputs the figures are of.
         failures: the inputs that could not be read or scored, or whose results are NaN or infinite → why. The figures
             know nothing of them.
+        not_finite: how many of the failures had results that are NaN or infinite.
         published: data set → metric → value, as the weights' publishers measured them.
-        notes: what else there is to know about the figures.
+        protocol: how they were measured, as far as figures depend on it: updates, clips, crops, limits.
+        published_protocols: data set → the same of the published figures, where it is known.
+        notes: what else there is to know about the figures; where the protocols differ, how.
     """
 
     model: str
@@ -57,7 +60,10 @@ class Evaluation:
     metrics: Mapping[str, float]
     measured: int
     failures: Mapping[str, str] = field(default_factory=dict)
+    not_finite: int = 0
     published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    protocol: Mapping[str, Any] = field(default_factory=dict)
+    published_protocols: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     notes: Sequence[str] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -68,8 +74,11 @@ class Evaluation:
             "task": self.task,
             "measured": self.measured,
             "metrics": {name: None if math.isnan(value) else value for name, value in self.metrics.items()},
+            "not_finite": self.not_finite,
             "failures": [{"input": name, "error": error} for name, error in self.failures.items()],
             "published": {data: dict(values) for data, values in self.published.items()},
+            "protocol": dict(self.protocol),
+            "published_protocols": {data: dict(values) for data, values in self.published_protocols.items()},
             "notes": list(self.notes),
         }
 
@@ -149,8 +158,13 @@ def evaluate(
         notes = list(getattr(scorer, "notes", ()))
         if strange := sum(not outcome.finite for outcome in failed.values()):
             notes.append(
-                f"{strange} of {len(wanted)} inputs gave NaN or infinite numbers; the figures are of the others."
+                f"{strange} of {len(found) + len(failed)} inputs gave NaN or infinite numbers; the figures are of the "
+                "others."
             )
+        protocol, published = _protocols(ready, scorer)
+        notes += _differences(
+            protocol, {name: published[name] for name in published if ready.weights.metrics[name].keys() & metrics}
+        )
         result = Evaluation(
             model=job.model_name,
             weights=identity["weights"],
@@ -158,7 +172,10 @@ def evaluate(
             metrics=metrics,
             measured=len(found),
             failures={name: outcome.error or "" for name, outcome in failed.items()},
+            not_finite=strange,
             published=ready.weights.metrics,
+            protocol=protocol,
+            published_protocols=published,
             notes=tuple(map(redacted, notes)),
         )
         records.finish(result.to_dict())
@@ -178,6 +195,29 @@ def evaluator_of(task: TaskSpec) -> Any:
             'zoo.TaskSpec(provides={"evaluate": …}).'
         )
     return make
+
+
+def _protocols(ready: Pipeline, scorer: Evaluator) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """How the figures are measured, and of each data set how the published ones were, as far as the weights say."""
+    say = getattr(ready.steps, "protocol", None)  # of an older contract
+    ours = {**(say(ready.weights) if say else {}), **getattr(scorer, "protocol", {})}
+    ours = json.loads(json.dumps(ours, default=str))
+    extra = ready.weights.extra
+    common = {key: extra[key] for key in ours if key in extra}
+    special = extra.get("protocols", {})
+    every = {data: {**common, **special.get(data, {})} for data in ready.weights.metrics}
+    return ours, {data: facts for data, facts in every.items() if facts}
+
+
+def _differences(ours: Mapping[str, Any], published: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A sentence for each protocol that differs, with the data sets that it is of."""
+    of: dict[str, list[str]] = {}
+    for data, facts in published.items():
+        others = [key for key in facts if ours.get(key) != facts[key]]
+        if others:
+            there, here = (", ".join(f"{key} {p.get(key, 'none')}" for key in others) for p in (facts, ours))
+            of.setdefault(f"were measured with {there}; these with {here}.", []).append(data)
+    return [f"The published figures of {', '.join(data)} {text}" for text, data in of.items()]
 
 
 # ── the work ─────────────────────────────────────────────────────────────────────────────────────────────────────
