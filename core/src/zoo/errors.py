@@ -108,6 +108,10 @@ class UnreadableFile(ZooError, OSError):
     """A picture or video that cannot be decoded."""
 
 
+class NonFiniteResult(ZooError, ArithmeticError):
+    """A model's numbers for an input are NaN or infinite: they are no answer."""
+
+
 class EvaluationError(ZooError, RuntimeError):
     """An evaluation that could not go on; the records of finished inputs are kept."""
 
@@ -122,6 +126,10 @@ class PluginWarning(ZooWarning):
 
 class CacheWarning(ZooWarning):
     """Something about the cache deserves attention, and loading went on."""
+
+
+class FolderWarning(ZooWarning):
+    """A folder among those that were searched cannot be read."""
 
 
 class WeightsWarning(ZooWarning):

@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from zoo.io.folders import find_files, natural_key
     from zoo.io.image import ImageReadMode, Picture, open_image, opened, read_image, save_image
     from zoo.io.video import VideoReader, read_video, save_video
 
@@ -13,6 +14,8 @@ _LAZY = {
     "ImageReadMode": "zoo.io.image",
     "Picture": "zoo.io.image",
     "VideoReader": "zoo.io.video",
+    "find_files": "zoo.io.folders",
+    "natural_key": "zoo.io.folders",
     "open_image": "zoo.io.image",
     "opened": "zoo.io.image",
     "read_image": "zoo.io.image",
@@ -25,6 +28,8 @@ __all__ = [
     "ImageReadMode",
     "Picture",
     "VideoReader",
+    "find_files",
+    "natural_key",
     "open_image",
     "opened",
     "read_image",

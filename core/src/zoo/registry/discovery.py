@@ -118,8 +118,10 @@ class Plugins:
             try:
                 answer = hook.function(*(arguments[given] for given in hook.argnames))
             except (Exception, SystemExit) as e:  # noqa: BLE001  another plugin may serve it; if none does, it is raised
+                from zoo.files import redacted  # lists need none of it
+
                 what = next(iter(arguments.values()))
-                reason = f"Plugin {record.name!r} failed to open {files.redacted(what)}: {told(e)}"
+                reason = f"Plugin {record.name!r} failed to open {redacted(what)}: {told(e)}"
                 failed = failed or PluginError(reason)
                 failed.__cause__ = failed.__cause__ or e
                 continue

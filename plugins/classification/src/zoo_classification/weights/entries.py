@@ -79,7 +79,7 @@ def imagenet1k(
         license=license,
         min_size=(min_size, min_size),
         docs=docs,
-        extra=(extra or {}) | ({} if categories else {"categories": None}),
+        extra={**(extra or {}), **({} if categories else {"categories": None})},
     )
 
 

@@ -110,11 +110,13 @@ def _print(result: Evaluation) -> None:
             for name, value in result.metrics.items()
         ]
         cli.print_table(columns, rows)
+    if result.protocol:
+        cli.say("Measured with", ", ".join(f"{key} {value}" for key, value in result.protocol.items()))
     for note in result.notes:
         cli.say(f"Note: {note}")
-    if result.failures:
+    if unread := len(result.failures) - result.not_finite:
         total = result.measured + len(result.failures)
-        cli.say(f"Note: {len(result.failures)} of {total} inputs could not be read; the figures are of the others.")
+        cli.say(f"Note: {unread} of {total} inputs could not be read; the figures are of the others.")
 
 
 def _number(value: float) -> str:
