@@ -272,7 +272,7 @@ def _weights_lines(w: Weights, info: ModelInfo) -> list[tuple[str, str]]:
         ("built with", listed(config)),
         ("recipe", w.recipe or ""),
         ("licence", "\n".join(x for x in (w.license, w.extra.get("license_source")) if x)),
-        ("file", w.url),
+        ("file", files.redacted(w.url)),
         ("size", f"{w.file_size:.1f} MB" if w.file_size is not None else ""),
         ("in the cache", _cached(w.url) or "no"),
     ]
@@ -292,7 +292,13 @@ def _weights_facts(name: str, w: Weights) -> dict[str, Any]:
         "arguments": preset.arguments,
         "description": describe(preset),
     }
-    return {"name": name, **facts, "categories": w.read_categories(), "cached": _cached(w.url)}
+    return {
+        "name": name,
+        **facts,
+        "url": files.redacted(w.url),
+        "categories": w.read_categories(),
+        "cached": _cached(w.url),
+    }
 
 
 def _cached(url: str) -> str | None:

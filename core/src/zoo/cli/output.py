@@ -19,6 +19,7 @@ from typing import Any, TextIO
 import typer
 
 from zoo.errors import harmless
+from zoo.files import redacted
 
 NONE = "-"  # an empty cell; a word, so that `awk '{print $4}'` finds the same column in every row
 
@@ -56,7 +57,7 @@ def complain(text: str, colour: str) -> None:
 
 def print_error(e: BaseException | str) -> None:
     """One message on stderr, without a traceback."""
-    complain(f"Error: {e}", "red")
+    complain(f"Error: {redacted(e)}", "red")
 
 
 def as_json(value: Any, indent: int | None = None) -> str:

@@ -345,7 +345,7 @@ def pipeline(
         description = loaded_weights(built)
         if description is not None and description.transforms is None and default is not None:
             # A bare file says nothing of itself: it is prepared as the published weights are.
-            description = replace(default, url=description.url, categories=None, metrics={})
+            description = replace(default, url=description.url, sha256=description.sha256, categories=None, metrics={})
     else:
         built, description = model, loaded_weights(model) or getattr(weights, "value", weights)
     if not isinstance(description, Weights):
