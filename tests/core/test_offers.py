@@ -89,7 +89,7 @@ def test_help_lists_commands_under_their_package_without_importing_them(plugin_f
     assert (got.status, got.err) == (0, "")
     core, *others = got.out.partition("\nCommands:\n")[2].split("\n\n")
     own = re.findall(r"^  (\S+)  ", core, re.MULTILINE)
-    assert own[:5] == ["list", "table", "show", "predict", "pull"]
+    assert own[:4] == ["list", "table", "show", "predict"]
     assert {"doctor", "verify-plugin", "cache", "lock"} < set(own)
     (theirs,) = [section for section in others if "acme" in section]
     assert theirs.split() == ["From", "acme-vision:", "label", "Label", "pictures", "by", "hand."]
