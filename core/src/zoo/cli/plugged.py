@@ -67,7 +67,7 @@ class Commands(TyperGroup):
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         own = super().list_commands(ctx)
-        sections = {CORE: [(name, self.commands[name].get_short_help_str(60)) for name in own]}
+        sections = {CORE: [(name, self.commands[name].get_short_help_str(200)) for name in own]}
         for name, command, record in self._plugged():
             sections.setdefault(f"From {harmless(record.distribution or record.name, line=True)}", []).append(
                 (name, harmless(command.summary, line=True))
