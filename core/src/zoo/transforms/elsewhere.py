@@ -1,4 +1,4 @@
-"""torchvision's transforms that are not here, and what serves in their place: :mod:`zoo.transforms` is for inference."""
+"""What serves in place of torchvision's transforms that are not here: :mod:`zoo.transforms` is for inference."""
 
 from __future__ import annotations
 
