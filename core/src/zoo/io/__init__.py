@@ -6,6 +6,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from zoo.io.encoding import (
+        decode_avif,
+        decode_gif,
+        decode_image,
+        decode_jpeg,
+        decode_png,
+        decode_webp,
+        encode_jpeg,
+        encode_png,
+        read_file,
+        write_file,
+        write_jpeg,
+        write_png,
+    )
     from zoo.io.folders import find_files, natural_key
     from zoo.io.image import ImageReadMode, Picture, open_image, opened, read_image, save_image
     from zoo.io.video import VideoReader, read_video, save_video
@@ -22,20 +36,49 @@ _LAZY = {
     "read_video": "zoo.io.video",
     "save_image": "zoo.io.image",
     "save_video": "zoo.io.video",
+    **dict.fromkeys(
+        (
+            "decode_avif",
+            "decode_gif",
+            "decode_image",
+            "decode_jpeg",
+            "decode_png",
+            "decode_webp",
+            "encode_jpeg",
+            "encode_png",
+            "read_file",
+            "write_file",
+            "write_jpeg",
+            "write_png",
+        ),
+        "zoo.io.encoding",
+    ),
 }
 
 __all__ = [
     "ImageReadMode",
     "Picture",
     "VideoReader",
+    "decode_avif",
+    "decode_gif",
+    "decode_image",
+    "decode_jpeg",
+    "decode_png",
+    "decode_webp",
+    "encode_jpeg",
+    "encode_png",
     "find_files",
     "natural_key",
     "open_image",
     "opened",
+    "read_file",
     "read_image",
     "read_video",
     "save_image",
     "save_video",
+    "write_file",
+    "write_jpeg",
+    "write_png",
 ]
 
 

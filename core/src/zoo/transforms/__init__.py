@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from zoo.transforms import functional
+from typing import NoReturn
+
+from zoo.errors import MissingPlugin, suggest
+from zoo.transforms import elsewhere, functional
 from zoo.transforms.functional import InterpolationMode
 from zoo.transforms.pieces import (
     CenterCrop,
@@ -39,3 +42,9 @@ __all__ = [
     "VideoClassification",
     "functional",
 ]
+
+
+def __getattr__(name: str) -> NoReturn:
+    if sentence := elsewhere.where(name):
+        raise MissingPlugin(sentence)  # an ImportError: of any other, `from zoo.transforms import …` keeps no message
+    raise AttributeError(f"module 'zoo.transforms' has no attribute {name!r}.{suggest(name, __all__)}")
