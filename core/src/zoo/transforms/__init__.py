@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from typing import TYPE_CHECKING, Any
+
 from zoo.transforms import functional
-from zoo.transforms.functional import InterpolationMode
 from zoo.transforms.pieces import (
     CenterCrop,
     Compose,
@@ -22,6 +24,9 @@ from zoo.transforms.presets import (
     VideoClassification,
 )
 
+if TYPE_CHECKING:
+    from zoo.transforms.functional import InterpolationMode
+
 __all__ = [
     "CenterCrop",
     "Compose",
@@ -39,3 +44,10 @@ __all__ = [
     "VideoClassification",
     "functional",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "InterpolationMode":  # torchvision's functions take its own alone, ours take both
+        theirs = sys.modules.get("torchvision.transforms")
+        return getattr(theirs, name, functional.InterpolationMode)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
