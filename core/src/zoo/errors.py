@@ -88,6 +88,18 @@ class InvalidArgument(ZooError, ValueError):
     """An argument of the wrong type or outside its range."""
 
 
+class InvalidKind(InvalidArgument, TypeError):
+    """An argument of another kind than is taken: a number for a picture, integers for floating point."""
+
+
+class InvalidOperand(InvalidArgument, RuntimeError):
+    """A tensor of a shape, type or device that an operator does not take."""
+
+
+class InvalidTargets(InvalidArgument, AssertionError):
+    """Targets that a model cannot be trained on."""
+
+
 class CheckpointError(ZooError, RuntimeError):
     """A file that is no checkpoint, or whose keys or shapes do not fit the model."""
 

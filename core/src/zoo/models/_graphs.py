@@ -143,7 +143,10 @@ def create_feature_extractor(
 def _find(known: Mapping[str, fx.Node], name: str) -> fx.Node:
     inside = [n for n in known if n == name or n.startswith(f"{name}.")]
     if not inside:
-        raise InvalidArgument(f"There is no node {name!r}.{suggest(name, known)} See get_graph_node_names(model).")
+        paths = {n[:i] for n in known for i, c in enumerate(n) if c == "."}
+        raise InvalidArgument(
+            f"There is no node {name!r}.{suggest(name, {*known, *paths})} See get_graph_node_names(model)."
+        )
     return known[name if name in known else inside[-1]]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.errors import InvalidArgument, ZooWarning
+from zoo.errors import InvalidArgument, InvalidTargets, ZooWarning
 
 SLACK = 1.0  # pixels that a box may reach beyond its image: annotations are rounded
 LISTED = 20  # problems that an error names
@@ -73,13 +73,13 @@ def check_targets(
 
 
 def raise_for(problems: Sequence[TargetProblem]) -> None:
-    """Raise InvalidArgument with all ``problems``, if there are any."""
+    """Raise InvalidTargets with all ``problems``, if there are any."""
     if not problems:
         return
     lines = [f"{len(problems)} problem(s) in the targets of this batch:", *(f"  {p}" for p in problems[:LISTED])]
     if len(problems) > LISTED:
         lines.append(f"  and {len(problems) - LISTED} more; zoo_detection.check_targets(images, targets) lists all.")
-    raise InvalidArgument("\n".join(lines))
+    raise InvalidTargets("\n".join(lines))
 
 
 Found = Iterator[tuple[int | None, str]]
