@@ -23,6 +23,7 @@ from zoo.running.finite import describe_cause, is_finite
 from zoo.running.optimization import OptimizationReport, copied, optimize as optimize_model
 from zoo.running.tasks import make_task
 
+LARGE = 1 << 25  # pixels of opened pictures from which a batch is run though it is not full
 PROGRESS_FROM = 32  # inputs from which a progress bar is shown
 _SOURCES = (str, Path, Image.Image, Tensor)
 
@@ -199,14 +200,28 @@ class Pipeline:
 
     def _stream(self, sources: Sequence[Any], batch_size: int, progress: bool | None) -> Iterator[tuple[Any, Any]]:
         with _bar(len(sources), "input", progress) as bar:
-            for batch in _chunks(sources, batch_size):
-                opened = [self._open(source) for source in batch]
+            for batch in self._opened(sources, batch_size):
                 results = self._results(
-                    (pair for pair in opened if not isinstance(pair, Exception)), batch_size, progress
+                    (pair for _, pair in batch if not isinstance(pair, Exception)), batch_size, progress
                 )
-                for source, pair in zip(batch, opened, strict=True):
+                for source, pair in batch:
                     yield source, pair if isinstance(pair, Exception) else next(results)
                     bar.update()
+
+    def _opened(self, sources: Sequence[Any], batch_size: int) -> Iterator[list[tuple[Any, Any]]]:
+        """Batches of sources and what came of opening each; cut short where their pictures are large, which are so
+        opened one after the other."""
+        batch: list[tuple[Any, Any]] = []
+        pixels = 0
+        for source in sources:
+            opened = self._open(source)
+            batch.append((source, opened))
+            pixels += 0 if isinstance(opened, Exception) else _pixels(opened[0])
+            if len(batch) == batch_size or pixels >= LARGE:
+                yield batch
+                batch, pixels = [], 0
+        if batch:
+            yield batch
 
     def _open(self, source: Any) -> tuple[Any, Any] | ZooError:
         """The input and what the model is fed, or why it cannot be had."""
@@ -280,6 +295,15 @@ def _shapes(prepared: Any) -> Any:
 
 def _place(file: Path) -> Any:
     return natural_key(file.parent), natural_key(file.name)
+
+
+def _pixels(loaded: Any) -> int:
+    """Of the pictures that an opened input holds in memory."""
+    if isinstance(loaded, Image.Image):
+        return loaded.width * loaded.height
+    if isinstance(loaded, Tensor):
+        return loaded.numel() // 3
+    return sum(map(_pixels, loaded)) if isinstance(loaded, list | tuple) else 0
 
 
 def _is_folder(item: Any) -> bool:
