@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
@@ -112,3 +113,37 @@ def test_pairs_of_frames_stay_in_their_folders(tmp_path: Path) -> None:
         touch(tmp_path / "alone", f"{scene}/1.bmp")
     with pytest.raises(InvalidArgument, match=r"expected at least 2 files of .* in one folder"):
         pipe.expand(tmp_path / "alone")
+
+
+NO_RIGHTS = """
+import os, sys, tempfile
+from pathlib import Path
+from zoo.cli import main
+import zoo_classification.task, zoo.running.pipelines, zoo.draw
+model = ["--model", "squeezenet1_1", "--weights", "DIGITS_V1", "--device", "cpu"]
+picture = Path(sys.argv[1]).read_bytes()
+main(["predict", sys.argv[1], *model])  # imports what another user may have no right to read
+if os.geteuid() == 0:
+    os.setegid(65534)
+    os.seteuid(65534)
+with tempfile.TemporaryDirectory() as folder:
+    (Path(folder) / "shut").mkdir(mode=0)
+    (Path(folder) / "open").mkdir()
+    (Path(folder) / "open/4.png").write_bytes(picture)
+    os.chdir(folder)
+    print("status", main(["predict", "shut", "open", *model]))
+    print("status", main(["predict", ".", *model]))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="rights of folders are another thing there")
+def test_a_folder_without_rights_does_not_end_the_others(tmp_path: Path) -> None:
+    """In a process of its own, which is not root's."""
+    digit = Path(__file__).parents[2] / "examples/images/digits/digit_4.png"
+    done = subprocess.run([sys.executable, "-c", NO_RIGHTS, digit], capture_output=True, text=True, cwd="/")
+    assert [line for line in done.stdout.splitlines() if line.startswith("status")] == ["status 1", "status 0"], (
+        done.stderr
+    )
+    assert "The folder 'shut' cannot be read: Permission denied" in done.stderr
+    assert "Warning: Folders that cannot be read were left out: " in done.stderr
+    assert done.stdout.count("open/4.png") == 2

@@ -12,6 +12,7 @@ from PIL import Image
 
 import zoo
 from zoo.errors import UnreadableFile
+from zoo.running.tasks import make_task
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,15 +26,15 @@ def turned(tmp_path: Path) -> Path:
     return tmp_path / "turned.png"
 
 
-@pytest.mark.parametrize("package", ["zoo_classification", "zoo_detection", "zoo_segmentation", "zoo_optical_flow"])
-def test_pictures_are_upright_however_they_come(package: str, turned: Path) -> None:
-    load = importlib.import_module(f"{package}.task").load
+@pytest.mark.parametrize("task", ["image-classification", "object-detection", "semantic-segmentation", "optical-flow"])
+def test_pictures_are_upright_however_they_come(task: str, turned: Path) -> None:
+    load = make_task(zoo.get_task(task), {}).load
     with Image.open(turned) as picture:
-        sources = [(turned, turned), (picture, picture)] if package == "zoo_optical_flow" else [turned, picture]
+        sources = [(turned, turned), (picture, picture)] if task == "optical-flow" else [turned, picture]
         by_path, by_picture = (np.asarray(load(source)) for source in sources)
         stored = np.asarray(picture.convert("RGB"))
     assert np.array_equal(by_path, by_picture)
-    assert not np.array_equal(by_path if package != "zoo_optical_flow" else by_path[0], stored)
+    assert not np.array_equal(by_path if task != "optical-flow" else by_path[0], stored)
 
 
 def test_the_pipeline_gives_one_answer(turned: Path) -> None:

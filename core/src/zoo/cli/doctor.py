@@ -117,9 +117,12 @@ def _print(facts: dict[str, Any], verbose: bool) -> None:
     output.print_facts(list({**facts["versions"], "torch": torch + unsure}.items()))
 
     if facts["torchvision"]:
-        print(
-            f"  {output.paint('torchvision', 'red')}: {facts['torchvision']}. What imports it fails; "
-            "`zoo run PROGRAM` and zoo.compat.torchvision_operators() give it zoo's operators."
+        output.say(
+            "  ",
+            output.paint("torchvision", "red"),
+            f": {facts['torchvision']}. What imports it fails; "
+            "`zoo run PROGRAM` and zoo.compat.torchvision_operators() give it zoo's operators.",
+            sep="",
         )
 
     _heading("Plugins", "\n")

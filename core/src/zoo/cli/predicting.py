@@ -13,7 +13,7 @@ import typer
 from zoo import registry
 from zoo.cli import output
 from zoo.cli.options import read_options
-from zoo.errors import InvalidArgument
+from zoo.errors import InvalidArgument, UnreadableFile
 
 if TYPE_CHECKING:
     from zoo.contract import Result
@@ -35,8 +35,9 @@ def predict(
 ) -> int:
     """What a model sees in pictures, or whatever it takes.
 
-    An input that cannot be read is named on stderr, the others go on, and the exit status is 1. With --json such an
-    input has "error" in place of results. --output never writes over a file that is there: dog.png becomes dog-2.png.
+    An input that cannot be read, or has no finite result, is named on stderr, the others go on, and the exit status is
+    1. With --json such an input has "error" in place of results. --output never writes over a file that is there:
+    dog.png becomes dog-2.png.
     Tasks have options of their own, such as --clips 4 of video classification.
     """
     info = registry.model_info(model)  # a misspelt name is told before torch is imported
@@ -54,7 +55,7 @@ def predict(
     for given in paths if ready.task.inputs_per_sample == 1 else [paths]:
         try:
             sources += ready.expand(given)
-        except InvalidArgument as e:  # an empty folder
+        except (InvalidArgument, UnreadableFile) as e:  # an empty folder, or one that cannot be read
             printed.failure(given, e)
     # A bar is for those who see no results on the way.
     quiet = not output.on_terminal(sys.stderr) or (output.on_terminal() and len(sources) >= PROGRESS_FROM)

@@ -68,7 +68,7 @@ class TaskSpec:
             ``"export"`` (makes an :class:`Exportable`), ``"train"``; any key, for anyone's verb.
         suffixes: file name endings that are picked from a folder, e.g. ``(".jpg", ".png")``.
         inputs_per_sample: how many files make one input. Where it is 2, ``load`` gets a tuple of two sources: what was
-            named is taken two at a time, of a folder every file with the one that follows it.
+            named is taken two at a time, of a folder every file with the one that follows it there.
         input_ndim: dimensions of an input that is given as a tensor: 3 for a picture [C, H, W], 4 for a video [T, C, H,
             W]. A tensor with one more is a batch.
         same_size: whether only inputs that are prepared to one size can go through the model together.

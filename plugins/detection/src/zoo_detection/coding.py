@@ -56,7 +56,7 @@ class BoxCoder:
         """
         if not isinstance(anchors, Tensor):
             anchors = torch.cat(list(anchors))[:, None]
-            codes = codes.reshape(len(anchors), -1, 4)
+            codes = codes.reshape(len(anchors), codes.shape[-1] // 4, 4)  # also of no anchors
         anchor_centres, anchor_sizes = centres_and_sizes(anchors)
         codes = codes / codes.new_tensor(self.weights)
         centres = codes[..., :2] * anchor_sizes + anchor_centres

@@ -258,7 +258,7 @@ class RoIHeads(nn.Module):
         """
         counts = [len(boxes) for boxes in proposals]
         probabilities = torch.split(class_logits.softmax(1), counts)
-        codes = torch.split(box_regression.view(len(box_regression), -1, 4), counts)
+        codes = torch.split(_of_classes(box_regression), counts)
         limits = sizes_as_boxes(image_shapes, box_regression)
         found = [self._best(*each, most) for each in zip(probabilities, codes, proposals, limits, strict=True)]
         return [f["boxes"] for f in found], [f["scores"] for f in found], [f["labels"] for f in found]
@@ -295,7 +295,7 @@ def fastrcnn_loss(
     """
     classes, wanted = torch.cat(list(labels)), torch.cat(list(regression_targets))
     positive = (classes > 0).nonzero().squeeze(1)
-    own = box_regression.view(len(classes), -1, 4)[positive, classes[positive]]
+    own = _of_classes(box_regression)[positive, classes[positive]]
     box_loss = F.smooth_l1_loss(own, wanted[positive], beta=1 / 9, reduction="sum")
     return F.cross_entropy(class_logits, classes), box_loss / len(classes)
 
@@ -362,3 +362,8 @@ def nothing(parts: Sequence[nn.Module | None], features: Features) -> Tensor:
     """A loss of 0 with a gradient of 0 for every parameter of ``parts``: what a batch without objects gives."""
     parameters = [p.sum() for part in parts if part is not None for p in part.parameters()]
     return torch.stack([*parameters, *(f.sum() for f in features.values())]).sum() * 0
+
+
+def _of_classes(codes: Tensor) -> Tensor:
+    """[R, C * 4] → [R, C, 4], also of no regions."""
+    return codes.reshape(len(codes), codes.shape[1] // 4, 4)

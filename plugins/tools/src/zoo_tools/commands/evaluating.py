@@ -56,8 +56,9 @@ def evaluate(
     With --output an evaluation that was broken off, even killed, goes on where it was when the same command is given
     again, and the figures are the same. Metrics are in percent, errors of optical flow in pixels.
 
-    An input that cannot be read is named on stderr, the others go on, and the exit status is 1. Tasks have options of
-    their own, such as --clips 4 of video classification and --ignore-index 0 of semantic segmentation.
+    An input that cannot be read, or whose result is NaN or infinite, is named on stderr, the others go on, and the exit
+    status is 1. Tasks have options of their own, such as --clips 4 of video classification, --ignore-index 0 of
+    semantic segmentation and --num-flow-updates 32 of optical flow; how published figures were measured is said.
     """
     info = registry.model_info(model)  # a misspelt name is told before torch is imported
     spec = registry.get_task(task or info.task, plugin=info.plugin)
