@@ -67,7 +67,7 @@ class Records:
             first, *rest = map(json.loads, lines)
             there = {key: first[key] for key in self._identity}
             found = {row["input"]: (row["bytes"], row["record"]) for row in rest}
-        except (ValueError, KeyError, TypeError) as e:
+        except (ValueError, KeyError, TypeError, RecursionError) as e:
             raise InvalidArgument(
                 f"{str(path)!r} is no file of evaluation records, or damaged. Give another output, or delete it."
             ) from e
