@@ -9,7 +9,7 @@ PYPROJECTS := $(wildcard core/pyproject.toml plugins/*/pyproject.toml)
 WORKERS ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())")
 PYTEST  := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: demo test test-all test-clients lint types format bench ledger clean
+.PHONY: demo test test-all test-clients fuzz security lint types format bench ledger clean
 
 demo: $(VENV)/.packages
 	$(BIN)/zoo predict examples/images/digits --model squeezenet1_1 --weights DIGITS_V1 --top 1
@@ -24,6 +24,14 @@ test-all: $(VENV)/.tools
 # Programs of others, with what they need, in an environment of their own: torchvision is never in the other one.
 test-clients: .venv-clients/.packages
 	.venv-clients/bin/python -m pytest tests/clients -m "slow or not slow"
+
+# Writes the table of hostile cases in docs/security.md anew.
+security: $(VENV)/.tools
+	$(BIN)/python scripts/security_table.py
+
+# Damaged files and odd answers: a minute a kind, other ones each time. The suite has a second of each.
+fuzz: $(VENV)/.tools
+	ZOO_FUZZ_SECONDS=$${ZOO_FUZZ_SECONDS:-60} ZOO_FUZZ_SEED=$${ZOO_FUZZ_SEED:-$$(date +%s)000} $(PYTEST) tests/fuzz
 
 lint: $(VENV)/.tools
 	$(BIN)/ruff check

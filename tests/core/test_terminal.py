@@ -160,6 +160,16 @@ def test_names_of_files_and_labels(run: Run, tmp_path: Path, own_cache: Path) ->
         assert r"\x1b[2J" in got.out + got.err
 
 
+def test_a_traceback_that_nobody_foresaw(plugin_folder: Any) -> None:
+    plugin_folder.install("evil", PLUGIN)
+    (plugin_folder.path / "evil_commands.py").write_text(f"def dig() -> int:\n    raise LookupError({EVIL!r})\n")
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(plugin_folder.path), *filter(None, sys.path)])}
+    done = subprocess.run([sys.executable, "-m", "zoo", "dig"], env=env, capture_output=True, text=True)
+    check(done.stderr)
+    assert done.returncode == 1
+    assert f"LookupError: {SHOWN}" in done.stderr
+
+
 def test_a_terminal_gets_our_colours_alone(plugin_folder: Any) -> None:
     plugin_folder.install("evil", PLUGIN)
     plugin_folder.install("broken", f"raise OSError({EVIL!r})")

@@ -193,6 +193,15 @@ def test_ctrl_c_names_the_plugin_that_hangs(plugin_folder: Any, how: str) -> Non
     assert "Traceback" not in err
 
 
+@pytest.mark.xfail(reason="no process can be kept from it: docs/security.md", strict=True)
+@pytest.mark.parametrize(
+    "source", ["import os\nos._exit(0)", "import os\nos.close(1)", "import json\njson.dumps = lambda *_, **__: 'x'"]
+)
+def test_what_cannot_be_contained(plugin_folder: Any, source: str) -> None:
+    plugin_folder.install("evil", source + GOOD)
+    assert doctor(plugin_folder.path)[0]["plugins"]
+
+
 # ── whose a name is ──────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import io
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -56,6 +57,11 @@ def _options(
     """Vision models from every installed plugin: find, describe, fetch and run them."""
 
 
+def _show_traceback(*error: Any) -> None:
+    """Of what nobody foresaw; its text may be a file's or a plugin's."""
+    output.say(output.Painted(harmless("".join(traceback.format_exception(*error)))), end="", err=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
@@ -88,6 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except Exception as e:
             # A command that was typed wrongly; the class is click's, or in later versions of typer a copy of its own.
             if not (hasattr(e, "show") and hasattr(e, "exit_code")):
+                if arguments is None:  # the process ends with it
+                    sys.excepthook = _show_traceback
                 raise
             shown = io.StringIO()
             e.show(shown)

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from zoo.errors import DownloadError, InvalidArgument, PolicyError
+from zoo.errors import DownloadError, InvalidArgument, PolicyError, ZooError
 from zoo.files.http import install, target_path
 from zoo.files.hub import place_in_hub
 from zoo.files.lockfile import Lock, LockedFile, locked_file, parse_lock
@@ -63,7 +63,10 @@ def unpack(archive: Path) -> Iterator[tuple[LockedFile, Path]]:
             for file in lock.files:
                 if scheme_of(file.url) != "pkg":
                     yield file, _put(packed, file)
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError) as e:  # RuntimeError: it is encrypted
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError, ValueError, OSError) as e:
+        # RuntimeError: it is encrypted. OSError: an offset in it is before its beginning.
+        if isinstance(e, (ZooError, FileNotFoundError, PermissionError)):
+            raise
         raise InvalidArgument(f"{archive} is no whole bundle ({e}); `zoo bundle` writes one.") from e
 
 

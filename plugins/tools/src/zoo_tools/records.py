@@ -106,7 +106,7 @@ class Records:
         try:
             rows = [json.loads(line) for line in lines[1:]]
             found = {row["input"]: (row["files"], row["record"]) for row in rows}
-        except (ValueError, KeyError, TypeError) as e:
+        except (ValueError, KeyError, TypeError, RecursionError) as e:
             raise InvalidArgument(
                 f"{str(path)!r} is no file of evaluation records, or damaged. Give another output, or delete it."
             ) from e
