@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from numbers import Integral
 
 from zoo.contract.enums import WeightsEnum
 from zoo.contract.imports import is_import_string
@@ -93,6 +94,6 @@ def check_suffixes(name: str, suffixes: object) -> None:
 
 def check_count(name: str, value: object, minimum: int = 0) -> int:
     """``value`` if it is a whole number of at least ``minimum``, else an InvalidArgument that says so."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < minimum:
         raise InvalidArgument(f"{name} is {value!r}; expected a whole number of at least {minimum}.")
-    return value
+    return int(value)
