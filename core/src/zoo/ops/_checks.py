@@ -32,7 +32,8 @@ def widened(t: Tensor) -> Tensor:
     return t.int() if t.dtype in (torch.uint8, torch.int8) else t.long()
 
 
-def dequantized(t: Tensor) -> Tensor:
+def dequantized(t: Any) -> Any:
+    """``t``, as floating point if it is a quantized tensor."""
     return t.dequantize() if isinstance(t, Tensor) and t.is_quantized else t
 
 

@@ -160,7 +160,7 @@ def roi_align(
     Of a quantized ``input`` the result is quantized likewise. Raises :class:`~zoo.errors.InvalidArgument` for other
     shapes or types, and for an index of no image.
     """
-    boxes = dequantized(boxes) if isinstance(boxes, Tensor) else [dequantized(part) for part in boxes]
+    boxes = [dequantized(part) for part in boxes] if is_list(boxes) else dequantized(boxes)
     if isinstance(input, Tensor) and input.is_quantized:
         out = roi_align(input.dequantize(), boxes, output_size, spatial_scale, sampling_ratio, aligned)
         return torch.quantize_per_tensor(out, input.q_scale(), input.q_zero_point(), input.dtype)
