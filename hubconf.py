@@ -57,7 +57,13 @@ def _offer_checkout() -> None:
 
 _offer_checkout()
 
-from zoo import get_model_builder, get_model_weights, get_weight, list_models  # noqa: E402, F401  entry points too
+import zoo  # noqa: E402
+from zoo import get_model_builder, get_model_weights, list_models  # noqa: E402, F401  entry points too
+
+
+def get_weight(name: str = "", weights: str = "") -> zoo.WeightsEnum:
+    """The entry that ``"ResNet50_Weights.IMAGENET1K_V2"`` names; under either argument."""
+    return zoo.get_weight(name or weights)
 
 
 def __getattr__(name: str) -> Any:

@@ -213,3 +213,25 @@ def test_an_extractor_compiles_and_is_exported():
             for _ in range(3):
                 got = run(x)
                 assert all(torch.equal(got[k], want[k]) for k in want)
+
+
+def test_intermediate_layers_keep_the_childrens_keys_and_leave_out_what_follows():
+    model = resnet18().eval()
+    layers = zoo.features.IntermediateLayers(model, {"layer3": "high", "layer1": "low"}, in_channels=3).eval()
+    assert set(layers.state_dict()) == {k for k in model.state_dict() if not k.startswith(("layer4", "fc"))}
+    x = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        found, expected = layers(x), zoo.feature_extractor(model, {"layer1": "low", "layer3": "high"})(x)
+    assert list(found) == ["low", "high"], "in the order of use"
+    assert all(torch.equal(found[name], expected[name]) for name in found)
+    with pytest.raises(InvalidArgument, match="4 channels"):
+        layers(torch.rand(1, 4, 32, 32))
+    for wrong in ({"layer9": "x"}, {}):
+        with pytest.raises(InvalidArgument, match=r"return_layers names (layer9|nothing); the children are conv1, bn1"):
+            zoo.features.IntermediateLayers(model, wrong)
+
+
+def test_what_follows_the_last_stage_is_frozen():
+    backbone = zoo.backbone("resnet18", out_indices=[1, 3]).freeze_rest()
+    frozen = {name for name, p in backbone.body.model.named_parameters() if not p.requires_grad}
+    assert {name.partition(".")[0] for name in frozen} == {"layer4", "fc"}

@@ -338,3 +338,24 @@ def test_options_reach_the_task_and_have_defaults(labelling):
     picture = torch.full((3, 4, 4), 7, dtype=torch.uint8)
     assert labelling()(picture) == "#7"
     assert labelling(prefix="no. ", times=2)(picture) == "no. 7no. 7"
+
+
+def test_large_pictures_are_opened_one_after_the_other(tmp_path, monkeypatch):
+    """As many as make up a few dozen million pixels are in memory at once, however many a batch would hold."""
+    monkeypatch.setattr("zoo.running.pipelines.LARGE", 100 * 100)
+    paths = []
+    for i, side in enumerate((100, 100, 20, 20, 70, 80)):
+        paths.append(tmp_path / f"{i}.png")
+        Image.new("RGB", (side, side)).save(paths[-1])
+    pipe = zoo.pipeline("squeezenet1_1", weights="DIGITS_V1", device="cpu")
+    held, most, load = [], [], pipe.steps.load
+
+    def counted(source):
+        held.append(source)
+        return load(source)
+
+    monkeypatch.setattr(pipe.steps, "load", counted)
+    for source, _ in pipe.stream(paths, batch_size=6):
+        most.append(len(held) - paths.index(source))
+    assert held == paths  # in order, none twice
+    assert most == [1, 1, 4, 3, 2, 1]

@@ -13,7 +13,7 @@ from PIL import Image
 
 import zoo
 from zoo.draw import class_color
-from zoo.errors import InvalidArgument
+from zoo.errors import InvalidArgument, ZooWarning
 from zoo.transforms.functional import pil_to_tensor
 from zoo.utils import (
     draw_bounding_boxes,
@@ -191,7 +191,8 @@ def test_masks_are_torchvisions_where_they_do_not_overlap() -> None:
     assert draw_segmentation_masks(image, masks[0], alpha=0.33, colors="orange")[:, 1, 1].tolist() == [151, 121, 67]
     light = draw_segmentation_masks(image / 255, masks[0], alpha=0.33, colors="orange")[:, 1, 1]
     assert light.tolist() == pytest.approx([0.5927, 0.4763, 0.2627], abs=1e-4)
-    assert torch.equal(draw_segmentation_masks(image, masks[:0]), image)
+    with pytest.warns(ZooWarning, match="There are no masks, and nothing is drawn"):
+        assert torch.equal(draw_segmentation_masks(image, masks[:0]), image)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoo.errors import InvalidArgument
+from zoo.errors import InvalidArgument, ZooWarning
 from zoo_detection import check_targets
 from zoo_detection.targets import check_images, raise_for
 
@@ -31,6 +31,11 @@ NEEDS = {"num_classes": 4, "masks": True, "num_keypoints": 1}
 
 def boxes(*rows: list[float]) -> Tensor:
     return torch.tensor(rows, dtype=torch.float32)
+
+
+def test_boxes_within_the_first_pixel_are_doubted_and_taken() -> None:
+    with pytest.warns(ZooWarning, match="no coordinate is above 1, in an image of 60×80; .* look like fractions"):
+        assert check_targets(IMAGES[:1], [target(boxes=boxes([0.1, 0.2, 0.3, 0.4], [0.5, 0.5, 1, 1]))], **NEEDS) == []
 
 
 def test_good_targets_have_no_problems() -> None:
@@ -62,7 +67,7 @@ def test_good_targets_have_no_problems() -> None:
         ({"boxes": boxes([1, 2, 3, 4], [1, 2, float("inf"), 4])}, 1, "is not finite"),
         ({"boxes": boxes([1, 2, 3, 4], [60, 20, 95, 40])}, 1, "outside the image, which is 80 pixels wide and 60 high"),
         ({"boxes": boxes([-9, 2, 3, 4], [60, 20, 75, 40])}, 0, "clip_boxes_to_image"),
-        ({"boxes": boxes([0.1, 0.2, 0.3, 0.4], [0.5, 0.5, 1, 1])}, None, "look like fractions of the image"),
+        ({"boxes": boxes([0.1, 0.2, 0.3, 0.4], [0.5, 0.5, 1, 0.5])}, None, "look like fractions of the image"),
         ({"labels": torch.tensor([1])}, None, r"labels of shape \[1\] for 2 boxes"),
         ({"labels": torch.tensor([1.0, 2.0])}, None, "labels are torch.float32 .* expected torch.int64"),
         ({"labels": torch.tensor([1, 4])}, 1, "label 4; expected 1 to 3"),

@@ -9,6 +9,7 @@ of masks that overlap the later one is seen, where theirs show black.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,7 +24,7 @@ from zoo.draw import class_color, flow_to_image as flow_to_image, font as bundle
 from zoo.draw.canvas import RGB, Colors, check_image, ink_on, paint_on, parse_colors
 from zoo.draw.detection import check_boxes, check_keypoints, check_skeleton, enclosing
 from zoo.draw.segmentation import check_masks, tint
-from zoo.errors import InvalidArgument
+from zoo.errors import InvalidArgument, InvalidKind, ZooWarning
 from zoo.transforms.functional import to_pil_image
 
 __all__ = [
@@ -77,6 +78,8 @@ def draw_bounding_boxes(
     """
     rows = check_boxes(boxes, rotated=True)
     n = len(rows)
+    if not n:
+        _warn_of_nothing("boxes")
     if labels is not None and len(labels) != n:
         raise InvalidArgument(f"There are {n} boxes and {len(labels)} labels; expected one for each box.")
     lines = _default_colors(labels, n) if colors is None else parse_colors("colors", colors, n)
@@ -100,6 +103,10 @@ def draw_bounding_boxes(
                 _write(draw, box, text, letters, ink, plate if fill_labels else None, width)
 
     return paint_on(_check_tensor(image), paint)
+
+
+def _warn_of_nothing(what: str) -> None:
+    warnings.warn(f"There are no {what}, and nothing is drawn; ask for them first to silence this.", ZooWarning, 3)
 
 
 def _default_colors(labels: Sequence[str | None] | None, n: int) -> list[RGB]:
@@ -158,6 +165,8 @@ def draw_segmentation_masks(image: Tensor, masks: Tensor, alpha: float = 0.8, co
         what = masks.dtype if isinstance(masks, Tensor) else type(masks).__name__
         raise InvalidArgument(f"masks are {what}; expected a bool tensor, such as probabilities > 0.5.")
     found = check_masks(masks, pixels)
+    if not len(found):
+        _warn_of_nothing("masks")
     if not 0 <= alpha <= 1:
         raise InvalidArgument(f"alpha is {alpha!r}; expected a number from 0 to 1.")
     chosen = _default_colors(None, len(found)) if colors is None else parse_colors("colors", colors, len(found))
@@ -214,7 +223,7 @@ def draw_keypoints(
 
 def _check_tensor(image: Tensor) -> Tensor:
     if not isinstance(image, Tensor):
-        raise InvalidArgument(
+        raise InvalidKind(
             f"The image is {type(image).__name__}; expected a tensor [3, H, W]. zoo.draw takes PIL images too."
         )
     return image

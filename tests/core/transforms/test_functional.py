@@ -128,7 +128,10 @@ def test_pad_fills_and_keeps_palettes() -> None:
     assert TF.pad(Image.new("1", (2, 2), 1), 1, padding_mode="reflect").tobytes() == Image.new("1", (4, 4), 1).tobytes()
 
 
-@pytest.mark.parametrize("arguments", [{"padding": -1}, {"padding": (1, 2, 3)}, {"padding": 1, "padding_mode": "wrap"}])
+@pytest.mark.parametrize(
+    "arguments",
+    [{"padding": -2}, {"padding": (1, 2, 3)}, {"padding": 1, "fill": (1, 2)}, {"padding": 1, "padding_mode": "wrap"}],
+)
 def test_pad_refuses(arguments: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgument):
         TF.pad(torch.zeros(3, 4, 4), **arguments)
@@ -174,7 +177,7 @@ def test_to_pil_image_of_masks_and_of_values_out_of_range() -> None:
         (torch.zeros(4), None),
         (torch.zeros(4, 4, dtype=torch.int64), None),
         (torch.zeros(3, 4, 4), "CMYK"),
-        (np.zeros((4, 4, 3)), None),
+        (np.zeros((4, 4, 3), complex), None),
         ([[0]], None),
     ],
 )

@@ -6,11 +6,11 @@ Commands read arguments, call the library and print. Each returns its exit statu
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import warnings
 from collections.abc import Sequence
-from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -18,7 +18,7 @@ import typer
 import zoo
 from zoo.cli import cache, doctor, files, listing, output, predicting, running, verifying
 from zoo.cli.plugged import Commands
-from zoo.errors import ZooError
+from zoo.errors import ZooError, harmless
 
 # Without markup neither help nor usage errors need rich, which takes longer to import than most commands to run.
 app = typer.Typer(
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     With ``ZOO_DEBUG=1`` an error is raised with its traceback in place of one line on stderr.
     """
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a label or path may be beyond the terminal's encoding
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: output.complain(f"Warning: {message}", "yellow")
@@ -89,5 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # A command that was typed wrongly; the class is click's, or in later versions of typer a copy of its own.
             if not (hasattr(e, "show") and hasattr(e, "exit_code")):
                 raise
-            e.show()
+            shown = io.StringIO()
+            e.show(shown)
+            output.say(output.Painted(harmless(shown.getvalue())), end="", err=True)
             return int(e.exit_code)

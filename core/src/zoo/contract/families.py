@@ -128,6 +128,8 @@ def lazy_package(package: str, modules: Sequence[str] = ()) -> tuple[Callable[[s
     def get(name: str) -> Any:
         if name in modules:
             return importlib.import_module(f"{package}.{name}")
+        if name == "__all__":
+            return sorted(names())
         # Python and its tools ask every module for names with underscores.
         module = None if name.startswith("_") else names().get(name)
         if module is None:

@@ -111,7 +111,7 @@ class Weights:
             "_docs": self.docs,
             **self.extra,
         }
-        return {key: value for key, value in known.items() if value is not None}
+        return {key: value for key, value in known.items() if value is not None or key in self.extra}
 
     def get_state_dict(self, progress: bool = True, check_hash: bool = True) -> dict[str, Tensor]:
         """Fetch the file if need be and read it: name → tensor, as it was saved.

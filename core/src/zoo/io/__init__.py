@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         write_jpeg,
         write_png,
     )
+    from zoo.io.folders import find_files, natural_key
     from zoo.io.image import ImageReadMode, Picture, open_image, opened, read_image, save_image
     from zoo.io.video import VideoReader, read_video, save_video
 
@@ -27,6 +28,8 @@ _LAZY = {
     "ImageReadMode": "zoo.io.image",
     "Picture": "zoo.io.image",
     "VideoReader": "zoo.io.video",
+    "find_files": "zoo.io.folders",
+    "natural_key": "zoo.io.folders",
     "open_image": "zoo.io.image",
     "opened": "zoo.io.image",
     "read_image": "zoo.io.image",
@@ -64,6 +67,8 @@ __all__ = [
     "decode_webp",
     "encode_jpeg",
     "encode_png",
+    "find_files",
+    "natural_key",
     "open_image",
     "opened",
     "read_file",

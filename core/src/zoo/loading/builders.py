@@ -212,7 +212,7 @@ class _Builder:
         known = [name for enum in enums for name in enum.__members__]
         close = suggest(given, known) if known and isinstance(given, str) else ""
         raise UnknownWeights(
-            f"weights={given!r} is nothing that {self.name} can load: neither one of its entries "
+            f"weights={redacted(repr(given))} is nothing that {self.name} can load: neither one of its entries "
             f"({', '.join(dict.fromkeys(known)) or 'none are published'}), nor a zoo.Weights, a file or a URL.{close}"
         )
 

@@ -11,6 +11,7 @@ from zoo.nn.checks import (
     check_probability,
     first_channels,
     input_channels,
+    refuse_script,
 )
 from zoo.nn.conv import Conv2dNormActivation, Conv3dNormActivation, SqueezeExcitation, make_divisible
 from zoo.nn.drop import (
@@ -22,7 +23,7 @@ from zoo.nn.drop import (
     stochastic_depth,
 )
 from zoo.nn.fpn import ExtraFPNBlock, FeaturePyramidNetwork, LastLevelMaxPool, LastLevelP6P7
-from zoo.nn.mlp import MLP, Permute, linear_head
+from zoo.nn.mlp import MLP, Permute, join_heads, linear_head
 from zoo.nn.norm import FrozenBatchNorm2d, LayerNorm2d
 
 __all__ = [
@@ -50,7 +51,9 @@ __all__ = [
     "drop_block3d",
     "first_channels",
     "input_channels",
+    "join_heads",
     "linear_head",
     "make_divisible",
+    "refuse_script",
     "stochastic_depth",
 ]

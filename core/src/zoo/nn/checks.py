@@ -30,10 +30,27 @@ def first_channels(layer: nn.Module) -> int | None:
     return channels if isinstance(channels, int) else None
 
 
+def refuse_script(model: nn.Module) -> nn.Module:
+    """``__prepare_scriptable__`` of a model, which torch.jit.script calls first, to end in a sentence.
+
+    Raises:
+        InvalidArgument: always.
+    """
+    raise InvalidArgument(
+        f"{type(model).__name__} is not for torch.jit.script, which is deprecated in PyTorch: use torch.export.export, "
+        "torch.jit.trace, or zoo export on the command line."
+    )
+
+
+class _InputChannels(property):
+    def __set_name__(self, owner: type[nn.Module], name: str) -> None:
+        owner.__prepare_scriptable__ = refuse_script  # type: ignore[attr-defined]
+
+
 def input_channels(layer: str) -> property:
     """A model's attribute ``in_channels``: how many channels the present module ``layer``, its first, takes.
 
-    None where that cannot be told, see :func:`first_channels`.
+    None where that cannot be told, see :func:`first_channels`. torch.jit.script of the model is refused in a sentence.
 
     >>> class Net(nn.Module):
     ...     in_channels = input_channels("conv1")
@@ -42,7 +59,7 @@ def input_channels(layer: str) -> property:
     def in_channels(model: nn.Module) -> int | None:
         return first_channels(getattr(model, layer))
 
-    return property(in_channels)
+    return _InputChannels(in_channels)
 
 
 def check_probability(name: str, value: float) -> float:

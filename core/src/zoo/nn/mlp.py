@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from zoo.nn.checks import check_count, check_probability
@@ -46,6 +47,14 @@ class MLP(nn.Sequential):
 def linear_head(in_features: int, num_classes: int) -> nn.Module:
     """The last layer of a classifier: linear, or nothing where ``num_classes`` is 0 and the features are wanted."""
     return nn.Linear(in_features, num_classes) if check_count("num_classes", num_classes) else nn.Identity()
+
+
+def join_heads(x: Tensor) -> Tensor:
+    """What the heads of attention give, […, heads, L, C] → […, L, heads * C]."""
+    if torch.onnx.is_in_onnx_export():
+        # How a fused kernel lays out its result differs between capture and conversion, and a view would hold it.
+        return torch.cat(x.unbind(-3), -1)
+    return x.transpose(-3, -2).flatten(-2)
 
 
 class Permute(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from zoo.contract.aliases import alias_modules
 from zoo.nn import (
     MLP,
     Conv2dNormActivation,
@@ -94,3 +95,20 @@ __all__ = [
     "sigmoid_focal_loss",
     "stochastic_depth",
 ]
+
+# Where torchvision has them. The functions keep their names here.
+alias_modules(
+    __name__,
+    {
+        **dict.fromkeys(("ciou_loss", "diou_loss", "focal_loss", "giou_loss"), "zoo.ops.losses"),
+        **dict.fromkeys(("roi_align", "roi_pool", "ps_roi_align", "ps_roi_pool"), "zoo.ops.regions"),
+        **dict.fromkeys(("drop_block", "stochastic_depth"), "zoo.nn.drop"),
+        "feature_pyramid_network": "zoo.nn.fpn",
+        "misc": "zoo.nn",
+        "poolers": "zoo.ops.pooler",
+    },
+)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.errors import InvalidArgument, suggest
+from zoo.errors import InvalidArgument, InvalidKind, InvalidOperand, suggest
 
 
 def captured() -> bool:
@@ -39,7 +39,7 @@ def dequantized(t: Any) -> Any:
 
 def check_tensor(name: str, t: object) -> None:
     if not isinstance(t, Tensor):
-        raise InvalidArgument(f"{name} must be a tensor, but got {type(t).__name__}.")
+        raise InvalidKind(f"{name} must be a tensor, but got {type(t).__name__}.")
 
 
 def check_number(name: str, value: object) -> None:
@@ -85,16 +85,16 @@ def check_shape(name: str, t: Tensor, *shape: int | str | None) -> None:
     fits = len(shape) == t.ndim and all(a == b for a, b in zip(t.shape, shape, strict=True) if isinstance(b, int))
     if not fits:
         wanted = ", ".join("*" if size is None else str(size) for size in shape)
-        raise InvalidArgument(f"{name} must have the shape [{wanted}], but got {list(t.shape)}.")
+        raise InvalidOperand(f"{name} must have the shape [{wanted}], but got {list(t.shape)}.")
 
 
 def check_boxes(name: str, boxes: Tensor) -> None:
     """Raise unless the last dimension of ``boxes`` holds four coordinates, real numbers."""
     check_tensor(name, boxes)
     if boxes.is_complex() or boxes.dtype == torch.bool:
-        raise InvalidArgument(f"{name} must be of a real type, but got {boxes.dtype}.")
+        raise InvalidOperand(f"{name} must be of a real type, but got {boxes.dtype}.")
     if boxes.ndim == 0 or boxes.shape[-1] != 4:
-        raise InvalidArgument(f"{name} must have the shape [..., 4], but got {list(boxes.shape)}.")
+        raise InvalidOperand(f"{name} must have the shape [..., 4], but got {list(boxes.shape)}.")
 
 
 def check_floating(**tensors: Tensor) -> None:
@@ -103,4 +103,4 @@ def check_floating(**tensors: Tensor) -> None:
         check_tensor(name, t)
     if not all(t.is_floating_point() for t in tensors.values()):
         given = " and ".join(f"{name} of {t.dtype}" for name, t in tensors.items())
-        raise InvalidArgument(f"Expected floating point tensors, but got {given}. Convert them with .float().")
+        raise InvalidOperand(f"Expected floating point tensors, but got {given}. Convert them with .float().")

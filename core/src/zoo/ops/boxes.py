@@ -14,6 +14,7 @@ from torch import Tensor
 from zoo.errors import InvalidArgument
 from zoo.ops import rotated
 from zoo.ops._checks import check_boxes, check_choice, check_number, check_shape, check_tensor, is_list, widened
+from zoo.ops.suppression import batched_nms as batched_nms, nms as nms
 
 FORMATS = ("xyxy", "xywh", "cxcywh")
 ALL_FORMATS = (*FORMATS, *rotated.SIZES)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.errors import InvalidArgument
+from zoo.errors import InvalidOperand
 from zoo.ops._checks import check_floating, check_shape, check_whole, pair, widened
 
 
@@ -104,13 +104,13 @@ def deform_conv2d(
     W_out = (W + 2 * px - dx * (kW - 1) - 1) // sx + 1
     G = offset.shape[1] // (2 * kH * kW)
     if offset.shape[1] != 2 * G * kH * kW or not G or C % G:
-        raise InvalidArgument(
+        raise InvalidOperand(
             f"offset must have 2 * G * {kH} * {kW} channels where G divides the {C} channels of the input, but has "
             f"{offset.shape[1]}."
         )
     groups = C // C_weight
     if groups * C_weight != C or not groups or C_out % groups:
-        raise InvalidArgument(f"A weight of {list(weight.shape)} does not fit an input of {C} channels.")
+        raise InvalidOperand(f"A weight of {list(weight.shape)} does not fit an input of {C} channels.")
     check_shape("offset", offset, N, 2 * G * kH * kW, H_out, W_out)
     if mask is not None:
         check_shape("mask", mask, N, G * kH * kW, H_out, W_out)
@@ -195,7 +195,7 @@ class DeformConv2d(nn.Module):
         for name, number in (("in_channels", in_channels), ("out_channels", out_channels), ("groups", groups)):
             check_whole(name, number, 1)
         if in_channels % groups or out_channels % groups:
-            raise InvalidArgument(
+            raise InvalidOperand(
                 f"groups={groups} must divide in_channels={in_channels} and out_channels={out_channels}."
             )
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups

@@ -36,6 +36,8 @@ def sigmoid_focal_loss(
         raise InvalidArgument(
             f"inputs and targets must have the same shape, but got {list(inputs.shape)} and {list(targets.shape)}."
         )
+    if alpha > 1:
+        raise InvalidArgument(f"alpha must be from 0 to 1, or -1 for no weighing, but got {alpha!r}.")
     p = torch.sigmoid(inputs)
     wrong = p * (1 - targets) + (1 - p) * targets
     loss = F.binary_cross_entropy_with_logits(inputs, targets, reduction="none") * wrong**gamma

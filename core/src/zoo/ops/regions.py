@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from zoo.errors import InvalidArgument
+from zoo.errors import InvalidKind, InvalidOperand
 from zoo.ops._checks import (
     captured,
     check_floating,
@@ -46,23 +46,23 @@ def _regions(
         check_floating(input=input, boxes=boxes)
         images = boxes[:, 0].long()
         if not captured() and not boxes.is_meta and len(boxes) and not (0 <= images.min() <= images.max() < len(input)):
-            raise InvalidArgument(
+            raise InvalidOperand(
                 f"boxes[:, 0] are indices of images, and must be from 0 to {len(input) - 1} for an input of "
                 f"{list(input.shape)}, but go from {int(images.min())} to {int(images.max())}."
             )
         regions = boxes[:, 1:]
     else:
         if not is_list(boxes):
-            raise InvalidArgument(f"boxes must be a tensor or a list of tensors, but got {type(boxes).__name__}.")
+            raise InvalidKind(f"boxes must be a tensor or a list of tensors, but got {type(boxes).__name__}.")
         if len(boxes) != len(input):
-            raise InvalidArgument(f"Expected boxes for each of {len(input)} images, but got {len(boxes)} tensors.")
+            raise InvalidOperand(f"Expected boxes for each of {len(input)} images, but got {len(boxes)} tensors.")
         for i, part in enumerate(boxes):
             check_shape(f"boxes[{i}]", part, "L", 4)
             check_floating(input=input, **{f"boxes[{i}]": part})
         regions = torch.cat(list(boxes))
         images = torch.cat([part.new_full(part.shape[:1], i, dtype=torch.int64) for i, part in enumerate(boxes)])
     if regions.device != input.device:
-        raise InvalidArgument(f"input and boxes must be on one device, but got {input.device} and {regions.device}.")
+        raise InvalidOperand(f"input and boxes must be on one device, but got {input.device} and {regions.device}.")
     regions = widened(regions.detach()).to(widened(input).dtype)
     return images, regions, pair("output_size", output_size)
 
@@ -180,7 +180,7 @@ def _position_sensitive(input: Tensor, size: tuple[int, int]) -> Tensor:
     """Rows ``[N * H * W * cells, C / cells]``: a row holds the channels of one pixel that one cell reads."""
     cells = size[0] * size[1]
     if input.shape[1] % cells:
-        raise InvalidArgument(
+        raise InvalidOperand(
             f"The number of channels must be a multiple of {size[0]} x {size[1]} cells, but got {input.shape[1]}."
         )
     N, C, H, W = input.shape

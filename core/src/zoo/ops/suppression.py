@@ -18,7 +18,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from zoo.errors import InvalidArgument
+from zoo.errors import InvalidOperand
 from zoo.ops._checks import (
     captured,
     check_floating,
@@ -49,14 +49,14 @@ def _check(boxes: Tensor, scores: Tensor, iou_threshold: float, idxs: Tensor | N
         if t is not None:
             check_tensor(name, t)
         if t is not None and t.shape != boxes.shape[:1]:
-            raise InvalidArgument(
+            raise InvalidOperand(
                 f"boxes and {name} must have the shapes [N, 4] and [N], but got {list(boxes.shape)}, {list(t.shape)}."
             )
         if t is not None and t.device != boxes.device:
-            raise InvalidArgument(f"boxes and {name} must be on one device, but got {boxes.device} and {t.device}.")
+            raise InvalidOperand(f"boxes and {name} must be on one device, but got {boxes.device} and {t.device}.")
     check_number("iou_threshold", iou_threshold)
     if boxes.is_meta:
-        raise InvalidArgument("How many boxes are kept depends on values, and meta tensors have none: use nms_padded.")
+        raise InvalidOperand("How many boxes are kept depends on values, and meta tensors have none: use nms_padded.")
 
 
 def _by_score(scores: Tensor) -> Tensor:
@@ -363,7 +363,7 @@ def nms_padded(
     if valid is not None:
         check_tensor("valid", valid)
     if valid is not None and (valid.dtype != torch.bool or valid.shape != boxes.shape[:1]):
-        raise InvalidArgument(
+        raise InvalidOperand(
             f"valid must be torch.bool of the shape {list(boxes.shape[:1])}, but got {valid.dtype} {list(valid.shape)}."
         )
     if boxes.is_meta:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+import sys
+from typing import TYPE_CHECKING, Any
 
 from zoo.errors import MissingPlugin, suggest
 from zoo.transforms import elsewhere, functional
-from zoo.transforms.functional import InterpolationMode
 from zoo.transforms.pieces import (
     CenterCrop,
     Compose,
@@ -24,6 +24,9 @@ from zoo.transforms.presets import (
     SemanticSegmentation,
     VideoClassification,
 )
+
+if TYPE_CHECKING:
+    from zoo.transforms.functional import InterpolationMode
 
 __all__ = [
     "CenterCrop",
@@ -44,7 +47,10 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> NoReturn:
+def __getattr__(name: str) -> Any:
+    if name == "InterpolationMode":  # torchvision's functions take its own alone, ours take both
+        theirs = sys.modules.get("torchvision.transforms")
+        return getattr(theirs, name, functional.InterpolationMode)
     if sentence := elsewhere.where(name):
         raise MissingPlugin(sentence)  # an ImportError: of any other, `from zoo.transforms import …` keeps no message
     raise AttributeError(f"module 'zoo.transforms' has no attribute {name!r}.{suggest(name, __all__)}")

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from zoo.errors import InvalidArgument
+from zoo.errors import InvalidArgument, InvalidKind
 
 Picture = TypeVar("Picture", Image.Image, Tensor)
 
@@ -44,7 +44,7 @@ def get_dimensions(img: Image.Image | Tensor | Any) -> list[int]:
         hint = ""
         if isinstance(img, np.ndarray):
             hint = " zoo.transforms.functional.to_pil_image makes a picture of a uint8 array [H, W, C]."
-        raise InvalidArgument(f"{type(img).__name__} is no picture; expected a PIL image or a torch tensor.{hint}")
+        raise InvalidKind(f"{type(img).__name__} is no picture; expected a PIL image or a torch tensor.{hint}")
     if 0 in dimensions[1:]:
         raise InvalidArgument(f"A picture of {dimensions[2]} × {dimensions[1]} pixels has nothing to work on.")
     return dimensions
@@ -96,7 +96,7 @@ def pil_to_tensor(pic: Image.Image) -> Tensor:
         InvalidArgument: ``pic`` is no PIL image, or has no pixels.
     """
     if not isinstance(pic, Image.Image):
-        raise InvalidArgument(f"pic is {type(pic).__name__}; expected a PIL image.")
+        raise InvalidKind(f"pic is {type(pic).__name__}; expected a PIL image.")
     get_dimensions(pic)
     if pic.mode == "1":
         pic = pic.convert("L")
@@ -131,8 +131,8 @@ def to_pil_image(pic: Tensor | np.ndarray[Any, Any], mode: str | None = None) ->
     One channel makes mode ``L`` (``I;16`` or ``I`` from wider integers), two ``LA``, three ``RGB``, four ``RGBA``.
 
     Args:
-        pic: uint8; or a float tensor, taken for [0, 1] and cut off at its ends; or a bool tensor. With one channel
-            also int16, uint16 or int32, or a float32 array.
+        pic: uint8; or floating point, taken for [0, 1] and cut off at its ends; or a bool tensor. With one channel
+            also int16, uint16 or int32.
         mode: PIL mode that the values are in, where it is another (``HSV``, ``CMYK``, ``F``, …).
 
     Raises:
@@ -147,8 +147,10 @@ def to_pil_image(pic: Tensor | np.ndarray[Any, Any], mode: str | None = None) ->
         values = np.moveaxis(tensor.numpy(), 0, -1) if tensor.ndim == 3 else tensor.numpy()
     elif isinstance(pic, np.ndarray):
         values = pic
+        if np.issubdtype(pic.dtype, np.floating) and mode != "F":
+            values = (pic.clip(0, 1) * 255).astype(np.uint8)
     else:
-        raise InvalidArgument(f"pic is {type(pic).__name__}; expected a torch tensor or a numpy array.")
+        raise InvalidKind(f"pic is {type(pic).__name__}; expected a torch tensor or a numpy array.")
     if values.ndim not in (2, 3):
         expected = "[C, H, W] or [H, W]" if isinstance(pic, Tensor) else "[H, W, C] or [H, W]"
         raise InvalidArgument(f"pic has the shape {list(pic.shape)}; expected {expected}.")

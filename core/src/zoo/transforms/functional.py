@@ -7,6 +7,7 @@ arguments and numbers are those of ``torchvision.transforms.functional``.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from enum import Enum
 from typing import Any
@@ -17,7 +18,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from zoo.errors import InvalidArgument, suggest
+from zoo.errors import InvalidArgument, InvalidKind, ZooWarning, suggest
 from zoo.transforms.conversion import (
     Picture as Picture,
     as_pil as as_pil,
@@ -49,6 +50,8 @@ class InterpolationMode(Enum):
         Raises:
             InvalidArgument: anything else; the modes are listed.
         """
+        if isinstance(given, Enum):  # torchvision's, which are ours by another name
+            given = given.value
         if isinstance(given, int):
             # Several modes share PIL's NEAREST; the first is the one that PIL means.
             given = next((mode for mode, pil in _PIL_RESAMPLING.items() if pil == given), given)
@@ -58,6 +61,14 @@ class InterpolationMode(Enum):
             names = [mode.value for mode in cls]
             close = suggest(given, names) if isinstance(given, str) else ""
             raise InvalidArgument(f"interpolation is {given!r}; expected one of {', '.join(names)}.{close}") from None
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (
+            type(other).__name__ == type(self).__name__ and self.value == getattr(other, "value", 0)
+        )
+
+    def __hash__(self) -> int:
+        return hash(self.name)  # as every enum's, torchvision's too
 
 
 _PIL_RESAMPLING = {
@@ -150,6 +161,13 @@ def resize(
     _, height, width = get_dimensions(img)
     new_height, new_width = resized_size(height, width, parse_size("size", size), max_size)
     if isinstance(img, Image.Image):
+        if antialias is False:
+            warnings.warn(
+                "antialias=False has no effect on a PIL image, which is always smoothed; resize a tensor instead, or "
+                "leave the argument out to silence this.",
+                ZooWarning,
+                stacklevel=2,
+            )
         if (new_height, new_width) == (height, width):
             return img
         return img.resize((new_width, new_height), _PIL_RESAMPLING[mode])
@@ -197,33 +215,51 @@ def _margin(size: int, crop: int) -> int:
     return round((size - crop) / 2) if size >= crop else -((crop - size) // 2)
 
 
-def pad(img: Picture, padding: int | Sequence[int], fill: float = 0, padding_mode: str = "constant") -> Picture:
-    """Add a border.
+def pad(
+    img: Picture, padding: int | Sequence[int], fill: float | Sequence[float] = 0, padding_mode: str = "constant"
+) -> Picture:
+    """Add a border; what is padded by a negative number is cut off.
 
     Args:
         img: PIL image, or tensor ``[..., H, W]``.
         padding: in pixels: one for all sides, ``(left and right, top and bottom)``, or ``(left, top, right, bottom)``.
-        fill: value of the border in mode ``constant``.
+        fill: value of the border in mode ``constant``: one, or one a channel.
         padding_mode: ``constant``, ``edge`` (repeats the last pixel), ``reflect`` (mirrors without it) or
             ``symmetric`` (mirrors with it).
 
     Raises:
-        InvalidArgument: another number of paddings, a negative one, or another mode.
+        InvalidArgument: another number of paddings or fills, or another mode; or more is cut off than there is.
     """
     numbers = _whole_numbers(padding)
-    if len(numbers) not in (1, 2, 4) or min(numbers) < 0:
+    if len(numbers) not in (1, 2, 4):
         raise InvalidArgument(
-            f"padding is {padding!r}; expected a whole number of pixels from 0, (left and right, top and bottom), "
+            f"padding is {padding!r}; expected a whole number of pixels, (left and right, top and bottom), "
             "or (left, top, right, bottom)."
         )
     if padding_mode not in ("constant", "edge", "reflect", "symmetric"):
         raise InvalidArgument(f"padding_mode is {padding_mode!r}; expected constant, edge, reflect or symmetric.")
     left, top, right, bottom = numbers * (4 // len(numbers))
-    _, height, width = get_dimensions(img)
+    channels, height, width = get_dimensions(img)
+    colours = tuple(fill) if isinstance(fill, Sequence) else (fill,)
+    if len(colours) not in (1, channels):
+        raise InvalidArgument(f"fill is {fill!r}; expected one number, or one for each of {channels} channels.")
+    if min(left, top, right, bottom) < 0:
+        cut = [-min(n, 0) for n in (left, top, right, bottom)]
+        if cut[0] + cut[2] >= width or cut[1] + cut[3] >= height:
+            raise InvalidArgument(f"padding {padding!r} leaves nothing of a picture of {width} × {height} pixels.")
+        left, top, right, bottom = (max(n, 0) for n in (left, top, right, bottom))
+        box = cut[0], cut[1], width - cut[2], height - cut[3]
+        img = img.crop(box) if isinstance(img, Image.Image) else img[..., box[1] : box[3], box[0] : box[2]]
+        width, height = box[2] - box[0], box[3] - box[1]
     if padding_mode == "constant":
+        if isinstance(img, Tensor) and len(colours) > 1:
+            planes = [
+                F.pad(p, [left, right, top, bottom], value=c) for p, c in zip(img.unbind(-3), colours, strict=True)
+            ]
+            return torch.stack(planes, -3)
         if isinstance(img, Tensor):
-            return F.pad(img, [left, right, top, bottom], value=fill)
-        colour: Any = fill if len(img.getbands()) == 1 else (int(fill),) * len(img.getbands())
+            return F.pad(img, [left, right, top, bottom], value=colours[0])
+        colour: Any = colours[0] if channels == 1 else tuple(map(int, colours * (channels // len(colours))))
         out = Image.new(img.mode, (width + left + right, height + top + bottom), colour)
         if img.mode == "P":
             out.putpalette(img.getpalette() or [])
@@ -274,7 +310,7 @@ def normalize(tensor: Tensor, mean: Sequence[float], std: Sequence[float], inpla
     means, stds = check_mean_std(mean, std)
     if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
         kind = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
-        raise InvalidArgument(f"{kind} cannot be normalised; expected a float tensor (convert_image_dtype makes one).")
+        raise InvalidKind(f"{kind} cannot be normalised; expected a float tensor (convert_image_dtype makes one).")
     if tensor.ndim < 3 or tensor.shape[-3] != len(means) != 1:
         raise InvalidArgument(
             f"A tensor of shape {list(tensor.shape)} has not {len(means)} channels at [..., C, H, W]."

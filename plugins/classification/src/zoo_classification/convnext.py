@@ -54,6 +54,13 @@ class CNBlock(nn.Module):
         return out + x
 
 
+class CNBlockConfig(tuple[int, int]):
+    """A stage of ConvNeXt: ``input_channels`` and ``num_layers``; ``out_channels`` is what the next stage takes."""
+
+    def __new__(cls, input_channels: int, out_channels: int | None, num_layers: int) -> CNBlockConfig:
+        return super().__new__(cls, (input_channels, num_layers))
+
+
 class ConvNeXt(nn.Module):
     """Images [N, C, H, W], at least 32×32 for four stages → logits [N, num_classes].
 

@@ -116,6 +116,45 @@ class StageSetting(NamedTuple):
     num_layers: int
 
 
+class MBConvConfig(StageSetting):
+    """A stage of :class:`MBConv` blocks, from the base network's numbers and how much wider and deeper it shall be."""
+
+    __slots__ = ()
+
+    def __new__(
+        cls,
+        expand_ratio: float,
+        kernel: int,
+        stride: int,
+        input_channels: int,
+        out_channels: int,
+        num_layers: int,
+        width_mult: float = 1.0,
+        depth_mult: float = 1.0,
+        block: Callable[..., nn.Module] = MBConv,
+    ) -> MBConvConfig:
+        channels = make_divisible(input_channels * width_mult), make_divisible(out_channels * width_mult)
+        return super().__new__(cls, block, expand_ratio, kernel, stride, *channels, math.ceil(num_layers * depth_mult))
+
+
+class FusedMBConvConfig(StageSetting):
+    """A stage of :class:`FusedMBConv` blocks."""
+
+    __slots__ = ()
+
+    def __new__(
+        cls,
+        expand_ratio: float,
+        kernel: int,
+        stride: int,
+        input_channels: int,
+        out_channels: int,
+        num_layers: int,
+        block: Callable[..., nn.Module] = FusedMBConv,
+    ) -> FusedMBConvConfig:
+        return super().__new__(cls, block, expand_ratio, kernel, stride, input_channels, out_channels, num_layers)
+
+
 class EfficientNet(nn.Module):
     """Images [N, C, H, W] of any size → logits [N, num_classes].
 
@@ -206,11 +245,7 @@ B0 = (
 def scaled(width: float, depth: float) -> list[StageSetting]:
     """The stages of B0 with ``width`` times the channels and ``depth`` times the blocks: the paper's compound scaling,
     less the image size, which the network does not see."""
-    stages = []
-    for expand_ratio, kernel_size, stride, inp, out, layers in B0:
-        channels = make_divisible(inp * width), make_divisible(out * width)
-        stages.append(StageSetting(MBConv, expand_ratio, kernel_size, stride, *channels, math.ceil(layers * depth)))
-    return stages
+    return [MBConvConfig(*row, width, depth) for row in B0]
 
 
 V2_S = tuple(

@@ -24,6 +24,7 @@ from zoo.nn import (
     check_images,
     check_probability,
     input_channels,
+    join_heads,
 )
 from zoo_classification.swin_transformer import relative_position_index, resize_position_table
 from zoo_classification.vision_transformer import Size, as_pair
@@ -89,7 +90,7 @@ class RelativePositionalAttention(nn.Module):
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each [N * partitions, heads, size², head_dim]
         bias = self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)[None]
         attended = F.scaled_dot_product_attention(q, k, v, bias, scale=self.scale_factor)
-        x = self.merge(attended.transpose(1, 2).reshape(x.shape))
+        x = self.merge(join_heads(attended).reshape(x.shape))
         return x
 
 

@@ -38,6 +38,30 @@ class BlockSetting(NamedTuple):
     dilation: int = 1
 
 
+class InvertedResidualConfig(BlockSetting):
+    """One inverted residual from the base network's numbers, ``"RE"`` or ``"HS"``, and how much wider it shall be."""
+
+    __slots__ = ()
+
+    def __new__(
+        cls,
+        input_channels: int,
+        kernel: int,
+        expanded_channels: int,
+        out_channels: int,
+        use_se: bool,
+        activation: str,
+        stride: int,
+        dilation: int,
+        width_mult: float,
+    ) -> InvertedResidualConfig:
+        if activation not in ("RE", "HS"):
+            raise InvalidArgument(f"activation is {activation!r}; expected 'RE' or 'HS'.")
+        inp, expanded, out = (make_divisible(c * width_mult) for c in (input_channels, expanded_channels, out_channels))
+        made = nn.ReLU if activation == "RE" else nn.Hardswish
+        return super().__new__(cls, inp, kernel, expanded, out, use_se, made, stride, dilation)
+
+
 SE, NO, RE, HS = True, False, nn.ReLU, nn.Hardswish
 
 LARGE = tuple(

@@ -23,9 +23,10 @@ from zoo.nn import (
     check_images,
     check_probability,
     input_channels,
+    join_heads,
     linear_head,
 )
-from zoo_classification.vision_transformer import Size, as_pair, transformer_mlp
+from zoo_classification.vision_transformer import MLPBlock, Size, as_pair
 from zoo_classification.weights.swin_transformer import (
     Swin_B_Weights,
     Swin_S_Weights,
@@ -126,7 +127,7 @@ def shift_mask(size: Sequence[int], window: Sequence[int], shift: Sequence[int],
     wrapped = [torch.arange(L, device=like.device) >= L - s for L, s in zip(size, shift, strict=True)]
     region = (wrapped[0][:, None] * 2 + wrapped[1])[None, ..., None]
     region = to_windows(region, window)
-    return (region != region.mT).to(like.dtype) * -100.0
+    return (region != region.transpose(-2, -1)).to(like.dtype) * -100.0
 
 
 # What follows decides by the size of its input. Each is one node in a graph of torch.fx.
@@ -245,7 +246,7 @@ class ShiftedWindowAttention(nn.Module):
 
     def attention(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scale: float | None = None) -> Tensor:
         p = self.attention_dropout if self.training else 0.0
-        return F.scaled_dot_product_attention(q, k, v, mask, dropout_p=p, scale=scale).transpose(1, 2).flatten(2)
+        return join_heads(F.scaled_dot_product_attention(q, k, v, mask, dropout_p=p, scale=scale))
 
     def adapt(self, state: dict[str, Tensor], prefix: str) -> None:
         """Fit the positions in ``state``, learnt in another window, to this one."""
@@ -316,7 +317,7 @@ class SwinTransformerBlock(nn.Module):
         )
         self.stochastic_depth = StochasticDepth(stochastic_depth_prob, "row")
         self.norm2 = norm_layer(dim)
-        self.mlp = transformer_mlp(dim, int(dim * mlp_ratio), dropout)
+        self.mlp = MLPBlock(dim, int(dim * mlp_ratio), dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.stochastic_depth(self.attn(self.norm1(x)))

@@ -29,6 +29,11 @@ B = (2, 2, 2, 2, 2)
 D = (2, 2, 3, 3, 3)
 E = (2, 2, 4, 4, 4)
 WIDTHS = (64, 128, 256, 512, 512)
+# The same as :func:`make_layers` takes them.
+cfgs: dict[str, list[int | str]] = {
+    letter: [layer for n, width in zip(depths, WIDTHS, strict=True) for layer in [*[width] * n, "M"]]  # type: ignore[misc]
+    for letter, depths in {"A": A, "B": B, "D": D, "E": E}.items()
+}
 
 
 def make_layers(cfg: Sequence[int | str], batch_norm: bool = False, in_channels: int = 3) -> nn.Sequential:

@@ -24,6 +24,7 @@ from zoo.nn import (
     check_images,
     check_probability,
     input_channels,
+    join_heads,
     linear_head,
 )
 from zoo_classification.weights.vision_transformer import (
@@ -76,17 +77,18 @@ class SelfAttention(nn.MultiheadAttention):
         qkv = F.linear(query, self.in_proj_weight, self.in_proj_bias).view(N, L, 3, self.num_heads, self.head_dim)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each [N, heads, L, dim / heads]
         x = F.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout if self.training else 0.0)
-        return self.out_proj(x.transpose(1, 2).flatten(2)), None
+        return self.out_proj(join_heads(x)), None
 
 
-def transformer_mlp(dim: int, hidden_dim: int, dropout: float = 0.0) -> MLP:
-    """The MLP of a transformer's block, [..., dim] → [..., dim], initialised as in the ViT paper's code."""
-    mlp = MLP(dim, [hidden_dim, dim], activation_layer=nn.GELU, dropout=dropout)
-    for m in mlp:
-        if isinstance(m, nn.Linear):
-            nn.init.xavier_uniform_(m.weight)
-            nn.init.normal_(m.bias, std=1e-6)
-    return mlp
+class MLPBlock(MLP):
+    """The MLP of a transformer's block, [..., in_dim] → [..., in_dim], initialised as in the ViT paper's code."""
+
+    def __init__(self, in_dim: int, mlp_dim: int, dropout: float = 0.0) -> None:
+        super().__init__(in_dim, [mlp_dim, in_dim], activation_layer=nn.GELU, dropout=dropout)
+        for m in self:
+            if isinstance(m, nn.Linear):
+                nn.init.xavier_uniform_(m.weight)
+                nn.init.normal_(m.bias, std=1e-6)
 
 
 class EncoderBlock(nn.Module):
@@ -107,7 +109,7 @@ class EncoderBlock(nn.Module):
         self.self_attention = SelfAttention(hidden_dim, num_heads, attention_dropout)
         self.dropout = nn.Dropout(dropout)
         self.ln_2 = norm_layer(hidden_dim)
-        self.mlp = transformer_mlp(hidden_dim, mlp_dim, dropout)
+        self.mlp = MLPBlock(hidden_dim, mlp_dim, dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         normed = self.ln_1(x)

@@ -98,7 +98,8 @@ class DefaultBoxGenerator(nn.Module):
 
     Args:
         aspect_ratios: per feature map, those beside the squares.
-        min_ratio, max_ratio: scale of the first map and of the last; the others lie evenly between.
+        min_ratio, max_ratio: scale of the first map and of the last; the others lie evenly between. Of a single
+            map ``max_ratio`` is the next one's, which else is 1.
         scales: one more than there are maps, in place of those.
         steps: per feature map, pixels from one cell to the next; by default the image's size over the map's.
         clip: boxes larger than the image are cut to its size.
@@ -120,7 +121,7 @@ class DefaultBoxGenerator(nn.Module):
         maps = len(aspect_ratios)
         if scales is None:
             spacing = (max_ratio - min_ratio) / max(maps - 1, 1)
-            scales = [*(min_ratio + spacing * k for k in range(maps)), 1.0]
+            scales = [*(min_ratio + spacing * k for k in range(maps)), 1.0 if maps > 1 else max_ratio]
         if len(scales) != maps + 1 or (steps is not None and len(steps) != maps):
             raise InvalidArgument(
                 f"aspect_ratios are given for {maps} feature maps; expected {maps + 1} scales and {maps} steps, not "

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 import inspect
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 import zoo
-from zoo.contract import WeightsLike
-from zoo.errors import InvalidArgument
+from zoo.contract import WeightsEnum, WeightsLike
+from zoo.errors import InvalidArgument, WeightsWarning
 from zoo.features import Backbone, IntermediateLayers
 from zoo.nn import ExtraFPNBlock, FeaturePyramidNetwork, FrozenBatchNorm2d, LastLevelMaxPool, LastLevelP6P7, check_count
 from zoo_classification.mobilenet_v3 import mobilenet_v3_large
@@ -20,6 +22,7 @@ from zoo_classification.weights.mobilenet_v3 import MobileNet_V3_Large_Weights
 from zoo_classification.weights.resnet import ResNet50_Weights
 
 OUT_CHANNELS = 256  # of every level of the pyramid
+RESNET50_V1 = {True: ResNet50_Weights.IMAGENET1K_V1}  # what pretrained_backbone=True meant, whatever the default is now
 COCO_CLASSES = 91  # ids up to 90, and 0
 
 Norm = Callable[[int], nn.Module]
@@ -116,14 +119,16 @@ def frozen_norm_resnet50(
 ) -> ResNet:
     """The ResNet-50 of each family's first model, its batch norm frozen where it starts from weights."""
     norm = backbone_norm(weights_backbone, frozen_norm_eps)
-    trainable = trainable_layers(trainable_backbone_layers, norm is not nn.BatchNorm2d, 3, 5)
-    return freeze_resnet(resnet50(weights=weights_backbone, norm_layer=norm), trainable)
+    resnet = resnet50(weights=weights_backbone, norm_layer=norm)
+    trained = norm is not nn.BatchNorm2d or is_filled(resnet)
+    return freeze_resnet(resnet, trainable_layers(trainable_backbone_layers, trained, 3, 5))
 
 
 def plain_norm_resnet50(weights_backbone: WeightsLike = None, trainable_backbone_layers: int | None = None) -> ResNet:
     """The ResNet-50 of the second models: batch norm is ordinary everywhere."""
-    trainable = trainable_layers(trainable_backbone_layers, weights_backbone is not None, 3, 5)
-    return freeze_resnet(resnet50(weights=weights_backbone), trainable)
+    resnet = resnet50(weights=weights_backbone)
+    trained = weights_backbone is not None or is_filled(resnet)
+    return freeze_resnet(resnet, trainable_layers(trainable_backbone_layers, trained, 3, 5))
 
 
 def frozen_norm_mobilenet_fpn(
@@ -133,8 +138,9 @@ def frozen_norm_mobilenet_fpn(
 ) -> BackboneWithFPN:
     """A MobileNetV3-Large with a pyramid of three levels, its batch norm frozen where it starts from weights."""
     norm = backbone_norm(weights_backbone, frozen_norm_eps)
-    trainable = trainable_layers(trainable_backbone_layers, norm is not nn.BatchNorm2d, 3, 6)
-    return mobilenet_fpn(mobilenet_v3_large(weights=weights_backbone, norm_layer=norm), trainable)
+    mobilenet = mobilenet_v3_large(weights=weights_backbone, norm_layer=norm)
+    trained = norm is not nn.BatchNorm2d or is_filled(mobilenet)
+    return mobilenet_fpn(mobilenet, trainable_layers(trainable_backbone_layers, trained, 3, 6))
 
 
 def last_stages(levels: int) -> Callable[..., Backbone]:
@@ -183,13 +189,56 @@ def backbone_norm(weights_backbone: WeightsLike, frozen_norm_eps: float | None) 
     return functools.partial(FrozenBatchNorm2d, eps=1e-5 if frozen_norm_eps is None else frozen_norm_eps)
 
 
+def is_filled(backbone: nn.Module) -> bool:
+    """Whether the whole model that it is a part of is filled from a file: it is built without numbers then."""
+    return next(backbone.parameters()).is_meta
+
+
 def trainable_layers(given: int | None, trained: bool, default: int, most: int) -> int:
     """How many of a backbone's stages are trained, from the last: as given, else all unless it starts from weights."""
-    if given is None:
-        return default if trained else most
-    if check_count("trainable_backbone_layers", given) > most:
+    if given is not None and check_count("trainable_backbone_layers", given) > most:
         raise InvalidArgument(f"trainable_backbone_layers is {given}; this backbone has {most} stages.")
-    return given
+    if trained:
+        return default if given is None else given
+    if given not in (None, most):
+        warnings.warn(
+            f"trainable_backbone_layers={given} is left aside, and the whole backbone is trained: it starts from no "
+            "weights. Give weights or weights_backbone, or leave the argument out to silence this.",
+            WeightsWarning,
+            stacklevel=2,
+        )
+    return most
+
+
+def validate_trainable_layers(is_trained: bool, trainable: int | None, max_value: int, default_value: int) -> int:
+    """:func:`trainable_layers`, its arguments in the order of torchvision's function."""
+    return trainable_layers(trainable, is_trained, default_value, max_value)
+
+
+def once_meant(**meant: Mapping[Any, WeightsEnum]) -> Callable[[Callable[..., M]], Callable[..., M]]:
+    """For builders, above ``zoo.builder``: what values of arguments meant before torchvision 0.13.
+
+    Args:
+        **meant: ``pretrained`` or ``pretrained_backbone`` → value → the weights.
+    """
+
+    def decorate(build: Callable[..., M]) -> Callable[..., M]:
+        @functools.wraps(build)
+        def translated(*args: Any, **kwargs: Any) -> M:
+            for name, entries in meant.items():
+                if kwargs.get(name) in entries:
+                    now = name.replace("pretrained", "weights")
+                    kwargs[now] = entries[kwargs.pop(name)]
+                    warnings.warn(
+                        f"{build.__name__}() is called as before torchvision 0.13; write {now}={kwargs[now]} instead.",
+                        DeprecationWarning,
+                        stacklevel=2,
+                    )
+            return build(*args, **kwargs)
+
+        return translated
+
+    return decorate
 
 
 def freeze(*modules: nn.Module) -> None:
@@ -243,6 +292,11 @@ def resnet_fpn(
     )
 
 
+def resnet_extractor(resnet: ResNet, trainable_layers: int, *pyramid: Any, **options: Any) -> BackboneWithFPN:
+    """:func:`resnet_fpn` on the last ``trainable_layers`` stages trained, and the others frozen."""
+    return resnet_fpn(freeze_resnet(resnet, trainable_layers), *pyramid, **options)
+
+
 def resnet_fpn_backbone(
     *,
     backbone_name: str,
@@ -268,7 +322,17 @@ def resnet_fpn_backbone(
     resnet = zoo.get_model(backbone_name, weights=weights, norm_layer=norm_layer)
     if not isinstance(resnet, ResNet):
         raise InvalidArgument(f"{backbone_name!r} is a {type(resnet).__name__}; expected the name of a ResNet.")
-    return resnet_fpn(freeze_resnet(resnet, trainable_layers), returned_layers, extra_blocks)
+    return resnet_extractor(resnet, trainable_layers, returned_layers, extra_blocks)
+
+
+def retrieve_out_channels(model: nn.Module, size: tuple[int, int]) -> list[int]:
+    """Channels of every map that ``model`` gives for an image of ``size``, (width, height)."""
+    training = model.training
+    parameter = next(model.parameters())
+    with torch.no_grad():
+        maps = model.eval()(parameter.new_zeros(1, 3, size[1], size[0]))
+    model.train(training)
+    return [m.shape[1] for m in (maps.values() if isinstance(maps, dict) else [maps])]
 
 
 def mobilenet_stages(model: nn.Module) -> list[int]:
@@ -282,8 +346,9 @@ def mobilenet_fpn(
     trainable: int = 6,
     returned_layers: Sequence[int] | None = None,
     extra_blocks: ExtraFPNBlock | None = None,
+    norm_layer: Norm | None = None,
 ) -> BackboneWithFPN:
-    """A feature pyramid on a MobileNet; the arguments are those of :func:`mobilenet_backbone`."""
+    """A feature pyramid on a MobileNet; the arguments are those of :func:`mobilenet_extractor`."""
     features: Any = mobilenet.features
     stages = mobilenet_stages(mobilenet)
     freeze_mobilenet(features, stages, trainable)
@@ -297,6 +362,7 @@ def mobilenet_fpn(
         [features[layer].out_channels for layer in layers],
         OUT_CHANNELS,
         extra_blocks,
+        norm_layer,
     )
 
 
@@ -325,8 +391,20 @@ def mobilenet_backbone(
         InvalidArgument: a number out of range.
     """
     mobilenet = zoo.get_model(backbone_name, weights=weights, norm_layer=norm_layer)
+    return mobilenet_extractor(mobilenet, fpn, trainable_layers, returned_layers, extra_blocks)
+
+
+def mobilenet_extractor(
+    mobilenet: nn.Module,
+    fpn: bool,
+    trainable_layers: int,
+    returned_layers: Sequence[int] | None = None,
+    extra_blocks: ExtraFPNBlock | None = None,
+    norm_layer: Norm | None = None,
+) -> nn.Module:
+    """As :func:`mobilenet_backbone`, of a MobileNet that is built already; ``norm_layer`` is the pyramid's."""
     if fpn:
-        return mobilenet_fpn(mobilenet, trainable_layers, returned_layers, extra_blocks)
+        return mobilenet_fpn(mobilenet, trainable_layers, returned_layers, extra_blocks, norm_layer)
     features: Any = mobilenet.features
     freeze_mobilenet(features, mobilenet_stages(mobilenet), trainable_layers)
     single: Any = nn.Sequential(features, nn.Conv2d(features[-1].out_channels, OUT_CHANNELS, 1))

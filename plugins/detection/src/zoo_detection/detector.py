@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import InvalidArgument
+from zoo.nn import refuse_script
 from zoo.ops import batched_nms, nms_padded
 from zoo_detection.fitting import run_part
 from zoo_detection.targets import check_images, check_targets, raise_for
@@ -41,6 +42,7 @@ class Detector(nn.Module):
         InvalidArgument: images or targets that cannot be right; all that is wrong with the targets is named.
     """
 
+    __prepare_scriptable__ = refuse_script
     has_background = True  # label 0 is background, and no object's
     transform: nn.Module
     backbone: nn.Module

@@ -18,12 +18,14 @@ from zoo_classification.resnet import ResNet
 from zoo_detection.anchors import AnchorGenerator
 from zoo_detection.backbones import (
     OUT_CHANNELS,
+    RESNET50_V1,
     BackboneWithFPN,
     FPNBackbone,
     frozen_norm_mobilenet_fpn,
     frozen_norm_resnet50,
     last_stages,
     on_backbone,
+    once_meant,
     plain_norm_resnet50,
     resnet_fpn,
 )
@@ -292,6 +294,7 @@ def fasterrcnn_resnet50_fpn(resnet: ResNet, num_classes: int, **kwargs: Any) -> 
     return FasterRCNN(resnet_fpn(resnet), num_classes, **kwargs)
 
 
+@once_meant(pretrained_backbone=RESNET50_V1)
 @zoo.builder(FasterRCNN_ResNet50_FPN_V2_Weights, head=HEAD, stem="backbone.body.conv1", convert=CONVERT)
 @on_backbone(plain_norm_resnet50)
 def fasterrcnn_resnet50_fpn_v2(resnet: ResNet, num_classes: int, **kwargs: Any) -> FasterRCNN:

@@ -14,7 +14,7 @@ from zoo.features import Backbone
 from zoo.nn import check_count
 from zoo.ops import MultiScaleRoIAlign
 from zoo_classification.resnet import ResNet
-from zoo_detection.backbones import frozen_norm_resnet50, last_stages, on_backbone, resnet_fpn
+from zoo_detection.backbones import frozen_norm_resnet50, last_stages, on_backbone, once_meant, resnet_fpn
 from zoo_detection.checkpoints import FPN_AND_RPN, present_keys
 from zoo_detection.coco import KEYPOINT_NAMES
 from zoo_detection.faster_rcnn import LEVELS, FasterRCNN, draw_relu, fpn_of
@@ -101,6 +101,7 @@ class KeypointRCNN(FasterRCNN):
 HEAD = {"roi_heads.box_predictor": "num_classes", "roi_heads.keypoint_predictor": "num_keypoints"}
 
 
+@once_meant(pretrained={"legacy": KeypointRCNN_ResNet50_FPN_Weights.COCO_LEGACY})
 @zoo.builder(
     KeypointRCNN_ResNet50_FPN_Weights,
     head=HEAD,

@@ -16,9 +16,11 @@ from zoo.ops import MultiScaleRoIAlign
 from zoo_classification.resnet import ResNet
 from zoo_detection.backbones import (
     OUT_CHANNELS,
+    RESNET50_V1,
     frozen_norm_resnet50,
     last_stages,
     on_backbone,
+    once_meant,
     plain_norm_resnet50,
     resnet_fpn,
 )
@@ -133,6 +135,7 @@ def maskrcnn_resnet50_fpn(resnet: ResNet, num_classes: int, **kwargs: Any) -> Ma
     return MaskRCNN(resnet_fpn(resnet), num_classes, **kwargs)
 
 
+@once_meant(pretrained_backbone=RESNET50_V1)
 @zoo.builder(MaskRCNN_ResNet50_FPN_V2_Weights, head=HEAD, stem="backbone.body.conv1", convert=CONVERT)
 @on_backbone(plain_norm_resnet50)
 def maskrcnn_resnet50_fpn_v2(resnet: ResNet, num_classes: int, **kwargs: Any) -> MaskRCNN:

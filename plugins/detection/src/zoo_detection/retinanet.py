@@ -20,11 +20,13 @@ from zoo_classification.resnet import ResNet
 from zoo_detection.anchors import AnchorGenerator
 from zoo_detection.backbones import (
     OUT_CHANNELS,
+    RESNET50_V1,
     FPNBackbone,
     Norm,
     frozen_norm_resnet50,
     last_stages,
     on_backbone,
+    once_meant,
     p6_p7,
     plain_norm_resnet50,
     resnet_fpn,
@@ -209,6 +211,7 @@ def retinanet_resnet50_fpn(resnet: ResNet, num_classes: int, **kwargs: Any) -> R
     return RetinaNet(resnet_fpn(resnet, LAYERS, p6_p7()), num_classes, **kwargs)
 
 
+@once_meant(pretrained_backbone=RESNET50_V1)
 @zoo.builder(RetinaNet_ResNet50_FPN_V2_Weights, head=HEAD, stem="backbone.body.conv1", convert=CONVERT)
 @on_backbone(plain_norm_resnet50)
 def retinanet_resnet50_fpn_v2(resnet: ResNet, num_classes: int, **kwargs: Any) -> RetinaNet:

@@ -317,6 +317,42 @@ def mask_loss(
     return F.binary_cross_entropy_with_logits(of_label(logits, labels), torch.cat(cut))
 
 
+def maskrcnn_loss(
+    mask_logits: Tensor,
+    proposals: list[Tensor],
+    gt_masks: Sequence[Tensor],
+    gt_labels: Sequence[Tensor],
+    mask_matched_idxs: list[Tensor],
+) -> Tensor:
+    """:func:`mask_loss` with the labels [G] of the objects of each image."""
+    labels = torch.cat([of[which] for of, which in zip(gt_labels, mask_matched_idxs, strict=True)])
+    return mask_loss(mask_logits, proposals, mask_matched_idxs, labels, gt_masks)
+
+
+def keypointrcnn_loss(
+    keypoint_logits: Tensor,
+    proposals: Sequence[Tensor],
+    gt_keypoints: Sequence[Tensor],
+    keypoint_matched_idxs: Sequence[Tensor],
+) -> Tensor:
+    """:func:`zoo_detection.keypoints.keypoint_loss` with the keypoints [G, K, 3] of the objects of each image."""
+    keypoints = [of[which] for of, which in zip(gt_keypoints, keypoint_matched_idxs, strict=True)]
+    return keypoint_loss(keypoint_logits, torch.cat(keypoints), torch.cat(list(proposals)))
+
+
+def maskrcnn_inference(x: Tensor, labels: Sequence[Tensor]) -> list[Tensor]:
+    """Of logits [D, C, M, M] the probabilities of masks of each image's ``labels``: [D, 1, M, M] of each."""
+    probabilities = of_label(x, torch.cat(list(labels))).sigmoid()[:, None]
+    return list(torch.split(probabilities, [len(of_image) for of_image in labels]))
+
+
+def keypointrcnn_inference(x: Tensor, boxes: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """Of logits [D, K, S, S] the keypoints [D, K, 3] in each image's ``boxes``, and the logits there [D, K]."""
+    counts = [len(of_image) for of_image in boxes]
+    keypoints, scores = keypoints_of(x, torch.cat(list(boxes)))
+    return list(torch.split(keypoints, counts)), list(torch.split(scores, counts))
+
+
 def of_label(values: Tensor, labels: Tensor) -> Tensor:
     """Of values [R, C, …] for every class those of ``labels`` [R]: [R, …]."""
     return values[torch.arange(len(labels), device=labels.device), labels]

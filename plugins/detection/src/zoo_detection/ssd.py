@@ -16,7 +16,7 @@ from zoo.ops import box_iou
 from zoo_classification.vgg import VGG, vgg16
 from zoo_classification.weights.vgg import VGG16_Weights
 from zoo_detection.anchors import DefaultBoxGenerator
-from zoo_detection.backbones import freeze, on_backbone, trainable_layers
+from zoo_detection.backbones import freeze, is_filled, on_backbone, trainable_layers
 from zoo_detection.coding import BoxCoder
 from zoo_detection.dense import OneStageDetector, ScoringHead, flatten_maps
 from zoo_detection.detector import (
@@ -233,8 +233,9 @@ def vgg16_extractor(
     weights_backbone: WeightsLike = VGG16_Weights.IMAGENET1K_FEATURES, trainable_backbone_layers: int | None = None
 ) -> SSDFeatureExtractorVGG:
     """The backbone of the published model."""
-    trainable = trainable_layers(trainable_backbone_layers, weights_backbone is not None, 4, 5)
-    return SSDFeatureExtractorVGG(vgg16(weights=weights_backbone), trainable)
+    vgg = vgg16(weights=weights_backbone)
+    trained = weights_backbone is not None or is_filled(vgg)
+    return SSDFeatureExtractorVGG(vgg, trainable_layers(trainable_backbone_layers, trained, 4, 5))
 
 
 @zoo.builder(

@@ -15,7 +15,7 @@ from zoo.nn import Conv2dNormActivation, check_count
 from zoo_classification.mobilenet_v3 import MobileNetV3, mobilenet_v3_large
 from zoo_classification.weights.mobilenet_v3 import MobileNet_V3_Large_Weights
 from zoo_detection.anchors import DefaultBoxGenerator
-from zoo_detection.backbones import freeze_mobilenet, mobilenet_stages, on_backbone, trainable_layers
+from zoo_detection.backbones import freeze_mobilenet, is_filled, mobilenet_stages, on_backbone, trainable_layers
 from zoo_detection.dense import ScoringHead
 from zoo_detection.detector import draw_convolutions
 from zoo_detection.ssd import SSD, SSDScoringHead
@@ -44,6 +44,36 @@ def extra_block(in_channels: int, out_channels: int, norm_layer: Norm) -> nn.Seq
     )
 
 
+class SSDLiteScoringHead(SSDScoringHead):
+    """Maps → [N, A * num_columns, H, W] of each."""
+
+    def __init__(
+        self, in_channels: Sequence[int], num_anchors: Sequence[int], num_columns: int, norm_layer: Norm
+    ) -> None:
+        modules = nn.ModuleList(
+            prediction_block(channels, anchors * num_columns, norm_layer)
+            for channels, anchors in zip(in_channels, num_anchors, strict=True)
+        )
+        draw_normal(modules)
+        super().__init__(modules, num_columns)
+
+
+class SSDLiteClassificationHead(SSDLiteScoringHead):
+    """Maps → logits [N, A * num_classes, H, W] of each."""
+
+    def __init__(
+        self, in_channels: Sequence[int], num_anchors: Sequence[int], num_classes: int, norm_layer: Norm
+    ) -> None:
+        super().__init__(in_channels, num_anchors, num_classes, norm_layer)
+
+
+class SSDLiteRegressionHead(SSDLiteScoringHead):
+    """Maps → what the box coder decodes, [N, A * 4, H, W], of each."""
+
+    def __init__(self, in_channels: Sequence[int], num_anchors: Sequence[int], norm_layer: Norm) -> None:
+        super().__init__(in_channels, num_anchors, 4, norm_layer)
+
+
 class SSDLiteHead(ScoringHead):
     """Maps → ``cls_logits`` and ``bbox_regression``, each a list with one map for each.
 
@@ -56,17 +86,8 @@ class SSDLiteHead(ScoringHead):
         self, in_channels: Sequence[int], num_anchors: Sequence[int], num_classes: int, norm_layer: Norm
     ) -> None:
         super().__init__()
-
-        def head(num_columns: int) -> SSDScoringHead:
-            modules = nn.ModuleList(
-                prediction_block(channels, anchors * num_columns, norm_layer)
-                for channels, anchors in zip(in_channels, num_anchors, strict=True)
-            )
-            draw_normal(modules)
-            return SSDScoringHead(modules, num_columns)
-
-        self.classification_head = head(num_classes)
-        self.regression_head = head(4)
+        self.classification_head = SSDLiteClassificationHead(in_channels, num_anchors, num_classes, norm_layer)
+        self.regression_head = SSDLiteRegressionHead(in_channels, num_anchors, norm_layer)
 
 
 class SSDLiteFeatureExtractorMobileNet(nn.Module):
@@ -123,7 +144,8 @@ def mobilenet_extractor(
     )
     if weights_backbone is None:
         draw_normal(mobilenet)
-    trainable = trainable_layers(trainable_backbone_layers, weights_backbone is not None, 6, 6)
+    trained = weights_backbone is not None or is_filled(mobilenet)
+    trainable = trainable_layers(trainable_backbone_layers, trained, 6, 6)
     return SSDLiteFeatureExtractorMobileNet(mobilenet, norm_layer, trainable), norm_layer
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.errors import InvalidArgument
+from zoo.errors import InvalidArgument, InvalidTargets, ZooWarning
 
 SLACK = 1.0  # pixels that a box may reach beyond its image: annotations are rounded
 LISTED = 20  # problems that an error names
@@ -72,13 +73,13 @@ def check_targets(
 
 
 def raise_for(problems: Sequence[TargetProblem]) -> None:
-    """Raise InvalidArgument with all ``problems``, if there are any."""
+    """Raise InvalidTargets with all ``problems``, if there are any."""
     if not problems:
         return
     lines = [f"{len(problems)} problem(s) in the targets of this batch:", *(f"  {p}" for p in problems[:LISTED])]
     if len(problems) > LISTED:
         lines.append(f"  and {len(problems) - LISTED} more; zoo_detection.check_targets(images, targets) lists all.")
-    raise InvalidArgument("\n".join(lines))
+    raise InvalidTargets("\n".join(lines))
 
 
 Found = Iterator[tuple[int | None, str]]
@@ -146,14 +147,14 @@ class _Checks:
         relative = (boxes <= 1).all()
         all_good, all_relative = torch.stack([good.all(), relative]).tolist()
         if all_relative:
-            yield (
-                None,
-                (
-                    f"no coordinate is above 1, in an image of {height}×{width}; expected pixels. They look like "
-                    "fractions of the image: multiply them by its width and height"
-                ),
+            doubt = (
+                f"no coordinate is above 1, in an image of {height}×{width}; expected pixels. They look like "
+                "fractions of the image: multiply them by its width and height"
             )
-            return
+            if not all_good:
+                yield None, doubt
+                return
+            warnings.warn(f"Targets have boxes of which {doubt}.", ZooWarning, stacklevel=2)
         if all_good:
             return
         # Read as a corner and a size, would they all be right?

@@ -102,6 +102,16 @@ def _scaled(of: dict[str, Tensor], size: Size, new: Size) -> dict[str, Tensor]:
     return {key: of[key] * of[key].new_tensor(f) for key, f in factors.items() if key in of and of[key].numel()}
 
 
+def resize_boxes(boxes: Tensor, original_size: Size, new_size: Size) -> Tensor:
+    """Boxes [N, 4] of an image of ``original_size``, (height, width), in the same image of ``new_size``."""
+    return _scaled({"boxes": boxes}, original_size, new_size).get("boxes", boxes)
+
+
+def resize_keypoints(keypoints: Tensor, original_size: Size, new_size: Size) -> Tensor:
+    """Keypoints [N, K, 3] of an image of ``original_size``, (height, width), in the same image of ``new_size``."""
+    return _scaled({"keypoints": keypoints}, original_size, new_size).get("keypoints", keypoints)
+
+
 class GeneralizedRCNNTransform(BatchImages):
     """Normalises images in [0, 1], resizes them, and puts them into one batch.
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from zoo_optical_flow.plugin import PUBLIC
 
+__all__ = sorted(PUBLIC)
+
 
 def __getattr__(name: str) -> Any:
     if name not in PUBLIC:

@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 import zoo
 from zoo.errors import InvalidArgument, suggest
-from zoo.nn import Conv2dNormActivation, check_count, check_images
+from zoo.nn import Conv2dNormActivation, check_count, check_images, refuse_script
 from zoo_optical_flow.weights.raft import Raft_Large_Weights, Raft_Small_Weights
 
 Norm = Callable[..., nn.Module] | None
@@ -200,7 +200,7 @@ def gathered_products(first: Tensor, table: Tensor, offset: Tensor, index: Tenso
 
 
 def dot_rows(first: Tensor, table: Tensor, index: Tensor) -> Tensor:
-    return (first[:, None] @ F.embedding(index, table).mT).squeeze(1)
+    return (first[:, None] @ F.embedding(index, table).transpose(-2, -1)).squeeze(1)
 
 
 # ── the recurrent update ─────────────────────────────────────────────────────────────────────────────────────────
@@ -380,6 +380,8 @@ class RAFT(nn.Module):
             width that 8 does not divide; fewer updates than one.
     """
 
+    __prepare_scriptable__ = refuse_script
+
     def __init__(
         self,
         *,
@@ -483,7 +485,7 @@ def sequence_loss(
     return torch.stack(weighted).sum() / (known.sum() * target.shape[1]).clamp(min=1)
 
 
-@zoo.builder(Raft_Large_Weights)
+@zoo.builder(Raft_Large_Weights, legacy="C_T_SKHT_V2")
 def raft_large(*, correlation: str = "auto", **parts: Any) -> RAFT:
     """RAFT from `RAFT: Recurrent All-Pairs Field Transforms for Optical Flow <https://arxiv.org/abs/2003.12039>`_.
 
@@ -509,7 +511,7 @@ def raft_large(*, correlation: str = "auto", **parts: Any) -> RAFT:
     )
 
 
-@zoo.builder(Raft_Small_Weights)
+@zoo.builder(Raft_Small_Weights, legacy="C_T_V2")
 def raft_small(*, correlation: str = "auto", **parts: Any) -> RAFT:
     """RAFT-S from `RAFT: Recurrent All-Pairs Field Transforms for Optical Flow <https://arxiv.org/abs/2003.12039>`_.
 

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from zoo.errors import InvalidArgument
 from zoo_quantized import eager, reference
+from zoo_quantized.building import as_asked
 from zoo_quantized.quantizable import Quantizable
 
 Q = TypeVar("Q", bound=Quantizable)
@@ -55,6 +56,16 @@ def quantize(model: Q, calibration_batches: Iterable[Any], backend: str = "x86",
         return reference.calibrated(twin, batches)
     twin.backend = backend
     return eager.calibrated(twin, batches, backend)
+
+
+def quantize_model(model: Quantizable, backend: str) -> None:
+    """Make a float model int8, in place, with scales of noise: to measure its speed, or to load int8 weights into it.
+
+    Raises:
+        InvalidArgument: an unknown backend.
+        MissingEngine: this torch has no int8 kernels.
+    """
+    as_asked(model, True, backend)
 
 
 def _images(batches: Iterable[Any], progress: bool) -> Iterator[Tensor]:

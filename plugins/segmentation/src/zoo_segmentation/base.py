@@ -13,6 +13,7 @@ import zoo
 from zoo.contract import WeightsLike
 from zoo.errors import InvalidArgument
 from zoo.features import Backbone
+from zoo.nn import refuse_script
 
 NUM_CLASSES = 21  # Pascal VOC's 20 and background
 
@@ -66,6 +67,8 @@ class SegmentationModel(nn.Module):
     Raises:
         InvalidArgument: the input is no batch of images with the backbone's number of channels.
     """
+
+    __prepare_scriptable__ = refuse_script
 
     def __init__(self, backbone: nn.Module, classifier: nn.Module, aux_classifier: nn.Module | None = None) -> None:
         super().__init__()

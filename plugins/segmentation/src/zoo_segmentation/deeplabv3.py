@@ -27,6 +27,24 @@ from zoo_segmentation.weights.deeplabv3 import (
 RATES = (12, 24, 36)
 
 
+class ASPPConv(Conv2dNormActivation):
+    """A 3×3 convolution with holes: [N, in_channels, h, w] → [N, out_channels, h, w]."""
+
+    def __init__(self, in_channels: int, out_channels: int, dilation: int) -> None:
+        super().__init__(in_channels, out_channels, 3, dilation=dilation)
+
+
+class ASPPPooling(nn.Sequential):
+    """The mean over all places, through a 1×1 convolution, at every place."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(nn.AdaptiveAvgPool2d(1), *Conv2dNormActivation(in_channels, out_channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
+        return mean.expand(-1, -1, x.shape[-2], x.shape[-1])
+
+
 class ASPP(nn.Module):
     """Atrous spatial pyramid pooling: [N, in_channels, h, w] → [N, out_channels, h, w].
 
@@ -39,8 +57,8 @@ class ASPP(nn.Module):
         self.convs = nn.ModuleList(
             [
                 Conv2dNormActivation(in_channels, out_channels, 1),
-                *(Conv2dNormActivation(in_channels, out_channels, 3, dilation=rate) for rate in rates),
-                nn.Sequential(nn.AdaptiveAvgPool2d(1), *Conv2dNormActivation(in_channels, out_channels, 1)),
+                *(ASPPConv(in_channels, out_channels, rate) for rate in rates),
+                ASPPPooling(in_channels, out_channels),
             ]
         )
         self.project = nn.Sequential(
@@ -48,8 +66,7 @@ class ASPP(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        *local, mean = (conv(x) for conv in self.convs)
-        projected: Tensor = self.project(torch.cat([*local, mean.expand_as(local[0])], 1))
+        projected: Tensor = self.project(torch.cat([conv(x) for conv in self.convs], 1))
         return projected
 
 

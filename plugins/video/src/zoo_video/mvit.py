@@ -24,6 +24,7 @@ from zoo.nn import (
     check_count,
     check_probability,
     input_channels,
+    join_heads,
     linear_head,
 )
 from zoo_video.weights.mvit import MViT_V1_B_Weights, MViT_V2_S_Weights
@@ -176,7 +177,7 @@ class MultiscaleAttention(nn.Module):
             x = F.scaled_dot_product_attention(q, k, v, dropout_p=p, scale=scale)
         if self.residual_pool:
             x = x + q if self.residual_with_cls_embed else torch.cat([x[:, :, :1], x[:, :, 1:] + q[:, :, 1:]], dim=2)
-        x = self.project(x.transpose(1, 2).flatten(2))
+        x = self.project(join_heads(x))
         return x
 
     def attend_with_positions(self, q: Tensor, k: Tensor, v: Tensor, scale: float, p: float) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import zoo
 from zoo.contract import Stage
 from zoo.errors import InvalidArgument
-from zoo.nn import check_clips, check_count, check_probability, input_channels, linear_head
+from zoo.nn import check_clips, check_count, check_probability, input_channels, join_heads, linear_head
 from zoo_classification.swin_transformer import (
     PatchMerging,
     ShiftedWindowAttention,
@@ -102,7 +102,7 @@ def shift_mask(size: Size, window: Size, shift: Size, like: Tensor) -> Tensor:
         wrapped = torch.arange(n, device=like.device) >= n - s
         region = region[..., None] * 2 + wrapped
     region = to_windows(region[..., None], window)[0]
-    return (region != region.mT).to(like.dtype) * -100.0
+    return (region != region.transpose(-2, -1)).to(like.dtype) * -100.0
 
 
 class ShiftedWindowAttention3d(ShiftedWindowAttention):
@@ -117,7 +117,7 @@ class ShiftedWindowAttention3d(ShiftedWindowAttention):
         self.relative_position_index = self.relative_position_index.view(tokens, tokens)  # as the files have it
 
     def forward(self, x: Tensor) -> Tensor:
-        N, T, H, W, C = x.shape
+        N, T, H, W, _ = x.shape
         place = self.window_size, self.shift_size
         mask = shifted_bias(self.relative_position_bias_table, self.relative_position_index, (T, H, W), *place)
         # Windows are told apart by their masks, clips are not: with windows and heads in one dimension, the masks are
@@ -130,7 +130,7 @@ class ShiftedWindowAttention3d(ShiftedWindowAttention):
         mask = mask.expand(windows, -1, -1, -1).reshape(1, windows * heads, tokens, tokens)
         p = self.attention_dropout if self.training else 0.0
         x = F.scaled_dot_product_attention(q, k, v, mask, dropout_p=p)
-        x = self.proj(x.view(N, windows, heads, tokens, dim).transpose(2, 3).reshape(N, windows, tokens, C))
+        x = self.proj(join_heads(x.view(N, windows, heads, tokens, dim)))
         return join(F.dropout(x, self.dropout, self.training), (T, H, W), *place)
 
 

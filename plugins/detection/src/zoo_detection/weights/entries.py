@@ -17,8 +17,6 @@ COCO_PERSON = "pkg://zoo_detection/categories/coco_person.txt"
 # published were trained with an eps of 0, and with another their boxes are slightly off.
 FROZEN = {"frozen_norm_eps": 1e-5}
 FROZEN_EPS_0 = {"frozen_norm_eps": 0.0}
-# Three of the backbone's five stages are trained where it starts from weights. (In a frozen one that follows.)
-THREE_STAGES = {"trainable_backbone_layers": 3}
 
 
 def coco(
@@ -59,5 +57,6 @@ def coco(
         recipe=recipe if "://" in recipe else f"{RECIPES}#{recipe}",
         min_size=(1, 1),
         docs=docs,
-        extra={"keypoint_names": list(KEYPOINT_NAMES)} if persons else {},
+        extra={"protocols": {"COCO-val2017": {"max_detections": 100}}}
+        | ({"keypoint_names": list(KEYPOINT_NAMES)} if persons else {}),
     )

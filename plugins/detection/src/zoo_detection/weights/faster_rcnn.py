@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zoo import WeightsEnum
-from zoo_detection.weights.entries import FROZEN, FROZEN_EPS_0, THREE_STAGES, coco
+from zoo_detection.weights.entries import FROZEN, FROZEN_EPS_0, coco
 
 
 class FasterRCNN_ResNet50_FPN_Weights(WeightsEnum, builder="fasterrcnn_resnet50_fpn"):
@@ -27,7 +27,6 @@ class FasterRCNN_ResNet50_FPN_V2_Weights(WeightsEnum, builder="fasterrcnn_resnet
         gflops=280.371,
         mb=167.104,
         recipe="https://github.com/pytorch/vision/pull/5763",
-        config=THREE_STAGES,
     )
     DEFAULT = COCO_V1
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zoo import WeightsEnum
-from zoo_detection.weights.entries import FROZEN_EPS_0, THREE_STAGES, coco
+from zoo_detection.weights.entries import FROZEN_EPS_0, coco
 
 
 class MaskRCNN_ResNet50_FPN_Weights(WeightsEnum, builder="maskrcnn_resnet50_fpn"):
@@ -29,6 +29,5 @@ class MaskRCNN_ResNet50_FPN_V2_Weights(WeightsEnum, builder="maskrcnn_resnet50_f
         gflops=333.577,
         mb=177.219,
         recipe="https://github.com/pytorch/vision/pull/5773",
-        config=THREE_STAGES,
     )
     DEFAULT = COCO_V1

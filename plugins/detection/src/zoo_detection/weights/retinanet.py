@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zoo import WeightsEnum
-from zoo_detection.weights.entries import FROZEN_EPS_0, THREE_STAGES, coco
+from zoo_detection.weights.entries import FROZEN_EPS_0, coco
 
 
 class RetinaNet_ResNet50_FPN_Weights(WeightsEnum, builder="retinanet_resnet50_fpn"):
@@ -27,6 +27,5 @@ class RetinaNet_ResNet50_FPN_V2_Weights(WeightsEnum, builder="retinanet_resnet50
         gflops=152.238,
         mb=146.037,
         recipe="https://github.com/pytorch/vision/pull/5756",
-        config=THREE_STAGES,
     )
     DEFAULT = COCO_V1

@@ -14,6 +14,5 @@ class SSD300_VGG16_Weights(WeightsEnum, builder="ssd300_vgg16"):
         gflops=34.858,
         mb=135.988,
         recipe="ssd300-vgg16",
-        config={"trainable_backbone_layers": 4},
     )
     DEFAULT = COCO_V1

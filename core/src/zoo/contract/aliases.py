@@ -1,0 +1,154 @@
+"""Modules under further names: what is in one place, importable by a path that other programs know. No torch.
+
+A table says where names come from, a row a module::
+
+    {"misc": "zoo.nn", "poolers": "zoo.ops.pooler LevelMapper=zoo.ops.pooler:Levels"}
+
+A row has modules, which give all that they have, and names that are called otherwise elsewhere. One module alone is
+that module itself, under a second name.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+
+class Alias(ModuleType):
+    """A module whose names are those of others: read there when they are asked for, and set there."""
+
+    def __init__(self, name: str, row: str) -> None:
+        super().__init__(name, f"Names of {row.split()[0]} and its kin, under a path that other programs know.")
+        words = row.split()
+        super().__setattr__("_modules", [word for word in words if "=" not in word])
+        super().__setattr__("_replaced", {})
+        super().__setattr__("_renamed", dict(word.split("=") for word in words if "=" in word))
+
+    def _owner(self, name: str) -> tuple[ModuleType, str]:
+        """The module that has ``name``, and its name there."""
+        if name in self._renamed:
+            module, _, name = self._renamed[name].partition(":")
+            return importlib.import_module(module), name
+        if not name.startswith("__"):
+            for module in map(importlib.import_module, self._modules):
+                if hasattr(module, name):
+                    return module, name
+        raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "__all__":
+            return [name for name in dir(self) if not name.startswith("_")]
+        return getattr(*self._owner(name))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        try:
+            owner, own = self._owner(name)
+        except AttributeError:
+            super().__setattr__(name, value)
+        else:
+            self._replaced.setdefault(name, getattr(owner, own))
+            setattr(owner, own, value)
+
+    def __delattr__(self, name: str) -> None:
+        if name in self._replaced:  # what was set is taken back, as tests that replace something do
+            owner, own = self._owner(name)
+            setattr(owner, own, self._replaced.pop(name))
+        else:
+            super().__delattr__(name)
+
+    def __dir__(self) -> list[str]:
+        modules = map(importlib.import_module, self._modules)
+        return sorted({*self._renamed, *(name for m in modules for name in dir(m) if not name.startswith("__"))})
+
+
+class CallableAlias(Alias):
+    """One that can be called as well: the builder of its name, which has no place of its own beside the module."""
+
+    def module(self) -> ModuleType:
+        """The one that has the names."""
+        return importlib.import_module(self._modules[0])
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return getattr(self, self.__name__.rpartition(".")[2])(*args, **kwargs)
+
+
+class AliasFinder(MetaPathFinder):
+    """Finds the modules of a package that have no file of their own.
+
+    Args:
+        package: whose modules they are; they may be some levels below.
+        row: path below the package → its row in the table, or None.
+        callable_too: the paths of modules that builders share their names with.
+    """
+
+    def __init__(self, package: str, row: Callable[[str], str | None], callable_too: Sequence[str] = ()) -> None:
+        self.package = package
+        self.row = row
+        self.callable_too = callable_too
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        below = name.removeprefix(f"{self.package}.")
+        row = None if below == name else self.row(below)
+        if row is None or not all(map(_exists, (word for word in row.split() if "=" not in word))):
+            return None
+        if below in self.callable_too:
+            return ModuleSpec(name, _Made(CallableAlias(name, row)))
+        return ModuleSpec(name, _Made(Alias(name, row)) if len(row.split()) > 1 or "=" in row else _SecondName(row))
+
+
+def _exists(module: str) -> bool:
+    parts = module.split(".")
+    return all(importlib.util.find_spec(".".join(parts[: n + 1])) for n in range(len(parts)))
+
+
+class _Made(Loader):
+    """Gives a module that there is already."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self.module = module
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return self.module
+
+    def exec_module(self, module: ModuleType) -> None:
+        # Now, not when a name is asked for: programs ask every module that there is for names, in the midst of imports.
+        dir(module)
+
+
+class _SecondName(Loader):
+    """Gives a module a second name: the same object, as it is."""
+
+    def __init__(self, real: str) -> None:
+        self.real = real
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        module = importlib.import_module(self.real)
+        self.own_spec = module.__spec__  # the import system is about to overwrite it with the second name's
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self.own_spec
+
+
+def alias_modules(package: str, table: Mapping[str, str]) -> None:
+    """Let the modules of ``table`` be imported from ``package``, whose functions of their names stay what they are."""
+
+    class Package(ModuleType):
+        def __setattr__(self, name: str, value: Any) -> None:
+            # Python stores a submodule under its name once it is imported.
+            if not (isinstance(value, ModuleType) and name in table and callable(vars(self).get(name))):
+                super().__setattr__(name, value)
+
+        def __getattr__(self, name: str) -> Any:
+            if name in table:
+                return importlib.import_module(f"{package}.{name}")
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    sys.modules[package].__class__ = Package
+    sys.meta_path.append(AliasFinder(package, table.get))

@@ -1,0 +1,62 @@
+"""Weights described as torchvision describes them: a URL, a transform and ``meta``. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from zoo import contract
+from zoo.contract import WeightsEnum
+from zoo.registry import get_model_weights
+
+__all__ = ["Weights", "WeightsEnum"]
+
+# torchvision's key in ``meta`` → the field of zoo.Weights; other keys are facts of the weights' own.
+FIELDS = {
+    "_metrics": "metrics",
+    "_ops": "gflops",
+    "_file_size": "file_size",
+    "_docs": "docs",
+    **{name: name for name in ("num_params", "categories", "recipe", "license", "min_size")},
+}
+
+
+class _Kind(type):
+    def __instancecheck__(cls, given: object) -> bool:
+        return isinstance(given, contract.Weights)
+
+
+class Weights(contract.Weights, metaclass=_Kind):
+    """:class:`zoo.Weights` from torchvision's arguments.
+
+    Args:
+        url: of the checkpoint.
+        transforms: called without arguments, gives the preprocessing.
+        meta: facts under torchvision's keys; read back by the property of that name.
+        **facts: fields of :class:`zoo.Weights`.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, url: str, transforms: Any = None, meta: Mapping[str, Any] | None = None, **facts: Any) -> None:
+        known = {FIELDS[key]: value for key, value in (meta or {}).items() if key in FIELDS}
+        extra = {key: value for key, value in (meta or {}).items() if key not in FIELDS}
+        super().__init__(url=url, transforms=transforms, **{"extra": extra, **known, **facts})
+
+
+# Lists that torchvision keeps in a module of their own → a model whose weights have them.
+LISTS = {
+    "_IMAGENET_CATEGORIES": "resnet18",
+    "_VOC_CATEGORIES": "fcn_resnet50",
+    "_COCO_CATEGORIES": "fasterrcnn_resnet50_fpn",
+    "_COCO_PERSON_CATEGORIES": "keypointrcnn_resnet50_fpn",
+    "_COCO_PERSON_KEYPOINT_NAMES": "keypointrcnn_resnet50_fpn",
+    "_KINETICS400_CATEGORIES": "r3d_18",
+}
+
+
+def __getattr__(name: str) -> list[str]:
+    if name not in LISTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    meta = next(iter(get_model_weights(LISTS[name]))).meta
+    return list(meta["keypoint_names" if name.endswith("KEYPOINT_NAMES") else "categories"])

@@ -1,0 +1,43 @@
+"""For builders that other programs copied from torchvision: arguments from before 0.13. Ours wear ``zoo.builder``."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from zoo.errors import InvalidArgument
+
+
+def handle_legacy_interface(**weights: tuple[str, Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """For a builder: ``weights=("pretrained", entry)`` lets ``pretrained=True``, or True as the first argument, mean
+    the entry, or what it gives when it is called with the arguments."""
+
+    def decorate(builder: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(builder)
+        def build(*args: Any, **kwargs: Any) -> Any:
+            kwargs.update(zip([*weights, "progress"], args, strict=False))
+            for now, (once, entry) in weights.items():
+                given = kwargs.pop(once, kwargs.get(now))
+                if isinstance(given, bool):
+                    given = (entry(kwargs) if callable(entry) else entry) if given else None
+                    message = f"{builder.__name__}: write {now}={given} for what was {once} before torchvision 0.13."
+                    warnings.warn(message, DeprecationWarning, stacklevel=2)
+                if given is not None or now in kwargs:
+                    kwargs[now] = given
+            return builder(**kwargs)
+
+        return build
+
+    return decorate
+
+
+def overwrite_named_param(kwargs: dict[str, Any], param: str, new_value: Any) -> None:
+    """Put an argument that weights demand into ``kwargs``.
+
+    Raises:
+        InvalidArgument: it is there with another value.
+    """
+    if kwargs.setdefault(param, new_value) != new_value:
+        raise InvalidArgument(f"{param} is {kwargs[param]!r}; expected {new_value!r}, which the weights demand.")

@@ -1,0 +1,134 @@
+"""Tools that take a model's graph: feature extraction by names of nodes, ONNX and TorchScript by torch's own calls."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+
+import pytest
+import torch
+from torch import nn
+from zoo.models.feature_extraction import create_feature_extractor, get_graph_node_names
+
+import zoo
+from zoo.errors import InvalidArgument
+
+
+def test_names_of_nodes():
+    train, evaluation = get_graph_node_names(zoo.models.resnet18())
+    assert train == evaluation
+    assert evaluation[:5] == ["x", "conv1", "bn1", "relu", "maxpool"]
+    assert {"layer1.0.relu", "layer1.0.add", "layer1.0.relu_1", "layer4.1.relu_1"} <= {*evaluation}
+    assert evaluation[-3:] == ["avgpool", "flatten", "fc"]
+    assert "features.0" in get_graph_node_names(zoo.models.mobilenet_v3_small())[1], "blocks are single nodes"
+
+
+def test_features_of_nodes():
+    model = zoo.models.resnet18().eval()
+    features = create_feature_extractor(model, {"layer2": "low", "layer4.1.relu_1": "high", "flatten": "pooled"})
+    x = torch.rand(2, 3, 64, 64)
+    found = features(x)
+    assert list(found) == ["low", "high", "pooled"]
+    hooked = zoo.feature_extractor(model, {"layer2": "low", "layer4": "high"})(x)
+    assert torch.equal(found["low"], hooked["low"])
+    assert torch.equal(found["high"], hooked["high"])
+    assert torch.equal(model.fc(found["pooled"]), model(x))
+    assert features.conv1.weight is model.conv1.weight
+    assert not hasattr(features, "fc"), "nothing that the outputs do not need"
+    assert {*features.state_dict()} == {key for key in model.state_dict() if not key.startswith("fc.")}
+    twin = copy.deepcopy(features)
+    assert torch.equal(twin.train().eval()(x)["pooled"], found["pooled"])
+
+
+@pytest.mark.parametrize("name", ["vit_b_32", "swin_t", "shufflenet_v2_x0_5", "densenet121"])
+def test_the_last_node_is_the_model(name):
+    model = zoo.get_model(name, num_classes=5).eval()
+    features = create_feature_extractor(model, get_graph_node_names(model, suppress_diff_warning=True)[1][-1:])
+    x = torch.rand(1, 3, 224, 224)
+    assert torch.equal(next(iter(features(x).values())), model(x))
+
+
+def test_modes_have_graphs_of_their_own():
+    model = zoo.models.googlenet(init_weights=False, aux_logits=True)
+    with pytest.warns(UserWarning, match="GoogLeNet has other nodes in train mode than in eval mode"):
+        train, evaluation = get_graph_node_names(model)
+    assert "aux1.fc2" in set(train) - set(evaluation)
+    features = create_feature_extractor(model, train_return_nodes=["aux1.fc2"], eval_return_nodes={"flatten": "pooled"})
+    x = torch.rand(2, 3, 96, 96)
+    assert model.training
+    assert list(features(x)) == ["aux1.fc2"]
+    assert list(features.eval()(x)) == ["pooled"]
+    assert list(features.train()(x)) == ["aux1.fc2"]
+
+
+def test_tensors_of_the_model_itself_and_leaves():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.block = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
+            self.scale = nn.Parameter(torch.ones(4))
+            self.register_buffer("shift", torch.ones(4))
+
+        def forward(self, x):
+            return self.block(x) * self.scale + self.shift
+
+    model = Net().eval()
+    assert get_graph_node_names(model, {"leaf_modules": [nn.Sequential]})[1] == [
+        "x",
+        "block",
+        "scale",
+        "mul",
+        "shift",
+        "add",
+    ]
+    features = create_feature_extractor(model, ["mul", "add"])
+    assert isinstance(features.scale, nn.Parameter)
+    assert "shift" in features.state_dict()
+    assert torch.equal(features(torch.ones(2, 4))["add"], model(torch.ones(2, 4)))
+
+
+def test_what_there_is_not_is_named():
+    model = zoo.models.resnet18()
+    with pytest.raises(InvalidArgument, match=r"no node 'layer9'.* Did you mean 'layer\d.*get_graph_node_names"):
+        create_feature_extractor(model, ["layer9"])
+    with pytest.raises(InvalidArgument, match="Give return_nodes, or train_return_nodes and eval_return_nodes"):
+        create_feature_extractor(model, train_return_nodes=["fc"])
+    assert model.training
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: zoo.models.resnet18(),
+        lambda: nn.Sequential(zoo.models.video.r3d_18()),
+        lambda: zoo.models.segmentation.lraspp_mobilenet_v3_large(weights_backbone=None),
+        lambda: zoo.models.detection.ssdlite320_mobilenet_v3_large(weights_backbone=None),
+        lambda: zoo.models.optical_flow.raft_small(),
+        lambda: zoo.models.quantization.resnet18(quantize=False),
+    ],
+)
+def test_torchscript_ends_in_a_sentence(build):
+    with torch.device("meta"):
+        model = build()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        with pytest.raises(
+            InvalidArgument, match=r"is not for torch\.jit\.script, .* torch\.export.*zoo export"
+        ) as caught:
+            torch.jit.script(model)
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["swin_t", "vit_b_32", "maxvit_t", "swin3d_t", "mvit_v2_s"])
+def test_attention_goes_through_torchs_own_onnx_export(name, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    video = name in zoo.list_models(plugin="video")
+    model, x = zoo.get_model(name).eval(), torch.rand(1, 3, *((16,) if video else ()), 224, 224)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(model, (x,), tmp_path / "model.onnx", dynamo=True, verbose=False)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    (out,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+    torch.testing.assert_close(torch.from_numpy(out), model(x).detach(), atol=1e-3, rtol=1e-3)

@@ -1,0 +1,266 @@
+"""Import paths and names that programs written for torchvision use."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+import zoo
+from zoo.errors import InvalidArgument, MissingPlugin
+
+PATHS = """
+    models._utils: IntermediateLayerGetter _make_divisible handle_legacy_interface _ovewrite_named_param
+    models._api: Weights WeightsEnum get_model list_models register_model
+    models.feature_extraction: create_feature_extractor get_graph_node_names
+    models.convnext: CNBlock CNBlockConfig ConvNeXt LayerNorm2d
+    models.densenet: _DenseLayer _DenseBlock _Transition DenseNet
+    models.efficientnet: MBConv MBConvConfig FusedMBConv FusedMBConvConfig
+    models.googlenet: BasicConv2d Inception InceptionAux GoogLeNetOutputs _GoogLeNetOutputs
+    models.inception: BasicConv2d InceptionA InceptionE InceptionAux InceptionOutputs
+    models.maxvit: MaxVitLayer PartitionAttentionLayer RelativePositionalMultiHeadAttention
+    models.mnasnet: _InvertedResidual
+    models.mobilenet: MobileNetV2 mobilenet_v2 MobileNetV3 mobilenet_v3_large
+    models.mobilenetv2: InvertedResidual MobileNetV2 MobileNet_V2_Weights mobilenet_v2
+    models.mobilenetv3: InvertedResidual InvertedResidualConfig MobileNetV3
+    models.resnet: BasicBlock Bottleneck conv1x1 conv3x3 ResNet50_Weights
+    models.shufflenetv2: InvertedResidual ShuffleNetV2 channel_shuffle
+    models.swin_transformer: PatchMerging ShiftedWindowAttention SwinTransformerBlockV2
+    models.vgg: VGG make_layers cfgs
+    models.vision_transformer: Encoder EncoderBlock MLPBlock interpolate_embeddings
+    models.detection.anchor_utils: AnchorGenerator DefaultBoxGenerator
+    models.detection.backbone_utils: BackboneWithFPN resnet_fpn_backbone mobilenet_backbone _resnet_fpn_extractor
+    models.detection.backbone_utils: _mobilenet_extractor _validate_trainable_layers
+    models.detection.faster_rcnn: FastRCNNPredictor TwoMLPHead AnchorGenerator _default_anchorgen
+    models.detection.generalized_rcnn: GeneralizedRCNN
+    models.detection.image_list: ImageList
+    models.detection.mask_rcnn: MaskRCNNHeads MaskRCNNPredictor
+    models.detection.keypoint_rcnn: KeypointRCNNHeads KeypointRCNNPredictor
+    models.detection.retinanet: RetinaNetHead RetinaNetClassificationHead
+    models.detection.roi_heads: RoIHeads fastrcnn_loss maskrcnn_loss maskrcnn_inference paste_masks_in_image
+    models.detection.roi_heads: keypointrcnn_loss keypointrcnn_inference
+    models.detection.rpn: AnchorGenerator RPNHead RegionProposalNetwork concat_box_prediction_layers
+    models.detection.ssd: SSDHead SSDClassificationHead SSDScoringHead SSDFeatureExtractorVGG
+    models.detection.ssdlite: SSDLiteHead SSDLiteClassificationHead SSDLiteRegressionHead
+    models.detection.transform: GeneralizedRCNNTransform resize_boxes resize_keypoints
+    models.detection._utils: BoxCoder Matcher SSDMatcher BalancedPositiveNegativeSampler retrieve_out_channels
+    models.segmentation._utils: _SimpleSegmentationModel
+    models.segmentation.deeplabv3: ASPP ASPPConv ASPPPooling DeepLabHead
+    models.segmentation.fcn: FCNHead _SimpleSegmentationModel
+    models.quantization.utils: quantize_model
+    models.quantization.mobilenet: QuantizableMobileNetV2 QuantizableMobileNetV3
+    models.quantization.mobilenetv3: QuantizableMobileNetV3
+    models.quantization.shufflenetv2: QuantizableShuffleNetV2
+    models.quantization.inception: QuantizableInception3
+    models.video.swin_transformer: SwinTransformer3d PatchEmbed3d ShiftedWindowAttention3d
+    models.video.mvit: MSBlockConfig MultiscaleBlock
+    models.video.resnet: BasicBlock Conv3DSimple R2Plus1dStem
+    models.optical_flow.raft: FeatureEncoder CorrBlock ResidualBlock
+    ops.misc: Conv2dNormActivation FrozenBatchNorm2d MLP Permute SqueezeExcitation
+    ops.feature_pyramid_network: FeaturePyramidNetwork LastLevelMaxPool ExtraFPNBlock
+    ops.poolers: MultiScaleRoIAlign
+    ops.roi_align: RoIAlign roi_align
+    ops.roi_pool: RoIPool roi_pool
+    ops.ps_roi_align: PSRoIAlign ps_roi_align
+    ops.ps_roi_pool: PSRoIPool ps_roi_pool
+    ops.deform_conv: DeformConv2d deform_conv2d
+    ops.focal_loss: sigmoid_focal_loss
+    ops.giou_loss: generalized_box_iou_loss
+    ops.ciou_loss: complete_box_iou_loss
+    ops.diou_loss: distance_box_iou_loss
+    ops.drop_block: DropBlock2d drop_block3d
+    ops.stochastic_depth: StochasticDepth stochastic_depth
+    ops.boxes: nms batched_nms box_iou clip_boxes_to_image remove_small_boxes
+"""
+
+
+@pytest.mark.parametrize("line", PATHS.strip().splitlines())
+def test_path(line):
+    path, _, names = line.strip().partition(": ")
+    everything: dict[str, object] = {}
+    exec(f"from zoo.{path} import {', '.join(names.split())}", everything)
+    module = importlib.import_module(f"zoo.{path}")
+    assert all(getattr(module, name) is everything[name] for name in names.split())
+    assert {*names.split()} <= {*dir(module)}
+
+
+def test_operators_stay_functions_beside_their_modules():
+    import zoo.ops.roi_align
+    import zoo.ops.stochastic_depth
+
+    assert zoo.ops.roi_align is sys.modules["zoo.ops.roi_align"].roi_align
+    assert callable(zoo.ops.stochastic_depth)
+    assert zoo.ops.misc.MLP is zoo.ops.MLP
+    with pytest.raises(AttributeError, match="nsm"):
+        zoo.ops.nsm  # noqa: B018
+
+
+def test_what_a_program_replaces_in_a_module_is_replaced(monkeypatch):
+    """A loss of one's own in Faster R-CNN."""
+    from zoo.models.detection import roi_heads
+
+    model = zoo.get_model("fasterrcnn_resnet50_fpn", weights_backbone=None, num_classes=2, min_size=64, max_size=64)
+    monkeypatch.setattr(roi_heads, "fastrcnn_loss", lambda *_: (torch.tensor(7.0), torch.tensor(9.0)))
+    target = {"boxes": torch.tensor([[4.0, 4, 30, 30]]), "labels": torch.tensor([1])}
+    losses = model([torch.rand(3, 64, 64)], [target])
+    assert (losses["loss_classifier"], losses["loss_box_reg"]) == (7, 9)
+    monkeypatch.undo()
+    assert roi_heads.fastrcnn_loss is importlib.import_module("zoo_detection.roi_heads").fastrcnn_loss
+    assert roi_heads.fastrcnn_loss.__name__ == "fastrcnn_loss"
+
+
+def test_a_module_of_a_plugin_that_is_missing_says_what_to_install(monkeypatch):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, package=None: None if name == "zoo_video" else real(name, package)
+    )
+    monkeypatch.delitem(sys.modules, "zoo.models.video.swin_transformer", raising=False)
+    with pytest.raises(MissingPlugin, match=r"zoo\.models\.video\.swin_transformer comes with zoo-video.*pip install"):
+        importlib.import_module("zoo.models.video.swin_transformer")
+
+
+def test_weights_from_torchvisions_arguments():
+    from zoo.models import ResNet18_Weights, Weights, WeightsEnum
+
+    class Net_Weights(WeightsEnum):
+        V1 = Weights(
+            url="https://example.org/net.pth",
+            transforms=dict,
+            meta={
+                "num_params": 3,
+                "categories": ["a", "b"],
+                "_metrics": {"ImageNet-1K": {"acc@1": 1.0}},
+                "author": "me",
+            },
+        )
+        DEFAULT = V1
+
+    weights = Net_Weights.DEFAULT
+    assert weights.transforms() == {}
+    assert {"num_params": 3, "categories": ["a", "b"], "author": "me"}.items() <= weights.meta.items()
+    assert weights.value.metrics == {"ImageNet-1K": {"acc@1": 1.0}}
+    assert isinstance(weights.value, Weights)
+    assert isinstance(ResNet18_Weights.DEFAULT.value, Weights)
+    assert dataclasses.replace(weights.value, url="https://example.org/other.pth").meta["author"] == "me"
+
+
+def test_networks_from_published_settings():
+    from zoo.models.convnext import CNBlockConfig, ConvNeXt
+    from zoo.models.efficientnet import EfficientNet, FusedMBConv, FusedMBConvConfig, MBConvConfig
+    from zoo.models.mobilenetv3 import InvertedResidualConfig, MobileNetV3
+    from zoo.models.vgg import VGG, cfgs, make_layers
+
+    images = torch.rand(2, 3, 64, 64)
+    assert cfgs["A"] == [64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"]
+    assert sum(isinstance(layer, nn.Conv2d) for layer in make_layers(cfgs["D"])) == 13
+    with torch.device("meta"):
+        vgg = VGG(make_layers(cfgs["A"], batch_norm=True))
+        assert vgg.state_dict().keys() == zoo.models.vgg11_bn().state_dict().keys()
+    net = ConvNeXt([CNBlockConfig(8, 16, 1), CNBlockConfig(16, None, 2)], num_classes=5)
+    assert net(images).shape == (2, 5)
+    setting = [FusedMBConvConfig(1, 3, 1, 24, 24, 1), MBConvConfig(4, 3, 2, 24, 40, 1, width_mult=2.0, depth_mult=1.5)]
+    assert setting[0].block is FusedMBConv
+    assert (setting[1].in_channels, setting[1].out_channels, setting[1].num_layers) == (48, 80, 2)
+    assert EfficientNet([MBConvConfig(1, 3, 1, 16, 24, 1)], 0.1, num_classes=4)(images).shape == (2, 4)
+    row = InvertedResidualConfig(16, 3, 16, 24, True, "HS", 2, 1, 0.5)
+    assert (row.in_channels, row.out_channels, row.activation) == (8, 16, nn.Hardswish)
+    assert MobileNetV3([row], 32, num_classes=3)(images).shape == (2, 3)
+    with pytest.raises(InvalidArgument, match="expected 'RE' or 'HS'"):
+        InvertedResidualConfig(16, 3, 16, 24, True, "GELU", 2, 1, 0.5)
+
+
+def test_blocks_compute_what_their_networks_do():
+    from zoo.models.segmentation.deeplabv3 import ASPP, ASPPConv, ASPPPooling
+    from zoo.models.shufflenetv2 import channel_shuffle
+    from zoo.models.vision_transformer import MLPBlock
+
+    x = torch.rand(2, 8, 6, 5)
+    assert channel_shuffle(torch.arange(4.0).view(1, 4, 1, 1), 2).flatten().tolist() == [0, 2, 1, 3]
+    conv, pool = ASPPConv(8, 4, 2).eval(), ASPPPooling(8, 4).eval()
+    assert conv(x).shape == pool(x).shape == (2, 4, 6, 5)
+    assert conv[0].dilation == (2, 2)
+    torch.testing.assert_close(pool(x)[:, :, 0, 0], pool(x)[:, :, 5, 4])
+    assert [type(m) for m in ASPP(8, [2, 4], 4).convs][1:] == [ASPPConv, ASPPConv, ASPPPooling]
+    assert [type(m).__name__ for m in MLPBlock(8, 16)] == ["Linear", "GELU", "Dropout", "Linear", "Dropout"]
+
+
+def test_parts_of_detectors():
+    from zoo.models.detection import _utils, roi_heads, ssdlite, transform
+    from zoo.models.detection.backbone_utils import _mobilenet_extractor, _resnet_fpn_extractor
+
+    boxes = torch.tensor([[2.0, 4, 6, 8]])
+    assert transform.resize_boxes(boxes, (10, 20), (20, 10)).tolist() == [[1, 8, 3, 16]]
+    assert transform.resize_keypoints(torch.tensor([[[2.0, 4, 1]]]), (10, 20), (20, 10)).tolist() == [[[1, 8, 1]]]
+    assert transform.resize_boxes(torch.zeros(0, 4), (10, 20), (20, 10)).shape == (0, 4)
+    maps = [torch.rand(1, 8, 4, 4)]
+    assert ssdlite.SSDLiteClassificationHead([8], [6], 3, nn.BatchNorm2d)(maps)[0].shape == (1, 18, 4, 4)
+    assert ssdlite.SSDLiteRegressionHead([8], [6], nn.BatchNorm2d)(maps)[0].shape == (1, 24, 4, 4)
+    assert _utils.retrieve_out_channels(nn.Conv2d(3, 7, 3), (32, 24)) == [7]
+
+    body = _resnet_fpn_extractor(zoo.models.resnet18(), 2, returned_layers=[2, 3])
+    assert [name for name, p in body.named_parameters() if not p.requires_grad][-1].startswith("body.layer2")
+    assert list(body(torch.rand(1, 3, 64, 64))) == ["0", "1", "pool"]
+    assert _mobilenet_extractor(zoo.models.mobilenet_v2(), False, 6).out_channels == 256
+
+    logits = torch.rand(2, 3, 28, 28)
+    labels = [torch.tensor([1]), torch.tensor([2])]
+    first, second = roi_heads.maskrcnn_inference(logits, labels)
+    torch.testing.assert_close(first[0, 0], logits[0, 1].sigmoid())
+    torch.testing.assert_close(second[0, 0], logits[1, 2].sigmoid())
+    masks = [torch.zeros(1, 32, 32), torch.ones(1, 32, 32)]
+    each = torch.tensor([[0.0, 0, 32, 32]])
+    loss = roi_heads.maskrcnn_loss(logits, [each, each], masks, labels, [torch.tensor([0])] * 2)
+    chosen = torch.stack([logits[0, 1], logits[1, 2]])
+    want = nn.functional.binary_cross_entropy_with_logits(
+        chosen, torch.stack([torch.zeros(28, 28), torch.ones(28, 28)])
+    )
+    torch.testing.assert_close(loss, want)
+    heat = torch.full((1, 1, 56, 56), -9.0)
+    heat[0, 0, 28, 14] = 9
+    (found,), _ = roi_heads.keypointrcnn_inference(heat, [torch.tensor([[0.0, 0, 56, 56]])])
+    assert found[0, 0].round().tolist() in ([14, 28, 1], [15, 29, 1])
+    exact = roi_heads.keypointrcnn_loss(
+        heat, [torch.tensor([[0.0, 0, 56, 56]])], [torch.tensor([[[14.5, 28.5, 2]]])], [torch.tensor([0])]
+    )
+    assert exact < 1e-3
+
+
+def test_lists_of_classes():
+    from zoo.models._meta import _COCO_PERSON_KEYPOINT_NAMES, _IMAGENET_CATEGORIES, _VOC_CATEGORIES
+
+    assert (len(_IMAGENET_CATEGORIES), _IMAGENET_CATEGORIES[0]) == (1000, "tench")
+    assert (len(_VOC_CATEGORIES), _COCO_PERSON_KEYPOINT_NAMES[0]) == (21, "nose")
+
+
+def test_a_builder_copied_from_torchvision():
+    from zoo.models._utils import _ovewrite_named_param, handle_legacy_interface
+
+    from zoo.models import ResNet18_Weights
+
+    @handle_legacy_interface(weights=("pretrained", ResNet18_Weights.IMAGENET1K_V1))
+    def net(*, weights=None, progress=True, **kwargs):
+        if weights is not None:
+            _ovewrite_named_param(kwargs, "num_classes", len(weights.meta["categories"]))
+        return weights, kwargs
+
+    with pytest.warns(DeprecationWarning, match="write weights=ResNet18_Weights.IMAGENET1K_V1"):
+        assert net(pretrained=True) == (ResNet18_Weights.IMAGENET1K_V1, {"num_classes": 1000})
+    with pytest.warns(DeprecationWarning, match="weights=None"):
+        assert net(False, num_classes=3) == (None, {"num_classes": 3})
+    assert net() == (None, {})
+    with pytest.raises(InvalidArgument, match="num_classes is 3; expected 1000"):
+        net(weights=ResNet18_Weights.IMAGENET1K_V1, num_classes=3)
+
+
+def test_a_model_is_quantized_in_place():
+    from zoo.models.quantization.utils import quantize_model
+
+    model = zoo.models.quantization.resnet18(quantize=False).eval()
+    quantize_model(model, "fbgemm")
+    assert type(model.fc).__name__ == "Linear"
+    assert model.fc.weight().dtype == torch.qint8
+    assert model(torch.rand(1, 3, 64, 64)).shape == (1, 1000)

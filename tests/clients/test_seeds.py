@@ -1,0 +1,175 @@
+"""What older pages and tables say of arguments and entries, held here: what once meant something means it still."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+
+import zoo
+from zoo import models
+from zoo.errors import WeightsWarning
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def loaded(monkeypatch):
+    """The URLs of what builders would have loaded; they build with random numbers in its place."""
+    urls: list[str] = []
+
+    def build(own, weights, progress, mmap, kwargs):
+        urls.append(weights.url.rsplit("/", 1)[1])
+        return own.function(**{**weights.config, **kwargs})
+
+    monkeypatch.setattr("zoo.loading.builders._Builder._build_filled", build)
+    return urls
+
+
+@pytest.mark.parametrize(
+    ("build", "arguments", "entry"),
+    [
+        ("optical_flow.raft_large", {"pretrained": True}, models.optical_flow.Raft_Large_Weights.C_T_SKHT_V2),
+        ("optical_flow.raft_small", {"pretrained": True}, models.optical_flow.Raft_Small_Weights.C_T_V2),
+        ("resnet50", {"pretrained": True}, models.ResNet50_Weights.IMAGENET1K_V1),
+        (
+            "detection.keypointrcnn_resnet50_fpn",
+            {"pretrained": "legacy", "pretrained_backbone": False},
+            models.detection.KeypointRCNN_ResNet50_FPN_Weights.COCO_LEGACY,
+        ),
+        *(
+            (f"detection.{name}", {"pretrained_backbone": True}, models.ResNet50_Weights.IMAGENET1K_V1)
+            for name in ("fasterrcnn_resnet50_fpn_v2", "maskrcnn_resnet50_fpn_v2", "retinanet_resnet50_fpn_v2")
+        ),
+        ("detection.fasterrcnn_resnet50_fpn", {"pretrained_backbone": True}, models.ResNet50_Weights.IMAGENET1K_V1),
+        ("segmentation.fcn_resnet50", {"pretrained_backbone": True}, models.ResNet50_Weights.IMAGENET1K_V1),
+    ],
+)
+def test_arguments_from_before_weights(build, arguments, entry, loaded):
+    space, _, name = build.rpartition(".")
+    with torch.device("meta"), pytest.warns(DeprecationWarning, match="before torchvision 0.13"):
+        vars(getattr(models, space) if space else models)[name](**arguments)
+    assert loaded[0] == entry.url.rsplit("/", 1)[1]
+
+
+def test_positional_arguments_of_old_calls(loaded):
+    with pytest.warns(DeprecationWarning, match="before torchvision 0.13"):
+        model = models.detection.fasterrcnn_resnet50_fpn(False, True, 5, False)
+    assert model.roi_heads.box_predictor.cls_score.out_features == 5
+    assert loaded == []
+
+
+def frozen(model):
+    return {
+        n.split(".")[2] for n, p in model.named_parameters() if not p.requires_grad and n.startswith("backbone.body")
+    }
+
+
+@pytest.mark.parametrize("name", ["fasterrcnn_resnet50_fpn", "fasterrcnn_resnet50_fpn_v2", "maskrcnn_resnet50_fpn_v2"])
+@pytest.mark.parametrize(
+    ("layers", "want"),
+    [
+        (0, {"conv1", "bn1", "layer1", "layer2", "layer3", "layer4"}),
+        (1, {"conv1", "bn1", "layer1", "layer2", "layer3"}),
+        (None, {"conv1", "bn1", "layer1"}),
+        (5, set()),
+    ],
+)
+def test_layers_that_are_trained_of_a_backbone_with_weights(name, layers, want, loaded):
+    entry = models.ResNet50_Weights.IMAGENET1K_V1
+    model = zoo.get_model(name, weights_backbone=entry, trainable_backbone_layers=layers)
+    norms = "v2" in name  # a frozen batch norm has no parameters
+    assert frozen(model) == {part for part in want if norms or part != "bn1"}
+    assert len(loaded) == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "fasterrcnn_resnet50_fpn",
+        "fasterrcnn_resnet50_fpn_v2",
+        "fasterrcnn_mobilenet_v3_large_fpn",
+        "ssd300_vgg16",
+        "ssdlite320_mobilenet_v3_large",
+    ],
+)
+def test_what_starts_from_nothing_is_trained_whole(name):
+    with pytest.warns(
+        WeightsWarning, match="trainable_backbone_layers=2 is left aside, and the whole backbone is trained"
+    ):
+        model = zoo.get_model(name, weights_backbone=None, trainable_backbone_layers=2)
+    assert all(p.requires_grad for p in model.parameters())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        zoo.get_model(name, weights_backbone=None)
+
+
+def test_a_file_of_the_whole_model_is_something_to_start_from(tmp_path):
+    name = "fasterrcnn_resnet50_fpn_v2"
+    torch.save(zoo.get_model(name, weights_backbone=None).state_dict(), tmp_path / "model.pth")
+    assert frozen(zoo.get_model(name, weights=tmp_path / "model.pth")) == {"conv1", "bn1", "layer1"}
+    model = zoo.get_model(name, weights=tmp_path / "model.pth", trainable_backbone_layers=4)
+    assert frozen(model) == {"conv1", "bn1"}
+
+
+def test_features_of_vgg_name_no_classes():
+    meta = models.VGG16_Weights.IMAGENET1K_FEATURES.meta
+    assert meta["categories"] is None
+    assert models.VGG16_Weights.IMAGENET1K_V1.meta["categories"][0] == "tench"
+    assert "categories" in meta
+
+
+HUB = """
+import sys, torch
+load = lambda *a, **k: torch.hub.load(sys.argv[1], *a, source="local", **k)
+print(load("get_weight", weights="ResNet50_Weights.IMAGENET1K_V2"), load("get_weight", name="R3D_18_Weights.DEFAULT"))
+print(load("get_weight", weights="ResNet18_QuantizedWeights.DEFAULT"))
+print(load("get_weight", "FCN_ResNet50_Weights.DEFAULT"))
+print(*(type(load(name, **k)).__name__ for name, k in {
+    "quantized_resnet18": {"quantize": False}, "fcn_resnet50": {"weights_backbone": None},
+    "ssdlite320_mobilenet_v3_large": {"weights_backbone": None}, "raft_small": {}}.items()))
+import warnings; warnings.simplefilter("ignore")
+print(type(load("resnet18", pretrained=False)).__name__)
+"""
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_torch_hub(installed, tmp_path, site_without_zoo):
+    environment, flags = {**os.environ}, []
+    if not installed:
+        environment["PYTHONPATH"], flags = str(site_without_zoo), ["-S"]
+    command = [sys.executable, *flags, "-c", HUB, str(ROOT)]
+    out = subprocess.run(command, env=environment, check=True, capture_output=True, text=True, cwd=tmp_path).stdout
+    assert (
+        out.split()
+        == (
+            "ResNet50_Weights.IMAGENET1K_V2 R3D_18_Weights.KINETICS400_V1 "
+            "ResNet18_QuantizedWeights.IMAGENET1K_FBGEMM_V1 FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1 "
+            "QuantizableResNet FCN SSD RAFT ResNet"
+        ).split()
+    )
+
+
+def test_memory_efficient_densenet_keeps_less_for_the_backward_pass():
+    x = torch.rand(2, 3, 64, 64)
+
+    def kept(memory_efficient):
+        torch.manual_seed(0)
+        model, sizes = models.densenet121(memory_efficient=memory_efficient), {}
+
+        def pack(t):
+            sizes[t.untyped_storage().data_ptr()] = t.untyped_storage().nbytes()
+            return t
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+            out = model(x).sum()
+        return out, sum(sizes.values())
+
+    (plain, more), (saving, less) = kept(False), kept(True)
+    torch.testing.assert_close(plain, saving)
+    assert less < 0.75 * more
