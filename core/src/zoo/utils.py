@@ -2,8 +2,8 @@
 
 Rectangles, masks, dots, lines and grids are torchvision's, pixel by pixel. It is otherwise with these: labels have a
 font of our own, of which ``font_size`` is always the size, and stay inside the picture; colours that are not given are
-those of :func:`zoo.draw.class_color`, where theirs begin with black; of masks that overlap the later one is seen, where
-theirs show black.
+those of :func:`zoo.draw.class_color`, where theirs begin with black; rotated outlines are whole, theirs have gaps;
+of masks that overlap the later one is seen, where theirs show black.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch import Tensor
 from zoo.contract import check_count
 from zoo.draw import class_color, flow_to_image as flow_to_image, font as bundled_font
 from zoo.draw.canvas import RGB, Colors, check_image, ink_on, paint_on, parse_colors
-from zoo.draw.detection import check_boxes, check_keypoints, check_skeleton
+from zoo.draw.detection import check_boxes, check_keypoints, check_skeleton, enclosing
 from zoo.draw.segmentation import check_masks, tint
 from zoo.errors import InvalidArgument, InvalidKind, ZooWarning
 from zoo.transforms.functional import to_pil_image
@@ -57,7 +57,8 @@ def draw_bounding_boxes(
 
     Args:
         image: [3, H, W] or [1, H, W], uint8 or float in [0, 1].
-        boxes: [N, 4], xyxy in pixels. Fractions are cut off; the frame's outer edge passes through both corners.
+        boxes: [N, 4], xyxy in pixels. Fractions are cut off; the frame's outer edge passes through both corners. Or
+            [N, 8], the four corners of rotated boxes.
         labels: a text for each box, or None for one that has none.
         colors: one for all, or one for each box: ``"red"``, ``"#ff0000"`` or ``(255, 0, 0)``. By default those of
             :func:`zoo.draw.class_color`, where there are labels the same for the same label.
@@ -75,7 +76,7 @@ def draw_bounding_boxes(
     Raises:
         InvalidArgument: an image, boxes, colours or labels that are not as above, or a font that cannot be found.
     """
-    rows = check_boxes(boxes)
+    rows = check_boxes(boxes, rotated=True)
     n = len(rows)
     if not n:
         _warn_of_nothing("boxes")
@@ -93,9 +94,11 @@ def draw_bounding_boxes(
 
     def paint(canvas: Image.Image) -> None:
         draw = ImageDraw.Draw(canvas, "RGBA" if fill else "RGB")
+        shape = draw.rectangle if rows.shape[1] == 4 else draw.polygon
         for box, color in zip(rows.astype(int).tolist(), lines, strict=True):
-            draw.rectangle(box, (*color, FILL_OPACITY) if fill else None, color, width)
-        for box, text, ink, plate in zip(rows.astype(int).tolist(), labels or [None] * n, inks, plates, strict=True):
+            shape(box, (*color, FILL_OPACITY) if fill else None, color, width)
+        places = enclosing(rows).astype(int).tolist()
+        for box, text, ink, plate in zip(places, labels or [None] * n, inks, plates, strict=True):
             if text:
                 _write(draw, box, text, letters, ink, plate if fill_labels else None, width)
 

@@ -70,7 +70,8 @@ def bounding_boxes(
 
     Args:
         image: PIL image, or tensor [1 or 3, H, W], uint8 or float in [0, 1].
-        boxes: [N, 4], xyxy in pixels of the picture. What lies outside it is not drawn.
+        boxes: [N, 4], xyxy in pixels of the picture; or [N, 8], the four corners of rotated boxes (``"xyxyxyxy"`` of
+            :func:`zoo.ops.box_convert`). What lies outside the picture is not drawn.
         labels: N texts; or the numbers of N classes, as detectors give them.
         scores: [N], 0 to 1; written behind the labels.
         names: of the classes, where ``labels`` are numbers.
@@ -85,7 +86,8 @@ def bounding_boxes(
     Raises:
         InvalidArgument: no picture, boxes that are no boxes, or labels, scores and colours that are not N.
     """
-    rows = check_boxes(boxes)
+    given = check_boxes(boxes, rotated=True)
+    rows, corners = enclosing(given), given.reshape(len(given), given.shape[1] // 2, 2)
     texts, defaults = _captions(labels, scores, names, len(rows))
     chosen = defaults if colors is None else parse_colors("colors", colors, len(rows))
 
@@ -97,6 +99,11 @@ def bounding_boxes(
             left, top, right, bottom = frame
             inner = _thickness(frame, thick)
             # Dark at its edges, a frame of any colour can be seen on any picture.
+            if corners.shape[1] == 4:
+                around = [(x, y) for x, y in corners[i].take(range(5), 0, mode="wrap").tolist()]
+                draw.line(around, INK, inner + 2, "curve")
+                draw.line(around, chosen[i], inner, "curve")
+                continue
             draw.rectangle((left - 1, top - 1, right + 1, bottom + 1), None, INK, inner + 2)
             draw.rectangle(frame, None, chosen[i], inner)
         shown = [(frame, texts[i], chosen[i]) for i, frame in frames.items() if texts[i] != ("", "")]
@@ -108,14 +115,26 @@ def bounding_boxes(
     return paint_on(image, paint)
 
 
-def check_boxes(boxes: ArrayLike | Tensor) -> NDArray[np.float64]:
-    """``boxes`` as float64 [N, 4], if they can be: finite, and none that ends before it begins."""
+def enclosing(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The upright boxes [N, 4] around boxes [N, 4] or corners [N, 8]."""
+    corners = rows.reshape(len(rows), rows.shape[1] // 2, 2)
+    return np.concatenate([corners.min(1), corners.max(1)], 1)
+
+
+def check_boxes(boxes: ArrayLike | Tensor, rotated: bool = False) -> NDArray[np.float64]:
+    """``boxes`` as float64 [N, 4], if they can be: finite, and none that ends before it begins; or where they may be
+    ``rotated`` [N, 8]."""
     given = _as_tensor("boxes", boxes).double()
     if given.numel() == 0:
         given = given.reshape(0, 4)
-    if given.ndim != 2 or given.shape[1] != 4:
-        raise InvalidArgument(f"boxes have the shape {list(given.shape)}; expected [N, 4], xyxy in pixels.")
+    if given.ndim != 2 or given.shape[1] not in ((4, 8) if rotated else (4,)):
+        corners = ", or [N, 8], the corners of rotated ones" if rotated else ""
+        raise InvalidArgument(f"boxes have the shape {list(given.shape)}; expected [N, 4], xyxy in pixels{corners}.")
     rows: NDArray[np.float64] = given.numpy()
+    if rows.shape[1] == 8:
+        if not np.isfinite(rows).all():
+            raise InvalidArgument("boxes have corners that are not finite.")
+        return rows
     bad = ~np.isfinite(rows).all(1) | (rows[:, 2:] < rows[:, :2]).any(1)
     if bad.any():
         i = int(bad.argmax())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from numbers import Real
 
 import torch
 from torch import Tensor, nn
@@ -63,7 +64,8 @@ def input_channels(layer: str) -> property:
 
 def check_probability(name: str, value: float) -> float:
     """``value`` if it is a number in [0, 1] (a dropout, a stochastic depth), else an InvalidArgument."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+    given: object = value
+    if isinstance(given, bool) or not isinstance(given, Real) or not 0 <= value <= 1:
         raise InvalidArgument(f"{name} is {value!r}; expected a probability between 0 and 1.")
     return value
 

@@ -18,11 +18,11 @@ def make_divisible(v: float, divisor: int = 8, min_value: int | None = None) -> 
 
 def _same_padding(kernel_size: int | Sequence[int], dilation: int | Sequence[int]) -> int | tuple[int, ...]:
     """The padding that keeps the size at stride 1, for odd kernels."""
-    if isinstance(kernel_size, int) and isinstance(dilation, int):
+    if not isinstance(kernel_size, Sequence) and not isinstance(dilation, Sequence):
         return (kernel_size - 1) // 2 * dilation
-    n = len(kernel_size if not isinstance(kernel_size, int) else dilation)  # type: ignore[arg-type]
-    kernels = (kernel_size,) * n if isinstance(kernel_size, int) else kernel_size
-    dilations = (dilation,) * n if isinstance(dilation, int) else dilation
+    n = len(kernel_size if isinstance(kernel_size, Sequence) else dilation)  # type: ignore[arg-type]
+    kernels = kernel_size if isinstance(kernel_size, Sequence) else (kernel_size,) * n
+    dilations = dilation if isinstance(dilation, Sequence) else (dilation,) * n
     return tuple((k - 1) // 2 * d for k, d in zip(kernels, dilations, strict=True))
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from numbers import Integral, Real
+from operator import index
 from typing import Any, TypeGuard
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,6 +30,11 @@ def widened(t: Tensor) -> Tensor:
     if t.is_floating_point():
         return t if t.dtype in (torch.float32, torch.float64) else t.float()
     return t.int() if t.dtype in (torch.uint8, torch.int8) else t.long()
+
+
+def dequantized(t: Any) -> Any:
+    """``t``, as floating point if it is a quantized tensor."""
+    return t.dequantize() if isinstance(t, Tensor) and t.is_quantized else t
 
 
 def check_tensor(name: str, t: object) -> None:
@@ -58,11 +65,12 @@ def pair(name: str, value: object, least: int = 1) -> tuple[int, int]:
     if len(both) != 2 or not all(isinstance(n, Integral) and int(n) >= least for n in both):
         what = "positive" if least == 1 else f"at least {least}"
         raise InvalidArgument(f"{name} must be {what}, one whole number or two, but got {value!r}.")
-    return both[0], both[1]
+    return index(both[0]), index(both[1])
 
 
 def is_list(value: object) -> TypeGuard[Sequence[Any]]:
-    return isinstance(value, Sequence) and not isinstance(value, str)
+    array = isinstance(value, np.ndarray) and value.ndim == 1
+    return array or (isinstance(value, Sequence) and not isinstance(value, str))
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

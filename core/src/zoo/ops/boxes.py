@@ -16,8 +16,8 @@ from zoo.ops import rotated
 from zoo.ops._checks import check_boxes, check_choice, check_number, check_shape, check_tensor, is_list, widened
 from zoo.ops.suppression import batched_nms as batched_nms, nms as nms
 
-UPRIGHT = ("xyxy", "xywh", "cxcywh")
-FORMATS = (*UPRIGHT, *rotated.SIZES)
+FORMATS = ("xyxy", "xywh", "cxcywh")
+ALL_FORMATS = (*FORMATS, *rotated.SIZES)
 
 
 def box_convert(boxes: Tensor, in_fmt: str, out_fmt: str) -> Tensor:
@@ -31,8 +31,8 @@ def box_convert(boxes: Tensor, in_fmt: str, out_fmt: str) -> Tensor:
     box's own top left corner) and ``"xyxyxyxy"`` (the four corners, clockwise from that one). They convert into each
     other, integers by rounding.
     """
-    check_choice("in_fmt", in_fmt, FORMATS)
-    check_choice("out_fmt", out_fmt, UPRIGHT if in_fmt in UPRIGHT else tuple(rotated.SIZES))
+    check_choice("in_fmt", in_fmt, ALL_FORMATS)
+    check_choice("out_fmt", out_fmt, FORMATS if in_fmt in FORMATS else tuple(rotated.SIZES))
     if in_fmt in rotated.SIZES:
         return rotated.convert_rotated(boxes, in_fmt, out_fmt)
     check_boxes("boxes", boxes)
@@ -53,7 +53,7 @@ def box_convert(boxes: Tensor, in_fmt: str, out_fmt: str) -> Tensor:
 
 def box_area(boxes: Tensor, fmt: str = "xyxy") -> Tensor:
     """Areas ``[...]`` in square pixels of boxes in a format of :func:`box_convert`, at least float32 or int64."""
-    check_choice("fmt", fmt, FORMATS)
+    check_choice("fmt", fmt, ALL_FORMATS)
     if fmt in rotated.SIZES:
         return rotated.rotated_area(boxes, fmt)
     check_boxes("boxes", boxes)
@@ -108,7 +108,7 @@ def box_iou(boxes1: Tensor, boxes2: Tensor, fmt: str = "xyxy") -> Tensor:
 
     Two boxes without area have an IoU of 0. With a rotated format of :func:`box_convert` the boxes have 5 or 8 numbers.
     """
-    check_choice("fmt", fmt, FORMATS)
+    check_choice("fmt", fmt, ALL_FORMATS)
     if fmt in rotated.SIZES:
         return rotated.rotated_box_iou(boxes1, boxes2, fmt)
     if fmt != "xyxy":

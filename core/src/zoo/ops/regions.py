@@ -19,6 +19,7 @@ from zoo.ops._checks import (
     check_number,
     check_shape,
     check_whole,
+    dequantized,
     exporting_to_onnx,
     is_list,
     pair,
@@ -156,8 +157,13 @@ def roi_align(
     ``aligned`` takes a pixel's centre for its position, which is right; without, regions lie half a pixel off and are
     at least one pixel large, as in the first implementations, whose weights want it so.
 
-    Raises :class:`~zoo.errors.InvalidArgument` for other shapes or types, and for an index of no image.
+    Of a quantized ``input`` the result is quantized likewise. Raises :class:`~zoo.errors.InvalidArgument` for other
+    shapes or types, and for an index of no image.
     """
+    boxes = [dequantized(part) for part in boxes] if is_list(boxes) else dequantized(boxes)
+    if isinstance(input, Tensor) and input.is_quantized:
+        out = roi_align(input.dequantize(), boxes, output_size, spatial_scale, sampling_ratio, aligned)
+        return torch.quantize_per_tensor(out, input.q_scale(), input.q_zero_point(), input.dtype)
     images, boxes, size = _regions(input, boxes, output_size, spatial_scale, sampling_ratio)
     if input.is_meta:
         return input.new_empty(boxes.shape[0], input.shape[1], *size)

@@ -26,6 +26,7 @@ from zoo.ops._checks import (
     check_shape,
     check_tensor,
     check_whole,
+    dequantized,
     exporting_to_onnx,
     widened,
 )
@@ -321,8 +322,9 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     The result's size depends on values, so ``torch.compile`` and ``torch.export`` see one opaque operator with an
     unknown size; where a graph needs a fixed one there is :func:`nms_padded`. In ONNX it is NonMaxSuppression.
 
-    Raises :class:`~zoo.errors.InvalidArgument` for other shapes or types.
+    Quantized tensors are dequantized. Raises :class:`~zoo.errors.InvalidArgument` for other shapes or types.
     """
+    boxes, scores = dequantized(boxes), dequantized(scores)
     _check(boxes, scores, iou_threshold)
     if exporting_to_onnx():
         return _onnx_nms(boxes, scores, None, iou_threshold)
@@ -336,6 +338,7 @@ def batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: floa
     not by moving their boxes apart, so no coordinate is too large (in ONNX they are moved, in float32).
     """
     check_tensor("idxs", idxs)
+    boxes, scores = dequantized(boxes), dequantized(scores)
     _check(boxes, scores, iou_threshold, idxs)
     if exporting_to_onnx():
         return _onnx_nms(boxes, scores, idxs, iou_threshold)
