@@ -9,7 +9,7 @@ PYPROJECTS := $(wildcard core/pyproject.toml plugins/*/pyproject.toml)
 WORKERS ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())")
 PYTEST  := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: demo test test-all lint types format bench ledger clean
+.PHONY: demo test test-all test-clients lint types format bench ledger clean
 
 demo: $(VENV)/.packages
 	$(BIN)/zoo predict examples/images/digits --model squeezenet1_1 --weights DIGITS_V1 --top 1
@@ -20,6 +20,10 @@ test: $(VENV)/.tools
 
 test-all: $(VENV)/.tools
 	$(PYTEST) -m "slow or not slow"
+
+# Programs of others, with what they need, in an environment of their own: torchvision is never in the other one.
+test-clients: .venv-clients/.packages
+	.venv-clients/bin/python -m pytest tests/clients -m "slow or not slow"
 
 lint: $(VENV)/.tools
 	$(BIN)/ruff check
@@ -40,7 +44,7 @@ ledger: $(VENV)/.tools
 	$(BIN)/python scripts/ledger.py
 
 clean:
-	rm -rf $(VENV) out .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-clients out .mypy_cache .pytest_cache .ruff_cache
 
 # The environment, made when it is missing or when what it is made from has changed.
 $(VENV)/bin/python:
@@ -53,3 +57,8 @@ $(VENV)/.packages: requirements-dev.txt $(PYPROJECTS) | $(VENV)/bin/python
 $(VENV)/.tools: requirements-dev.txt $(PYPROJECTS) | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ $(VENV)/.packages
+
+.venv-clients/.packages: requirements-clients.txt requirements-dev.txt $(PYPROJECTS)
+	$(PYTHON) -m venv .venv-clients
+	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' requirements-dev.txt) -r requirements-clients.txt
+	@touch $@

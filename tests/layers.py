@@ -10,7 +10,7 @@ LAYERS = [
         registry
         loading
         nn ops transforms io draw
-        features models utils
+        features models utils compat
         running
         testing
         cli

@@ -42,6 +42,7 @@ from torch import Tensor, nn
 import zoo
 from zoo.nn import StochasticDepth
 
+LICENSES = ("unknown", "BSD-3-Clause", "CC-BY-NC-4.0")  # of published files
 WITHOUT = ("torch", "numpy", "PIL", "av", "safetensors", "huggingface_hub", "typer", "rich")
 
 
@@ -129,7 +130,11 @@ class PublishedWeights(Published):
         assert entry.value.gflops == want["_ops"]
         assert entry.value.file_size == want["_file_size"]
         assert entry.value.recipe == want["recipe"]
-        assert entry.value.license == want.get("license", "unknown")
+        if "license" in want:
+            assert entry.meta["license"] == want["license"]
+        else:  # what has been found out since has a source
+            assert (entry.value.license == "unknown") == ("license_source" not in entry.value.extra)
+        assert entry.value.license in LICENSES
         assert entry.value.min_size == tuple(want["min_size"])
         assert entry.value.docs
 

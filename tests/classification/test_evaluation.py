@@ -60,6 +60,35 @@ def test_as_many_folders_as_categories_are_taken_in_order(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
+    ("names", "complaint"),
+    [
+        (("cat", "cow", "doggy"), r"'doggy' is none of the model's 3 categories. Did you mean 'dog'"),
+        (("cats", "cows", "dogs"), r"'cows' is none .*Did you mean 'cow'.* Nor are 'cats', 'dogs'|'cats' is none"),
+        (("cat", "1", "2"), "'1' is none of the model's 3 categories"),
+        (("0", "1", "cow"), "'0' is none of the model's 3 categories"),
+    ],
+)
+def test_folders_are_not_taken_in_order_where_their_names_speak_against_it(
+    tmp_path: Path, names: tuple[str, ...], complaint: str
+) -> None:
+    """As many as there are categories, and one of them named, or nearly named, like a category."""
+    with pytest.raises(InvalidArgument, match=complaint):
+        labels(folders(tmp_path, *names), ("cat", "dog", "cow"))
+
+
+def test_names_that_are_nearly_those_in_their_places_agree_with_the_order(tmp_path: Path) -> None:
+    assert labels(folders(tmp_path, "cats", "dogs", "mice"), ("cat", "dog", "mouse")) == {
+        "cats": 0,
+        "dogs": 1,
+        "mice": 2,
+    }
+
+
+def test_accents_that_the_file_system_takes_apart(tmp_path: Path) -> None:
+    assert labels(folders(tmp_path, "mo\u0308we"), ("cat", "M\u00f6we")) == {"mo\u0308we": 1}
+
+
+@pytest.mark.parametrize(
     ("names", "categories", "complaint"),
     [
         (["cat", "cows"], ANIMALS, r"'cows' is none of the model's 7 categories. Did you mean .*'cow'.*there are 2"),

@@ -62,7 +62,7 @@ def test_meta_has_torchvisions_keys():
     assert meta["_ops"] == 4.089
     assert meta["_file_size"] == 97.79
     assert meta["recipe"].startswith("https://")
-    assert meta["license"] == "unknown"
+    assert meta["license"] == "BSD-3-Clause"
     assert meta["_docs"]
     assert len(meta["categories"]) == 1000
     assert meta["categories"][:2] == ["tench", "goldfish"]

@@ -227,8 +227,8 @@ def test_save_image_lets_the_disk_speak(tmp_path: Path) -> None:
 def test_io_is_lazy() -> None:
     assert zoo.io.image.ImageReadMode is zoo.io.ImageReadMode
     assert "read_image" in dir(zoo.io)
-    with pytest.raises(AttributeError, match="write_jpeg"):
-        _ = zoo.io.write_jpeg
+    with pytest.raises(AttributeError, match="write_tiff"):
+        _ = zoo.io.write_tiff
 
 
 # ── files that are not what they seem ────────────────────────────────────────────────────────────────────────────

@@ -88,9 +88,9 @@ def test_help_lists_commands_under_their_package_without_importing_them(plugin_f
     got = run("--help")
     assert (got.status, got.err) == (0, "")
     core, *others = got.out.partition("\nCommands:\n")[2].split("\n\n")
-    assert re.findall(r"^  (\S+)  ", core, re.MULTILINE) == [
-        "list", "table", "show", "predict", "pull", "doctor", "verify-plugin"
-    ]  # fmt: skip
+    own = re.findall(r"^  (\S+)  ", core, re.MULTILINE)
+    assert own[:4] == ["list", "table", "show", "predict"]
+    assert {"doctor", "verify-plugin", "cache", "lock"} < set(own)
     (theirs,) = [section for section in others if "acme" in section]
     assert theirs.split() == ["From", "acme-vision:", "label", "Label", "pictures", "by", "hand."]
     (ours,) = [section for section in others if "zoo-tools" in section]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import sys
@@ -18,7 +19,8 @@ import zoo
 from zoo.errors import InvalidArgument, MissingPlugin, UnreadableFile
 from zoo_detection import Detection
 from zoo_detection.coco import KEYPOINT_NAMES
-from zoo_detection.evaluation import CocoEvaluator
+from zoo_detection.evaluation import BOX_VALUES, KEYPOINT_VALUES, METRICS, CocoEvaluator
+from zoo_detection.task import compress, run_lengths
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CATEGORIES = ("background", "cat", "dog")
@@ -295,11 +297,222 @@ def test_no_file_or_no_json(data: Data) -> None:
         CocoEvaluator(data.folder, data.folder / "list.json", weights(*CATEGORIES))
 
 
-def test_without_pycocotools_it_says_what_to_install(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith("pycocotools")] + ["pycocotools"]:
-        monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(MissingPlugin, match=r"pip install 'zoo-detection\[coco\]'"):
+def test_without_faster_coco_eval_it_says_what_to_install(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
+    with pytest.raises(MissingPlugin, match=r"needs faster-coco-eval: pip install 'zoo-detection\[coco\]'"):
         data.evaluator()
+
+
+# ── files as people have them ────────────────────────────────────────────────────────────────────────────────────
+
+OUTLINE = [[10, 10, 30, 10, 30, 30, 10, 30]]
+
+
+def test_null_is_as_if_absent(data: Data) -> None:
+    data.annotate(0, CAT, segmentation=OUTLINE, area=None, iscrowd=None, num_keypoints=None, keypoints=None)
+    data.annotate(1, CAT, segmentation=OUTLINE, area=400, iscrowd=0)
+    data.content["images"][1]["width"] = data.content["images"][1]["height"] = None
+    metrics = data.metrics(detection(CAT), detection(CAT))
+    assert metrics["box_map"] == pytest.approx(100)
+    data.content["images"][1] |= {"width": 100, "height": 100}
+    metrics = data.metrics(detection(CAT, masks=square(10, 10, 20)), detection(CAT, masks=square(10, 10, 20)))
+    assert metrics["mask_map"] == pytest.approx(100)
+    data.content["annotations"][1]["segmentation"] = None
+    evaluator = data.evaluator()
+    records = [evaluator.measure(name, detection(CAT, masks=square(10, 10, 20))) for name in evaluator.sources]
+    assert "mask_map" not in evaluator.summarize(records)
+    assert "annotations without 'segmentation'" in evaluator.notes[0]
+    data.content["categories"][0]["name"] = None
+    with pytest.raises(InvalidArgument, match=r"categories\[0\] has no 'name' \(its id is 1\)"):
+        data.evaluator()
+
+
+def test_ids_may_be_texts_or_large_and_names_numbers(data: Data) -> None:
+    """And the figures are the same: a category that is found on one of two pictures, another one that is not."""
+    content = data.content
+    data.annotate(0, CAT, 1)
+    data.annotate(1, DOG, 2)
+    found = detection(CAT), detection(CAT, labels=[2])
+    before = data.metrics(*found)
+    for image, id_ in zip(content["images"], ("zero", 2**70), strict=True):
+        image["id"] = id_
+    content["categories"] = [{"id": -7, "name": "cat"}, {"id": 2**65, "name": "dog"}]
+    for row, image, category in zip(content["annotations"], ("zero", 2**70), (-7, 2**65), strict=True):
+        row.update(image_id=image, category_id=category)
+    assert data.metrics(*found) == before
+    content["categories"][1]["name"] = 7
+    assert found_categories(data.evaluator("background", "cat", "7"), 2) == [2**65]
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"segmentation": [[1, 2, 3, 4]]}, "has an outline of 4 numbers; expected x and y of three points or more"),
+        ({"segmentation": [*OUTLINE, [1, 2, 3, 4, 5, 6, 7]]}, "has an outline of 7 numbers"),
+        ({"segmentation": [[]]}, "has an outline of 0 numbers"),
+        ({"segmentation": OUTLINE[0]}, "has the segmentation .*expected outlines"),
+        ({"segmentation": [[[1, 2], [3, 4], [5, 6]]]}, "has the segmentation .*expected outlines"),
+        ({"segmentation": [[1, 2, 3, 4, 5, float("nan")]]}, "has the segmentation .*expected outlines"),
+        ({"segmentation": "none"}, "has the segmentation 'none'"),
+        ({"segmentation": {"size": [100], "counts": []}}, r"size \[100\]; expected \[height, width\]"),
+        ({"segmentation": {"size": [50, 100], "counts": [5000]}}, r"its image has \[100, 100\]"),
+        ({"segmentation": {"size": [100, 100], "counts": [5, 5]}}, "expected whole numbers that add up to 10000"),
+        ({"segmentation": {"size": [100, 100], "counts": "04"}}, "has the run lengths '04', of 4 pixels"),
+        ({"segmentation": {"size": [100, 100], "counts": "\xff"}}, "of None pixels"),
+        ({"segmentation": {"size": [100, 100]}}, "has the run lengths None, of no pixels"),
+        ({"bbox": [1, 2, float("nan"), 4]}, r"has the bbox \[1, 2, nan, 4\]"),
+        ({"bbox": [1, 2, -3, 4]}, r"has the bbox \[1, 2, -3, 4\]"),
+        ({"bbox": [1, 2, "3", 4]}, "has the bbox"),
+        ({"bbox": [1, 2, True, 4]}, "has the bbox"),
+        ({"bbox": [1, 2, 10**400, 4]}, "has the bbox"),
+        ({"bbox": [1, 2, float("inf"), 4]}, "has the bbox"),
+        ({"bbox": {"left": 1}}, "has the bbox"),
+        ({"area": "large"}, "has the area 'large'"),
+        ({"area": -1}, "has the area -1"),
+        ({"iscrowd": 2}, "has the iscrowd 2"),
+        ({"iscrowd": []}, r"has the iscrowd \[\]"),
+        ({"keypoints": [1, 2]}, "has the keypoints"),
+        ({"keypoints": [1, 2, 2], "num_keypoints": 2}, "has the num_keypoints 2; it has 1 keypoints"),
+        ({"image_id": [10]}, r"has the image_id \[10\]; expected a whole number or a text"),
+        ({"category_id": 1.0}, "has the category_id 1.0"),
+    ],
+)
+def test_what_is_wrong_is_told_with_the_annotations_id(data: Data, change: Any, complaint: str) -> None:
+    data.annotate(0, CAT)
+    data.annotate(1, CAT)
+    data.content["annotations"][1] |= {"id": 4711, **change}
+    with pytest.raises(InvalidArgument, match=rf"annotations\[1\] .*{complaint}.* \(its id is 4711\)"):
+        data.evaluator()
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda c: c["images"][1].update(id=10), "2 images have the id 10; expected one"),
+        (lambda c: c["annotations"][1].update(id=0), "2 annotations have the id 0; expected one"),
+        (lambda c: c["categories"][1].update(id=1), "2 categories have the id 1; expected one"),
+        (lambda c: c["categories"][1].update(name=" CAT"), "2 categories have the name 'cat'; expected one"),
+        (
+            lambda c: c["images"][0].update(file_name="/etc/passwd"),
+            r"images\[0\] has the file_name '/etc/passwd', which",
+        ),
+        (lambda c: c["images"][0].update(file_name="../x.png"), "which may lead elsewhere.*its id is 10"),
+        (lambda c: c["images"][0].update(file_name="C:\\x.png"), "which may lead elsewhere"),
+        (lambda c: c["images"][0].update(file_name=7), "has the file_name 7; expected the path"),
+        (lambda c: c["images"][0].update(file_name="a\0b"), "has the file_name"),
+        (lambda c: c["images"][0].update(width="100"), "has the width '100'; expected a whole number"),
+        (lambda c: c["images"][0].update(height=0), "has the height 0"),
+        (lambda c: c["images"].append(3), r"images\[2\] has no 'id'"),
+        (lambda c: c["annotations"].append([]), r"annotations\[2\] has no 'image_id'"),
+        (lambda c: c["images"][0].update(id=float("nan")), r"images\[0\] has the id nan"),
+        (lambda c: c.update(images={}), "it has no list 'images'"),
+    ],
+)
+def test_what_is_twice_or_of_another_type(data: Data, change: Any, complaint: str) -> None:
+    data.annotate(0, CAT)
+    data.annotate(1, CAT)
+    change(data.content)
+    with pytest.raises(InvalidArgument, match=complaint):
+        data.evaluator()
+
+
+def test_deep_nesting_and_endless_numbers(data: Data) -> None:
+    for content, complaint in (
+        (b'{"images":' + b"[" * 200_000, "nested too deeply"),
+        (b"[" + b"9" * 10_000 + b"]", "is no JSON"),
+    ):
+        (data.folder / "deep.json").write_bytes(content)
+        with pytest.raises(UnreadableFile, match=complaint):
+            CocoEvaluator(data.folder, data.folder / "deep.json", weights(*CATEGORIES))
+
+
+def test_masks_as_run_lengths(data: Data) -> None:
+    """Counted, or in COCO's compressed form: of the same pixels as the outline."""
+    runs = run_lengths(square(10, 10, 20)[0, 0] > 0.5)
+    for counts in (runs["counts"], compress(runs["counts"])):
+        data.content["annotations"].clear()
+        for i in (0, 1):
+            data.annotate(i, CAT, segmentation={"size": [100, 100], "counts": counts}, area=400)
+        found = detection(CAT, masks=square(10, 10, 20))
+        assert data.metrics(found, found)["mask_map"] == pytest.approx(100)
+
+
+# ── the witness ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def by_pycocotools(truth: dict[str, Any], found: list[dict[str, Any]], kind: str, field: str) -> list[float]:
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    known = COCO()
+    known.dataset = copy.deepcopy(truth)
+    known.createIndex()
+    guessed = known.loadRes([{k: r[k] for k in ("image_id", "category_id", "score", field)} for r in found])
+    scores = COCOeval(known, guessed, kind)
+    scores.evaluate()
+    scores.accumulate()
+    scores.summarize()
+    return [float(v) for v in scores.stats]
+
+
+def test_the_figures_are_those_of_pycocotools(tmp_path: Path) -> None:
+    """Of boxes, masks and keypoints that are somewhat off, of two categories and with crowds, on twenty pictures."""
+    random = torch.Generator().manual_seed(0)
+    n, k = 20, len(KEYPOINT_NAMES)
+    data = Data(tmp_path, n)
+    found = []
+    for image in range(n):
+        boxes, labels, masks, points = [], [], [], []
+        for j in range(5):
+            left, top, width, height = (torch.rand(4, generator=random) * 45 + 5).round().tolist()
+            category = 1 + j % 2
+            xy = torch.rand(k, 2, generator=random) * torch.tensor([width, height]) + torch.tensor([left, top])
+            seen = torch.cat([xy, torch.full((k, 1), 2.0)], 1)
+            corners = [left, top, left + width, top, left + width, top + height, left, top + height]
+            data.annotate(
+                image,
+                [left, top, width, height],
+                category,
+                segmentation=[corners],
+                keypoints=seen.flatten().tolist(),
+                num_keypoints=k,
+                area=width * height,
+                iscrowd=0 if j < 4 else 1,
+            )
+            if j == 4:  # a crowd is annotated by its pixels
+                runs = run_lengths(square(int(left), int(top), int(min(width, height)))[0, 0] > 0.5)
+                data.content["annotations"][-1] |= {"segmentation": runs}
+            for _ in range(2):
+                off = torch.randn(4, generator=random) * 3
+                box = [
+                    left + off[0].item(),
+                    top + off[1].item(),
+                    width + off[2].abs().item(),
+                    height + off[3].abs().item(),
+                ]
+                boxes.append(box)
+                labels.append(category if torch.rand(1, generator=random) < 0.8 else 3 - category)
+                mask = torch.zeros(1, 100, 100)
+                x, y, w, h = (int(v) for v in box)
+                mask[0, max(y, 0) : y + h, max(x, 0) : x + w] = 1
+                masks.append(mask)
+                points.append(seen + torch.cat([torch.randn(k, 2, generator=random) * 2, torch.zeros(k, 1)], 1))
+        scores = torch.rand(len(boxes), generator=random).tolist()
+        found.append(
+            detection(*boxes, labels=labels, scores=scores, masks=torch.stack(masks), keypoints=torch.stack(points))
+        )
+    metrics = data.metrics(*found)
+    rows = [row for i, one in enumerate(found) for row in one.to_coco(10 + i)]
+    truth = {**data.content, "annotations": [{**r, "id": r["id"] + 1} for r in data.content["annotations"]]}
+    for kind, field, endings in (
+        ("bbox", "bbox", BOX_VALUES),
+        ("segm", "segmentation", BOX_VALUES),
+        ("keypoints", "keypoints", KEYPOINT_VALUES),
+    ):
+        want = by_pycocotools(truth, rows, kind, field)[: len(endings)]
+        got = [metrics[METRICS[kind] + ending] for ending in endings]
+        assert got == pytest.approx([100 * v if v >= 0 else math.nan for v in want], abs=1e-9, nan_ok=True), kind
+        assert 1 < got[0] < 99
 
 
 # ── from pictures to figures ─────────────────────────────────────────────────────────────────────────────────────

@@ -156,7 +156,7 @@ def members(cls: type) -> list[str]:
 
 
 def extra(cls: type) -> list[str]:
-    return ["notes"] if cls is zoo.Evaluator else []  # which may be missing
+    return ["notes", "protocol"] if cls is zoo.Evaluator else []  # which may be missing
 
 
 def test_every_hook_is_documented_with_its_arguments():

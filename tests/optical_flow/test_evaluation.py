@@ -15,7 +15,9 @@ import torch
 from PIL import Image
 
 import zoo
+from zoo.cli import main
 from zoo.errors import InvalidArgument, UnreadableFile
+from zoo.io import read_image
 from zoo_optical_flow import end_point_error, outlier_share, read_flo, write_flo
 from zoo_optical_flow.evaluation import FlowPairs
 from zoo_optical_flow.kitti import read_kitti_flow
@@ -75,9 +77,10 @@ def test_errors_and_outliers(tmp_path: Path) -> None:
     write_flo(truth, tmp_path / "a.flo")
     evaluator = FlowPairs(tmp_path, tmp_path, WEIGHTS)
     records = [evaluator.measure("a", predicted(6, 8)), evaluator.measure("b", predicted(0, 0))]
-    assert records[0] == {"pixels": 4, "distance": 20, "outliers": 4}
+    assert records[0] == {"pixels": 4, "distance": 20, "outliers": 4, "beyond": [4, 4, 0]}
     metrics = evaluator.summarize(json.loads(json.dumps(records)))
-    assert metrics == pytest.approx({"epe": 2, "per_image_epe": 2.5, "fl_all": 40})
+    shares = {"beyond_1px": 40, "beyond_3px": 40, "beyond_5px": 0}
+    assert metrics == pytest.approx({"epe": 2, "per_image_epe": 2.5, "fl_all": 40, **shares})
     # 5 pixels are no outlier where the motion is a hundred pixels and more.
     write_flo(flow(60, 80.5), tmp_path / "b.flo")
     assert evaluator.measure("b", predicted(63, 84.5))["outliers"] == 0
@@ -102,6 +105,50 @@ def test_the_published_model_on_the_example(tmp_path: Path) -> None:
     assert zoo.evaluate("raft_small", tmp_path, tmp_path, output=tmp_path / "out", **options) == result
 
 
+def test_figures_are_measured_as_they_were_published_if_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The updates change the figures, and the note says what of the protocol differs."""
+    for file, name in (("frame1.png", "x_1.png"), ("frame2.png", "x_2.png"), ("flow.flo", "x.flo")):
+        shutil.copy(FOLDER / file, tmp_path / name)
+    errors = {}
+    for updates in (None, 12, 24, 32):
+        options = {} if updates is None else {"num_flow_updates": updates}
+        result = zoo.evaluate(
+            "raft_small", tmp_path, tmp_path, weights="SHAPES_V1", device="cpu", optimize=False, **options
+        )
+        errors[updates] = result.metrics["epe"]
+        assert result.protocol == {"num_flow_updates": updates or 12, "padding": "sintel"}
+        assert result.published_protocols == {"Generated shapes": {"num_flow_updates": 12, "padding": "sintel"}}
+        differs = "The published figures of Generated shapes were measured with num_flow_updates 12; these with"
+        assert list(result.notes) == ([] if updates in (None, 12) else [f"{differs} num_flow_updates {updates}."])
+    assert errors[None] == errors[12]
+    frames = [read_image(tmp_path / f"x_{i}.png", "RGB")[None] / 127.5 - 1 for i in (1, 2)]
+    with torch.inference_mode():
+        flows = zoo.get_model("raft_small", weights="SHAPES_V1").eval()(*frames, num_flow_updates=32)
+    truth = read_flo(tmp_path / "x.flo")
+    known = {n: end_point_error(flows[n - 1][0], truth).item() for n in (12, 24, 32)}
+    assert {n: errors[n] for n in known} == pytest.approx(known, rel=1e-3)
+    assert known[12] < 0.9 * known[24] < 0.9 * known[32]
+    command = ["evaluate", "--model", "raft_small", "--weights", "SHAPES_V1", "--device", "cpu"]
+    paths = ["--images", str(tmp_path), "--annotations", str(tmp_path)]
+    assert main([*command, *paths, "--num-flow-updates", "24", "--padding", "kitti"]) == 0
+    out = capsys.readouterr().out
+    assert "Measured with num_flow_updates 24, padding kitti\n" in out
+    assert "num_flow_updates 12, padding sintel; these with num_flow_updates 24, padding kitti." in out
+
+
+def test_every_published_figure_says_how_it_was_measured() -> None:
+    for entries in (zoo.get_model_weights("raft_large"), zoo.get_model_weights("raft_small")):
+        for entry in entries:
+            protocols = entry.value.extra["protocols"]
+            assert protocols.keys() == entry.value.metrics.keys()
+            for data, protocol in protocols.items():
+                updates = {"S": 32, "K": 24, "G": 12}[data[0]]
+                padding = "kitti" if data.startswith("Kitti") else "sintel"
+                assert protocol == {"num_flow_updates": updates, "padding": padding}
+
+
 # ── layouts ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -120,6 +167,16 @@ def test_consecutive_frames(tmp_path: Path) -> None:
     assert not any((tmp_path / "clean" / frame).exists() for frame in last)  # and so it will be told
 
 
+def test_frames_without_zeros_and_endings_in_capitals(tmp_path: Path) -> None:
+    """The frame after 9 is 10; hidden files are no frames, and no flows."""
+    touch(tmp_path / "frames", *(f"f{i}.png" for i in (8, 9, 10)), ".f9x.png", ".thumbnails/f9.png")
+    touch(tmp_path / "flow", "f9.flo", ".ipynb_checkpoints/f8.flo")
+    (tmp_path / "flow/f9.flo").rename(tmp_path / "flow/f9.FLO")
+    evaluator = FlowPairs(tmp_path / "frames", tmp_path / "flow", WEIGHTS)
+    assert evaluator.sources == {"f9": (tmp_path / "frames/f9.png", tmp_path / "frames/f10.png")}
+    assert evaluator.measure("f9", predicted(0, 0))["distance"] == 0
+
+
 def test_flying_chairs(tmp_path: Path) -> None:
     touch(tmp_path, "00001_img1.ppm", "00001_img2.ppm", "00001_flow.flo", "00002_img1.ppm", "00002_img2.ppm")
     sources = FlowPairs(tmp_path, tmp_path, WEIGHTS).sources
@@ -136,7 +193,12 @@ def test_kitti(tmp_path: Path) -> None:
     evaluator = FlowPairs(tmp_path / "image_2", tmp_path / "flow_occ", WEIGHTS)
     (pair,) = evaluator.sources.values()
     assert [frame.name for frame in pair] == ["000001_10.png", "000001_11.png"]
-    assert evaluator.measure("000001_10", predicted(3, 4)) == {"pixels": 4, "distance": 16, "outliers": 4}
+    assert evaluator.measure("000001_10", predicted(3, 4)) == {
+        "pixels": 4,
+        "distance": 16,
+        "outliers": 4,
+        "beyond": [4, 4, 0],
+    }
 
 
 @pytest.mark.parametrize("filters", ["0", "1", "2", "012"])

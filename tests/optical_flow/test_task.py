@@ -115,6 +115,35 @@ def test_padding_repeats_edges_around_and_cropping_undoes_it() -> None:
         crop_flow(torch.rand(2, 128, 144), 130, 139)
 
 
+def test_kitti_pads_below_and_cropping_undoes_it(pipe) -> None:
+    frames = torch.rand(3, 130, 139)
+    padded = pad_frames(frames, "kitti")
+    assert padded.shape == (3, 136, 144)
+    assert torch.equal(padded[:, :130, 2:-3], frames)
+    assert torch.equal(crop_flow(padded, 130, 139, "kitti"), frames)
+    with pytest.raises(InvalidArgument, match=r"padding is 'kiti'; expected one of 'sintel', 'kitti'\. Did you mean"):
+        pad_frames(frames, "kiti")
+    odd = tuple(Image.open(path).convert("RGB").crop((3, 5, 150, 120)) for path in PAIR)
+    options = {"weights": "SHAPES_V1", "device": "cpu"}
+    sintel, kitti = pipe(odd).flow, zoo.pipeline("raft_small", padding="kitti", **options)(odd).flow
+    assert kitti.shape == sintel.shape
+    assert 0.001 < end_point_error(kitti, sintel) < 1  # all but the margins is the same
+    with pytest.raises(InvalidArgument, match="padding is 'kiti'"):
+        zoo.pipeline("raft_small", padding="kiti", **options)
+    with pytest.raises(InvalidArgument, match="num_flow_updates is 0"):
+        zoo.pipeline("raft_small", num_flow_updates=0, **options)
+
+
+def test_updates_are_an_option(truth) -> None:
+    pipes = [zoo.pipeline("raft_small", weights="SHAPES_V1", device="cpu", num_flow_updates=n) for n in (1, 12)]
+    once, often = (pipe(PAIR).flow for pipe in pipes)
+    assert end_point_error(once, truth) > 1.1 * end_point_error(often, truth)
+    images = [torch.from_numpy(np.array(Image.open(p).convert("RGB"))).permute(2, 0, 1)[None] / 127.5 - 1 for p in PAIR]
+    with torch.inference_mode():
+        by_hand = pipes[0].model(*images, num_flow_updates=1)[-1][0]
+    torch.testing.assert_close(once, by_hand, atol=1e-3, rtol=1e-3)
+
+
 def test_command_line_writes_pictures_and_numbers(tmp_path: Path, capsys, truth) -> None:
     paths = [str(path) for path in PAIR]
     command = ["predict", *paths, "--model", "raft_small", "--weights", "SHAPES_V1", "--device", "cpu"]

@@ -51,7 +51,7 @@ def test_table_is_the_one_that_was_published(capsys: pytest.CaptureFixture[str])
     assert main(["table", "quantized", "--format", "markdown"]) == 0
     heading, _, *lines = capsys.readouterr().out.splitlines()
     assert [cell.strip(" *") for cell in heading.strip("|").split("|")] == [
-        "Weight", "Acc@1", "Acc@5", "Params", "GIPS", "Recipe",
+        "Weight", "Acc@1", "Acc@5", "Params", "GIPS", "Recipe", "Licence",
     ]  # fmt: skip
     printed = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in lines if "DIGITS" not in line]
     rows = read_reference("table_quantized")

@@ -54,12 +54,32 @@ def test_pixels_are_counted(folders: tuple[Path, Path]) -> None:
         evaluator.measure("a", seen([[0, 0, 1], [0, 1, 1]])),
         evaluator.measure("more/b", seen([[1, 1, 1], [0, 0, 1]])),
     ]
-    assert records[0] == {"classes": 3, "counts": [[0, 0, 3], [0, 1, 1], [1, 1, 1]]}
+    assert records[0] == {"classes": 3, "counts": [[0, 0, 3], [0, 1, 1], [1, 1, 1]], "ignored": 1}
     metrics = evaluator.summarize(json.loads(json.dumps(records)))
     assert math.isnan(metrics.pop("iou/sea"))
     ground, sky = 100 * 4 / 6, 100 * 5 / 7
     expected = {"miou": (ground + sky) / 2, "pixel_acc": 100 * 9 / 11, "iou/ground": ground, "iou/sky": sky}
     assert metrics == pytest.approx(expected)
+    assert evaluator.notes == [
+        "8.33 % of the annotated pixels are 255, which is ignored (ignore_index).",
+        "1 of 3 classes never occur in the annotations: sea.",
+    ]
+
+
+def test_masks_of_0_and_255_are_told(folders: tuple[Path, Path]) -> None:
+    """The usual form of a mask of two classes: all that is not background would be ignored without a word."""
+    for name in ("a.png", "more/b.png"):
+        Image.fromarray(classes([[0, 255, 255], [255, 255, 255]]).numpy()).save(folders[1] / name)
+    evaluator = ClassMaps(*folders, WEIGHTS)
+    record = evaluator.measure("a", seen([[0, 0, 0], [0, 0, 0]]))
+    assert evaluator.summarize([record])["pixel_acc"] == 100
+    assert "83.3 % of the annotated pixels are 255" in evaluator.notes[0]
+    assert evaluator.notes[1] == "2 of 3 classes never occur in the annotations: sky, sea."
+    Image.fromarray(classes([[0, 9, 9], [0, 0, 0]]).numpy()).save(folders[1] / "a.png")
+    with pytest.raises(
+        InvalidArgument, match=r"classes from 0 to 9; expected 0 to 2.*33\.3 % of its pixels are no class"
+    ):
+        evaluator.measure("a", seen([[0, 0, 0], [0, 0, 0]]))
 
 
 def test_another_class_can_be_ignored(folders: tuple[Path, Path]) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import json
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -18,11 +21,13 @@ import pytest
 import torch
 from filelock import FileLock
 from PIL import Image
+from servers import FileServer, serving
 
 import zoo
 from zoo.contract import check_task
 from zoo.errors import ContractError, EvaluationError, InvalidArgument, UnknownModel
 from zoo_tools.evaluation import evaluator_of
+from zoo_tools.records import data_digest
 
 PLUGIN = """
     from zoo import ModelSpec, Option, Preset, TaskSpec, Weights
@@ -325,6 +330,142 @@ def test_an_input_that_has_changed_is_measured_anew(levels: Path, tmp_path: Path
     evaluate(levels, output=tmp_path / "out")
     Image.new("RGB", (8, 8), (200, 200, 200)).save(levels / "walls" / "0.png", compress_level=0)
     assert evaluate(levels, output=tmp_path / "out").metrics["off"] == 24.5
+
+
+def test_pictures_swapped_or_edited_in_place_are_measured_anew(
+    levels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All files of one size, and the time of the edited one set back to what it was."""
+    walls, log = levels / "walls", tmp_path / "log"
+    for i in range(10):
+        Image.new("L", (8, 8), 20 * i).convert("RGB").save(walls / f"{i}.png", "bmp")
+    assert len({(walls / f"{i}.png").stat().st_size for i in range(10)}) == 1
+    assert evaluate(levels, output=tmp_path / "out", batch_size=1).metrics["off"] == 4.5
+    (walls / "0.png").rename(walls / "x")
+    (walls / "9.png").rename(walls / "0.png")
+    (walls / "x").rename(walls / "9.png")
+    before = (walls / "5.png").stat()
+    content = bytearray((walls / "5.png").read_bytes())
+    content[-192:] = bytes([200]) * 192
+    with (walls / "5.png").open("r+b") as f:
+        f.write(content)
+    os.utime(walls / "5.png", ns=(before.st_atime_ns, before.st_mtime_ns))
+    monkeypatch.setenv("LEVELS_LOG", str(log))
+    again = evaluate(levels, output=tmp_path / "out", batch_size=1)
+    assert sorted(lines(log)) == ["0.png", "5.png", "9.png"]
+    assert again.metrics["off"] == pytest.approx((45 + 180 + 180 + (200 - 105 - 5)) / 10)
+    assert again.to_dict() == evaluate(levels, batch_size=1).to_dict()
+
+
+def test_truth_edited_in_place_is_told(levels: Path, tmp_path: Path) -> None:
+    """In a folder of annotations, at the same size and, for the file's own time, the same time."""
+    truth = tmp_path / "truth"
+    truth.mkdir()
+    (truth / "a.txt").write_text("one")
+    digest = data_digest(["a"], truth, tmp_path / "out")
+    (truth / ".hidden").touch()
+    assert data_digest(["a"], truth, tmp_path / "out") == digest
+    facts = (truth / "a.txt").stat()
+    time.sleep(0.02)
+    (truth / "a.txt").write_text("two")
+    os.utime(truth / "a.txt", ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    assert data_digest(["a"], truth, tmp_path / "out") != digest
+
+
+# ── files of others ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        ("records.jsonl", b'{"mine": 1}', "no file of evaluation records"),
+        ("records.jsonl", b'{"mine": 1}\n', "no file of evaluation records"),
+        ("records.jsonl", b'{"mine": 1}\n{"mine": 2', "no file of evaluation records"),
+        ("records.jsonl", b"[" * 10_000, "no file of evaluation records"),
+        ("records.jsonl", b"\xff\x00 not text", "no file of evaluation records"),
+        ("metrics.json", b'{"accuracy": 0.9}', "has no figures of an evaluation"),
+        ("metrics.json", b"accuracy 0.9", "has no figures of an evaluation"),
+        (".lock", b"of somebody else", "is no evaluation's"),
+    ],
+)
+def test_files_of_others_stay_as_they_are(
+    levels: Path, tmp_path: Path, name: str, content: bytes, complaint: str
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_bytes(content)
+    with pytest.raises(InvalidArgument, match=complaint):
+        evaluate(levels, output=out)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == {name: content}
+
+
+@pytest.mark.parametrize("name", ["records.jsonl", "metrics.json", ".lock"])
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_nothing_is_written_through_a_link(levels: Path, tmp_path: Path, name: str, link: Any) -> None:
+    evaluate(levels, output=tmp_path / "other")
+    good = (tmp_path / "other" / name).read_bytes()
+    out = tmp_path / "out"
+    out.mkdir()
+    link(tmp_path / "other" / name, out / name)
+    with pytest.raises(InvalidArgument, match="is a link or no file"):
+        evaluate(levels, output=out)
+    assert [path.name for path in out.iterdir()] == [name]
+    assert (tmp_path / "other" / name).read_bytes() == good
+    os.mkfifo(tmp_path / "pipe")
+    (out / name).unlink()
+    (tmp_path / "pipe").rename(out / name)
+    with pytest.raises(InvalidArgument, match="is a link or no file"):
+        evaluate(levels, output=out)
+
+
+def test_output_that_is_a_file(levels: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(InvalidArgument, match="out' is no folder"):
+        evaluate(levels, output=tmp_path / "out")
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_figures_that_somebody_put_there_meanwhile(
+    levels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the evaluation ran; its own are made again from the records."""
+    out = tmp_path / "out"
+    parts = sys.modules.get("level_parts") or importlib.import_module("level_parts")
+    summarize = parts.Levels.summarize
+
+    def disturbed(self: Any, found: Any) -> Any:
+        (out / "metrics.json").write_text("mine")
+        return summarize(self, found)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(parts.Levels, "summarize", disturbed)
+        with pytest.raises(InvalidArgument, match="has no figures of an evaluation"):
+            evaluate(levels, output=out)
+    assert (out / "metrics.json").read_text() == "mine"
+    (out / "metrics.json").unlink()
+    assert (
+        evaluate(levels, output=out).metrics["off"] == json.loads((out / "metrics.json").read_text())["metrics"]["off"]
+    )
+
+
+# ── secrets ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_secrets_of_urls_are_in_no_record(levels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The weights come from a signed URL; renewed, the signature is another, and the evaluation the same."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
+    out = tmp_path / "out"
+    with serving(FileServer()) as server:
+        server.put("/level.pt", (levels / "level.pt").read_bytes())
+        base = server.url.replace("://", "://me:pass1234@")
+        entry = zoo.get_weight("Level_Weights.V1").value
+        for signature in ("sesame1", "sesame2"):
+            weights = dataclasses.replace(entry, url=f"{base}/level.pt?X-Amz-Signature={signature}")
+            result = evaluate(levels, output=out, weights=weights)
+            assert result.metrics["off"] == 4.5
+            kept = json.dumps(result.to_dict()) + "".join(path.read_text() for path in out.iterdir())
+            assert not re.search("sesame|pass1234", kept)
+            assert "/level.pt?…" in result.weights
 
 
 def other_weights(folder: Path) -> dict[str, Any]:

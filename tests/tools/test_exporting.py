@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from servers import FileServer, serving
 from torch import Tensor, nn
 
 import zoo
@@ -47,6 +50,24 @@ def test_exported_program_is_the_model_and_says_what_it_is(tmp_path: Path) -> No
     picture = PICTURE[:, :, :48]
     torch.testing.assert_close(program.module()(picture), expected(picture))
     assert json.loads(files["zoo"])["categories"] == list("0123456789")
+
+
+def test_secrets_of_urls_are_in_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
+    entry = zoo.get_weight("SqueezeNet1_1_Weights.DIGITS_V1").value
+    with serving(FileServer()) as server:
+        url = server.put("/digits.safetensors", zoo.files.fetch(entry.url).read_bytes()).replace(
+            "://", "://me:pass1234@"
+        )
+        model = zoo.get_model("squeezenet1_1", weights=dataclasses.replace(entry, url=f"{url}?token=sesame"))
+    report = zoo.export(model, tmp_path / "digits.pt2", task="image-classification")
+    files = {"zoo": ""}
+    torch.export.load(report.path, extra_files=files)
+    assert json.loads(files["zoo"])["weights"].endswith("/digits.safetensors?…")
+    with zipfile.ZipFile(report.path) as archive:
+        assert not any(
+            b"sesame" in archive.read(name) or b"pass1234" in archive.read(name) for name in archive.namelist()
+        )
 
 
 class Two(nn.Module):

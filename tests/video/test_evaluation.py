@@ -44,6 +44,20 @@ def test_clips_are_an_option(clips: Path, capsys: pytest.CaptureFixture[str], tm
     assert "other options ({'clips': 3}; here it would be {'clips': 2})" in capsys.readouterr().err
 
 
+def test_clips_and_videos_have_figures_of_their_own(clips: Path) -> None:
+    """The clips are looked at one by one; the note says that the published figure is of one clip a video."""
+    result = zoo.evaluate(images=clips, clips=3, **MODEL)
+    predicted = zoo.pipeline("mc3_tiny", "MOVING_SHAPES_V1", "cpu", clips=3, optimize=False)(EXAMPLE)
+    labels = ("triangle moving right", "triangle moving up")
+    right = [clip.label == label for label in labels for clip in predicted.clips]
+    assert result.metrics["clip_acc@1"] == pytest.approx(100 * sum(right) / 6)
+    assert result.metrics["acc@1"] == 50 * (predicted.label in labels)
+    assert result.protocol["clips_per_video"] == 3
+    assert result.published_protocols == {"Moving shapes": {"clips_per_video": 1, "num_frames": 16}}
+    assert any("measured with clips_per_video 1; these with clips_per_video 3." in note for note in result.notes)
+    assert "clip_acc@1" not in zoo.evaluate(images=clips, **MODEL).metrics
+
+
 def test_a_broken_video_is_named(clips: Path) -> None:
     broken = clips / "triangle_moving_up" / "clip.gif"
     broken.write_bytes(broken.read_bytes()[:60])

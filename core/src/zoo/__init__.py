@@ -56,7 +56,8 @@ _LAZY = {
     "feature_info": "zoo.features",
 }
 _MODULES = set(
-    "cli contract draw errors features files io loading models nn ops registry running testing transforms utils".split()
+    """cli compat contract draw errors features files io loading models nn ops registry running testing transforms
+    utils""".split()
 )
 __all__ = sorted({*_LAZY, *_MODULES})
 

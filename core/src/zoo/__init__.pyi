@@ -1,6 +1,7 @@
 # What type checkers and editors see of the lazy names in __init__.py, and of those that zoo-tools brings.
 from zoo import (
     cli as cli,
+    compat as compat,
     contract as contract,
     draw as draw,
     errors as errors,

@@ -9,19 +9,51 @@ from __future__ import annotations
 import contextlib
 import difflib
 import threading
+import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator
+
+
+def harmless(text: object, *, line: bool = False) -> str:
+    """``text`` with what a terminal would obey or hide written out: ``\\x1b`` in place of the character.
+
+    Control characters, marks that turn the direction of writing or take no room, and halves of surrogate pairs, as
+    file names, labels and the texts of plugins may hold. Every message of zoo and all that its commands print passes
+    through here; plugins may use it for what they print.
+
+    Args:
+        line: write out tabs and ends of lines too, so that a name cannot look like several lines.
+    """
+    text = str(text)
+    if text.isprintable():
+        return text
+    kept = "" if line else "\n\t"
+    return "".join(
+        c if c.isprintable() or c in kept or unicodedata.category(c) == "Zs" else c.encode("unicode_escape").decode()
+        for c in text
+    )
+
+
+def told(error: BaseException) -> str:
+    """``ValueError: what was wrong``, also of an error whose message is code of a plugin that raises, or exits."""
+    try:
+        return harmless(f"{type(error).__name__}: {error}")
+    except BaseException as e:  # noqa: BLE001  SystemExit too
+        return f"{type(error).__name__}, whose message cannot be shown ({type(e).__name__})"
 
 
 class ZooError(Exception):
     """Base class of every error raised by zoo."""
 
     def __str__(self) -> str:  # KeyError would show the repr of its message
-        return str(self.args[0]) if self.args else ""
+        return harmless(self.args[0]) if self.args else ""
 
 
 class ZooWarning(UserWarning):
     """Base class of every warning issued by zoo, deprecations aside."""
+
+    def __str__(self) -> str:
+        return harmless(super().__str__())
 
 
 class ContractError(ZooError, ValueError):
@@ -88,6 +120,10 @@ class UnreadableFile(ZooError, OSError):
     """A picture or video that cannot be decoded."""
 
 
+class NonFiniteResult(ZooError, ArithmeticError):
+    """A model's numbers for an input are NaN or infinite: they are no answer."""
+
+
 class EvaluationError(ZooError, RuntimeError):
     """An evaluation that could not go on; the records of finished inputs are kept."""
 
@@ -102,6 +138,10 @@ class PluginWarning(ZooWarning):
 
 class CacheWarning(ZooWarning):
     """Something about the cache deserves attention, and loading went on."""
+
+
+class FolderWarning(ZooWarning):
+    """A folder among those that were searched cannot be read."""
 
 
 class WeightsWarning(ZooWarning):

@@ -50,7 +50,7 @@ class FeatureExtractor(nn.Module):
     def forward(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         found: dict[str, Any] = {}
         watched = {name: self.model.get_submodule(path) for name, path in self.nodes.items()}
-        with _watched(watched, found):
+        with watched_outputs(watched, found):
             self.model(*args, **kwargs)
         return OrderedDict((name, found[name]) for name in self.nodes)
 
@@ -69,7 +69,7 @@ def _record(module: nn.Module, inputs: Any, output: Any) -> None:
 
 
 @contextlib.contextmanager
-def _watched(watched: Mapping[str, nn.Module], found: dict[str, Any]) -> Iterator[None]:
+def watched_outputs(watched: Mapping[str, nn.Module], found: dict[str, Any]) -> Iterator[None]:
     """Within, what this thread gets out of these modules is put into ``found``.
 
     Another thread may be going through a module's hooks: they are never changed, but replaced by others and put back.

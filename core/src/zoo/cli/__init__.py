@@ -21,6 +21,7 @@ from zoo.cli.output import (
     print_json,
     print_markdown,
     print_table,
+    say,
 )
 
 __all__ = [
@@ -40,4 +41,5 @@ __all__ = [
     "print_table",
     "read_assignments",
     "read_options",
+    "say",
 ]

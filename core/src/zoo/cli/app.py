@@ -1,4 +1,4 @@
-"""The command line: ``zoo list · table · show · predict · pull · cache · lock · …``, and what plugins bring.
+"""The command line: ``zoo list · table · show · predict · run · pull · cache · lock · …``, and what plugins bring.
 
 Commands read arguments, call the library and print. Each returns its exit status: 0, or 1 where something went wrong
 (it is named on stderr); 2 is a command that was typed wrongly, 130 one that was ended by Ctrl-C.
@@ -6,19 +6,19 @@ Commands read arguments, call the library and print. Each returns its exit statu
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import warnings
 from collections.abc import Sequence
-from io import TextIOWrapper
 from typing import Annotated
 
 import typer
 
 import zoo
-from zoo.cli import cache, doctor, files, listing, output, predicting, verifying
+from zoo.cli import cache, doctor, files, listing, output, predicting, running, verifying
 from zoo.cli.plugged import Commands
-from zoo.errors import ZooError
+from zoo.errors import ZooError, harmless
 
 # Without markup neither help nor usage errors need rich, which takes longer to import than most commands to run.
 app = typer.Typer(
@@ -33,6 +33,7 @@ app.command("list")(listing.list_models)
 app.command("table")(listing.table)
 app.command("show")(listing.show)
 app.command("predict", context_settings={"ignore_unknown_options": True})(predicting.predict)
+app.command("run", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(running.run)
 for command in (files.pull, files.lock, files.bundle, files.unbundle):
     app.command()(command)
 app.add_typer(cache.app, name="cache")
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     With ``ZOO_DEBUG=1`` an error is raised with its traceback in place of one line on stderr.
     """
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a label or path may be beyond the terminal's encoding
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: output.complain(f"Warning: {message}", "yellow")
@@ -88,5 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # A command that was typed wrongly; the class is click's, or in later versions of typer a copy of its own.
             if not (hasattr(e, "show") and hasattr(e, "exit_code")):
                 raise
-            e.show()
+            shown = io.StringIO()
+            e.show(shown)
+            output.say(output.Painted(harmless(shown.getvalue())), end="", err=True)
             return int(e.exit_code)

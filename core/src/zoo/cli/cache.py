@@ -43,7 +43,7 @@ def list_files(as_json: Json = False) -> int:
             for f in found
         ]
         output.print_table(columns, [[cell or output.NONE for cell in row] for row in rows])
-    print(f"{len(found)} files, {output.megabytes(sum(f.size for f in found))} in {cache_dir()}")
+    output.say(f"{len(found)} files, {output.megabytes(sum(f.size for f in found))} in {cache_dir()}")
     return 0
 
 
@@ -57,7 +57,7 @@ def verify(as_json: Json = False) -> int:
         if problem:
             output.print_error(f"{file.path}: {problem}")
         elif not as_json:
-            print(f"{'ok' if file.sha256 else 'nothing known'}  {file.path}", flush=True)
+            output.say(f"{'ok' if file.sha256 else 'nothing known'}  {file.path}")
     if as_json:
         output.print_json(facts)
     return int(wrong > 0)
@@ -80,7 +80,7 @@ def prune_files(
         output.print_json([_facts(file) for file in gone])
         return 0
     for file in gone:
-        print(f"{output.megabytes(file.size):>9}  {file.path}")
+        output.say(f"{output.megabytes(file.size):>9}  {file.path}")
     what = "would be deleted" if dry_run else "deleted"
-    print(f"{len(gone)} files, {output.megabytes(sum(f.size for f in gone))} {what}")
+    output.say(f"{len(gone)} files, {output.megabytes(sum(f.size for f in gone))} {what}")
     return 0

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 import zoo
-from zoo import files, registry
+from zoo import compat, files, registry
 from zoo.cli import output
 from zoo.registry import PluginRecord, discovery
 
@@ -39,6 +39,7 @@ def doctor(
     conflicts = registry.name_conflicts(registry.Registry(records, {}))
     facts = {
         "versions": versions(),
+        "torchvision": compat.misfit(),
         "plugins": [_plugin_facts(record) for record in records],
         "conflicts": [asdict(conflict) for conflict in conflicts],
         "cache": cache_facts(),
@@ -55,7 +56,7 @@ def versions() -> dict[str, str]:
     """Of zoo, Python, the system and what zoo rests on, as their packages say, none of them imported."""
     found = {"zoo": zoo.__version__, "python": f"{platform.python_version()} ({sys.executable})"}
     found["system"] = f"{platform.system()} {platform.release()}, {platform.machine()}"
-    for name in ("torch", "pillow", "numpy", "huggingface-hub", "safetensors"):
+    for name in ("torch", "torchvision", "pillow", "numpy", "huggingface-hub", "safetensors"):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -77,7 +78,7 @@ def cache_facts() -> dict[str, Any]:
             "free": shutil.disk_usage(there).free,
             "files": sum(p.suffix != ".part" for p in found),
             "size": sum(p.stat().st_size for p in found),
-            "unfinished": [str(p) for p in found if p.suffix == ".part"],
+            "unfinished": [files.redacted(p) for p in found if p.suffix == ".part"],
         }
     except OSError as e:  # a folder that may not be looked into is what this report is for
         return facts | {"problem": str(e)}
@@ -86,7 +87,7 @@ def cache_facts() -> dict[str, Any]:
 def environment(variables: Mapping[str, str]) -> dict[str, str]:
     """The variables that zoo heeds, those that are set; what is secret in them is not shown."""
     return {
-        name: "(set)" if _SECRET.search(name) else re.sub(r"//[^/@]+@", "//…@", value)
+        name: "(set)" if _SECRET.search(name) else files.redacted(value)
         for name, value in sorted(variables.items())
         if _VARIABLES.fullmatch(name)
     }
@@ -103,9 +104,9 @@ def _plugin_facts(record: PluginRecord) -> dict[str, Any]:
         "models": len(record.manifest.models) if record.manifest else 0,
         "tasks": [task.name for task in record.manifest.tasks] if record.manifest else [],
         "seconds": round(record.seconds, 4),
-        "complaint": record.complaint,
-        "error": f"{type(record.error).__name__}: {record.error}" if record.error else None,
-        "traceback": record.traceback or None,
+        "complaint": files.redacted(record.complaint),
+        "error": files.redacted(record.reason) or None,
+        "traceback": files.redacted(record.traceback) or None,
     }
 
 
@@ -115,22 +116,30 @@ def _print(facts: dict[str, Any], verbose: bool) -> None:
     unsure = " (not imported; whether it finds a GPU is not known here)" if torch != "not installed" else ""
     output.print_facts(list({**facts["versions"], "torch": torch + unsure}.items()))
 
+    if facts["torchvision"]:
+        print(
+            f"  {output.paint('torchvision', 'red')}: {facts['torchvision']}. What imports it fails; "
+            "`zoo run PROGRAM` and zoo.compat.torchvision_operators() give it zoo's operators."
+        )
+
     _heading("Plugins", "\n")
     if not facts["plugins"]:
-        print("  none is installed: pip install zoo-classification")
+        output.say("  none is installed: pip install zoo-classification")
     for plugin in facts["plugins"]:
         _print_plugin(plugin, verbose)
     for conflict in facts["conflicts"]:
         means = f"means {conflict['owner']}" if conflict["owner"] else "means none of them: use the full names"
-        print(f"  {output.paint('shared name', 'yellow')} {conflict['name']}: {', '.join(conflict['claims'])}; {means}")
+        what = output.paint("look alike" if conflict["alike"] else "shared name", "yellow")
+        output.say(" ", what, f"{conflict['name']}: {', '.join(conflict['claims'])}; {means}")
 
     _heading("Cache", "\n")
     about = facts["cache"]
-    state = "writable" if about["writable"] else output.paint("not writable", "red")
+    offline = ", offline: nothing is fetched" if about["offline"] else ""
+    state = f"writable{offline}" if about["writable"] else output.paint(f"not writable{offline}", "red")
     output.print_facts(
         [
             ("folder", about["path"] + ("" if about["exists"] else " (not there yet)")),
-            ("state", state + (", offline: nothing is fetched" if about["offline"] else "")),
+            ("state", state),
             ("problem", about.get("problem", "")),
             ("files", f"{about['files']}, {output.megabytes(about['size'])}" if "files" in about else ""),
             ("unfinished", "\n".join(about.get("unfinished", []))),
@@ -144,14 +153,16 @@ def _print(facts: dict[str, Any], verbose: bool) -> None:
     failed = [plugin["name"] for plugin in facts["plugins"] if plugin["state"] == "failed"]
     if failed:
         more = "" if verbose else " `zoo doctor --verbose` shows tracebacks."
-        print(f"\n{output.paint('Failed', 'red', bold=True)}: {', '.join(failed)}.{more}")
+        print()
+        output.say(output.paint("Failed", "red", bold=True), f": {', '.join(failed)}.{more}", sep="")
 
 
 def _print_plugin(plugin: dict[str, Any], verbose: bool) -> None:
     colour = {"ready": "green", "failed": "red"}.get(plugin["state"], "yellow")
     source = f"{plugin['distribution']} {plugin['version']}" if plugin["distribution"] else ""
     found = f"{plugin['models']} models, {plugin['seconds'] * 1000:.0f} ms" if plugin["state"] == "ready" else ""
-    print(f"  {output.paint(plugin['state'], colour)}  {plugin['name']}  {'  '.join(x for x in (source, found) if x)}")
+    facts = "  ".join(x for x in (source, found) if x)
+    output.say("", output.paint(plugin["state"], colour), output.paint(plugin["name"]), facts, sep="  ")
     output.print_facts(
         [
             ("complaint", plugin["complaint"]),
@@ -165,4 +176,4 @@ def _print_plugin(plugin: dict[str, Any], verbose: bool) -> None:
 
 
 def _heading(text: str, before: str = "") -> None:
-    print(before + output.paint(text, bold=True))
+    output.say(output.Painted(before), output.paint(text, bold=True), sep="")

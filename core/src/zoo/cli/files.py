@@ -48,7 +48,7 @@ def pull(
             output.print_error(f"{label}: {e}" if label != redacted(url) else e)
             failed = True
         else:
-            print(f"{label:<{width}}  {output.megabytes(path.stat().st_size):>9}  {path}", flush=True)
+            output.say(f"{label:<{width}}  {output.megabytes(path.stat().st_size):>9}  {path}")
     return int(failed)
 
 
@@ -66,7 +66,7 @@ def lock(
     if failed:
         return 1
     to.write_text(found.dump())
-    print(f"{len(found.files)} files, {output.megabytes(sum(f.size for f in found.files))}, in {to}")
+    output.say(f"{len(found.files)} files, {output.megabytes(sum(f.size for f in found.files))}, in {to}")
     return 0
 
 
@@ -80,14 +80,14 @@ def bundle(
     if failed:
         return 1
     bundles.pack(archive, packed, lambda file: _fetch(file.url, file))
-    print(f"{len(packed.files)} files, {output.megabytes(archive.stat().st_size)}, in {archive}")
+    output.say(f"{len(packed.files)} files, {output.megabytes(archive.stat().st_size)}, in {archive}")
     return 0
 
 
 def unbundle(archive: Annotated[Path, typer.Argument(help="What `zoo bundle` wrote.")]) -> int:
     """Put the files of an archive into the cache. No network is needed; each is held to its hash."""
     for file, path in bundles.unpack(archive):
-        print(f"{', '.join(file.names) or file.url}  {output.megabytes(file.size):>9}  {path}", flush=True)
+        output.say(f"{', '.join(file.names) or file.url}  {output.megabytes(file.size):>9}  {path}")
     return 0
 
 

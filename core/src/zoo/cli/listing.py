@@ -6,7 +6,6 @@ import contextlib
 import enum
 import gc
 import re
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -58,6 +57,10 @@ def list_models(
         list[str] | None, typer.Argument(metavar="PATTERN", help="Shell wildcards, quoted: 'resnet*'.")
     ] = None,
     task: Annotated[str | None, typer.Option(help="Such as object-detection.")] = None,
+    license: Annotated[  # noqa: A002  the field's name
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="One entry has such a licence: 'bsd-*', unknown; repeatable."),
+    ] = None,
     plugin: Annotated[str | None, typer.Option(help="Such as detection.")] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="Wildcards of names to leave out; repeatable.")] = None,
     max_params: Annotated[str | None, typer.Option(metavar="N", help="At most so many parameters: 30M, 1.5B.")] = None,
@@ -86,6 +89,7 @@ def list_models(
         min_metrics=parse_metrics(min_metric or []),
         max_metrics=parse_metrics(max_metric or []),
         has_weights=has_weights,
+        license=license or None,
     )
     gc.freeze()  # the process ends soon: walking through thousands of models to free nothing would take longer
     rows = [views.model_row(name) for name in names]
@@ -96,7 +100,7 @@ def list_models(
     if not rows:
         _say_none(patterns or [])
     elif output.on_terminal() and not as_json:
-        print(output.paint(f"{len(rows)} model{'s' if len(rows) > 1 else ''}", dim=True, err=True), file=sys.stderr)
+        output.say(output.paint(f"{len(rows)} model{'s' if len(rows) > 1 else ''}", dim=True, err=True), err=True)
     return 0 if rows else 1
 
 
@@ -142,7 +146,7 @@ def _members(info: ModelInfo) -> list[str]:
 def _say_none(patterns: list[str]) -> None:
     plain = next((p for p in patterns if not any(c in p for c in "*?[")), None)
     hint = f" Patterns match whole names: try '{plain}*'." if plain else ""
-    print(f"No model matches.{hint}", file=sys.stderr)
+    output.say(f"No model matches.{hint}", err=True)
 
 
 # ── zoo table ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -164,20 +168,24 @@ def table(
         return 0
     for i, one in enumerate(tables):
         if len(tables) > 1:
-            heading = f"## {one.task}\n" if form is Format.markdown else output.paint(one.task, bold=True)
-            print(f"{chr(10) if i else ''}{heading}")
+            heading = (
+                output.Painted(f"## {one.task}\n") if form is Format.markdown else output.paint(one.task, bold=True)
+            )
+            output.say(output.Painted("\n" * bool(i)), heading, sep="")
         columns = [
             Column("Weight", code=True),
             *(Column(metric.title, number=True) for metric in one.metrics),
             Column("Params", number=True),
             Column(" / ".join(dict.fromkeys(e.value.ops_unit for e in one.entries)) or "GFLOPS", number=True),
             Column("Recipe", link=True),
+            Column("Licence"),
         ]
         rows = []
         for member in one.entries:
             w: Weights = member.value
             metrics = [" / ".join(map(output.number, registry.metric(w, m.key))) or output.NONE for m in one.metrics]
-            rows.append([repr(member), *metrics, output.count(w.num_params), output.gflops(w.gflops), w.recipe or "-"])
+            sizes = (output.count(w.num_params), output.gflops(w.gflops))
+            rows.append([repr(member), *metrics, *sizes, w.recipe or output.NONE, w.license])
         if form is Format.markdown:
             output.print_markdown(columns, rows)
         else:
@@ -195,6 +203,7 @@ def _table_facts(one: WeightsTable) -> list[dict[str, Any]]:
             "gflops": member.value.gflops,
             "ops_unit": member.value.ops_unit,
             "recipe": member.value.recipe,
+            "license": member.value.license,
         }
         for member in one.entries
     ]
@@ -219,7 +228,7 @@ def show(
     if as_json:
         output.print_json(_model_facts(info, enum_name))
         return 0
-    print(output.paint(info.name, bold=True))
+    output.say(output.paint(info.name, bold=True))
     where = f" ({info.distribution} {info.version})" if info.distribution else ""
     output.print_facts(
         [
@@ -236,7 +245,9 @@ def show(
         print("\nNo weights are published for it.")
     for name in _members(info):
         default = "  DEFAULT" if name == info.default_weights else ""
-        print(f"\n{output.paint(f'{enum_name}.{name}', 'cyan', bold=True)}{output.paint(default, 'green')}")
+        title = output.paint(f"{enum_name}.{name}", "cyan", bold=True)
+        print()
+        output.say(title, output.paint(default, "green"), sep="")
         output.print_facts(_weights_lines(info.weights[name], info))
     return 0
 
@@ -260,8 +271,8 @@ def _weights_lines(w: Weights, info: ModelInfo) -> list[tuple[str, str]]:
         ("smallest input", f"{w.min_size[0]} × {w.min_size[1]}" if w.min_size and w.min_size != (1, 1) else ""),
         ("built with", listed(config)),
         ("recipe", w.recipe or ""),
-        ("licence", w.license),
-        ("file", w.url),
+        ("licence", "\n".join(x for x in (w.license, w.extra.get("license_source")) if x)),
+        ("file", files.redacted(w.url)),
         ("size", f"{w.file_size:.1f} MB" if w.file_size is not None else ""),
         ("in the cache", _cached(w.url) or "no"),
     ]
@@ -281,7 +292,13 @@ def _weights_facts(name: str, w: Weights) -> dict[str, Any]:
         "arguments": preset.arguments,
         "description": describe(preset),
     }
-    return {"name": name, **facts, "categories": w.read_categories(), "cached": _cached(w.url)}
+    return {
+        "name": name,
+        **facts,
+        "url": files.redacted(w.url),
+        "categories": w.read_categories(),
+        "cached": _cached(w.url),
+    }
 
 
 def _cached(url: str) -> str | None:

@@ -1,6 +1,7 @@
 """How the command line prints: tables as text, Markdown or JSON, numbers as the published tables write them.
 
 On a terminal there is colour, and tables fit its width. Piped output is plain: no colour, a line per row, nothing cut.
+What is printed may come from file names, plugins and servers: it is made harmless here, colours of our own aside.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from typing import Any, TextIO
 
 import typer
 
+from zoo.errors import harmless
+from zoo.files import redacted
+
 NONE = "-"  # an empty cell; a word, so that `awk '{print $4}'` finds the same column in every row
 
 
@@ -24,24 +28,36 @@ def on_terminal(stream: TextIO | None = None) -> bool:
     return (stream or sys.stdout).isatty()
 
 
-def paint(text: str, colour: str | None = None, *, bold: bool = False, dim: bool = False, err: bool = False) -> str:
+class Painted(str):
+    """What may be printed as it is: it was made harmless, and the colours and ends of lines in it are our own."""
+
+
+def paint(text: str, colour: str | None = None, *, bold: bool = False, dim: bool = False, err: bool = False) -> Painted:
     """``text`` in colour, where stdout (or stderr) is a terminal and ``NO_COLOR`` is not set."""
     stream = sys.stderr if err else sys.stdout
+    text = harmless(text, line=True)
     if not on_terminal(stream) or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
-        return text
-    return typer.style(text, fg=colour, bold=bold or None, dim=dim or None)
+        return Painted(text)
+    return Painted(typer.style(text, fg=colour, bold=bold or None, dim=dim or None))
+
+
+def say(*parts: object, sep: str = " ", end: str = "\n", err: bool = False) -> None:
+    """``print`` of one line, for what is not ours: all but what :func:`paint` gave is made harmless."""
+    shown = (part if isinstance(part, Painted) else harmless(part, line=True) for part in parts)
+    print(*shown, sep=sep, end=end, file=sys.stderr if err else sys.stdout, flush=True)
 
 
 def complain(text: str, colour: str) -> None:
-    """A line on stderr; what comes before its first colon in colour."""
+    """A message on stderr; what comes before its first colon in colour. Further lines of it are indented."""
     head, colon, rest = text.partition(":")
     sys.stdout.flush()  # so that both streams, shown in one place, keep their order
-    print(paint(head + colon, colour, bold=True, err=True) + rest, file=sys.stderr)
+    more = Painted(harmless(rest).replace("\n", "\n  "))
+    say(paint(head + colon, colour, bold=True, err=True), more, sep="", err=True)
 
 
 def print_error(e: BaseException | str) -> None:
     """One message on stderr, without a traceback."""
-    complain(f"Error: {e}", "red")
+    complain(f"Error: {redacted(e)}", "red")
 
 
 def as_json(value: Any, indent: int | None = None) -> str:
@@ -119,7 +135,7 @@ Rows = Sequence[Sequence[str]]
 
 def print_table(columns: Sequence[Column], rows: Rows) -> None:
     """Aligned columns: fitted to a terminal's width, else as wide as they are."""
-    aligned = [_align(column, [row[i] for row in rows]) for i, column in enumerate(columns)]
+    aligned = [_align(column, [harmless(row[i], line=True) for row in rows]) for i, column in enumerate(columns)]
     titles, *lines = zip(*aligned, strict=True)
     if on_terminal():
         _print_fitted(columns, titles, lines)
@@ -134,12 +150,14 @@ def _align(column: Column, cells: Sequence[str]) -> list[str]:
         after = [len(cell) - i if (i := cell.find(".")) >= 0 else 0 for cell in cells]
         most = max(after, default=0)
         cells = [cell + " " * (most - n) for cell, n in zip(cells, after, strict=True)]
-    width = max(len(cell) for cell in (column.title, *cells))
-    return [cell.rjust(width) if column.number else cell.ljust(width) for cell in (column.title, *cells)]
+    title = harmless(column.title, line=True)
+    width = max(len(cell) for cell in (title, *cells))
+    return [cell.rjust(width) if column.number else cell.ljust(width) for cell in (title, *cells)]
 
 
 def _print_fitted(columns: Sequence[Column], titles: Sequence[str], lines: Rows) -> None:
     from rich.console import Console
+    from rich.style import Style
     from rich.table import Table
     from rich.text import Text
 
@@ -153,7 +171,7 @@ def _print_fitted(columns: Sequence[Column], titles: Sequence[str], lines: Rows)
         for column, cell in zip(columns, line, strict=True):
             shown = cell if column.number else cell.rstrip()
             if column.link and shown != NONE and not roomy:
-                cells.append(Text("link", style=f"link {shown}"))  # a URL folded over lines helps nobody
+                cells.append(Text("link", style=Style(link=shown)))  # a URL folded over lines helps nobody
             else:
                 cells.append(Text(shown, style="cyan" if column.code else ""))
         table.add_row(*cells)
@@ -162,14 +180,14 @@ def _print_fitted(columns: Sequence[Column], titles: Sequence[str], lines: Rows)
 
 def print_markdown(columns: Sequence[Column], rows: Rows) -> None:
     """A table in Markdown; links are links."""
-    print(f"| {' | '.join(f'**{c.title}**' for c in columns)} |")
+    print(f"| {' | '.join(f'**{harmless(c.title, line=True)}**' for c in columns)} |")
     print(f"| {' | '.join('---' for _ in columns)} |")
     for row in rows:
         print(f"| {' | '.join(_markdown(c, cell) for c, cell in zip(columns, row, strict=True))} |")
 
 
 def _markdown(column: Column, cell: str) -> str:
-    cell = cell.replace("|", "\\|")
+    cell = harmless(cell, line=True).replace("|", "\\|")
     if cell == NONE:
         return cell
     if column.code:
@@ -183,7 +201,8 @@ def print_facts(facts: Sequence[tuple[str, str]], indent: str = "  ") -> None:
     width = max((len(name) for name, _ in shown), default=0)
     margin = " " * (len(indent) + width + 2)
     for name, value in shown:
-        lines = [part for line in value.splitlines() for part in _wrapped(line, len(margin))]
+        text = value if isinstance(value, Painted) else harmless(value).rstrip("\n")
+        lines = [part for line in text.split("\n") for part in _wrapped(line, len(margin))]
         print(f"{indent}{paint(name.ljust(width), dim=True)}  {lines[0]}")
         for line in lines[1:]:
             print(margin + line)

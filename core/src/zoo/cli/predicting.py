@@ -96,11 +96,12 @@ class _Printed:
         name = output.paint(" ".join(_files(source)), bold=True)
         lines = [*result.lines(self.top), *(f"→ {p}" for p in written)]
         if len(lines) == 1:
-            print(f"{name}  {lines[0]}")
+            output.say(name, lines[0], sep="  ")
         else:
-            print("\n" * bool(self.printed) + name, *lines, sep="\n  ")
+            output.say(output.Painted("\n" * bool(self.printed)), name, sep="")
+            for line in lines:
+                output.say(" ", line)
         self.printed += 1
-        sys.stdout.flush()
 
     def finish(self) -> int:
         if self.as_json:

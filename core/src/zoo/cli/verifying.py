@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from zoo.cli import output
+from zoo.errors import harmless
 from zoo.testing import CHECKS, Report, Result, verify
 
 OUTCOMES = ("ok", "failed", "skipped")
@@ -80,12 +81,14 @@ def _print(report: Report) -> None:
     output.print_table([*columns, output.Column("what it checks")], [[*row, WHAT[row[0]]] for row in rows])
     for result in report.failed:
         head = output.paint("failed", "red", bold=True)
-        print(f"\n{head}  {result.model or report.plugin}  {result.check}\n  {_indented(result.message)}")
+        _print_one(head, result.model or report.plugin, result.check, result.message)
     _print_together(report, "skipped", "skipped", "yellow")
     _print_together(report, "ok", "note", "cyan")
     verdict = output.paint("failed", "red", bold=True) if report.failed else output.paint("ok", "green", bold=True)
     version = f" {report.version}" if report.version else ""
-    print(f"\n{report.plugin}{version}: {verdict}, {len(report.results)} checks of the tier {report.tier}")
+    total = f", {len(report.results)} checks of the tier {report.tier}"
+    print()
+    output.say(f"{report.plugin}{version}: ", verdict, total, sep="")
 
 
 def _print_together(report: Report, outcome: str, title: str, colour: str) -> None:
@@ -96,8 +99,10 @@ def _print_together(report: Report, outcome: str, title: str, colour: str) -> No
             sharing.setdefault((result.check, result.message), []).append(result.model or report.plugin)
     for (check, message), models in sharing.items():
         who = models[0] if len(models) == 1 else f"{len(models)} models"
-        print(f"\n{output.paint(title, colour)}  {who}  {check}\n  {_indented(message)}")
+        _print_one(output.paint(title, colour), who, check, message)
 
 
-def _indented(message: str) -> str:
-    return message.replace("\n", "\n  ")
+def _print_one(head: str, who: str, check: str, message: str) -> None:
+    print()
+    output.say(head, who, check, sep="  ")
+    output.say(output.Painted("  " + harmless(message).replace("\n", "\n  ")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 
 from zoo.contract.enums import WeightsEnum
@@ -92,7 +93,15 @@ def check_suffixes(name: str, suffixes: object) -> None:
 
 
 def check_count(name: str, value: object, minimum: int = 0) -> int:
-    """``value`` if it is a whole number of at least ``minimum``, else an InvalidArgument that says so."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+    """``value`` as an ``int``, if it is a whole number (numpy's too) of at least ``minimum``.
+
+    Raises:
+        InvalidArgument: it is none.
+    """
+    try:
+        count = -1 if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        count = -1
+    if count < max(minimum, 0):
         raise InvalidArgument(f"{name} is {value!r}; expected a whole number of at least {minimum}.")
-    return value
+    return count

@@ -84,6 +84,18 @@ class Task(Protocol):
         """Whether a source is an input by itself also where several files make one: a video, which holds many pairs."""
         raise NotImplementedError
 
+    def watched(self, model: nn.Module) -> Sequence[nn.Module]:
+        """Modules whose outputs must be finite for a result to be one: those from which a model, or :meth:`decode`,
+        picks what is largest or large enough, so that NaN would be left out and nothing found. The numbers of results
+        themselves are always checked."""
+        return ()
+
+    def protocol(self, weights: Weights) -> Mapping[str, Any]:
+        """How inputs are turned into results, as far as figures depend on it: a name, perhaps a key of
+        ``weights.extra`` → a number, a word or a list. ``zoo evaluate`` shows it beside how the published figures were
+        measured."""
+        return {}
+
     def example(self, model: nn.Module, weights: Weights | None, size: int | None = None) -> tuple[Any, ...]:
         """The model's positional arguments for one valid input of noise, on the CPU.
 
@@ -99,7 +111,8 @@ class Task(Protocol):
 class Evaluator(Protocol):
     """What a task knows about one data set: ``provides["evaluate"]`` is called with ``(images, annotations, weights)``.
 
-    It may also have ``notes``: sentences that whoever reads the figures should know, such as what was left out.
+    It may also have ``notes``: sentences that whoever reads the figures should know, such as what was left out; and a
+    ``protocol``, like :meth:`Task.protocol`, of what the figures depend on of its own.
     """
 
     @property

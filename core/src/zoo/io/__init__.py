@@ -6,6 +6,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from zoo.io.encoding import (
+        decode_avif,
+        decode_gif,
+        decode_image,
+        decode_jpeg,
+        decode_png,
+        decode_webp,
+        encode_jpeg,
+        encode_png,
+        read_file,
+        write_file,
+        write_jpeg,
+        write_png,
+    )
+    from zoo.io.folders import find_files, natural_key
     from zoo.io.image import ImageReadMode, Picture, open_image, opened, read_image, save_image
     from zoo.io.video import VideoReader, read_video, save_video
 
@@ -13,24 +28,57 @@ _LAZY = {
     "ImageReadMode": "zoo.io.image",
     "Picture": "zoo.io.image",
     "VideoReader": "zoo.io.video",
+    "find_files": "zoo.io.folders",
+    "natural_key": "zoo.io.folders",
     "open_image": "zoo.io.image",
     "opened": "zoo.io.image",
     "read_image": "zoo.io.image",
     "read_video": "zoo.io.video",
     "save_image": "zoo.io.image",
     "save_video": "zoo.io.video",
+    **dict.fromkeys(
+        (
+            "decode_avif",
+            "decode_gif",
+            "decode_image",
+            "decode_jpeg",
+            "decode_png",
+            "decode_webp",
+            "encode_jpeg",
+            "encode_png",
+            "read_file",
+            "write_file",
+            "write_jpeg",
+            "write_png",
+        ),
+        "zoo.io.encoding",
+    ),
 }
 
 __all__ = [
     "ImageReadMode",
     "Picture",
     "VideoReader",
+    "decode_avif",
+    "decode_gif",
+    "decode_image",
+    "decode_jpeg",
+    "decode_png",
+    "decode_webp",
+    "encode_jpeg",
+    "encode_png",
+    "find_files",
+    "natural_key",
     "open_image",
     "opened",
+    "read_file",
     "read_image",
     "read_video",
     "save_image",
     "save_video",
+    "write_file",
+    "write_jpeg",
+    "write_png",
 ]
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import io
 import math
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -90,38 +91,47 @@ def max_pixels() -> float:
     return int(given)
 
 
+def _named(source: object) -> str:
+    return "The input" if isinstance(source, io.BytesIO) else repr(str(source))
+
+
 @contextlib.contextmanager
-def opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
-    """A picture whose pixels are read when they are asked for.
+def opened(source: str | os.PathLike[str] | io.BytesIO, formats: Sequence[str] | None = None) -> Iterator[Image.Image]:
+    """A picture whose pixels are read when they are asked for, from a path or the bytes of a file.
+
+    Args:
+        formats: some of :data:`FORMATS`, by default all.
 
     Raises:
         UnreadableFile: there is no such file, it is a device or a pipe, no picture of :data:`FORMATS`, damaged, or has
             more pixels than :func:`max_pixels` (a quarter of them, if it is an animation). Also where the pixels are
             read inside.
     """
-    file, limit = Path(path), max_pixels()
+    file, limit = source if isinstance(source, io.BytesIO) else Path(source), max_pixels()
+    name, allowed = _named(file), formats or _available()
     try:
-        with open_checked(file, limit) as image:
+        with open_checked(file, limit, allowed) as image:
             yield image
     except UnreadableFile:
         raise
     except UnidentifiedImageError as e:
-        reason = "its content is no picture format that Pillow knows and zoo reads: " + ", ".join(_available())
-        reason = "it is empty" if file.stat().st_size == 0 else reason
-        raise UnreadableFile(f"{str(file)!r} cannot be read as a picture: {reason}.") from e
+        reason = "its content is no picture format that Pillow knows and zoo reads: " + ", ".join(allowed)
+        size = file.stat().st_size if isinstance(file, Path) else len(file.getbuffer())
+        reason = "it is empty" if size == 0 else reason
+        raise UnreadableFile(f"{name} cannot be read as a picture: {reason}.") from e
     except Image.DecompressionBombError as e:
-        raise UnreadableFile(f"{str(file)!r} is refused as a decompression bomb: {e}") from e
+        raise UnreadableFile(f"{name} is refused as a decompression bomb: {e}") from e
     except Exception as e:  # the decoder of a broken file may raise anything: SyntaxError, struct.error, RuntimeError
-        raise UnreadableFile(f"{str(file)!r} cannot be read as a picture: {str(e) or type(e).__name__}") from e
+        raise UnreadableFile(f"{name} cannot be read as a picture: {str(e) or type(e).__name__}") from e
 
 
 @contextlib.contextmanager
-def open_checked(file: Path, limit: float) -> Iterator[Image.Image]:
+def open_checked(file: Path | io.BytesIO, limit: float, formats: Sequence[str] | None = None) -> Iterator[Image.Image]:
     """:func:`opened`, where what goes wrong is raised as it is. All files of pictures are opened here."""
-    if not file.is_file():
+    if isinstance(file, Path) and not file.is_file():
         raise OSError("it is not a file" if file.exists() else "it does not exist")
     try:
-        with _open(file, limit) as image:
+        with _open(file, limit, formats or _available()) as image:
             moves = image.format in _MOVING and getattr(image, "is_animated", False)
             if image.width * image.height * (_CANVASES if moves else 1) > limit:
                 raise Image.DecompressionBombError(f"It has {image.width} × {image.height} pixels.")
@@ -132,14 +142,14 @@ def open_checked(file: Path, limit: float) -> Iterator[Image.Image]:
         ) from e
 
 
-def _open(file: Path, limit: float) -> Image.Image:
+def _open(file: Path | io.BytesIO, limit: float, formats: Sequence[str]) -> Image.Image:
     guard = Image.MAX_IMAGE_PIXELS
     if guard is None or limit <= 2 * guard:
-        return Image.open(file, formats=_available())
+        return Image.open(file, formats=list(formats))
     with _lifting:  # Pillow's own guard is one for the process
         Image.MAX_IMAGE_PIXELS = None
         try:
-            return Image.open(file, formats=_available())
+            return Image.open(file, formats=list(formats))
         finally:
             Image.MAX_IMAGE_PIXELS = guard
 
@@ -150,14 +160,14 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def open_image(
-    source: str | os.PathLike[str] | Image.Image,
+    source: str | os.PathLike[str] | io.BytesIO | Image.Image,
     mode: ImageReadMode | str = ImageReadMode.UNCHANGED,
     apply_exif_orientation: bool = True,
 ) -> Image.Image:
     """Read a picture whole, in any format of :data:`FORMATS`; of an animation the first frame.
 
     Args:
-        source: path of the file; or a PIL image, which is treated likewise.
+        source: path of the file, or its bytes; or a PIL image, which is treated likewise.
         mode: the channels wanted. Transparent parts turn white in modes without alpha, 16 bits are scaled to 8.
         apply_exif_orientation: whether a picture that a camera marked as turned is turned upright.
 
@@ -183,7 +193,7 @@ def _converted(image: Image.Image, wanted: ImageReadMode) -> Image.Image:
 
 
 def read_image(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | io.BytesIO,
     mode: ImageReadMode | str = ImageReadMode.RGB,
     apply_exif_orientation: bool = True,
 ) -> Tensor:
@@ -198,7 +208,7 @@ def read_image(
         if order in _SWAPPED and kind != "I":
             if kind not in ("RGB", "RGBA"):
                 raise UnreadableFile(
-                    f"{str(path)!r} has {kind} in 16 bits, of which Pillow gives 8: ask for another mode."
+                    f"{_named(path)} has {kind} in 16 bits, of which Pillow gives 8: ask for another mode."
                 )
             high, low = (_numbers(path, f"{kind};{o}", apply_exif_orientation) for o in (order, _SWAPPED[order]))
             return torch.from_numpy((high.astype(np.uint16) << 8 | low).transpose(2, 0, 1).copy())
@@ -216,7 +226,9 @@ def _raw_mode(image: Image.Image) -> str:
     return str(told[0] if isinstance(told, tuple) and told else told)
 
 
-def _numbers(path: str | os.PathLike[str], raw_mode: str, apply_exif_orientation: bool) -> np.ndarray[Any, Any]:
+def _numbers(
+    path: str | os.PathLike[str] | io.BytesIO, raw_mode: str, apply_exif_orientation: bool
+) -> np.ndarray[Any, Any]:
     """uint8 [H, W, C], of a file that is said to hold its pixels so."""
     with opened(path) as image:
         tiles: list[Any] = image.tile  # type: ignore[attr-defined]

@@ -12,22 +12,30 @@ import torch
 from torch import Tensor
 
 from zoo.errors import InvalidArgument
+from zoo.ops import rotated
 from zoo.ops._checks import check_boxes, check_choice, check_number, check_shape, check_tensor, is_list, widened
 from zoo.ops.suppression import batched_nms as batched_nms, nms as nms
 
-FORMATS = ("xyxy", "xywh", "cxcywh")
+UPRIGHT = ("xyxy", "xywh", "cxcywh")
+FORMATS = (*UPRIGHT, *rotated.SIZES)
 
 
 def box_convert(boxes: Tensor, in_fmt: str, out_fmt: str) -> Tensor:
-    """Boxes ``[..., 4]`` from one format into another, in the same dtype.
+    """Boxes ``[..., 4]``, or ``[..., 5]`` and ``[..., 8]`` if rotated, from one format into another, in the same dtype.
 
     The formats are ``"xyxy"`` (two corners), ``"xywh"`` (top left corner, width and height) and ``"cxcywh"``
     (centre, width and height). Raises :class:`~zoo.errors.InvalidArgument` for any other. Integers become floating
     point on the way from or to centres, which may lie between two pixels; those of 8 or 16 bits become int32.
+
+    Rotated boxes are ``"xywhr"``, ``"cxcywhr"`` (the same and an angle in degrees, counterclockwise; x and y are the
+    box's own top left corner) and ``"xyxyxyxy"`` (the four corners, clockwise from that one). They convert into each
+    other, integers by rounding.
     """
-    check_boxes("boxes", boxes)
     check_choice("in_fmt", in_fmt, FORMATS)
-    check_choice("out_fmt", out_fmt, FORMATS)
+    check_choice("out_fmt", out_fmt, UPRIGHT if in_fmt in UPRIGHT else tuple(rotated.SIZES))
+    if in_fmt in rotated.SIZES:
+        return rotated.convert_rotated(boxes, in_fmt, out_fmt)
+    check_boxes("boxes", boxes)
     if in_fmt == out_fmt:
         return boxes.clone()
     short = boxes.dtype in (torch.uint8, torch.int8, torch.int16, torch.uint16)
@@ -44,9 +52,11 @@ def box_convert(boxes: Tensor, in_fmt: str, out_fmt: str) -> Tensor:
 
 
 def box_area(boxes: Tensor, fmt: str = "xyxy") -> Tensor:
-    """Areas ``[...]`` in square pixels of boxes ``[..., 4]`` in the format ``fmt``, at least float32 or int64."""
-    check_boxes("boxes", boxes)
+    """Areas ``[...]`` in square pixels of boxes in a format of :func:`box_convert`, at least float32 or int64."""
     check_choice("fmt", fmt, FORMATS)
+    if fmt in rotated.SIZES:
+        return rotated.rotated_area(boxes, fmt)
+    check_boxes("boxes", boxes)
     a, b, c, d = widened(boxes).unbind(-1)
     return (c - a) * (d - b) if fmt == "xyxy" else c * d
 
@@ -96,9 +106,11 @@ def _pairs(boxes1: Tensor, boxes2: Tensor) -> tuple[Tensor, Tensor]:
 def box_iou(boxes1: Tensor, boxes2: Tensor, fmt: str = "xyxy") -> Tensor:
     """Intersection over union ``[..., N, M]``, 0 to 1, of boxes ``[..., N, 4]`` with boxes ``[..., M, 4]``.
 
-    Two boxes without area have an IoU of 0.
+    Two boxes without area have an IoU of 0. With a rotated format of :func:`box_convert` the boxes have 5 or 8 numbers.
     """
     check_choice("fmt", fmt, FORMATS)
+    if fmt in rotated.SIZES:
+        return rotated.rotated_box_iou(boxes1, boxes2, fmt)
     if fmt != "xyxy":
         boxes1, boxes2 = (box_convert(widened(boxes), fmt, "xyxy") for boxes in (boxes1, boxes2))
     return _ratio(*intersection_and_union(*_pairs(boxes1, boxes2)))

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -13,19 +15,59 @@ from zoo.errors import InvalidOperand
 from zoo.ops._checks import check_floating, check_shape, check_whole, pair, widened
 
 
-def _taps(places: Tensor, weight: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """The four pixels around ``places`` ``[..., 2]`` (y, x) and their bilinear weights, 0 outside the image."""
+def _corners(places: Tensor, height: int, width: int) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """The four pixels around ``places`` ``[..., 2]`` (y, x): number, whether inside, share along y and along x."""
     low = places.detach().floor()
     fraction = places - low
-    pixels, weights = [], []
     for dy in (0, 1):
         for dx in (0, 1):
             y, x = low[..., 0] + dy, low[..., 1] + dx
             inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
             share = [f if d else 1 - f for f, d in zip(fraction.unbind(-1), (dy, dx), strict=True)]
-            pixels.append(torch.where(inside, y * width + x, 0).long())
-            weights.append(torch.where(inside, share[0] * share[1] * weight, 0))
-    return torch.stack(pixels, -1), torch.stack(weights, -1)
+            yield torch.where(inside, y * width + x, 0).long(), inside, share[0], share[1]
+
+
+class _Samples(NamedTuple):
+    """What the taps of a kernel read: rows of a table, four for each place and group of channels."""
+
+    table: Tensor  # [N * H * W * G, C / G]
+    rows: Tensor  # [N * H_out * W_out * taps * G, 4]
+    weights: Tensor  # of the rows, likewise
+    places: Tensor  # [N, H_out, W_out, taps, G, 2]
+    modulation: Tensor  # [N, H_out, W_out, taps, G], or [] for none
+
+    def read(self) -> Tensor:
+        """``[N * H_out * W_out * taps * G, C / G]``."""
+        return F.embedding_bag(self.rows, self.table, mode="sum", per_sample_weights=self.weights)
+
+
+def _sample(
+    input: Tensor,
+    offset: Tensor,
+    mask: Tensor | None,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+) -> _Samples:
+    (N, C, H, W), (H_out, W_out), taps, device = input.shape, offset.shape[2:], kernel[0] * kernel[1], input.device
+    G = offset.shape[1] // (2 * taps)
+    axes = [
+        (torch.arange(n, device=device) * s - p)[:, None] + torch.arange(k, device=device) * d
+        for n, k, s, p, d in zip((H_out, W_out), kernel, stride, padding, dilation, strict=True)
+    ]
+    y, x = axes[0][:, None, :, None], axes[1][:, None, :]
+    grid = torch.stack([t.expand(H_out, W_out, *kernel).flatten(2) for t in (y, x)], -1)[..., None, :]
+    places = grid + offset.view(N, G, taps, 2, H_out, W_out).permute(0, 4, 5, 2, 1, 3)
+    modulation = places.new_ones(()) if mask is None else mask.view(N, G, taps, H_out, W_out).permute(0, 3, 4, 2, 1)
+    corners = list(_corners(places, H, W))
+    pixels = torch.stack([pixel for pixel, *_ in corners], -1)
+    weights = torch.stack([torch.where(inside, y * x * modulation, 0) for _, inside, y, x in corners], -1)
+    # One row of the table per pixel and group, one bag of four rows per position, tap and group.
+    image = torch.arange(N, device=device)[:, None, None, None, None, None] * (H * W)
+    rows = (pixels + image) * G + torch.arange(G, device=device)[:, None]
+    table = input.view(N, G, C // G, H, W).permute(0, 3, 4, 1, 2).reshape(-1, C // G)
+    return _Samples(table, rows.view(-1, 4), weights.reshape(-1, 4).to(table.dtype), places, modulation)
 
 
 def deform_conv2d(
@@ -77,34 +119,56 @@ def deform_conv2d(
     if input.is_meta:
         return input.new_empty(N, C_out, H_out, W_out)
 
-    dtype, device, taps = input.dtype, input.device, kH * kW
+    dtype, taps = input.dtype, kH * kW
     input, offset, weight = widened(input), widened(offset), widened(weight)
-    y = (torch.arange(H_out, device=device) * sy - py)[:, None, None, None] + (torch.arange(kH, device=device) * dy)[
-        :, None
-    ]
-    x = (torch.arange(W_out, device=device) * sx - px)[:, None, None] + torch.arange(kW, device=device) * dx
-    grid = torch.stack([t.expand(H_out, W_out, kH, kW).flatten(2) for t in (y, x)], -1)[..., None, :]
-    places = grid.to(device) + offset.view(N, G, taps, 2, H_out, W_out).permute(0, 4, 5, 2, 1, 3)
-    modulation = (
-        places.new_ones(()) if mask is None else widened(mask).view(N, G, taps, H_out, W_out).permute(0, 3, 4, 2, 1)
-    )
-    pixels, weights = _taps(places, modulation, H, W)
-    # One row of the table per pixel and group, one bag of four rows per position, tap and group.
-    image = torch.arange(N, device=device)[:, None, None, None, None, None] * (H * W)
-    rows = (pixels + image) * G + torch.arange(G, device=device)[:, None]
-    table = input.view(N, G, C // G, H, W).permute(0, 3, 4, 1, 2).reshape(-1, C // G)
-    read = F.embedding_bag(
-        rows.view(-1, 4), table, mode="sum", per_sample_weights=weights.reshape(-1, 4).to(table.dtype)
-    )
-    with torch.autocast(device.type, enabled=False):
+    mask = None if mask is None else widened(mask)
+    read = _sample(input, offset, mask, (kH, kW), (sy, sx), (py, px), (dy, dx)).read()
+    with torch.autocast(input.device.type, enabled=False):
         out = torch.einsum(
             "nltgc,goct->ngol",
             read.view(N, H_out * W_out, taps, groups, C_weight),
-            weight.view(groups, C_out // groups, C_weight, taps).to(table.dtype),
+            weight.reshape(groups, C_out // groups, C_weight, taps).to(read.dtype),
         ).reshape(N, C_out, H_out, W_out)
     if bias is not None:
         out = out + bias[:, None, None]
     return out.to(dtype)
+
+
+def deform_conv2d_backward(
+    grad: Tensor,
+    input: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    mask: Tensor | None,
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """What autograd computes for :func:`deform_conv2d`, where it cannot be used: the gradients of input, offset,
+    weight and mask, for the ``grad`` ``[N, C_out, H_out, W_out]`` of the output. All are of one type, from float32 on.
+    """
+    (N, C, H, W), (C_out, C_weight, kH, kW), L = input.shape, weight.shape, grad.shape[2:].numel()
+    groups, taps = C // C_weight, kH * kW
+    samples = _sample(input, offset, mask, (kH, kW), stride, padding, dilation)
+    grad = grad.reshape(N, groups, C_out // groups, L)
+    read = samples.read().view(N, L, taps, groups, C_weight)
+    grad_weight = torch.einsum("ngol,nltgc->goct", grad, read).reshape(weight.shape)
+    flat = weight.reshape(groups, C_out // groups, C_weight, taps)
+    grad_read = torch.einsum("ngol,goct->nltgc", grad, flat).reshape(-1, samples.table.shape[1])
+    grad_table, grad_modulation = torch.zeros_like(samples.table), torch.zeros_like(samples.places[..., 0])
+    grad_places = torch.zeros_like(samples.places)
+    for i, (_, inside, y, x) in enumerate(_corners(samples.places, H, W)):
+        rows = samples.rows[:, i]
+        grad_table.index_add_(0, rows, grad_read * samples.weights[:, i : i + 1])
+        slope = torch.where(inside, (grad_read * samples.table[rows]).sum(1).view(inside.shape), 0)
+        grad_modulation += slope * y * x
+        grad_places[..., 0] += slope * (x if i >= 2 else -x)  # the lower two grow with y
+        grad_places[..., 1] += slope * (y if i % 2 else -y)  # the right two with x
+    grad_places *= samples.modulation[..., None]
+    grad_input = grad_table.view(N, H, W, C).permute(0, 3, 1, 2).contiguous()
+    grad_offset = grad_places.permute(0, 4, 3, 5, 1, 2).reshape(offset.shape)
+    grad_mask = None if mask is None else grad_modulation.permute(0, 4, 3, 1, 2).reshape(mask.shape)
+    return grad_input, grad_offset, grad_weight, grad_mask
 
 
 torch.fx.wrap("deform_conv2d")  # of a module, one node in a graph of torch.fx

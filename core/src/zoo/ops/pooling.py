@@ -114,6 +114,24 @@ def pool_sum(table: Tensor, y: Axis, x: Axis, like: Tensor) -> Tensor:
     return out.to(like.dtype)
 
 
+def unpool_sum(cells: Tensor, y: Axis, x: Axis, table_size: int) -> Tensor:
+    """The transpose of :func:`pool_sum`, its gradient: ``[table_size, C]`` of cells ``[K, C, rows, columns]``."""
+    table: Tensor = _Unpool.apply(widened(cells), *y, *x, table_size)  # type: ignore[no-untyped-call]
+    return table
+
+
+def places_of_max(table: Tensor, y: Axis, x: Axis) -> Tensor:
+    """Which row of the table :func:`pool_max` takes, int64 ``[K, C, rows, columns]``; -1 for a cell without pixels."""
+    parts = [table.new_empty(0, table.shape[1], dtype=torch.int64)]
+    for lo, hi in _pieces(y, x, _SUMMANDS):
+        places, weights = _summands(y, x, lo, hi)
+        offsets = torch.arange(0, places.numel(), places.shape[1], device=table.device)
+        best = torch.embedding_bag(table, places.flatten(), offsets, False, 2)[3]
+        parts.append(torch.where(weights[:, :1] > 0, best.long(), -1))
+    found = torch.cat(parts).view(-1, y.places.shape[1], x.places.shape[1], table.shape[1])
+    return found.permute(0, 3, 1, 2)
+
+
 def pool_max(table: Tensor, y: Axis, x: Axis, like: Tensor) -> Tensor:
     """The same of maxima in place of sums; 0 where a cell has no pixel with a weight."""
     parts = []

@@ -74,6 +74,28 @@ def _rounded(t: Tensor) -> Tensor:
     return t.sign() * (t.abs() + 0.5).floor()
 
 
+def aligned_axes(
+    boxes: Tensor,
+    begin: Tensor,
+    height: Tensor,
+    width: Tensor,
+    scale: Tensor | float,
+    output_size: tuple[int, int],
+    sampling_ratio: int,
+    aligned: bool,
+) -> tuple[Axis, Axis]:
+    """What RoIAlign of boxes ``[K, 4]`` reads; the features of each begin at row ``begin`` and may differ in size."""
+    offset = 0.5 if aligned else 0.0
+    x1, y1, x2, y2 = (boxes * scale - offset).unbind(1)
+    w, h = x2 - x1, y2 - y1
+    if not aligned:
+        w, h = w.clamp(min=1), h.clamp(min=1)
+    rows = bilinear(y1, h / output_size[0], output_size[0], height, sampling_ratio)
+    columns = bilinear(x1, w / output_size[1], output_size[1], width, sampling_ratio)
+    places = rows.places * width.long()[:, None, None] + begin[:, None, None]
+    return Axis(places, rows.weights), columns
+
+
 def pool_aligned(
     table: Tensor,
     boxes: Tensor,
@@ -86,16 +108,9 @@ def pool_aligned(
     aligned: bool,
     like: Tensor,
 ) -> Tensor:
-    """RoIAlign of boxes ``[K, 4]``; the features of each begin at row ``begin`` of ``table`` and may differ in size."""
-    offset = 0.5 if aligned else 0.0
-    x1, y1, x2, y2 = (boxes * scale - offset).unbind(1)
-    w, h = x2 - x1, y2 - y1
-    if not aligned:
-        w, h = w.clamp(min=1), h.clamp(min=1)
-    rows = bilinear(y1, h / output_size[0], output_size[0], height, sampling_ratio)
-    columns = bilinear(x1, w / output_size[1], output_size[1], width, sampling_ratio)
-    places = rows.places * width.long()[:, None, None] + begin[:, None, None]
-    return pool_sum(table, Axis(places, rows.weights), columns, like)
+    """RoIAlign of boxes ``[K, 4]`` from the rows of ``table``, as :func:`aligned_axes` says."""
+    axes = aligned_axes(boxes, begin, height, width, scale, output_size, sampling_ratio, aligned)
+    return pool_sum(table, *axes, like)
 
 
 def onnx_roi_align(
@@ -166,13 +181,50 @@ def _position_sensitive(input: Tensor, size: tuple[int, int]) -> Tensor:
     return widened(input).reshape(N, C // cells, cells, H, W).permute(0, 3, 4, 2, 1).flatten(0, 3)
 
 
-def _pool_position_sensitive(input: Tensor, images: Tensor, y: Axis, x: Axis, size: tuple[int, int]) -> Tensor:
-    _, _, H, W = input.shape
-    row, column = (torch.arange(n, device=input.device)[:, None] for n in size)
-    cells = size[0] * size[1]
-    y = Axis(((images * H)[:, None, None] + y.places) * (W * cells) + row * size[1], y.weights)
-    x = Axis(x.places * cells + column, x.weights)
-    return pool_sum(_position_sensitive(input, size), y, x, input)
+def _cells_apart(
+    images: Tensor, y: Axis, x: Axis, output_size: tuple[int, int], image_size: Sequence[int]
+) -> tuple[Axis, Axis]:
+    H, W = image_size
+    row, column = (torch.arange(n, device=images.device)[:, None] for n in output_size)
+    cells = output_size[0] * output_size[1]
+    y = Axis(((images * H)[:, None, None] + y.places) * (W * cells) + row * output_size[1], y.weights)
+    return y, Axis(x.places * cells + column, x.weights)
+
+
+def ps_aligned_axes(
+    images: Tensor,
+    boxes: Tensor,
+    output_size: tuple[int, int],
+    spatial_scale: float,
+    sampling_ratio: int,
+    image_size: Sequence[int],
+) -> tuple[Axis, Axis]:
+    """What position-sensitive RoIAlign reads of the rows that :func:`_position_sensitive` makes."""
+    x1, y1, x2, y2 = (boxes * spatial_scale - 0.5).unbind(1)
+    height, width = (boxes.new_full(boxes.shape[:1], length) for length in image_size)
+    y = bilinear(y1, (y2 - y1) / output_size[0], output_size[0], height, sampling_ratio)
+    x = bilinear(x1, (x2 - x1) / output_size[1], output_size[1], width, sampling_ratio)
+    return _cells_apart(images, y, x, output_size, image_size)
+
+
+def ps_whole_axes(
+    images: Tensor, boxes: Tensor, output_size: tuple[int, int], spatial_scale: float, image_size: Sequence[int]
+) -> tuple[Axis, Axis]:
+    """What position-sensitive RoIPool reads of the rows that :func:`_position_sensitive` makes."""
+    (H, W), (x1, y1, x2, y2) = image_size, _rounded(boxes * spatial_scale).unbind(1)
+    y = whole_pixels(y1, torch.maximum(y2, y1 + 1), output_size[0], H, H - 1)  # the first implementation's border
+    x = whole_pixels(x1, torch.maximum(x2, x1 + 1), output_size[1], W, W - 1)
+    return _cells_apart(images, y, x, output_size, image_size)
+
+
+def whole_axes(
+    images: Tensor, boxes: Tensor, output_size: tuple[int, int], spatial_scale: float, image_size: Sequence[int]
+) -> tuple[Axis, Axis]:
+    """What RoIPool reads."""
+    (H, W), (x1, y1, x2, y2) = image_size, _rounded(boxes * spatial_scale).unbind(1)
+    y = whole_pixels(y1, torch.maximum(y2, y1) + 1, output_size[0], H, H)
+    x = whole_pixels(x1, torch.maximum(x2, x1) + 1, output_size[1], W, W)
+    return Axis((y.places + (images * H)[:, None, None]) * W, y.weights), x
 
 
 def ps_roi_align(
@@ -190,11 +242,8 @@ def ps_roi_align(
     channels = _position_sensitive(input[:0], size).shape[1]
     if input.is_meta:
         return input.new_empty(boxes.shape[0], channels, *size)
-    x1, y1, x2, y2 = (boxes * spatial_scale - 0.5).unbind(1)
-    height, width = (boxes.new_full(boxes.shape[:1], length) for length in input.shape[2:])
-    y = bilinear(y1, (y2 - y1) / size[0], size[0], height, sampling_ratio)
-    x = bilinear(x1, (x2 - x1) / size[1], size[1], width, sampling_ratio)
-    return _pool_position_sensitive(input, images, y, x, size)
+    axes = ps_aligned_axes(images, boxes, size, spatial_scale, sampling_ratio, input.shape[2:])
+    return pool_sum(_position_sensitive(input, size), *axes, input)
 
 
 def ps_roi_pool(
@@ -208,11 +257,8 @@ def ps_roi_pool(
     channels = _position_sensitive(input[:0], size).shape[1]
     if input.is_meta:
         return input.new_empty(boxes.shape[0], channels, *size)
-    x1, y1, x2, y2 = _rounded(boxes * spatial_scale).unbind(1)
-    _, _, H, W = input.shape
-    y = whole_pixels(y1, torch.maximum(y2, y1 + 1), size[0], H, H - 1)  # the first implementation's border
-    x = whole_pixels(x1, torch.maximum(x2, x1 + 1), size[1], W, W - 1)
-    return _pool_position_sensitive(input, images, y, x, size)
+    axes = ps_whole_axes(images, boxes, size, spatial_scale, input.shape[2:])
+    return pool_sum(_position_sensitive(input, size), *axes, input)
 
 
 def roi_pool(
@@ -225,12 +271,8 @@ def roi_pool(
     images, boxes, size = _regions(input, boxes, output_size, spatial_scale)
     if input.is_meta:
         return input.new_empty(boxes.shape[0], input.shape[1], *size)
-    _, _, H, W = input.shape
-    x1, y1, x2, y2 = _rounded(boxes * spatial_scale).unbind(1)
-    y = whole_pixels(y1, torch.maximum(y2, y1) + 1, size[0], H, H)
-    x = whole_pixels(x1, torch.maximum(x2, x1) + 1, size[1], W, W)
-    y = Axis((y.places + (images * H)[:, None, None]) * W, y.weights)
-    return pool_max(table_of(input), y, x, input)
+    axes = whole_axes(images, boxes, size, spatial_scale, input.shape[2:])
+    return pool_max(table_of(input), *axes, input)
 
 
 # ------------------------------------------------------------------------------------------------ modules

@@ -22,10 +22,11 @@ from typing import Any
 import pluggy
 
 from zoo.contract import check_manifest, hooks
-from zoo.errors import ContractError, PluginError, PluginWarning, suggest
+from zoo.errors import ContractError, PluginError, PluginWarning, suggest, told
 from zoo.registry.collector import without_collecting
 from zoo.registry.records import PluginRecord
 from zoo.registry.scan import scan
+from zoo.registry.undisturbed import Undisturbed
 
 SLOW_IMPORT = 1.0  # seconds after which a plugin is told that listing should be free
 
@@ -38,23 +39,21 @@ class Plugins:
         self._manager = pluggy.PluginManager("zoo")
         self._manager.add_hookspecs(hooks)
         self._named: dict[str, PluginRecord] = {}
-        with lock, without_collecting():
+        with lock, without_collecting(), Undisturbed() as process:
             _discovering = True
             try:
                 self.records = list(scan())
                 for record in self.records:
                     if record.state == "ready":
-                        self._load(record)
+                        self._load(record, process)
             finally:
                 _discovering = False
 
-    def _load(self, record: PluginRecord) -> None:
+    def _load(self, record: PluginRecord, process: Undisturbed) -> None:
         """Take one plugin through its stages, as far as it gets."""
         had_torch = "torch" in sys.modules
-        path, entries = sys.path, sys.path[:]
-        self._ask(record)
-        if changed := sys.path is not path or path != entries:
-            sys.path, path[:] = path, entries  # the next plugin is to be found where it was
+        with process.undoing() as changed:
+            self._ask(record)
         if record.state == "failed":
             if self._named.get(record.name) is None and self._manager.has_plugin(record.name):
                 self._manager.unregister(name=record.name)
@@ -62,10 +61,11 @@ class Plugins:
         self._named[record.name] = record
         if "torch" in sys.modules and not had_torch:
             record.complaint = "it imports torch when it is listed, which makes listing slow; import it in the builders"
+        elif changed:
+            what = " and ".join(changed)
+            record.complaint = f"it changes {what} when it is listed, which was undone; do that in the builders"
         elif record.seconds > SLOW_IMPORT:
             record.complaint = f"listing it takes {record.seconds:.1f} s; import what is heavy in the builders"
-        elif changed:
-            record.complaint = "it changes sys.path when it is listed, which was undone; do that in the builders"
 
     def _ask(self, record: PluginRecord) -> None:
         with record.guard("import"):
@@ -117,9 +117,11 @@ class Plugins:
                 continue
             try:
                 answer = hook.function(*(arguments[given] for given in hook.argnames))
-            except Exception as e:  # noqa: BLE001  another plugin may serve it; if none does, this is raised
+            except (Exception, SystemExit) as e:  # noqa: BLE001  another plugin may serve it; if none does, it is raised
+                from zoo.files import redacted  # lists need none of it
+
                 what = next(iter(arguments.values()))
-                reason = f"Plugin {record.name!r} failed to open {what}: {type(e).__name__}: {e}"
+                reason = f"Plugin {record.name!r} failed to open {redacted(what)}: {told(e)}"
                 failed = failed or PluginError(reason)
                 failed.__cause__ = failed.__cause__ or e
                 continue

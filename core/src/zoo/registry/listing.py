@@ -26,6 +26,7 @@ def list_models(
     min_metrics: Mapping[str, float] | None = None,
     max_metrics: Mapping[str, float] | None = None,
     has_weights: bool | None = None,
+    license: Names = None,  # noqa: A002  the field's name
 ) -> list[str]:
     """The names of the models that pass every filter, sorted. Takes milliseconds and does not import torch.
 
@@ -40,6 +41,7 @@ def list_models(
             data set too: ``{"Sintel-Train-Cleanpass/epe": 1.5}``.
         max_metrics: the same, for metrics of which less is better.
         has_weights: whether any weights are published.
+        license: shell wildcards, in any case: the licence of one entry of the model's weights matches one of them.
 
     Raises:
         UnknownTask, InvalidArgument: a task, plugin or metric that nothing installed has.
@@ -66,6 +68,9 @@ def list_models(
         found = [entry for entry in found if (n := entry.spec.parameters) is not None and n <= max_params]
     if has_weights is not None:
         found = [entry for entry in found if bool(entry.spec.weights) == has_weights]
+    if license is not None:
+        globs = [glob.lower() for glob in ([license] if isinstance(license, str) else license)]
+        found = [e for e in found if any(matches(w.license.lower(), globs) for w in _weights_of(e.spec))]
     if min_metrics or max_metrics:
         _check_metrics(now, {*(min_metrics or {}), *(max_metrics or {})})
         found = [e for e in found if any(_meets(w, min_metrics or {}, max_metrics or {}) for w in _weights_of(e.spec))]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from zoo.contract import ModelSpec, Weights, WeightsEnum, check_model, check_name, load_object
-from zoo.errors import ContractError, PluginError, UnknownWeights, suggest
+from zoo.errors import ContractError, PluginError, UnknownWeights, suggest, told
 from zoo.registry.names import Builder, Entry, Registry, add_local, meant, registry, weights_claims
 from zoo.registry.records import LOCAL, PluginRecord
 
@@ -34,11 +34,11 @@ def _builder(entry: Entry) -> Builder:
         built: Builder = load_object(entry.spec.builder)
         if not callable(built):
             raise ContractError(f"it is {type(built).__name__}, which cannot be called")
-    except KeyboardInterrupt:
-        raise
+    except KeyboardInterrupt as e:
+        raise KeyboardInterrupt(f"the builder of {entry.full_name!r}, {entry.spec.builder!r}, was imported.") from e
     except BaseException as e:  # SystemExit too: a plugin must not end its user's program
         message = f"The builder of {entry.full_name!r}, {entry.spec.builder!r}, cannot be loaded"
-        failed = PluginError(f"{message}: {type(e).__name__}: {e}")
+        failed = PluginError(f"{message}: {told(e)}")
         entry.plugin.complain_of_build(e)
         raise failed from e
     return built

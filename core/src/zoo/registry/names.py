@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,15 @@ from zoo.registry.first_party import provider
 from zoo.registry.records import PluginRecord
 
 Builder = Callable[..., Any]
+
+# Digits, Cyrillic and Greek letters → the Latin ones that they look like, in small or capitals.
+_LOOKS = str.maketrans("01i|аеорсухіјѕһкмтвнαβεζηικμνορτυχ", "olllaeopcyxllshkmtbhabezhlkmnoptyx")
+
+
+def looks(name: str) -> str:
+    """The same for names that differ only in case or in letters that look alike."""
+    folded = name.lower() if name.isascii() else unicodedata.normalize("NFKD", name).casefold()
+    return folded.translate(_LOOKS).replace("rn", "m").replace("vv", "w")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +59,7 @@ class Registry:
         self.commands: dict[str, list[tuple[Command, PluginRecord]]] = {}
         self.engines: dict[str, list[tuple[Engine, PluginRecord]]] = {}
         self.provides: dict[tuple[str, str], list[tuple[str, PluginRecord]]] = {}
+        self._ours: dict[str, str] = {}  # what our own models' names look like → the name
         for record in records:
             if record.manifest is None:
                 continue
@@ -70,11 +81,19 @@ class Registry:
     def _add(self, entry: Entry) -> None:
         self.entries[entry.full_name] = entry
         self.by_bare_name.setdefault(entry.spec.name, []).append(entry)
+        if entry.plugin.first_party:
+            self._ours[looks(entry.spec.name)] = entry.spec.name
+
+    def taken_for(self, entry: Entry) -> str | None:
+        """The name of a model of ours that a stranger's looks like: ``ResNet50`` like ``resnet50``."""
+        own = entry.plugin.first_party or entry.local is not None
+        ours = None if own else self._ours.get(looks(entry.spec.name))
+        return ours if ours != entry.spec.name else None
 
     def owner(self, bare: str) -> Entry | None:
         """The entry that a bare name means: the only one, or our own among several; None where it means none.
 
-        A name that a model of ours once had stays its own too.
+        A name that a model of ours once had stays its own too, and one that looks like ours means nothing.
         """
         claims = self.by_bare_name.get(bare, ())
         for entry in claims:
@@ -82,7 +101,7 @@ class Registry:
                 return entry
         if len(claims) != 1 or (self.by_old_name and any(e.plugin.first_party for e in self.by_old_name.get(bare, ()))):
             return None
-        return claims[0]
+        return None if self.taken_for(claims[0]) else claims[0]
 
     def renamed(self, name: str) -> list[Entry]:
         """The models that were once called ``name``, bare or full; ours alone, if they are among them."""
@@ -104,6 +123,11 @@ class Registry:
             claims = [e for e in self.renamed(name) if e.plugin.first_party] or claims
         else:
             claims = self.renamed(name)
+        if len(claims) == 1 and claims[0].spec.name == name and (ours := self.taken_for(claims[0])):
+            other = claims[0].full_name
+            raise AmbiguousModel(
+                f"{name!r} of {other!r} looks like {ours!r}. Say which one you mean: {ours!r} or {other!r}."
+            )
         if len(claims) > 1:
             full = " and ".join(sorted(repr(e.full_name) for e in claims))
             raise AmbiguousModel(f"Several plugins have a model {name!r}. Say which one you mean: {full}.")
@@ -203,15 +227,20 @@ class NameConflict:
         name: the bare name.
         claims: the full names of all that have it.
         owner: the full name that the bare one means; None where it means none of them.
+        alike: the names are not the same; they differ in case or in letters that look alike.
     """
 
     name: str
     claims: tuple[str, ...]
     owner: str | None
+    alike: bool = False
 
 
 def name_conflicts(now: Registry) -> list[NameConflict]:
-    """Every bare name that more than one plugin claims: models, then names they had, weights and tasks, each sorted."""
+    """Every bare name that more than one plugin claims: models, then names they had, weights and tasks, each sorted.
+
+    Last come names that are easily taken for each other's, of plugins, models and the rest.
+    """
     conflicts = []
     for name, claims in sorted(now.by_bare_name.items()):
         if len(claims) > 1:
@@ -239,4 +268,26 @@ def name_conflicts(now: Registry) -> list[NameConflict]:
             if any(thing != offer[0][0] for thing, _ in offer):
                 full = tuple(f"{record.name}{separator}{name}" for _, record in offer)
                 conflicts.append(NameConflict(name, full, full[0] if offer[0][1].first_party else None))
-    return conflicts
+    named: tuple[tuple[str, Iterable[tuple[str, PluginRecord]]], ...] = (
+        ("", ((record.name, record) for record in now.records)),
+        ("/", ((entry.spec.name, entry.plugin) for entry in now.entries.values())),
+        ("/", ((n, record) for n, enums in weights_claims(now).items() if "/" not in n for record in enums.values())),
+        *((sep, ((n, record) for n, offer in offers.items() for _, record in offer)) for sep, offers in offered),
+    )
+    return conflicts + [conflict for separator, names in named for conflict in _alike(separator, names)]
+
+
+def _alike(separator: str, names: Iterable[tuple[str, PluginRecord]]) -> list[NameConflict]:
+    """The names, each with its plugin, that several plugins have in different spellings."""
+    groups: dict[str, dict[str, PluginRecord]] = {}
+    for name, record in names:
+        groups.setdefault(looks(name), {}).setdefault(name, record)
+    found = []
+    for same in groups.values():
+        if len({record.name for record in same.values()}) > 1:
+            full = {n: f"{record.name}{separator}{n}" if separator else n for n, record in same.items()}
+            ours = next((name for name, record in same.items() if record.first_party), None)
+            found.append(
+                NameConflict(ours or min(same), tuple(sorted(full.values())), full.get(ours or ""), alike=True)
+            )
+    return sorted(found, key=lambda conflict: conflict.name)

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from zoo.contract import Manifest, short
-from zoo.errors import PluginError
+from zoo.errors import PluginError, harmless, told
 from zoo.registry.first_party import BY_DISTRIBUTION
+from zoo.registry.undisturbed import is_ctrl_c
 
 LOCAL = "local"  # what a session registers itself; no plugin can have that name
 
@@ -26,8 +27,7 @@ class PluginRecord:
         version: that distribution's version.
         state: ``"ready"``, ``"failed"`` or ``"disabled"``.
         stage: the last stage it reached: scan, import, register, manifest, validate or build.
-        error: what it raised, if it failed.
-        traceback: of that error, as text.
+        error: what it raised, if it failed; ``reason`` is its type and message as text, ``traceback`` its traceback.
         complaint: what is wrong with a plugin that works all the same, such as importing torch.
         seconds: that it took to import and to answer.
         manifest: what it offers.
@@ -40,6 +40,7 @@ class PluginRecord:
     state: str = "ready"
     stage: str = "scan"
     error: BaseException | None = None
+    reason: str = ""
     traceback: str = field(default="", repr=False)
     complaint: str = ""
     seconds: float = 0.0
@@ -48,42 +49,47 @@ class PluginRecord:
     @property
     def first_party(self) -> bool:
         ours = BY_DISTRIBUTION.get(self.distribution or "")
-        return ours is not None and ours.plugin == self.name
+        return ours is not None and ours.plugin == self.name and self.target.split(".")[0] in ("", ours.package)
 
     @contextlib.contextmanager
     def guard(self, stage: str) -> Iterator[None]:
         """Run one stage: whatever is raised but Ctrl-C ends in this record instead of in the caller."""
         self.stage = stage
         start = time.perf_counter()
+        error: BaseException | None = None
         try:
             yield
-        except KeyboardInterrupt:
-            raise
         except BaseException as e:  # noqa: BLE001  SystemExit too: a plugin must not end its user's program
-            self.fail(stage, e)
-        finally:
-            self.seconds += time.perf_counter() - start
+            error = e
+        self.seconds += time.perf_counter() - start
+        if is_ctrl_c(error):
+            who = f"plugin {short(self.name)} was listed, at stage {stage!r}"
+            raise KeyboardInterrupt(f"{who}. ZOO_DISABLE_PLUGINS={self.name} leaves it out.") from error
+        if error is not None:
+            self.fail(stage, error)
 
     def fail(self, stage: str, error: BaseException) -> None:
-        self.traceback = "".join(traceback.format_exception(error))
-        try:
+        self.reason = told(error)
+        try:  # its message is plugin code too, which may raise or exit
             str(error)
-        except Exception as e:  # noqa: BLE001  its message is plugin code too, and every report would run it again
-            error = PluginError(f"{type(error).__name__}, whose message cannot be shown ({type(e).__name__})")
+            self.traceback = "".join(traceback.format_exception(error))
+        except BaseException:  # noqa: BLE001
+            error = PluginError(self.reason)
+            self.traceback = self.reason
         self.state, self.stage, self.error = "failed", stage, error
 
     def complain_of_build(self, error: BaseException) -> None:
         """Record a builder that cannot be loaded: the plugin's other models may work all the same."""
         self.fail("build", error)
-        self.state, self.complaint = "ready", f"a builder of it cannot be loaded ({type(error).__name__}: {error})"
+        self.state, self.complaint = "ready", f"a builder of it cannot be loaded ({self.reason})"
 
     def explain(self) -> str:
         """One paragraph: what happened, why, and how to silence it."""
         who = f"Plugin {short(self.name)}" + (f" ({self.distribution} {self.version})" if self.distribution else "")
-        silence = f"Set ZOO_DISABLE_PLUGINS={self.name} to silence this."
+        text, silence = f"{who} is {self.state}.", f"Set ZOO_DISABLE_PLUGINS={self.name} to silence this."
         if self.state == "failed":
-            reason = f"{type(self.error).__name__}: {self.error}" if self.error else "no reason given"
-            return f"{who} was set aside at stage {self.stage!r}: {reason}\nRun `zoo doctor` for more. {silence}"
-        if self.complaint:
-            return f"{who} works, but {self.complaint}. {silence}"
-        return f"{who} is {self.state}."
+            reason = self.reason or "no reason given"
+            text = f"{who} was set aside at stage {self.stage!r}: {reason}\nRun `zoo doctor` for more. {silence}"
+        elif self.complaint:
+            text = f"{who} works, but {self.complaint}. {silence}"
+        return harmless(text)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.contract import check_name, short
 from zoo.errors import ContractError
+from zoo.registry.first_party import BY_DISTRIBUTION
 from zoo.registry.records import LOCAL, PluginRecord
 
 if TYPE_CHECKING:
@@ -26,22 +27,36 @@ def named_in(variable: str) -> set[str]:
 def scan() -> Iterator[PluginRecord]:
     """A record for every entry point of the group, our own first, then by name and distribution."""
     only, disabled = named_in("ZOO_PLUGINS"), named_in("ZOO_DISABLE_PLUGINS")
-    records: dict[tuple[str, str], PluginRecord] = {}
+    records: dict[tuple[str, str, bool], PluginRecord] = {}
+    places: dict[str, list[str]] = {}  # of our own distributions
     for broken, distribution in _distributions():
         with broken.guard("scan"):
             # Most have nothing to do with us, and are not parsed.
-            ours = distribution is not None and GROUP in (distribution.read_text("entry_points.txt") or "")
-            for entry in distribution.entry_points.select(group=GROUP) if ours else ():
+            concerned = distribution is not None and GROUP in (distribution.read_text("entry_points.txt") or "")
+            for entry in distribution.entry_points.select(group=GROUP) if concerned else ():
                 record = PluginRecord(entry.name, "", *_name_and_version(distribution))
+                ours = BY_DISTRIBUTION.get(record.distribution or "")
                 if (only and entry.name not in only) or entry.name in disabled:
                     record.state = "disabled"
                 else:
                     with record.guard("scan"):
                         record.target = _module_of(entry)
+                        if ours and not record.first_party:
+                            raise ContractError(
+                                f"{_place(distribution)} says that it is {ours.distribution}, whose plugin "
+                                f"{ours.plugin!r} is in {ours.package}, and names {short(entry.value)}. If you know "
+                                "nothing of it, remove it"
+                            )
                 # A distribution that is on the path twice (in a source tree and installed) counts once, the first.
-                records.setdefault((entry.name, record.distribution or ""), record)
+                records.setdefault((entry.name, record.distribution or "", record.state == "failed"), record)
+                if ours and (place := _place(distribution)) not in places.setdefault(ours.distribution, []):
+                    places[ours.distribution].append(place)
         if broken.state == "failed" and not (only or broken.name in disabled):
-            records.setdefault((broken.name, ""), broken)
+            records.setdefault((broken.name, "", True), broken)
+    for record in records.values():
+        if record.first_party and record.state == "ready" and len(places[record.distribution or ""]) > 1:
+            twice = " and ".join(places[record.distribution or ""])
+            record.complaint = f"{record.distribution} is on the path more than once, at {twice}; uninstall one"
     yield from sorted(records.values(), key=lambda r: (not r.first_party, r.name, r.distribution or ""))
 
 
@@ -76,6 +91,10 @@ def _name_and_version(distribution: Any) -> tuple[str, str]:
     if len(found) < 2:
         raise ContractError("its metadata give no name and version; it was installed or removed halfway")
     return found["Name"], found["Version"]
+
+
+def _place(distribution: object) -> str:
+    return os.path.realpath(str(getattr(distribution, "_path", "")))
 
 
 def _path_name(distribution: object) -> str:

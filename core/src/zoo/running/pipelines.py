@@ -15,8 +15,11 @@ from torch import Tensor, nn
 
 from zoo import registry
 from zoo.contract import TaskSpec, Weights, check_count
-from zoo.errors import InvalidArgument, UnreadableFile, ZooError
+from zoo.errors import InvalidArgument, NonFiniteResult, UnreadableFile, ZooError
+from zoo.features import watched_outputs
+from zoo.io.folders import find_files, natural_key
 from zoo.loading import loaded_weights, task_of
+from zoo.running.finite import describe_cause, is_finite
 from zoo.running.optimization import OptimizationReport, copied, optimize as optimize_model
 from zoo.running.tasks import make_task
 
@@ -65,6 +68,8 @@ class Pipeline:
         self.device = device
         self.steps = make_task(task, options)
         self.prepare = self.steps.transform(weights)
+        self._watch = getattr(self.steps, "watched", lambda model: ())  # others' tasks may be of an older contract
+        self._cause: str | None = None
 
     def optimize(self) -> None:
         """Change the model as :func:`zoo.optimize` does, in place; :attr:`optimization` says how."""
@@ -87,6 +92,7 @@ class Pipeline:
 
         Raises:
             UnreadableFile: an input cannot be opened. :meth:`stream` goes on with the others.
+            NonFiniteResult: what the model says of an input is NaN or infinite. Likewise.
             InvalidArgument: an empty folder or list, a batch size below 1, an input of another kind.
         """
         sources = self.expand(inputs)
@@ -166,15 +172,23 @@ class Pipeline:
         return isinstance(item, Tensor) and item.ndim == self.task.input_ndim + 1
 
     def _search(self, folder: str | Path, n: int) -> list[Any]:
-        """The inputs in ``folder``: sequences, and of the other files each with the ``n - 1`` that follow it."""
-        files = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in self.task.suffixes)
+        """The inputs in ``folder``: sequences, and of the other files each with the ``n - 1`` that follow it there."""
+        files = find_files(folder, self.task.suffixes)
         sequences: dict[Any, None] = dict.fromkeys(file for file in files if self._is_sequence(file))
         others = [file for file in files if file not in sequences]
-        if len(others) < n and (others or not sequences):
+        if n == 1:
+            groups: list[Any] = others
+        else:
+            together = [list(run) for _, run in itertools.groupby(sorted(others, key=_place), lambda p: p.parent)]
+            groups = [group for run in together for group in zip(*(run[i:] for i in range(n)), strict=False)]
+        if not groups and (others or not sequences):
             needed = f"at least {n} " if n > 1 else ""
+            where = " in one folder" if n > 1 and len(others) >= n else ""
             kinds = ", ".join(self.task.suffixes)
-            raise InvalidArgument(f"The folder {folder} has nothing to predict; expected {needed}files of {kinds}.")
-        return others if n == 1 else list(sequences) + list(zip(*(others[i:] for i in range(n)), strict=False))
+            raise InvalidArgument(
+                f"The folder {folder} has nothing to predict; expected {needed}files of {kinds}{where}."
+            )
+        return list(sequences) + groups
 
     def stream(
         self, sources: Sequence[Any], *, batch_size: int = 8, progress: bool | None = None
@@ -224,25 +238,48 @@ class Pipeline:
         def results() -> Iterator[Any]:
             with _bar(length_hint(parts), "part", progress) as bar:
                 for batch in _chunks(parts, batch_size):
-                    yield from self._run(batch)
+                    for result in self._run(batch):
+                        if isinstance(result, Exception):
+                            raise result
+                        yield result
                     bar.update(len(batch))
                     batch.clear()  # before the next is read
 
         try:
             return self.steps.gather(loaded, results())
-        except (UnreadableFile, InvalidArgument) as e:  # a video that is damaged further on
+        except (UnreadableFile, InvalidArgument, NonFiniteResult) as e:  # a video that is damaged further on
             return e
 
     @torch.inference_mode()
     def _run(self, pairs: Sequence[tuple[Any, Any]]) -> list[Any]:
         arguments = self.steps.collate([prepared for _, prepared in pairs])
-        outputs = self.model(*(_to(argument, self.device) for argument in arguments))
-        return list(self.steps.decode(outputs, [loaded for loaded, _ in pairs], self.weights))
+        watched = {str(i): module for i, module in enumerate(self._watch(self.model))}
+        found: dict[str, Any] = {}
+        outputs: Any = None
+        try:
+            with watched_outputs(watched, found):
+                outputs = self.model(*(_to(argument, self.device) for argument in arguments))
+        except Exception:  # what comes after NaN may fail in any way
+            if is_finite(found):
+                raise
+        if not is_finite(found):  # which input's fault it is, each alone will tell
+            return [self._not_finite()] if len(pairs) == 1 else [self._run([pair])[0] for pair in pairs]
+        results = self.steps.decode(outputs, [loaded for loaded, _ in pairs], self.weights)
+        return [result if is_finite(result) else self._not_finite() for result in results]
+
+    def _not_finite(self) -> NonFiniteResult:
+        if self._cause is None:
+            self._cause = describe_cause(self.model)
+        return NonFiniteResult(f"The model's output is NaN or infinite, which is no answer; {self._cause}.")
 
 
 def _shapes(prepared: Any) -> Any:
     """The shape of a tensor, or those of the tensors that an input consists of."""
     return prepared.shape if isinstance(prepared, Tensor) else [_shapes(one) for one in prepared]
+
+
+def _place(file: Path) -> Any:
+    return natural_key(file.parent), natural_key(file.name)
 
 
 def _is_folder(item: Any) -> bool:
@@ -308,7 +345,7 @@ def pipeline(
         description = loaded_weights(built)
         if description is not None and description.transforms is None and default is not None:
             # A bare file says nothing of itself: it is prepared as the published weights are.
-            description = replace(default, url=description.url, categories=None, metrics={})
+            description = replace(default, url=description.url, sha256=description.sha256, categories=None, metrics={})
     else:
         built, description = model, loaded_weights(model) or getattr(weights, "value", weights)
     if not isinstance(description, Weights):

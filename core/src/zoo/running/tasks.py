@@ -39,6 +39,10 @@ class PictureTask(Task):
             raise InvalidArgument("The weights name no preprocessing; give zoo.Weights(transforms=zoo.Preset(…)).")
         return weights.transforms()
 
+    def protocol(self, weights: Weights) -> dict[str, Any]:
+        """The arguments of the weights' own preprocessing: sizes, crops, interpolation."""
+        return dict(weights.transforms.arguments) if weights.transforms else {}
+
     def collate(self, prepared: Sequence[Any]) -> tuple[Any, ...]:
         """Prepared pictures of one size, each [C, H, W] → a batch [N, C, H, W]."""
         return (torch.stack(list(prepared)),)

@@ -143,7 +143,7 @@ def urls(entry: Entry) -> str | None:
     notes: list[str] = []
     for name, weights in entries(entry.spec).items():
         for kind, text in _url(weights.url):
-            (problems if kind == "fault" else notes).append(f"{name}: {weights.url} {text}")
+            (problems if kind == "fault" else notes).append(f"{name}: {files.redacted(weights.url)} {text}")
     raise_for(problems)
     return "; ".join(notes) or None
 

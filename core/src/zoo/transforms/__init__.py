@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from zoo.transforms import functional
+from zoo.errors import MissingPlugin, suggest
+from zoo.transforms import elsewhere, functional
 from zoo.transforms.pieces import (
     CenterCrop,
     Compose,
@@ -48,6 +49,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "InterpolationMode":  # torchvision's functions take its own alone, ours take both
-        theirs = sys.modules.get("torchvision.transforms")
-        return getattr(theirs, name, functional.InterpolationMode)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(sys.modules.get("torchvision.transforms"), name, functional.InterpolationMode)
+    if sentence := elsewhere.where(name):
+        raise MissingPlugin(sentence)  # an ImportError: of any other, `from zoo.transforms import …` keeps no message
+    raise AttributeError(f"module 'zoo.transforms' has no attribute {name!r}.{suggest(name, __all__)}")

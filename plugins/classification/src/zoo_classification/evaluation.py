@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo import Weights
 from zoo.errors import InvalidArgument, suggest
+from zoo.io import find_files
 from zoo_classification.plugin import CLASSIFICATION
 
 if TYPE_CHECKING:
@@ -20,8 +23,9 @@ class ClassFolders:
     """Top-1 and top-5 accuracy, in percent, over folders of pictures: ``images/CLASS/….jpg``, at any depth below.
 
     CLASS is the name of a category (of any case; ``_`` stands for a space) or its label, a number, for all folders
-    alike. Where the folders are called otherwise but are as many as the categories, as ImageNet's ``n01440764``, they
-    are the categories in sorted order, and a note says so. With no more than five categories there is no ``acc@5``.
+    alike. Where no folder is called like a category, and there are as many of them, as of ImageNet's ``n01440764``,
+    they are the categories in the order of their names' characters, and a note says so. With no more than five
+    categories there is no ``acc@5``.
 
     Args:
         images: the folder of the classes' folders.
@@ -36,18 +40,16 @@ class ClassFolders:
     def __init__(self, images: Path, annotations: Path | None, weights: Weights, *, suffixes: Sequence[str]) -> None:
         if annotations is not None:
             raise InvalidArgument("Leave out the annotations: the class of an input is its folder's name.")
-        folders = sorted(path for path in images.iterdir() if path.is_dir()) if images.is_dir() else []
-        files = {d: sorted(p for p in d.rglob("*") if p.suffix.lower() in suffixes) for d in folders}
-        classes = [folder for folder in folders if files[folder]]
+        self.notes: list[str] = []
+        files = find_files(images, suffixes, notes=self.notes) if images.is_dir() else []
+        self.sources = {p.relative_to(images).as_posix(): p for p in files if p.parent != images}
+        classes = sorted({name.partition("/")[0] for name in self.sources})
         if not classes:
             raise InvalidArgument(
                 f"{str(images)!r} has no folders of {', '.join(suffixes)} files; expected one for each class, named by "
                 "its category or label."
             )
-        self.notes: list[str] = []
-        labels = self._labels([folder.name for folder in classes], weights.read_categories())
-        self.sources = {p.relative_to(images).as_posix(): p for folder in classes for p in files[folder]}
-        self._label = dict(zip((folder.name for folder in classes), labels, strict=True))
+        self._label = dict(zip(classes, self._labels(classes, weights.read_categories()), strict=True))
 
     def _labels(self, folders: Sequence[str], categories: Sequence[str]) -> list[int]:
         """The label that each folder stands for."""
@@ -63,23 +65,31 @@ class ClassFolders:
                         "the folders by labels."
                     )
             return [known[_normalised(name)][0] for name in folders]
+        none = len(unknown) == len(folders)  # is called like a category
         most = len(categories) - 1 if categories else None
-        if all(name.isdecimal() and (most is None or int(name) <= most) for name in folders):
+        if none and all(_is_label(name) and (most is None or int(name) <= most) for name in folders):
             return [int(name) for name in folders]
-        if len(folders) == len(categories):
+        if not categories:
+            raise InvalidArgument(
+                f"The weights do not name their categories, so folders are named by labels; {unknown[0]!r} is none."
+            )
+        lowered = [_normalised(category) for category in categories]
+        best = {name: _closest(_normalised(name), lowered) for name in unknown}
+        # A name that is nearly another category's than the one in its place speaks against the order.
+        in_order = none and len(folders) == len(categories)
+        if in_order and all(best[name] in ([], [place]) for name, place in zip(folders, lowered, strict=True)):
             self.notes.append(
                 f"The folders were taken for the categories in order: {folders[0]!r} for {categories[0]!r}, …, "
                 f"{folders[-1]!r} for {categories[-1]!r}."
             )
             return list(range(len(folders)))
-        if not categories:
-            raise InvalidArgument(
-                f"The weights do not name their categories, so folders are named by labels; {unknown[0]!r} is none."
-            )
+        near = next((name for name in unknown if best[name]), unknown[0])
+        unknown.remove(near)
+        others = f" Nor are {_some(unknown)}." if unknown else ""
         raise InvalidArgument(
-            f"{unknown[0]!r} is none of the model's {len(categories)} categories.{suggest(unknown[0], categories)} "
-            f"Expected folders that are named by category, or by label, or as many as there are categories; there are "
-            f"{len(folders)}."
+            f"{near!r} is none of the model's {len(categories)} categories.{suggest(near, categories)}{others} "
+            "Expected folders that are all named by category, or all by label, or, where none is named like a "
+            f"category, as many as there are categories; there are {len(folders)}."
         )
 
     def measure(self, name: str, result: Classification) -> dict[str, Any]:
@@ -96,7 +106,21 @@ class ClassFolders:
 
 
 def _normalised(name: str) -> str:
-    return name.strip().replace("_", " ").casefold()
+    """In one form of Unicode: file systems may take letters and their accents apart."""
+    return unicodedata.normalize("NFC", name).strip().replace("_", " ").casefold()
+
+
+def _closest(name: str, categories: Sequence[str]) -> list[str]:
+    """The category that is nearest, if one is near; a number with a letter before it is near none."""
+    return get_close_matches(name, categories, 1) if sum(map(str.isalpha, name)) > 2 else []
+
+
+def _is_label(name: str) -> bool:
+    return name.isascii() and name.isdecimal()
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def evaluate(images: Path, annotations: Path | None, weights: Weights) -> ClassFolders:

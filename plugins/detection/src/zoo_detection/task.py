@@ -25,6 +25,7 @@ from zoo.transforms.functional import as_pil, get_dimensions
 from zoo_detection.masks import paste_masks
 
 MIN_SCORE = 0.5
+HEADS = ("head", "rpn.head", "roi_heads.box_predictor")
 MIN_KEYPOINT_SCORE = 0.0  # logits; what a model believes less is not drawn
 SMALLEST, ENLARGED, LARGEST = 400, 800, 1600  # pixels of the longer side of drawn pictures, as of zoo.draw.legible
 
@@ -253,6 +254,11 @@ class DetectionTask(PictureTask):
             categories = weights.class_names(known if most < known else most + 1)
             results.append(Detection(**parts, categories=categories, image=image, min_score=self.min_score, **points))
         return results
+
+    def watched(self, model: nn.Module) -> list[nn.Module]:
+        """The heads, whose scores are compared with thresholds: NaN is above none."""
+        modules = dict(model.named_modules())
+        return [modules[name] for name in HEADS if name in modules]
 
     def example(self, model: nn.Module, weights: Weights | None, size: int | None = None) -> tuple[list[Tensor]]:
         """A list of one picture, [C, H, W] in [0, 1]."""

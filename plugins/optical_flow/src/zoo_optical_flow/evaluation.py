@@ -11,6 +11,7 @@ from torch import Tensor
 
 from zoo import Weights
 from zoo.errors import InvalidArgument
+from zoo.io import find_files
 from zoo_optical_flow.flo import read_flo
 from zoo_optical_flow.kitti import read_kitti_flow
 from zoo_optical_flow.metrics import distances, outliers
@@ -18,12 +19,14 @@ from zoo_optical_flow.plugin import ANIMATIONS, PICTURES
 from zoo_optical_flow.result import Flow
 
 PAIRS = (("_1", "_2"), ("_img1", "_img2"))  # what the names of two frames end in
+BEYOND = (1, 3, 5)  # pixels
 UNKNOWN = 1e9  # Middlebury writes larger numbers where the flow is unknown
 
 
 class FlowPairs:
-    """End-point error in pixels, over all pixels (``epe``) and as a mean over pairs (``per_image_epe``), and the share
-    of outliers in percent (``fl_all``: off by over 3 pixels and over 5 % of the motion).
+    """End-point error in pixels, over all pixels (``epe``) and as a mean over pairs (``per_image_epe``), the share of
+    outliers in percent (``fl_all``: off by over 3 pixels and over 5 % of the motion), and the shares of pixels that are
+    off by over 1, 3 and 5 pixels (``beyond_1px``, …).
 
     Each ``annotations/NAME.flo`` (Middlebury's format), or if there are none ``annotations/NAME.png`` (KITTI's), is the
     flow of a pair of frames. They are ``images/NAME_1.png`` and ``images/NAME_2.png`` (also ``…_img1`` and ``…_img2``
@@ -44,9 +47,11 @@ class FlowPairs:
         if annotations is None or not annotations.is_dir():
             given = "none was given" if annotations is None else f"{str(annotations)!r} is none"
             raise InvalidArgument(f"annotations: expected a folder of .flo files, or of KITTI's PNGs; {given}.")
-        flows = sorted(annotations.rglob("*.flo")) or sorted(annotations.rglob("*.png"))
+        self.notes: list[str] = []
+        every = find_files(annotations, (".flo", ".png"), notes=self.notes)
+        flows = [path for path in every if path.suffix.lower() == ".flo"] or every
         self._truth = {path.relative_to(annotations).with_suffix("").as_posix(): path for path in flows}
-        frames = _frames(images)
+        frames = _frames(images, self.notes)
         pairs = {name: _pair(name, frames) for name in self._truth}
         if not any(pairs.values()):
             first = f", such as {str(flows[0])!r}" if flows else ""
@@ -57,8 +62,8 @@ class FlowPairs:
         missing = {name: (images / f"{name}_1.*", images / f"{name}_2.*") for name in pairs}
         self.sources = {name: pair or missing[name] for name, pair in pairs.items()}
 
-    def measure(self, name: str, result: Flow) -> dict[str, float]:
-        """How many pixels there are, the sum of their distances to the truth, and how many are outliers."""
+    def measure(self, name: str, result: Flow) -> dict[str, Any]:
+        """How many pixels there are, the sum of their distances to the truth, how many are outliers and how far off."""
         truth, known = read_flow(self._truth[name])
         if truth.shape != result.flow.shape:
             (_, h, w), (_, height, width) = truth.shape, result.flow.shape
@@ -70,36 +75,41 @@ class FlowPairs:
             "pixels": len(distance),
             "distance": distance.sum().item(),
             "outliers": int(outliers(distance, length).sum()),
+            "beyond": [int((distance > limit).sum()) for limit in BEYOND],
         }
 
     def summarize(self, records: Sequence[dict[str, Any]]) -> dict[str, float]:
         known = [record for record in records if record["pixels"]]
         pixels = sum(record["pixels"] for record in known)
+        shares = {f"beyond_{limit}px": sum(r["beyond"][i] for r in known) for i, limit in enumerate(BEYOND)}
         if not pixels:
-            return dict.fromkeys(("epe", "per_image_epe", "fl_all"), math.nan)
+            return dict.fromkeys(("epe", "per_image_epe", "fl_all", *shares), math.nan)
         return {
             "epe": math.fsum(record["distance"] for record in known) / pixels,
             "per_image_epe": math.fsum(record["distance"] / record["pixels"] for record in known) / len(known),
             "fl_all": 100 * sum(record["outliers"] for record in known) / pixels,
+            **{name: 100 * n / pixels for name, n in shares.items()},
         }
 
 
 def read_flow(path: Path) -> tuple[Tensor, Tensor]:
     """A flow [2, H, W] and where it is known [H, W], from a ``.flo`` file or KITTI's PNG."""
-    if path.suffix == ".png":
+    if path.suffix.lower() == ".png":
         return read_kitti_flow(path)
     flow = read_flo(path)
     return flow, (flow.abs() < UNKNOWN).all(0)
 
 
-def _frames(images: Path) -> dict[str, tuple[Path, Path | None]]:
+def _frames(images: Path, notes: list[str]) -> dict[str, tuple[Path, Path | None]]:
     """Name → the frame, and the one that follows it in its folder."""
-    files = sorted(p for p in images.rglob("*") if p.suffix.lower() in (*PICTURES, *ANIMATIONS))
-    found: dict[str, tuple[Path, Path | None]] = {}
-    for file, after in zip(files, [*files[1:], None], strict=True):
-        follows = after is not None and after.parent == file.parent
-        found[file.relative_to(images).with_suffix("").as_posix()] = file, after if follows else None
-    return found
+    folders: dict[Path, list[Path]] = {}
+    for file in find_files(images, (*PICTURES, *ANIMATIONS), notes=notes) if images.is_dir() else ():
+        folders.setdefault(file.parent, []).append(file)
+    return {
+        file.relative_to(images).with_suffix("").as_posix(): (file, after)
+        for files in folders.values()
+        for file, after in zip(files, [*files[1:], None], strict=True)
+    }
 
 
 def _pair(name: str, frames: Mapping[str, tuple[Path, Path | None]]) -> tuple[Path, Path] | None:

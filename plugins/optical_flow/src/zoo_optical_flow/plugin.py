@@ -22,6 +22,8 @@ OPTICAL_FLOW = TaskSpec(
     ),
     options=(
         Option("pad", bool, True, "Pad the frames to a size that the model takes."),
+        Option("padding", str, "sintel", "Where: sintel, half on each side; kitti, all of the height's below."),
+        Option("num_flow_updates", int, None, "How many updates of the flow; RAFT makes 12 by itself."),
         Option("stride", int, None, "Of a video, take every so-manieth frame."),
         Option("frame_rate", float, None, "Of a video, take so many frames a second."),
         Option("num_flow_updates", int, 12, "How many updates the file makes.", verb="export"),

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from zoo import PictureTask, Weights
 from zoo.contract import check_count
-from zoo.errors import InvalidArgument
+from zoo.errors import InvalidArgument, suggest
 from zoo.io import Picture
 from zoo.io.video import check_frame_rate
 from zoo.transforms import OpticalFlow
@@ -24,6 +24,8 @@ from zoo_optical_flow.video import FlowVideo, Pairs, Video, is_video
 Pair = tuple[Picture, Picture]
 SMALLEST = 128  # of both sides, that RAFT takes
 MULTIPLE = 8  # that both sides must be of
+PADDINGS = ("sintel", "kitti")  # where it is put: half on each side; KITTI's all below
+UPDATES = 12  # that RAFT makes if it is not told otherwise
 
 
 class Prepare:
@@ -31,16 +33,22 @@ class Prepare:
 
     Args:
         weights: their ``transforms`` prepare a pair.
-        pad: whether to :func:`pad_frames`.
+        pad: whether to :func:`pad_frames`; ``padding`` is its argument.
         stride: of a video, take every ``stride``-th frame.
         frame_rate: of a video, take so many frames a second, whatever its own rate is.
 
     Raises:
-        InvalidArgument: ``stride`` or ``frame_rate`` is not positive, or both are given.
+        InvalidArgument: ``stride`` or ``frame_rate`` is not positive, or both are given; there is no such padding.
     """
 
     def __init__(
-        self, weights: Weights, *, pad: bool = True, stride: int | None = None, frame_rate: float | None = None
+        self,
+        weights: Weights,
+        *,
+        pad: bool = True,
+        padding: str = "sintel",
+        stride: int | None = None,
+        frame_rate: float | None = None,
     ) -> None:
         if stride is not None and frame_rate is not None:
             raise InvalidArgument(f"stride={stride} and frame_rate={frame_rate}; expected one of them at most.")
@@ -48,7 +56,7 @@ class Prepare:
             check_count("stride", stride, 1)
         check_frame_rate(frame_rate)
         self.preset = weights.transforms() if weights.transforms else OpticalFlow()
-        self.pad, self.stride, self.frame_rate = pad, stride, frame_rate
+        self.pad, self.padding, self.stride, self.frame_rate = pad, check_padding(padding), stride, frame_rate
 
     def __call__(self, frames: Pair | Video) -> tuple[Tensor, Tensor] | Pairs:
         """Two pictures [3, H, W], or an iterator of a video's pairs."""
@@ -59,21 +67,32 @@ class Prepare:
 
     def pair(self, frames: Pair) -> tuple[Tensor, Tensor]:
         first, second = self.preset(*frames)
-        return (pad_frames(first), pad_frames(second)) if self.pad else (first, second)
+        return (pad_frames(first, self.padding), pad_frames(second, self.padding)) if self.pad else (first, second)
 
 
-def pad_frames(frames: Tensor) -> Tensor:
-    """Frames [..., C, H, W] with their edges repeated around, as little as RAFT needs: multiples of 8, at least 128."""
+def check_padding(padding: Any) -> str:
+    if padding not in PADDINGS:
+        close = suggest(str(padding), PADDINGS)
+        raise InvalidArgument(f"padding is {padding!r}; expected one of {', '.join(map(repr, PADDINGS))}.{close}")
+    return str(padding)
+
+
+def pad_frames(frames: Tensor, padding: str = "sintel") -> Tensor:
+    """Frames [..., C, H, W] with their edges repeated around, as little as RAFT needs: multiples of 8, at least 128.
+
+    Args:
+        frames: of one size.
+        padding: ``"sintel"`` puts half on each side; ``"kitti"`` all that the height lacks below.
+    """
     height, width = frames.shape[-2:]
-    top, bottom = _margins(height)
-    left, right = _margins(width)
+    top, bottom, left, right = _margins(height, width, padding)
     flat = frames.reshape(-1, *frames.shape[-3:])
     return F.pad(flat, (left, right, top, bottom), mode="replicate").reshape(
         *frames.shape[:-2], height + top + bottom, width + left + right
     )
 
 
-def crop_flow(flow: Tensor, height: int, width: int) -> Tensor:
+def crop_flow(flow: Tensor, height: int, width: int, padding: str = "sintel") -> Tensor:
     """Of a flow [..., H, W] between frames that :func:`pad_frames` padded, what is theirs: [..., height, width].
 
     A flow of that size already is returned as it is.
@@ -83,7 +102,7 @@ def crop_flow(flow: Tensor, height: int, width: int) -> Tensor:
     """
     if tuple(flow.shape[-2:]) == (height, width):
         return flow
-    (top, bottom), (left, right) = _margins(height), _margins(width)
+    top, bottom, left, right = _margins(height, width, padding)
     if tuple(flow.shape[-2:]) != (height + top + bottom, width + left + right):
         raise InvalidArgument(
             f"The flow has shape {list(flow.shape)}; expected that of frames of {height}×{width} pixels after "
@@ -92,19 +111,32 @@ def crop_flow(flow: Tensor, height: int, width: int) -> Tensor:
     return flow[..., top : top + height, left : left + width]
 
 
-def _margins(size: int) -> tuple[int, int]:
-    """What a side lacks, half before and half after."""
-    missing = max(-(-size // MULTIPLE) * MULTIPLE, SMALLEST) - size
-    return missing // 2, missing - missing // 2
+def _margins(height: int, width: int, padding: str) -> tuple[int, int, int, int]:
+    """What the sides lack: above, below, left, right."""
+    check_padding(padding)
+    rows, columns = (max(-(-size // MULTIPLE) * MULTIPLE, SMALLEST) - size for size in (height, width))
+    top = rows // 2 if padding == "sintel" else 0
+    return top, rows - top, columns // 2, columns - columns // 2
 
 
 @dataclass
 class FlowTask(PictureTask):
-    """Pairs of frames in and flows out, or videos in and all of their flows out; the options are :class:`Prepare`'s."""
+    """Pairs of frames in and flows out, or videos in and all of their flows out.
+
+    Args:
+        pad, padding, stride, frame_rate: as of :class:`Prepare`.
+        num_flow_updates: how many times the model refines a flow; None leaves it to the model.
+    """
 
     pad: bool = True
+    padding: str = "sintel"
+    num_flow_updates: int | None = None
     stride: int | None = None
     frame_rate: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_flow_updates is not None:
+            check_count("num_flow_updates", self.num_flow_updates, 1)
 
     def load(self, source: Any) -> Pair | Video:
         """Two pictures, each from a path or a PIL image, upright; tensors are taken as they are. Or a video's frames.
@@ -121,12 +153,19 @@ class FlowTask(PictureTask):
         return first, second
 
     def transform(self, weights: Weights) -> Prepare:
-        return Prepare(weights, pad=self.pad, stride=self.stride, frame_rate=self.frame_rate)
+        return Prepare(weights, pad=self.pad, padding=self.padding, stride=self.stride, frame_rate=self.frame_rate)
 
-    def collate(self, prepared: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-        """Prepared pairs of one size → the first frames [N, 3, H, W], the second ones."""
+    def protocol(self, weights: Weights) -> dict[str, Any]:
+        return {
+            "num_flow_updates": self.num_flow_updates or UPDATES,
+            "padding": self.padding if self.pad else "none",
+        }
+
+    def collate(self, prepared: Sequence[tuple[Tensor, Tensor]]) -> tuple[Any, ...]:
+        """Prepared pairs of one size → the first frames [N, 3, H, W], the second ones, and the updates if given."""
         first, second = zip(*prepared, strict=True)
-        return torch.stack(first), torch.stack(second)
+        updates = () if self.num_flow_updates is None else (self.num_flow_updates,)
+        return torch.stack(first), torch.stack(second), *updates
 
     def decode(self, outputs: Any, inputs: Sequence[Pair], weights: Weights) -> list[Flow]:
         """The model's last flows [N, 2, H, W], cut to the size of the frames → one result per pair."""
@@ -134,7 +173,7 @@ class FlowTask(PictureTask):
         results = []
         for flow, frames in zip(flows, inputs, strict=True):
             _, height, width = get_dimensions(frames[0])
-            results.append(Flow(crop_flow(flow, height, width).clone(), frames))
+            results.append(Flow(crop_flow(flow, height, width, self.padding).clone(), frames))
         return results
 
     def gather(self, source: Video, results: Iterator[Flow]) -> FlowVideo:

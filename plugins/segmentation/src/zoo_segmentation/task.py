@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo import PictureTask, Weights
@@ -85,6 +85,10 @@ class SegmentationTask(PictureTask):
 
     Pictures of different sizes go through the model apart: padding would change what it says of them.
     """
+
+    def watched(self, model: nn.Module) -> list[nn.Module]:
+        """What gives the logits: where they are NaN, the largest is any."""
+        return [getattr(model, "classifier", model)]
 
     def decode(self, outputs: Mapping[str, Tensor], inputs: Sequence[Picture], weights: Weights) -> list[Segmentation]:
         """``{"out": logits [N, num_classes, h, w]}`` → one result per picture."""

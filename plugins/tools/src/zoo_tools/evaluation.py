@@ -27,9 +27,10 @@ from torch import nn
 
 from zoo import Pipeline, pipeline, registry
 from zoo.contract import Evaluator, TaskSpec, Weights, check_count
-from zoo.errors import ContractError, EvaluationError, InvalidArgument, UnreadableFile
+from zoo.errors import ContractError, EvaluationError, InvalidArgument, NonFiniteResult, UnreadableFile
+from zoo.files import redacted
 from zoo.loading import task_of
-from zoo_tools.records import FORMAT, Records, data_digest, digest, model_digest
+from zoo_tools.records import FORMAT, Facts, Records, data_digest, digest, files_of, model_digest, without_secrets
 
 LONG = 32  # inputs from which a progress bar is shown
 
@@ -44,9 +45,13 @@ class Evaluation:
         task: the task's name.
         metrics: metric → value, under the names of :attr:`zoo.Weights.metrics`.
         measured: how many inputs the figures are of.
-        failures: the inputs that could not be read or scored → why. The figures know nothing of them.
+        failures: the inputs that could not be read or scored, or whose results are NaN or infinite → why. The figures
+            know nothing of them.
+        not_finite: how many of the failures had results that are NaN or infinite.
         published: data set → metric → value, as the weights' publishers measured them.
-        notes: what else there is to know about the figures.
+        protocol: how they were measured, as far as figures depend on it: updates, clips, crops, limits.
+        published_protocols: data set → the same of the published figures, where it is known.
+        notes: what else there is to know about the figures; where the protocols differ, how.
     """
 
     model: str
@@ -55,7 +60,10 @@ class Evaluation:
     metrics: Mapping[str, float]
     measured: int
     failures: Mapping[str, str] = field(default_factory=dict)
+    not_finite: int = 0
     published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    protocol: Mapping[str, Any] = field(default_factory=dict)
+    published_protocols: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     notes: Sequence[str] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -66,8 +74,11 @@ class Evaluation:
             "task": self.task,
             "measured": self.measured,
             "metrics": {name: None if math.isnan(value) else value for name, value in self.metrics.items()},
+            "not_finite": self.not_finite,
             "failures": [{"input": name, "error": error} for name, error in self.failures.items()],
             "published": {data: dict(values) for data, values in self.published.items()},
+            "protocol": dict(self.protocol),
+            "published_protocols": {data: dict(values) for data, values in self.published_protocols.items()},
             "notes": list(self.notes),
         }
 
@@ -111,7 +122,8 @@ def evaluate(
     Raises:
         UnknownModel, UnknownWeights, UnknownTask: a name that nothing installed has.
         InvalidArgument: data of another layout than expected; a task that says not how it is evaluated; ``output``
-            has records of another model, of other weights, options or data.
+            has records of another model, of other weights, options or data, or files of those names that are no
+            evaluation's.
         EvaluationError: a process died, or the folder is in use. Finished inputs keep their records.
     """
     check_count("batch_size", batch_size, 1)
@@ -142,15 +154,29 @@ def evaluate(
         failures = _collect(run, records, wanted, len(wanted) >= LONG if progress is None else progress)
         found = [records.done[name] for name in wanted if name in records.done]
         metrics = dict(scorer.summarize(found)) if found else {}
+        failed = {name: failures[name] for name in wanted if name in failures}
+        notes = list(getattr(scorer, "notes", ()))
+        if strange := sum(not outcome.finite for outcome in failed.values()):
+            notes.append(
+                f"{strange} of {len(found) + len(failed)} inputs gave NaN or infinite numbers; the figures are of the "
+                "others."
+            )
+        protocol, published = _protocols(ready, scorer)
+        notes += _differences(
+            protocol, {name: published[name] for name in published if ready.weights.metrics[name].keys() & metrics}
+        )
         result = Evaluation(
             model=job.model_name,
             weights=identity["weights"],
             task=ready.task.name,
             metrics=metrics,
             measured=len(found),
-            failures={name: failures[name] for name in wanted if name in failures},
+            failures={name: outcome.error or "" for name, outcome in failed.items()},
+            not_finite=strange,
             published=ready.weights.metrics,
-            notes=tuple(getattr(scorer, "notes", ())),
+            protocol=protocol,
+            published_protocols=published,
+            notes=tuple(map(redacted, notes)),
         )
         records.finish(result.to_dict())
     return result
@@ -171,6 +197,29 @@ def evaluator_of(task: TaskSpec) -> Any:
     return make
 
 
+def _protocols(ready: Pipeline, scorer: Evaluator) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """How the figures are measured, and of each data set how the published ones were, as far as the weights say."""
+    say = getattr(ready.steps, "protocol", None)  # of an older contract
+    ours = {**(say(ready.weights) if say else {}), **getattr(scorer, "protocol", {})}
+    ours = json.loads(json.dumps(ours, default=str))
+    extra = ready.weights.extra
+    common = {key: extra[key] for key in ours if key in extra}
+    special = extra.get("protocols", {})
+    every = {data: {**common, **special.get(data, {})} for data in ready.weights.metrics}
+    return ours, {data: facts for data, facts in every.items() if facts}
+
+
+def _differences(ours: Mapping[str, Any], published: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A sentence for each protocol that differs, with the data sets that it is of."""
+    of: dict[str, list[str]] = {}
+    for data, facts in published.items():
+        others = [key for key in facts if ours.get(key) != facts[key]]
+        if others:
+            there, here = (", ".join(f"{key} {p.get(key, 'none')}" for key in others) for p in (facts, ours))
+            of.setdefault(f"were measured with {there}; these with {here}.", []).append(data)
+    return [f"The published figures of {', '.join(data)} {text}" for text, data in of.items()]
+
+
 # ── the work ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -178,8 +227,10 @@ class _Outcome(NamedTuple):
     """Of one input: its record, or why there is none."""
 
     name: str
+    files: Facts  # that the record was made from
     record: Any
     error: str | None = None
+    finite: bool = True
 
 
 Outcomes = Generator[_Outcome, None, None]
@@ -231,10 +282,11 @@ class _Job:
             "format": FORMAT,
             "model": self.model_name,
             "task": spec.name,
-            "weights": named[0] if named else ready.weights.url,
-            "description": digest(repr(replace(ready.weights, metrics={}, docs=""))),
+            "weights": named[0] if named else redacted(ready.weights.url),
+            # Another signature in the URL does not make other weights; their parameters would.
+            "description": digest(repr(replace(ready.weights, url=redacted(ready.weights.url), metrics={}, docs=""))),
             "parameters": model_digest(self.model if isinstance(self.model, nn.Module) else ready.model),
-            "options": json.loads(json.dumps(self.config, default=repr, sort_keys=True)),
+            "options": without_secrets(json.loads(json.dumps(self.config, default=repr, sort_keys=True))),
         }
         if self.optimize and by_name:  # now that it is known which parameters there were
             ready.optimize()
@@ -243,39 +295,41 @@ class _Job:
         return ready, scorer, identity
 
 
-def _collect(run: Outcomes, records: Records, wanted: Sequence[str], bar: bool) -> dict[str, str]:
-    """Keep the records of what was not finished before; returns the inputs that failed → why."""
+def _collect(run: Outcomes, records: Records, wanted: Sequence[str], bar: bool) -> dict[str, _Outcome]:
+    """Keep the records of what was not finished before; returns the inputs that failed, with what came of them."""
     from tqdm import tqdm
 
-    failures: dict[str, str] = {}
+    failures: dict[str, _Outcome] = {}
     before, awaited = set(records.done), set(wanted)
     finished = len(before & awaited)
     with tqdm(total=len(wanted), initial=finished, unit="input", disable=not bar) as progress, contextlib.closing(run):
-        for name, record, error in run:
-            if name in before:  # it stands in a batch with one that was not
+        for outcome in run:
+            if outcome.name in before:  # it stands in a batch with one that was not
                 continue
-            if error is None:
-                records.add(name, record)
+            if outcome.error is None:
+                records.add(outcome.name, outcome.record, outcome.files)
             else:
-                failures[name] = error
-            progress.update(name in awaited)
+                failures[outcome.name] = outcome
+            progress.update(outcome.name in awaited)
     return failures
 
 
 def _measure(ready: Pipeline, scorer: Evaluator, batch: Sequence[str]) -> Outcomes:
     sources = [scorer.sources[name] for name in batch]
+    files = [files_of(source) for source in sources]  # before they are opened: they may be changed meanwhile
     results = ready.stream(sources, batch_size=len(batch), progress=False)
-    for name, (_, result) in zip(batch, results, strict=True):
-        if isinstance(result, Exception):
-            yield _Outcome(name, None, str(result))
-            continue
+    for name, facts, (_, result) in zip(batch, files, results, strict=True):
         try:
+            if isinstance(result, Exception):
+                raise result
             record = scorer.measure(name, result)
-        except (UnreadableFile, InvalidArgument) as e:
-            yield _Outcome(name, None, str(e))
+        except (UnreadableFile, InvalidArgument, NonFiniteResult) as e:
+            yield _Outcome(name, facts, None, redacted(e), not isinstance(e, NonFiniteResult))
             continue
         try:  # as it will be when it is read from a file
-            yield _Outcome(name, json.loads(json.dumps(record)))
+            yield _Outcome(name, facts, json.loads(json.dumps(record, allow_nan=False)))
+        except ValueError:
+            yield _Outcome(name, facts, None, f"{name!r} has a score that is NaN or infinite.", False)
         except TypeError as e:
             raise ContractError(f"{type(scorer).__name__}.measure must return what JSON has: {e}.") from e
 

@@ -20,6 +20,7 @@ import zoo
 from zoo import registry
 from zoo.contract import Exportable, TaskSpec, Weights, check_count
 from zoo.errors import ExportError, InvalidArgument, MissingPlugin, ZooError
+from zoo.files import redacted
 from zoo.loading import default_size, in_channels_of, loaded_weights, task_of
 
 FORMATS = {"onnx": ".onnx", "torch-export": ".pt2"}  # and the endings of their files
@@ -169,7 +170,12 @@ def _single_picture(model: nn.Module, size: tuple[int, int] | None, spec: TaskSp
 def _facts(name: str, weights: Weights | None) -> str:
     categories = list(weights.read_categories()) if weights else []
     return json.dumps(
-        {"model": name, "weights": weights.url if weights else None, "categories": categories, "zoo": zoo.__version__}
+        {
+            "model": name,
+            "weights": redacted(weights.url) if weights else None,
+            "categories": categories,
+            "zoo": zoo.__version__,
+        }
     )
 
 
@@ -246,7 +252,7 @@ def _reason(e: BaseException) -> str:
     """What went wrong in the first place: exporters wrap it up in advice to their own developers."""
     while e.__cause__ is not None:
         e = e.__cause__
-    return f"{type(e).__name__}: {(str(e).strip() or 'no reason given').splitlines()[0]}".rstrip(".")
+    return redacted(f"{type(e).__name__}: {(str(e).strip() or 'no reason given').splitlines()[0]}".rstrip("."))
 
 
 def _refuse(path: Path) -> None:

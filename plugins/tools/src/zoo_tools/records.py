@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
+import stat
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,16 +16,21 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import EvaluationError, InvalidArgument
+from zoo.files import redacted
+from zoo.io import find_files
 
-FORMAT = 1  # of the file of records
-RECORDS, METRICS = "records.jsonl", "metrics.json"
+FORMAT = 2  # of the file of records
+LOCK, RECORDS, METRICS = ".lock", "records.jsonl", "metrics.json"
+
+Facts = list[list[int] | None]
 
 
 class Records:
     """The records of finished inputs: in a file, a JSON object a line, or in memory alone.
 
     The first line says of which model, weights, options and data they are. A line without an end was cut off when the
-    process was killed, and is dropped. A record of an input whose files have another size now is made anew.
+    process was killed, and is dropped. A record of an input whose files are not those that it was made from, by size,
+    times and inode, is made anew. Files of these names that are no evaluation's are refused and left as they are.
 
     Attributes:
         done: name of each finished input → its record.
@@ -38,23 +46,25 @@ class Records:
             return self
         from filelock import FileLock, Timeout
 
-        self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / RECORDS
+        self._look(self._folder)  # before anything is created there
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as e:
+            raise InvalidArgument(f"output: {str(self._folder)!r} is no folder.") from e
         with contextlib.ExitStack() as opened:
             try:
-                opened.enter_context(FileLock(self._folder / ".lock", timeout=0))
+                opened.enter_context(FileLock(self._folder / LOCK, timeout=0))
             except Timeout as e:
                 raise EvaluationError(
                     f"Another evaluation is writing to {str(self._folder)!r}; wait for it, or give another output."
                 ) from e
-            self._file = opened.enter_context(path.open("a+b"))
-            self._file.seek(0)
-            whole = self._file.read()
-            self._file.truncate(whole.rfind(b"\n") + 1)
+            whole = self._look(self._folder)
             lines = whole.split(b"\n")[:-1]
-            if lines:
-                self._read(path, lines)
-            else:
+            self.done = self._read(path, lines) if lines else {}
+            self._file = opened.enter_context(open(path, "a+b", opener=_opener))
+            self._file.truncate(whole.rfind(b"\n") + 1)
+            if not lines:
                 self._write(self._identity)
             self._open = opened.pop_all()
         return self
@@ -62,40 +72,120 @@ class Records:
     def __exit__(self, *_: object) -> None:
         self._open.close()
 
-    def _read(self, path: Path, lines: Sequence[bytes]) -> None:
-        try:
-            first, *rest = map(json.loads, lines)
-            there = {key: first[key] for key in self._identity}
-            found = {row["input"]: (row["bytes"], row["record"]) for row in rest}
-        except (ValueError, KeyError, TypeError) as e:
+    def _look(self, folder: Path) -> bytes:
+        """What the file of records holds; nothing is written.
+
+        Raises:
+            InvalidArgument: it, the lock or the figures in this folder are somebody else's.
+        """
+        lock, records, figures = (_content(folder / name) for name in (LOCK, RECORDS, METRICS))
+        if lock:
+            raise InvalidArgument(f"{str(folder / LOCK)!r} is no evaluation's. Give another output.")
+        first, end, _ = records.partition(b"\n")
+        unfinished = not end and _line(self._identity).startswith(first)  # killed while it wrote its first line
+        if not unfinished and not _is_object(first, SAID):
             raise InvalidArgument(
-                f"{str(path)!r} is no file of evaluation records, or damaged. Give another output, or delete it."
-            ) from e
+                f"{str(folder / RECORDS)!r} is no file of evaluation records, or damaged. Give another output, or "
+                "delete it."
+            )
+        if figures and not _is_object(figures, ("model", "weights", "task", "measured", "metrics")):
+            raise InvalidArgument(
+                f"{str(folder / METRICS)!r} has no figures of an evaluation, and would be written over. Give another "
+                "output, or delete it."
+            )
+        return records
+
+    def _read(self, path: Path, lines: Sequence[bytes]) -> dict[str, Any]:
+        first = json.loads(lines[0])
+        there = {key: first[key] for key in self._identity}
         if there != self._identity:
             what = _difference(there, self._identity)
             raise InvalidArgument(
                 f"{str(path)!r} has records of {what}. Give another output, or delete it to begin anew."
             )
-        self.done = {n: r for n, (size, r) in found.items() if n in self._sources and size == self._file_sizes(n)}
+        try:
+            rows = [json.loads(line) for line in lines[1:]]
+            found = {row["input"]: (row["files"], row["record"]) for row in rows}
+        except (ValueError, KeyError, TypeError) as e:
+            raise InvalidArgument(
+                f"{str(path)!r} is no file of evaluation records, or damaged. Give another output, or delete it."
+            ) from e
+        return {
+            name: record
+            for name, (files, record) in found.items()
+            if name in self._sources and files == files_of(self._sources[name])
+        }
 
-    def _file_sizes(self, name: str) -> list[int]:
-        """In bytes, of the files that make an input; -1 for one that is not there."""
-        source = self._sources[name]
-        files = [f for f in (source if isinstance(source, list | tuple) else [source]) if isinstance(f, str | Path)]
-        return [Path(f).stat().st_size if Path(f).exists() else -1 for f in files]
-
-    def add(self, name: str, record: Any) -> None:
+    def add(self, name: str, record: Any, files: Facts) -> None:
+        """Keep a record; ``files`` is what :func:`files_of` said before the input was opened."""
         self.done[name] = record
         if self._folder is not None:
-            self._write({"input": name, "bytes": self._file_sizes(name), "record": record})
+            self._write({"input": name, "files": files, "record": record})
 
     def _write(self, value: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(value, separators=(",", ":")).encode() + b"\n")
+        self._file.write(_line(value))
         self._file.flush()  # from here on it survives the end of this process
 
     def finish(self, figures: Mapping[str, Any]) -> None:
         if self._folder is not None:
-            (self._folder / METRICS).write_text(json.dumps(figures, indent=2) + "\n")
+            self._look(self._folder)  # somebody may have put a file there meanwhile
+            with tempfile.TemporaryDirectory(dir=self._folder, prefix=".zoo-") as scratch:
+                written = Path(scratch) / METRICS
+                written.write_text(json.dumps(figures, indent=2) + "\n")
+                written.replace(self._folder / METRICS)
+
+
+def _line(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode() + b"\n"
+
+
+def _content(path: Path) -> bytes:
+    """Of a file, nothing where there is none; a link, folder, pipe or device in its place is refused."""
+    try:
+        about = path.lstat()
+        if not stat.S_ISREG(about.st_mode) or about.st_nlink > 1:
+            raise InvalidArgument(
+                f"{str(path)!r} is a link or no file; an evaluation does not write there. Give another output."
+            )
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return b""
+
+
+def _opener(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+
+
+def _is_object(text: bytes, keys: Iterable[str]) -> bool:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and value.keys() >= set(keys)
+
+
+def files_of(source: Any) -> Facts:
+    """What tells that the files of an input are still the same: of each its size, times and inode; None for one that
+    is not there. Both times, since a program can set back that of the content."""
+    facts: Facts = []
+    for file in source if isinstance(source, list | tuple) else [source]:
+        if isinstance(file, str | os.PathLike):
+            try:
+                about = Path(file).stat()
+            except (OSError, ValueError):
+                facts.append(None)
+            else:
+                facts.append([about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino])
+    return facts
+
+
+def without_secrets(value: Any) -> Any:
+    """A value of JSON whose texts are all :func:`zoo.files.redacted`."""
+    if isinstance(value, Mapping):
+        return {redacted(key): without_secrets(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_secrets(item) for item in value]
+    return redacted(value) if isinstance(value, str) else value
 
 
 # What another evaluation may have been of; hashes are not shown.
@@ -144,14 +234,13 @@ def model_digest(model: nn.Module) -> str:
 
 
 def data_digest(names: Iterable[str], annotations: Path | None, without: Path) -> str:
-    """SHA-256 over the inputs' names and the annotations: of a file its content, of a folder names, sizes and times."""
-    sum_ = hashlib.sha256("\0".join(names).encode())
+    """SHA-256 over the inputs' names and the annotations: a file's content, a folder's names, sizes and times."""
+    sum_ = hashlib.sha256("\0".join(names).encode(errors="surrogateescape"))
     if annotations is not None and annotations.is_file():
         with annotations.open("rb") as f:
             sum_.update(hashlib.file_digest(f, "sha256").digest())
     elif annotations is not None:
-        for file in sorted(annotations.rglob("*")):
-            if file.is_file() and without.resolve() not in file.resolve().parents:
-                facts = file.stat()
-                sum_.update(f"{file.relative_to(annotations)} {facts.st_size} {facts.st_mtime_ns}\0".encode())
+        for file in find_files(annotations, notes=[]):
+            if without.resolve() not in file.resolve().parents:
+                sum_.update(f"{file.relative_to(annotations)} {files_of(file)}\0".encode(errors="surrogateescape"))
     return sum_.hexdigest()

@@ -161,6 +161,14 @@ class VideoTask(PictureTask):
     def transform(self, weights: Weights) -> Prepare:
         return Prepare(weights, self.clips, self.frames, self.stride, self.spread)
 
+    def protocol(self, weights: Weights) -> dict[str, Any]:
+        rate = weights.extra.get("frame_rate")
+        frames = self.frames if self.frames is not None else sampled_frames(weights)
+        taken: dict[str, Any] = {"frame_rate": rate} if rate else {"stride": 1}
+        if self.spread or self.stride is not None:
+            taken = {"stride": "spread over the video" if self.spread else self.stride}
+        return {**super().protocol(weights), "clips_per_video": self.clips, "num_frames": frames, **taken}
+
     def collate(self, prepared: Sequence[Tensor]) -> tuple[Tensor]:
         """The clips of all videos, each [clips, C, T, H, W] → a batch [N, C, T, H, W]."""
         return (torch.cat(list(prepared)),)

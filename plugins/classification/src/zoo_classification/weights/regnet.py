@@ -6,10 +6,12 @@ from functools import partial
 
 from zoo import WeightsEnum
 from zoo_classification.weights.entries import (
+    BSD,
     NEW_RECIPE,
     REFERENCES,
     SIMPLE,
     STRONGER,
+    TIMM,
     imagenet1k,
     swag_end_to_end,
     swag_linear,
@@ -18,8 +20,8 @@ from zoo_classification.weights.entries import (
 v1_small = partial(imagenet1k, recipe=f"{REFERENCES}#small-models", docs=SIMPLE)
 v1_medium = partial(imagenet1k, recipe=f"{REFERENCES}#medium-models", docs=SIMPLE)
 v1_large = partial(imagenet1k, recipe=f"{REFERENCES}#large-models", docs=SIMPLE)
-v2 = partial(imagenet1k, recipe=NEW_RECIPE, docs=STRONGER, resize=232)
-v2_fixres = partial(imagenet1k, recipe=f"{NEW_RECIPE}-with-fixres", docs=STRONGER, resize=232)
+v2 = partial(imagenet1k, license=BSD, extra=TIMM, recipe=NEW_RECIPE, docs=STRONGER, resize=232)
+v2_fixres = partial(imagenet1k, license=BSD, extra=TIMM, recipe=f"{NEW_RECIPE}-with-fixres", docs=STRONGER, resize=232)
 swag_e2e = partial(swag_end_to_end, crop=384, resize=384)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from functools import partial
 
 from zoo import WeightsEnum
-from zoo_classification.weights.entries import NEW_RECIPE, REFERENCES, SIMPLE, STRONGER, imagenet1k
+from zoo_classification.weights.entries import BSD, NEW_RECIPE, REFERENCES, SIMPLE, STRONGER, TIMM, imagenet1k
 
-v1 = partial(imagenet1k, recipe=f"{REFERENCES}#resnet", docs=SIMPLE)
-v1_resnext = partial(imagenet1k, recipe=f"{REFERENCES}#resnext", docs=SIMPLE)
-v1_wide = partial(imagenet1k, recipe="https://github.com/pytorch/vision/pull/912#issue-445437439", docs=SIMPLE)
-v2 = partial(imagenet1k, recipe=NEW_RECIPE, docs=STRONGER, resize=232)
-v2_fixres = partial(imagenet1k, recipe=f"{NEW_RECIPE}-with-fixres", docs=STRONGER, resize=232)
+published = partial(imagenet1k, license=BSD, extra=TIMM)
+v1 = partial(published, recipe=f"{REFERENCES}#resnet", docs=SIMPLE)
+v1_resnext = partial(published, recipe=f"{REFERENCES}#resnext", docs=SIMPLE)
+v1_wide = partial(published, recipe="https://github.com/pytorch/vision/pull/912#issue-445437439", docs=SIMPLE)
+v2 = partial(published, recipe=NEW_RECIPE, docs=STRONGER, resize=232)
+v2_fixres = partial(published, recipe=f"{NEW_RECIPE}-with-fixres", docs=STRONGER, resize=232)
 
 RESNET50_V2 = "https://github.com/pytorch/vision/issues/3995#issuecomment-1013906621"
 RESNEXT101_64X4D = "https://github.com/pytorch/vision/pull/5935"

@@ -6,9 +6,9 @@ from functools import partial
 from math import nan
 
 from zoo import WeightsEnum
-from zoo_classification.weights.entries import REFERENCES, SIMPLE, imagenet1k
+from zoo_classification.weights.entries import BSD, REFERENCES, SIMPLE, TIMM, imagenet1k
 
-v1 = partial(imagenet1k, min_size=32, recipe=f"{REFERENCES}#alexnet-and-vgg", docs=SIMPLE)
+v1 = partial(imagenet1k, license=BSD, extra=TIMM, min_size=32, recipe=f"{REFERENCES}#alexnet-and-vgg", docs=SIMPLE)
 
 
 class VGG11_Weights(WeightsEnum, builder="vgg11"):

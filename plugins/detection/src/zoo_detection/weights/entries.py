@@ -57,5 +57,6 @@ def coco(
         recipe=recipe if "://" in recipe else f"{RECIPES}#{recipe}",
         min_size=(1, 1),
         docs=docs,
-        extra={"keypoint_names": list(KEYPOINT_NAMES)} if persons else {},
+        extra={"protocols": {"COCO-val2017": {"max_detections": 100}}}
+        | ({"keypoint_names": list(KEYPOINT_NAMES)} if persons else {}),
     )

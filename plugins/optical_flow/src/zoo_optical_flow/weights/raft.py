@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from zoo import Preset, Weights, WeightsEnum
 
 PAPER_CODE = "https://github.com/princeton-vl/RAFT"
@@ -11,6 +13,18 @@ RETRAINED = "https://github.com/pytorch/vision/tree/main/references/optical_flow
 CHAIRS_THINGS = "FlyingChairs and FlyingThings3D"
 SINTEL_TOO = "FlyingChairs and FlyingThings3D, then Sintel, KITTI, HD1K and FlyingThings3D together"
 KITTI_LAST = "FlyingChairs and FlyingThings3D, then Sintel, KITTI, HD1K and FlyingThings3D together, then KITTI alone"
+
+
+# How the figures of a benchmark were measured, by the first word of its name; options of the task.
+PROTOCOLS: dict[str, dict[str, int | str]] = {
+    "Sintel": {"num_flow_updates": 32, "padding": "sintel"},
+    "Kitti": {"num_flow_updates": 24, "padding": "kitti"},
+    "Generated": {"num_flow_updates": 12, "padding": "sintel"},
+}
+
+
+def protocols(*data: str) -> dict[str, dict[str, dict[str, int | str]]]:
+    return {"protocols": {name: PROTOCOLS[re.split("[- ]", name)[0]] for name in data}}
 
 
 def large(file: str, recipe: str, data: str, **metrics: dict[str, float]) -> Weights:
@@ -25,11 +39,13 @@ def published(
     file: str, recipe: str, data: str, metrics: dict[str, dict[str, float]], *, params: int, gflops: float, mb: float
 ) -> Weights:
     """A line of the tables below. Metrics: data set → ``epe`` (pixels), ``per_image_epe`` (pixels), ``fl_all`` (%)."""
+    named = {name.replace("_", "-"): values for name, values in metrics.items()}
     return Weights(
         url=f"https://download.pytorch.org/models/{file}",
         transforms=Preset("zoo.transforms:OpticalFlow"),
         num_params=params,
-        metrics={name.replace("_", "-"): values for name, values in metrics.items()},
+        metrics=named,
+        extra=protocols(*named),
         gflops=gflops,
         file_size=mb,
         recipe=recipe,
@@ -74,6 +90,7 @@ class Raft_Small_Weights(WeightsEnum):
         recipe="examples/train_flow.py",
         license="BSD-3-Clause",
         min_size=(128, 128),
+        extra=protocols("Generated shapes"),
         docs="Generated pairs of moving shapes; trained by examples/train_flow.py in minutes, and part of the package.",
     )
     DEFAULT = C_T_V2

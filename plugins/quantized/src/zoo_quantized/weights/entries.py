@@ -36,6 +36,7 @@ def int8(
     return dataclasses.replace(
         float_,
         url=f"https://download.pytorch.org/models/quantized/{file}",
+        license="unknown",  # nobody has said it of the int8 files
         config={**config, "quantize": "auto", "backend": backend},
         metrics={"ImageNet-1K": {"acc@1": acc[0], "acc@5": acc[1]}},
         ops_unit="GIPS",

@@ -40,5 +40,7 @@ def coco_with_voc_labels(
         categories="pkg://zoo_segmentation/categories/voc.txt",
         recipe=f"{RECIPES}#{recipe}",
         min_size=(1, 1),
+        # The class maps were resized like the pictures; zoo enlarges what is predicted to the picture's own size.
+        extra={"protocols": {"COCO-val2017-VOC-labels": {"compared_at": "520 pixels"}}},
         docs="Trained on the pictures of COCO that show one of Pascal VOC's 20 categories, with those as labels.",
     )

@@ -100,7 +100,7 @@ def evaluate(
 
 def _print(result: Evaluation) -> None:
     inputs = "input" if result.measured == 1 else "inputs"
-    print(cli.paint(result.model, bold=True), f" {result.weights}  {result.task}  {result.measured} {inputs}")
+    cli.say(cli.paint(result.model, bold=True), f" {result.weights}  {result.task}  {result.measured} {inputs}")
     if result.metrics:
         published = {data: values for data, values in result.published.items() if values.keys() & result.metrics.keys()}
         columns = [cli.Column("Metric"), cli.Column("Measured", number=True)]
@@ -110,11 +110,13 @@ def _print(result: Evaluation) -> None:
             for name, value in result.metrics.items()
         ]
         cli.print_table(columns, rows)
+    if result.protocol:
+        cli.say("Measured with", ", ".join(f"{key} {value}" for key, value in result.protocol.items()))
     for note in result.notes:
-        print(f"Note: {note}")
-    if result.failures:
+        cli.say(f"Note: {note}")
+    if unread := len(result.failures) - result.not_finite:
         total = result.measured + len(result.failures)
-        print(f"Note: {len(result.failures)} of {total} inputs could not be read; the figures are of the others.")
+        cli.say(f"Note: {unread} of {total} inputs could not be read; the figures are of the others.")
 
 
 def _number(value: float) -> str:

@@ -53,7 +53,7 @@ def export(
         **options,
     )
     total = sum(file.stat().st_size for file in report.files)
-    print(cli.paint(" + ".join(map(str, report.files)), bold=True), f" {report.format}  {cli.megabytes(total)}")
+    cli.say(cli.paint(" + ".join(map(str, report.files)), bold=True), f" {report.format}  {cli.megabytes(total)}")
     sides = (("in ", report.inputs), ("out", report.outputs))
     cli.print_facts([(f"{side}  {name}", text) for side, tensors in sides for name, text in tensors.items()])
     return 0

@@ -1,0 +1,47 @@
+"""``zoo run``: a Python program as it is, with a torchvision that imports."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zoo.errors import InvalidArgument
+
+SITE = Path(__file__).parent / "site"
+
+
+def run(
+    program: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PROGRAM [ARGUMENT]...", help="script.py, -m MODULE, -c CODE, or a command such as pytest."
+        ),
+    ],
+) -> int:
+    """A Python program, unchanged, where the installed torchvision does not fit torch.
+
+    As `python PROGRAM …`, and the exit status is the program's. When it imports torchvision, whose compiled operators
+    cannot be loaded ("operator torchvision::nms does not exist"), zoo's take their place; where they can be loaded
+    nothing is changed. So it is in every Python process that the program starts.
+    """
+    first, *rest = program
+    if first.startswith("-") or Path(first).exists():
+        command = [sys.executable, *program]
+    else:
+        beside = shutil.which(first, path=str(Path(sys.executable).parent))  # of this environment, active or not
+        found = beside or shutil.which(first)
+        if found is None:
+            raise InvalidArgument(f"{first!r} is neither a file nor a command; a module is run by: zoo run -m {first}")
+        command = [found, *rest]
+    before = os.environ.get("PYTHONPATH")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SITE), *([before] if before else [])])}
+    sys.stdout.flush()
+    if os.name == "nt":  # where exec leaves whoever waits for this process
+        return subprocess.run(command, env=environment, check=False).returncode
+    os.execve(command[0], command, environment)

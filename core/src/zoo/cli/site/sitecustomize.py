@@ -1,0 +1,26 @@
+"""What ``zoo run`` puts on PYTHONPATH: Python imports a module of this name as it starts, in every process.
+
+It waits for torchvision, and does what the environment's own module of this name does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.machinery
+import importlib.util
+import sys
+from pathlib import Path
+
+_here = str(Path(__file__).parent)
+sys.path[:] = [entry for entry in sys.path if entry != _here]
+
+with contextlib.suppress(ImportError):  # a Python of its own, where zoo is not installed
+    from zoo.compat import watch
+
+    watch()
+
+_next = importlib.machinery.PathFinder.find_spec("sitecustomize", sys.path)
+if _next is not None and _next.loader is not None:
+    _module = importlib.util.module_from_spec(_next)
+    sys.modules["sitecustomize"] = _module
+    _next.loader.exec_module(_module)

@@ -1,0 +1,80 @@
+"""The files in a folder, as every command finds them: in the order of their numbers, and none that are hidden."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from zoo.errors import FolderWarning, UnreadableFile
+
+_NUMBER = re.compile(r"([0-9]+)")
+
+
+def natural_key(path: str | os.PathLike[str]) -> list[tuple[list[str | int], str]]:
+    """What to sort by, so that ``frame_2.png`` comes before ``frame_10.png``, and a folder's files stay together."""
+    parts = Path(path).parts
+    # Pieces of text and numbers alternate, so that like is compared with like; "01" and "1" differ by the name itself.
+    pieces = ([int(p) if i % 2 else p for i, p in enumerate(_NUMBER.split(part))] for part in parts)
+    return list(zip(pieces, parts, strict=True))
+
+
+def find_files(
+    folder: str | os.PathLike[str], suffixes: Sequence[str] | None = None, *, notes: list[str] | None = None
+) -> list[Path]:
+    """The files below a folder, at any depth, sorted by :func:`natural_key`.
+
+    Files and folders whose name begins with a dot are left out, as are the folders that they are in: editors, file
+    managers and archives leave ``.ipynb_checkpoints``, ``.thumbnails`` and ``._x.png`` among the data. Links are
+    followed; what a folder's links lead to is searched once, so that loops end.
+
+    Args:
+        folder: where to search; its own name does not matter.
+        suffixes: endings of the files to take, in lower case; those of the files may be in any. None takes all.
+        notes: where to say which folders could not be read; by default a :class:`FolderWarning` says it.
+
+    Raises:
+        UnreadableFile: ``folder`` is none, or cannot be read.
+    """
+    top = Path(folder)
+    found: list[Path] = []
+    unread: list[str] = []
+    seen: set[tuple[int, int]] = set()
+    linked: list[str] = []  # searched when all else is, so that a folder is found by its own path if it has one
+    left = [os.fspath(top)]
+    while left or linked:
+        place = left.pop() if left else linked.pop()
+        try:
+            facts = Path(place).stat()
+            if (facts.st_dev, facts.st_ino) in seen:
+                continue
+            seen.add((facts.st_dev, facts.st_ino))
+            with os.scandir(place) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    if _is_folder(entry):
+                        (linked if entry.is_symlink() else left).append(entry.path)
+                    elif suffixes is None or Path(entry.name).suffix.lower() in suffixes:
+                        found.append(Path(entry.path))
+        except OSError as e:
+            if place == os.fspath(top):
+                raise UnreadableFile(f"The folder {str(top)!r} cannot be read: {e.strerror or e}.") from e
+            unread.append(f"{place!r} ({e.strerror or e})" if len(place) < 300 else f"{place[:300]!r}… ({e.strerror})")
+    if unread:
+        more = f" and {len(unread) - 3} more" if len(unread) > 3 else ""
+        text = f"Folders that cannot be read were left out: {', '.join(sorted(unread)[:3])}{more}."
+        if notes is None:
+            warnings.warn(text, FolderWarning, stacklevel=2)
+        else:
+            notes.append(text)
+    return sorted(found, key=lambda path: natural_key(path.relative_to(top)))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False

@@ -1,0 +1,52 @@
+"""Numbers that are none: NaN and infinity, in results and in what results are made of."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from zoo.contract import Result
+
+
+def is_finite(value: Any) -> bool:
+    """Whether all numbers are finite: of a tensor, an array, a float; and of mappings, lists, tuples and results, which
+    are searched. Other things have none."""
+    if isinstance(value, Tensor):
+        if not (value.is_floating_point() or value.is_complex()) or value.numel() == 0 or value.is_meta:
+            return True
+        plain = (value.dequantize() if value.is_quantized else value).detach()
+        plain = torch.view_as_real(plain) if plain.is_complex() else plain
+        return all(math.isfinite(extreme.item()) for extreme in torch.aminmax(plain))  # NaN is handed on
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, np.ndarray | np.generic):
+        return value.dtype.kind not in "fc" or bool(np.isfinite(value).all())
+    if isinstance(value, Mapping):
+        return all(map(is_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(is_finite, value))
+    if isinstance(value, Result) or (dataclasses.is_dataclass(value) and not isinstance(value, type)):
+        return all(map(is_finite, _parts(value)))
+    return True
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    if dataclasses.is_dataclass(value):
+        return [getattr(value, field.name) for field in dataclasses.fields(value)]
+    return list(getattr(value, "__dict__", {}).values())
+
+
+def describe_cause(model: nn.Module) -> str:
+    """Why a model's numbers may not be finite, as far as its parameters tell."""
+    named = [*model.named_parameters(), *model.named_buffers()]
+    bad = [name for name, tensor in named if not is_finite(tensor)]
+    if not bad:
+        return "its parameters are finite, so numbers grew too large on the way, or the input is not finite itself"
+    more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
+    return f"so are the model's own {', '.join(bad[:3])}{more}: load other weights"
