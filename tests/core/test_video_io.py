@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 import sys
 import tracemalloc
@@ -17,9 +18,10 @@ from PIL import Image
 
 import zoo
 from zoo.errors import InvalidArgument, UnreadableFile
-from zoo.io.video import SEEK_BEYOND, VideoReader, clip_times, read_video, save_video
+from zoo.io.video import SEEK_BEYOND, VideoReader, clip_times, save_video
 
 av = pytest.importorskip("av")
+read_video = functools.partial(zoo.io.read_video, pts_unit="sec", output_format="TCHW")
 
 WIDTH, HEIGHT, COUNT, RATE = 64, 48, 30, 10
 STEP = 8  # of the grey value, from frame to frame
@@ -117,7 +119,7 @@ def test_a_part_of_a_video(name: str, tmp_path: Path) -> None:
     assert read_video(path, 1.01, 1.09)[0].shape == (0, 3, HEIGHT, WIDTH)
     ticks = 1 / VideoReader(path)._source.time_base / RATE
     assert greys(read_video(path, int(5 * ticks), int(9 * ticks), pts_unit="pts")[0]) == [5, 6, 7, 8, 9]
-    frames = read_video(path, 1, 1.2, output_format="THWC")[0]
+    frames = zoo.io.read_video(filename=path, start_pts=int(10 * ticks), end_pts=int(12 * ticks))[0]
     assert torch.equal(frames, read_video(path, 1, 1.2)[0].permute(0, 2, 3, 1))
 
 

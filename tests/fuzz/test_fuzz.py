@@ -63,12 +63,8 @@ def answers(draw: st.DrawFn) -> bytes:
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + draw(st.binary(max_size=200))
 
 
-UNTIL_MERGED = pytest.mark.xfail(reason="the reader of COCO's files checks a part of them", strict=False)
-NAMED = [pytest.param(name, marks=UNTIL_MERGED if name == "COCO files" else ()) for name in TARGETS]
-
-
 @pytest.mark.usefixtures("limited")
-@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("name", TARGETS)
 def test_what_is_damaged_ends_in_an_error_of_our_own(name: str, tmp_path: Path) -> None:
     target = TARGETS[name]
     examples = target.examples(tmp_path)
@@ -91,7 +87,7 @@ def test_what_is_damaged_ends_in_an_error_of_our_own(name: str, tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("limited")
-@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("name", TARGETS)
 def test_what_was_never_good_does_too(name: str, tmp_path: Path) -> None:
     trees = JSON.map(lambda tree: json.dumps(tree).encode())
     kinds = {"COCO files": trees, "locks": trees, "evaluation records": trees, "servers' answers": answers()}

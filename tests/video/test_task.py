@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib.util
 import json
 import re
@@ -18,10 +19,11 @@ from torch import Tensor, nn
 import zoo
 from zoo.cli import main
 from zoo.errors import InvalidArgument, UnreadableFile
-from zoo.io import VideoReader, read_video
+from zoo.io import VideoReader
 from zoo_video.task import Prepare, VideoLabels, VideoTask
 
 ROOT = Path(__file__).parents[2]
+read_video = functools.partial(zoo.io.read_video, output_format="TCHW")
 EXAMPLE = ROOT / "examples/videos/moving_shapes.gif"  # a triangle goes right for 32 frames, then up
 WEIGHTS = zoo.get_weight("MC3_Tiny_Weights.MOVING_SHAPES_V1").value
 

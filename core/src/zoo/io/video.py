@@ -87,22 +87,22 @@ def steady_times(start: float, end: float, frame_rate: float) -> list[float]:
 
 
 def read_video(
-    path: str | os.PathLike[str],
+    filename: str | os.PathLike[str],
     start_pts: float | Fraction = 0,
     end_pts: float | Fraction | None = None,
-    pts_unit: str = "sec",
-    output_format: str = "TCHW",
+    pts_unit: str = "pts",
+    output_format: str = "THWC",
 ) -> tuple[Tensor, Tensor, dict[str, Any]]:
     """Read a video, or a part of it, into memory. :class:`VideoReader` reads long ones frame by frame.
 
     Args:
-        path: of the file, as :class:`VideoReader` takes it.
+        filename: the file, as :class:`VideoReader` takes it.
         start_pts, end_pts: the first and last moment whose frames are wanted; by default the whole video.
-        pts_unit: ``"sec"``, or ``"pts"``: ticks of the file's clock.
-        output_format: ``"TCHW"`` or ``"THWC"``.
+        pts_unit: ``"sec"`` for seconds, or ``"pts"`` for ticks of the file's clock.
+        output_format: ``"THWC"`` or ``"TCHW"``.
 
     Returns:
-        The frames, uint8 [T, 3, H, W] (or [T, H, W, 3]), RGB and upright; the audio, which is not read: float32
+        The frames, uint8 [T, H, W, 3] (or [T, 3, H, W]), RGB and upright; the audio, which is not read: float32
         [1, 0]; and ``{"video_fps": …, "duration": …}``, frames a second on average and seconds of the whole video.
 
     Raises:
@@ -115,7 +115,7 @@ def read_video(
         raise InvalidArgument(f"output_format is {output_format!r}; expected 'TCHW' or 'THWC'.")
     if end_pts is not None and end_pts < start_pts:
         raise InvalidArgument(f"end_pts is {end_pts} and start_pts {start_pts}; expected an end after the start.")
-    reader = VideoReader(path)
+    reader = VideoReader(filename)
     clock = 1 if pts_unit == "sec" else reader._source.time_base
     start = float(start_pts * clock) - SLACK
     end = math.inf if end_pts is None else float(end_pts * clock) + SLACK

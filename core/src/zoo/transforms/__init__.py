@@ -49,8 +49,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "InterpolationMode":  # torchvision's functions take its own alone, ours take both
-        theirs = sys.modules.get("torchvision.transforms")
-        return getattr(theirs, name, functional.InterpolationMode)
+        return getattr(sys.modules.get("torchvision.transforms"), name, functional.InterpolationMode)
     if sentence := elsewhere.where(name):
         raise MissingPlugin(sentence)  # an ImportError: of any other, `from zoo.transforms import …` keeps no message
     raise AttributeError(f"module 'zoo.transforms' has no attribute {name!r}.{suggest(name, __all__)}")
