@@ -217,7 +217,7 @@ def test_an_extractor_compiles_and_is_exported():
 
 def test_intermediate_layers_keep_the_childrens_keys_and_leave_out_what_follows():
     model = resnet18().eval()
-    layers = zoo.features.IntermediateLayers(model, {"layer3": "high", "layer1": "low"}, in_channels=3).eval()
+    layers = zoo.features.IntermediateLayers(model, {"layer3": "high", "layer1": "low"}).eval()
     assert set(layers.state_dict()) == {k for k in model.state_dict() if not k.startswith(("layer4", "fc"))}
     x = torch.rand(1, 3, 32, 32)
     with torch.no_grad():

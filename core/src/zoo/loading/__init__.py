@@ -7,6 +7,7 @@ from zoo.loading.builders import builder
 from zoo.loading.checkpoints import StateDict, read_checkpoint
 from zoo.loading.reports import LoadReport, built_by, load_report, loaded_weights
 from zoo.loading.traits import default_size, image_size_of, in_channels_of, task_of
+from zoo.loading.without_memory import is_filled_from_outside
 
 __all__ = [
     "Convert",
@@ -18,6 +19,7 @@ __all__ = [
     "default_size",
     "image_size_of",
     "in_channels_of",
+    "is_filled_from_outside",
     "load_report",
     "loaded_weights",
     "read_checkpoint",

@@ -22,7 +22,13 @@ from zoo.errors import CheckpointError, UnknownWeights, WeightsWarning, suggest
 from zoo.files import redacted
 from zoo.loading.assigning import Convert, load, without_prefix
 from zoo.loading.checkpoints import StateDict, may_be_mapped, read_contents
-from zoo.loading.without_memory import filled_by_file, filled_from_outside, initialise_rest, meta_is_asked_for
+from zoo.loading.without_memory import (
+    filled_by_file,
+    initialise_rest,
+    inside_a_filled_model,
+    is_filled_from_outside,
+    meta_is_asked_for,
+)
 from zoo.registry import fetch
 
 P = ParamSpec("P")
@@ -142,7 +148,7 @@ class _Builder:
             weights, progress = kwargs.pop("weights", None), kwargs.pop("progress", True)
         _check_sizes(kwargs)
         chosen = self._weights(weights, kwargs)
-        if chosen is None or filled_from_outside.get():
+        if chosen is None or is_filled_from_outside():
             model = self.function(**kwargs)
         else:
             model = self._build_filled(chosen, progress, mmap, kwargs)
@@ -234,7 +240,8 @@ class _Builder:
         described = {**weights.config, **self.when_loading}
         arguments = {**described, **{k: v for k, v in kwargs.items() if v is not None or k not in described}}
         if meta_is_asked_for():
-            return self.function(**arguments)
+            with inside_a_filled_model():
+                return self.function(**arguments)
         path = fetch(weights.url, progress=progress, sha256=weights.sha256, license=weights.license)
         found = read_contents(path, mmap=may_be_mapped(weights.url, path) if mmap is None else mmap)
         arguments |= {

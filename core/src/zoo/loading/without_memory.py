@@ -95,12 +95,25 @@ def filled_by_file(*, on_meta: bool = True, keep_real: frozenset[int] = frozense
     whose turn is in ``keep_real``.
     """
     placed = Placed()
+    with inside_a_filled_model(), _Placing(placed, keep_real) if on_meta else contextlib.nullcontext():
+        yield placed
+
+
+@contextlib.contextmanager
+def inside_a_filled_model() -> Iterator[None]:
     token = filled_from_outside.set(True)
     try:
-        with _Placing(placed, keep_real) if on_meta else contextlib.nullcontext():
-            yield placed
+        yield
     finally:
         filled_from_outside.reset(token)
+
+
+def is_filled_from_outside() -> bool:
+    """Whether what is built now is a part of a model that a file will fill, so that weights of its own are not loaded.
+
+    For a builder whose model depends on that, as what a detector freezes of its backbone does.
+    """
+    return filled_from_outside.get()
 
 
 def initialise_rest(name: str, model: nn.Module, placed: Placed, build: Callable[[], nn.Module]) -> None:

@@ -15,6 +15,7 @@ import zoo
 from zoo.contract import WeightsEnum, WeightsLike
 from zoo.errors import InvalidArgument, WeightsWarning
 from zoo.features import Backbone, IntermediateLayers
+from zoo.loading import is_filled_from_outside
 from zoo.nn import ExtraFPNBlock, FeaturePyramidNetwork, FrozenBatchNorm2d, LastLevelMaxPool, LastLevelP6P7, check_count
 from zoo_classification.mobilenet_v3 import mobilenet_v3_large
 from zoo_classification.resnet import ResNet, resnet50
@@ -120,14 +121,14 @@ def frozen_norm_resnet50(
     """The ResNet-50 of each family's first model, its batch norm frozen where it starts from weights."""
     norm = backbone_norm(weights_backbone, frozen_norm_eps)
     resnet = resnet50(weights=weights_backbone, norm_layer=norm)
-    trained = norm is not nn.BatchNorm2d or is_filled(resnet)
+    trained = norm is not nn.BatchNorm2d or is_filled_from_outside()
     return freeze_resnet(resnet, trainable_layers(trainable_backbone_layers, trained, 3, 5))
 
 
 def plain_norm_resnet50(weights_backbone: WeightsLike = None, trainable_backbone_layers: int | None = None) -> ResNet:
     """The ResNet-50 of the second models: batch norm is ordinary everywhere."""
     resnet = resnet50(weights=weights_backbone)
-    trained = weights_backbone is not None or is_filled(resnet)
+    trained = weights_backbone is not None or is_filled_from_outside()
     return freeze_resnet(resnet, trainable_layers(trainable_backbone_layers, trained, 3, 5))
 
 
@@ -139,7 +140,7 @@ def frozen_norm_mobilenet_fpn(
     """A MobileNetV3-Large with a pyramid of three levels, its batch norm frozen where it starts from weights."""
     norm = backbone_norm(weights_backbone, frozen_norm_eps)
     mobilenet = mobilenet_v3_large(weights=weights_backbone, norm_layer=norm)
-    trained = norm is not nn.BatchNorm2d or is_filled(mobilenet)
+    trained = norm is not nn.BatchNorm2d or is_filled_from_outside()
     return mobilenet_fpn(mobilenet, trainable_layers(trainable_backbone_layers, trained, 3, 6))
 
 
@@ -187,11 +188,6 @@ def backbone_norm(weights_backbone: WeightsLike, frozen_norm_eps: float | None) 
     if weights_backbone is None and frozen_norm_eps is None:
         return nn.BatchNorm2d
     return functools.partial(FrozenBatchNorm2d, eps=1e-5 if frozen_norm_eps is None else frozen_norm_eps)
-
-
-def is_filled(backbone: nn.Module) -> bool:
-    """Whether the whole model that it is a part of is filled from a file: it is built without numbers then."""
-    return next(backbone.parameters()).is_meta
 
 
 def trainable_layers(given: int | None, trained: bool, default: int, most: int) -> int:

@@ -12,11 +12,12 @@ from torch.nn import functional as F
 import zoo
 from zoo.contract import WeightsLike
 from zoo.errors import InvalidArgument
+from zoo.loading import is_filled_from_outside
 from zoo.ops import box_iou
 from zoo_classification.vgg import VGG, vgg16
 from zoo_classification.weights.vgg import VGG16_Weights
 from zoo_detection.anchors import DefaultBoxGenerator
-from zoo_detection.backbones import freeze, is_filled, on_backbone, trainable_layers
+from zoo_detection.backbones import freeze, on_backbone, trainable_layers
 from zoo_detection.coding import BoxCoder
 from zoo_detection.dense import OneStageDetector, ScoringHead, flatten_maps
 from zoo_detection.detector import (
@@ -234,7 +235,7 @@ def vgg16_extractor(
 ) -> SSDFeatureExtractorVGG:
     """The backbone of the published model."""
     vgg = vgg16(weights=weights_backbone)
-    trained = weights_backbone is not None or is_filled(vgg)
+    trained = weights_backbone is not None or is_filled_from_outside()
     return SSDFeatureExtractorVGG(vgg, trainable_layers(trainable_backbone_layers, trained, 4, 5))
 
 

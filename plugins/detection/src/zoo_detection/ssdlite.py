@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 import zoo
 from zoo.contract import WeightsLike
+from zoo.loading import is_filled_from_outside
 from zoo.nn import Conv2dNormActivation, check_count
 from zoo_classification.mobilenet_v3 import MobileNetV3, mobilenet_v3_large
 from zoo_classification.weights.mobilenet_v3 import MobileNet_V3_Large_Weights
 from zoo_detection.anchors import DefaultBoxGenerator
-from zoo_detection.backbones import freeze_mobilenet, is_filled, mobilenet_stages, on_backbone, trainable_layers
+from zoo_detection.backbones import freeze_mobilenet, mobilenet_stages, on_backbone, trainable_layers
 from zoo_detection.dense import ScoringHead
 from zoo_detection.detector import draw_convolutions
 from zoo_detection.ssd import SSD, SSDScoringHead
@@ -144,7 +145,7 @@ def mobilenet_extractor(
     )
     if weights_backbone is None:
         draw_normal(mobilenet)
-    trained = weights_backbone is not None or is_filled(mobilenet)
+    trained = weights_backbone is not None or is_filled_from_outside()
     trainable = trainable_layers(trainable_backbone_layers, trained, 6, 6)
     return SSDLiteFeatureExtractorMobileNet(mobilenet, norm_layer, trainable), norm_layer
 
