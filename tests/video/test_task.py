@@ -231,7 +231,7 @@ def test_predict_shows_it_offline(
     [
         (["--clisp", "3"], "No such option: --clisp.*--clips, --frames, --spread, --stride.*Did you mean '--clips'"),
         (["--clips", "0"], "clips is 0"),
-        (["--clips"], "clips is ''"),
+        (["--clips"], "--clips needs a value"),
     ],
 )
 def test_options_that_predict_does_not_know(

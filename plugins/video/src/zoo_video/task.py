@@ -154,7 +154,7 @@ class VideoTask(PictureTask):
         if not isinstance(source, Tensor) or source.ndim != 4 or not len(source):
             what = list(source.shape) if isinstance(source, Tensor) else type(source).__name__
             raise InvalidArgument(
-                f"Cannot take {what} for a video; expected a path or frames as a tensor [T, C, H, W]."
+                f"Cannot take {what} for a video; expected a path or a tensor of frames [T, C, H, W]."
             )
         return Video(source)
 
