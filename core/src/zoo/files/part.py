@@ -66,9 +66,11 @@ class Part:
         etag = response.headers.get("ETag", "")
         validator = (etag if etag and not etag.startswith("W/") else None) or response.headers.get("Last-Modified")
         length = response.headers.get("Content-Length", "")
-        total = int(length) if length.isdigit() else None
+        total = int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
         if response.status == 206:
-            match = re.match(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+            match = re.match(
+                r"bytes ([0-9]{1,18})-[0-9]+/([0-9]{1,18}\b|\*)", response.headers.get("Content-Range", "")
+            )
             total = int(match[2]) if match and match[2] != "*" else None
             # Who sends a 206 and does not say of what may send the tail of another file; a promised hash would tell.
             same = self.validator == validator or (self.bound and None in (self.validator, validator))
