@@ -496,6 +496,12 @@ def test_a_retry_after_that_says_no_time(server, value):
     assert time.monotonic() - start < 5
 
 
+@pytest.mark.parametrize("value", ["²", "9" * 5000, "-1", "many"])
+def test_a_length_that_is_no_number_is_none(server, value):
+    server.fail(headers={"Content-Length": value})
+    assert files.fetch(server.put("/model.pth", CONTENT)).read_bytes() == CONTENT
+
+
 def test_a_retry_after_is_heeded(server):
     for date, least in ((False, 1.0), (True, 1.5)):
         after = email.utils.formatdate(time.time() + 3, usegmt=True) if date else "1"

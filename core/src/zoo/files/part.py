@@ -66,10 +66,10 @@ class Part:
         etag = response.headers.get("ETag", "")
         validator = (etag if etag and not etag.startswith("W/") else None) or response.headers.get("Last-Modified")
         length = response.headers.get("Content-Length", "")
-        total = int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
+        total = int(length) if re.fullmatch(r"[0-9]{1,20}", length) else None
         if response.status == 206:
             match = re.match(
-                r"bytes ([0-9]{1,18})-[0-9]+/([0-9]{1,18}\b|\*)", response.headers.get("Content-Range", "")
+                r"bytes ([0-9]{1,20})-[0-9]+/([0-9]{1,20}\b|\*)", response.headers.get("Content-Range", "")
             )
             total = int(match[2]) if match and match[2] != "*" else None
             # Who sends a 206 and does not say of what may send the tail of another file; a promised hash would tell.
