@@ -43,7 +43,7 @@ def list_files(as_json: Json = False) -> int:
             for f in found
         ]
         output.print_table(columns, [[cell or output.NONE for cell in row] for row in rows])
-    output.say(f"{len(found)} files, {output.megabytes(sum(f.size for f in found))} in {cache_dir()}")
+    output.say(f"{output.counted(len(found), 'file')}, {output.megabytes(sum(f.size for f in found))} in {cache_dir()}")
     return 0
 
 
@@ -82,5 +82,5 @@ def prune_files(
     for file in gone:
         output.say(f"{output.megabytes(file.size):>9}  {file.path}")
     what = "would be deleted" if dry_run else "deleted"
-    output.say(f"{len(gone)} files, {output.megabytes(sum(f.size for f in gone))} {what}")
+    output.say(f"{output.counted(len(gone), 'file')}, {output.megabytes(sum(f.size for f in gone))} {what}")
     return 0

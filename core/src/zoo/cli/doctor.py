@@ -163,7 +163,11 @@ def _print(facts: dict[str, Any], verbose: bool) -> None:
 def _print_plugin(plugin: dict[str, Any], verbose: bool) -> None:
     colour = {"ready": "green", "failed": "red"}.get(plugin["state"], "yellow")
     source = f"{plugin['distribution']} {plugin['version']}" if plugin["distribution"] else ""
-    found = f"{plugin['models']} models, {plugin['seconds'] * 1000:.0f} ms" if plugin["state"] == "ready" else ""
+    found = (
+        f"{output.counted(plugin['models'], 'model')}, {plugin['seconds'] * 1000:.0f} ms"
+        if plugin["state"] == "ready"
+        else ""
+    )
     facts = "  ".join(x for x in (source, found) if x)
     output.say("", output.paint(plugin["state"], colour), output.paint(plugin["name"]), facts, sep="  ")
     output.print_facts(

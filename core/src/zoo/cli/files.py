@@ -66,7 +66,9 @@ def lock(
     if failed:
         return 1
     to.write_text(found.dump())
-    output.say(f"{len(found.files)} files, {output.megabytes(sum(f.size for f in found.files))}, in {to}")
+    output.say(
+        f"{output.counted(len(found.files), 'file')}, {output.megabytes(sum(f.size for f in found.files))}, in {to}"
+    )
     return 0
 
 
@@ -80,7 +82,7 @@ def bundle(
     if failed:
         return 1
     bundles.pack(archive, packed, lambda file: _fetch(file.url, file))
-    output.say(f"{len(packed.files)} files, {output.megabytes(archive.stat().st_size)}, in {archive}")
+    output.say(f"{output.counted(len(packed.files), 'file')}, {output.megabytes(archive.stat().st_size)}, in {archive}")
     return 0
 
 

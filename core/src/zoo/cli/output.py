@@ -55,6 +55,11 @@ def complain(text: str, colour: str) -> None:
     say(paint(head + colon, colour, bold=True, err=True), more, sep="", err=True)
 
 
+def counted(n: int, noun: str) -> str:
+    """``1 file``, ``2 files``."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
 def print_error(e: BaseException | str) -> None:
     """One message on stderr, without a traceback."""
     complain(f"Error: {redacted(e)}", "red")
