@@ -359,3 +359,12 @@ def test_large_pictures_are_opened_one_after_the_other(tmp_path, monkeypatch):
         most.append(len(held) - paths.index(source))
     assert held == paths  # in order, none twice
     assert most == [1, 1, 4, 3, 2, 1]
+
+
+def test_the_tasks_example_is_where_the_model_is():
+    """On its device and in its precision, of which double stands for both: no GPU is needed to tell."""
+    pipe = zoo.pipeline("squeezenet1_1", weights="DIGITS_V1", device="cpu", optimize=False)
+    pipe.model.double()
+    pipe.optimize()
+    assert pipe.optimization.ran, pipe.optimization.notes
+    assert pipe.optimization.channels_last

@@ -128,7 +128,7 @@ def _optimize(model: nn.Module, example: Any, channels_last: bool | None) -> Opt
         return OptimizationReport(notes=("Nothing was done: the model is on the meta device and has no numbers.",))
     try:
         inputs = (
-            _placed(model, example_of(model))
+            placed(model, example_of(model))
             if example is None
             else example
             if isinstance(example, tuple)
@@ -310,7 +310,7 @@ class _Edits:
             setattr(owner, name, old)
 
 
-def _placed(model: nn.Module, example: Any) -> Any:
+def placed(model: nn.Module, example: Any) -> Any:
     """An example on the model's device and, where it is of floats, in its precision."""
     first = next(model.parameters(), torch.empty(0))
     return tree_map_only(Tensor, lambda t: t.to(first) if t.is_floating_point() else t.to(first.device), example)

@@ -20,7 +20,7 @@ from zoo.features import watched_outputs
 from zoo.io.folders import find_files, natural_key
 from zoo.loading import loaded_weights, task_of
 from zoo.running.finite import describe_cause, is_finite
-from zoo.running.optimization import OptimizationReport, copied, optimize as optimize_model
+from zoo.running.optimization import OptimizationReport, copied, optimize as optimize_model, placed
 from zoo.running.tasks import make_task
 
 LARGE = 1 << 25  # pixels of opened pictures from which a batch is run though it is not full
@@ -75,7 +75,8 @@ class Pipeline:
     def optimize(self) -> None:
         """Change the model as :func:`zoo.optimize` does, in place; :attr:`optimization` says how."""
         try:
-            optimize_model(self.model, self.steps.example(self.model, self.weights), inplace=True)
+            example = placed(self.model, self.steps.example(self.model, self.weights))
+            optimize_model(self.model, example, inplace=True)
             self.optimization = cast(OptimizationReport, self.model.optimization_report)
         except Exception as e:  # noqa: BLE001  a plugin's own code can raise anything
             reason = f"Nothing was done: the model did not run on the task's example. {type(e).__name__}: {e}"
