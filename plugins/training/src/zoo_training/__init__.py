@@ -1,0 +1,1 @@
+"""Data, training and publishing for the models of zoo."""
