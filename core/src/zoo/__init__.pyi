@@ -23,6 +23,7 @@ from zoo.contract import (
     Command as Command,
     Engine as Engine,
     Evaluator as Evaluator,
+    Examples as Examples,
     Exportable as Exportable,
     Manifest as Manifest,
     Metric as Metric,

@@ -148,6 +148,13 @@ class WeightsWarning(ZooWarning):
     """Weights were loaded in a way that changes what the model computes."""
 
 
+def listed(what: str, problems: Iterable[str], limit: int = 20) -> str:
+    """``what`` and a line for each problem, as far as there are no more than ``limit``."""
+    lines = list(problems)
+    more = [f"… and {len(lines) - limit} more"] if len(lines) > limit else []
+    return "\n  ".join([what, *lines[:limit], *more])
+
+
 def suggest(given: str, known: Iterable[str], n: int = 3) -> str:
     """`` Did you mean a, b or c?`` for names close to ``given``, else an empty string; made to be appended."""
     names = list(known)

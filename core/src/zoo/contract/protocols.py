@@ -108,8 +108,61 @@ class Task(Protocol):
         raise NotImplementedError
 
 
+@runtime_checkable
+class Examples(Protocol):
+    """Data of a task: what a reader is. ``provides["data"]`` names a mapping of the name of a format → a reader.
+
+    A reader is called with ``(path, annotations=None, *, categories=None)`` and raises :class:`zoo.errors.InvalidArgument`
+    with all that is wrong, each with its place, when it is made; it has ``matches(path, annotations)``, which says whether
+    data look like its format. Readers are ``torch.utils.data.Dataset``; they read a file when it is asked for, and
+    can be pickled. Pictures are upright. Inputs and targets by task:
+
+    ========================  =============================  ==========================================================
+    image-classification      uint8 [3, H, W]                ``{"label": int}``
+    object-detection and kin  uint8 [3, H, W]                ``boxes`` float32 [n, 4] xyxy in pixels, ``labels`` int64
+                                                             [n] from 1, ``area`` float32 [n], ``iscrowd`` int64 [n],
+                                                             ``image_id``; ``masks`` uint8 [n, H, W] and ``keypoints``
+                                                             float32 [n, K, 3] where there are any
+    semantic-segmentation     uint8 [3, H, W]                ``{"mask": int64 [H, W]}``, 255 for what does not count
+    video-classification      uint8 [T, 3, H, W]             ``{"label": int}``
+    optical-flow              a pair of uint8 [3, H, W]      ``{"flow": float32 [2, H, W], "valid": bool [H, W]}``
+    ========================  =============================  ==========================================================
+
+    Attributes:
+        categories: names of the labels, by number. Of detectors the first is the background.
+        names: one of each example, which stays the same while the data do; paths with ``/``.
+    """
+
+    categories: Sequence[str]
+    names: Sequence[str]
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def __getitem__(self, i: int) -> tuple[Any, dict[str, Any]]:
+        """Input and target of an example.
+
+        Raises:
+            UnreadableFile: a file that cannot be read.
+        """
+        raise NotImplementedError
+
+    def target(self, i: int) -> dict[str, Any]:
+        """What is true of an example; its input is not decoded."""
+        raise NotImplementedError
+
+    def source(self, i: int) -> Any:
+        """What a pipeline takes: a path, or a tuple of them."""
+        raise NotImplementedError
+
+    def counts(self) -> Mapping[str, int]:
+        """How many examples, or objects, each category has; nothing is decoded. Empty where it cannot be said."""
+        raise NotImplementedError
+
+
 class Evaluator(Protocol):
     """What a task knows about one data set: ``provides["evaluate"]`` is called with ``(images, annotations, weights)``.
+    ``images`` is a path, or :class:`Examples`, where there are no annotations.
 
     It may also have ``notes``: sentences that whoever reads the figures should know, such as what was left out; and a
     ``protocol``, like :meth:`Task.protocol`, of what the figures depend on of its own.
