@@ -112,9 +112,9 @@ class Task(Protocol):
 class Examples(Protocol):
     """Data of a task: what a reader is. ``provides["data"]`` names a mapping of the name of a format → a reader.
 
-    A reader is called with ``(path, annotations=None, *, categories=None)`` and raises :class:`zoo.errors.InvalidArgument`
-    with all that is wrong, each with its place, when it is made; it has ``matches(path, annotations)``, which says whether
-    data look like its format. Readers are ``torch.utils.data.Dataset``; they read a file when it is asked for, and
+    A reader is called with ``(path, annotations=None, *, categories=None)`` and raises
+    :class:`zoo.errors.InvalidArgument` with all that is wrong, each with its place, when it is made. It has
+    ``matches(path, annotations)``, which says whether data look like its format. Readers are ``torch.utils.data.Dataset``; they read a file when it is asked for, and
     can be pickled. Pictures are upright. Inputs and targets by task:
 
     ========================  =============================  ==========================================================
@@ -153,6 +153,10 @@ class Examples(Protocol):
 
     def source(self, i: int) -> Any:
         """What a pipeline takes: a path, or a tuple of them."""
+        raise NotImplementedError
+
+    def select(self, indices: Sequence[int]) -> Examples:
+        """A reader of the same kind, of these examples alone, in this order."""
         raise NotImplementedError
 
     def counts(self) -> Mapping[str, int]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -47,6 +48,14 @@ class Labelled(Dataset[tuple[Any, dict[str, Any]]]):
     def source(self, i: int) -> Path:
         """The file."""
         return self.paths[i]
+
+    def select(self, indices: Sequence[int]) -> Self:
+        """A reader of these files alone."""
+        chosen = copy.copy(self)
+        chosen.paths, chosen.names, chosen.labels = (
+            [values[i] for i in indices] for values in (self.paths, self.names, self.labels)
+        )
+        return chosen
 
     def counts(self) -> dict[str, int]:
         """Category → how many files it has."""
@@ -161,7 +170,8 @@ def read_table(file: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, 
             reader.fieldnames = header
             if missing := [name for name in columns if name not in header]:
                 raise InvalidArgument(
-                    f"{str(file)!r}: line 1 has the columns {', '.join(header) or 'none'}; {', '.join(missing)} missing."
+                    f"{str(file)!r}: line 1 has the columns {', '.join(header) or 'none'}; "
+                    f"expected {', '.join(missing)} too."
                 )
             rows = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as e:
