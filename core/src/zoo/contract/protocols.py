@@ -114,8 +114,9 @@ class Examples(Protocol):
 
     A reader is called with ``(path, annotations=None, *, categories=None)`` and raises
     :class:`zoo.errors.InvalidArgument` with all that is wrong, each with its place, when it is made. It has
-    ``matches(path, annotations)``, which says whether data look like its format. Readers are ``torch.utils.data.Dataset``; they read a file when it is asked for, and
-    can be pickled. Pictures are upright. Inputs and targets by task:
+    ``matches(path, annotations)``, which says whether data look like its format. Readers are
+    ``torch.utils.data.Dataset``; they read a file when it is asked for, and can be pickled. Pictures are upright.
+    Inputs and targets by task:
 
     ========================  =============================  ==========================================================
     image-classification      uint8 [3, H, W]                ``{"label": int}``
