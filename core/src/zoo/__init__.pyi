@@ -87,6 +87,9 @@ from zoo_tools.exporting import (
     ExportReport as ExportReport,
     export as export,
 )
+from zoo_training.data import (
+    open_data as open_data,
+)
 
 __version__: str
 __all__: list[str]

@@ -110,6 +110,10 @@ class Objects(Dataset[tuple[Tensor, dict[str, Any]]]):
             setattr(chosen, name, [getattr(self, name)[i] for i in indices])
         return chosen
 
+    def labels_of(self, i: int) -> list[int]:
+        """The labels of a picture's objects."""
+        return [row["category_id"] for row in self._rows[i]]
+
     def counts(self) -> dict[str, int]:
         """Category → how many objects there are of it."""
         found = Counter(row["category_id"] for rows in self._rows for row in rows)

@@ -143,6 +143,10 @@ class Masks(Dataset[tuple[Tensor, dict[str, Any]]]):
             setattr(chosen, name, [getattr(self, name)[i] for i in indices])
         return chosen
 
+    def labels_of(self, i: int) -> list[int]:
+        """The classes that a picture has pixels of, the first one aside, as far as they were counted."""
+        return sorted(label for label in self._pixels[i] if 0 < label != IGNORED)
+
     def counts(self) -> dict[str, int]:
         """Category → how many pixels are of it, counted when the data were opened."""
         return {name: sum(found.get(label, 0) for found in self._pixels) for label, name in enumerate(self.categories)}
