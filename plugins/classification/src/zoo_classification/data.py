@@ -52,9 +52,9 @@ class Labelled(Dataset[tuple[Any, dict[str, Any]]]):
     def select(self, indices: Sequence[int]) -> Self:
         """A reader of these files alone."""
         chosen = copy.copy(self)
-        chosen.paths, chosen.names, chosen.labels = (
-            [values[i] for i in indices] for values in (self.paths, self.names, self.labels)
-        )
+        chosen.paths = [self.paths[i] for i in indices]
+        chosen.names = [self.names[i] for i in indices]
+        chosen.labels = [self.labels[i] for i in indices]
         return chosen
 
     def counts(self) -> dict[str, int]:

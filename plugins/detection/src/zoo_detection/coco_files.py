@@ -172,8 +172,8 @@ def mask_of(segmentation: Any, height: int, width: int) -> Tensor:
     run lengths."""
     if isinstance(segmentation, dict):
         counts = segmentation["counts"]
-        runs = run_lengths_of(counts) if isinstance(counts, str) else counts
-        values = np.arange(len(runs or ())) % 2
+        runs: list[int] = (run_lengths_of(counts) or []) if isinstance(counts, str) else counts
+        values = np.arange(len(runs)) % 2
         return torch.from_numpy(np.repeat(values.astype(np.uint8), runs).reshape(width, height).T.copy())
     mask = np.zeros((height, width), bool)
     for outline in segmentation:

@@ -489,8 +489,8 @@ class TableObjects(Objects):
         if problems or not of:
             raise InvalidArgument(listed(f"{str(file)!r} cannot be used:", problems or ["it has no rows"]))
         known, label = _labels(sorted({row["name"] for rows in of.values() for row in rows}), categories)
-        for row in (row for rows in of.values() for row in rows):
-            row["category_id"] = label[row.pop("name")]
+        for item in (item for rows in of.values() for item in rows):
+            item["category_id"] = label[item.pop("name")]
         super().__init__([folder / name for name in of], [Path(name).as_posix() for name in of], [*of.values()], known)
 
     @staticmethod

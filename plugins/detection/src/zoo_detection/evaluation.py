@@ -47,16 +47,15 @@ class CocoEvaluator:
     """
 
     def __init__(self, images: Path | Examples, annotations: Path | None, weights: Weights) -> None:
-        given = isinstance(images, Examples)
-        if not given and (annotations is None or annotations.is_dir()):
-            CocoObjects(images, annotations)  # which says what is expected
+        if not isinstance(images, Examples) and (annotations is None or annotations.is_dir()):
+            CocoObjects(images, annotations)  # which says what is expected, before what must be installed
         self._coco, self._eval = _tools()
         self.protocol = {"max_detections": MAX_DETECTIONS}
-        reader: Any = images if given else CocoObjects(images, annotations, check_files=False)
+        reader: Any = images if isinstance(images, Examples) else CocoObjects(images, annotations, check_files=False)
         self._truth = reader.to_coco()
         self._images = {image["file_name"]: image for image in self._truth["images"]}
         self.sources = {name: reader.source(i) for i, name in enumerate(reader.names)}
-        self.notes: list[str] = [*reader.notes] if given else []
+        self.notes: list[str] = [*reader.notes] if isinstance(images, Examples) else []
         self._category = self._match(weights.read_categories())
 
     def _match(self, names: Sequence[str]) -> dict[int, int]:

@@ -83,7 +83,8 @@ class Masks(Dataset[tuple[Tensor, dict[str, Any]]]):
         self.categories = list(categories) if categories is not None else [str(i) for i in range(seen + 1)]
 
     def _check(self, classes: int | None) -> None:
-        problems, only = [], set()
+        problems: list[str] = []
+        only: set[int] = set()
         for i, file in enumerate(self._maps):
             try:
                 with opened(self.paths[i]) as picture:
@@ -93,7 +94,7 @@ class Masks(Dataset[tuple[Tensor, dict[str, Any]]]):
             except (UnreadableFile, InvalidArgument) as e:
                 problems.append(str(e))
                 continue
-            values, n = (t.tolist() for t in truth.unique(return_counts=True))
+            values, n = (t.tolist() for t in torch.unique(truth, return_counts=True))
             self._pixels[i] = dict(zip(values, n, strict=True))
             only |= self._pixels[i].keys()
             if tuple(truth.shape) != size:
@@ -123,7 +124,7 @@ class Masks(Dataset[tuple[Tensor, dict[str, Any]]]):
             for value, label in self.mapping.items():
                 mapped[truth == value] = label
             if (mapped < 0).any():
-                others = truth[mapped < 0].unique().tolist()
+                others = sorted(set(truth[mapped < 0].tolist()))
                 raise InvalidArgument(f"{str(self._maps[i])!r} has the values {others[:5]}, which mapping has not.")
             truth = mapped
         return {"mask": truth}

@@ -18,8 +18,8 @@ def data(
         Path | None,
         typer.Option(metavar="PATH", help="What is true of them, if it lies elsewhere.", show_default=False),
     ] = None,
-    format: Annotated[
-        str | None, typer.Option(help="folders, csv, coco, voc, yolo, masks, flow.", show_default=False)
+    kind: Annotated[
+        str | None, typer.Option("--format", help="folders, csv, coco, voc, yolo, masks, flow.", show_default=False)
     ] = None,
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a contact sheet there.", show_default=False)
@@ -55,7 +55,7 @@ def data(
     parts = dict(
         zip(
             ("train", "val"),
-            open_data(path, task, format=format, annotations=annotations, val=val, seed=seed, group=group),
+            open_data(path, task, format=kind, annotations=annotations, val=val, seed=seed, group=group),
             strict=True,
         )
     )

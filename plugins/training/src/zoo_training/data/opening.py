@@ -22,7 +22,7 @@ def open_data(
     path: str | os.PathLike[str],
     task: str,
     *,
-    format: str | None = None,
+    format: str | None = None,  # noqa: A002
     annotations: str | os.PathLike[str] | None = None,
     split: str | None = None,
     val: float = 0.2,
@@ -75,28 +75,29 @@ def _readers(task: str) -> Mapping[str, Any]:
     found = registry.provided(registry.get_task(task), "data")
     if found is None:
         raise InvalidArgument(
-            f'The task {task!r} does not say how its data are read; a plugin would by zoo.TaskSpec(provides={{"data": …}}).'
+            f"The task {task!r} does not say how its data are read; a plugin would by "
+            'zoo.TaskSpec(provides={"data": …}).'
         )
     return found  # type: ignore[no-any-return]
 
 
 def _open(
-    readers: Mapping[str, Any], format: str | None, path: Path, annotations: Path | None, options: Mapping[str, Any]
+    readers: Mapping[str, Any], kind: str | None, path: Path, annotations: Path | None, options: Mapping[str, Any]
 ) -> Any:
-    if format is not None and format not in readers:
-        raise InvalidArgument(f"format is {format!r}; expected {', '.join(readers)}.{suggest(format, readers)}")
-    if format is None:
-        format = next((name for name, reader in readers.items() if reader.matches(path, annotations)), None)
-    if format is None:
+    if kind is not None and kind not in readers:
+        raise InvalidArgument(f"format is {kind!r}; expected {', '.join(readers)}.{suggest(kind, readers)}")
+    if kind is None:
+        kind = next((name for name, reader in readers.items() if reader.matches(path, annotations)), None)
+    if kind is None:
         beside = "" if annotations is None else f" with the annotations {str(annotations)!r}"
         raise InvalidArgument(
-            f"{str(path)!r}{beside} looks like none of the formats {', '.join(readers)}. Give format=…: the message then "
-            "says what is missing."
+            f"{str(path)!r}{beside} looks like none of the formats {', '.join(readers)}. Give format=…: the "
+            "message then says what is missing."
         )
     try:
-        return readers[format](path, annotations, **options)
+        return readers[kind](path, annotations, **options)
     except TypeError as e:
-        raise InvalidArgument(f"The format {format!r} cannot be opened with {dict(options)}: {e}") from e
+        raise InvalidArgument(f"The format {kind!r} cannot be opened with {dict(options)}: {e}") from e
 
 
 def _folders(path: Path, annotations: Path | None) -> tuple[tuple[Path, Path | None], tuple[Path, Path | None]] | None:
