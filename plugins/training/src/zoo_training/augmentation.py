@@ -9,6 +9,7 @@ Coordinates are continuous: a picture is from 0 to W, a pixel is one long, and f
 from __future__ import annotations
 
 import hashlib
+import importlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -56,7 +57,7 @@ def _resampled(x: Tensor, size: tuple[int, int], mode: str = "bilinear") -> Tens
     """[..., H, W] at another size, in its own dtype."""
     flat = x.reshape(1, -1, *x.shape[-2:]).to(torch.float32)
     smooth = {"antialias": True, "align_corners": False} if mode == "bilinear" else {}
-    out = F.interpolate(flat, size, mode=mode, **smooth).reshape(*x.shape[:-2], *size)  # type: ignore[arg-type]
+    out = F.interpolate(flat, size, mode=mode, **smooth).reshape(*x.shape[:-2], *size)
     return out if x.is_floating_point() else out.round().clamp(*_range(x.dtype)).to(x.dtype)
 
 
@@ -160,7 +161,7 @@ def cropped(
             new["keypoints"] = points
         kept = (share > visible) & (after > 0)
         if "masks" in new:
-            kept &= new["masks"].flatten(1).any(1)
+            kept &= new["masks"].bool().flatten(1).any(1)
         new = {key: value[kept] if key in PER_OBJECT else value for key, value in new.items()}
     return _each(example, lambda x: _window(x, window, FILL)), new
 
@@ -470,7 +471,7 @@ def _beta(alpha: float, generator: Generator) -> float:
     while True:
         a, b = (uniform(0, 1, generator) ** (1 / alpha) for _ in range(2))
         if 0 < a + b <= 1:
-            return a / (a + b)
+            return float(a / (a + b))
 
 
 # ── recipes ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -563,14 +564,14 @@ class FromTorchvision:
 
     def __call__(self, example: Any, target: Target, generator: Generator) -> tuple[Any, Target]:
         try:
-            from torchvision import tv_tensors
+            tv_tensors: Any = importlib.import_module("torchvision.tv_tensors")
         except ImportError as e:
             raise MissingPlugin("FromTorchvision needs torchvision: pip install torchvision") from e
         _refuse(target, "torchvision")
         wrapped = dict(target)
         if "boxes" in wrapped:
             size = size_of(example)
-            wrapped["boxes"] = tv_tensors.BoundingBoxes(wrapped["boxes"], format="XYXY", canvas_size=size)  # type: ignore[call-overload,unused-ignore]
+            wrapped["boxes"] = tv_tensors.BoundingBoxes(wrapped["boxes"], format="XYXY", canvas_size=size)
         for key in ("masks", "mask"):
             if key in wrapped:
                 wrapped[key] = tv_tensors.Mask(wrapped[key])
