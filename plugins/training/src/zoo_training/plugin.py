@@ -5,7 +5,7 @@ from __future__ import annotations
 import zoo
 from zoo import Command, Manifest
 
-COMMANDS: tuple[Command, ...] = ()
+COMMANDS = (Command("train", "zoo_training.commands.training:train", "Train a model on data of one's own."),)
 
 
 @zoo.hookimpl
