@@ -247,7 +247,9 @@ class Loop:
             keys = sorted({*saved["identity"], *self.identity})
             was, now = saved["identity"], self.identity
             others = "; ".join(f"{k} was {was.get(k)!r}, is {now.get(k)!r}" for k in keys if was.get(k) != now.get(k))
-            raise TrainingError(f"{self.checkpoint} is of another run: {others}. Use the same settings or a new folder.")
+            raise TrainingError(
+                f"{self.checkpoint} is of another run: {others}. Use the same settings or a new folder."
+            )
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.scaler.load_state_dict(saved["scaler"])

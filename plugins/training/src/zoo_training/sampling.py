@@ -43,7 +43,8 @@ def steps_of(n: int, size: int, seed: int, epoch: int) -> list[list[int]]:
     order = torch.randperm(n, generator=torch.Generator().manual_seed(mixed(seed, epoch))).tolist()
     steps = [order[i : i + size] for i in range(0, n, size)]
     if len(steps) > 1 and len(steps[-1]) == 1:
-        steps[-2] += steps.pop()
+        last = steps.pop()
+        steps[-1] += last
     return steps
 
 
@@ -65,7 +66,9 @@ class Prepared(Dataset[Any]):
             ``seed``, ``epoch`` and the example's index.
     """
 
-    def __init__(self, reader: Any, prepare: Callable[..., Any], augment: Augment | None, seed: int, epoch: int) -> None:
+    def __init__(
+        self, reader: Any, prepare: Callable[..., Any], augment: Augment | None, seed: int, epoch: int
+    ) -> None:
         self.reader, self.prepare, self.augment, self.seed, self.epoch = reader, prepare, augment, seed, epoch
 
     def __len__(self) -> int:

@@ -15,7 +15,9 @@ def train(
     model: Annotated[str, typer.Option(help="The model's name, as `zoo list` shows it.")],
     data: Annotated[Path, typer.Option(metavar="DIR", help="A folder with a folder of pictures for each class.")],
     output: Annotated[Path, typer.Option(metavar="DIR", help="A new folder for the weights and figures.")],
-    weights: Annotated[str, typer.Option(help="What to begin with: an entry's name, a file, a URL, or none.")] = "DEFAULT",
+    weights: Annotated[
+        str, typer.Option(help="What to begin with: an entry's name, a file, a URL, or none.")
+    ] = "DEFAULT",
     epochs: Annotated[int, typer.Option(min=1)] = 10,
     batch_size: Annotated[int, typer.Option(min=1, help="Of each process.")] = 16,
     optimizer: Annotated[str, typer.Option(help="adamw or sgd.")] = "adamw",

@@ -78,7 +78,9 @@ def open_data(
     training, validation = {}, {}
     for number, (category, names) in enumerate(_names(root).items()):
         if len(names) < 2:
-            raise InvalidArgument(f"{root / category} has one picture; expected two, one to train on and one to hold out.")
+            raise InvalidArgument(
+                f"{root / category} has one picture; expected two, one to train on and one to hold out."
+            )
         order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed * 1_000_003 + number)).tolist()
         n = min(max(1, round(val * len(names))), len(names) - 1)
         training[category] = sorted(names[i] for i in order[n:])
