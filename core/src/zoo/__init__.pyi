@@ -90,6 +90,10 @@ from zoo_tools.exporting import (
 from zoo_training.data import (
     open_data as open_data,
 )
+from zoo_training.training import (
+    Training as Training,
+    train as train,
+)
 
 __version__: str
 __all__: list[str]

@@ -128,6 +128,10 @@ class EvaluationError(ZooError, RuntimeError):
     """An evaluation that could not go on; the records of finished inputs are kept."""
 
 
+class TrainingError(ZooError, RuntimeError):
+    """A training run that could not go on; its last good checkpoint is kept."""
+
+
 class ExportError(ZooError, RuntimeError):
     """A model that cannot be captured as a graph; ``__cause__`` is what torch raised."""
 

@@ -208,8 +208,32 @@ class Exportable:
 
 
 class Trainable(Protocol):
-    """What training needs of a task: ``provides["train"]`` names an object of it."""
+    """What training needs of a task: ``provides["train"]`` names a class of it, which is called without arguments.
+
+    An example goes through ``prepare``, several through ``collate``, and ``loss`` runs the model on them.
+    """
 
     def with_targets(self, model: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         """The model's positional arguments in train mode, made up for those of :meth:`Task.example`."""
+        return arguments
+
+    def prepare(self, model: nn.Module, weights: Weights) -> Callable[[Any, Any], Any]:
+        """What makes a reader's ``(input, target)`` an example for ``model``, whose preprocessing ``weights`` name.
+
+        It is called in processes of their own too, so it must be picklable and must not hold the model.
+        """
+        raise NotImplementedError
+
+    def collate(self, examples: Sequence[Any]) -> tuple[tuple[Any, ...], Any]:
+        """Examples → the model's positional arguments, and what :meth:`loss` needs beside them, all tensors or lists,
+        tuples and dicts of such."""
+        raise NotImplementedError
+
+    def loss(self, model: nn.Module, arguments: tuple[Any, ...], targets: Any) -> Mapping[str, Tensor]:
+        """Name → a scalar that is a mean over the examples; their sum is minimised. Call ``model`` itself, not a part
+        of it: it may be wrapped."""
+        raise NotImplementedError
+
+    def score(self, model: nn.Module, arguments: tuple[Any, ...], targets: Any) -> Mapping[str, Tensor]:
+        """Name → a mean over the examples, of a model in eval mode; ``"loss"`` among them."""
         raise NotImplementedError

@@ -67,8 +67,8 @@ FIRST_PARTY = (
         "zoo-training",
         "zoo_training",
         None,
-        commands=("data",),
-        names=dict.fromkeys(("open_data",), "zoo_training.data"),
+        commands=("data", "train"),
+        names={"open_data": "zoo_training.data"} | dict.fromkeys(("Training", "train"), "zoo_training.training"),
     ),
 )
 BY_NAMESPACE = {p.namespace: p for p in FIRST_PARTY if p.namespace is not None}
