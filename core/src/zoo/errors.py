@@ -124,6 +124,10 @@ class NonFiniteResult(ZooError, ArithmeticError):
     """A model's numbers for an input are NaN or infinite: they are no answer."""
 
 
+class TrainingWarning(ZooWarning):
+    """Held-out inputs that the figures of a training run do not count."""
+
+
 class EvaluationError(ZooError, RuntimeError):
     """An evaluation that could not go on; the records of finished inputs are kept."""
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import inspect
 import json
+import math
 import os
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from zoo import registry
-from zoo.contract import Trainable, Weights, check_count
-from zoo.errors import InvalidArgument, TrainingError, UnreadableFile
+from zoo.contract import Examples, TaskSpec, Trainable, Weights, check_count
+from zoo.errors import InvalidArgument, TrainingError, TrainingWarning, UnreadableFile
 from zoo.loading import default_size, loaded_weights
+from zoo_tools.evaluation import evaluate
 from zoo_training.augmentation import recipe as named_recipe
 from zoo_training.checkpoints import write
 from zoo_training.data import open_data
@@ -191,19 +194,28 @@ def train(
     elif rank == 0:
         loop.keep()  # the folder is this run's from now on
     shown = rank == 0 and (sys.stderr.isatty() if progress is None else progress)
-    watch = _Watch(folder, described, categories, patience, shown, rank)
+    described = replace(described, categories=categories, metrics={}, extra={})
+    watch = _Watch(folder, described, spec, readers[1], patience, shown, rank)
     loop.run(watch.step, watch.epoch)
-    return Training(folder, net.eval(), categories, tuple(loop.history), best_epoch(loop.history))
+    return Training(folder, net.eval(), categories, tuple(loop.history), best_epoch(loop.history, spec))
 
 
-def best_epoch(history: Sequence[dict[str, float]]) -> int:
-    """The first epoch, from 1, with the lowest loss on what was held out; 0 where there is none."""
-    return min(range(len(history)), key=lambda i: history[i]["val_loss"]) + 1 if history else 0
+def best_epoch(history: Sequence[dict[str, float]], task: TaskSpec | None = None) -> int:
+    """The first epoch, from 1, that is best by the task's first metric, and of those by the loss on what was held out;
+    by the loss alone where there is no such metric. 0 where there is no epoch."""
+    metric = task.metrics[0] if task is not None and task.metrics else None
+
+    def rank(i: int) -> tuple[float, float]:
+        value = history[i].get(f"val_{metric.key}", math.nan) if metric else math.nan
+        sign = -1 if metric and metric.higher_is_better else 1
+        return (math.inf if math.isnan(value) else sign * value, history[i]["val_loss"])
+
+    return min(range(len(history)), key=rank) + 1 if history else 0
 
 
-def write_model(path: Path, model: nn.Module, weights: Weights, categories: Sequence[str]) -> None:
+def write_model(path: Path, model: nn.Module, weights: Weights) -> None:
     """A model's tensors, with its categories in the file's metadata."""
-    metadata = {"format": "pt", "categories": json.dumps(list(categories)), "trained_from": weights.url}
+    metadata = {"format": "pt", "categories": json.dumps(weights.read_categories()), "trained_from": weights.url}
     state = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
     write(path, lambda part: save_file(state, part, metadata))
 
@@ -212,9 +224,16 @@ class _Watch:
     """What is seen and written while a run goes on."""
 
     def __init__(
-        self, folder: Path, weights: Weights, categories: list[str], patience: int | None, shown: bool, rank: int
+        self,
+        folder: Path,
+        weights: Weights,
+        task: TaskSpec,
+        held_out: Any,
+        patience: int | None,
+        shown: bool,
+        rank: int,
     ) -> None:
-        self.folder, self.weights, self.categories = folder, weights, categories
+        self.folder, self.weights, self.task, self.held_out = folder, weights, task, held_out
         self.patience, self.shown, self.rank = patience, shown, rank
         self.begin, self.done = time.monotonic(), 0
 
@@ -231,15 +250,38 @@ class _Watch:
                 end="", file=sys.stderr, flush=True,
             )  # fmt: skip
 
+    def measure(self, loop: Loop) -> Mapping[str, float]:
+        """The task's figures on what was held out, by ``zoo.evaluate``'s own code."""
+        if not isinstance(self.held_out, Examples):
+            return {}
+        done = evaluate(
+            loop.model, self.held_out, weights=self.weights, device=loop.device, task=self.task.name,
+            batch_size=loop.batch_size, optimize=False, progress=False,
+        )  # fmt: skip
+        if done.failures:
+            name, why = next(iter(done.failures.items()))
+            warnings.warn(
+                f"{len(done.failures)} inputs that were held out are not in the figures, such as {name}: {why}",
+                TrainingWarning,
+                stacklevel=2,
+            )
+        return done.metrics
+
     def epoch(self, loop: Loop, row: dict[str, float]) -> bool:
-        best = best_epoch(loop.history)
+        if self.rank == 0 and registry.provided(self.task, "evaluate") is not None:
+            row |= {f"val_{name}": value for name, value in self.measure(loop).items()}
+        if loop.world > 1:  # every process must stop after the same epoch
+            shared = [row]
+            dist.broadcast_object_list(shared)
+            row |= shared[0]
+        best = best_epoch(loop.history, self.task)
         if self.rank == 0:
             with (self.folder / FIGURES).open("w", newline="") as f:
                 table = csv.DictWriter(f, list(row))
                 table.writeheader()
                 table.writerows(loop.history)
             for name in (LAST, BEST) if best == row["epoch"] else (LAST,):
-                write_model(self.folder / name, loop.model, self.weights, self.categories)
+                write_model(self.folder / name, loop.model, self.weights)
             if self.shown:
                 figures = "  ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "epoch")
                 print(f"\repoch {loop.epoch + 1}/{loop.epochs}  {figures}\033[K", file=sys.stderr)
@@ -256,8 +298,7 @@ def _check_readers(readers: tuple[Any, Any]) -> None:
     for what, reader in zip(("train", "validate"), readers, strict=True):
         if not len(reader):
             raise InvalidArgument(f"There is nothing to {what} on: the data set is empty.")
-    counts = readers[0].counts()
-    if empty := [name for name in readers[0].categories if not counts.get(name)]:
+    if empty := [name for name, number in readers[0].counts().items() if not number]:
         raise InvalidArgument(f"These classes have nothing to train on: {', '.join(empty)}.")
     bad = []
     for reader in readers:

@@ -47,6 +47,7 @@ VIDEO_CLASSIFICATION = TaskSpec(
         "evaluate": "zoo_video.evaluation:evaluate",
         "export": "zoo_video.export:export",
         "data": "zoo_video.data:READERS",
+        "train": "zoo_classification.training:Training",
     },
     suffixes=(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".gif", ".webp", ".apng"),
     input_ndim=4,

@@ -13,7 +13,7 @@ from zoo import cli, registry
 
 def train(
     model: Annotated[str, typer.Option(help="The model's name, as `zoo list` shows it.")],
-    data: Annotated[Path, typer.Option(metavar="DIR", help="A folder with a folder of pictures for each class.")],
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Anything that `zoo data show` opens.")],
     output: Annotated[Path, typer.Option(metavar="DIR", help="A new folder for the weights and figures.")],
     weights: Annotated[
         str, typer.Option(help="What to begin with: an entry's name, a file, a URL, or none.")
@@ -54,7 +54,7 @@ def train(
     """
     registry.model_info(model)  # a misspelt name is told before torch is imported
     config = cli.read_assignments(arguments or ())
-    from zoo_training.training import best_epoch, train as run
+    from zoo_training.training import train as run
 
     done = run(
         model,
@@ -87,7 +87,7 @@ def train(
         progress=cli.on_terminal(sys.stderr),
         **config,
     )
-    row = done.history[best_epoch(done.history) - 1]
+    row = done.history[done.best - 1]
     figures = ", ".join(f"{name} {value:.4g}" for name, value in row.items() if name.startswith("val_"))
     cli.say(f"{done.output / 'best.safetensors'}: epoch {done.best} of {len(done.history)}, {figures}")
     return 0
