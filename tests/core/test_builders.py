@@ -128,11 +128,24 @@ def test_no_classes_gives_features(build):
     }
 
 
-def test_a_file_of_another_head_says_what_to_pass(tmp_path, build):
-    torch.save(Net(num_classes=11).state_dict(), tmp_path / "mine.pth")
-    with pytest.raises(CheckpointError, match="num_classes=11"):
-        build(weights=tmp_path / "mine.pth")
+def test_the_size_of_the_head_is_told_by_a_file(tmp_path, build):
+    state = Net(num_classes=11).state_dict()
+    torch.save(state, tmp_path / "mine.pth")
+    model = build(weights=tmp_path / "mine.pth")
+    torch.testing.assert_close(model.fc.weight, state["fc.weight"])
+    assert zoo.load_report(model).reinitialised == ()
     assert build(weights=tmp_path / "mine.pth", num_classes=11).fc.weight.shape == (11, 6)
+    assert zoo.load_report(build(weights=tmp_path / "mine.pth", num_classes=5)).reinitialised == (
+        "fc.weight",
+        "fc.bias",
+    )
+
+
+def test_a_described_file_of_another_head_says_what_to_pass(tmp_path, build):
+    torch.save(Net(num_classes=11).state_dict(), tmp_path / "mine.pth")
+    described = zoo.Weights(url=str(tmp_path / "mine.pth"), config={"num_classes": 4})
+    with pytest.raises(CheckpointError, match="num_classes=11"):
+        build(weights=described)
 
 
 def test_other_input_channels_adapt_the_stem_and_say_so(build, enum):

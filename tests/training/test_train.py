@@ -162,3 +162,21 @@ def test_norms_and_biases_do_not_decay() -> None:
     model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.LayerNorm(3))
     groups = parameter_groups(model, 0.1, 0.05)
     assert {g["weight_decay"]: len(g["params"]) for g in groups} == {0.05: 1, 0.0: 3}
+
+
+def test_the_best_weights_know_what_they_are(tmp_path: Path) -> None:
+    data = pictures(tmp_path / "data", 60)
+    done = train("squeezenet1_1", data, tmp_path / "a", "DIGITS_V1", epochs=6, device="cpu")
+    best = tmp_path / "a" / "best.safetensors"
+    answer = zoo.pipeline(best, device="cpu")(data / "red" / "000.png")
+    assert answer.top(1)[0][0] == "red"
+    found = subprocess.run(
+        [sys.executable, "-m", "zoo", "predict", str(data / "blue" / "001.png"), "--model", str(best), "--top", "1"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "blue" in found.stdout
+    assert (
+        zoo.model_info(best).weights["DEFAULT"].metrics["held out"]["acc@1"] == done.history[done.best - 1]["val_acc@1"]
+    )

@@ -52,7 +52,10 @@ from zoo.features import (
 from zoo.loading import (
     LoadReport as LoadReport,
     builder as builder,
+    load as load,
     load_report as load_report,
+    reset_head as reset_head,
+    save as save,
 )
 from zoo.registry import (
     ModelInfo as ModelInfo,

@@ -7,7 +7,7 @@ status; errors of :mod:`zoo.errors` that it raises are printed as one line on st
 from __future__ import annotations
 
 from zoo.cli.app import app, main
-from zoo.cli.options import read_assignments, read_options
+from zoo.cli.options import Categories, Set, for_builder, read_assignments, read_categories, read_options
 from zoo.cli.output import (
     NONE,
     Column,
@@ -26,9 +26,12 @@ from zoo.cli.output import (
 
 __all__ = [
     "NONE",
+    "Categories",
     "Column",
+    "Set",
     "app",
     "complain",
+    "for_builder",
     "main",
     "megabytes",
     "number",
@@ -40,6 +43,7 @@ __all__ = [
     "print_markdown",
     "print_table",
     "read_assignments",
+    "read_categories",
     "read_options",
     "say",
 ]

@@ -213,7 +213,7 @@ def _table_facts(one: WeightsTable) -> list[dict[str, Any]]:
 
 
 def show(
-    model: Annotated[str, typer.Argument(help="Such as resnet50.")],
+    model: Annotated[str, typer.Argument(help="Such as resnet50; or a saved model's file, folder or repository.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> int:
     """A model and its weights in every detail.
@@ -222,7 +222,7 @@ def show(
     """
     info = registry.model_info(model)
     try:
-        enum_name = registry.get_model_weights(info.full_name).__name__
+        enum_name = registry.get_model_weights(info.full_name).__name__ if info.source is None else ""
     except UnknownWeights:
         enum_name = ""
     if as_json:
@@ -239,13 +239,14 @@ def show(
             ("paper", info.paper or ""),
             ("input", listed(info.input)),
             ("builder", info.builder),
+            ("saved in", info.source or ""),
         ]
     )
     if not _members(info):
         print("\nNo weights are published for it.")
     for name in _members(info):
         default = "  DEFAULT" if name == info.default_weights else ""
-        title = output.paint(f"{enum_name}.{name}", "cyan", bold=True)
+        title = output.paint(f"{enum_name}.{name}".lstrip("."), "cyan", bold=True)
         print()
         output.say(title, output.paint(default, "green"), sep="")
         output.print_facts(_weights_lines(info.weights[name], info))

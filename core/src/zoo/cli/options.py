@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -63,3 +63,38 @@ def read_assignments(given: Iterable[str]) -> dict[str, Any]:
         except ValueError:
             values[name] = text
     return values
+
+
+def read_categories(file: Path) -> list[str]:
+    """The class names in a file: one a line, in label order, or a list in JSON.
+
+    Raises:
+        InvalidArgument: the file cannot be read, or holds no names.
+    """
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+        names = json.loads(text) if text.lstrip().startswith("[") else text.splitlines()
+    except (OSError, ValueError, RecursionError) as e:
+        raise InvalidArgument(f"--categories {file} cannot be read: {e}") from e
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise InvalidArgument(
+            f"--categories {file}: expected a name a line without empty ones, or a JSON list of names."
+        )
+    return list(names)
+
+
+def for_builder(arguments: Iterable[str] | None, categories: Path | None) -> dict[str, Any]:
+    """What ``--set`` and ``--categories`` say, as keyword arguments of :func:`zoo.pipeline`."""
+    return read_assignments(arguments or ()) | (
+        {} if categories is None else {"categories": read_categories(categories)}
+    )
+
+
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="For the builder: --set num_classes=6. May be repeated."),
+]
+Categories = Annotated[
+    Path | None,
+    typer.Option("--categories", metavar="FILE", help="Class names in label order: one a line, or a JSON list."),
+]

@@ -12,7 +12,7 @@ import typer
 
 from zoo import registry
 from zoo.cli import output
-from zoo.cli.options import read_options
+from zoo.cli.options import Categories, Set, for_builder, read_options
 from zoo.errors import InvalidArgument, UnreadableFile
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def predict(
     context: typer.Context,
     paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files, or folders to search for them.")],
-    model: Annotated[str, typer.Option(help="The model's name, as `zoo list` shows it.")],
+    model: Annotated[str, typer.Option(help="A name, as `zoo list` shows it, or a saved model's file or folder.")],
     weights: Annotated[str, typer.Option(help="An entry's name, a file or a URL.")] = "DEFAULT",
     top: Annotated[int, typer.Option(min=1, help="How many labels to print.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON array, an object a line.")] = False,
@@ -32,6 +32,8 @@ def predict(
     batch_size: Annotated[int, typer.Option(min=1, help="How many inputs go through the model together.")] = 8,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps; auto takes the best there is.")] = "auto",
     task: Annotated[str | None, typer.Option(help="By default the model's main one.")] = None,
+    arguments: Set = None,
+    categories: Categories = None,
 ) -> int:
     """What a model sees in pictures, or whatever it takes.
 
@@ -44,6 +46,7 @@ def predict(
     paths, options = read_options(context, paths, registry.get_task(task or info.task, plugin=info.plugin), "predict")
     if not paths:
         raise typer.BadParameter("Missing argument 'PATH...'.")
+    options |= for_builder(arguments, categories)
     from zoo.running.pipelines import PROGRESS_FROM, pipeline
 
     if folder is not None:

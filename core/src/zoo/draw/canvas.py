@@ -169,7 +169,8 @@ def paint_on(image: Picture, paint: Callable[[Image.Image], None]) -> Picture:
     if image.dtype == torch.uint8:
         return after.to(image.device)
     changed = (after != before).to(image.device)
-    return torch.where(changed, (after / 255).to(pixels), pixels)
+    # whole pixels: a channel whose rounded value stays the same is drawn over too
+    return torch.where(changed.any(0, keepdim=True), (after / 255).to(pixels), pixels)
 
 
 def check_image(image: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ its rules (:class:`Policy`), ``ZOO_LOCK`` (:class:`Lock`), and those of huggingf
 from __future__ import annotations
 
 from zoo.files.fetching import cached_path, fetch
+from zoo.files.hub import hub_listing
 from zoo.files.local import open_resource
 from zoo.files.lockfile import Lock, LockedFile
 from zoo.files.names import cache_dir, offline, promised_hash
@@ -30,6 +31,7 @@ __all__ = [
     "cache_dir",
     "cached_path",
     "fetch",
+    "hub_listing",
     "offline",
     "open_resource",
     "policy",

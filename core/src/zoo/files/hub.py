@@ -134,3 +134,34 @@ def _reason(e: Exception) -> str:
         return f"the hub answered {status}"
     sentence = re.split(r"(?<=\w)[.:;]?(?:\s*\n|\.\s)", str(e).strip(), maxsplit=1)[0]
     return redacted(f"{type(e).__name__}: {sentence}".rstrip(" .:"))
+
+
+def hub_listing(url: str) -> tuple[str, list[str]]:
+    """The commit that ``hf://org/name[@revision]`` is at, and the names of its files.
+
+    Raises:
+        DownloadError: there is no such repository or revision, or the hub cannot be asked.
+        OfflineError: ``ZOO_OFFLINE`` is set and it is not in the hub's cache.
+        PolicyError: ``ZOO_POLICY`` does not allow to ask.
+    """
+    address, at, wanted = url.partition("@")
+    repo, _, revision = parse_hub(f"{address}/x{at}{wanted}")
+    policy().check_address(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
+    if offline():
+        folder = hub_folder(repo)
+        with contextlib.suppress(OSError):
+            revision = (folder / "refs" / revision).read_text().strip()
+        snapshot = folder / "snapshots" / revision
+        if not snapshot.is_dir():
+            raise offline_error(url, "is not in the hub's cache")
+        return revision, [file.relative_to(snapshot).as_posix() for file in snapshot.rglob("*") if file.is_file()]
+    import huggingface_hub
+
+    try:
+        about = huggingface_hub.HfApi().model_info(repo, revision=revision)
+    except Exception as e:  # noqa: BLE001  as above
+        raise DownloadError(
+            f"Could not look into {url}: {_reason(e)}; check the name, the revision, the connection and, for a "
+            "private repository, HF_TOKEN."
+        ) from None
+    return str(about.sha), [file.rfilename for file in about.siblings or ()]

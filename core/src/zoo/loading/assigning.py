@@ -20,6 +20,12 @@ _PREFIX = re.compile(r"(?:(?:module|_orig_mod|model)\.)+")
 _INTEGERS = {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.uint16, torch.uint32, torch.uint64}
 
 
+class HeadMismatch(CheckpointError):
+    """A file that fits a model but for its head. ``heads``: argument → a tensor's name and its shape in the file."""
+
+    heads: Mapping[str, tuple[str, tuple[int, ...]]] = {}
+
+
 def adapt_stem(weight: Tensor, in_channels: int) -> Tensor:
     """Weights of a first convolution for RGB, made to fit another number of input channels.
 
@@ -69,6 +75,7 @@ def load(
     ignore: Iterable[str] = (),
     memory_mapped: bool = False,
     taken: str = "",
+    keep_dtype: bool = False,
 ) -> LoadReport:
     """Assign the tensors of ``state`` to ``model``, which may be on the meta device.
 
@@ -81,6 +88,7 @@ def load(
         convert: turns old key layouts into the present one.
         ignore: beginnings of keys that the file may have and the model not.
         memory_mapped: for the report, and likewise ``taken``.
+        keep_dtype: floating tensors stay of the file's type in place of the model's.
 
     Raises:
         CheckpointError: keys are missing, left over, misshapen or of another type; all are named, and the model is as
@@ -130,7 +138,10 @@ def load(
     shared = _overlapping(state)
     for key, value in state.items():
         if isinstance(value, Tensor):
-            fitted = value.detach().to(own[key].dtype)  # a Parameter would take a buffer's place
+            kept = keep_dtype and value.dtype.is_floating_point
+            fitted = value.detach().to(
+                value.dtype if kept else own[key].dtype
+            )  # a Parameter would take a buffer's place
             if value.dtype != fitted.dtype:
                 converted.add(key)
             elif key in shared or _repeats(value):
@@ -257,7 +268,10 @@ def _check(
         }
         told = " and ".join(f"{argument}={size}" for argument, size in sizes.items())
         lines.append(f"Pass {told} to keep the file's head, or the number that you want for a new one.")
-    elif len(missing) + len(extra) > len(own) // 2:
+        only_heads = HeadMismatch("\n".join(lines))
+        only_heads.heads = {argument: (k, tuple(state[k].shape)) for k, argument in in_head.items()}
+        raise only_heads
+    if len(missing) + len(extra) > len(own) // 2:
         lines.append("These look like another model's weights.")
     raise CheckpointError("\n".join(lines))
 

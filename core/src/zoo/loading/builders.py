@@ -11,25 +11,30 @@ import inspect
 import os
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 from torch import nn
 
-from zoo.contract import Weights, WeightsEnum, check_count
-from zoo.errors import CheckpointError, UnknownWeights, WeightsWarning, suggest
+from zoo.contract import Weights, WeightsEnum, check_count, load_object
+from zoo.errors import CheckpointError, InvalidArgument, UnknownWeights, WeightsWarning, suggest
 from zoo.files import redacted
-from zoo.loading.assigning import Convert, load, without_prefix
-from zoo.loading.checkpoints import StateDict, may_be_mapped, read_contents
+from zoo.loading.assigning import Convert, HeadMismatch, load, without_prefix
+from zoo.loading.built_with import BuiltWith
+from zoo.loading.checkpoints import Contents, StateDict, may_be_mapped, read_contents
+from zoo.loading.reports import built_by
 from zoo.loading.without_memory import (
     filled_by_file,
+    filled_from_outside,
     initialise_rest,
     inside_a_filled_model,
     is_filled_from_outside,
     meta_is_asked_for,
+    rebuilding,
 )
 from zoo.registry import fetch
+from zoo.registry.saved import SavedModel, saved_in
 
 P = ParamSpec("P")
 M = TypeVar("M", bound=nn.Module)
@@ -104,6 +109,7 @@ def builder(
             return cast(M, own(*args, **kwargs))
 
         build.__signature__ = own.signature()  # type: ignore[attr-defined]
+        build.own = own  # type: ignore[attr-defined]
         build.weights_enum = weights if isinstance(weights, type) else None  # type: ignore[attr-defined]
         return build
 
@@ -148,11 +154,12 @@ class _Builder:
             weights, progress = kwargs.pop("weights", None), kwargs.pop("progress", True)
         _check_sizes(kwargs)
         chosen = self._weights(weights, kwargs)
-        if chosen is None or is_filled_from_outside():
-            model = self.function(**kwargs)
+        if chosen is None or filled_from_outside.get():
+            model, arguments, filled = self.function(**kwargs), kwargs, is_filled_from_outside()
         else:
-            model = self._build_filled(chosen, progress, mmap, kwargs)
+            model, arguments, filled = self._build_filled(chosen, progress, mmap, kwargs)
         model._built_by = f"{self.function.__module__}:{self.name}"  # type: ignore[assignment]
+        model._built_with = BuiltWith(arguments, filled, self)  # type: ignore[assignment]
         return model
 
     # ── arguments ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -235,18 +242,68 @@ class _Builder:
 
     # ── building ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _build_filled(self, weights: Weights, progress: bool, mmap: bool | None, kwargs: dict[str, Any]) -> nn.Module:
-        """The model with the tensors of a file in it."""
+    def _build_filled(
+        self, weights: Weights, progress: bool, mmap: bool | None, kwargs: dict[str, Any]
+    ) -> tuple[nn.Module, dict[str, Any], bool]:
+        """The model with the tensors of a file in it, the arguments that it has, and what builders were told."""
         described = {**weights.config, **self.when_loading}
         arguments = {**described, **{k: v for k, v in kwargs.items() if v is not None or k not in described}}
         if meta_is_asked_for():
             with inside_a_filled_model():
-                return self.function(**arguments)
+                return self.function(**arguments), arguments, True
         path = fetch(weights.url, progress=progress, sha256=weights.sha256, license=weights.license)
+        saved = saved_in(path, weights.url)
+        if saved is not None:
+            weights = self._described(weights, saved)
+            arguments = {
+                **weights.config,
+                **{k: v for k, v in kwargs.items() if v is not None or k not in weights.config},
+            }
         found = read_contents(path, mmap=may_be_mapped(weights.url, path) if mmap is None else mmap)
-        arguments |= {
-            k: v for k, v in self._told(found.state, redacted(weights.url)).items() if arguments.get(k) is None
-        }
+        if saved is None:
+            told = self._told(found.state, redacted(weights.url))
+            arguments |= {k: v for k, v in told.items() if arguments.get(k) is None}
+        with rebuilding(saved.filled if saved else None):
+            try:
+                model = self._filled(found, weights, arguments, kwargs, saved is not None)
+            except HeadMismatch as e:
+                sizes = {name: self.size_told(name, key, shape, arguments) for name, (key, shape) in e.heads.items()}
+                if None in sizes.values() or any(arguments.get(name) is not None for name in sizes):
+                    raise
+                arguments |= sizes
+                model = self._filled(found, weights, arguments, kwargs, saved is not None)
+        model._weights = weights  # type: ignore[assignment]
+        return model, arguments, saved.filled if saved else True
+
+    def _described(self, weights: Weights, saved: SavedModel) -> Weights:
+        """What is known of a saved model's file that is given as weights.
+
+        Raises:
+            CheckpointError: it is another model's.
+        """
+        builder = saved.entry().spec.builder
+        if builder != f"{self.function.__module__}:{self.name}":
+            raise CheckpointError(f"{redacted(weights.url)} holds a {saved.name!r} and not what {self.name} makes.")
+        bare = weights == Weights(url=weights.url)
+        return saved.weights if bare else replace(weights, config={**saved.arguments, **weights.config})
+
+    def size_told(self, name: str, key: str, shape: tuple[int, ...], arguments: Mapping[str, Any]) -> int | None:
+        """The argument ``name`` with which the model's tensor ``key`` has that shape; None if none gives it.
+
+        Sizes grow evenly with what they depend on: two models, built without memory, tell by how much.
+        """
+        first, second = 2, 3
+        with filled_by_file():
+            a, b = (self.function(**{**arguments, name: n}).state_dict()[key].shape for n in (first, second))
+        for theirs, s2, s3 in zip(shape, a, b, strict=False):
+            if s3 != s2:
+                n, rest = divmod(theirs - s2, s3 - s2)
+                return first + n if not rest and first + n >= 0 and len(shape) == len(a) else None
+        return None
+
+    def _filled(
+        self, found: Contents, weights: Weights, arguments: dict[str, Any], kwargs: Mapping[str, Any], saved: bool
+    ) -> nn.Module:
         with filled_by_file(on_meta=bool(self.on_meta(arguments))) as placed:
             model = self.function(**arguments)
         report = load(
@@ -260,6 +317,7 @@ class _Builder:
             ignore=self.ignore,
             memory_mapped=found.memory_mapped,
             taken=found.taken,
+            keep_dtype=saved,
         )
         initialise_rest(self.name, model, placed, lambda: self.function(**arguments))
         if placed.device.type != "cpu":
@@ -273,7 +331,6 @@ class _Builder:
                 stacklevel=4,
             )
         model._load_report = report  # type: ignore[assignment]
-        model._weights = weights  # type: ignore[assignment]
         return model
 
     def _told(self, state: StateDict, source: str) -> Mapping[str, Any]:
@@ -286,6 +343,23 @@ class _Builder:
             raise CheckpointError(
                 f"{source} does not fit {self.name}: what it is made for cannot be told ({why})."
             ) from e
+
+
+def builder_of(model: nn.Module) -> _Builder:
+    """What made ``model``.
+
+    Raises:
+        InvalidArgument: nothing that ``zoo.builder`` decorates.
+    """
+    made = getattr(model, "_built_with", None)
+    if made is not None and made.builder is not None:
+        own: _Builder = made.builder
+        return own
+    named = built_by(model)
+    found = getattr(load_object(named), "own", None) if named else None
+    if not isinstance(found, _Builder):
+        raise InvalidArgument(f"This {type(model).__name__} was not made by a builder of zoo.")
+    return found
 
 
 def _listed(arguments: Mapping[str, Any]) -> str:

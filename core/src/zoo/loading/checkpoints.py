@@ -8,6 +8,7 @@ other file is read whole, because its owner may write it while the model lives.
 from __future__ import annotations
 
 import contextlib
+import json
 import mmap as _mmap
 import os
 import pickle
@@ -25,7 +26,9 @@ from torch import Tensor
 from zoo.errors import CheckpointError, silenced
 from zoo.files import way_out
 from zoo.files.names import scheme_of
-from zoo.loading.safetensors import is_safetensors, read_safetensors
+from zoo.files.safetensors import is_safetensors, read_header
+from zoo.loading.packing import unpack
+from zoo.loading.safetensors import read_safetensors
 from zoo.registry import fetch
 
 StateDict = dict[str, Any]
@@ -96,7 +99,9 @@ def read_contents(path: Path, *, mmap: bool) -> Contents:
         try:
             start = f.read(512)
             if is_safetensors(start):
-                return Contents(dict(read_safetensors(f, mapped=mmap)), mmap)
+                tensors = read_safetensors(f, mapped=mmap)
+                packed = read_header(f)[1].get("zoo.packed")
+                return Contents(unpack(tensors, json.loads(packed)) if packed else tensors, mmap)
             if not start.startswith((b"\x80", b"PK\x03\x04")):
                 raise CheckpointError(f"{path} is no checkpoint: {_what(start)}{way_out(path)}")
             content, mapped = _read_pickle(f, path, mmap)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import math
 import mmap
-import os
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import torch
 from torch import Tensor
+
+from zoo.errors import InvalidArgument
+from zoo.files.safetensors import read_header
 
 _NAMES = {
     "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "F8_E4M3": "float8_e4m3fn",
@@ -19,24 +20,14 @@ _NAMES = {
 }  # fmt: skip
 
 
-def is_safetensors(start: bytes) -> bool:
-    return start[4:9] == b"\0\0\0\0{"  # no header is as long as 4 GB
-
-
 def read_safetensors(f: BinaryIO, *, mapped: bool) -> dict[str, Tensor]:
     """The tensors of an open file: views of it, or read one after the other, each into memory of its own.
 
     Raises:
         ValueError: the header is damaged, or does not describe the file. So do KeyError and TypeError.
     """
-    size = os.fstat(f.fileno()).st_size
-    f.seek(0)
-    length = int.from_bytes(f.read(8), "little")
-    if length > size - 8:
-        raise ValueError(f"its header of {length} bytes is longer than the file")
-    header: dict[str, Any] = json.loads(f.read(length))
-    header.pop("__metadata__", None)
-    begin = end = 8 + length
+    header, _, begin, size = read_header(f)
+    end = begin
     whole = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_COPY) if mapped else None
     found: dict[str, Tensor] = {}
     for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
@@ -58,3 +49,16 @@ def read_safetensors(f: BinaryIO, *, mapped: bool) -> dict[str, Tensor]:
     if end != size:
         raise ValueError(f"{size - end} of its bytes belong to no tensor")
     return {name: found[name] for name in header}
+
+
+def name_of(dtype: torch.dtype) -> str:
+    """A type as the format calls it.
+
+    Raises:
+        InvalidArgument: it has none.
+    """
+    own = str(dtype).removeprefix("torch.")
+    found = next((name for name, theirs in _NAMES.items() if theirs == own), None)
+    if found is None:
+        raise InvalidArgument(f"Tensors of {dtype} cannot be saved as safetensors.")
+    return found

@@ -33,6 +33,8 @@ from zoo.errors import CheckpointError
 
 # Set while an outer builder builds what it will fill from a file: builders inside it then load and initialise nothing.
 filled_from_outside: ContextVar[bool] = ContextVar("filled_from_outside", default=False)
+# What builders are told of that while a saved model is rebuilt: what held when it was first built.
+_told_filled: ContextVar[bool | None] = ContextVar("told_filled", default=None)
 
 # What a module asks of each parameter when it registers it: only leaves can be.
 _REGISTERED = Tensor.grad_fn.__get__  # type: ignore[union-attr]
@@ -113,16 +115,35 @@ def is_filled_from_outside() -> bool:
 
     For a builder whose model depends on that, as what a detector freezes of its backbone does.
     """
-    return filled_from_outside.get()
+    told = _told_filled.get()
+    return filled_from_outside.get() if told is None else told
 
 
-def initialise_rest(name: str, model: nn.Module, placed: Placed, build: Callable[[], nn.Module]) -> None:
+@contextlib.contextmanager
+def rebuilding(filled: bool | None) -> Iterator[None]:
+    """Within, builders are told that their model is filled from a file, or that it is not, as when it was first built.
+
+    None changes nothing.
+    """
+    token = _told_filled.set(filled)
+    try:
+        yield
+    finally:
+        _told_filled.reset(token)
+
+
+def initialise_rest(
+    name: str, model: nn.Module, placed: Placed, build: Callable[[], nn.Module], only: tuple[str, ...] = ("",)
+) -> None:
     """Give the parameters that the file did not fill (a new head) the initialisation that ``build`` gives them.
+
+    Args:
+        only: beginnings of the names of those that are meant.
 
     Raises:
         CheckpointError: ``build`` has no numbers for one of them either; the message calls the model ``name``.
     """
-    left = {key: p for key, p in model.named_parameters() if p.is_meta}
+    left = {key: p for key, p in model.named_parameters() if p.is_meta and key.startswith(only)}
     if not left:
         return
     with filled_by_file(keep_real=frozenset(placed.order[id(p)] for p in left.values() if id(p) in placed.order)):

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from zoo.contract import ModelSpec, Weights, WeightsEnum, check_model, check_name, load_object
 from zoo.errors import ContractError, PluginError, UnknownWeights, suggest, told
+from zoo.files import redacted
 from zoo.registry.names import Builder, Entry, Registry, add_local, meant, registry, weights_claims
 from zoo.registry.records import LOCAL, PluginRecord
+from zoo.registry.saved import find_saved
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
+SAVED = "SAVED"  # the weights of a saved model: what its file holds
 F = TypeVar("F", bound=Builder)
 
 
@@ -44,19 +49,42 @@ def _builder(entry: Entry) -> Builder:
     return built
 
 
-def get_model(name: str, **config: Any) -> nn.Module:
+def get_model(
+    name: str | os.PathLike[str],
+    *,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    **config: Any,
+) -> nn.Module:
     """Build a model by name: ``zoo.get_model("resnet50", weights="DEFAULT")``.
 
     Args:
-        name: bare (``"resnet50"``) or full (``"classification/resnet50"``).
-        **config: arguments of its builder: ``weights``, ``num_classes``, ``in_channels`` and the family's own.
+        name: bare (``"resnet50"``) or full (``"classification/resnet50"``); or a model that :func:`zoo.save` wrote: the
+            path or URL of its file, or of a folder or repository (``"hf://org/name"``) that holds it.
+        device: where it goes; ``"meta"`` builds it without memory. By default where the builder puts it.
+        dtype: of its floating tensors, such as ``torch.bfloat16``.
+        **config: arguments of its builder: ``weights``, ``num_classes``, ``in_channels`` and the family's own. A saved
+            model has its own weights unless others are named; None leaves it without.
 
     Raises:
         UnknownModel, PluginError: see :func:`get_model_builder`.
         UnknownWeights, CheckpointError, DownloadError: what can go wrong with ``weights=``.
+        InvalidArgument: no such device or type.
     """
-    model: nn.Module = get_model_builder(name)(**config)
-    return model
+    saved = find_saved(name, progress=config.get("progress", True))
+    if saved is None:
+        build = get_model_builder(cast(str, name))
+    else:
+        build = _builder(saved.entry())
+        if config.get("weights", "DEFAULT") == "DEFAULT":
+            config["weights"] = saved.weights
+        else:
+            config = {**saved.arguments, **config}
+    if device is None and dtype is None:
+        model: nn.Module = build(**config)
+        return model
+    placed: nn.Module = load_object("zoo.loading.saved:placed_at")(build, device, dtype, config)
+    return placed
 
 
 def get_model_weights(name: str | Builder) -> type[WeightsEnum]:
@@ -116,6 +144,7 @@ class ModelInfo:
         default_weights: what ``DEFAULT`` stands for.
         builder: its import string.
         input: where the model is particular about its input.
+        source: path or URL of the file, where it is a saved model; its weights are called ``SAVED``.
     """
 
     name: str
@@ -131,16 +160,34 @@ class ModelInfo:
     default_weights: str | None
     builder: str
     input: Mapping[str, Any]
+    source: str | None = None
 
 
-def model_info(name: str) -> ModelInfo:
+def model_info(name: str | os.PathLike[str]) -> ModelInfo:
     """Task, plugin, parameters, paper and weights of a model, without importing torch.
+
+    Args:
+        name: as :func:`get_model` takes it, saved models included.
 
     Raises:
         UnknownModel: no such model.
+        CheckpointError, DownloadError: a file that is no saved model, or cannot be had.
     """
     now = registry()
-    return info_of(now, now.find(name))
+    saved = find_saved(name)
+    if saved is None:
+        return info_of(now, now.find(name))
+    about = info_of(now, saved.entry())
+    tasks = tuple(dict.fromkeys([saved.task, *about.tasks])) if saved.task in about.tasks else about.tasks
+    return replace(
+        about,
+        task=tasks[0],
+        tasks=tasks,
+        num_params=saved.weights.num_params,
+        weights={SAVED: saved.weights, "DEFAULT": saved.weights},
+        default_weights=SAVED,
+        source=redacted(saved.source),
+    )
 
 
 def info_of(now: Registry, entry: Entry) -> ModelInfo:

@@ -19,6 +19,7 @@ from zoo.errors import InvalidArgument, NonFiniteResult, UnreadableFile, ZooErro
 from zoo.features import watched_outputs
 from zoo.io.folders import find_files, natural_key
 from zoo.loading import loaded_weights, task_of
+from zoo.running.devices import pick_device
 from zoo.running.finite import describe_cause, is_finite
 from zoo.running.optimization import OptimizationReport, copied, optimize as optimize_model, placed
 from zoo.running.tasks import make_task
@@ -26,25 +27,6 @@ from zoo.running.tasks import make_task
 LARGE = 1 << 25  # pixels of opened pictures from which a batch is run though it is not full
 PROGRESS_FROM = 32  # inputs from which a progress bar is shown
 _SOURCES = (str, Path, Image.Image, Tensor)
-
-
-def pick_device(device: str | torch.device = "auto") -> torch.device:
-    """The device to run on; ``"auto"`` is CUDA, else MPS, else the CPU.
-
-    Raises:
-        InvalidArgument: no such device here.
-    """
-    if str(device) == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as e:
-        reason = str(e).splitlines()[0]
-        raise InvalidArgument(f"device={str(device)!r} cannot be used here ({reason}). Try 'auto' or 'cpu'.") from e
-    return chosen
 
 
 class Pipeline:
@@ -332,26 +314,29 @@ def _to(value: Any, device: torch.device) -> Any:
 
 
 def pipeline(
-    model: str | nn.Module,
+    model: str | Path | nn.Module,
     weights: Any = "DEFAULT",
     device: str | torch.device = "auto",
     *,
     task: str | None = None,
     optimize: bool = True,
+    categories: Sequence[str] | None = None,
     **config: Any,
 ) -> Pipeline:
     """A model ready for files: ``zoo.pipeline("resnet50")("dog.jpg").top(5)``.
 
     Args:
-        model: the model's name; or a model that a builder made, used with the weights that were loaded into it.
-        weights: as the builder takes them. For a model that was given: a
-            :class:`zoo.Weights` that describes them, in place of the one that the builder left.
+        model: the model's name; a file, folder or repository with a model that :func:`zoo.save` wrote; or a model that
+            a builder made, used with the weights that were loaded into it.
+        weights: as the builder takes them. For a model that was given: a :class:`zoo.Weights` that describes them, in
+            place of the one that the builder left.
         device: ``"auto"`` is CUDA, else MPS, else the CPU; for a model that has ``devices`` (types of device, None
             for all), and none of them, the first of those.
         task: by default the model's main one.
         optimize: run the model as :func:`zoo.optimize` makes it: faster, the same outputs within 1e-4 of their spread.
             A model that was given is copied for it, so the pipeline does not see what is changed or trained later;
             with False it is used itself.
+        categories: class names in label order, in place of those that are known of the weights.
         **config: options of the task, such as ``pad=False`` of optical flow; the others are arguments of the builder.
 
     Raises:
@@ -359,12 +344,13 @@ def pipeline(
         InvalidArgument: no weights, so that there is nothing to predict with; no such device.
     """
     where = pick_device(device)
-    if isinstance(model, str):
+    if isinstance(model, str | Path):
         info = registry.model_info(model)
         spec = registry.get_task(task or info.task, plugin=info.plugin)
         options = spec.take_options(config, "predict")
         default = info.weights.get("DEFAULT")
-        if weights == "DEFAULT" and default is not None and config.keys().isdisjoint(default.config):
+        listed = default is not None and info.source is None and config.keys().isdisjoint(default.config)
+        if listed and weights == "DEFAULT":
             # What is listed as the model's default is meant, where a builder would choose by its other arguments.
             weights = registry.get_model_weights(info.full_name)["DEFAULT"]
         built = registry.get_model(model, weights=weights, **config)
@@ -379,16 +365,18 @@ def pipeline(
         raise InvalidArgument(
             f"weights={weights!r}: a pipeline needs to know what its model was trained on. Name an entry, a file or a "
             "URL"
-            f"{'' if isinstance(model, str) else ', or describe them by zoo.Weights(url=…, transforms=…)'}."
+            f"{'' if isinstance(model, str | Path) else ', or describe them by zoo.Weights(url=…, transforms=…)'}."
         )
-    if not isinstance(model, str):
+    if not isinstance(model, str | Path):
         spec = task_of(model, task)
         options = spec.take_options(config, "predict")
+    if categories is not None:
+        description = replace(description, categories=list(categories))
     able = getattr(built, "devices", None)
     if able and str(device) == "auto" and where.type not in able:
         where = torch.device(able[0])
     report: OptimizationReport | None = None
-    if optimize and not isinstance(model, str):
+    if optimize and not isinstance(model, str | Path):
         try:
             built = copied(built)
         except InvalidArgument as e:

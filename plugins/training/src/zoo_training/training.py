@@ -17,16 +17,14 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from safetensors.torch import save_file
 from torch import nn
 
 from zoo import registry
 from zoo.contract import Examples, TaskSpec, Trainable, Weights, check_count
 from zoo.errors import InvalidArgument, TrainingError, TrainingWarning, UnreadableFile
-from zoo.loading import default_size, loaded_weights
+from zoo.loading import default_size, loaded_weights, save
 from zoo_tools.evaluation import evaluate
 from zoo_training.augmentation import recipe as named_recipe
-from zoo_training.checkpoints import write
 from zoo_training.data import open_data
 from zoo_training.loop import AUTOCAST, Loop
 from zoo_training.parameters import EMA, freeze as freeze_parts, parameter_groups
@@ -213,11 +211,23 @@ def best_epoch(history: Sequence[dict[str, float]], task: TaskSpec | None = None
     return min(range(len(history)), key=rank) + 1 if history else 0
 
 
-def write_model(path: Path, model: nn.Module, weights: Weights) -> None:
-    """A model's tensors, with its categories in the file's metadata."""
-    metadata = {"format": "pt", "categories": json.dumps(weights.read_categories()), "trained_from": weights.url}
-    state = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
-    write(path, lambda part: save_file(state, part, metadata))
+def write_model(path: Path, model: nn.Module, weights: Weights, figures: Mapping[str, float]) -> None:
+    """Save a model with its categories and its figures on what was held out, by :func:`zoo.save`.
+
+    Raises:
+        TrainingError: it cannot be written.
+    """
+    try:
+        save(
+            model,
+            path,
+            categories=weights.read_categories(),
+            metrics={"held out": {name: value for name, value in figures.items() if math.isfinite(value)}},
+            transforms=weights.transforms,
+            trained_from=weights.url or None,
+        )
+    except OSError as e:
+        raise TrainingError(f"{path} cannot be written ({e}). Make room, and go on with --resume.") from e
 
 
 class _Watch:
@@ -281,10 +291,11 @@ class _Watch:
                 table.writeheader()
                 table.writerows(loop.history)
             for name in (LAST, BEST) if best == row["epoch"] else (LAST,):
-                write_model(self.folder / name, loop.model, self.weights)
+                figures = {key.removeprefix("val_"): value for key, value in row.items() if key.startswith("val_")}
+                write_model(self.folder / name, loop.model, self.weights, figures)
             if self.shown:
-                figures = "  ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "epoch")
-                print(f"\repoch {loop.epoch + 1}/{loop.epochs}  {figures}\033[K", file=sys.stderr)
+                text = "  ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "epoch")
+                print(f"\repoch {loop.epoch + 1}/{loop.epochs}  {text}\033[K", file=sys.stderr)
         return self.patience is not None and row["epoch"] - best >= self.patience
 
 
@@ -322,7 +333,7 @@ def _check_folder(folder: Path, resume: bool) -> None:
 
 def _processes(device: str | torch.device) -> tuple[int, int, torch.device]:
     """This process's rank, how many there are, and its device; joins torchrun's group if there is one."""
-    from zoo.running.pipelines import pick_device
+    from zoo.running.devices import pick_device
 
     world = int(os.environ.get("WORLD_SIZE", "1"))
     where = pick_device(device)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def evaluate(
     context: typer.Context,
-    model: Annotated[str, typer.Option(help="The model's name, as `zoo list` shows it.")],
+    model: Annotated[str, typer.Option(help="A name, as `zoo list` shows it, or a saved model's file or folder.")],
     images: Annotated[Path, typer.Option(metavar="DIR", help="The folder of the inputs: pictures, videos, frames.")],
     annotations: Annotated[
         Path | None, typer.Option(metavar="PATH", help="What is true of them; see above.", show_default=False)
@@ -33,10 +33,8 @@ def evaluate(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Only so many inputs, the first ones.", show_default=False)
     ] = None,
-    arguments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="For the builder: --set num_classes=6. May be repeated."),
-    ] = None,
+    arguments: cli.Set = None,
+    categories: cli.Categories = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps; auto takes the best there is.")] = "auto",
     task: Annotated[str | None, typer.Option(help="By default the model's main one.")] = None,
 ) -> int:
@@ -65,7 +63,7 @@ def evaluate(
     words, options = cli.read_options(context, context.args, spec, "predict", "evaluate")
     if words:
         raise typer.BadParameter(f"Got unexpected extra argument ({words[0]})")
-    options |= cli.read_assignments(arguments or ())
+    options |= cli.for_builder(arguments, categories)
     from zoo_tools.evaluation import evaluate as measure
 
     bar = cli.on_terminal(sys.stderr)

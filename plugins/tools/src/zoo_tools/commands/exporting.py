@@ -12,7 +12,7 @@ from zoo import cli, registry
 
 def export(
     context: typer.Context,
-    model: Annotated[str, typer.Argument(help="The model's name, as `zoo list` shows it.")],
+    model: Annotated[str, typer.Argument(help="A name, as `zoo list` shows it, or a saved model's file or folder.")],
     words: Annotated[list[str], typer.Argument(metavar="FILE", help="Where to write it: out.onnx, or out.pt2.")],
     file_format: Annotated[
         str | None,
@@ -25,6 +25,7 @@ def export(
     weights: Annotated[str, typer.Option(help="An entry's name, a file or a URL.")] = "DEFAULT",
     task: Annotated[str | None, typer.Option(help="By default the model's main one.", show_default=False)] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    arguments: cli.Set = None,
 ) -> int:
     """Write a model to a file that runs without its code: ONNX, or a program that torch.export.load reads.
 
@@ -51,6 +52,7 @@ def export(
         task=task,
         overwrite=force,
         **options,
+        **cli.read_assignments(arguments or ()),
     )
     total = sum(file.stat().st_size for file in report.files)
     cli.say(cli.paint(" + ".join(map(str, report.files)), bold=True), f" {report.format}  {cli.megabytes(total)}")

@@ -1,0 +1,102 @@
+"""What safetensors cannot hold of a state dict, as what it can: quantized tensors, tuples, types of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo.errors import CheckpointError, InvalidArgument
+
+_QUANTIZED = {"qint8": torch.qint8, "quint8": torch.quint8, "qint32": torch.qint32}
+Make = Callable[[dict[str, Tensor]], Any]
+
+
+def pack(state: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors by name, and how the values that are none of them are made: name → a recipe of what JSON holds.
+
+    Raises:
+        InvalidArgument: a value is of another kind; its name is in the message.
+    """
+    tensors: dict[str, Tensor] = {}
+    return tensors, {
+        name: recipe for name, value in state.items() if (recipe := _packed(name, value, tensors)) is not None
+    }
+
+
+def _packed(name: str, value: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        if not value.is_quantized:
+            if value.is_meta or value.layout != torch.strided or value.is_nested:
+                raise InvalidArgument(f"{name} is no dense tensor with numbers; it cannot be saved.")
+            tensors[name] = value
+            return None
+        dtype = str(value.dtype).removeprefix("torch.")
+        tensors[name] = value.int_repr()
+        if value.qscheme() == torch.per_tensor_affine:
+            return {"kind": "quantized", "dtype": dtype, "scale": value.q_scale(), "zero_point": value.q_zero_point()}
+        tensors[f"{name}.scales"] = value.q_per_channel_scales()
+        tensors[f"{name}.zero_points"] = value.q_per_channel_zero_points()
+        return {"kind": "quantized", "dtype": dtype, "axis": value.q_per_channel_axis()}
+    if isinstance(value, torch.dtype):
+        return {"kind": "dtype", "name": str(value).removeprefix("torch.")}
+    if isinstance(value, tuple | list):
+        parts = [_packed(f"{name}.{i}", part, tensors) for i, part in enumerate(value)]
+        return {"kind": type(value).__name__, "parts": parts}
+    if value is None or type(value) in (bool, int, float, str):
+        return {"kind": "value", "value": value}
+    raise InvalidArgument(f"{name} is a {type(value).__name__}; it cannot be saved.")
+
+
+def unpack(tensors: dict[str, Tensor], recipes: Any) -> dict[str, Any]:
+    """The state dict that was packed.
+
+    Raises:
+        CheckpointError: a recipe is of no known form, or does not fit the tensors.
+    """
+    if not isinstance(recipes, dict):
+        raise CheckpointError("its packed values are no JSON object")
+    used: set[str] = set()
+    made: dict[str, Any] = {}
+    for name, recipe in recipes.items():
+        try:
+            made[name] = _unpacked(name, recipe, tensors, used)
+        except CheckpointError:
+            raise
+        except Exception as e:
+            raise CheckpointError(f"its value {name!r} cannot be made ({type(e).__name__}: {e})") from e
+    return {**{name: t for name, t in tensors.items() if name not in used}, **made}
+
+
+def _unpacked(name: str, recipe: Any, tensors: dict[str, Tensor], used: set[str], depth: int = 0) -> Any:
+    if recipe is None:
+        used.add(name)
+        return tensors[name]
+    kind = recipe["kind"]
+    if kind == "quantized":
+        used.add(name)
+        return _quantized(name, recipe, tensors, used)
+    if kind == "dtype" and isinstance(found := getattr(torch, recipe["name"], None), torch.dtype):
+        return found
+    if kind in ("tuple", "list") and depth < 4:
+        parts = [_unpacked(f"{name}.{i}", part, tensors, used, depth + 1) for i, part in enumerate(recipe["parts"])]
+        return tuple(parts) if kind == "tuple" else parts
+    if kind == "value" and (recipe["value"] is None or type(recipe["value"]) in (bool, int, float, str)):
+        return recipe["value"]
+    raise CheckpointError(f"its value {name!r} is of no known kind")
+
+
+def _quantized(name: str, recipe: Any, tensors: dict[str, Tensor], used: set[str]) -> Tensor:
+    numbers, dtype = tensors[name], _QUANTIZED[recipe["dtype"]]
+    if "axis" not in recipe:
+        made = torch._make_per_tensor_quantized_tensor(numbers, float(recipe["scale"]), int(recipe["zero_point"]))
+    else:
+        used |= {f"{name}.scales", f"{name}.zero_points"}
+        made = torch._make_per_channel_quantized_tensor(
+            numbers, tensors[f"{name}.scales"], tensors[f"{name}.zero_points"], int(recipe["axis"])
+        )
+    if made.dtype != dtype:
+        raise CheckpointError(f"its value {name!r} is {numbers.dtype}, not {dtype}")
+    return made

@@ -1,0 +1,383 @@
+"""Saved models: ``zoo.save`` writes tensors and what they belong to, ``zoo.load`` builds the model again."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zoo.contract import Preset, Weights, load_object
+from zoo.errors import CheckpointError, InvalidArgument
+from zoo.files import redacted
+from zoo.files.replacing import replacing
+from zoo.loading.builders import CLASSES, builder_of
+from zoo.loading.built_with import BuiltWith, is_plain
+from zoo.loading.packing import pack
+from zoo.loading.reports import built_by, listed, loaded_weights
+from zoo.loading.safetensors import name_of
+from zoo.loading.without_memory import filled_by_file, initialise_rest, rebuilding
+from zoo.registry import get_model
+from zoo.registry.names import Entry, registry
+from zoo.registry.saved import FORMAT, KEY, SUFFIX, facts_of, names_a_file, parse
+
+_WRAPPERS = ("DataParallel", "DistributedDataParallel", "FullyShardedDataParallel", "AveragedModel")
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The model inside what parallel training, ``torch.compile`` and averaging put around it."""
+    while True:
+        inner = model._modules.get("_orig_mod")
+        if inner is None and type(model).__name__ in _WRAPPERS:
+            inner = model._modules.get("module")
+        if inner is None:
+            return model
+        model = inner
+
+
+def save(
+    model: nn.Module,
+    path: str | os.PathLike[str],
+    *,
+    categories: Sequence[str] | None = None,
+    metrics: Mapping[str, Mapping[str, float]] | None = None,
+    license: str | None = None,  # noqa: A002  the field's name
+    transforms: Preset | None = None,
+    trained_from: str | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write a model to a safetensors file that says what it is, so that :func:`load` and every command take it.
+
+    Beside the tensors the file has the model's full name, the arguments that its builder was called with, task,
+    preprocessing, categories, and the versions of zoo and the plugin. It is written beside ``path`` and renamed, so
+    that it may be the file that the model was loaded from, and an interrupted save leaves the old one.
+
+    A head that was put in by hand is saved with the number of classes that it has. What else was changed by hand is
+    kept where it is a tensor that the builder's model has too; numbers such as thresholds are those of the arguments.
+
+    Args:
+        model: one that a builder made, also inside ``DistributedDataParallel`` or ``torch.compile``.
+        path: of the file, which ends in ``.safetensors``; one that is there is replaced.
+        categories: class names in label order, as many as the head has; by default those of the weights that were
+            loaded, where they are as many.
+        metrics: data set → metric → value, of this model.
+        license: of the weights; by default that of those that were loaded.
+        transforms: the preprocessing, zoo's own or one of an installed plugin's; by default that of the weights that
+            were loaded, else of the model's ``DEFAULT`` ones.
+        trained_from: what training began with; by default the URL of the weights that were loaded.
+        extra: further facts, of what JSON holds.
+
+    Returns:
+        The path.
+
+    Raises:
+        InvalidArgument: no builder made the model, or something cannot be written down; it is named, and nothing is
+            written.
+        CheckpointError: the model is no longer what its builder makes, so that the file could not be loaded.
+    """
+    target = Path(path)
+    if target.suffix != SUFFIX:
+        raise InvalidArgument(f"{target} is not saved: expected a name that ends in {SUFFIX}.")
+    if target.is_dir():
+        raise InvalidArgument(f"{target} is a folder; expected the name of a file.")
+    if not target.absolute().parent.is_dir():
+        raise InvalidArgument(f"{target} cannot be written: there is no folder {target.parent}.")
+    model = unwrapped(model)
+    entry, made = entry_of(model), _built_with(model)
+    arguments, unkept = made.plain()
+    if unkept:
+        raise InvalidArgument(
+            f"{entry.full_name} was built with {', '.join(unkept)}, which cannot be written down. Build it without, or "
+            "save its state_dict()."
+        )
+    state = model.state_dict()
+    arguments |= _fitted(model, state, arguments, made)
+    loaded = loaded_weights(model)
+    known = loaded or replace(
+        entry.spec.default_weights or Weights(url=""), metrics={}, license="unknown", docs="", extra={}
+    )
+    facts: dict[str, Any] = {
+        "format": FORMAT,
+        "model": entry.full_name,
+        "task": entry.spec.tasks[0],
+        "arguments": arguments,
+        "filled": made.filled,
+        "dtype": _one_dtype(state),
+        "preprocessing": _preset_facts(transforms or known.transforms),
+        "categories": _categories(categories, known, arguments, model),
+        "weights": facts_of(
+            replace(
+                known,
+                num_params=sum(p.numel() for p in model.parameters()) or known.num_params,
+                metrics=metrics or {},
+                license=license or known.license,
+                recipe=None,
+                docs="",
+                extra={**known.extra, **(extra or {})},
+            )
+        ),
+        "versions": _versions(entry),
+        "trained_from": trained_from or (redacted(loaded.url) if loaded else None),
+    }
+    facts = {key: value for key, value in facts.items() if value is not None}
+    told = {**facts, **facts["weights"]}
+    if wrong := [key for key, value in told.items() if key != "weights" and not is_plain(value)]:
+        named = ", ".join(wrong)
+        raise InvalidArgument(f"{named}: JSON cannot hold that, so nothing is saved. Give numbers, text, lists.")
+    facts = json.loads(json.dumps(facts))
+    for text in arguments.values():
+        if isinstance(text, str) and names_a_file(text):
+            raise InvalidArgument(f"{entry.full_name} was built from {text!r}, which a file must not name.")
+    parse(facts, str(target))  # what load would say of it
+    tensors, packed = pack(_once(model, state))
+    _write(target, tensors, {KEY: json.dumps(facts), **({f"{KEY}.packed": json.dumps(packed)} if packed else {})})
+    return target
+
+
+def load(
+    path: str | os.PathLike[str],
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    **config: Any,
+) -> nn.Module:
+    """The model in a file that :func:`save` wrote, in train mode as builders leave it.
+
+    Args:
+        path: of the file, or its URL; or a folder or repository (``hf://org/name@revision``) that holds one.
+        device: where it goes; by default the CPU.
+        dtype: of its floating tensors; by default as they are in the file.
+        **config: arguments of the builder, in place of the file's: ``num_classes`` leaves a new head.
+
+    Raises:
+        CheckpointError: the file is no saved model, or damaged.
+        UnknownModel: nothing installed makes such a model; the message says what to install.
+        DownloadError: it cannot be had.
+    """
+    return get_model(
+        Path(path) if isinstance(path, str) and "://" not in path else path, device=device, dtype=dtype, **config
+    )
+
+
+def reset_head(model: nn.Module, num_classes: int) -> nn.Module:
+    """Give a model a new head of ``num_classes`` classes, initialised as its builder does; all else stays.
+
+    Args:
+        model: one that a builder made; it is changed in place.
+        num_classes: as the builder takes it: for detection and segmentation with background.
+
+    Returns:
+        The model.
+
+    Raises:
+        InvalidArgument: no builder made it, its builder declares no head, or ``num_classes`` is below 1.
+    """
+    inner = unwrapped(model)
+    made, own = _built_with(inner), builder_of(inner)
+    if type(num_classes) is not int or num_classes < 1:
+        raise InvalidArgument(f"num_classes is {num_classes!r}; expected a whole number from 1.")
+    paths = tuple(path for path, argument in own.head.items() if argument == CLASSES)
+    if not paths:
+        raise InvalidArgument(f"{own.name} has no head that depends on num_classes.")
+    arguments = {**made.arguments, CLASSES: num_classes}
+    with rebuilding(made.filled):
+        with filled_by_file(on_meta=bool(own.on_meta(arguments))) as placed:
+            fresh = own.function(**arguments)
+        initialise_rest(own.name, fresh, placed, lambda: own.function(**arguments), tuple(f"{p}." for p in paths))
+    for path in paths:
+        old = _submodule(inner, path)
+        if old is None:
+            continue
+        parent, _, leaf = path.rpartition(".")
+        head = fresh.get_submodule(path)
+        like = next(old.parameters(), None)
+        if like is not None:
+            head.to(device=like.device, dtype=like.dtype if like.is_floating_point() else None)
+        inner.get_submodule(parent).add_module(leaf, head.train(old.training))
+    for name, module in fresh.named_modules():  # detectors' heads count their classes too
+        mine = _submodule(inner, name)
+        if mine is not None and CLASSES in vars(module) and CLASSES in vars(mine):
+            mine.num_classes = module.num_classes
+    inner._built_with = BuiltWith({**made.arguments, CLASSES: num_classes}, made.filled, own)  # type: ignore[assignment]
+    weights = loaded_weights(inner)
+    if weights is not None:
+        config = {**weights.config, CLASSES: num_classes}
+        inner._weights = replace(weights, config=config, categories=None, metrics={})  # type: ignore[assignment]
+    return model
+
+
+def placed_at(
+    build: Any, device: str | torch.device | None, dtype: torch.dtype | None, config: Mapping[str, Any]
+) -> nn.Module:
+    """What ``build(**config)`` makes, on a device and of a type.
+
+    Raises:
+        InvalidArgument: no such device, or no floating type.
+    """
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise InvalidArgument(f"dtype is {dtype!r}; expected a floating type, such as torch.bfloat16.")
+    try:
+        where = torch.device(device) if device is not None else None
+        if where is not None:
+            torch.empty(0, device=where)
+    except (RuntimeError, AssertionError) as e:
+        raise InvalidArgument(f"device={str(device)!r} cannot be used here ({str(e).splitlines()[0]}).") from e
+    with where if where is not None and where.type == "meta" else contextlib.nullcontext():
+        model: nn.Module = build(**config)
+    return model if where is None and dtype is None else model.to(device=where, dtype=dtype)
+
+
+# ── what is written ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def entry_of(model: nn.Module) -> Entry:
+    """The registered model that a model is one of.
+
+    Raises:
+        InvalidArgument: no builder made it, or one that nothing has registered.
+    """
+    builder = built_by(model)
+    if builder is None:
+        raise InvalidArgument(
+            f"This {type(model).__name__} was not made by a builder of zoo, so that a file cannot say how to build it. "
+            "Put @zoo.register_model() and @zoo.builder() over a function that makes it, and build it by that."
+        )
+    found = next((e for e in registry().entries.values() if e.spec.builder == builder), None)
+    if found is None:
+        raise InvalidArgument(
+            f"No plugin names the builder {builder}, so that a file cannot say what to install. Put "
+            "@zoo.register_model() over it, or add it to its plugin's manifest."
+        )
+    return found
+
+
+def _built_with(model: nn.Module) -> BuiltWith:
+    made = getattr(model, "_built_with", None)
+    if not isinstance(made, BuiltWith):
+        raise InvalidArgument(f"This {type(model).__name__} was not made by a builder of zoo of this version.")
+    return made
+
+
+def _fitted(model: nn.Module, state: Mapping[str, Any], arguments: dict[str, Any], made: BuiltWith) -> dict[str, Any]:
+    """Arguments of the head as it is now, in place of those that it was built with.
+
+    Raises:
+        CheckpointError: with no others would the builder make a model of these tensors.
+    """
+    own = builder_of(model)
+
+    def differing(given: Mapping[str, Any]) -> tuple[list[str], list[str], dict[str, str]]:
+        with rebuilding(made.filled), filled_by_file(on_meta=bool(own.on_meta(given))):
+            built = own.function(**given).state_dict()
+        shapes = {
+            key: f"{key} {list(state[key].shape)}, built {list(built[key].shape)}"
+            for key in built.keys() & state.keys()
+            if isinstance(built[key], Tensor)
+            and isinstance(state[key], Tensor)
+            and built[key].shape != state[key].shape
+        }
+        return sorted(built.keys() - state.keys()), sorted(state.keys() - built.keys()), shapes
+
+    missing, extra, shapes = differing(arguments)
+    changed: dict[str, Any] = {}
+    if shapes and not missing and not extra:
+        for key in sorted(shapes):
+            argument = next((a for path, a in own.head.items() if key.startswith(f"{path}.")), None)
+            if argument is not None and argument not in changed:
+                with rebuilding(made.filled):
+                    size = own.size_told(argument, key, tuple(state[key].shape), arguments)
+                if size is not None:
+                    changed[argument] = size
+        if changed:
+            missing, extra, shapes = differing({**arguments, **changed})
+    if missing or extra or shapes:
+        found = [f"not in it any more: {listed(missing)}"] if missing else []
+        found += [f"not of the builder's: {listed(extra)}"] if extra else []
+        found += [f"of another shape: {listed(list(shapes.values()))}"] if shapes else []
+        raise CheckpointError(
+            f"{own.name} with {arguments} makes another model than this one, so that it could not be loaded from the "
+            f"file ({'; '.join(found)}). Save its state_dict(), or build it with the arguments that it has."
+        )
+    return changed
+
+
+def _categories(
+    given: Sequence[str] | None, known: Weights, arguments: Mapping[str, Any], model: nn.Module
+) -> list[str] | None:
+    n = arguments.get(CLASSES)
+    n = getattr(model, CLASSES, None) if n is None else n
+    if given is None:
+        labels = known.read_categories()
+        return labels if labels and (n is None or len(labels) == n) else None
+    labels = list(given)
+    if isinstance(given, str) or not all(isinstance(label, str) for label in labels):
+        raise InvalidArgument(f"categories are {given!r}; expected a list of names.")
+    if isinstance(n, int) and len(labels) != n:
+        background = " Background counts as the first." if len(labels) == n - 1 else ""
+        raise InvalidArgument(f"{len(labels)} categories for a model of {n} classes.{background}")
+    return labels
+
+
+def _preset_facts(preset: Preset | None) -> dict[str, Any] | None:
+    if preset is not None and not isinstance(preset, Preset):
+        raise InvalidArgument(f"transforms is a {type(preset).__name__}; expected a zoo.Preset.")
+    return None if preset is None else {"target": preset.target, "arguments": dict(preset.arguments)}
+
+
+def _versions(entry: Entry) -> dict[str, str]:
+    own = {entry.plugin.distribution: entry.plugin.version or ""} if entry.plugin.distribution else {}
+    return {"zoo-core": load_object("zoo:__version__"), **own}
+
+
+def _one_dtype(state: Mapping[str, Any]) -> str | None:
+    """The type of all floating tensors, where it is one and not float32."""
+    kinds = {t.dtype for t in state.values() if isinstance(t, Tensor) and t.is_floating_point()}
+    one = kinds.pop() if len(kinds) == 1 else torch.float32
+    return None if one == torch.float32 else str(one).removeprefix("torch.")
+
+
+def _once(model: nn.Module, state: Mapping[str, Any]) -> dict[str, Any]:
+    """A state dict in which what the model itself ties stands under its first name alone."""
+    seen: dict[int, str] = {}
+    firsts = {
+        name
+        for name, t in [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
+        if seen.setdefault(id(t), name) == name
+    }
+    tied = {name for name, _ in model.named_parameters(remove_duplicate=False)} - firsts
+    return {name: _whole(value) for name, value in state.items() if name not in tied}
+
+
+def _whole(value: Any) -> Any:
+    return value.full_tensor() if hasattr(value, "full_tensor") else value  # of one that is sharded
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    names = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))  # so that each is aligned
+    offset = 0
+    for name in names:
+        t = tensors[name]
+        end = offset + t.numel() * t.dtype.itemsize
+        header[name] = {"dtype": name_of(t.dtype), "shape": list(t.shape), "data_offsets": [offset, end]}
+        offset = end
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with replacing(path) as f:
+        f.write(len(text).to_bytes(8, "little") + text)
+        for name in names:
+            t = tensors[name].detach().to("cpu").contiguous()
+            if t.numel():
+                f.write((ctypes.c_char * (t.numel() * t.dtype.itemsize)).from_address(t.data_ptr()))
+
+
+def _submodule(model: nn.Module, path: str) -> nn.Module | None:
+    with contextlib.suppress(AttributeError):
+        return model.get_submodule(path)
+    return None

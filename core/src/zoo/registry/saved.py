@@ -1,0 +1,292 @@
+"""Models that were saved with what they are: ``zoo.save`` writes it into the metadata of a safetensors file.
+
+Nothing of such a file is executed. It names: the builder is one that an installed plugin names under that model's name,
+the preprocessing one of zoo's own or of an installed plugin's weights; all the rest is data, whose types are checked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from zoo import files
+from zoo.contract import Preset, Weights, short
+from zoo.contract.preprocessing import WORDS
+from zoo.errors import CheckpointError, InvalidArgument, UnknownModel, suggest
+from zoo.files.safetensors import is_safetensors, read_header
+from zoo.registry.discovery import fetch
+from zoo.registry.names import Entry, registry
+
+FORMAT = 1  # of the metadata; a file with a higher one asks for a newer zoo-core
+KEY = "zoo"  # the entry of the metadata
+SUFFIX = ".safetensors"
+_FULL_NAME = re.compile(r"([A-Za-z0-9][\w.\-]{0,99})/([A-Za-z0-9][\w.\-]{0,99})", re.ASCII)
+_DISTRIBUTION = re.compile(r"[A-Za-z0-9][\w.\-]{0,99}", re.ASCII)
+_OF_LOADING = {"progress", "mmap", "pretrained", "pretrained_backbone"}  # not of the architecture
+_NUMBER = (int, float)
+# What is kept of Weights, and of which types it is; the rest has a place of its own.
+FACTS: dict[str, tuple[type, ...]] = {
+    "num_params": (int,), "metrics": (dict,), "gflops": _NUMBER, "ops_unit": (str,), "recipe": (str,),
+    "license": (str,), "min_size": (list,), "docs": (str,), "extra": (dict,),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """What a saved model says of itself.
+
+    Attributes:
+        source: path or URL of the file, with the commit where it is the hub's.
+        name: the model's full name.
+        arguments: what its builder was called with.
+        task: its task.
+        weights: the file and all that is known of it.
+        filled: whether it was built to be filled from a file, on which some architectures depend.
+        dtype: of its parameters, where it is not float32.
+        versions: distribution → version that it was saved with.
+        trained_from: what its training began with.
+    """
+
+    source: str
+    name: str
+    arguments: Mapping[str, Any]
+    task: str
+    weights: Weights
+    filled: bool = False
+    dtype: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    trained_from: str | None = None
+
+    def entry(self) -> Entry:
+        """The installed model that it is one of.
+
+        Raises:
+            UnknownModel: nothing installed has it; the message says what to install.
+        """
+        now = registry()
+        if (found := now.entries.get(self.name)) is not None:
+            return found
+        plugin = self.name.partition("/")[0]
+        if any(record.name == plugin and record.state == "failed" for record in now.records):
+            return now.find(self.name)  # raises, and says why
+        own = [name for name in self.versions if name != "zoo-core" and _DISTRIBUTION.fullmatch(name)]
+        how = f"It was saved with {own[0]}: pip install {own[0]}" if own else "Register it before you load the file."
+        raise UnknownModel(f"{self.source} holds a {self.name!r}, which nothing installed has. {how}")
+
+
+# ── which names are files ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def names_a_file(name: object) -> bool:
+    """Whether a name is taken for a file's, a folder's or a repository's: a path, a URL, not a registered model's."""
+    if isinstance(name, os.PathLike):
+        return True
+    if not isinstance(name, str) or not name:
+        return False
+    if "://" in name or name.lower().endswith(SUFFIX):
+        return True
+    now = registry()
+    if name in now.entries or name in now.by_bare_name or name in now.by_old_name:
+        return False
+    return name.startswith(("/", "./", "../", "~")) or (os.sep != "/" and os.sep in name) or os.path.exists(name)  # noqa: PTH110
+
+
+def find_saved(name: str | os.PathLike[str], *, progress: bool = True) -> SavedModel | None:
+    """What the saved model that a name stands for says of itself; None for the name of a registered model.
+
+    Args:
+        name: a path or URL of a file; a folder, or a repository ``hf://org/name[@revision]``, that holds one.
+        progress: show a progress bar where it is downloaded.
+
+    Raises:
+        DownloadError: it cannot be had.
+        CheckpointError: it is no saved model, or is damaged.
+    """
+    if not names_a_file(name):
+        return None
+    source = _file_of(os.fspath(name))
+    return read_saved(fetch(source, progress=progress), source)
+
+
+def _file_of(source: str) -> str:
+    """The file that is meant: itself, or the one in a folder or a repository."""
+    if re.fullmatch(r"hf://[^/@]+/[^/@]+(@.+)?", source):
+        commit, names = files.hub_listing(source)
+        repository = source.partition("@")[0]
+        return f"{repository}/{_the_one(names, f'{repository}@{commit}')}@{commit}"
+    path = Path(source).expanduser() if "://" not in source else None
+    if path is None or not path.is_dir():
+        return source
+    return str(path / _the_one([file.name for file in path.iterdir() if file.is_file()], str(path)))
+
+
+def _the_one(names: list[str], where: str) -> str:
+    found = sorted(name for name in names if name.endswith(SUFFIX) and "/" not in name)
+    if f"model{SUFFIX}" in found:
+        return f"model{SUFFIX}"
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InvalidArgument(f"{where} holds several models. Say which one you mean: {', '.join(found)}.")
+    raise InvalidArgument(f"{where} holds no saved model; expected model{SUFFIX}, as zoo.save writes it.")
+
+
+# ── what is in one ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def read_saved(path: Path, source: str) -> SavedModel:
+    """What the file at ``path``, named as ``source``, says of itself. torch is not imported.
+
+    Raises:
+        CheckpointError: it is no saved model, or is damaged.
+    """
+    found = saved_in(path, source)
+    if found is None:
+        raise CheckpointError(
+            f"{files.redacted(source)} does not say which model it is: it was not written by zoo.save. Name the model, "
+            f"and the file as its weights: zoo.get_model('resnet50', weights={str(source)!r})."
+        )
+    return found
+
+
+def saved_in(path: Path, source: str) -> SavedModel | None:
+    """The same; None where the file is anything else."""
+    shown = files.redacted(source)
+    try:
+        with path.open("rb") as f:
+            if not is_safetensors(f.read(16)):
+                return None
+            text = read_header(f)[1].get(KEY)
+    except ValueError as e:
+        raise CheckpointError(f"{shown} cannot be read; it is damaged or cut short ({e}).") from e
+    if text is None:
+        return None
+    try:
+        facts = json.loads(text)
+    except (ValueError, RecursionError) as e:
+        raise CheckpointError(f"{shown}: what it says of itself is no JSON ({type(e).__name__}).") from e
+    return parse(facts, source, path.stat().st_size)
+
+
+def parse(facts: Any, source: str, size: int | None = None) -> SavedModel:
+    """Metadata of the form that ``zoo.save`` writes, read and checked.
+
+    Raises:
+        CheckpointError: it is of another form; the message names the field.
+    """
+    shown = files.redacted(source)
+
+    def wrong(what: str) -> CheckpointError:
+        return CheckpointError(f"{shown}: what it says of itself is wrong: {what}")
+
+    def take(key: str, kinds: tuple[type, ...], default: Any, of: Mapping[str, Any]) -> Any:
+        value = of.get(key)
+        if value is None:
+            return default
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            raise wrong(f"{key} is {short(value)}; expected {' or '.join(kind.__name__ for kind in kinds)}.")
+        return value
+
+    if not isinstance(facts, dict) or type(facts.get("format")) is not int:
+        raise wrong("it has no number of its format.")
+    if facts["format"] > FORMAT:
+        zoo = take("versions", (dict,), {}, facts).get("zoo-core")
+        newer = f"zoo-core {short(zoo)}" if isinstance(zoo, str) else "a newer zoo-core"
+        raise CheckpointError(
+            f"{shown} was saved by {newer}, in format {facts['format']}; this one reads up to {FORMAT}. "
+            "Install a newer one: pip install -U zoo-core"
+        )
+    name = take("model", (str,), "", facts)
+    if not _FULL_NAME.fullmatch(name) or ".." in name:
+        raise wrong(f"model is {short(name)}; expected 'plugin/model'.")
+    arguments = take("arguments", (dict,), {}, facts)
+    for problem in _problems(arguments):
+        raise wrong(problem)
+    categories = take("categories", (list,), None, facts)
+    if categories is not None and not all(isinstance(label, str) for label in categories):
+        raise wrong("categories are not all text.")
+    about = take("weights", (dict,), {}, facts)
+    known = {key: value for key, kinds in FACTS.items() if (value := take(key, kinds, None, about)) is not None}
+    if "min_size" in known:
+        known["min_size"] = tuple(known["min_size"])
+        if [type(side) for side in known["min_size"]] != [int, int]:
+            raise wrong(f"min_size is {short(about['min_size'])}; expected [height, width].")
+    for values in known.get("metrics", {}).values():
+        if not isinstance(values, dict) or not all(isinstance(value, _NUMBER) for value in values.values()):
+            raise wrong("metrics are not of the form {data set: {metric: number}}.")
+    versions = take("versions", (dict,), {}, facts)
+    return SavedModel(
+        source=source,
+        name=name,
+        arguments=arguments,
+        task=take("task", (str,), "", facts),
+        weights=Weights(
+            url=source,
+            transforms=_preset(take("preprocessing", (dict,), None, facts), wrong),
+            config=arguments,
+            categories=categories,
+            file_size=size / 2**20 if size is not None else None,
+            **known,
+        ),
+        filled=take("filled", (bool,), False, facts),
+        dtype=take("dtype", (str,), None, facts),
+        versions={str(key): str(value) for key, value in versions.items()},
+        trained_from=take("trained_from", (str,), None, facts),
+    )
+
+
+def _preset(given: Mapping[str, Any] | None, wrong: Callable[[str], CheckpointError]) -> Preset | None:
+    if given is None:
+        return None
+    target, arguments = given.get("target"), given.get("arguments", {})
+    if not isinstance(target, str) or not isinstance(arguments, dict):
+        raise wrong("preprocessing is not of the form {target, arguments}.")
+    known = known_presets()
+    if target not in known:
+        raise wrong(
+            f"its preprocessing is {short(target)}, which is neither one of zoo.transforms nor one of an installed "
+            f"plugin's weights.{suggest(target, known)}"
+        )
+    return Preset(target, {name: _tuples(value) for name, value in arguments.items()})
+
+
+def _tuples(value: Any) -> Any:
+    """Lists as the tuples that presets are described with."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def known_presets() -> set[str]:
+    """Import strings of the preprocessings that a file may name: zoo's own, and those of installed plugins' weights."""
+    enums = {e.spec.weights for e in registry().entries.values() if e.spec.weights is not None}
+    presets = (member.value.transforms for enum in enums for member in enum)
+    return {f"zoo.transforms:{name}" for name in WORDS} | {preset.target for preset in presets if preset is not None}
+
+
+def _problems(arguments: Mapping[str, Any]) -> Iterator[str]:
+    """What among the arguments of a builder a file must not say."""
+    for name, value in arguments.items():
+        if not name.isidentifier() or name in _OF_LOADING or (name.startswith("weights") and value is not None):
+            yield f"its arguments have {short(name)}: {short(value)}, which is none of an architecture."
+        for text in _texts(value):
+            if names_a_file(text):
+                yield f"its argument {name} is {short(text)}, a file or an address; none may be named."
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inner)
+
+
+def facts_of(weights: Weights) -> dict[str, Any]:
+    """What is kept of a description in the file's metadata."""
+    default = {f.name: f.default for f in fields(Weights)}
+    known = {key: getattr(weights, key) for key in FACTS}
+    return {key: value for key, value in known.items() if value and value != default[key]}

@@ -1,0 +1,373 @@
+"""Models that are saved with what they are: what comes back, what is refused, and all places that take such a file."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+import zoo
+from zoo.errors import CheckpointError, InvalidArgument, UnknownModel
+from zoo.files.safetensors import read_header
+
+DIGITS = Path(__file__).parents[2] / "examples/images/digits"
+NAMES = list("abc")
+
+
+def same(a: nn.Module, b: nn.Module) -> bool:
+    """Whether two models have the same tensors under the same names in the same modules."""
+    ours, theirs = a.state_dict(), b.state_dict()
+    return (
+        list(ours) == list(theirs)
+        and all(torch.equal(ours[k], theirs[k]) and ours[k].dtype == theirs[k].dtype for k in ours)
+        and {n: type(m) for n, m in a.named_modules()} == {n: type(m) for n, m in b.named_modules()}
+    )
+
+
+@pytest.fixture
+def tuned(tmp_path):
+    """A bundled model with a head of three classes that was put in by hand, saved."""
+    model = zoo.get_model("squeezenet1_1", weights="DIGITS_V1")
+    model.classifier[1] = nn.Conv2d(512, 3, 1)
+    path = zoo.save(
+        model, tmp_path / "tuned.safetensors", categories=NAMES, metrics={"mine": {"acc@1": 98.5}}, license="mit"
+    )
+    return path, model
+
+
+def rewritten(path: Path, **changes: object) -> Path:
+    """The same file with other metadata."""
+    with safe_open(path, "pt") as f:
+        tensors = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118
+        facts = json.loads(f.metadata()["zoo"])
+    other = path.with_name("other.safetensors")
+    save_file(tensors, other, {"zoo": json.dumps({**facts, **changes})})
+    return other
+
+
+# ── there and back ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_head_put_in_by_hand_comes_back(tuned):
+    path, model = tuned
+    again = zoo.load(path)
+    assert same(model, again)
+    weights = zoo.loading.loaded_weights(again)
+    assert weights.categories == NAMES
+    assert weights.config["num_classes"] == 3
+    assert weights.metrics == {"mine": {"acc@1": 98.5}}
+    assert weights.license == "mit"
+    assert weights.transforms == zoo.get_weight("SqueezeNet1_1_Weights.DIGITS_V1").transforms
+    assert weights.num_params == sum(p.numel() for p in model.parameters())
+    assert not zoo.load_report(again).memory_mapped
+
+
+def test_the_metadata_are_as_documented(tuned):
+    with safe_open(tuned[0], "pt") as f:
+        facts = json.loads(f.metadata()["zoo"])
+    assert facts["format"] == 1
+    assert facts["model"] == "classification/squeezenet1_1"
+    assert facts["task"] == "image-classification"
+    assert facts["versions"].keys() == {"zoo-core", "zoo-classification"}
+    assert facts["trained_from"].startswith("pkg://zoo_classification/")
+
+
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [
+        ("resnet18", {"num_classes": 5, "in_channels": 1}),
+        ("vit_b_32", {"num_classes": 4, "image_size": 64}),
+        ("inception_v3", {"num_classes": 4, "init_weights": False}),
+        ("googlenet", {"num_classes": 4, "aux_logits": True, "init_weights": False}),
+        ("ssdlite320_mobilenet_v3_large", {"num_classes": 4, "weights_backbone": None, "width_mult": 0.5}),
+        ("ssd300_vgg16", {"num_classes": 4, "weights_backbone": None}),
+        ("fasterrcnn_mobilenet_v3_large_fpn", {"num_classes": 4, "weights_backbone": None}),
+        ("keypointrcnn_resnet50_fpn", {"num_classes": 3, "num_keypoints": 5, "weights_backbone": None}),
+        ("retinanet_resnet50_fpn_v2", {"num_classes": 4, "weights_backbone": None}),
+        ("fcos_resnet50_fpn", {"num_classes": 4, "weights_backbone": None}),
+        ("lraspp_mobilenet_v3_large", {"num_classes": 4, "weights_backbone": None}),
+        ("deeplabv3_mobilenet_v3_large", {"num_classes": 4, "weights_backbone": None, "aux_loss": True}),
+        ("fcn", {"backbone": "resnet18", "num_classes": 4}),
+        ("mc3_tiny", {"num_classes": 4}),
+        ("raft_small", {}),
+    ],
+)
+def test_every_kind_of_model_comes_back(name, config, tmp_path):
+    model = zoo.get_model(name, **config)
+    assert same(model, zoo.load(zoo.save(model, tmp_path / "model.safetensors")))
+    if "num_classes" in config:
+        model = zoo.reset_head(model, 7)
+        again = zoo.load(zoo.save(model, tmp_path / "model.safetensors"))
+        assert same(model, again)
+        assert same(again, zoo.get_model(name, weights=tmp_path / "model.safetensors"))
+
+
+def test_frozen_and_trained_norms_are_not_confused(tmp_path):
+    """Whether a detector's norms are frozen depends on whether it was built to be filled."""
+    plain = zoo.get_model("fasterrcnn_resnet50_fpn", weights=None, weights_backbone=None, num_classes=2)
+    with zoo.loading.without_memory.filled_by_file():
+        meant = zoo.get_model("fasterrcnn_resnet50_fpn", weights=None, num_classes=2)
+    again = zoo.load(zoo.save(plain, tmp_path / "plain.safetensors"))
+    kinds = [type(m) for m in (plain.backbone.body.bn1, again.backbone.body.bn1, meant.backbone.body.bn1)]
+    assert kinds == [nn.BatchNorm2d, nn.BatchNorm2d, kinds[2]]
+    assert kinds[2] is not nn.BatchNorm2d
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_other_precisions_come_back(dtype, tmp_path):
+    model = zoo.get_model("squeezenet1_1", num_classes=2).to(dtype)
+    again = zoo.load(zoo.save(model, tmp_path / "model.safetensors"))
+    assert same(model, again)
+    assert next(zoo.load(tmp_path / "model.safetensors", dtype=torch.float32).parameters()).dtype == torch.float32
+
+
+def test_wrappers_layouts_and_copies(tmp_path):
+    model = zoo.get_model("resnet18", num_classes=2).to(memory_format=torch.channels_last)
+    averaged = torch.optim.swa_utils.AveragedModel(nn.DataParallel(model))
+    for n, wrapped in enumerate([averaged, copy.deepcopy(model), pickle.loads(pickle.dumps(model))]):
+        assert same(model, zoo.load(zoo.save(wrapped, tmp_path / f"{n}.safetensors")))
+    assert not [key for key in model.state_dict() if "built" in key]
+
+
+def test_int8_comes_back(tmp_path):
+    model = zoo.get_model("quantized_resnet18", quantize=True).eval()
+    again = zoo.load(zoo.save(model, tmp_path / "int8.safetensors")).eval()
+    picture = torch.rand(1, 3, 64, 64)
+    assert torch.equal(model(picture), again(picture))
+
+
+def test_the_file_that_was_loaded_can_be_saved_over(tuned):
+    path, model = tuned
+    path.chmod(0o640)
+    mapped = zoo.get_model("squeezenet1_1", weights=path, mmap=True)
+    for n in range(3):
+        with torch.no_grad():
+            mapped.classifier[1].bias.fill_(n)
+        zoo.save(mapped, path)
+    assert zoo.load(path).classifier[1].bias.tolist() == [2, 2, 2]
+    assert torch.equal(mapped.features[0].weight, model.features[0].weight)
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert os.listdir(path.parent) == [path.name]  # noqa: PTH208
+
+
+def test_readers_see_the_old_file_or_the_new_one(tuned):
+    path, model = tuned
+    wrong, done = [], threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            bias = zoo.load(path).classifier[1].bias
+            if bias.unique().numel() != 1 and not torch.equal(bias, model.classifier[1].bias):
+                wrong.append(bias)
+
+    other = copy.deepcopy(model)
+    reader = threading.Thread(target=read)
+    reader.start()
+    for n in range(8):
+        with torch.no_grad():
+            other.classifier[1].bias.fill_(n)
+        zoo.save(other, path)
+    done.set()
+    reader.join()
+    assert wrong == []
+
+
+def test_what_was_interrupted_leaves_the_old_file(tuned, monkeypatch):
+    path, model = tuned
+    before = path.read_bytes()
+
+    def full(fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        zoo.save(model, path)
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == [path.name]  # noqa: PTH208
+
+
+# ── what is refused ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_cannot_be_written_down_is_named(tmp_path):
+    path = tmp_path / "model.safetensors"
+    with pytest.raises(InvalidArgument, match="norm_layer=InstanceNorm2d"):
+        zoo.save(zoo.get_model("resnet18", norm_layer=nn.InstanceNorm2d), path)
+    model = zoo.get_model("resnet18", num_classes=2)
+    with pytest.raises(InvalidArgument, match="not made by a builder"):
+        zoo.save(nn.Linear(2, 2), path)
+    with pytest.raises(InvalidArgument, match="1 categories for a model of 2 classes"):
+        zoo.save(model, path, categories=["one"])
+    with pytest.raises(InvalidArgument, match="extra"):
+        zoo.save(model, path, extra={"when": object()})
+    with pytest.raises(InvalidArgument, match=r"ends in \.safetensors"):
+        zoo.save(model, tmp_path / "model.pth")
+    with pytest.raises(CheckpointError, match="os:system"):
+        zoo.save(model, path, transforms=zoo.Preset("os:system", {}))
+    model.layer4 = nn.Identity()
+    with pytest.raises(CheckpointError, match=r"not in it any more: layer4\.0\.conv1\.weight"):
+        zoo.save(model, path)
+    assert not path.exists()
+
+
+HOSTILE = {
+    "format": ({"format": 9, "versions": {"zoo-core": "7.0"}}, "saved by zoo-core '7.0', in format 9"),
+    "no format": ({"format": "1"}, "no number of its format"),
+    "path": ({"model": "../../etc/passwd"}, "expected 'plugin/model'"),
+    "dots": ({"model": "a/..b..c"}, "expected 'plugin/model'"),
+    "type": ({"model": ["resnet18"]}, "model is"),
+    "preset": ({"preprocessing": {"target": "os:system", "arguments": {"command": "true"}}}, "'os:system'"),
+    "preset's type": ({"preprocessing": "os:system"}, "expected dict"),
+    "weights": ({"arguments": {"weights": "https://127.0.0.1/x.pth"}}, "none of an architecture"),
+    "weights_backbone": ({"arguments": {"weights_backbone": "DEFAULT"}}, "none of an architecture"),
+    "mmap": ({"arguments": {"mmap": True}}, "none of an architecture"),
+    "url": ({"arguments": {"backbone": "hf://org/name"}}, "a file or an address"),
+    "nested url": ({"arguments": {"a": [{"b": "https://127.0.0.1/x.safetensors"}]}}, "a file or an address"),
+    "file": ({"arguments": {"backbone": "/etc/passwd"}}, "a file or an address"),
+    "arguments": ({"arguments": [1, 2]}, "arguments is"),
+    "categories": ({"categories": [1, None]}, "categories are not all text"),
+    "metrics": ({"weights": {"metrics": {"a": {"b": "c"}}}}, "metrics are not"),
+    "size": ({"weights": {"num_params": "many"}}, "num_params is"),
+    "min_size": ({"weights": {"min_size": [1, 2, 3]}}, "min_size is"),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_metadata_are_refused_by_name(tuned, kind):
+    changes, said = HOSTILE[kind]
+    path = rewritten(tuned[0], **changes)
+    for opened in (zoo.load, zoo.model_info):
+        with pytest.raises(CheckpointError, match=said.replace("(", r"\(")):
+            opened(path)
+
+
+def test_metadata_that_are_no_json(tuned, tmp_path):
+    for text in ("{", "[" * 100_000, "null"):
+        path = tmp_path / "bad.safetensors"
+        save_file({"a": torch.ones(1)}, path, {"zoo": text})
+        with pytest.raises(CheckpointError):
+            zoo.model_info(path)
+    path.write_bytes((1 << 31).to_bytes(8, "little") + b"{}")
+    with pytest.raises(CheckpointError, match="longer than the file"):
+        zoo.load(path)
+
+
+def test_arguments_that_no_builder_takes(tuned):
+    with pytest.raises((CheckpointError, TypeError), match="nonsense"):
+        zoo.load(rewritten(tuned[0], arguments={"nonsense": 1}))
+
+
+def test_a_model_that_nothing_installed_has(tuned):
+    path = rewritten(tuned[0], model="acme/net", versions={"zoo-core": "0.1", "zoo-acme": "2"})
+    with pytest.raises(UnknownModel, match="pip install zoo-acme"):
+        zoo.load(path)
+    path = rewritten(tuned[0], model="acme/net", versions={"zoo-core": "0.1", "x; rm -rf /": "2"})
+    with pytest.raises(UnknownModel, match="Register it"):
+        zoo.load(path)
+
+
+def test_files_that_are_no_saved_models(tmp_path):
+    save_file({"a": torch.ones(1)}, tmp_path / "bare.safetensors")
+    with pytest.raises(CheckpointError, match=r"was not written by zoo\.save"):
+        zoo.load(tmp_path / "bare.safetensors")
+    with pytest.raises(zoo.errors.DownloadError, match="There is no file"):
+        zoo.pipeline(str(tmp_path / "absent.safetensors"))
+
+
+# ── wherever a name is taken ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_file_is_a_name(tuned):
+    path, model = tuned
+    assert same(model, zoo.get_model(str(path)))
+    assert zoo.get_model(path, num_classes=5).classifier[1].out_channels == 5
+    assert not torch.equal(zoo.get_model(path, weights=None).features[0].weight, model.features[0].weight)
+    assert zoo.pipeline(path)(DIGITS / "digit_7.png").label in NAMES
+    info = zoo.model_info(str(path))
+    assert (info.full_name, info.default_weights) == ("classification/squeezenet1_1", "SAVED")
+    meta = zoo.get_model(path, device="meta")
+    assert meta.classifier[1].weight.is_meta
+    assert meta.classifier[1].out_channels == 3
+
+
+def test_a_folder_is_a_name(tuned, tmp_path):
+    path, model = tuned
+    assert same(model, zoo.load(tmp_path))
+    zoo.save(model, tmp_path / "second.safetensors")
+    with pytest.raises(InvalidArgument, match=r"second\.safetensors, tuned\.safetensors"):
+        zoo.load(tmp_path)
+    path.rename(tmp_path / "model.safetensors")
+    assert same(model, zoo.load(tmp_path))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InvalidArgument, match="holds no saved model"):
+        zoo.load(tmp_path / "empty")
+
+
+def test_a_registered_name_is_no_folder(tmp_path, monkeypatch):
+    (tmp_path / "resnet18").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert zoo.model_info("resnet18").source is None
+
+
+def zoo_command(*words: object, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "zoo", *map(str, words)], capture_output=True, text=True, env={**os.environ, **env}
+    )
+
+
+def test_commands_take_a_file(tuned, tmp_path):
+    path, _ = tuned
+    found = zoo_command("predict", DIGITS / "digit_7.png", "--model", path, "--json")
+    assert {label["label"] for label in json.loads(found.stdout)[0]["top"]} == set(NAMES), found.stderr
+    shown = zoo_command("show", path)
+    assert "classification" in shown.stdout
+    assert "acc@1 98.5" in shown.stdout
+    others = tmp_path / "names.txt"
+    others.write_text("x\ny\nz\n")
+    found = zoo_command("predict", DIGITS / "digit_7.png", "--model", path, "--json", "--categories", others)
+    assert {label["label"] for label in json.loads(found.stdout)[0]["top"]} == set("xyz")
+    torch.save(zoo.load(path).state_dict(), tmp_path / "bare.pth")
+    found = zoo_command(
+        "predict", DIGITS / "digit_7.png", "--model", "squeezenet1_1", "--weights", tmp_path / "bare.pth",
+        "--set", "num_classes=3", "--json",
+    )  # fmt: skip
+    assert len(json.loads(found.stdout)[0]["top"]) == 3
+
+
+def test_showing_a_file_needs_no_torch(tuned):
+    code = (
+        f"import sys, zoo; print(zoo.model_info({str(tuned[0])!r}).weights['SAVED'].categories, 'torch' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.strip() == "['a', 'b', 'c'] False"
+
+
+def test_the_header_says_what_is_in_the_file(tuned):
+    with tuned[0].open("rb") as f:
+        header, _, begin, size = read_header(f)
+    assert max(entry["data_offsets"][1] for entry in header.values()) + begin == size
+    assert begin % 8 == 0
+
+
+# ── at creation ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_device_and_type_at_creation():
+    model = zoo.get_model("squeezenet1_1", weights="DIGITS_V1", dtype=torch.bfloat16)
+    assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
+    assert next(zoo.get_model("resnet18", device="meta").parameters()).is_meta
+    with pytest.raises(InvalidArgument, match="floating type"):
+        zoo.get_model("resnet18", dtype=torch.int8)
+    with pytest.raises(InvalidArgument, match="cannot be used here"):
+        zoo.get_model("resnet18", device="nonsense")
