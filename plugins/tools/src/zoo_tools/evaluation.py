@@ -84,8 +84,13 @@ class Evaluation:
 
 
 def evaluate(
+<<<<<<< ours
     model: str | nn.Module,
     images: str | os.PathLike[str] | Examples,
+=======
+    model: str | Path | nn.Module,
+    images: str | os.PathLike[str],
+>>>>>>> theirs
     annotations: str | os.PathLike[str] | None = None,
     weights: Any = "DEFAULT",
     device: str | torch.device = "auto",
@@ -127,6 +132,7 @@ def evaluate(
         EvaluationError: a process died, or the folder is in use. Finished inputs keep their records.
     """
     check_count("batch_size", batch_size, 1)
+    model = str(model) if isinstance(model, Path) else model
     check_count("processes", processes, 1)
     if limit is not None:
         check_count("limit", limit, 1)
