@@ -84,13 +84,8 @@ class Evaluation:
 
 
 def evaluate(
-<<<<<<< ours
-    model: str | nn.Module,
-    images: str | os.PathLike[str] | Examples,
-=======
     model: str | Path | nn.Module,
-    images: str | os.PathLike[str],
->>>>>>> theirs
+    images: str | os.PathLike[str] | Examples,
     annotations: str | os.PathLike[str] | None = None,
     weights: Any = "DEFAULT",
     device: str | torch.device = "auto",
