@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from servers import FileServer
 from torch import nn
 
 import zoo
@@ -216,7 +218,7 @@ def test_what_cannot_be_written_down_is_named(tmp_path):
     with pytest.raises(CheckpointError, match="os:system"):
         zoo.save(model, path, transforms=zoo.Preset("os:system", {}))
     model.layer4 = nn.Identity()
-    with pytest.raises(CheckpointError, match=r"not in it any more: layer4\.0\.conv1\.weight"):
+    with pytest.raises(CheckpointError, match=r"not in it any more: layer4\.0\.bn1\.bias"):
         zoo.save(model, path)
     assert not path.exists()
 
@@ -371,3 +373,112 @@ def test_device_and_type_at_creation():
         zoo.get_model("resnet18", dtype=torch.int8)
     with pytest.raises(InvalidArgument, match="cannot be used here"):
         zoo.get_model("resnet18", device="nonsense")
+
+
+# ── heads ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", zoo.list_models(task="image-classification", plugin="classification"))
+def test_the_heads_of_classifiers_are_made_anew(name, tmp_path):
+    with torch.device("meta"):  # no numbers are needed to see what is kept
+        config = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+        model = zoo.get_model(name, num_classes=5, **config)
+        before = dict(model.named_parameters())
+        zoo.reset_head(model, 3)
+        wanted = zoo.get_model(name, num_classes=3, **config)
+    after = dict(model.named_parameters())
+    assert {k: v.shape for k, v in after.items()} == {k: v.shape for k, v in wanted.named_parameters()}
+    assert {k for k in after if after[k] is not before.get(k)} <= {
+        k
+        for k in after
+        if k.rpartition(".")[0] in {c.rpartition(".")[0] for c in after if before[c].shape != after[c].shape}
+    }
+    assert any(before[k].shape != after[k].shape for k in after)
+
+
+def test_a_new_head_is_initialised_as_its_builder_does():
+    model = zoo.get_model("retinanet_resnet50_fpn_v2", weights=None, weights_backbone=None, num_classes=4)
+    body = model.backbone.body.conv1.weight.clone()
+    zoo.reset_head(model, 9)
+    scores = model.head.classification_head.cls_logits
+    assert scores.bias.unique().tolist() == pytest.approx([-4.595], abs=1e-3)  # of a probability of 0.01
+    assert model.head.classification_head.num_classes == 9
+    assert torch.equal(model.backbone.body.conv1.weight, body)
+    model.train()(
+        list(torch.rand(1, 3, 64, 64)), [{"boxes": torch.tensor([[2.0, 2, 40, 40]]), "labels": torch.tensor([8])}]
+    )
+
+
+def test_a_head_follows_its_model():
+    model = zoo.reset_head(zoo.get_model("squeezenet1_1", weights="DIGITS_V1", dtype=torch.bfloat16).eval(), 2)
+    assert model.classifier[1].weight.dtype == torch.bfloat16
+    assert not any(module.training for module in model.modules())
+    assert zoo.loading.loaded_weights(model).read_categories() == []
+    with pytest.raises(InvalidArgument, match="whole number from 1"):
+        zoo.reset_head(model, 0)
+    with pytest.raises(InvalidArgument, match="no head"):
+        zoo.reset_head(zoo.get_model("raft_small"), 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "size"),
+    [
+        ("fasterrcnn_mobilenet_v3_large_fpn", "roi_heads.box_predictor.cls_score.weight", 6),
+        ("ssd300_vgg16", "head.classification_head.module_list.0.weight", 4 * 6),
+        ("retinanet_resnet50_fpn", "head.classification_head.cls_logits.weight", 9 * 6),
+        ("fcn_resnet50", "classifier.4.weight", 6),
+        ("mc3_tiny", "fc.weight", 6),
+    ],
+)
+def test_a_bare_state_dict_tells_its_number_of_classes(name, path, size, tmp_path):
+    config = {} if name == "mc3_tiny" else {"weights_backbone": None}
+    model = zoo.get_model(name, num_classes=6, **config)
+    torch.save(model.state_dict(), tmp_path / "bare.pth")
+    again = zoo.get_model(name, weights=tmp_path / "bare.pth", **config)
+    assert again.get_parameter(path).shape[0] == size
+    assert torch.equal(again.get_parameter(path), model.get_parameter(path))
+
+
+# ── the hub ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+COMMIT = "c0ffee" + "0" * 34
+
+
+def test_a_repository_of_the_hub_is_a_name(tuned, tmp_path):
+    with FileServer() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        server.headers = {"X-Repo-Commit": COMMIT}
+        server.put(f"/org/repo/resolve/{COMMIT}/model.safetensors", tuned[0].read_bytes())
+        about = {
+            "id": "org/repo",
+            "sha": COMMIT,
+            "siblings": [{"rfilename": n} for n in ("README.md", "model.safetensors")],
+        }
+        for revision in ("main", "v1"):
+            server.put(f"/api/models/org/repo/revision/{revision}", json.dumps(about).encode())
+        env = {
+            "HF_ENDPOINT": server.url,
+            "HF_HOME": str(tmp_path / "hf"),
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+        }
+        for name in ("hf://org/repo", "hf://org/repo@v1"):
+            found = zoo_command("predict", DIGITS / "digit_7.png", "--model", name, "--json", **env)
+            assert {label["label"] for label in json.loads(found.stdout)[0]["top"]} == set(NAMES), found.stderr
+        shown = zoo_command("show", "hf://org/repo", **env)
+        assert f"hf://org/repo/model.safetensors@{COMMIT}" in shown.stdout
+        absent = zoo_command("show", "hf://org/absent", **env)
+        assert absent.returncode == 1
+        assert "Could not look into hf://org/absent" in absent.stderr
+        server.shutdown()
+
+
+def test_evaluate_and_export_take_a_file(tuned, tmp_path):
+    path, _ = tuned
+    for label in NAMES:
+        (tmp_path / "data" / label).mkdir(parents=True)
+        shutil.copy(DIGITS / "digit_7.png", tmp_path / "data" / label)
+    measured = zoo_command("evaluate", "--model", path, "--images", tmp_path / "data", "--json")
+    assert json.loads(measured.stdout)["measured"] == 3, measured.stderr
+    written = zoo_command("export", path, tmp_path / "out.pt2")
+    assert (tmp_path / "out.pt2").stat().st_size > 1_000_000, written.stderr

@@ -23,7 +23,7 @@ from zoo.loading.built_with import BuiltWith, is_plain
 from zoo.loading.packing import pack
 from zoo.loading.reports import built_by, listed, loaded_weights
 from zoo.loading.safetensors import name_of
-from zoo.loading.without_memory import filled_by_file, initialise_rest, rebuilding
+from zoo.loading.without_memory import filled_by_file, initialise_rest, meta_is_asked_for, rebuilding
 from zoo.registry import get_model
 from zoo.registry.names import Entry, registry
 from zoo.registry.saved import FORMAT, KEY, SUFFIX, facts_of, names_a_file, parse
@@ -189,7 +189,9 @@ def reset_head(model: nn.Module, num_classes: int) -> nn.Module:
     with rebuilding(made.filled):
         with filled_by_file(on_meta=bool(own.on_meta(arguments))) as placed:
             fresh = own.function(**arguments)
-        initialise_rest(own.name, fresh, placed, lambda: own.function(**arguments), tuple(f"{p}." for p in paths))
+        if not meta_is_asked_for():
+            again = lambda: own.function(**arguments)  # noqa: E731
+            initialise_rest(own.name, fresh, placed, again, tuple(f"{path}." for path in paths))
     for path in paths:
         old = _submodule(inner, path)
         if old is None:

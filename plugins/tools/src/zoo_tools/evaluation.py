@@ -84,7 +84,7 @@ class Evaluation:
 
 
 def evaluate(
-    model: str | nn.Module,
+    model: str | Path | nn.Module,
     images: str | os.PathLike[str],
     annotations: str | os.PathLike[str] | None = None,
     weights: Any = "DEFAULT",
@@ -127,6 +127,7 @@ def evaluate(
         EvaluationError: a process died, or the folder is in use. Finished inputs keep their records.
     """
     check_count("batch_size", batch_size, 1)
+    model = str(model) if isinstance(model, Path) else model
     check_count("processes", processes, 1)
     if limit is not None:
         check_count("limit", limit, 1)

@@ -46,7 +46,7 @@ class ExportReport:
 
 
 def export(
-    model: str | nn.Module,
+    model: str | Path | nn.Module,
     path: str | Path,
     format: str | None = None,  # noqa: A002  the field's name for it
     *,
@@ -98,6 +98,7 @@ def export(
         raise InvalidArgument(f"There is no folder {path.parent} to write {path.name} to.")
     if format == "onnx":
         _check_onnx()
+    model = str(model) if isinstance(model, Path) else model
     spec, options, built, name = _find(model, weights, task, config)
     modes = {module: module.training for module in built.modules()}
     try:
