@@ -423,7 +423,7 @@ def test_a_detector_is_trained_on_targets(plugin_folder):
 def test_targets_that_our_detectors_are_trained_on(name):
     with torch.device("meta"):
         model = zoo.get_model(name, num_classes=3)
-    training = zoo.registry.provided(zoo.get_task(zoo.model_info(name).task), "train")
+    training = zoo.registry.provided(zoo.get_task(zoo.model_info(name).task), "train")()
     pictures = [torch.rand(3, 48, 64), torch.rand(3, 40, 40)]
     same, targets = training.with_targets(model, (pictures,))
     assert same is pictures

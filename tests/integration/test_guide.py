@@ -137,7 +137,7 @@ SECTIONS = {
         cls.__name__: [cls]
         for cls in (zoo.Manifest, zoo.ModelSpec, zoo.Preset, zoo.Stage, zoo.Command, zoo.Engine, zoo.Repository)
     },
-    **{cls.__name__: [cls] for cls in (zoo.Task, zoo.Result, zoo.Evaluator, zoo.Exportable)},
+    **{cls.__name__: [cls] for cls in (zoo.Task, zoo.Result, zoo.Examples, zoo.Evaluator, zoo.Exportable)},
     "Model": [Model],
 }
 

@@ -14,6 +14,7 @@ _LAZY = {
     "Command": "zoo.contract",
     "Engine": "zoo.contract",
     "Evaluator": "zoo.contract",
+    "Examples": "zoo.contract",
     "Exportable": "zoo.contract",
     "Manifest": "zoo.contract",
     "Metric": "zoo.contract",

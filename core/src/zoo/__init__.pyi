@@ -23,6 +23,7 @@ from zoo.contract import (
     Command as Command,
     Engine as Engine,
     Evaluator as Evaluator,
+    Examples as Examples,
     Exportable as Exportable,
     Manifest as Manifest,
     Metric as Metric,
@@ -85,6 +86,13 @@ from zoo_tools.evaluation import (
 from zoo_tools.exporting import (
     ExportReport as ExportReport,
     export as export,
+)
+from zoo_training.data import (
+    open_data as open_data,
+)
+from zoo_training.training import (
+    Training as Training,
+    train as train,
 )
 
 __version__: str

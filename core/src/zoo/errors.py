@@ -124,8 +124,16 @@ class NonFiniteResult(ZooError, ArithmeticError):
     """A model's numbers for an input are NaN or infinite: they are no answer."""
 
 
+class TrainingWarning(ZooWarning):
+    """Held-out inputs that the figures of a training run do not count."""
+
+
 class EvaluationError(ZooError, RuntimeError):
     """An evaluation that could not go on; the records of finished inputs are kept."""
+
+
+class TrainingError(ZooError, RuntimeError):
+    """A training run that could not go on; its last good checkpoint is kept."""
 
 
 class ExportError(ZooError, RuntimeError):
@@ -146,6 +154,13 @@ class FolderWarning(ZooWarning):
 
 class WeightsWarning(ZooWarning):
     """Weights were loaded in a way that changes what the model computes."""
+
+
+def listed(what: str, problems: Iterable[str], limit: int = 20) -> str:
+    """``what`` and a line for each problem, as far as there are no more than ``limit``."""
+    lines = list(problems)
+    more = [f"… and {len(lines) - limit} more"] if len(lines) > limit else []
+    return "\n  ".join([what, *lines[:limit], *more])
 
 
 def suggest(given: str, known: Iterable[str], n: int = 3) -> str:

@@ -8,7 +8,7 @@ from zoo.contract.hooks import hookimpl
 from zoo.contract.imports import is_import_string, load_object
 from zoo.contract.manifest import API_VERSION, Command, Engine, Manifest, Repository, check_manifest
 from zoo.contract.models import Model, ModelSpec, Stage
-from zoo.contract.protocols import Evaluator, Exportable, Result, Task, Trainable
+from zoo.contract.protocols import Evaluator, Examples, Exportable, Result, Task, Trainable
 from zoo.contract.tasks import Metric, Option, TaskSpec
 from zoo.contract.weights import Metrics, Preset, Weights
 
@@ -17,6 +17,7 @@ __all__ = [
     "Command",
     "Engine",
     "Evaluator",
+    "Examples",
     "Exportable",
     "Manifest",
     "Metric",

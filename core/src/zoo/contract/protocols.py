@@ -108,8 +108,66 @@ class Task(Protocol):
         raise NotImplementedError
 
 
+@runtime_checkable
+class Examples(Protocol):
+    """Data of a task: what a reader is. ``provides["data"]`` names a mapping of the name of a format → a reader.
+
+    A reader is called with ``(path, annotations=None, *, categories=None)`` and raises
+    :class:`zoo.errors.InvalidArgument` with all that is wrong, each with its place, when it is made. It has
+    ``matches(path, annotations)``, which says whether data look like its format. Readers are
+    ``torch.utils.data.Dataset``; they read a file when it is asked for, and can be pickled. Pictures are upright.
+    Inputs and targets by task:
+
+    ========================  =============================  ==========================================================
+    image-classification      uint8 [3, H, W]                ``{"label": int}``
+    object-detection and kin  uint8 [3, H, W]                ``boxes`` float32 [n, 4] xyxy in pixels, ``labels`` int64
+                                                             [n] from 1, ``area`` float32 [n], ``iscrowd`` int64 [n],
+                                                             ``image_id``; ``masks`` uint8 [n, H, W] and ``keypoints``
+                                                             float32 [n, K, 3] where there are any
+    semantic-segmentation     uint8 [3, H, W]                ``{"mask": int64 [H, W]}``, 255 for what does not count
+    video-classification      uint8 [T, 3, H, W]             ``{"label": int}``
+    optical-flow              a pair of uint8 [3, H, W]      ``{"flow": float32 [2, H, W], "valid": bool [H, W]}``
+    ========================  =============================  ==========================================================
+
+    Attributes:
+        categories: names of the labels, by number. Of detectors the first is the background.
+        names: one of each example, which stays the same while the data do; paths with ``/``.
+    """
+
+    categories: Sequence[str]
+    names: Sequence[str]
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def __getitem__(self, i: int) -> tuple[Any, dict[str, Any]]:
+        """Input and target of an example.
+
+        Raises:
+            UnreadableFile: a file that cannot be read.
+        """
+        raise NotImplementedError
+
+    def target(self, i: int) -> dict[str, Any]:
+        """What is true of an example; its input is not decoded."""
+        raise NotImplementedError
+
+    def source(self, i: int) -> Any:
+        """What a pipeline takes: a path, or a tuple of them."""
+        raise NotImplementedError
+
+    def select(self, indices: Sequence[int]) -> Examples:
+        """A reader of the same kind, of these examples alone, in this order."""
+        raise NotImplementedError
+
+    def counts(self) -> Mapping[str, int]:
+        """How many examples, or objects, each category has; nothing is decoded. Empty where it cannot be said."""
+        raise NotImplementedError
+
+
 class Evaluator(Protocol):
     """What a task knows about one data set: ``provides["evaluate"]`` is called with ``(images, annotations, weights)``.
+    ``images`` is a path, or :class:`Examples`, where there are no annotations.
 
     It may also have ``notes``: sentences that whoever reads the figures should know, such as what was left out; and a
     ``protocol``, like :meth:`Task.protocol`, of what the figures depend on of its own.
@@ -150,8 +208,32 @@ class Exportable:
 
 
 class Trainable(Protocol):
-    """What training needs of a task: ``provides["train"]`` names an object of it."""
+    """What training needs of a task: ``provides["train"]`` names a class of it, which is called without arguments.
+
+    An example goes through ``prepare``, several through ``collate``, and ``loss`` runs the model on them.
+    """
 
     def with_targets(self, model: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         """The model's positional arguments in train mode, made up for those of :meth:`Task.example`."""
+        return arguments
+
+    def prepare(self, model: nn.Module, weights: Weights) -> Callable[[Any, Any], Any]:
+        """What makes a reader's ``(input, target)`` an example for ``model``, whose preprocessing ``weights`` name.
+
+        It is called in processes of their own too, so it must be picklable and must not hold the model.
+        """
+        raise NotImplementedError
+
+    def collate(self, examples: Sequence[Any]) -> tuple[tuple[Any, ...], Any]:
+        """Examples → the model's positional arguments, and what :meth:`loss` needs beside them, all tensors or lists,
+        tuples and dicts of such."""
+        raise NotImplementedError
+
+    def loss(self, model: nn.Module, arguments: tuple[Any, ...], targets: Any) -> Mapping[str, Tensor]:
+        """Name → a scalar that is a mean over the examples; their sum is minimised. Call ``model`` itself, not a part
+        of it: it may be wrapped."""
+        raise NotImplementedError
+
+    def score(self, model: nn.Module, arguments: tuple[Any, ...], targets: Any) -> Mapping[str, Tensor]:
+        """Name → a mean over the examples, of a model in eval mode; ``"loss"`` among them."""
         raise NotImplementedError

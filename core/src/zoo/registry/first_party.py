@@ -62,7 +62,14 @@ FIRST_PARTY = (
         names=dict.fromkeys(("Evaluation", "evaluate"), "zoo_tools.evaluation")
         | dict.fromkeys(("ExportReport", "export"), "zoo_tools.exporting"),
     ),
-    FirstParty("training", "zoo-training", "zoo_training", None),
+    FirstParty(
+        "training",
+        "zoo-training",
+        "zoo_training",
+        None,
+        commands=("data", "train"),
+        names={"open_data": "zoo_training.data"} | dict.fromkeys(("Training", "train"), "zoo_training.training"),
+    ),
 )
 BY_NAMESPACE = {p.namespace: p for p in FIRST_PARTY if p.namespace is not None}
 BY_DISTRIBUTION = {p.distribution: p for p in FIRST_PARTY}

@@ -344,7 +344,8 @@ def pipeline(
 
     Args:
         model: the model's name; or a model that a builder made, used with the weights that were loaded into it.
-        weights: as the builder takes them. For a model that was given: their description, where it has none.
+        weights: as the builder takes them. For a model that was given: a
+            :class:`zoo.Weights` that describes them, in place of the one that the builder left.
         device: ``"auto"`` is CUDA, else MPS, else the CPU; for a model that has ``devices`` (types of device, None
             for all), and none of them, the first of those.
         task: by default the model's main one.
@@ -372,7 +373,8 @@ def pipeline(
             # A bare file says nothing of itself: it is prepared as the published weights are.
             description = replace(default, url=description.url, sha256=description.sha256, categories=None, metrics={})
     else:
-        built, description = model, loaded_weights(model) or getattr(weights, "value", weights)
+        given = getattr(weights, "value", weights)
+        built, description = model, given if isinstance(given, Weights) else loaded_weights(model) or given
     if not isinstance(description, Weights):
         raise InvalidArgument(
             f"weights={weights!r}: a pipeline needs to know what its model was trained on. Name an entry, a file or a "

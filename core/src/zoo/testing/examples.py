@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from zoo import registry
-from zoo.contract import ModelSpec, Task, TaskSpec, Trainable, Weights
+from zoo.contract import ModelSpec, Task, TaskSpec, Weights
 from zoo.errors import InvalidArgument, UnknownTask
 from zoo.registry import provided
 from zoo.running.tasks import make_task, noise
@@ -122,8 +122,8 @@ def train_example(bench: Bench) -> tuple[Any, ...]:
     """What :meth:`Conformance.train_example` promises."""
     size = bench.spec.input.get("train_size")
     given = bench.kit.example(bench.spec.name) if size is None else example(bench, size)
-    training: Trainable | None = provided(bench.task, "train")
-    return given if training is None else training.with_targets(bench.model, given)
+    make = provided(bench.task, "train")
+    return given if make is None else make().with_targets(bench.model, given)
 
 
 def prepare(bench: Bench, weights: Weights) -> tuple[Any, Any]:

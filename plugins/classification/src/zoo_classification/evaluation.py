@@ -1,4 +1,4 @@
-"""Accuracy for ``zoo evaluate``: a folder of pictures for each class. No torch here."""
+"""Accuracy for ``zoo evaluate``: a folder of pictures for each class."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo import Weights
+from zoo import Examples, Weights
 from zoo.errors import InvalidArgument, suggest
-from zoo.io import find_files
+from zoo_classification.data import Folders
 from zoo_classification.plugin import CLASSIFICATION
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class ClassFolders:
     categories there is no ``acc@5``.
 
     Args:
-        images: the folder of the classes' folders.
+        images: the folder of the classes' folders, or a reader of labelled pictures.
         annotations: None.
         weights: its categories are those that the folders are matched with.
         suffixes: endings of the files to take.
@@ -37,19 +37,18 @@ class ClassFolders:
         InvalidArgument: other folders, or nothing in them.
     """
 
-    def __init__(self, images: Path, annotations: Path | None, weights: Weights, *, suffixes: Sequence[str]) -> None:
-        if annotations is not None:
-            raise InvalidArgument("Leave out the annotations: the class of an input is its folder's name.")
-        self.notes: list[str] = []
-        files = find_files(images, suffixes, notes=self.notes) if images.is_dir() else []
-        self.sources = {p.relative_to(images).as_posix(): p for p in files if p.parent != images}
-        classes = sorted({name.partition("/")[0] for name in self.sources})
-        if not classes:
-            raise InvalidArgument(
-                f"{str(images)!r} has no folders of {', '.join(suffixes)} files; expected one for each class, named by "
-                "its category or label."
-            )
-        self._label = dict(zip(classes, self._labels(classes, weights.read_categories()), strict=True))
+    def __init__(
+        self, images: Path | Examples, annotations: Path | None, weights: Weights, *, suffixes: Sequence[str]
+    ) -> None:
+        reader = images if isinstance(images, Examples) else Folders(images, annotations, suffixes=suffixes)
+        self.notes: list[str] = list(getattr(reader, "notes", ()))
+        self.sources = {name: reader.source(i) for i, name in enumerate(reader.names)}
+        given = [reader.target(i)["label"] for i in range(len(reader))]
+        used = sorted(set(given))
+        meant = dict(
+            zip(used, self._labels([reader.categories[i] for i in used], weights.read_categories()), strict=True)
+        )
+        self._label = {name: meant[label] for name, label in zip(reader.names, given, strict=True)}
 
     def _labels(self, folders: Sequence[str], categories: Sequence[str]) -> list[int]:
         """The label that each folder stands for."""
@@ -94,7 +93,7 @@ class ClassFolders:
 
     def measure(self, name: str, result: Classification) -> dict[str, Any]:
         """The true label, and the most probable ones, best first."""
-        label, classes = self._label[name.partition("/")[0]], len(result.probabilities)
+        label, classes = self._label[name], len(result.probabilities)
         if label >= classes:
             raise InvalidArgument(f"{name!r} is of class {label} by its folder; the model has {classes} classes.")
         best = result.probabilities.topk(min(max(TOP), classes)).indices.tolist()
@@ -123,6 +122,6 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def evaluate(images: Path, annotations: Path | None, weights: Weights) -> ClassFolders:
+def evaluate(images: Path | Examples, annotations: Path | None, weights: Weights) -> ClassFolders:
     """The evaluator of the task: :class:`ClassFolders` of pictures."""
     return ClassFolders(images, annotations, weights, suffixes=CLASSIFICATION.suffixes)

@@ -81,7 +81,11 @@ CLASSIFICATION = TaskSpec(
     "image-classification",
     "zoo_classification.task:ClassificationTask",
     metrics=(Metric("acc@1", "Acc@1"), Metric("acc@5", "Acc@5")),
-    provides={"evaluate": "zoo_classification.evaluation:evaluate"},
+    provides={
+        "evaluate": "zoo_classification.evaluation:evaluate",
+        "data": "zoo_classification.data:READERS",
+        "train": "zoo_classification.training:Training",
+    },
     suffixes=(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
 )
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
-import reprlib
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path, PureWindowsPath
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from zoo import Weights
-from zoo.errors import InvalidArgument, MissingPlugin, UnreadableFile
+from zoo import Examples, Weights
+from zoo.errors import InvalidArgument, MissingPlugin
 from zoo.transforms.functional import get_dimensions
 from zoo_detection.coco import KEYPOINT_NAMES
+from zoo_detection.coco_files import Row, normalised
+from zoo_detection.data import CocoObjects
 from zoo_detection.task import Detection
 
 METRICS = {"bbox": "box_map", "segm": "mask_map", "keypoints": "kp_map"}  # COCO's name of a kind → ours of its AP
@@ -21,17 +20,8 @@ FIELDS = {"bbox": "bbox", "segm": "segmentation", "keypoints": "keypoints"}  # w
 # What COCO's evaluation computes of each kind, in its order; keypoints are not told apart by "small".
 BOX_VALUES = ("", "_50", "_75", "_small", "_medium", "_large")
 KEYPOINT_VALUES = ("", "_50", "_75", "_medium", "_large")
-# What the rows of an annotation file have at least.
-NEEDED = {
-    "images": ("id", "file_name"),
-    "categories": ("id", "name"),
-    "annotations": ("image_id", "category_id", "bbox"),
-}
 
 MAX_DETECTIONS = 100  # of a picture, that COCO counts; of keypoints 20
-LARGEST = 1e9  # pixels
-
-Row = dict[str, Any]
 
 
 class CocoEvaluator:
@@ -42,7 +32,7 @@ class CocoEvaluator:
     ``mask_map`` and ``kp_map`` where the model gives masks or COCO's 17 keypoints, and the annotations have them.
 
     Args:
-        images: the folder in which the ``file_name`` of each annotated image lies.
+        images: the folder in which the ``file_name`` of each annotated image lies; or a reader of objects.
         annotations: a JSON file of COCO's format: ``images`` (``id``, ``file_name``; ``height`` and ``width`` for
             masks), ``categories`` (``id``, ``name``), and ``annotations`` (``image_id``, ``category_id``, ``bbox`` as
             left, top, width, height in pixels; and ``segmentation``, ``keypoints``, ``iscrowd``, ``area`` if they
@@ -56,29 +46,23 @@ class CocoEvaluator:
         MissingPlugin: faster-coco-eval is not installed.
     """
 
-    def __init__(self, images: Path, annotations: Path | None, weights: Weights) -> None:
-        if annotations is None or annotations.is_dir():
-            given = "none were given" if annotations is None else f"{str(annotations)!r} is a folder"
-            raise InvalidArgument(f"annotations: expected a JSON file of COCO's format; {given}.")
+    def __init__(self, images: Path | Examples, annotations: Path | None, weights: Weights) -> None:
+        if not isinstance(images, Examples) and (annotations is None or annotations.is_dir()):
+            CocoObjects(images, annotations)  # which says what is expected, before what must be installed
         self._coco, self._eval = _tools()
         self.protocol = {"max_detections": MAX_DETECTIONS}
-        self._truth = _read(annotations)
+        reader: Any = images if isinstance(images, Examples) else CocoObjects(images, annotations, check_files=False)
+        self._truth = reader.to_coco()
         self._images = {image["file_name"]: image for image in self._truth["images"]}
-        if len(self._images) < len(self._truth["images"]):
-            (name, n), *_ = Counter(image["file_name"] for image in self._truth["images"]).most_common(1)
-            raise InvalidArgument(f"{str(annotations)!r} lists the image {name!r} {n} times; expected once.")
-        if self._images and not any((images / name).is_file() for name in self._images):
-            first = next(iter(self._images))
-            raise InvalidArgument(f"{str(images)!r} has none of the annotated images, such as {first!r}.")
-        self.sources = {name: images / name for name in self._images}
-        self.notes: list[str] = []
+        self.sources = {name: reader.source(i) for i, name in enumerate(reader.names)}
+        self.notes: list[str] = [*reader.notes] if isinstance(images, Examples) else []
         self._category = self._match(weights.read_categories())
 
     def _match(self, names: Sequence[str]) -> dict[int, int]:
         """The model's label → the annotations' category id."""
         known = {category["id"]: category["name"] for category in self._truth["categories"]}
-        label_of = {_normalised(name): label for label, name in reversed([*enumerate(names)])}
-        matched = {label_of[n]: id_ for id_, name in known.items() if (n := _normalised(name)) in label_of}
+        label_of = {normalised(name): label for label, name in reversed([*enumerate(names)])}
+        matched = {label_of[n]: id_ for id_, name in known.items() if (n := normalised(name)) in label_of}
         if not matched:
             matched = {id_: id_ for id_ in known if isinstance(id_, int) and 0 <= id_ < (len(names) or math.inf)}
             if names and matched:
@@ -194,160 +178,6 @@ def _tools() -> tuple[Any, Any]:
     except ImportError as e:
         raise MissingPlugin("COCO's average precision needs faster-coco-eval: pip install 'zoo-detection[coco]'") from e
     return COCO, COCOeval_faster
-
-
-def _read(path: Path) -> dict[str, list[Row]]:
-    """A file of COCO's format, checked as far as it is used; what is null is left out."""
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as e:
-        raise UnreadableFile(f"{str(path)!r} cannot be read: {e.strerror or e}.") from e
-    except RecursionError as e:
-        raise UnreadableFile(f"{str(path)!r} is nested too deeply for COCO's annotation format.") from e
-    except ValueError as e:
-        raise UnreadableFile(f"{str(path)!r} is no JSON: {e}.") from e
-    try:
-        return _checked(content)
-    except _Problem as e:
-        raise InvalidArgument(f"{str(path)!r} is not of COCO's annotation format: {e}.") from e
-
-
-class _Problem(Exception):
-    """What is wrong with a file."""
-
-
-def _checked(content: Any) -> dict[str, list[Row]]:
-    if not isinstance(content, dict):
-        raise _Problem(f"it holds {type(content).__name__}; expected an object")
-    rows: dict[str, list[Row]] = {}
-    for key, parts in NEEDED.items():
-        given = content.get(key)
-        if not isinstance(given, list):
-            raise _Problem(f"it has no list {key!r}")
-        rows[key] = [{k: v for k, v in row.items() if v is not None} if isinstance(row, dict) else {} for row in given]
-        for i, row in enumerate(rows[key]):
-            for part in parts:
-                if part not in row:
-                    raise _Problem(f"{key}[{i}] has no {part!r}" + _named(row))
-            for name in ("id", "image_id", "category_id"):
-                if not _is_id(row.get(name, 0)):
-                    kind = f"has the {name} {_short(row[name])}; expected a whole number or a text"
-                    raise _Problem(f"{key}[{i}] {kind}{_named(row)}")
-        _refuse_twice([row["id"] for row in rows[key] if "id" in row], f"{key} have the id")
-    for i, row in enumerate(rows["images"]):
-        for problem in _problems_of_image(row):
-            raise _Problem(f"images[{i}] {problem}" + _named(row))
-    for row in rows["categories"]:
-        row["name"] = str(row["name"])
-    _refuse_twice([_normalised(row["name"]) for row in rows["categories"]], "categories have the name")
-    images = {row["id"]: row for row in rows["images"]}
-    categories = {row["id"] for row in rows["categories"]}
-    for i, row in enumerate(rows["annotations"]):
-        for problem in _problems_of_object(row, images, categories):
-            raise _Problem(f"annotations[{i}] {problem}" + _named(row))
-    return rows
-
-
-def _problems_of_image(row: Row) -> Iterator[str]:
-    name = row["file_name"]
-    if not isinstance(name, str) or not name or "\0" in name:
-        yield f"has the file_name {_short(name)}; expected the path of a file in the folder of images"
-    elif Path(name).is_absolute() or PureWindowsPath(name).anchor or ".." in PureWindowsPath(name).parts:
-        yield f"has the file_name {_short(name)}, which may lead elsewhere; expected a path in the folder of images"
-    for side in ("height", "width"):
-        if not _is_number(size := row.get(side, 1)) or size < 1 or size != int(size):
-            yield f"has the {side} {_short(size)}; expected a whole number of pixels"
-
-
-def _problems_of_object(row: Row, images: Mapping[Any, Row], categories: set[Any]) -> Iterator[str]:
-    if row["image_id"] not in images:
-        yield f"is of the image {_short(row['image_id'])}, which is not listed"
-    if row["category_id"] not in categories:
-        yield f"is of the category {_short(row['category_id'])}, which is not listed"
-    box = row["bbox"]
-    if not (_are_numbers(box) and len(box) == 4 and box[2] >= 0 and box[3] >= 0):
-        yield f"has the bbox {_short(box)}; expected [left, top, width, height]"
-    if not _is_number(area := row.get("area", 0), LARGEST**2) or area < 0:
-        yield f"has the area {_short(area)}; expected a number of pixels"
-    if row.get("iscrowd", 0) not in (0, 1):
-        yield f"has the iscrowd {_short(row['iscrowd'])}; expected 0 or 1"
-    points = row.get("keypoints", [])
-    if not _are_numbers(points) or len(points) % 3:
-        yield f"has the keypoints {_short(points)}; expected x, y and visibility of each, in one list"
-    elif (
-        "num_keypoints" in row and points and not (_is_number(n := row["num_keypoints"]) and 0 <= n <= len(points) // 3)
-    ):
-        yield f"has the num_keypoints {_short(row['num_keypoints'])}; it has {len(points) // 3} keypoints"
-    yield from _problems_of_mask(row.get("segmentation", []), images[row["image_id"]])
-
-
-def _problems_of_mask(mask: Any, image: Row) -> Iterator[str]:
-    if isinstance(mask, dict):
-        size: Any = mask.get("size")
-        counts: Any = mask.get("counts")
-        if not (_are_numbers(size) and len(size) == 2 and all(isinstance(side, int) and side > 0 for side in size)):
-            yield f"has a segmentation of size {_short(size)}; expected [height, width]"
-        elif size != [image.get("height", size[0]), image.get("width", size[1])]:
-            yield f"has a segmentation of size {size}; its image has {[image.get('height'), image.get('width')]}"
-        elif isinstance(counts, list):
-            if not all(isinstance(n, int) and n >= 0 for n in counts) or sum(counts) != size[0] * size[1]:
-                yield f"has the run lengths {_short(counts)}; expected whole numbers that add up to {size[0] * size[1]}"
-        elif not isinstance(counts, str) or (there := _pixels(counts)) != size[0] * size[1]:
-            yield f"has the run lengths {_short(counts)}, of {there if isinstance(counts, str) else 'no'} pixels"
-    elif not isinstance(mask, list) or not all(_are_numbers(outline) for outline in mask):
-        yield f"has the segmentation {_short(mask)}; expected outlines, [[x1, y1, x2, y2, …], …], or run lengths"
-    else:
-        for outline in mask:
-            if len(outline) < 6 or len(outline) % 2:
-                yield f"has an outline of {len(outline)} numbers; expected x and y of three points or more"
-
-
-def _pixels(text: str) -> int | None:
-    """How many pixels run lengths in COCO's compressed form are of; None where they are none."""
-    counts: list[int] = []
-    value = shift = 0
-    for character in text:
-        bits = ord(character) - 48
-        if not 0 <= bits < 64 or shift > 40:
-            return None
-        value |= (bits & 31) << shift
-        shift += 5
-        if bits & 32:
-            continue
-        value -= (1 << shift) if bits & 16 else 0
-        counts.append(value + counts[-2] if len(counts) > 2 else value)
-        value = shift = 0
-    return sum(counts) if not shift and all(n >= 0 for n in counts) else None
-
-
-def _is_id(value: Any) -> bool:
-    return isinstance(value, int | str) and not isinstance(value, bool)
-
-
-def _is_number(value: Any, largest: float = LARGEST) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= largest  # NaN is not
-
-
-def _are_numbers(values: Any) -> bool:
-    return isinstance(values, list) and all(map(_is_number, values))
-
-
-def _refuse_twice(values: Sequence[Any], what: str) -> None:
-    twice = [(value, n) for value, n in Counter(values).items() if n > 1]
-    if twice:
-        raise _Problem(f"{twice[0][1]} {what} {_short(twice[0][0])}; expected one")
-
-
-def _named(row: Row) -> str:
-    return f" (its id is {_short(row['id'])})" if "id" in row else ""
-
-
-def _short(value: Any) -> str:
-    return reprlib.repr(value)
-
-
-def _normalised(name: str) -> str:
-    return name.strip().casefold()
 
 
 def _some(words: Sequence[str]) -> str:

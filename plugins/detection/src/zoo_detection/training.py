@@ -1,24 +1,72 @@
-"""What training needs of detection: targets beside the pictures."""
+"""What training needs of detection: targets beside the pictures; detectors compute their losses by themselves."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from zoo import Weights
+from zoo.contract import Trainable
+from zoo.errors import InvalidArgument
 from zoo_detection.keypoint_rcnn import KeypointRCNN
 from zoo_detection.mask_rcnn import MaskRCNN
 
+PER_OBJECT = ("boxes", "labels", "masks", "keypoints", "area", "iscrowd")
+# In eval mode these do something else than in train mode, which must not happen to what is only measured.
+NORMS = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
 
-class Training:
+
+class Preparation:
+    """A picture as float in [0, 1]; of its objects, those that are no crowds."""
+
+    def __init__(self, transform: Callable[[Any], Tensor]) -> None:
+        self.transform = transform
+
+    def __call__(self, image: Any, target: Mapping[str, Any]) -> tuple[Tensor, dict[str, Any]]:
+        crowd = target.get("iscrowd")
+        if crowd is not None and crowd.any():
+            own = crowd == 0
+            target = {key: value[own] if key in PER_OBJECT else value for key, value in target.items()}
+        return self.transform(image), {key: value for key, value in target.items() if isinstance(value, Tensor)}
+
+
+class Training(Trainable):
     """The piece of detection's tasks for ``"train"``."""
 
-    @staticmethod
-    def with_targets(model: nn.Module, arguments: tuple[Any, ...]) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
+    def with_targets(
+        self, model: nn.Module, arguments: tuple[Any, ...]
+    ) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
         """Pictures, and two made-up objects in each, with all that the model wants to know of them."""
         (images,) = arguments
         return images, [_target(model, image) for image in images]
+
+    def prepare(self, model: nn.Module, weights: Weights) -> Preparation:
+        if weights.transforms is None:
+            raise InvalidArgument("The weights name no preprocessing; give zoo.Weights(transforms=zoo.Preset(…)).")
+        return Preparation(weights.transforms())
+
+    def collate(self, examples: Sequence[tuple[Tensor, dict[str, Any]]]) -> tuple[tuple[list[Tensor], list[Any]], None]:
+        """Pictures of any size and their targets: two lists."""
+        images, targets = zip(*examples, strict=True)
+        return (list(images), list(targets)), None
+
+    def loss(self, model: nn.Module, arguments: tuple[Any, ...], targets: None) -> Mapping[str, Tensor]:
+        losses: Mapping[str, Tensor] = model(*arguments)
+        return losses
+
+    def score(self, model: nn.Module, arguments: tuple[Any, ...], targets: None) -> dict[str, Tensor]:
+        """The sum of the losses, which detectors compute in train mode; norms stay as they are."""
+        switched = [m for m in model.modules() if not m.training and not isinstance(m, NORMS)]
+        try:
+            for module in switched:
+                module.training = True
+            return {"loss": torch.stack([value.float() for value in model(*arguments).values()]).sum()}
+        finally:
+            for module in switched:
+                module.training = False
 
 
 def _target(model: nn.Module, image: Tensor) -> dict[str, Tensor]:

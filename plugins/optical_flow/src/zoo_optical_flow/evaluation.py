@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
-from zoo import Weights
+from zoo import Examples, Weights
 from zoo.errors import InvalidArgument
-from zoo.io import find_files
-from zoo_optical_flow.flo import read_flo
-from zoo_optical_flow.kitti import read_kitti_flow
+from zoo_optical_flow.data import Pairs, read_flow as read_flow
 from zoo_optical_flow.metrics import distances, outliers
-from zoo_optical_flow.plugin import ANIMATIONS, PICTURES
 from zoo_optical_flow.result import Flow
 
-PAIRS = (("_1", "_2"), ("_img1", "_img2"))  # what the names of two frames end in
 BEYOND = (1, 3, 5)  # pixels
-UNKNOWN = 1e9  # Middlebury writes larger numbers where the flow is unknown
 
 
 class FlowPairs:
@@ -35,7 +28,7 @@ class FlowPairs:
     Pixels whose flow is unknown do not count.
 
     Args:
-        images: the folder of frames.
+        images: the folder of frames, or a reader of pairs.
         annotations: the folder of flows.
         weights: not needed.
 
@@ -43,32 +36,21 @@ class FlowPairs:
         InvalidArgument: no folder, or nothing in it that belongs to a frame.
     """
 
-    def __init__(self, images: Path, annotations: Path | None, weights: Weights) -> None:
-        if annotations is None or not annotations.is_dir():
-            given = "none was given" if annotations is None else f"{str(annotations)!r} is none"
-            raise InvalidArgument(f"annotations: expected a folder of .flo files, or of KITTI's PNGs; {given}.")
-        self.notes: list[str] = []
-        every = find_files(annotations, (".flo", ".png"), notes=self.notes)
-        flows = [path for path in every if path.suffix.lower() == ".flo"] or every
-        self._truth = {path.relative_to(annotations).with_suffix("").as_posix(): path for path in flows}
-        frames = _frames(images, self.notes)
-        pairs = {name: _pair(name, frames) for name in self._truth}
-        if not any(pairs.values()):
-            first = f", such as {str(flows[0])!r}" if flows else ""
-            raise InvalidArgument(
-                f"None of the {len(flows)} flows in {str(annotations)!r}{first}, has its frames in {str(images)!r}: "
-                "expected NAME_1.png and NAME_2.png for NAME.flo, or NAME.png and a file that follows it."
-            )
-        missing = {name: (images / f"{name}_1.*", images / f"{name}_2.*") for name in pairs}
-        self.sources = {name: pair or missing[name] for name, pair in pairs.items()}
+    def __init__(self, images: Path | Examples, annotations: Path | None, weights: Weights) -> None:
+        reader: Any = images if isinstance(images, Examples) else Pairs(images, annotations, check_files=False)
+        self.notes: list[str] = list(getattr(reader, "notes", ()))
+        self._reader, self._index = reader, {name: i for i, name in enumerate(reader.names)}
+        self.sources = {name: reader.source(i) for i, name in enumerate(reader.names)}
 
     def measure(self, name: str, result: Flow) -> dict[str, Any]:
         """How many pixels there are, the sum of their distances to the truth, how many are outliers and how far off."""
-        truth, known = read_flow(self._truth[name])
+        i = self._index[name]
+        target = self._reader.target(i)
+        truth, known = target["flow"], target["valid"]
         if truth.shape != result.flow.shape:
             (_, h, w), (_, height, width) = truth.shape, result.flow.shape
             raise InvalidArgument(
-                f"{str(self._truth[name])!r} has {h} × {w} pixels, and its frames {height} × {width}."
+                f"{self._reader.annotation(i)!r} has {h} × {w} pixels, and its frames {height} × {width}."
             )
         distance, length = distances(result.flow, truth, known)
         return {
@@ -90,32 +72,3 @@ class FlowPairs:
             "fl_all": 100 * sum(record["outliers"] for record in known) / pixels,
             **{name: 100 * n / pixels for name, n in shares.items()},
         }
-
-
-def read_flow(path: Path) -> tuple[Tensor, Tensor]:
-    """A flow [2, H, W] and where it is known [H, W], from a ``.flo`` file or KITTI's PNG."""
-    if path.suffix.lower() == ".png":
-        return read_kitti_flow(path)
-    flow = read_flo(path)
-    return flow, (flow.abs() < UNKNOWN).all(0)
-
-
-def _frames(images: Path, notes: list[str]) -> dict[str, tuple[Path, Path | None]]:
-    """Name → the frame, and the one that follows it in its folder."""
-    folders: dict[Path, list[Path]] = {}
-    for file in find_files(images, (*PICTURES, *ANIMATIONS), notes=notes) if images.is_dir() else ():
-        folders.setdefault(file.parent, []).append(file)
-    return {
-        file.relative_to(images).with_suffix("").as_posix(): (file, after)
-        for files in folders.values()
-        for file, after in zip(files, [*files[1:], None], strict=True)
-    }
-
-
-def _pair(name: str, frames: Mapping[str, tuple[Path, Path | None]]) -> tuple[Path, Path] | None:
-    """The frames of the flow ``name``, if they are there."""
-    for first, second in ((name.removesuffix("_flow") + one, name.removesuffix("_flow") + two) for one, two in PAIRS):
-        if first in frames and second in frames:
-            return frames[first][0], frames[second][0]
-    frame, after = frames.get(name, (None, None))
-    return None if frame is None or after is None else (frame, after)

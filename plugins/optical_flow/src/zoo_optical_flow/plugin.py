@@ -28,7 +28,11 @@ OPTICAL_FLOW = TaskSpec(
         Option("frame_rate", float, None, "Of a video, take so many frames a second."),
         Option("num_flow_updates", int, 12, "How many updates the file makes.", verb="export"),
     ),
-    provides={"evaluate": "zoo_optical_flow.evaluation:FlowPairs", "export": "zoo_optical_flow.export:export"},
+    provides={
+        "evaluate": "zoo_optical_flow.evaluation:FlowPairs",
+        "export": "zoo_optical_flow.export:export",
+        "data": "zoo_optical_flow.data:READERS",
+    },
     suffixes=(*PICTURES, *ANIMATIONS, *VIDEOS),
     inputs_per_sample=2,
     same_size=True,

@@ -25,7 +25,11 @@ SEGMENTATION = TaskSpec(
     "zoo_segmentation.task:SegmentationTask",
     metrics=(Metric("miou", "Mean IoU"), Metric("pixel_acc", "Pixelwise Acc")),
     options=(Option("ignore_index", int, 255, "True class of the pixels that do not count.", verb="evaluate"),),
-    provides={"evaluate": "zoo_segmentation.evaluation:ClassMaps"},
+    provides={
+        "evaluate": "zoo_segmentation.evaluation:ClassMaps",
+        "data": "zoo_segmentation.data:READERS",
+        "train": "zoo_segmentation.training:Training",
+    },
     suffixes=(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
     same_size=True,
 )

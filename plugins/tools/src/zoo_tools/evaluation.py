@@ -26,7 +26,7 @@ import torch
 from torch import nn
 
 from zoo import Pipeline, pipeline, registry
-from zoo.contract import Evaluator, TaskSpec, Weights, check_count
+from zoo.contract import Evaluator, Examples, TaskSpec, Weights, check_count
 from zoo.errors import ContractError, EvaluationError, InvalidArgument, NonFiniteResult, UnreadableFile
 from zoo.files import redacted
 from zoo.loading import task_of
@@ -85,7 +85,7 @@ class Evaluation:
 
 def evaluate(
     model: str | nn.Module,
-    images: str | os.PathLike[str],
+    images: str | os.PathLike[str] | Examples,
     annotations: str | os.PathLike[str] | None = None,
     weights: Any = "DEFAULT",
     device: str | torch.device = "auto",
@@ -105,7 +105,7 @@ def evaluate(
 
     Args:
         model, weights, device, task, optimize: as :func:`zoo.pipeline` takes them.
-        images: the folder of the inputs.
+        images: the folder of the inputs; or an opened reader, such as :func:`zoo.open_data` gives, without annotations.
         annotations: what is true of them, a file or a folder. Classification reads it off the folders' names.
         output: a folder that keeps a record of each finished input (``records.jsonl``), and the figures at the end
             (``metrics.json``). The same call goes on from there if it was broken off. Inputs that could not be read
@@ -132,16 +132,19 @@ def evaluate(
         check_count("limit", limit, 1)
     if processes > 1 and not isinstance(model, str):
         raise InvalidArgument("Several processes build a model each, so they need its name; a model was given.")
-    paths = Path(images), None if annotations is None else Path(annotations)
+    if isinstance(images, Examples) and annotations is not None:
+        raise InvalidArgument("Leave out the annotations: the reader that was given as images has them.")
+    data = images if isinstance(images, Examples) else Path(images)
+    paths = data, None if annotations is None else Path(annotations)
     for name, path in zip(("images", "annotations"), paths, strict=True):
-        if path is not None and not path.exists():
+        if isinstance(path, Path) and not path.exists():
             raise InvalidArgument(f"{name}: there is no {str(path)!r}.")
     job = _Job(model, weights, str(device), task, *paths, optimize, config)
     # Where others do the work, this process needs the model for its description alone.
     ready, scorer, identity = (job if processes == 1 else replace(job, device="cpu", optimize=False)).start()
     every = list(scorer.sources)
     if not every:
-        raise InvalidArgument(f"There is nothing to evaluate in {str(images)!r}.")
+        raise InvalidArgument(f"There is nothing to evaluate in {_said(data)}.")
     wanted = every[:limit]
     folder = None if output is None else Path(output)
     if folder is not None:
@@ -180,6 +183,10 @@ def evaluate(
         )
         records.finish(result.to_dict())
     return result
+
+
+def _said(data: Path | Examples) -> str:
+    return repr(str(data)) if isinstance(data, Path) else f"the {type(data).__name__} that was given"
 
 
 def evaluator_of(task: TaskSpec) -> Any:
@@ -244,7 +251,7 @@ class _Job:
     weights: Any
     device: str
     task: str | None
-    images: Path
+    images: Path | Examples
     annotations: Path | None
     optimize: bool
     config: Mapping[str, Any]

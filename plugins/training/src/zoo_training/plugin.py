@@ -5,7 +5,10 @@ from __future__ import annotations
 import zoo
 from zoo import Command, Manifest
 
-COMMANDS: tuple[Command, ...] = ()
+COMMANDS = (
+    Command("data", "zoo_training.commands.data:data", "What is in a data set, and what is wrong with it."),
+    Command("train", "zoo_training.commands.training:train", "Train a model on data of your own."),
+)
 
 
 @zoo.hookimpl

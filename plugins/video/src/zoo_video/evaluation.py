@@ -1,4 +1,4 @@
-"""Accuracy for ``zoo evaluate``: a folder of videos for each class. No torch here."""
+"""Accuracy for ``zoo evaluate``: a folder of videos for each class."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo import Weights
+from zoo import Examples, Weights
 from zoo_classification.evaluation import ClassFolders
 from zoo_video.plugin import VIDEO_CLASSIFICATION
 
@@ -31,6 +31,6 @@ class VideoFolders(ClassFolders):
         return {**super().summarize(records), **{f"clip_{name}": value for name, value in each.items()}}
 
 
-def evaluate(images: Path, annotations: Path | None, weights: Weights) -> VideoFolders:
+def evaluate(images: Path | Examples, annotations: Path | None, weights: Weights) -> VideoFolders:
     """The evaluator of the task."""
     return VideoFolders(images, annotations, weights, suffixes=VIDEO_CLASSIFICATION.suffixes)

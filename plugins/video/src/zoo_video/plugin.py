@@ -43,7 +43,12 @@ VIDEO_CLASSIFICATION = TaskSpec(
         Option("spread", bool, False, "Spread the frames of the clips evenly over the whole video."),
         Option("frames", int, None, "How many frames the file takes.", verb="export"),
     ),
-    provides={"evaluate": "zoo_video.evaluation:evaluate", "export": "zoo_video.export:export"},
+    provides={
+        "evaluate": "zoo_video.evaluation:evaluate",
+        "export": "zoo_video.export:export",
+        "data": "zoo_video.data:READERS",
+        "train": "zoo_classification.training:Training",
+    },
     suffixes=(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".gif", ".webp", ".apng"),
     input_ndim=4,
 )

@@ -1,0 +1,185 @@
+"""Labelled pictures: folders that are named by class, or a CSV file of paths and labels."""
+
+from __future__ import annotations
+
+import copy
+import csv
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from zoo.errors import InvalidArgument, UnreadableFile, listed
+from zoo.io import find_files, read_image
+from zoo_classification.plugin import CLASSIFICATION
+
+
+class Labelled(Dataset[tuple[Any, dict[str, Any]]]):
+    """Files with a label each; what readers of pictures and of videos have in common.
+
+    Attributes:
+        categories: names of the labels.
+        names: of the files, as the data have them.
+        labels: of each file, an index into ``categories``.
+        notes: what else there is to know about the data.
+    """
+
+    def __init__(self, paths: Sequence[Path], names: Sequence[str], labels: Sequence[int], categories: Sequence[str]):
+        self.paths, self.names, self.labels, self.categories = list(paths), list(names), list(labels), list(categories)
+        self.notes: list[str] = getattr(self, "notes", [])
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, i: int) -> tuple[Any, dict[str, Any]]:
+        return self.read(self.paths[i]), self.target(i)
+
+    def read(self, path: Path) -> Tensor:
+        """The input: a picture, uint8 [3, H, W], upright."""
+        return read_image(path)
+
+    def target(self, i: int) -> dict[str, Any]:
+        """``{"label": int}``."""
+        return {"label": self.labels[i]}
+
+    def source(self, i: int) -> Path:
+        """The file."""
+        return self.paths[i]
+
+    def select(self, indices: Sequence[int]) -> Self:
+        """A reader of these files alone."""
+        chosen = copy.copy(self)
+        chosen.paths = [self.paths[i] for i in indices]
+        chosen.names = [self.names[i] for i in indices]
+        chosen.labels = [self.labels[i] for i in indices]
+        return chosen
+
+    def counts(self) -> dict[str, int]:
+        """Category → how many files it has."""
+        found = Counter(self.labels)
+        return {category: found[label] for label, category in enumerate(self.categories)}
+
+
+class Folders(Labelled):
+    """A folder for each class: ``path/CLASS/….jpg``, at any depth below. Files beside the folders are left out.
+
+    Args:
+        path: the folder of the classes' folders.
+        annotations: None.
+        categories: the classes, in order; by default the folders' names in the order of their characters.
+
+    Attributes:
+        empty: folders with no file that could be taken.
+
+    Raises:
+        InvalidArgument: no folders, or folders that are no category.
+    """
+
+    suffixes: Sequence[str] = CLASSIFICATION.suffixes
+
+    def __init__(
+        self,
+        path: Path,
+        annotations: Path | None = None,
+        *,
+        categories: Sequence[str] | None = None,
+        suffixes: Sequence[str] | None = None,
+    ) -> None:
+        if annotations is not None:
+            raise InvalidArgument("Leave out the annotations: the class of an input is its folder's name.")
+        path, suffixes = Path(path), suffixes or self.suffixes
+        self.notes = []
+        files = find_files(path, suffixes, notes=self.notes) if path.is_dir() else []
+        inside = [file for file in files if file.parent != path]
+        names = [file.relative_to(path).as_posix() for file in inside]
+        found = sorted({name.partition("/")[0] for name in names})
+        if not found:
+            raise InvalidArgument(
+                f"{str(path)!r} has no folders of {', '.join(suffixes)} files; expected one for each class, named by "
+                "its category or label."
+            )
+        self.loose = len(files) - len(inside)
+        folders = {entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")}
+        self.empty = sorted(folders - set(found))
+        known = list(categories) if categories is not None else found
+        if unknown := [f"{str(path / name)!r}" for name in found if name not in known]:
+            raise InvalidArgument(listed(f"Folders that are none of the {len(known)} categories:", unknown))
+        label = {name: i for i, name in enumerate(known)}
+        super().__init__(inside, names, [label[name.partition("/")[0]] for name in names], known)
+
+    @staticmethod
+    def matches(path: Path, annotations: Path | None) -> bool:
+        """Whether it is a folder of folders, without annotations."""
+        return annotations is None and path.is_dir() and any(entry.is_dir() for entry in path.iterdir())
+
+
+class Table(Labelled):
+    """A CSV file whose columns ``path`` (within the file's folder, or ``path`` if annotations are given) and ``label``
+    say the class of each file. Other columns are left alone.
+
+    Args:
+        path: the CSV file, or the folder of the inputs.
+        annotations: the CSV file, where ``path`` is the folder.
+        categories: the labels, in order; by default those that occur: sorted, as numbers if all are.
+
+    Raises:
+        InvalidArgument: with each line that is wrong.
+    """
+
+    def __init__(self, path: Path, annotations: Path | None = None, *, categories: Sequence[str] | None = None) -> None:
+        file = Path(annotations or path)
+        folder = Path(path) if annotations is not None else file.parent
+        rows = read_table(file, ("path", "label"))
+        problems = [f"line {line}: {key} is empty" for line, row in rows for key in ("path", "label") if not row[key]]
+        found = {row["label"] for _, row in rows if row["label"]}
+        numbers = all(label.isascii() and label.isdecimal() for label in found)
+        known = list(categories) if categories is not None else sorted(found, key=int if numbers else str)
+        index = {name: i for i, name in enumerate(known)}
+        problems += [f"line {n}: {row['label']!r} is no category" for n, row in rows if row["label"] not in index]
+        lines: dict[str, int] = {}
+        for n, row in rows:
+            if row["path"] and not (folder / row["path"]).is_file():
+                problems.append(f"line {n}: there is no {str(folder / row['path'])!r}")
+            if (before := lines.setdefault(row["path"], n)) != n:
+                problems.append(f"line {n}: {row['path']!r} was named in line {before}")
+        if problems or not rows:
+            raise InvalidArgument(listed(f"{str(file)!r} cannot be used:", problems or ["it has no rows"]))
+        names = [Path(row["path"]).as_posix() for _, row in rows]
+        super().__init__([folder / name for name in names], names, [index[row["label"]] for _, row in rows], known)
+
+    @staticmethod
+    def matches(path: Path, annotations: Path | None) -> bool:
+        """Whether it is a CSV file."""
+        return Path(annotations or path).suffix.lower() in (".csv", ".tsv")
+
+
+def read_table(file: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """The rows of a CSV file (``.tsv``: by tabs), each with its line's number, stripped.
+
+    Raises:
+        UnreadableFile: it cannot be read, or is no UTF-8.
+        InvalidArgument: a column is missing, or a line has another number of cells.
+    """
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as f:
+            reader = csv.DictReader(f, delimiter="\t" if file.suffix.lower() == ".tsv" else ",", restkey="")
+            header = [name.strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = header
+            if missing := [name for name in columns if name not in header]:
+                raise InvalidArgument(
+                    f"{str(file)!r}: line 1 has the columns {', '.join(header) or 'none'}; "
+                    f"expected {', '.join(missing)} too."
+                )
+            rows = [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as e:
+        raise UnreadableFile(f"{str(file)!r} cannot be read as CSV: {e}") from e
+    uneven = [f"line {n}: expected {len(header)} cells" for n, row in rows if "" in row or None in row.values()]
+    if uneven:
+        raise InvalidArgument(listed(f"{str(file)!r} cannot be used:", uneven))
+    return [(n, {key: value.strip() for key, value in row.items()}) for n, row in rows]
+
+
+READERS = {"folders": Folders, "csv": Table}

@@ -1,0 +1,61 @@
+"""What training needs of classification: labels beside the pictures, and cross entropy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo import Weights
+from zoo.contract import Trainable
+from zoo.errors import InvalidArgument
+
+AUXILIARY = 0.3  # weight of auxiliary heads' losses, as in GoogLeNet's paper, https://arxiv.org/abs/1409.4842
+
+
+class Preparation:
+    """The weights' own preprocessing of a picture; its label as it is."""
+
+    def __init__(self, transform: Callable[[Any], Tensor]) -> None:
+        self.transform = transform
+
+    def __call__(self, image: Any, target: Any) -> tuple[Tensor, int]:
+        return self.transform(image), int(target["label"])
+
+
+class Training(Trainable):
+    """The piece of image classification for ``"train"``.
+
+    Args:
+        label_smoothing: of the cross entropy.
+    """
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        self.label_smoothing = label_smoothing
+
+    def prepare(self, model: nn.Module, weights: Weights) -> Preparation:
+        if weights.transforms is None:
+            raise InvalidArgument("The weights name no preprocessing; give zoo.Weights(transforms=zoo.Preset(…)).")
+        return Preparation(weights.transforms())
+
+    def collate(self, examples: Sequence[tuple[Tensor, int]]) -> tuple[tuple[Tensor], Tensor]:
+        images, labels = zip(*examples, strict=True)
+        return (torch.stack(images),), torch.tensor(labels)
+
+    def loss(self, model: nn.Module, arguments: tuple[Any, ...], targets: Tensor) -> dict[str, Tensor]:
+        """Cross entropy; that of auxiliary heads beside it, with a weight of 0.3."""
+        outputs = model(*arguments)
+        logits, *others = [outputs] if isinstance(outputs, Tensor) else [o for o in outputs if o is not None]
+        losses = {"loss": F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)}
+        if others:
+            losses["auxiliary"] = AUXILIARY * torch.stack([F.cross_entropy(o, targets) for o in others]).sum()
+        return losses
+
+    def score(self, model: nn.Module, arguments: tuple[Any, ...], targets: Tensor) -> dict[str, Tensor]:
+        outputs = model(*arguments)
+        logits = outputs if isinstance(outputs, Tensor) else outputs[0]
+        right = (logits.argmax(1) == targets).double().mean()
+        return {"loss": F.cross_entropy(logits, targets), "acc@1": 100 * right}

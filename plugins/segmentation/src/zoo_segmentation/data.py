@@ -1,0 +1,187 @@
+"""Pictures, and pictures whose pixels are the classes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from zoo.errors import InvalidArgument, UnreadableFile, listed
+from zoo.io import find_files, opened, read_image
+from zoo_segmentation.losses import IGNORED
+from zoo_segmentation.plugin import SEGMENTATION
+
+# Pillow's modes of one whole number a pixel.
+INDEXED = ("P", "L", "1", "I", "I;16", "I;16B", "I;16L")
+LAYOUTS = (("images", "masks"), ("images", "annotations"), ("images", "labels"), ("JPEGImages", "SegmentationClass"))
+
+
+class Masks(Dataset[tuple[Tensor, dict[str, Any]]]):
+    """Pictures with a class for every pixel, in PNGs: a palette's indices, or grey levels. 255 does not count.
+
+    ``annotations/NAME.png`` is the truth of ``images/NAME.jpg`` (or of another ending; both may lie in folders of one
+    name). A picture without one is left out, and a note says how many there were.
+
+    Args:
+        path: the folder of pictures; or of ``images`` and ``masks`` (also ``annotations``, ``labels``), or
+            ``JPEGImages`` and ``SegmentationClass``.
+        annotations: the folder of class maps.
+        categories: names of the classes; by default the lines of ``classes.txt`` in ``path``, or else the numbers that
+            occur.
+        mapping: value of a pixel → class, such as ``{0: 0, 255: 1}`` for masks of black and white. Other values are an
+            error.
+        check_files: whether every class map is read when the data are opened: its size must be the picture's and its
+            classes known. Pixels are counted meanwhile.
+
+    Raises:
+        InvalidArgument: with each file that is wrong.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        annotations: Path | None = None,
+        *,
+        categories: Sequence[str] | None = None,
+        mapping: Mapping[int, int] | None = None,
+        check_files: bool = True,
+    ) -> None:
+        path = Path(path)
+        images, truth = path, annotations
+        if annotations is None:
+            images, truth = next(((path / a, path / b) for a, b in LAYOUTS if (path / b).is_dir()), (path, None))
+        if truth is None or not truth.is_dir():
+            given = "none was given" if truth is None else f"{str(truth)!r} is none"
+            raise InvalidArgument(f"annotations: expected a folder of PNGs whose pixels are the classes; {given}.")
+        self.notes: list[str] = []
+        maps = _by_name(truth, (".png",), self.notes)
+        pictures = _by_name(images, SEGMENTATION.suffixes, self.notes)
+        if not pictures.keys() & maps.keys():
+            raise InvalidArgument(
+                f"No PNG in {str(truth)!r} ({len(maps)} there) has the name of a picture in "
+                f"{str(images)!r} ({len(pictures)} there)."
+            )
+        self.names = list(maps)
+        self.paths = [pictures.get(name, images / f"{name}.*") for name in maps]
+        self._maps = list(maps.values())
+        if left := len(pictures.keys() - maps.keys()):
+            self.notes.append(f"{left} of {len(pictures)} pictures have no annotation and were left out.")
+        self.mapping = None if mapping is None else dict(mapping)
+        if categories is None and (path / "classes.txt").is_file():
+            lines = (path / "classes.txt").read_text("utf-8-sig").splitlines()
+            categories = [line.strip() for line in lines if line.strip()]
+        self._pixels: list[dict[int, int]] = [{} for _ in self.names]
+        if check_files:
+            self._check(None if categories is None else len(categories))
+        seen = max((c for found in self._pixels for c in found if c != IGNORED), default=-1)
+        self.categories = list(categories) if categories is not None else [str(i) for i in range(seen + 1)]
+
+    def _check(self, classes: int | None) -> None:
+        problems: list[str] = []
+        only: set[int] = set()
+        for i, file in enumerate(self._maps):
+            try:
+                with opened(self.paths[i]) as picture:
+                    turned = picture.getexif().get(0x0112, 1) >= 5
+                    size = picture.size if turned else picture.size[::-1]
+                truth = self.target(i)["mask"]
+            except (UnreadableFile, InvalidArgument) as e:
+                problems.append(str(e))
+                continue
+            values, n = (t.tolist() for t in torch.unique(truth, return_counts=True))
+            self._pixels[i] = dict(zip(values, n, strict=True))
+            only |= self._pixels[i].keys()
+            if tuple(truth.shape) != size:
+                shown = f"{truth.shape[0]} × {truth.shape[1]}"
+                problems.append(f"{str(file)!r} has {shown} pixels, and its picture {size[0]} × {size[1]}")
+            wrong = [v for v in values if v != IGNORED and not 0 <= v < (classes or IGNORED)]
+            if wrong:
+                problems.append(f"{str(file)!r} has classes {wrong[:5]}; there are {classes or IGNORED}")
+        if self.mapping is None and only and only <= {0, IGNORED} and IGNORED in only:
+            problems.append(
+                "Every pixel is 0 or 255, and 255 does not count: for black and white give mapping={0: 0, 255: 1}"
+            )
+        if problems:
+            raise InvalidArgument(listed("The class maps cannot be used:", problems))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, i: int) -> tuple[Tensor, dict[str, Any]]:
+        return read_image(self.paths[i]), self.target(i)
+
+    def target(self, i: int) -> dict[str, Any]:
+        """``{"mask": int64 [H, W]}``."""
+        truth = read_class_map(self._maps[i])
+        if self.mapping is not None:
+            mapped = torch.full_like(truth, -1)
+            for value, label in self.mapping.items():
+                mapped[truth == value] = label
+            if (mapped < 0).any():
+                others = sorted(set(truth[mapped < 0].tolist()))
+                raise InvalidArgument(f"{str(self._maps[i])!r} has the values {others[:5]}, which mapping has not.")
+            truth = mapped
+        return {"mask": truth}
+
+    def source(self, i: int) -> Path:
+        """The picture's file."""
+        return self.paths[i]
+
+    def annotation(self, i: int) -> str:
+        """The file of the class map."""
+        return str(self._maps[i])
+
+    def select(self, indices: Sequence[int]) -> Self:
+        """A reader of these pictures alone."""
+        chosen = copy.copy(self)
+        for name in ("paths", "names", "_maps", "_pixels"):
+            setattr(chosen, name, [getattr(self, name)[i] for i in indices])
+        return chosen
+
+    def labels_of(self, i: int) -> list[int]:
+        """The classes that a picture has pixels of, the first one aside, as far as they were counted."""
+        return sorted(label for label in self._pixels[i] if 0 < label != IGNORED)
+
+    def counts(self) -> dict[str, int]:
+        """Category → how many pixels are of it, counted when the data were opened."""
+        return {name: sum(found.get(label, 0) for found in self._pixels) for label, name in enumerate(self.categories)}
+
+    @staticmethod
+    def matches(path: Path, annotations: Path | None) -> bool:
+        """Whether there is a folder of class maps."""
+        folders = [annotations] if annotations is not None else [path / masks for _, masks in LAYOUTS]
+        return any(folder.is_dir() for folder in folders)
+
+
+def _by_name(folder: Path, suffixes: Sequence[str], notes: list[str]) -> dict[str, Path]:
+    """Path within the folder, without its ending → the file."""
+    found: dict[str, Path] = {}
+    for path in find_files(folder, suffixes, notes=notes) if folder.is_dir() else ():
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in found:
+            raise InvalidArgument(f"{str(path)!r} and {str(found[name])!r} have one name; only one is expected.")
+        found[name] = path
+    return found
+
+
+def read_class_map(path: Path) -> Tensor:
+    """The classes that a PNG holds, int64 [H, W]: its palette's indices, or its grey levels.
+
+    Raises:
+        UnreadableFile: no picture, a damaged one, or one in colours.
+    """
+    with opened(path) as picture:
+        mode = picture.mode
+        values = np.asarray(picture).astype(np.int64) if mode in INDEXED else None
+    if values is None:
+        raise UnreadableFile(f"{str(path)!r} has pixels of mode {mode}; expected one number each: a palette, or grey.")
+    return torch.from_numpy(values)
+
+
+READERS = {"masks": Masks}

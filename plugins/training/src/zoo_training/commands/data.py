@@ -1,0 +1,78 @@
+"""``zoo data show``: what is in a data set, before anything is trained on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from zoo import cli
+
+
+def data(
+    action: Annotated[str, typer.Argument(metavar="show", help="show: a contact sheet and the counts.")],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="The folder or file of the data.")],
+    task: Annotated[str, typer.Option(help="Such as object-detection; `zoo tasks` lists them.")],
+    annotations: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="What is true of them, if it lies elsewhere.", show_default=False),
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option("--format", help="folders, csv, coco, voc, yolo, masks, flow.", show_default=False)
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a contact sheet there.", show_default=False)
+    ] = None,
+    examples: Annotated[int, typer.Option(min=1, help="How many are on the sheet.")] = 16,
+    val: Annotated[float, typer.Option(help="The share that is held out, where no folders split the data.")] = 0.2,
+    seed: Annotated[int, typer.Option(help="Of the split, and of the choice for the sheet.")] = 0,
+    group: Annotated[
+        str | None,
+        typer.Option(metavar="PATTERN", help="Names alike in it stay on one side of the split.", show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> int:
+    """What is in a data set: examples, counts by category for training and validation, and what is wrong with it.
+
+    \b
+    Task            Formats
+    classification  folders: one a class; csv: path,label
+    and video
+    detection       coco: a JSON file; voc: XML files; yolo: text files; csv: path,label,xmin,ymin,xmax,ymax
+    segmentation    masks: a PNG for each picture, whose pixels are the classes
+    optical flow    flow: .flo files, or KITTI's PNGs, for pairs of frames
+
+    With --output a contact sheet is written, on which the truths are drawn. An existing file is not replaced.
+    """
+    if action != "show":
+        raise typer.BadParameter(f"{action!r} is no action; expected show.")
+    if output is not None and output.exists():
+        raise typer.BadParameter(f"{str(output)!r} exists; give another --output.")
+    from zoo.io import save_image
+    from zoo_training.data import describe, open_data, sheet
+
+    parts = dict(
+        zip(
+            ("train", "val"),
+            open_data(path, task, format=kind, annotations=annotations, val=val, seed=seed, group=group),
+            strict=True,
+        )
+    )
+    told: dict[str, Any] = {name: describe(part) for name, part in parts.items()}
+    if output is not None:
+        save_image(sheet(parts["train"], examples, seed), output)
+        told["sheet"] = str(output)
+    if as_json:
+        cli.print_json(told)
+        return 0
+    train, held = told["train"], told["val"]
+    cli.say(f"{train['format']}: {train['examples']} examples to train on, {held['examples']} to validate on")
+    width = max((len(name) for name in train["counts"]), default=0)
+    for name, n in train["counts"].items():
+        cli.say(f"  {name:{width}}  {n:8,}  {held['counts'].get(name, 0):8,}")
+    for note in dict.fromkeys([*train["notes"], *held["notes"]]):
+        cli.say(f"note: {note}")
+    if output is not None:
+        cli.say(f"Written: {output}")
+    return 0

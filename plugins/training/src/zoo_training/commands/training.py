@@ -1,0 +1,93 @@
+"""``zoo train``: a model and a data set in, weights and figures out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zoo import cli, registry
+
+
+def train(
+    model: Annotated[str, typer.Option(help="The model's name, as `zoo list` shows it.")],
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Anything that `zoo data show` opens.")],
+    output: Annotated[Path, typer.Option(metavar="DIR", help="A new folder for the weights and figures.")],
+    weights: Annotated[
+        str, typer.Option(help="What to begin with: an entry's name, a file, a URL, or none.")
+    ] = "DEFAULT",
+    epochs: Annotated[int, typer.Option(min=1)] = 10,
+    batch_size: Annotated[int, typer.Option(min=1, help="Of each process.")] = 16,
+    optimizer: Annotated[str, typer.Option(help="adamw or sgd.")] = "adamw",
+    lr: Annotated[float | None, typer.Option(help="Peak of the learning rate.", show_default=False)] = None,
+    weight_decay: Annotated[float, typer.Option(min=0)] = 1e-2,
+    layer_decay: Annotated[float | None, typer.Option(help="Of a transformer's blocks.", show_default=False)] = None,
+    warmup: Annotated[float, typer.Option(min=0, max=1, help="Share of the steps.")] = 0.1,
+    accumulate: Annotated[int, typer.Option(min=1, help="Batches a step.")] = 1,
+    clip: Annotated[float, typer.Option(min=0, help="Largest norm of a gradient; 0 for any.")] = 1.0,
+    precision: Annotated[str, typer.Option(help="fp32, bf16 or fp16.")] = "fp32",
+    ema: Annotated[float | None, typer.Option(help="Decay of averaged weights.", show_default=False)] = None,
+    freeze: Annotated[list[str] | None, typer.Option(help="A module, or backbone. May be repeated.")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Augmentation: finetune or imagenet; by default none.", show_default=False)
+    ] = None,
+    flip: Annotated[float, typer.Option(min=0, max=1, help="How often the recipe mirrors; 0 for digits.")] = 0.5,
+    val: Annotated[float, typer.Option(help="Share held out, where the data are not split.")] = 0.2,
+    patience: Annotated[int | None, typer.Option(min=1, help="Epochs without progress.", show_default=False)] = None,
+    seed: Annotated[int, typer.Option()] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that read.")] = 0,
+    compiled: Annotated[bool, typer.Option("--compile", help="Use torch.compile.")] = False,
+    checkpoint_minutes: Annotated[float, typer.Option(min=0, help="Between checkpoints; 0: each step.")] = 10.0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --output.")] = False,
+    arguments: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="For the builder. May be repeated.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, mps; auto takes the best there is.")] = "auto",
+    task: Annotated[str | None, typer.Option(help="By default the model's main one.")] = None,
+) -> int:
+    """Train a model on data of your own.
+
+    A run that was killed goes on with the same command and --resume, and ends with the same weights. Several devices:
+    torchrun --nproc-per-node N -m zoo train …
+    """
+    registry.model_info(model)  # a misspelt name is told before torch is imported
+    config = cli.read_assignments(arguments or ())
+    from zoo_training.training import train as run
+
+    done = run(
+        model,
+        data,
+        output,
+        None if weights == "none" else weights,
+        epochs=epochs,
+        batch_size=batch_size,
+        task=task,
+        device=device,
+        optimizer=optimizer,
+        lr=lr,
+        weight_decay=weight_decay,
+        layer_decay=layer_decay,
+        warmup=warmup,
+        accumulate=accumulate,
+        clip=clip or None,
+        precision=precision,
+        ema=ema,
+        freeze=freeze or (),
+        recipe=recipe,
+        flip=flip,
+        val=val,
+        patience=patience,
+        seed=seed,
+        workers=workers,
+        compile=compiled,
+        checkpoint_minutes=checkpoint_minutes,
+        resume=resume,
+        progress=cli.on_terminal(sys.stderr),
+        **config,
+    )
+    row = done.history[done.best - 1]
+    figures = ", ".join(f"{name} {value:.4g}" for name, value in row.items() if name.startswith("val_"))
+    cli.say(f"{done.output / 'best.safetensors'}: epoch {done.best} of {len(done.history)}, {figures}")
+    return 0

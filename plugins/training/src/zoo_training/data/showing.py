@@ -1,0 +1,115 @@
+"""Data as a person can check them: a sheet of examples with what is true of them drawn, and their counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from zoo import draw
+from zoo.contract import Examples, check_count
+from zoo.transforms.functional import to_pil_image
+
+CELL = 320  # pixels of the longer side of an example on the sheet
+CAPTION = 26
+
+
+def sheet(data: Examples, n: int = 16, seed: int = 0, indices: Sequence[int] | None = None) -> Image.Image:
+    """A contact sheet of ``n`` examples, drawn at random by ``seed`` (or those of ``indices``): labels written beneath,
+    boxes, masks, keypoints and classes over the picture, flow beside it in colours."""
+    check_count("n", n, 1)
+    if indices is None:
+        order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
+        indices = sorted(order[:n].tolist())
+    return draw.contact_sheet([drawn(*data[i], data.categories, data.names[i]) for i in indices])
+
+
+def drawn(example: Any, target: dict[str, Any], categories: Sequence[str], name: str = "") -> Image.Image:
+    """One example: its input, as :class:`zoo.contract.Examples` gives it, with its target."""
+    if "boxes" in target:
+        return _captioned(_objects(example, target, categories), name)
+    if "mask" in target:
+        return _captioned(_classes(example, target["mask"]), name)
+    if "flow" in target:
+        flow = torch.where(target["valid"], target["flow"], torch.tensor(float("nan")))
+        return _captioned(_beside([_fit(example[0]), _fit(example[1]), _fit(draw.flow_to_image(flow))]), name)
+    many = example.ndim == 4
+    frames = example[torch.linspace(0, len(example) - 1, 3).long()] if many else example[None]
+    return _captioned(_beside([_fit(frame) for frame in frames]), categories[target["label"]], name)
+
+
+def _fit(image: Tensor) -> Image.Image:
+    picture = to_pil_image(image)
+    scale = CELL / max(picture.size)
+    size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+    return picture.resize(size, Image.Resampling.NEAREST if scale > 2 else Image.Resampling.BILINEAR)
+
+
+def _objects(image: Tensor, target: dict[str, Any], categories: Sequence[str]) -> Image.Image:
+    picture = _fit(image)
+    scale = torch.tensor([picture.width / image.shape[2], picture.height / image.shape[1]])
+    labels = target["labels"].tolist()
+    colors = [draw.class_color(label) for label in labels]
+    if len(target.get("masks", ())):
+        pixels = torch.from_numpy(_array(picture))
+        masks = torch.nn.functional.interpolate(target["masks"][None].float(), pixels.shape[1:])[0] > 0.5
+        picture = to_pil_image(draw.segmentation_masks(pixels, masks, colors=colors))
+    crowds = target["iscrowd"].tolist()
+    names = [categories[label] + " (crowd)" * crowd for label, crowd in zip(labels, crowds, strict=True)]
+    picture = draw.bounding_boxes(picture, target["boxes"] * scale.repeat(2), names, colors=colors)
+    if len(target.get("keypoints", ())):
+        points = target["keypoints"].clone()
+        points[..., :2] *= scale
+        picture = draw.keypoints(picture, points)
+    return picture
+
+
+def _classes(image: Tensor, mask: Tensor) -> Image.Image:
+    """Over the picture each class in its colour; what does not count in white."""
+    picture = _fit(image)
+    palette = torch.tensor(draw.voc_palette(256), dtype=torch.uint8)
+    palette[255] = 255
+    tint = _fit(palette[mask.clamp(0, 255)].permute(2, 0, 1)).resize(picture.size, Image.Resampling.NEAREST)
+    shown = _fit((mask[None] > 0).to(torch.uint8) * 150).resize(picture.size, Image.Resampling.NEAREST)
+    return Image.composite(tint, picture.convert("RGB"), shown.convert("L"))
+
+
+def _array(picture: Image.Image) -> Any:
+    import numpy as np
+
+    return np.asarray(picture.convert("RGB")).transpose(2, 0, 1).copy()
+
+
+def _beside(pictures: Sequence[Image.Image]) -> Image.Image:
+    whole = Image.new("RGB", (sum(p.width for p in pictures), max(p.height for p in pictures)), draw.PAPER)
+    left = 0
+    for picture in pictures:
+        whole.paste(picture, (left, 0))
+        left += picture.width
+    return whole
+
+
+def _captioned(picture: Image.Image, *lines: str) -> Image.Image:
+    lines = tuple(line for line in lines if line)
+    whole = Image.new("RGB", (picture.width, picture.height + CAPTION * len(lines)), draw.PAPER)
+    whole.paste(picture, (0, 0))
+    pen, letters = ImageDraw.Draw(whole), draw.font(18)
+    for i, line in enumerate(lines):
+        while letters.getlength(line) > picture.width - 4 and len(line) > 2:
+            line = "…" + line[2:]  # the end of a path tells more than its beginning
+        pen.text((2, picture.height + 2 + CAPTION * i), line, draw.INK, letters)
+    return whole
+
+
+def describe(data: Examples) -> dict[str, Any]:
+    """Number of examples, how many of each category (pixels, for class maps), and notes: what JSON has."""
+    return {
+        "format": type(data).__name__,
+        "examples": len(data),
+        "categories": list(data.categories),
+        "counts": dict(data.counts()),
+        "notes": list(getattr(data, "notes", ())),
+    }

@@ -1,0 +1,268 @@
+"""The loop: steps, validation and checkpoints. It knows no task; what is particular comes as functions."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
+
+from zoo.contract import Trainable
+from zoo.errors import TrainingError
+from zoo_training.checkpoints import read_checkpoint, write_checkpoint
+from zoo_training.parameters import EMA, swap
+from zoo_training.sampling import Augment, Prepared, Share, mixed, shares, steps_of
+from zoo_training.schedules import set_rate, warmup_cosine
+
+AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass
+class Loop:
+    """All that a run consists of; :meth:`run` is the loop.
+
+    Attributes:
+        model: on its device, its frozen parameters marked; it is trained in place.
+        task: its loss, collation and scores.
+        prepare: the task's, for this model.
+        data: readers of what is trained and what is validated on.
+        optimizer: its groups have a ``peak_lr`` each.
+        batch_size: examples that go through the model together, in one process.
+        accumulate: batches a step.
+        warmup: steps over which the rate rises.
+        clip: largest norm of a step's gradient, or None.
+        precision: ``"fp32"``, ``"bf16"`` or ``"fp16"``, of :func:`torch.autocast`.
+        ema: validated and kept in place of the parameters themselves, or None.
+        frozen: modules that stay in eval mode.
+        checkpoint: the file that the run goes on from, or None.
+        minutes: between checkpoints within an epoch; 0 is after each step.
+        identity: what a run that goes on from a checkpoint must agree in.
+    """
+
+    model: nn.Module
+    task: Trainable
+    prepare: Callable[[Any, Any], Any]
+    data: tuple[Any, Any]
+    optimizer: torch.optim.Optimizer
+    epochs: int
+    batch_size: int
+    augment: Augment | None = None
+    accumulate: int = 1
+    warmup: int = 0
+    clip: float | None = None
+    precision: str = "fp32"
+    ema: EMA | None = None
+    frozen: Sequence[nn.Module] = ()
+    seed: int = 0
+    workers: int = 0
+    compiled: bool = False
+    checkpoint: Path | None = None
+    minutes: float = 10.0
+    identity: Mapping[str, Any] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)  # of the epoch's steps so far
+    epoch: int = 0
+    step: int = 0  # of the epoch
+
+    def __post_init__(self) -> None:
+        together = dist.is_available() and dist.is_initialized()
+        self.rank, self.world = (dist.get_rank(), dist.get_world_size()) if together else (0, 1)
+        self.device = next(self.model.parameters()).device
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
+        self.runs: nn.Module = DistributedDataParallel(self.model) if self.world > 1 else self.model
+        if self.compiled:
+            self.runs = torch.compile(self.runs)  # type: ignore[assignment]
+        self.written = time.monotonic()
+
+    @property
+    def steps(self) -> list[list[int]]:
+        """The examples of each step of this epoch."""
+        size = self.batch_size * self.accumulate * self.world
+        return steps_of(len(self.data[0]), size, self.seed, self.epoch)
+
+    def run(
+        self,
+        on_step: Callable[[Loop, int], None] = lambda loop, steps: None,
+        on_epoch: Callable[[Loop, dict[str, float]], bool] = lambda loop, row: False,
+    ) -> None:
+        """Train until ``epochs`` are done or ``on_epoch`` returns True.
+
+        Args:
+            on_step: called with the loop and the number of steps of the epoch after each.
+            on_epoch: called with the loop and the epoch's figures, with the averaged parameters in the model if there
+                are such; before the checkpoint is written.
+
+        Raises:
+            TrainingError: a loss that is NaN or infinite, with the names of the inputs; a file that cannot be written.
+        """
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            while self.epoch < self.epochs:
+                steps = self.steps
+                for plan, batches in zip(steps[self.step :], self._batches(steps[self.step :]), strict=True):
+                    self._step(plan, batches, len(steps))
+                    on_step(self, len(steps))
+                    if time.monotonic() - self.written >= 60 * self.minutes:
+                        self.keep()
+                row = self._finish_epoch(on_epoch)
+                self.keep()
+                if row:
+                    return
+
+    def _finish_epoch(self, on_epoch: Callable[[Loop, dict[str, float]], bool]) -> bool:
+        before = None if self.ema is None else swap(self.model, self.ema.state)
+        try:
+            scores = {f"val_{name}": value for name, value in self.validate().items()}
+            row = {
+                "epoch": self.epoch + 1,
+                "loss": sum(self.losses) / len(self.losses),
+                "lr": self.optimizer.param_groups[-1]["lr"],
+                **scores,
+            }
+            self.history.append(row)
+            stop = on_epoch(self, row)
+        finally:
+            if before is not None:
+                swap(self.model, before)
+        self.epoch, self.step, self.losses = self.epoch + 1, 0, []
+        return stop
+
+    def _batches(self, steps: Sequence[list[int]]) -> Iterator[list[tuple[Share, Any]]]:
+        """Of each step, this process's shares with the examples of each."""
+        plan = [list(shares(indices, self.accumulate, self.rank, self.world)) for indices in steps]
+        dataset = Prepared(self.data[0], self.prepare, self.augment, self.seed, self.epoch)
+        sampler = [share.indices for parts in plan for share in parts]
+        loader = DataLoader(dataset, batch_sampler=sampler, collate_fn=self.task.collate, num_workers=self.workers)
+        loaded = iter(loader)
+        for parts in plan:
+            yield [(share, next(loaded)) for share in parts]
+
+    def _step(self, indices: list[int], batches: list[tuple[Share, Any]], steps: int) -> None:
+        # What is random within the model depends on the step alone, so that a run that goes on draws the same.
+        torch.manual_seed(mixed(self.seed, self.epoch, self.step, self.rank))
+        self.runs.train()
+        for module in self.frozen:
+            module.eval()
+        set_rate(self.optimizer, warmup_cosine(self.epoch * steps + self.step, self.epochs * steps, self.warmup))
+        self.optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), dtype=torch.float64)
+        for number, (share, (arguments, targets)) in enumerate(batches):
+            last = number == len(batches) - 1
+            with self.runs.no_sync() if self.world > 1 and not last else contextlib.nullcontext():  # type: ignore[operator]
+                with self._autocast():
+                    losses = self.task.loss(self.runs, *placed((arguments, targets), self.device))
+                    loss = torch.stack([value.float() for value in losses.values()]).sum()
+                self._check_finite(loss, losses, share)
+                # DDP takes the mean over processes; the step's is over examples.
+                self.scaler.scale(loss * share.weight * self.world).backward()  # type: ignore[no-untyped-call]
+            total += loss.detach().double().cpu() * share.weight
+        self.scaler.unscale_(self.optimizer)
+        if self.clip is not None:
+            nn.utils.clip_grad_norm_([p for g in self.optimizer.param_groups for p in g["params"]], self.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.ema is not None:
+            self.ema.update(self.model)
+        if self.world > 1:
+            total = total.to(self.device)
+            dist.all_reduce(total)
+        self.losses.append(total.item())
+        self.step += 1
+
+    def _check_finite(self, loss: Tensor, losses: Mapping[str, Tensor], share: Share) -> None:
+        if loss.isfinite():
+            return
+        named = ", ".join(f"{name} {value.item():g}" for name, value in losses.items())
+        inputs = ", ".join(str(self.data[0].source(i)) for i in share.indices)
+        raise TrainingError(
+            f"The loss is not finite in epoch {self.epoch + 1}, step {self.step + 1} ({named}); the step was not "
+            f"taken. Its inputs: {inputs}. Look at them, or take a lower rate; the last checkpoint is kept."
+        )
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """The means of the task's scores over what is validated on."""
+        self.model.eval()
+        own = list(range(len(self.data[1])))[self.rank :: self.world]
+        batches = [own[i : i + self.batch_size] for i in range(0, len(own), self.batch_size)]
+        dataset = Prepared(self.data[1], self.prepare, None, self.seed, 0)
+        loader = DataLoader(dataset, batch_sampler=batches, collate_fn=self.task.collate, num_workers=self.workers)
+        sums: dict[str, float] = defaultdict(float)
+        for batch, (arguments, targets) in zip(batches, loader, strict=True):
+            with self._autocast():
+                scores = self.task.score(self.model, *placed((arguments, targets), self.device))
+            for name, value in scores.items():
+                sums[name] += value.item() * len(batch)
+        if self.world > 1:
+            every: list[Any] = [None] * self.world
+            dist.all_gather_object(every, dict(sums))
+            sums = defaultdict(float)
+            for part in every:
+                for name, value in part.items():
+                    sums[name] += value
+        return {name: value / len(self.data[1]) for name, value in sums.items()}
+
+    def _autocast(self) -> Any:
+        kind = AUTOCAST[self.precision]
+        return contextlib.nullcontext() if kind is None else torch.autocast(self.device.type, kind)
+
+    # ── going on ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def keep(self) -> None:
+        """Write the checkpoint, in the first process."""
+        self.written = time.monotonic()
+        if self.checkpoint is None or self.rank:
+            return
+        state = {
+            "identity": dict(self.identity),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "ema": None if self.ema is None else self.ema.state_dict(),
+            "epoch": self.epoch,
+            "step": self.step,
+            "losses": self.losses,
+            "history": self.history,
+        }
+        write_checkpoint(self.checkpoint, state)
+
+    def resume(self) -> None:
+        """Go on from the checkpoint.
+
+        Raises:
+            TrainingError: it is another run's.
+        """
+        if self.checkpoint is None:
+            raise TrainingError("This run keeps no checkpoint to go on from.")
+        saved = read_checkpoint(self.checkpoint)
+        if saved["identity"] != dict(self.identity):
+            keys = sorted({*saved["identity"], *self.identity})
+            was, now = saved["identity"], self.identity
+            others = "; ".join(f"{k} was {was.get(k)!r}, is {now.get(k)!r}" for k in keys if was.get(k) != now.get(k))
+            raise TrainingError(
+                f"{self.checkpoint} is of another run: {others}. Use the same settings or a new folder."
+            )
+        self.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.scaler.load_state_dict(saved["scaler"])
+        if self.ema is not None:
+            self.ema.load_state_dict(saved["ema"])
+        self.epoch, self.step = saved["epoch"], saved["step"]
+        self.losses, self.history = saved["losses"], saved["history"]
+
+
+def placed(value: Any, device: torch.device) -> Any:
+    """``value`` with its tensors on ``device``."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, Mapping):
+        return {key: placed(item, device) for key, item in value.items()}
+    return type(value)([placed(item, device) for item in value]) if isinstance(value, list | tuple) else value

@@ -1,0 +1,96 @@
+"""``zoo train`` beyond classification: objects, class maps and videos, validated by ``zoo.evaluate``'s own code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import zoo
+from zoo_detection.training import Preparation, Training
+from zoo_training.training import best_epoch, train
+
+GREY = 90
+
+
+def squares(root: Path, n: int) -> Path:
+    """Pictures with one red square each, which COCO's annotations tell."""
+    (root / "images").mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    truth: dict[str, list[dict[str, object]]] = {"images": [], "annotations": [], "categories": []}
+    truth["categories"] = [{"id": 7, "name": "square"}]
+    for i in range(n):
+        picture = np.full((96, 128, 3), GREY, np.uint8)
+        x, y = (int(v) for v in generator.integers(4, 50, 2))
+        picture[y : y + 40, x : x + 40] = 220, 40, 30
+        Image.fromarray(picture).save(root / "images" / f"{i}.png")
+        truth["images"].append({"id": i, "file_name": f"{i}.png", "height": 96, "width": 128})
+        box = {"bbox": [x, y, 40, 40], "area": 1600, "iscrowd": 0}
+        truth["annotations"].append({"id": i + 1, "image_id": i, "category_id": 7, **box})
+    (root / "annotations.json").write_text(json.dumps(truth))
+    return root
+
+
+def test_a_detector_learns_a_square(tmp_path: Path) -> None:
+    root = squares(tmp_path / "data", 10)
+    data = zoo.open_data(root / "images", "object-detection", annotations=root / "annotations.json", val=0.3)
+    name = "ssdlite320_mobilenet_v3_large"
+    done = train(name, data, tmp_path / "a", "SHAPES_V1", epochs=4, batch_size=4, device="cpu")
+    assert done.categories == ["__background__", "square"]
+    assert done.history[-1]["loss"] < done.history[0]["loss"] / 1.5
+    assert done.history[-1]["val_loss"] < done.history[0]["val_loss"]
+    assert all(0 <= row["val_box_map"] <= 100 for row in done.history)
+    assert done.best == best_epoch(done.history, zoo.get_task("object-detection"))
+
+
+def test_what_is_measured_leaves_norms_and_modes_as_they_were(tmp_path: Path) -> None:
+    model = zoo.get_model("ssdlite320_mobilenet_v3_large", weights="SHAPES_V1").eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    piece = Training()
+    arguments = piece.with_targets(model, ([torch.rand(3, 80, 80)],))
+    assert piece.score(model, arguments, None)["loss"] > 0
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert not any(module.training for module in model.modules())
+
+
+def test_crowds_are_no_objects_to_learn() -> None:
+    boxes = torch.tensor([[0.0, 0, 9, 9], [1, 1, 5, 5]])
+    target = {"boxes": boxes, "labels": torch.tensor([1, 2]), "iscrowd": torch.tensor([1, 0]), "image_id": 3}
+    _, kept = Preparation(lambda image: image)(torch.rand(3, 9, 9), target)
+    assert kept["boxes"].tolist() == boxes[1:].tolist()
+    assert kept["labels"].tolist() == [2]
+
+
+def test_a_segmenter_learns_halves(tmp_path: Path) -> None:
+    for name in ("images", "masks"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    for i in range(8):
+        mask = np.zeros((64, 80), np.uint8)
+        mask[:, int(generator.integers(20, 60)) :] = 1
+        picture = np.where(mask[..., None] == 1, (30, 60, 200), (200, 200, 60)).astype(np.uint8)
+        Image.fromarray(picture).save(tmp_path / "data" / "images" / f"{i}.png")
+        Image.fromarray(mask).save(tmp_path / "data" / "masks" / f"{i}.png")
+    entry = "SHAPES_V1"
+    done = train(
+        "lraspp_mobilenet_v3_large",
+        tmp_path / "data",
+        tmp_path / "a",
+        entry,
+        epochs=12,
+        batch_size=3,
+        device="cpu",
+        lr=3e-3,
+    )
+    assert done.history[-1]["val_miou"] > 90
+    assert done.history[-1]["val_loss"] < done.history[0]["val_loss"] / 4
+
+
+@pytest.mark.parametrize("task", ["object-detection", "semantic-segmentation", "video-classification"])
+def test_tasks_say_how_they_are_trained(task: str) -> None:
+    piece = zoo.registry.provided(zoo.get_task(task), "train")()
+    assert all(callable(getattr(piece, step)) for step in ("prepare", "collate", "loss", "score"))
