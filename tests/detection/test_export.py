@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from helpers import models_of
@@ -21,7 +23,7 @@ import zoo
 import zoo_detection
 from zoo.cli import main
 from zoo.errors import InvalidArgument
-from zoo.ops import MultiScaleRoIAlign
+from zoo.ops import MultiScaleRoIAlign, RoIAlign
 from zoo.transforms.functional import to_tensor
 from zoo_detection import (
     FCOS,
@@ -201,7 +203,7 @@ def differences(got: dict[str, Tensor], want: dict[str, Tensor], **tolerances: f
 
 
 def run_onnx(path: Path) -> Callable[[Tensor], dict[str, Tensor]]:
-    ort = pytest.importorskip("onnxruntime")
+    ort = onnxruntime
     session = ort.InferenceSession(path)
     names = [output.name for output in session.get_outputs()]
     return lambda image: {
@@ -398,3 +400,60 @@ def test_a_replaced_part_is_not_gone_around() -> None:
 @pytest.mark.parametrize("name", ["ssd", "keypointrcnn"])
 def test_compiled_by_inductor(name: str) -> None:
     assert breaks(tiny(name), dynamic=False) <= BREAKS
+
+
+# ── torch.onnx.export, which traces ──────────────────────────────────────────────────────────────────────────────
+
+
+def traced(model: nn.Module, given: list[Tensor], path: Path, opset: int) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the tracer: sizes are fixed, as is said
+        torch.onnx.export(model, (given,), str(path), opset_version=opset, dynamo=False)
+    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+
+@pytest.mark.parametrize("opset", [11, 17])
+@pytest.mark.parametrize("name", [name for name in TINY if name != "keypointrcnn"])
+def test_the_tracing_exporter_writes_detectors(name: str, opset: int, tmp_path: Path) -> None:
+    model = tiny(name)
+    session = traced(model, [IMAGES[0]], tmp_path / "f.onnx", opset)
+    for picture in IMAGES:  # as many as there are in each, and none in the last
+        with torch.no_grad():
+            want = model([picture])[0]
+        outputs = session.run(None, {session.get_inputs()[0].name: picture.numpy()})
+        got = dict(zip(want, map(torch.from_numpy, outputs), strict=True))
+        assert not differences({**got, "count": torch.tensor(len(got["boxes"]))}, want)
+
+
+@pytest.mark.parametrize("width", [128, 100])
+def test_the_tracing_exporter_writes_several_pictures(width: int, tmp_path: Path) -> None:
+    model, given = tiny("fasterrcnn"), [IMAGES[0], IMAGES[1][..., :width]]
+    session = traced(model, given, tmp_path / "f.onnx", 11)
+    names = [i.name for i in session.get_inputs()]
+    swapped = [given[0].flip(1), given[1] * 0.9]
+    outputs = session.run(None, {n: t.numpy() for n, t in zip(names, swapped, strict=True)})
+    with torch.no_grad():
+        found = model(swapped)
+    for i, want in enumerate(found):
+        got = dict(zip(want, map(torch.from_numpy, outputs[i * len(want) :]), strict=False))
+        assert not differences({**got, "count": torch.tensor(len(got["boxes"]))}, want)
+
+
+def test_keypoints_end_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="zoo export"):
+        traced(tiny("keypointrcnn"), [IMAGES[0]], tmp_path / "f.onnx", 11)
+
+
+@pytest.mark.parametrize("aligned", [False, True])
+@pytest.mark.parametrize("opset", [11, 16])
+def test_the_tracing_exporter_writes_roi_align(opset: int, aligned: bool, tmp_path: Path) -> None:
+    module = RoIAlign(3, 0.5, 2, aligned)
+    features = torch.rand(2, 4, 12, 16)
+    rois = torch.tensor([[0, 1.0, 2.0, 20.0, 15.0], [1, 4.0, 4.0, 9.0, 20.0]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        path = str(tmp_path / "f.onnx")
+        torch.onnx.export(module, (features, rois), path, opset_version=opset, dynamo=False)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (got,) = session.run(None, {i.name: t.numpy() for i, t in zip(session.get_inputs(), (features, rois), strict=True)})
+    torch.testing.assert_close(torch.from_numpy(got), module(features, rois), rtol=1e-4, atol=1e-5)

@@ -116,7 +116,7 @@ class PolicyError(DownloadError):
     """A file that ``ZOO_POLICY``, its variables or ``ZOO_LOCK`` do not allow."""
 
 
-class UnreadableFile(ZooError, OSError):
+class UnreadableFile(ZooError, OSError, RuntimeError):
     """A picture or video that cannot be decoded."""
 
 

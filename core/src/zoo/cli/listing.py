@@ -272,6 +272,7 @@ def _weights_lines(w: Weights, info: ModelInfo) -> list[tuple[str, str]]:
         ("smallest input", f"{w.min_size[0]} × {w.min_size[1]}" if w.min_size and w.min_size != (1, 1) else ""),
         ("built with", listed(config)),
         ("recipe", w.recipe or ""),
+        ("published runtime", listed(w.extra.get("runtime", {}))),
         ("licence", "\n".join(x for x in (w.license, w.extra.get("license_source")) if x)),
         ("file", files.redacted(w.url)),
         ("size", f"{w.file_size:.1f} MB" if w.file_size is not None else ""),

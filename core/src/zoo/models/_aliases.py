@@ -10,7 +10,8 @@ MODULES = {
     "_api": "zoo.models._describing zoo.registry",
     "_utils": "IntermediateLayerGetter=zoo.features:IntermediateLayers _make_divisible=zoo.nn:make_divisible"
     " handle_legacy_interface=zoo.models._legacy:handle_legacy_interface"
-    " _ovewrite_named_param=zoo.models._legacy:overwrite_named_param",
+    " _ovewrite_named_param=zoo.models._legacy:overwrite_named_param"
+    " _ovewrite_value_param=zoo.models._legacy:overwrite_value_param",
     "_meta": "zoo.models._describing",
     "feature_extraction": "zoo.models._graphs",
     "alexnet": ".alexnet",

@@ -41,3 +41,14 @@ def overwrite_named_param(kwargs: dict[str, Any], param: str, new_value: Any) ->
     """
     if kwargs.setdefault(param, new_value) != new_value:
         raise InvalidArgument(f"{param} is {kwargs[param]!r}; expected {new_value!r}, which the weights demand.")
+
+
+def overwrite_value_param(param: str, actual: Any, expected: Any) -> Any:
+    """``expected``, if ``actual`` is None or the same.
+
+    Raises:
+        InvalidArgument: it is another value.
+    """
+    if actual is not None and actual != expected:
+        raise InvalidArgument(f"{param} is {actual!r}; expected {expected!r}, which the weights demand.")
+    return expected

@@ -25,6 +25,7 @@ from zoo.ops._checks import (
     pair,
     widened,
 )
+from zoo.ops._onnx import onnx_operator
 from zoo.ops.pooling import Axis, bilinear, pool_max, pool_sum, table_of, whole_pixels
 
 # ------------------------------------------------------------------------------------------------ arguments
@@ -124,21 +125,23 @@ def onnx_roi_align(
     aligned: bool,
 ) -> Tensor:
     """ONNX's own operator."""
-    return torch.onnx.ops.symbolic(
-        "RoiAlign",
-        (widened(input), boxes, images),
-        {
-            "mode": "avg",
-            "coordinate_transformation_mode": "half_pixel" if aligned else "output_half_pixel",
-            "output_height": output_size[0],
-            "output_width": output_size[1],
-            "sampling_ratio": max(sampling_ratio, 0),
-            "spatial_scale": float(spatial_scale),
-        },
-        dtype=widened(input).dtype,
-        shape=(boxes.shape[0], input.shape[1], *output_size),
-        version=16,
-    ).to(input.dtype)
+
+    def eager(input: Tensor, boxes: Tensor, images: Tensor) -> Tensor:
+        height, width = (boxes.new_full(boxes.shape[:1], length) for length in input.shape[2:])
+        begin = images * (input.shape[2] * input.shape[3])
+        where = (begin, height, width, spatial_scale, output_size, sampling_ratio, aligned)
+        return pool_aligned(table_of(input), boxes, *where, input)
+
+    attributes = {
+        "mode": "avg",
+        "coordinate_transformation_mode": "half_pixel" if aligned else "output_half_pixel",
+        "output_height": output_size[0],
+        "output_width": output_size[1],
+        "sampling_ratio": max(sampling_ratio, 0),
+        "spatial_scale": float(spatial_scale),
+    }
+    like = widened(input).dtype, (boxes.shape[0], input.shape[1], *output_size)
+    return onnx_operator("RoiAlign", (widened(input), boxes, images), attributes, eager, like, 16).to(input.dtype)
 
 
 def roi_align(

@@ -30,6 +30,7 @@ from zoo.ops._checks import (
     exporting_to_onnx,
     widened,
 )
+from zoo.ops._onnx import onnx_operator
 
 # Pairs compared at a time: four float32 per pair fit a core's cache, and on a GPU keep it busy in little memory.
 _PAIRS = {"cpu": 1 << 16}
@@ -298,13 +299,14 @@ def _onnx_nms(
         scores = torch.where(valid, scores, -math.inf)
         least = [torch.full((1,), torch.finfo(torch.float32).min)]
     number = scores.nonzero().shape[0]  # stands for the number of kept boxes, which is unknown as well
-    selected = torch.onnx.ops.symbolic(
-        "NonMaxSuppression",
-        (boxes[None], scores[None, None], most, torch.full((1,), iou_threshold), *least),
-        dtype=torch.int64,
-        shape=(number, 3),
-        version=11,
-    )[:, 2]
+
+    def eager(boxes: Tensor, scores: Tensor, most: Tensor, *_: Tensor) -> Tensor:
+        good = (scores[0, 0] > -math.inf).nonzero().squeeze(1)
+        kept = good[_nms(boxes[0, good], scores[0, 0, good], None, iou_threshold)[: int(most)]]
+        return torch.stack([torch.zeros_like(kept), torch.zeros_like(kept), kept], 1)
+
+    inputs = (boxes[None], scores[None, None], most, torch.full((1,), iou_threshold), *least)
+    selected = onnx_operator("NonMaxSuppression", inputs, {}, eager, (torch.int64, (number, 3)), 11)[:, 2]
     if max_output is None:
         return selected
     padding = selected.new_full((max_output,), -1)

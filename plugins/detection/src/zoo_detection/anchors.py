@@ -19,7 +19,8 @@ def grid(features: Tensor, offset: float) -> tuple[Tensor, Tensor]:
     """
     dtype = torch.promote_types(features.dtype, torch.float32)
     y, x = (torch.arange(n, device=features.device, dtype=dtype) + offset for n in features.shape[-2:])
-    return x.repeat(len(y)), y.repeat_interleave(len(x))
+    y, x = torch.meshgrid(y, x, indexing="ij")
+    return x.flatten(), y.flatten()
 
 
 class AnchorGenerator(nn.Module):

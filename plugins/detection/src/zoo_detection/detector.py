@@ -21,6 +21,7 @@ from zoo_detection.transform import (
     ImageList,
     Size,
     Target,
+    sizes_of,
 )
 
 Losses = dict[str, Tensor]
@@ -60,7 +61,7 @@ class Detector(nn.Module):
         lossy = self.training or return_losses
         if lossy:
             self.check(images, targets)
-        original_sizes = [(image.shape[-2], image.shape[-1]) for image in images]
+        original_sizes = sizes_of(images)
         batch, resized = self.transform(images, targets if lossy else None)
         features = self.features(batch)
         if torch.compiler.is_compiling() and self.pads and not lossy:

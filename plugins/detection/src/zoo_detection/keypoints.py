@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zoo.errors import InvalidArgument
 from zoo_detection.masks import exact
 
 PIXELS = 1 << 24  # of enlarged heat maps that are computed at a time
@@ -41,9 +42,17 @@ def keypoints_of(logits: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
         logits: [D, K, S, S], each of a box.
         boxes: xyxy [D, 4].
 
+    Raises:
+        InvalidArgument: in the tracing exporter to ONNX.
+
     Returns:
         [D, K, 3], x and y in pixels of the image, and 1 (found); and the logits there, [D, K].
     """
+    if torch.jit.is_tracing() and torch.onnx.is_in_onnx_export():  # type: ignore[attr-defined, no-untyped-call]
+        raise InvalidArgument(
+            "torch.onnx.export(…, dynamo=False) cannot write the peaks of heat maps, whose sizes depend on values: use "
+            "zoo.export(model, path, image_size=…), or zoo export on the command line."
+        )
     return (_keypoints_op if torch.compiler.is_compiling() else _keypoints_of)(logits, boxes)
 
 

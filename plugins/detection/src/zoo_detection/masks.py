@@ -40,7 +40,7 @@ def paste_masks(masks: Tensor, boxes: Tensor, size: tuple[int, int], chunk: int 
     height, width = size
     centres, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
     half = half * ((cells + 2) / cells)  # the border lies around the box
-    first, last = (centres - half).trunc(), (centres + half).trunc()
+    first, last = (edge.sign() * edge.abs().floor() for edge in (centres - half, centres + half))  # old ONNX: no trunc
     padded = torch.nn.functional.pad(masks[:, 0], (1, 1, 1, 1))
 
     def part(which: slice) -> Tensor:
@@ -49,7 +49,8 @@ def paste_masks(masks: Tensor, boxes: Tensor, size: tuple[int, int], chunk: int 
         return y @ (padded[which] @ x.transpose(1, 2))
 
     step = max(1, chunk // max(1, height * width))
-    if torch.compiler.is_compiling() or n <= step:  # in a graph, writing to a part would be a copy of the whole
+    if n <= step or torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export():
+        # In a graph, writing to a part would be a copy of the whole.
         return part(slice(None))[:, None]
     pasted = masks.new_empty(n, 1, height, width)
     for start in range(0, n, step):

@@ -216,7 +216,7 @@ class RoIHeads(nn.Module):
     ) -> None:
         """Add masks and keypoints to what was found, as far as there are parts for them."""
         boxes = [detections["boxes"] for detections in found]
-        counts = [len(b) for b in boxes]
+        counts = [b.shape[0] for b in boxes]
         if self.has_mask():
             masks = self.run("mask", features, boxes, image_shapes)
             self.check_masks(masks, classes)
@@ -256,7 +256,7 @@ class RoIHeads(nn.Module):
         Returns:
             Boxes [D, 4], scores [D] and labels [D] of each image, best first.
         """
-        counts = [len(boxes) for boxes in proposals]
+        counts = [boxes.shape[0] for boxes in proposals]
         probabilities = torch.split(class_logits.softmax(1), counts)
         codes = torch.split(_of_classes(box_regression), counts)
         limits = sizes_as_boxes(image_shapes, box_regression)
@@ -355,7 +355,7 @@ def keypointrcnn_inference(x: Tensor, boxes: Sequence[Tensor]) -> tuple[list[Ten
 
 def of_label(values: Tensor, labels: Tensor) -> Tensor:
     """Of values [R, C, …] for every class those of ``labels`` [R]: [R, …]."""
-    return values[torch.arange(len(labels), device=labels.device), labels]
+    return values[torch.arange(labels.shape[0], device=labels.device), labels]
 
 
 def nothing(parts: Sequence[nn.Module | None], features: Features) -> Tensor:
@@ -366,4 +366,4 @@ def nothing(parts: Sequence[nn.Module | None], features: Features) -> Tensor:
 
 def _of_classes(codes: Tensor) -> Tensor:
     """[R, C * 4] → [R, C, 4], also of no regions."""
-    return codes.reshape(len(codes), codes.shape[1] // 4, 4)
+    return codes.reshape(codes.shape[0], codes.shape[1] // 4, 4)

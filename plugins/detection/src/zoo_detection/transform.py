@@ -33,6 +33,16 @@ class ImageList(NamedTuple):
     image_sizes: list[Size]
 
 
+def tracing() -> bool:
+    return torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call, no-any-return]
+
+
+def sizes_of(images: Sequence[Tensor] | Tensor) -> list[Size]:
+    """(height, width) of images [C, H, W]. In a trace, where sizes are tensors and none equals another, as numbers."""
+    sizes = [(image.shape[-2], image.shape[-1]) for image in images]
+    return [(int(height), int(width)) for height, width in sizes] if tracing() else sizes
+
+
 class BatchImages(nn.Module):
     """Puts images into one batch and does nothing else to them: what ``transform=None`` leaves to be done.
 
@@ -51,17 +61,20 @@ class BatchImages(nn.Module):
         return self.batch(images), None if targets is None else list(targets)
 
     def batch(self, images: Sequence[Tensor] | Tensor) -> ImageList:
-        sizes = [(image.shape[-2], image.shape[-1]) for image in images]
+        sizes = sizes_of(images)
         return ImageList(self.batch_images(images, self.size_divisible), sizes)
 
     def batch_images(self, images: Sequence[Tensor] | Tensor, size_divisible: int = 32) -> Tensor:
         """Images [C, H, W] → [N, C, H', W'], each in the top left corner, H' and W' multiples of ``size_divisible``."""
-        sizes = [(image.shape[-2], image.shape[-1]) for image in images]
+        sizes = sizes_of(images)
         height, width = (math.ceil(max(side) / size_divisible) * size_divisible for side in zip(*sizes, strict=True))
         if len(set(sizes)) == 1:
             batch = images if isinstance(images, Tensor) else torch.stack(list(images))
             if sizes[0] != (height, width):
                 batch = F.pad(batch, (0, width - sizes[0][1], 0, height - sizes[0][0]))
+        elif tracing():  # which does not record what is written to a part
+            padded = [F.pad(image, (0, width - w, 0, height - h)) for image, (h, w) in zip(images, sizes, strict=True)]
+            batch = torch.stack(padded)
         else:
             batch = images[0].new_zeros(len(images), images[0].shape[0], height, width)
             for slot, image, (h, w) in zip(batch, images, sizes, strict=True):
@@ -149,7 +162,7 @@ class GeneralizedRCNNTransform(BatchImages):
         self, images: Sequence[Tensor] | Tensor, targets: Sequence[Target] | None = None
     ) -> tuple[ImageList, list[Target] | None]:
         """Images [C, H, W], and their targets in pixels → the batch, and the targets in the batch's pixels."""
-        sizes = [(image.shape[-2], image.shape[-1]) for image in images]
+        sizes = sizes_of(images)
         if isinstance(images, Tensor) or len(set(sizes)) == 1:
             batch = images if isinstance(images, Tensor) else torch.stack(list(images))
             new_sizes = [self.new_size(sizes[0])] * len(sizes)

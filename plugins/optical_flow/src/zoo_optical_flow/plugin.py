@@ -46,6 +46,7 @@ PUBLIC = {
     "Raft_Large_Weights": "zoo_optical_flow.weights.raft",
     "Raft_Small_Weights": "zoo_optical_flow.weights.raft",
     "end_point_error": "zoo_optical_flow.metrics",
+    "error_shares": "zoo_optical_flow.metrics",
     "outlier_share": "zoo_optical_flow.metrics",
     "Flow": "zoo_optical_flow.result",
     "FlowVideo": "zoo_optical_flow.video",

@@ -13,6 +13,10 @@ RECIPES = "https://github.com/pytorch/vision/tree/main/references/detection"
 COCO = "pkg://zoo_detection/categories/coco.txt"
 COCO_PERSON = "pkg://zoo_detection/categories/coco_person.txt"
 
+# The hardware of the published times and memory. Of FCOS, SSD and SSDlite no more is said than the number of GPUs.
+V100 = "8 V100 GPUs, CUDA 10.0, cuDNN 7.4"
+SOME = "8 GPUs"
+
 # The backbone's batch norm is frozen in all entries but the V2s, SSD and SSDlite. The first four models that were
 # published were trained with an eps of 0, and with another their boxes are slightly off.
 FROZEN = {"frozen_norm_eps": 1e-5}
@@ -30,6 +34,9 @@ def coco(
     mask_map: float | None = None,
     kp_map: float | None = None,
     config: Mapping[str, Any] | None = None,
+    runtime: tuple[float, float, float] | None = None,
+    batch: int = 2,
+    hardware: str = V100,
     docs: str = "Trained on COCO's train2017.",
 ) -> Weights:
     """Weights for COCO's objects, or with ``kp_map`` for its persons and their keypoints, as a line of a table.
@@ -41,6 +48,9 @@ def coco(
         gflops: billions of multiply-adds at the evaluation size.
         mb: size of the file in MB (2**20 bytes).
         recipe: link to how they were trained, or a heading of the training scripts' page.
+        runtime: seconds an iteration of training, seconds a test image, and GB of memory, as published.
+        batch: images per GPU in that training; the test is of single images, masks pasted included.
+        hardware: of both.
         config: what the builder must be given beside ``num_classes``.
     """
     persons = kp_map is not None
@@ -58,5 +68,20 @@ def coco(
         min_size=(1, 1),
         docs=docs,
         extra={"protocols": {"COCO-val2017": {"max_detections": 100}}}
+        | (runtime_facts(runtime, batch, hardware) if runtime else {})
         | ({"keypoint_names": list(KEYPOINT_NAMES)} if persons else {}),
     )
+
+
+def runtime_facts(runtime: tuple[float, float, float], batch: int, hardware: str) -> dict[str, Any]:
+    """Published times and memory, as they stand in ``extra``."""
+    train, test, memory = runtime
+    return {
+        "runtime": {
+            "train_s_per_iteration": train,
+            "test_s_per_image": test,
+            "memory_gb": memory,
+            "train_batch_per_gpu": batch,
+            "hardware": hardware,
+        }
+    }

@@ -14,6 +14,7 @@ class FasterRCNN_ResNet50_FPN_Weights(WeightsEnum, builder="fasterrcnn_resnet50_
         gflops=134.38,
         mb=159.743,
         recipe="faster-r-cnn-resnet-50-fpn",
+        runtime=(0.2288, 0.0590, 5.2),
         config=FROZEN_EPS_0,
     )
     DEFAULT = COCO_V1
@@ -39,6 +40,7 @@ class FasterRCNN_MobileNet_V3_Large_FPN_Weights(WeightsEnum, builder="fasterrcnn
         gflops=4.494,
         mb=74.239,
         recipe="faster-r-cnn-mobilenetv3-large-fpn",
+        runtime=(0.1020, 0.0415, 1.0),
         config=FROZEN,
     )
     DEFAULT = COCO_V1
@@ -52,6 +54,7 @@ class FasterRCNN_MobileNet_V3_Large_320_FPN_Weights(WeightsEnum, builder="faster
         gflops=0.719,
         mb=74.239,
         recipe="faster-r-cnn-mobilenetv3-large-320-fpn",
+        runtime=(0.0978, 0.0376, 0.6),
         config=FROZEN,
     )
     DEFAULT = COCO_V1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zoo import WeightsEnum
-from zoo_detection.weights.entries import FROZEN, coco
+from zoo_detection.weights.entries import FROZEN, SOME, coco
 
 
 class FCOS_ResNet50_FPN_Weights(WeightsEnum, builder="fcos_resnet50_fpn"):
@@ -14,6 +14,8 @@ class FCOS_ResNet50_FPN_Weights(WeightsEnum, builder="fcos_resnet50_fpn"):
         gflops=128.207,
         mb=123.608,
         recipe="fcos-resnet-50-fpn",
+        runtime=(0.1450, 0.0539, 3.3),
+        hardware=SOME,
         config=FROZEN,
     )
     DEFAULT = COCO_V1

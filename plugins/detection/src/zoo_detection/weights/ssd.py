@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zoo import WeightsEnum
-from zoo_detection.weights.entries import coco
+from zoo_detection.weights.entries import SOME, coco
 
 
 class SSD300_VGG16_Weights(WeightsEnum, builder="ssd300_vgg16"):
@@ -14,5 +14,8 @@ class SSD300_VGG16_Weights(WeightsEnum, builder="ssd300_vgg16"):
         gflops=34.858,
         mb=135.988,
         recipe="ssd300-vgg16",
+        runtime=(0.2093, 0.0744, 1.5),
+        hardware=SOME,
+        batch=4,
     )
     DEFAULT = COCO_V1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zoo import Preset, Weights, WeightsEnum
-from zoo_detection.weights.entries import coco
+from zoo_detection.weights.entries import SOME, coco
 
 
 class SSDLite320_MobileNet_V3_Large_Weights(WeightsEnum, builder="ssdlite320_mobilenet_v3_large"):
@@ -14,6 +14,9 @@ class SSDLite320_MobileNet_V3_Large_Weights(WeightsEnum, builder="ssdlite320_mob
         gflops=0.583,
         mb=13.418,
         recipe="ssdlite320-mobilenetv3-large",
+        runtime=(0.1773, 0.0906, 1.5),
+        hardware=SOME,
+        batch=24,
         config={"reduced_tail": True},
     )
     SHAPES_V1 = Weights(
