@@ -25,7 +25,8 @@ def loaded(monkeypatch):
 
     def build(own, weights, progress, mmap, kwargs):
         urls.append(weights.url.rsplit("/", 1)[1])
-        return own.function(**{**weights.config, **kwargs})
+        given = {**weights.config, **kwargs}
+        return own.function(**given), given, False
 
     monkeypatch.setattr("zoo.loading.builders._Builder._build_filled", build)
     return urls
