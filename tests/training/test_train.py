@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -137,8 +137,8 @@ def test_a_write_that_fails_leaves_the_file_that_was_there(tmp_path: Path) -> No
     path = tmp_path / "checkpoint.pt"
     path.write_text("good")
 
-    def full(part: Path) -> None:
-        part.write_text("half")
+    def full(file: BinaryIO) -> None:
+        file.write(b"half")
         raise OSError(28, "No space left on device")
 
     with pytest.raises(TrainingError, match=r"No space left.*is kept"):

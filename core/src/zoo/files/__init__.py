@@ -23,6 +23,7 @@ from zoo.files.names import cache_dir, offline, promised_hash
 from zoo.files.notes import way_out
 from zoo.files.policy import Policy, policy
 from zoo.files.redaction import redacted
+from zoo.files.replacement import replacing
 
 __all__ = [
     "Lock",
@@ -37,5 +38,6 @@ __all__ = [
     "policy",
     "promised_hash",
     "redacted",
+    "replacing",
     "way_out",
 ]

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 
 from zoo.contract import Preset, Weights, load_object
 from zoo.errors import CheckpointError, InvalidArgument
-from zoo.files import redacted
-from zoo.files.replacing import replacing
+from zoo.files import redacted, replacing
 from zoo.loading.builders import CLASSES, builder_of
 from zoo.loading.built_with import BuiltWith, is_plain
 from zoo.loading.packing import pack
@@ -190,8 +189,8 @@ def reset_head(model: nn.Module, num_classes: int) -> nn.Module:
         with filled_by_file(on_meta=bool(own.on_meta(arguments))) as placed:
             fresh = own.function(**arguments)
         if not meta_is_asked_for():
-            again = lambda: own.function(**arguments)  # noqa: E731
-            initialise_rest(own.name, fresh, placed, again, tuple(f"{path}." for path in paths))
+            heads = tuple(f"{path}." for path in paths)
+            initialise_rest(own.name, fresh, placed, lambda: own.function(**arguments), heads)
     for path in paths:
         old = _submodule(inner, path)
         if old is None:

@@ -3,37 +3,40 @@
 from __future__ import annotations
 
 import contextlib
-import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
-from zoo.errors import TrainingError
+from zoo.errors import TrainingError, ZooError
+from zoo.files import replacing
 
 
-def write(path: Path, save: Any) -> None:
-    """Write a file beside ``path`` by ``save(file)``, then rename it: a broken-off write leaves the old one.
+def write(path: Path, save: Callable[[BinaryIO], Any]) -> None:
+    """Write a file by ``save(file)``, in place of ``path`` when it is whole: a broken-off write leaves the old one.
 
     Raises:
         TrainingError: it cannot be written, as on a full disk; what was there is there.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with told(path), replacing(path) as f:
+        save(f)
+
+
+@contextlib.contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Within, what keeps ``path`` from being written is a TrainingError that says what is kept."""
     try:
-        save(part)
-        with part.open("rb+") as f:
-            os.fsync(f.fileno())
-        part.replace(path)
+        yield
+    except ZooError:
+        raise
     except (OSError, RuntimeError) as e:  # torch reports a full disk as a RuntimeError
         kept = "the last one that was written is kept" if path.exists() else "none had been written before"
         raise TrainingError(f"{path} cannot be written ({e}); {kept}. Make room, and go on with --resume.") from e
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    write(path, lambda part: torch.save(state, part))
+    write(path, lambda f: torch.save(state, f))
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import inspect
+import io
 import json
 import math
 import os
@@ -25,6 +26,7 @@ from zoo.errors import InvalidArgument, TrainingError, TrainingWarning, Unreadab
 from zoo.loading import default_size, loaded_weights, save
 from zoo_tools.evaluation import evaluate
 from zoo_training.augmentation import recipe as named_recipe
+from zoo_training.checkpoints import told, write
 from zoo_training.data import open_data
 from zoo_training.loop import AUTOCAST, Loop
 from zoo_training.parameters import EMA, freeze as freeze_parts, parameter_groups
@@ -217,7 +219,7 @@ def write_model(path: Path, model: nn.Module, weights: Weights, figures: Mapping
     Raises:
         TrainingError: it cannot be written.
     """
-    try:
+    with told(path):
         save(
             model,
             path,
@@ -226,8 +228,6 @@ def write_model(path: Path, model: nn.Module, weights: Weights, figures: Mapping
             transforms=weights.transforms,
             trained_from=weights.url or None,
         )
-    except OSError as e:
-        raise TrainingError(f"{path} cannot be written ({e}). Make room, and go on with --resume.") from e
 
 
 class _Watch:
@@ -286,10 +286,11 @@ class _Watch:
             row |= shared[0]
         best = best_epoch(loop.history, self.task)
         if self.rank == 0:
-            with (self.folder / FIGURES).open("w", newline="") as f:
-                table = csv.DictWriter(f, list(row))
-                table.writeheader()
-                table.writerows(loop.history)
+            rows = io.StringIO(newline="")
+            table = csv.DictWriter(rows, list(row))
+            table.writeheader()
+            table.writerows(loop.history)
+            write(self.folder / FIGURES, lambda f: f.write(rows.getvalue().encode()))
             for name in (LAST, BEST) if best == row["epoch"] else (LAST,):
                 figures = {key.removeprefix("val_"): value for key, value in row.items() if key.startswith("val_")}
                 write_model(self.folder / name, loop.model, self.weights, figures)
