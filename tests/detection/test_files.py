@@ -138,16 +138,23 @@ def test_another_number_of_keypoints_reinitialises_their_predictor_alone(tmp_pat
     assert {key.rpartition(".")[0] for key in reinitialised} == {"roi_heads.keypoint_predictor.kps_score_lowres"}
     assert model.roi_heads.keypoint_predictor.out_channels == 5
     write_file(path, on_meta(name, frozen_norm_eps=1e-5, num_keypoints=5, num_classes=4))
+    told: Any = zoo.get_model(name, weights=str(path))  # a bare file says it by its shapes
+    assert (told.num_classes, told.roi_heads.keypoint_predictor.out_channels) == (4, 5)
+    described = zoo.Weights(url=str(path), config={"num_classes": 2, "num_keypoints": 17})
     with pytest.raises(CheckpointError, match="Pass num_classes=4 and num_keypoints=5 to keep the file's head"):
-        zoo.get_model(name, weights=str(path))
+        zoo.get_model(name, weights=described)
 
 
 @pytest.mark.parametrize("name", ["ssd300_vgg16", "retinanet_resnet50_fpn", "fasterrcnn_resnet50_fpn"])
 def test_a_file_with_other_classes_says_how_many(name: str, tmp_path: Path) -> None:
     """Not how many scores a cell has, which are as many for each of its anchors."""
     write_file(tmp_path / "model.pth", on_meta(name, num_classes=6, weights_backbone=None))
+    told: Any = zoo.get_model(name, weights=str(tmp_path / "model.pth"), weights_backbone=None)
+    assert getattr(told, "num_classes", None) in (6, None)
+    assert zoo.load_report(told).reinitialised == ()
+    described = zoo.Weights(url=str(tmp_path / "model.pth"), config={"num_classes": 91})
     with pytest.raises(CheckpointError, match="Pass num_classes=6 to keep the file's head"):
-        zoo.get_model(name, weights=str(tmp_path / "model.pth"), weights_backbone=None)
+        zoo.get_model(name, weights=described, weights_backbone=None)
 
 
 def test_the_small_faster_rcnn_has_fewer_proposals() -> None:
