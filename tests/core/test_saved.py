@@ -439,6 +439,24 @@ def test_a_bare_state_dict_tells_its_number_of_classes(name, path, size, tmp_pat
     assert torch.equal(again.get_parameter(path), model.get_parameter(path))
 
 
+def test_a_bare_state_dict_tells_what_shapes_tell(tmp_path):
+    path = tmp_path / "bare.pth"
+
+    def again(name, **config):
+        model = zoo.get_model(name, **config)
+        torch.save(model.state_dict(), path)
+        return model, zoo.get_model(name, weights=path)
+
+    for config in ({"width_mult": 0.5, "reduced_tail": False}, {"width_mult": 1.4, "reduced_tail": True}):
+        model, read = again("ssdlite320_mobilenet_v3_large", weights_backbone=None, num_classes=3, **config)
+        assert same(model, read)
+    model, read = again("vit_b_32", image_size=96, num_classes=2)
+    assert read.image_size == 96
+    assert same(model, read)
+    model, read = again("fcn_resnet50", weights_backbone=None, aux_loss=True, num_classes=3)
+    assert same(model, read)
+
+
 # ── the hub ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 COMMIT = "c0ffee" + "0" * 34

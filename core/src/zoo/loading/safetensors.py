@@ -18,6 +18,7 @@ _NAMES = {
     "F8_E5M2": "float8_e5m2", "F8_E8M0": "float8_e8m0fnu", "C64": "complex64", "I64": "int64", "I32": "int32",
     "I16": "int16", "I8": "int8", "U64": "uint64", "U32": "uint32", "U16": "uint16", "U8": "uint8", "BOOL": "bool",
 }  # fmt: skip
+_OF_TYPE = {getattr(torch, own): name for name, own in _NAMES.items() if hasattr(torch, own)}
 
 
 def read_safetensors(f: BinaryIO, *, mapped: bool) -> dict[str, Tensor]:
@@ -57,8 +58,7 @@ def name_of(dtype: torch.dtype) -> str:
     Raises:
         InvalidArgument: it has none.
     """
-    own = str(dtype).removeprefix("torch.")
-    found = next((name for name, theirs in _NAMES.items() if theirs == own), None)
+    found = _OF_TYPE.get(dtype)
     if found is None:
         raise InvalidArgument(f"Tensors of {dtype} cannot be saved as safetensors.")
     return found

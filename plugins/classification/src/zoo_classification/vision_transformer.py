@@ -358,34 +358,42 @@ def adapt(state: dict[str, Any], model: Any) -> dict[str, Any]:
     return state
 
 
+def size_of(state: Mapping[str, Any]) -> dict[str, int]:
+    """The image size that a file's position embeddings are for, where it is a square's."""
+    patches, stem = state.get(POSITIONS), state.get("conv_proj.weight")
+    if patches is None or stem is None or (side := math.isqrt(patches.shape[1] - 1)) ** 2 != patches.shape[1] - 1:
+        return {}
+    return {"image_size": side * stem.shape[-1]}
+
+
 # Builders: image_size, patch_size, num_layers, num_heads, hidden_dim, mlp_dim.
 
 
-@zoo.builder(ViT_B_16_Weights, head="heads.head", stem="conv_proj", convert=adapt)
+@zoo.builder(ViT_B_16_Weights, head="heads.head", stem="conv_proj", convert=adapt, told_by_file=size_of)
 def vit_b_16(*, image_size: Size = 224, **kwargs: Any) -> VisionTransformer:
     """ViT-B/16 from `An Image is Worth 16x16 Words <https://arxiv.org/abs/2010.11929>`_."""
     return VisionTransformer(image_size, 16, 12, 12, 768, 3072, **kwargs)
 
 
-@zoo.builder(ViT_B_32_Weights, head="heads.head", stem="conv_proj", convert=adapt)
+@zoo.builder(ViT_B_32_Weights, head="heads.head", stem="conv_proj", convert=adapt, told_by_file=size_of)
 def vit_b_32(*, image_size: Size = 224, **kwargs: Any) -> VisionTransformer:
     """ViT-B/32 from `An Image is Worth 16x16 Words <https://arxiv.org/abs/2010.11929>`_."""
     return VisionTransformer(image_size, 32, 12, 12, 768, 3072, **kwargs)
 
 
-@zoo.builder(ViT_L_16_Weights, head="heads.head", stem="conv_proj", convert=adapt)
+@zoo.builder(ViT_L_16_Weights, head="heads.head", stem="conv_proj", convert=adapt, told_by_file=size_of)
 def vit_l_16(*, image_size: Size = 224, **kwargs: Any) -> VisionTransformer:
     """ViT-L/16 from `An Image is Worth 16x16 Words <https://arxiv.org/abs/2010.11929>`_."""
     return VisionTransformer(image_size, 16, 24, 16, 1024, 4096, **kwargs)
 
 
-@zoo.builder(ViT_L_32_Weights, head="heads.head", stem="conv_proj", convert=adapt)
+@zoo.builder(ViT_L_32_Weights, head="heads.head", stem="conv_proj", convert=adapt, told_by_file=size_of)
 def vit_l_32(*, image_size: Size = 224, **kwargs: Any) -> VisionTransformer:
     """ViT-L/32 from `An Image is Worth 16x16 Words <https://arxiv.org/abs/2010.11929>`_."""
     return VisionTransformer(image_size, 32, 24, 16, 1024, 4096, **kwargs)
 
 
-@zoo.builder(ViT_H_14_Weights, head="heads.head", stem="conv_proj", convert=adapt)
+@zoo.builder(ViT_H_14_Weights, head="heads.head", stem="conv_proj", convert=adapt, told_by_file=size_of)
 def vit_h_14(*, image_size: Size = 224, **kwargs: Any) -> VisionTransformer:
     """ViT-H/14 from `An Image is Worth 16x16 Words <https://arxiv.org/abs/2010.11929>`_."""
     return VisionTransformer(image_size, 14, 32, 16, 1280, 5120, **kwargs)

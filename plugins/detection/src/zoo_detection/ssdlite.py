@@ -124,10 +124,15 @@ class SSDLiteFeatureExtractorMobileNet(nn.Module):
         return found
 
 
-def tail_of(state: dict[str, Any]) -> dict[str, bool]:
-    """Whether the MobileNet in a file has a reduced tail: then its last map has fewer channels than its first."""
+def told_of(state: dict[str, Any]) -> dict[str, Any]:
+    """Whether the MobileNet in a file has a reduced tail: then its last map has fewer channels than its first; and its
+    width, of which its last layer has 960 channels, or half of them."""
     first, last = (state.get(f"head.classification_head.module_list.{i}.0.0.weight") for i in (0, 1))
-    return {} if first is None or last is None else {"reduced_tail": len(last) < len(first)}
+    after = state.get("backbone.extra.0.0.0.weight")
+    if first is None or last is None or after is None:
+        return {}
+    reduced = len(last) < len(first)
+    return {"reduced_tail": reduced, "width_mult": after.shape[1] / (480 if reduced else 960)}
 
 
 def mobilenet_extractor(
@@ -154,7 +159,7 @@ def mobilenet_extractor(
     SSDLite320_MobileNet_V3_Large_Weights,
     head=tuple(f"head.classification_head.module_list.{i}.1" for i in range(6)),
     stem="backbone.features.0.0.0",
-    told_by_file=tail_of,
+    told_by_file=told_of,
 )
 @on_backbone(mobilenet_extractor)
 def ssdlite320_mobilenet_v3_large(

@@ -16,7 +16,7 @@ from zoo_classification.resnet import ResNet, resnet50, resnet101
 from zoo_classification.weights.mobilenet_v3 import MobileNet_V3_Large_Weights
 from zoo_classification.weights.resnet import ResNet50_Weights, ResNet101_Weights
 from zoo_segmentation.base import NUM_CLASSES, SegmentationModel, named_backbone
-from zoo_segmentation.fcn import AUX, DILATED, HEAD, FCNHead, dilated_resnet
+from zoo_segmentation.fcn import AUX, DILATED, HEAD, FCNHead, aux_of, dilated_resnet
 from zoo_segmentation.lraspp import dilated_mobilenet
 from zoo_segmentation.weights.deeplabv3 import (
     DeepLabV3_MobileNet_V3_Large_Weights,
@@ -91,7 +91,7 @@ def _on_resnet(resnet: ResNet, num_classes: int | None, aux_loss: bool | None) -
     return DeepLabV3(dilated_resnet(resnet, bool(aux_loss)), DeepLabHead(2048, num_classes), aux_classifier)
 
 
-@zoo.builder(DeepLabV3_ResNet50_Weights, head=HEAD, stem="backbone.conv1", ignore=AUX)
+@zoo.builder(DeepLabV3_ResNet50_Weights, head=HEAD, stem="backbone.conv1", ignore=AUX, told_by_file=aux_of)
 def deeplabv3_resnet50(
     *,
     num_classes: int | None = None,
@@ -112,7 +112,7 @@ def deeplabv3_resnet50(
     return _on_resnet(resnet50(weights=weights_backbone, **options), num_classes, aux_loss)
 
 
-@zoo.builder(DeepLabV3_ResNet101_Weights, head=HEAD, stem="backbone.conv1", ignore=AUX)
+@zoo.builder(DeepLabV3_ResNet101_Weights, head=HEAD, stem="backbone.conv1", ignore=AUX, told_by_file=aux_of)
 def deeplabv3_resnet101(
     *,
     num_classes: int | None = None,
@@ -126,7 +126,7 @@ def deeplabv3_resnet101(
     return _on_resnet(resnet101(weights=weights_backbone, **options), num_classes, aux_loss)
 
 
-@zoo.builder(DeepLabV3_MobileNet_V3_Large_Weights, head=HEAD, stem="backbone.0.0", ignore=AUX)
+@zoo.builder(DeepLabV3_MobileNet_V3_Large_Weights, head=HEAD, stem="backbone.0.0", ignore=AUX, told_by_file=aux_of)
 def deeplabv3_mobilenet_v3_large(
     *,
     num_classes: int | None = None,
@@ -149,7 +149,7 @@ def deeplabv3_mobilenet_v3_large(
     return DeepLabV3(trunk, DeepLabHead(high, num_classes), FCNHead(low[0], num_classes) if aux_loss else None)
 
 
-@zoo.builder(head=HEAD, ignore=AUX)
+@zoo.builder(head=HEAD, ignore=AUX, told_by_file=aux_of)
 def deeplabv3(
     *,
     backbone: str | nn.Module = "resnet50",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
@@ -36,6 +37,11 @@ class FCN(SegmentationModel):
     """Fully convolutional network; the arguments are those of :class:`zoo_segmentation.base.SegmentationModel`."""
 
 
+def aux_of(state: Mapping[str, Any]) -> dict[str, bool]:
+    """Whether the model in a file has a second classifier."""
+    return {"aux_loss": any(key.startswith(AUX) for key in state)}
+
+
 def dilated_resnet(resnet: ResNet, aux: bool) -> IntermediateLayers:
     """The last stage of a ResNet as ``out``; the one before, if it is wanted, as ``aux``."""
     return IntermediateLayers(resnet, {"layer4": "out", **({"layer3": "aux"} if aux else {})})
@@ -51,7 +57,7 @@ def _fcn(resnet: ResNet, num_classes: int | None, aux_loss: bool | None) -> FCN:
     return FCN(dilated_resnet(resnet, bool(aux_loss)), FCNHead(2048, num_classes), aux_classifier)
 
 
-@zoo.builder(FCN_ResNet50_Weights, head=HEAD, stem="backbone.conv1", ignore=AUX)
+@zoo.builder(FCN_ResNet50_Weights, head=HEAD, stem="backbone.conv1", ignore=AUX, told_by_file=aux_of)
 def fcn_resnet50(
     *,
     num_classes: int | None = None,
@@ -72,7 +78,7 @@ def fcn_resnet50(
     return _fcn(resnet50(weights=weights_backbone, **options), num_classes, aux_loss)
 
 
-@zoo.builder(FCN_ResNet101_Weights, head=HEAD, stem="backbone.conv1", ignore=AUX)
+@zoo.builder(FCN_ResNet101_Weights, head=HEAD, stem="backbone.conv1", ignore=AUX, told_by_file=aux_of)
 def fcn_resnet101(
     *,
     num_classes: int | None = None,
@@ -86,7 +92,7 @@ def fcn_resnet101(
     return _fcn(resnet101(weights=weights_backbone, **options), num_classes, aux_loss)
 
 
-@zoo.builder(head=HEAD, ignore=AUX)
+@zoo.builder(head=HEAD, ignore=AUX, told_by_file=aux_of)
 def fcn(
     *,
     backbone: str | nn.Module = "resnet50",
