@@ -7,7 +7,7 @@ from torch import nn
 import zoo
 from zoo.errors import InvalidArgument
 from zoo.nn import StochasticDepth
-from zoo_classification.efficientnet import EfficientNet, FusedMBConv, MBConv, StageSetting, scaled
+from zoo_classification.efficientnet import EfficientNet, FusedMBConv, MBConv, MBConvConfig, StageSetting, scaled
 
 TINY = [StageSetting(FusedMBConv, 1, 3, 1, 8, 8, 2), StageSetting(MBConv, 4, 3, 2, 8, 16, 2)]
 
@@ -18,7 +18,7 @@ def test_stochastic_depth_grows_linearly_from_nothing() -> None:
 
 
 def test_a_dropped_branch_leaves_the_identity() -> None:
-    block = MBConv(8, 8, 4, 3, 1, stochastic_depth_prob=1.0, norm_layer=nn.BatchNorm2d)
+    block = MBConv(MBConvConfig(4, 3, 1, 8, 8, 1), stochastic_depth_prob=1.0, norm_layer=nn.BatchNorm2d)
     x = torch.randn(2, 8, 5, 5)
     assert torch.equal(block.train()(x), x)
     assert not torch.equal(block.eval()(x), x)

@@ -177,3 +177,16 @@ def test_what_is_not_there_is_named_with_what_is_like_it():
         models.detection.fasterrcnn_resnet50  # noqa: B018
     with pytest.raises(ImportError, match=r"cannot import name .resnet51. from .zoo\.models."):
         from zoo.models import resnet51  # noqa: F401
+
+
+def test_namespaces_may_be_reloaded() -> None:
+    code = (
+        "import importlib, zoo.models as m, zoo.models.detection as d\n"
+        "before = m.resnet18\n"
+        "for _ in range(2):\n"
+        "    assert importlib.reload(m) is m and importlib.reload(d) is d\n"
+        "assert m.resnet18 is before and 'resnet18' in vars(m) and 'fasterrcnn_resnet50_fpn' in dir(d)\n"
+        "assert m.__spec__.origin.endswith('__init__.py')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -14,6 +14,8 @@ import zoo
 from zoo.errors import InvalidArgument, MissingPlugin
 
 PATHS = """
+    models.optical_flow._utils: grid_sample make_coords_grid upsample_flow
+    models._utils: _ovewrite_value_param
     models._utils: IntermediateLayerGetter _make_divisible handle_legacy_interface _ovewrite_named_param
     models._api: Weights WeightsEnum get_model list_models register_model
     models.feature_extraction: create_feature_extractor get_graph_node_names
@@ -25,7 +27,7 @@ PATHS = """
     models.maxvit: MaxVitLayer PartitionAttentionLayer RelativePositionalMultiHeadAttention
     models.mnasnet: _InvertedResidual
     models.mobilenet: MobileNetV2 mobilenet_v2 MobileNetV3 mobilenet_v3_large
-    models.mobilenetv2: InvertedResidual MobileNetV2 MobileNet_V2_Weights mobilenet_v2
+    models.mobilenetv2: _ConvNormActivation InvertedResidual MobileNetV2 MobileNet_V2_Weights mobilenet_v2
     models.mobilenetv3: InvertedResidual InvertedResidualConfig MobileNetV3
     models.resnet: BasicBlock Bottleneck conv1x1 conv3x3 ResNet50_Weights
     models.shufflenetv2: InvertedResidual ShuffleNetV2 channel_shuffle
@@ -47,6 +49,7 @@ PATHS = """
     models.detection.ssd: SSDHead SSDClassificationHead SSDScoringHead SSDFeatureExtractorVGG
     models.detection.ssdlite: SSDLiteHead SSDLiteClassificationHead SSDLiteRegressionHead
     models.detection.transform: GeneralizedRCNNTransform resize_boxes resize_keypoints
+    models.detection._utils: encode_boxes overwrite_eps
     models.detection._utils: BoxCoder Matcher SSDMatcher BalancedPositiveNegativeSampler retrieve_out_channels
     models.segmentation._utils: _SimpleSegmentationModel
     models.segmentation.deeplabv3: ASPP ASPPConv ASPPPooling DeepLabHead

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
 from helpers import read_reference
 from published import PublishedWeights
 
 import zoo
+from zoo.cli import main
 from zoo_detection.coco import COCO_IDS, COCO_INDEX, KEYPOINT_NAMES
 
 
@@ -39,3 +41,26 @@ def test_coco_ids_are_those_that_have_a_category() -> None:
     assert [i for i, name in enumerate(names) if name not in ("__background__", "N/A")] == list(COCO_IDS)
     assert [COCO_INDEX[i] for i in COCO_IDS] == list(range(80))
     assert len(KEYPOINT_NAMES) == 17
+
+
+RUNTIMES = """
+    fasterrcnn_resnet50_fpn               0.2288 0.0590 5.2
+    fasterrcnn_mobilenet_v3_large_fpn     0.1020 0.0415 1.0
+    fasterrcnn_mobilenet_v3_large_320_fpn 0.0978 0.0376 0.6
+    fcos_resnet50_fpn                     0.1450 0.0539 3.3
+    retinanet_resnet50_fpn                0.2514 0.0939 4.1
+    ssd300_vgg16                          0.2093 0.0744 1.5
+    ssdlite320_mobilenet_v3_large         0.1773 0.0906 1.5
+    maskrcnn_resnet50_fpn                 0.2728 0.0903 5.4
+    keypointrcnn_resnet50_fpn             0.3789 0.1242 6.8
+"""
+
+
+@pytest.mark.parametrize("line", RUNTIMES.strip().splitlines())
+def test_published_runtimes(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    name, *cells = line.split()
+    runtime = zoo.get_model_weights(name).DEFAULT.meta["runtime"]
+    assert [runtime[k] for k in ("train_s_per_iteration", "test_s_per_image", "memory_gb")] == [*map(float, cells)]
+    assert "8" in runtime["hardware"]
+    assert main(["show", name]) == 0
+    assert f"memory_gb={cells[2]}" in " ".join(capsys.readouterr().out.split())

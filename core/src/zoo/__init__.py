@@ -82,12 +82,13 @@ def _from_a_plugin(name: str) -> Any:
     from zoo.errors import MissingPlugin
     from zoo.registry.first_party import verb
 
-    found = None if name.startswith("_") else verb(name)
-    if found is None:
+    known = None if name.startswith("_") else verb(name)
+    if known is None:
         raise AttributeError(f"module 'zoo' has no attribute {name!r}")
-    module, ours = found
+    module, ours = known
     try:
-        return getattr(importlib.import_module(module), name)
+        found = importlib.import_module(module)
+        return found if module == f"{ours.package}.{name}" else getattr(found, name)
     except ModuleNotFoundError as e:
         if e.name != ours.package:
             raise

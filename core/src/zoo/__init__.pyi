@@ -90,6 +90,7 @@ from zoo_tools.exporting import (
     ExportReport as ExportReport,
     export as export,
 )
+from zoo_training import datasets as datasets
 from zoo_training.data import (
     open_data as open_data,
 )

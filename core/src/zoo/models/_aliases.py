@@ -25,8 +25,8 @@ MODULES = {
     " RelativePositionalMultiHeadAttention=.maxvit:RelativePositionalAttention",
     "mnasnet": ".mnasnet _InvertedResidual=.mnasnet:InvertedResidual",
     "mobilenet": ".mobilenet_v3 .mobilenet_v2",
-    "mobilenetv2": ".mobilenet_v2",
-    "mobilenetv3": ".mobilenet_v3",
+    "mobilenetv2": ".mobilenet_v2 _ConvNormActivation=zoo.nn:Conv2dNormActivation",
+    "mobilenetv3": ".mobilenet_v3 _ConvNormActivation=zoo.nn:Conv2dNormActivation",
     "regnet": ".regnet",
     "resnet": ".resnet",
     "shufflenetv2": ".shufflenet_v2 channel_shuffle=torch:channel_shuffle",
@@ -46,7 +46,8 @@ MODULES = {
     "segmentation.deeplabv3": ".deeplabv3 _SimpleSegmentationModel=.base:SegmentationModel",
     "segmentation.fcn": ".fcn _SimpleSegmentationModel=.base:SegmentationModel",
     "segmentation.lraspp": ".lraspp",
-    "detection._utils": ".coding .matching retrieve_out_channels=.backbones:retrieve_out_channels",
+    "detection._utils": ".coding .matching overwrite_eps=.backbones:overwrite_eps"
+    " retrieve_out_channels=.backbones:retrieve_out_channels",
     "detection.anchor_utils": ".anchors ImageList=.transform:ImageList",
     "detection.backbone_utils": ".backbones _resnet_fpn_extractor=.backbones:resnet_extractor"
     " _mobilenet_extractor=.backbones:mobilenet_extractor"
@@ -70,5 +71,6 @@ MODULES = {
     "video.resnet": ".resnet",
     "video.s3d": ".s3d",
     "video.swin_transformer": ".swin3d",
+    "optical_flow._utils": ".sampling",
     "optical_flow.raft": ".raft",
 }

@@ -6,6 +6,8 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import ItemsView, ValuesView
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
@@ -178,6 +180,23 @@ def _full(module: str, ours: FirstParty) -> str:
     return ours.package + module if module.startswith(".") else module
 
 
+class Reloading(MetaPathFinder, Loader):
+    """What ``importlib.reload`` of a namespace finds: its code, run in what ``__dict__`` gives, would do harm."""
+
+    def __init__(self, own: dict[str, Any] | None = None) -> None:
+        self.own = own or {}
+
+    def find_spec(self, name: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
+        if not isinstance(target, Namespace):
+            return None
+        return ModuleSpec(name, Reloading({key: getattr(target, key, None) for key in ("__spec__", "__loader__")}))
+
+    def exec_module(self, module: ModuleType) -> None:
+        registry.refresh()
+        for key, value in self.own.items():  # which the import system has overwritten
+            setattr(module, key, value)
+
+
 def install(top: ModuleType) -> None:
     """Make ``zoo.models`` a namespace, and put the others below it."""
     for name, ours in BY_NAMESPACE.items():
@@ -189,3 +208,4 @@ def install(top: ModuleType) -> None:
         space._ours, space._known = ours, None  # type: ignore[attr-defined]
         space.__class__ = Namespace
     sys.meta_path.append(AliasFinder(ROOT, row, SHARED))
+    sys.meta_path.insert(0, Reloading())

@@ -68,7 +68,8 @@ FIRST_PARTY = (
         "zoo_training",
         None,
         commands=("data", "train"),
-        names={"open_data": "zoo_training.data"} | dict.fromkeys(("Training", "train"), "zoo_training.training"),
+        names={"datasets": "zoo_training.datasets", "open_data": "zoo_training.data"}
+        | dict.fromkeys(("Training", "train"), "zoo_training.training"),
     ),
 )
 BY_NAMESPACE = {p.namespace: p for p in FIRST_PARTY if p.namespace is not None}

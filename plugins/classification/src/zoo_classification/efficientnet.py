@@ -46,23 +46,21 @@ class MBConv(nn.Module):
 
     def __init__(
         self,
-        in_channels: int,
-        out_channels: int,
-        expand_ratio: float,
-        kernel_size: int,
-        stride: int,
+        cnf: StageSetting,
         stochastic_depth_prob: float,
         norm_layer: Norm,
+        se_layer: Callable[..., nn.Module] = SqueezeExcitation,
     ) -> None:
         super().__init__()
+        in_channels, out_channels, stride = cnf.in_channels, cnf.out_channels, cnf.stride
         conv = partial(Conv2dNormActivation, norm_layer=norm_layer, activation_layer=nn.SiLU)
-        hidden = make_divisible(in_channels * expand_ratio)
+        hidden = make_divisible(in_channels * cnf.expand_ratio)
         self.out_channels = out_channels
         self.use_res_connect = stride == 1 and in_channels == out_channels
         self.block = nn.Sequential(
             *([conv(in_channels, hidden, 1)] if hidden != in_channels else []),
-            conv(hidden, hidden, kernel_size, stride, groups=hidden),
-            SqueezeExcitation(hidden, max(1, in_channels // 4), activation=partial(nn.SiLU, inplace=True)),
+            conv(hidden, hidden, cnf.kernel_size, stride, groups=hidden),
+            se_layer(hidden, max(1, in_channels // 4), activation=partial(nn.SiLU, inplace=True)),
             conv(hidden, out_channels, 1, activation_layer=None),
         )
         self.stochastic_depth = StochasticDepth(stochastic_depth_prob, "row")
@@ -77,25 +75,22 @@ class FusedMBConv(nn.Module):
 
     def __init__(
         self,
-        in_channels: int,
-        out_channels: int,
-        expand_ratio: float,
-        kernel_size: int,
-        stride: int,
+        cnf: StageSetting,
         stochastic_depth_prob: float,
         norm_layer: Norm,
     ) -> None:
         super().__init__()
+        in_channels, out_channels, stride = cnf.in_channels, cnf.out_channels, cnf.stride
         conv = partial(Conv2dNormActivation, norm_layer=norm_layer, activation_layer=nn.SiLU)
-        hidden = make_divisible(in_channels * expand_ratio)
+        hidden = make_divisible(in_channels * cnf.expand_ratio)
         self.out_channels = out_channels
         self.use_res_connect = stride == 1 and in_channels == out_channels
         self.block = (
             nn.Sequential(
-                conv(in_channels, hidden, kernel_size, stride), conv(hidden, out_channels, 1, activation_layer=None)
+                conv(in_channels, hidden, cnf.kernel_size, stride), conv(hidden, out_channels, 1, activation_layer=None)
             )
             if hidden != in_channels
-            else nn.Sequential(conv(in_channels, out_channels, kernel_size, stride))
+            else nn.Sequential(conv(in_channels, out_channels, cnf.kernel_size, stride))
         )
         self.stochastic_depth = StochasticDepth(stochastic_depth_prob, "row")
 
@@ -105,7 +100,11 @@ class FusedMBConv(nn.Module):
 
 
 class StageSetting(NamedTuple):
-    """One stage: a row of the papers' tables. Its first block has the stride."""
+    """One stage: a row of the papers' tables. Its first block has the stride.
+
+    A block is made by ``block(setting, stochastic_depth_prob, norm_layer)``, of a setting
+    with its own channels and stride.
+    """
 
     block: Callable[..., nn.Module]
     expand_ratio: float
@@ -114,6 +113,14 @@ class StageSetting(NamedTuple):
     in_channels: int
     out_channels: int
     num_layers: int
+
+    @property
+    def kernel(self) -> int:
+        return self.kernel_size
+
+    @property
+    def input_channels(self) -> int:
+        return self.in_channels
 
 
 class MBConvConfig(StageSetting):
@@ -201,9 +208,7 @@ class EfficientNet(nn.Module):
             for i in range(s.num_layers):
                 channels, stride = (s.in_channels, s.stride) if i == 0 else (s.out_channels, 1)
                 drop = stochastic_depth_prob * index / depth
-                blocks.append(
-                    s.block(channels, s.out_channels, s.expand_ratio, s.kernel_size, stride, drop, norm_layer)
-                )
+                blocks.append(s.block(s._replace(in_channels=channels, stride=stride), drop, norm_layer))
                 index += 1
             features.append(nn.Sequential(*blocks))
             reduction *= s.stride

@@ -178,6 +178,13 @@ def last_stages(levels: int) -> Callable[..., Backbone]:
 # ── what is frozen ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def overwrite_eps(model: nn.Module, eps: float) -> None:
+    """Give every frozen batch norm in ``model`` this eps."""
+    for module in model.modules():
+        if isinstance(module, FrozenBatchNorm2d):
+            module.eps = eps
+
+
 def backbone_norm(weights_backbone: WeightsLike, frozen_norm_eps: float | None) -> Norm:
     """The published rule: batch norm is frozen if the model or its backbone starts from weights, and else ordinary.
 

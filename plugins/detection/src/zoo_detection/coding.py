@@ -18,6 +18,11 @@ def centres_and_sizes(boxes: Tensor) -> tuple[Tensor, Tensor]:
     return corner + 0.5 * size, size
 
 
+def encode_boxes(reference_boxes: Tensor, proposals: Tensor, weights: Tensor) -> Tensor:
+    """:meth:`BoxCoder.encode` of boxes [N, 4] for proposals [N, 4], with weights [4]."""
+    return BoxCoder(weights.tolist()).encode(reference_boxes, proposals)
+
+
 class BoxCoder:
     """Boxes ↔ offsets of the centre in units of the anchor's size, and logarithms of the relative size.
 

@@ -399,7 +399,8 @@ class RAFT(nn.Module):
         self.mask_predictor = mask_predictor
 
     def forward(self, image1: Tensor, image2: Tensor, num_flow_updates: int = 12) -> list[Tensor]:
-        check_frames(image1, image2)
+        levels = getattr(self.corr_block, "num_levels", 0)  # each halves the features of an eighth
+        check_frames(image1, image2, 8 * 2**levels)
         check_count("num_flow_updates", num_flow_updates, 1)
         correlate = self.corr_block(*self.feature_encoder(torch.cat([image1, image2])).chunk(2))
         # Correlations are looked up with the channels last; what they meet has the same order in memory.
@@ -427,12 +428,12 @@ class RAFT(nn.Module):
         return flows
 
 
-def check_frames(image1: Tensor, image2: Tensor) -> None:
-    """Raise unless RAFT can take these frames. Skipped in a captured graph."""
+def check_frames(image1: Tensor, image2: Tensor, smallest: int = 128) -> None:
+    """Raise unless RAFT can take these frames, of at least ``smallest`` pixels. Skipped in a captured graph."""
     if torch.compiler.is_compiling():
         return
     for image in (image1, image2):
-        check_images(image, 3, 128)
+        check_images(image, 3, smallest)
     if image1.shape != image2.shape:
         raise InvalidArgument(
             f"the frames have the shapes {list(image1.shape)} and {list(image2.shape)}; expected two of one shape."
