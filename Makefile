@@ -21,9 +21,10 @@ test: $(VENV)/.tools
 test-all: $(VENV)/.tools
 	$(PYTEST) -m "slow or not slow"
 
-# Programs of others, with what they need, in an environment of their own: torchvision is never in the other one.
-test-clients: .venv-clients/.packages
+# Programs of others, with what they need, in environments of their own: torchvision is never in the first one.
+test-clients: .venv-clients/.packages .venv-fastai/.packages
 	.venv-clients/bin/python -m pytest tests/clients -m "slow or not slow"
+	.venv-fastai/bin/python -m pytest tests/clients/test_fastai_programs.py -m "slow or not slow"
 
 # Writes the table of hostile cases in docs/security.md anew.
 security: $(VENV)/.tools
@@ -52,7 +53,7 @@ ledger: $(VENV)/.tools
 	$(BIN)/python scripts/ledger.py
 
 clean:
-	rm -rf $(VENV) .venv-clients out .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-clients .venv-fastai out .mypy_cache .pytest_cache .ruff_cache
 
 # The environment, made when it is missing or when what it is made from has changed.
 $(VENV)/bin/python:
@@ -66,7 +67,7 @@ $(VENV)/.tools: requirements-dev.txt $(PYPROJECTS) | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ $(VENV)/.packages
 
-.venv-clients/.packages: requirements-clients.txt requirements-dev.txt $(PYPROJECTS)
-	$(PYTHON) -m venv .venv-clients
-	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' requirements-dev.txt) -r requirements-clients.txt
+.venv-clients/.packages .venv-fastai/.packages: .venv-%/.packages: requirements-%.txt requirements-dev.txt $(PYPROJECTS)
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' requirements-dev.txt) -r requirements-$*.txt
 	@touch $@
