@@ -194,7 +194,7 @@ def suppress(
     return {**found, "boxes": boxes, "scores": scores}
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
+@torch._disable_dynamo  # type: ignore[untyped-decorator]  # torch.compiler.disable imports the compiler at once
 def finish_unpadded(
     detector: Detector,
     padded: list[tuple[Detections, Tensor]],
