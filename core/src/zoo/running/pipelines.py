@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from operator import length_hint
@@ -25,6 +26,9 @@ from zoo.running.tasks import make_task
 
 LARGE = 1 << 25  # pixels of opened pictures from which a batch is run though it is not full
 PROGRESS_FROM = 32  # inputs from which a progress bar is shown
+# Inputs from which optimising, which takes as long as some four of them and a copy, is sure to save more than it takes.
+OPTIMIZE_FROM = 32
+_optimizing = threading.Lock()
 _SOURCES = (str, Path, Image.Image, Tensor)
 
 
@@ -55,10 +59,13 @@ class Pipeline:
         weights: the description of what was loaded; its categories name the results.
         task: how inputs are opened and outputs are read, and ``steps``, which do it.
         optimization: what :func:`zoo.optimize` did to ``model``, or in its ``notes`` why it could do nothing; None
-            where it was not asked to.
+            where it was not asked to, or not yet.
+        optimize_from: inputs of one call from which ``model`` is replaced by what :func:`zoo.optimize` makes of it;
+            None for never.
     """
 
     optimization: OptimizationReport | None = None
+    optimize_from: int | None = None
 
     def __init__(
         self, model: nn.Module, task: TaskSpec, weights: Weights, device: torch.device, **options: Any
@@ -74,13 +81,31 @@ class Pipeline:
 
     def optimize(self) -> None:
         """Change the model as :func:`zoo.optimize` does, in place; :attr:`optimization` says how."""
+        self.optimization, self.optimize_from = self._optimize(self.model), None
+
+    def _optimize(self, model: nn.Module) -> OptimizationReport:
         try:
-            example = placed(self.model, self.steps.example(self.model, self.weights))
-            optimize_model(self.model, example, inplace=True)
-            self.optimization = cast(OptimizationReport, self.model.optimization_report)
+            example = placed(model, self.steps.example(model, self.weights))
+            optimize_model(model, example, inplace=True)
+            return cast(OptimizationReport, model.optimization_report)
         except Exception as e:  # noqa: BLE001  a plugin's own code can raise anything
             reason = f"Nothing was done: the model did not run on the task's example. {type(e).__name__}: {e}"
-            self.optimization = OptimizationReport(notes=(reason,), ran=False)
+            return OptimizationReport(notes=(reason,), ran=False)
+
+    def _expect(self, inputs: int) -> None:
+        """Optimise the model before so many inputs, where that was left open: a copy, for other threads may run it."""
+        with _optimizing:
+            if self.optimize_from is None or inputs < self.optimize_from:
+                return
+            self.optimize_from = None
+            try:
+                fast = copied(self.model)
+            except InvalidArgument as e:
+                self.optimization = OptimizationReport(notes=(str(e),))
+                return
+            self.optimization = self._optimize(fast)
+            if self.optimization.ran:
+                self.model = fast
 
     def __call__(self, inputs: Any, *, batch_size: int = 8, progress: bool | None = None) -> Any:
         """Predict.
@@ -200,6 +225,7 @@ class Pipeline:
         return self._stream(sources, batch_size, progress)
 
     def _stream(self, sources: Sequence[Any], batch_size: int, progress: bool | None) -> Iterator[tuple[Any, Any]]:
+        self._expect(len(sources))
         with _bar(len(sources), "input", progress) as bar:
             for batch in self._opened(sources, batch_size):
                 results = self._results(
@@ -252,6 +278,7 @@ class Pipeline:
         """What comes of one input, of which no more is held than a batch of its parts."""
 
         def results() -> Iterator[Any]:
+            self._expect(length_hint(parts))
             with _bar(length_hint(parts), "part", progress) as bar:
                 for batch in _chunks(parts, batch_size):
                     for result in self._run(batch):
@@ -269,12 +296,13 @@ class Pipeline:
     @torch.inference_mode()
     def _run(self, pairs: Sequence[tuple[Any, Any]]) -> list[Any]:
         arguments = self.steps.collate([prepared for _, prepared in pairs])
-        watched = {str(i): module for i, module in enumerate(self._watch(self.model))}
+        model = self.model
+        watched = {str(i): module for i, module in enumerate(self._watch(model))}
         found: dict[str, Any] = {}
         outputs: Any = None
         try:
             with watched_outputs(watched, found):
-                outputs = self.model(*(_to(argument, self.device) for argument in arguments))
+                outputs = model(*(_to(argument, self.device) for argument in arguments))
         except Exception:  # what comes after NaN may fail in any way
             if is_finite(found):
                 raise
@@ -337,7 +365,7 @@ def pipeline(
     device: str | torch.device = "auto",
     *,
     task: str | None = None,
-    optimize: bool = True,
+    optimize: bool | None = None,
     **config: Any,
 ) -> Pipeline:
     """A model ready for files: ``zoo.pipeline("resnet50")("dog.jpg").top(5)``.
@@ -350,8 +378,9 @@ def pipeline(
             for all), and none of them, the first of those.
         task: by default the model's main one.
         optimize: run the model as :func:`zoo.optimize` makes it: faster, the same outputs within 1e-4 of their spread.
-            A model that was given is copied for it, so the pipeline does not see what is changed or trained later;
-            with False it is used itself.
+            That takes a few forwards, so by default it is done at the first call with 32 inputs or more, or a video of
+            as many parts; with True at once. A model that was given is copied for it, so the pipeline does not see what
+            is changed or trained later; with False it is used itself.
         **config: options of the task, such as ``pad=False`` of optical flow; the others are arguments of the builder.
 
     Raises:
@@ -388,7 +417,7 @@ def pipeline(
     if able and str(device) == "auto" and where.type not in able:
         where = torch.device(able[0])
     report: OptimizationReport | None = None
-    if optimize and not isinstance(model, str):
+    if optimize is not False and not isinstance(model, str):
         try:
             built = copied(built)
         except InvalidArgument as e:
@@ -397,4 +426,6 @@ def pipeline(
     ready.optimization = report
     if optimize and report is None:
         ready.optimize()
+    elif optimize is None and report is None:
+        ready.optimize_from = OPTIMIZE_FROM
     return ready
