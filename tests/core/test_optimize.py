@@ -477,13 +477,13 @@ def test_pipelines_run_optimised_models(tmp_path):
     plain = zoo.pipeline("resnet18", weights=file, num_classes=10, device="cpu", optimize=False)
     assert plain.optimization is None
     assert count(plain.model, NORMS) == 20
-    fast = zoo.pipeline("resnet18", weights=file, num_classes=10, device="cpu")
+    fast = zoo.pipeline("resnet18", weights=file, num_classes=10, device="cpu", optimize=True)
     assert len(fast.optimization.folded) == 20
     assert count(fast.model, NORMS) == 0
     torch.testing.assert_close(fast(picture).probabilities, plain(picture).probabilities, rtol=1e-3, atol=1e-6)
 
     description = zoo.get_model_weights("resnet18").DEFAULT
-    given = zoo.pipeline(model, description, task="image-classification", device="cpu")
+    given = zoo.pipeline(model, description, task="image-classification", device="cpu", optimize=True)
     assert given.model is not model
     assert (count(given.model, NORMS), count(model, NORMS)) == (0, 20)
     model.lock = threading.Lock()

@@ -284,7 +284,7 @@ def test_a_model_is_tried_on_the_example_of_its_task(size, monkeypatch):
     task = zoo.TaskSpec("two", "two_steps:Two", inputs_per_sample=2)
     monkeypatch.setattr(zoo.registry, "get_task", lambda name: task)
     model = OfTwo()
-    pipe = zoo.pipeline(model, zoo.Weights(url="file:///none"), "cpu", task="two")
+    pipe = zoo.pipeline(model, zoo.Weights(url="file:///none"), "cpu", task="two", optimize=True)
     assert model.training  # the model itself is left alone
     if size == 32:
         assert pipe.optimization.folded == {"layers.1": "layers.0"}

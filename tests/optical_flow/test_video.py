@@ -46,7 +46,7 @@ def make_video(path: Path, frames: torch.Tensor) -> Path:
 
 @pytest.fixture(scope="module")
 def pipe() -> zoo.Pipeline:
-    return zoo.pipeline("raft_small", weights="SHAPES_V1", device="cpu")
+    return zoo.pipeline("raft_small", weights="SHAPES_V1", device="cpu", optimize=True)
 
 
 @pytest.fixture(scope="module")
@@ -306,7 +306,9 @@ def test_pipelines_of_pairs_are_optimised(pipe) -> None:
 def test_batch_norm_of_pair_models_is_folded() -> None:
     torch.manual_seed(0)
     model = zoo.get_model("raft_large").train()
-    pipe = zoo.pipeline(model, zoo.get_weight("Raft_Large_Weights.DEFAULT"), task="optical-flow", device="cpu")
+    pipe = zoo.pipeline(
+        model, zoo.get_weight("Raft_Large_Weights.DEFAULT"), task="optical-flow", device="cpu", optimize=True
+    )
     assert len(pipe.optimization.folded) == sum(isinstance(m, torch.nn.BatchNorm2d) for m in model.modules()) == 15
     assert not pipe.optimization.kept
     assert model.training  # a copy was changed, not the model

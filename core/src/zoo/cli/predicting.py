@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ import typer
 
 from zoo import registry
 from zoo.cli import output
+from zoo.cli.checking import check_weights, problems_of
 from zoo.cli.options import Categories, Set, for_builder, read_options
 from zoo.errors import InvalidArgument, UnreadableFile
 
@@ -42,18 +44,28 @@ def predict(
     dog.png becomes dog-2.png.
     Tasks have options of their own, such as --clips 4 of video classification.
     """
-    info = registry.model_info(model)  # a misspelt name is told before torch is imported
-    paths, options = read_options(context, paths, registry.get_task(task or info.task, plugin=info.plugin), "predict")
+    info = registry.model_info(model)  # what can be told is told before torch is imported
+    spec = registry.get_task(task or info.task, plugin=info.plugin)
+    paths, options = read_options(context, paths, spec, "predict")
     if not paths:
         raise typer.BadParameter("Missing argument 'PATH...'.")
     options |= for_builder(arguments, categories)
-    from zoo.running.pipelines import PROGRESS_FROM, pipeline
-
+    if info.source is None:
+        check_weights(info, weights)
+    printed = _Printed(as_json, top)
+    missing = problems_of(paths, spec)
+    if len(missing) == len(set(paths)) or (missing and len(paths) <= spec.inputs_per_sample):
+        for path, problem in missing.items():
+            printed.failure(path, problem)
+        return printed.finish()
+    if spec.inputs_per_sample == 1:
+        printed.tell(missing)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
+    from zoo.running.pipelines import PROGRESS_FROM, pipeline
+
     ready = pipeline(model, weights, device, task=task, **options)
     sources: list[Any] = []
-    printed = _Printed(as_json, top)
     # Each path is searched by itself, so that one empty folder does not end the others; pairs need to be seen together.
     for given in paths if ready.task.inputs_per_sample == 1 else [paths]:
         try:
@@ -84,11 +96,19 @@ class _Printed:
         self.as_json, self.top = as_json, top
         self.failed = 0
         self.printed = 0
+        self.told: set[str] = set()
+
+    def tell(self, problems: Mapping[str, Exception]) -> None:
+        """Say on stderr what is wrong with some inputs, ahead of their turn."""
+        for path, e in problems.items():
+            output.print_error(str(e))
+            self.told.add(path)
 
     def failure(self, source: object, e: Exception) -> None:
         self.failed += 1
         text, name = str(e), " ".join(_files(source))
-        output.print_error(text if name in text else f"{name}: {text}")
+        if name not in self.told:
+            output.print_error(text if name in text else f"{name}: {text}")
         if self.as_json:
             self._element({"input": _as_json(source), "error": text})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from numbers import Integral, Real
 from operator import index
@@ -21,7 +22,8 @@ def captured() -> bool:
 
 
 def exporting_to_onnx() -> bool:
-    return torch.onnx.is_in_onnx_export()
+    # torch imports torch.onnx when it is first asked for, which takes as long as a small model's first prediction.
+    return (torch.compiler.is_compiling() or "torch.onnx" in sys.modules) and torch.onnx.is_in_onnx_export()
 
 
 def widened(t: Tensor) -> Tensor:

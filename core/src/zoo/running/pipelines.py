@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from operator import length_hint
@@ -17,16 +18,18 @@ from zoo import registry
 from zoo.contract import TaskSpec, Weights, check_count
 from zoo.errors import InvalidArgument, NonFiniteResult, UnreadableFile, ZooError
 from zoo.features import watched_outputs
-from zoo.io.folders import find_files, natural_key
 from zoo.loading import loaded_weights, task_of
 from zoo.running.devices import pick_device
 from zoo.running.finite import describe_cause, is_finite
+from zoo.running.inputs import Inputs
 from zoo.running.optimization import OptimizationReport, copied, optimize as optimize_model, placed
 from zoo.running.tasks import make_task
 
 LARGE = 1 << 25  # pixels of opened pictures from which a batch is run though it is not full
 PROGRESS_FROM = 32  # inputs from which a progress bar is shown
-_SOURCES = (str, Path, Image.Image, Tensor)
+# Inputs from which optimising, which takes as long as some four of them and a copy, is sure to save more than it takes.
+OPTIMIZE_FROM = 32
+_optimizing = threading.Lock()
 
 
 class Pipeline:
@@ -37,10 +40,13 @@ class Pipeline:
         weights: the description of what was loaded; its categories name the results.
         task: how inputs are opened and outputs are read, and ``steps``, which do it.
         optimization: what :func:`zoo.optimize` did to ``model``, or in its ``notes`` why it could do nothing; None
-            where it was not asked to.
+            where it was not asked to, or not yet.
+        optimize_from: inputs of one call from which ``model`` is replaced by what :func:`zoo.optimize` makes of it;
+            None for never.
     """
 
     optimization: OptimizationReport | None = None
+    optimize_from: int | None = None
 
     def __init__(
         self, model: nn.Module, task: TaskSpec, weights: Weights, device: torch.device, **options: Any
@@ -56,13 +62,31 @@ class Pipeline:
 
     def optimize(self) -> None:
         """Change the model as :func:`zoo.optimize` does, in place; :attr:`optimization` says how."""
+        self.optimization, self.optimize_from = self._optimize(self.model), None
+
+    def _optimize(self, model: nn.Module) -> OptimizationReport:
         try:
-            example = placed(self.model, self.steps.example(self.model, self.weights))
-            optimize_model(self.model, example, inplace=True)
-            self.optimization = cast(OptimizationReport, self.model.optimization_report)
+            example = placed(model, self.steps.example(model, self.weights))
+            optimize_model(model, example, inplace=True)
+            return cast(OptimizationReport, model.optimization_report)
         except Exception as e:  # noqa: BLE001  a plugin's own code can raise anything
             reason = f"Nothing was done: the model did not run on the task's example. {type(e).__name__}: {e}"
-            self.optimization = OptimizationReport(notes=(reason,), ran=False)
+            return OptimizationReport(notes=(reason,), ran=False)
+
+    def _expect(self, inputs: int) -> None:
+        """Optimise the model before so many inputs, where that was left open: a copy, for other threads may run it."""
+        with _optimizing:
+            if self.optimize_from is None or inputs < self.optimize_from:
+                return
+            self.optimize_from = None
+            try:
+                fast = copied(self.model)
+            except InvalidArgument as e:
+                self.optimization = OptimizationReport(notes=(str(e),))
+                return
+            self.optimization = self._optimize(fast)
+            if self.optimization.ran:
+                self.model = fast
 
     def __call__(self, inputs: Any, *, batch_size: int = 8, progress: bool | None = None) -> Any:
         """Predict.
@@ -79,16 +103,12 @@ class Pipeline:
             NonFiniteResult: what the model says of an input is NaN or infinite. Likewise.
             InvalidArgument: an empty folder or list, a batch size below 1, an input of another kind.
         """
-        sources = self.expand(inputs)
         results = []
-        for _, result in self.stream(sources, batch_size=batch_size, progress=progress):
+        for _, result in self.stream(self.expand(inputs), batch_size=batch_size, progress=progress):
             if isinstance(result, Exception):
                 raise result
             results.append(result)
-        kinds = list if self.task.inputs_per_sample > 1 and isinstance(inputs, tuple) else list | tuple
-        batch = self._is_batch(inputs) and not self._is_sequence(inputs)
-        several = isinstance(inputs, kinds) or len(results) != 1 or _is_folder(inputs) or batch
-        return results if several else results[0]
+        return results if len(results) != 1 or Inputs(self.task, self.steps).is_several(inputs) else results[0]
 
     def expand(self, inputs: Any) -> list[Any]:
         """The single inputs that ``inputs`` stands for: folders are searched, batches taken apart.
@@ -96,83 +116,7 @@ class Pipeline:
         Raises:
             InvalidArgument: there are none.
         """
-        if self.task.inputs_per_sample > 1:
-            return self._expand_groups(inputs, self.task.inputs_per_sample)
-        found: list[Any] = []
-        for item in inputs if isinstance(inputs, list | tuple) else [inputs]:
-            if _is_folder(item):
-                found += self._search(item, 1)
-            elif self._is_batch(item):
-                found += list(item)
-            elif isinstance(item, _SOURCES):
-                found.append(item)
-            else:
-                raise InvalidArgument(f"Cannot predict from {type(item).__name__}; expected a path, picture or tensor.")
-        if not found:
-            raise InvalidArgument("There is nothing to predict: the list of inputs is empty.")
-        return found
-
-    def _expand_groups(self, inputs: Any, n: int) -> list[Any]:
-        """Inputs of ``n`` files: a tuple is one, or as many as its batches hold; the rest is taken ``n`` at a time.
-
-        A sequence is an input by itself.
-        """
-        found: list[Any] = []
-        loose: list[Any] = []
-        for item in inputs if isinstance(inputs, list) else [inputs]:
-            if _is_folder(item):
-                found += self._search(item, n)
-            elif self._is_sequence(item):
-                found.append(item)
-            elif isinstance(item, list | tuple):
-                if len(item) != n or not all(isinstance(one, _SOURCES) and not _is_folder(one) for one in item):
-                    kinds = ", ".join(type(one).__name__ for one in item)
-                    raise InvalidArgument(f"Cannot predict from ({kinds}); expected {n} paths, pictures or tensors.")
-                if len({len(one) for one in item if self._is_batch(one)}) > 1:
-                    raise InvalidArgument("The batches of a tuple hold different numbers of pictures; expected one.")
-                found += zip(*item, strict=True) if all(map(self._is_batch, item)) else [tuple(item)]
-            elif isinstance(item, _SOURCES):
-                loose.append(item)
-                if len(loose) == n:
-                    found.append(tuple(loose))
-                    loose.clear()
-            else:
-                raise InvalidArgument(f"Cannot predict from {type(item).__name__}; expected {n} paths or pictures.")
-        if loose:
-            rest = ", ".join(str(x) if isinstance(x, str | Path) else type(x).__name__ for x in loose)
-            raise InvalidArgument(
-                f"{n} files make one input of this task, and these are left over: {rest}. A file that"
-                " holds several, such as a video, is one by itself."
-            )
-        if not found:
-            raise InvalidArgument("There is nothing to predict: the list of inputs is empty.")
-        return found
-
-    def _is_sequence(self, item: Any) -> bool:
-        """Whether one source is a whole input of a task that takes several otherwise."""
-        return self.task.inputs_per_sample > 1 and isinstance(item, _SOURCES) and self.steps.sequence(item)
-
-    def _is_batch(self, item: Any) -> bool:
-        return isinstance(item, Tensor) and item.ndim == self.task.input_ndim + 1
-
-    def _search(self, folder: str | Path, n: int) -> list[Any]:
-        """The inputs in ``folder``: sequences, and of the other files each with the ``n - 1`` that follow it there."""
-        files = find_files(folder, self.task.suffixes)
-        sequences: dict[Any, None] = dict.fromkeys(file for file in files if self._is_sequence(file))
-        others = [file for file in files if file not in sequences]
-        if n == 1:
-            groups: list[Any] = others
-        else:
-            together = [list(run) for _, run in itertools.groupby(sorted(others, key=_place), lambda p: p.parent)]
-            groups = [group for run in together for group in zip(*(run[i:] for i in range(n)), strict=False)]
-        if not groups and (others or not sequences):
-            needed = f"at least {n} " if n > 1 else ""
-            where = " in one folder" if n > 1 and len(others) >= n else ""
-            kinds = ", ".join(self.task.suffixes)
-            raise InvalidArgument(
-                f"The folder {folder} has nothing to predict; expected {needed}files of {kinds}{where}."
-            )
-        return list(sequences) + groups
+        return Inputs(self.task, self.steps).expand(inputs)
 
     def stream(
         self, sources: Sequence[Any], *, batch_size: int = 8, progress: bool | None = None
@@ -182,6 +126,7 @@ class Pipeline:
         return self._stream(sources, batch_size, progress)
 
     def _stream(self, sources: Sequence[Any], batch_size: int, progress: bool | None) -> Iterator[tuple[Any, Any]]:
+        self._expect(len(sources))
         with _bar(len(sources), "input", progress) as bar:
             for batch in self._opened(sources, batch_size):
                 results = self._results(
@@ -234,6 +179,7 @@ class Pipeline:
         """What comes of one input, of which no more is held than a batch of its parts."""
 
         def results() -> Iterator[Any]:
+            self._expect(length_hint(parts))
             with _bar(length_hint(parts), "part", progress) as bar:
                 for batch in _chunks(parts, batch_size):
                     for result in self._run(batch):
@@ -251,12 +197,13 @@ class Pipeline:
     @torch.inference_mode()
     def _run(self, pairs: Sequence[tuple[Any, Any]]) -> list[Any]:
         arguments = self.steps.collate([prepared for _, prepared in pairs])
-        watched = {str(i): module for i, module in enumerate(self._watch(self.model))}
+        model = self.model
+        watched = {str(i): module for i, module in enumerate(self._watch(model))}
         found: dict[str, Any] = {}
         outputs: Any = None
         try:
             with watched_outputs(watched, found):
-                outputs = self.model(*(_to(argument, self.device) for argument in arguments))
+                outputs = model(*(_to(argument, self.device) for argument in arguments))
         except Exception:  # what comes after NaN may fail in any way
             if is_finite(found):
                 raise
@@ -276,10 +223,6 @@ def _shapes(prepared: Any) -> Any:
     return prepared.shape if isinstance(prepared, Tensor) else [_shapes(one) for one in prepared]
 
 
-def _place(file: Path) -> Any:
-    return natural_key(file.parent), natural_key(file.name)
-
-
 def _pixels(loaded: Any) -> int:
     """Of the pictures that an opened input holds in memory."""
     if isinstance(loaded, Image.Image):
@@ -287,10 +230,6 @@ def _pixels(loaded: Any) -> int:
     if isinstance(loaded, Tensor):
         return loaded.numel() // 3
     return sum(map(_pixels, loaded)) if isinstance(loaded, list | tuple) else 0
-
-
-def _is_folder(item: Any) -> bool:
-    return isinstance(item, str | Path) and Path(item).is_dir()
 
 
 def _bar(total: int, unit: str, progress: bool | None) -> Any:
@@ -319,7 +258,7 @@ def pipeline(
     device: str | torch.device = "auto",
     *,
     task: str | None = None,
-    optimize: bool = True,
+    optimize: bool | None = None,
     categories: Sequence[str] | None = None,
     **config: Any,
 ) -> Pipeline:
@@ -334,8 +273,9 @@ def pipeline(
             for all), and none of them, the first of those.
         task: by default the model's main one.
         optimize: run the model as :func:`zoo.optimize` makes it: faster, the same outputs within 1e-4 of their spread.
-            A model that was given is copied for it, so the pipeline does not see what is changed or trained later;
-            with False it is used itself.
+            That takes a few forwards, so by default it is done at the first call with 32 inputs or more, or a video of
+            as many parts; with True at once. A model that was given is copied for it, so the pipeline does not see what
+            is changed or trained later; with False it is used itself.
         categories: class names in label order, in place of those that are known of the weights.
         **config: options of the task, such as ``pad=False`` of optical flow; the others are arguments of the builder.
 
@@ -376,7 +316,7 @@ def pipeline(
     if able and str(device) == "auto" and where.type not in able:
         where = torch.device(able[0])
     report: OptimizationReport | None = None
-    if optimize and not isinstance(model, str | Path):
+    if optimize is not False and not isinstance(model, str | Path):
         try:
             built = copied(built)
         except InvalidArgument as e:
@@ -385,4 +325,6 @@ def pipeline(
     ready.optimization = report
     if optimize and report is None:
         ready.optimize()
+    elif optimize is None and report is None:
+        ready.optimize_from = OPTIMIZE_FROM
     return ready

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch._compile import _disable_dynamo
 
 from zoo.errors import InvalidArgument
 from zoo.nn import refuse_script
@@ -195,7 +196,7 @@ def suppress(
     return {**found, "boxes": boxes, "scores": scores}
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
+@_disable_dynamo  # torch.compiler.disable imports the compiler at once, and this when it is called
 def finish_unpadded(
     detector: Detector,
     padded: list[tuple[Detections, Tensor]],

@@ -1,0 +1,54 @@
+"""What a command that runs a model can tell before torch is imported: that takes a second, and a download minutes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from zoo import registry
+from zoo.contract import TaskSpec
+from zoo.errors import InvalidArgument, UnknownWeights, UnreadableFile, ZooError, suggest
+from zoo.files.local import local_file
+from zoo.files.names import scheme_of
+from zoo.io.folders import find_files
+
+
+def check_weights(info: registry.ModelInfo, weights: str) -> None:
+    """Raise if ``weights`` can only be misspelt: no entry, no URL, and no file that is there.
+
+    Raises:
+        UnknownWeights, DownloadError: as loading them would.
+    """
+    name = weights.rpartition(".")[2]
+    if name in info.weights or scheme_of(weights) not in ("", "file") or Path(weights).exists():
+        return
+    if weights.isidentifier() or weights.removesuffix(f".{name}").endswith("_Weights"):
+        # Some builders load the entries of another model, too, as int8 models do; those will be told when it is built.
+        others = {entry.spec.weights for entry in registry.registry().entries.values() if entry.spec.weights}
+        if not any(name in enum.__members__ for enum in others):
+            known = ", ".join(info.weights) or "none are published"
+            raise UnknownWeights(
+                f"weights={weights!r} is nothing that {info.name} can load: neither one of its entries ({known}), nor "
+                f"a file or a URL.{suggest(name, info.weights)}"
+            )
+        return
+    local_file(weights)
+
+
+def problems_of(paths: Sequence[str], task: TaskSpec) -> dict[str, ZooError]:
+    """Those of ``paths`` that are not there, or are folders without a file of the task → what is wrong with them.
+
+    URLs are left to the task, which may know them.
+    """
+    found: dict[str, ZooError] = {}
+    for path in paths:
+        try:
+            if Path(path).is_dir():
+                if not find_files(path, task.suffixes, notes=[]):
+                    kinds = ", ".join(task.suffixes)
+                    raise InvalidArgument(f"The folder {path} has nothing to predict; expected files of {kinds}.")
+            elif "://" not in path and not Path(path).exists():
+                raise UnreadableFile(f"{path!r} cannot be read: it does not exist.")
+        except (InvalidArgument, UnreadableFile, OSError) as e:
+            found[path] = e if isinstance(e, ZooError) else UnreadableFile(f"{path!r} cannot be read: {e}")
+    return found
