@@ -18,6 +18,7 @@ import zoo
 from zoo.errors import AmbiguousModel
 from zoo.registry.names import looks
 
+PICTURE = Path(__file__).parents[2] / "examples/images/digits/digit_1.png"
 GOOD = """
 @zoo.hookimpl
 def zoo_manifest():
@@ -165,7 +166,7 @@ HANGS = {  # what hangs, in which file, at which command → what is named
         ["dig"], "the command 'dig', 'hangs:run', was imported",
     ),
     "its builder": (
-        GOOD.replace("os:getcwd", "hangs:net"), ["predict", "x.png", "--model", "acme_net"], "'evil/acme_net'",
+        GOOD.replace("os:getcwd", "hangs:net"), ["predict", str(PICTURE), "--model", "acme_net"], "'evil/acme_net'",
     ),
 }  # fmt: skip
 
