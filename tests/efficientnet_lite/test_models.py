@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
+import re
+import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from helpers import layout, read_reference
+from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
@@ -17,7 +22,8 @@ from zoo.errors import InvalidArgument
 from zoo.nn import StochasticDepth
 from zoo_efficientnet_lite.efficientnet_lite import EfficientNetLite, SameConv, from_published
 
-PHOTOS = Path(__file__).parents[2] / "examples" / "images" / "photos"
+ROOT = Path(__file__).parents[2]
+PHOTOS = ROOT / "examples" / "images" / "photos"
 MODELS = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 # Rows of (expand_ratio, kernel_size, stride, channels, blocks).
 TINY = ((1, 3, 1, 8, 1), (2, 5, 2, 16, 2), (2, 3, 2, 16, 1))
@@ -59,6 +65,27 @@ def test_the_published_file_is_loaded_whole() -> None:
     assert len(report.converted) == len(report.loaded) == 296
     assert not report.reinitialised
     assert not report.ignored
+
+
+def test_the_readme_begins_with_what_the_model_says() -> None:
+    found = importlib.util.spec_from_file_location("readme_picture", ROOT / "scripts" / "readme_picture.py")
+    script = importlib.util.module_from_spec(found)
+    found.loader.exec_module(script)
+    drawn, kept = script.sheet(), Image.open(script.PICTURE).convert("RGB")
+    assert drawn.size == kept.size
+    difference = np.abs(np.asarray(drawn, float) - np.asarray(kept, float))
+    assert difference.mean() < 2, "run scripts/readme_picture.py"  # JPEG's own
+    first = re.search(r"!\[(.*?)\]\((.*?)\)", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert ROOT / first[2] == script.PICTURE
+    for labels in TOP.values():
+        assert labels[0][0] in first[1]
+
+
+def test_the_demo_installs_what_it_runs() -> None:
+    command = ["make", "demo", "--dry-run", "VENV=there-is-none"]
+    lines = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
+    assert any("pip install" in line and "-e ./plugins/efficientnet_lite" in line for line in lines)
+    assert any("zoo predict examples/images/photos --model efficientnet_lite0" in line for line in lines)
 
 
 @pytest.mark.parametrize("name", MODELS)
