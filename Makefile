@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-DEMO := core plugins/classification plugins/detection
+DEMO := core plugins/classification plugins/detection plugins/efficientnet_lite
 PYPROJECTS := $(wildcard core/pyproject.toml plugins/*/pyproject.toml)
 # One test worker a core; each computes on one thread, or they would stand in each other's way.
 WORKERS ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())")
@@ -12,8 +12,14 @@ PYTEST  := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORK
 .PHONY: demo test test-all test-clients fuzz security lint types format bench ledger clean
 
 demo: $(VENV)/.packages
-	$(BIN)/zoo predict examples/images/digits --model squeezenet1_1 --weights DIGITS_V1 --top 1
-	$(BIN)/zoo predict examples/images/shapes.png --model ssdlite320_mobilenet_v3_large --weights SHAPES_V1
+	@rm -rf out/demo
+	$(BIN)/zoo predict examples/images/photos --model efficientnet_lite0 --top 3 --output out/demo
+	@echo
+	@echo "Three photographs, classified with ImageNet weights; out/demo has them drawn. Next, try"
+	@echo "  $(BIN)/zoo predict YOUR.jpg --model efficientnet_lite0"
+	@echo "  $(BIN)/zoo predict examples/images/shapes.png --model ssdlite320_mobilenet_v3_large --weights SHAPES_V1"
+	@echo "  $(BIN)/zoo list --task image-classification"
+	@echo "and then the README's first program."
 
 test: $(VENV)/.tools
 	$(PYTEST)

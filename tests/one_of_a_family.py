@@ -15,6 +15,7 @@ SMALL: dict[str, tuple[int, ...]] = {
     "convnext_tiny": (2, 3, 40, 50),
     "densenet121": (2, 3, 40, 50),
     "efficientnet_b0": (2, 3, 40, 50),
+    "efficientnet_lite0": (2, 3, 41, 50),
     "googlenet": (2, 3, 64, 70),
     "maxvit_t": (1, 3, 224, 224),
     "mnasnet0_5": (2, 3, 40, 50),

@@ -42,6 +42,7 @@ FAMILIES = {
     "mnasnet0_5": (52, 0),
     "shufflenet_v2_x0_5": (56, 0),
     "efficientnet_b0": (49, 0),
+    "efficientnet_lite0": (49, 0),
     "regnet_y_400mf": (53, 0),
     "googlenet": (57, 0),
     "inception_v3": (94, 0),

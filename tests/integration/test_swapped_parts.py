@@ -15,6 +15,7 @@ MODELS: dict[str, tuple[str, str, tuple[int, ...]]] = {
     "convnext_tiny": ("features.0.0", "classifier.2", (2, 1, 32, 32)),
     "densenet121": ("features.conv0", "classifier", (2, 1, 32, 32)),
     "efficientnet_b0": ("features.0.0", "classifier.1", (2, 1, 32, 32)),
+    "efficientnet_lite0": ("features.0.0", "classifier.1", (2, 1, 32, 32)),
     "googlenet": ("conv1.conv", "fc", (2, 1, 32, 32)),
     "inception_v3": ("Conv2d_1a_3x3.conv", "fc", (1, 1, 75, 75)),
     "maxvit_t": ("stem.0.0", "classifier.5", (1, 1, 224, 224)),

@@ -108,6 +108,10 @@ class DownloadError(ZooError, OSError):
     """A file that could not be fetched, or whose content is not what its name promises."""
 
 
+class MissingExtra(DownloadError):
+    """A file of a package that is not installed: it comes with an extra of one that is, which the message names."""
+
+
 class OfflineError(DownloadError):
     """A file that is not in the cache while ``ZOO_OFFLINE`` forbids to fetch it."""
 

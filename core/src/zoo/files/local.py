@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from zoo.errors import DownloadError, suggest
+from zoo.errors import DownloadError, MissingExtra, suggest
 from zoo.files.names import check_names, scheme_of
 from zoo.files.redaction import redacted
+
+_NAME = re.compile(r"[\w.-]+")
+_REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)(?:.*;.*\bextra\s*==\s*[\"'](?P<extra>[\w.-]+)[\"'])?")
 
 
 def local_path(url: str) -> Path:
@@ -53,9 +57,28 @@ def _places(url: str) -> Iterator[tuple[Path, Any]]:
     except (ImportError, ValueError, AttributeError):
         spec = None
     if spec is None or spec.submodule_search_locations is None:
-        raise DownloadError(f"{url}: {package} is no package that can be imported. Is it installed?")
+        raise _not_there(url, top)
     for folder in spec.submodule_search_locations:  # of a namespace package there may be several
         yield Path(folder, *inner, *name.split("/")), spec.loader
+
+
+def _not_there(url: str, package: str) -> DownloadError:
+    """What is raised where there is no such package; it says what to install, where an installed distribution does."""
+    import importlib.metadata
+
+    what = f"{url}: {package} is no package that can be imported."
+    for distribution in importlib.metadata.distributions():
+        try:
+            name, requires = distribution.metadata["Name"], distribution.requires or ()
+        except Exception:  # noqa: BLE001  a damaged one, of somebody else's
+            continue
+        for m in filter(None, map(_REQUIREMENT.match, requires if _NAME.fullmatch(str(name)) else ())):
+            if re.sub(r"[-_.]+", "_", m["name"]).lower() != package.lower():
+                continue
+            if m["extra"]:
+                return MissingExtra(f"{what} It comes with an extra: pip install '{name}[{m['extra']}]'")
+            return DownloadError(f"{what} {name} needs it: pip install {m['name']}")
+    return DownloadError(f"{what} Is it installed?")
 
 
 def packaged_file(url: str) -> Path:

@@ -33,8 +33,8 @@ class FirstParty:
 
 
 _CLASSIFICATION = (
-    "alexnet convnext_* densenet* efficientnet_* googlenet inception_v3 maxvit_* mnasnet* mobilenet_* regnet_* resnet* "
-    "resnext* shufflenet_* squeezenet* swin_* vgg* vit_* wide_resnet*"
+    "alexnet convnext_* densenet* efficientnet_b* efficientnet_v2_* googlenet inception_v3 maxvit_* mnasnet* "
+    "mobilenet_* regnet_* resnet* resnext* shufflenet_* squeezenet* swin_* vgg* vit_* wide_resnet*"
 )
 FIRST_PARTY = (
     FirstParty("classification", "zoo-classification", "zoo_classification", "", tuple(_CLASSIFICATION.split())),
@@ -53,6 +53,7 @@ FIRST_PARTY = (
         "video", "zoo-video", "zoo_video", "video", ("mvit_*", "r3d_*", "mc3_*", "r2plus1d_*", "s3d", "swin3d_*")
     ),
     FirstParty("optical_flow", "zoo-optical-flow", "zoo_optical_flow", "optical_flow", ("raft_*",)),
+    FirstParty("efficientnet_lite", "zoo-efficientnet-lite", "zoo_efficientnet_lite", None, ("efficientnet_lite*",)),
     FirstParty(
         "tools",
         "zoo-tools",

@@ -1,0 +1,27 @@
+"""The manifest: three models that classify images. No torch here."""
+
+from __future__ import annotations
+
+import zoo
+from zoo import Manifest
+from zoo.contract.families import Family, model_specs, offered_names
+
+FAMILIES = (
+    Family(
+        "efficientnet_lite",
+        "EfficientNetLite",
+        "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks",
+        "1905.11946",
+        "efficientnet_lite0 efficientnet_lite1 efficientnet_lite2",
+    ),
+)
+
+
+def public_names() -> dict[str, str]:
+    """Every name that ``zoo_efficientnet_lite`` offers (class, builders, weights) → the module that it comes from."""
+    return offered_names("zoo_efficientnet_lite", FAMILIES)
+
+
+@zoo.hookimpl
+def zoo_manifest() -> Manifest:
+    return Manifest(api_version=1, models=model_specs("zoo_efficientnet_lite", FAMILIES, "image-classification"))
