@@ -33,6 +33,7 @@ from zoo_training.cards import model_card
 
 VERSION = "0.1.0"  # of a new package
 LARGE = 100 * 2**20  # bytes; the largest file that package indexes commonly take
+OF_WEIGHTS = ("quantize",)  # arguments that belong to weights and not to an architecture
 MANY = 20  # categories from which they have a file of their own
 
 
@@ -337,7 +338,10 @@ def _pyproject(plan: _Plan) -> str:
 
 
 def _weights(plan: _Plan, path: Path, categories: str) -> str:
-    w = plan.about.weights
+    w, arguments = plan.about.weights, _arguments(plan)
+    # An int8 model comes from a float one, which is what the builder makes without weights: that can be trained.
+    made = {name: arguments.pop(name) for name in OF_WEIGHTS if name in arguments}
+    config = f"{{**ARGUMENTS, **{made!r}}}" if made else "ARGUMENTS"
     facts = {
         "num_params": w.num_params,
         "metrics": {data: {k: v for k, v in m.items() if math.isfinite(v)} for data, m in w.metrics.items()},
@@ -352,11 +356,11 @@ def _weights(plan: _Plan, path: Path, categories: str) -> str:
     lines = [f"        {key}={_python(value)}," for key, value in facts.items() if value not in (None, {})]
     preset = w.transforms
     if preset is not None:
-        arguments = textwrap.indent(_python(dict(preset.arguments)), "    ").lstrip()
+        given = textwrap.indent(_python(dict(preset.arguments)), "    ").lstrip()
         lines[:0] = [
             "        transforms=Preset(",
             f"            {preset.target!r},",
-            f"            {arguments},",
+            f"            {given},",
             "        ),",
         ]
     if categories != "None":
@@ -373,13 +377,13 @@ def _weights(plan: _Plan, path: Path, categories: str) -> str:
             f"from zoo import {imports}",
             "",
             f"# What {plan.base.spec.name} is built with.",
-            f"ARGUMENTS: dict[str, Any] = {_python(_arguments(plan))}",
+            f"ARGUMENTS: dict[str, Any] = {_python(arguments)}",
             "",
             "",
             f"class {plan.enum}(WeightsEnum):",
             "    V1 = Weights(",
             f'        url="pkg://{plan.package}/checkpoints/{path.name}",  # the end of its name is its SHA-256',
-            "        config=ARGUMENTS,",
+            f"        config={config},",
             *lines,
             "    )",
             "    DEFAULT = V1",
