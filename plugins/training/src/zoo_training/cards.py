@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from zoo import registry
 from zoo.contract import TaskSpec
@@ -199,7 +200,7 @@ def _pictures(links: Sequence[str]) -> Iterator[str]:
         yield from ("## Pictures", "")
     for link in links:
         caption = re.sub(r"[_\-]+", " ", Path(link).stem)
-        yield from (f"![{_text(caption)}](<{harmless(link, line=True)}>)", "")
+        yield from (f"![{_text(caption)}]({quote(link)})", "")
 
 
 def _facts(about: SavedModel, license: str, data: str | None, labels: Sequence[str]) -> dict[str, Any]:  # noqa: A002

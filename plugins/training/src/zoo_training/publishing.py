@@ -204,8 +204,8 @@ class _Hub:
                 f"ZOO_OFFLINE is set, so that nothing is pushed to {repository}. Unset it, or write the files alone by "
                 "dry_run=True (--dry-run)."
             )
-        endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
-        zoo_files.policy().check_address(endpoint)
+        endpoint = os.environ.get("HF_ENDPOINT") or None
+        zoo_files.policy().check_address(endpoint or "https://huggingface.co")
         try:
             import huggingface_hub.constants
         except ModuleNotFoundError as e:
@@ -215,9 +215,9 @@ class _Hub:
         if huggingface_hub.constants.HF_HUB_OFFLINE:
             raise OfflineError(f"HF_HUB_OFFLINE is set, so that nothing is pushed to {repository}. Unset it.")
         self.token = token or huggingface_hub.get_token()
-        if not self.token and "HF_ENDPOINT" not in os.environ:
+        if not self.token and endpoint is None:
             raise self.no_token()
-        self.api: Any = huggingface_hub.HfApi(token=self.token)
+        self.api: Any = huggingface_hub.HfApi(endpoint=endpoint, token=self.token)
 
     def no_token(self) -> UploadError:
         return UploadError(
@@ -302,9 +302,14 @@ class _Hub:
         return str(done.oid), f"{self.api.endpoint}/{self.repository}"
 
 
-def _status(e: BaseException) -> int | None:
-    status = getattr(getattr(e, "response", None), "status_code", None)
-    return status if isinstance(status, int) else None
+def _status(e: BaseException | None) -> int | None:
+    """What the hub answered, of an error or of what caused it."""
+    while e is not None:
+        status = getattr(getattr(e, "response", None), "status_code", None)
+        if isinstance(status, int):
+            return status
+        e = e.__cause__
+    return None
 
 
 def _reason(e: Exception, repository: str) -> str:
