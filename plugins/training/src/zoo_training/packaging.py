@@ -143,13 +143,13 @@ def _names(name: str) -> tuple[str, str]:
                 f"{name!r}: Python could not import it, since {what!r} is no name in Python. Begin with a letter, as "
                 "zoo-colours does."
             )
-    if plugin in ("zoo", "local"):
+    if plugin in ("zoo", "local", "core", "all"):
         raise InvalidArgument(f"{name!r}: a plugin cannot be called {plugin!r}.")
     for record in registry.plugins():
-        if record.name == plugin and canonicalize_name(record.distribution or "") != normal:
+        own = canonicalize_name(record.distribution or "") == normal
+        if record.name == plugin and (record.first_party or not own):
             raise InvalidArgument(f"{name!r}: the plugin {plugin!r} is {record.distribution}'s. Take another name.")
-    own = _is_installed(normal)
-    if not own and (package == "zoo" or importlib.util.find_spec(package) is not None):
+    if not _is_installed(normal) and (package == "zoo" or importlib.util.find_spec(package) is not None):
         raise InvalidArgument(
             f"{name!r}: there is a module {package!r} already, which it would hide. Take another name."
         )
