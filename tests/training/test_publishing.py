@@ -267,3 +267,13 @@ def test_nothing_of_the_hub_is_imported_for_a_dry_run(run: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_repository_is_pushed_on_and_made_a_package(run: Path, hub: Hub, run_command: Any, tmp_path: Path) -> None:
+    zoo.push_to_hub(run, "org/colours")
+    done = run_command("push", "hf://org/colours", "org/again", "--private")
+    assert done.status == 0, done.err
+    assert hub.repositories["org/again"].private
+    made = run_command("new-plugin", "zoo-colours", "--from", "hf://org/again", "--output", tmp_path)
+    assert made.status == 0, made.err
+    assert len(list((tmp_path / "zoo-colours").rglob("*.safetensors"))) == 1

@@ -67,12 +67,12 @@ def is_ours(card: Path) -> bool:
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """The pictures in a folder of a run; of those that are numbered alike, as by epoch, the last."""
+    """The pictures in a folder of a run, predictions first; of those that are numbered alike, as by epoch, the last."""
     last: dict[str, Path] = {}
     for path in sorted(folder.iterdir(), key=lambda p: [int(t) if t.isdigit() else t for t in _parts(p.name)]):
         if path.suffix.lower() in PICTURES and path.is_file():
             last[re.sub(r"\d+", "#", path.name)] = path
-    return list(last.values())[:MOST]
+    return sorted(last.values(), key=lambda path: not path.name.startswith("predictions"))[:MOST]
 
 
 def _parts(name: str) -> list[str]:

@@ -40,7 +40,7 @@ def read_metrics(given: list[str] | None) -> dict[str, dict[str, float]]:
 def new_plugin(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Of the package and its folder, as zoo-colours.")],
     saved: Annotated[
-        Path, typer.Option("--from", metavar="FILE", help="What zoo train or zoo.save wrote, or the folder of a run.")
+        str, typer.Option("--from", metavar="FILE", help="What zoo train or zoo.save wrote, or the folder of a run.")
     ],
     model: Annotated[
         str | None, typer.Option(help="The model's name; by default NAME without zoo-.", show_default=False)
@@ -66,7 +66,7 @@ def new_plugin(
 
 
 def push(
-    model: Annotated[Path, typer.Argument(metavar="FILE", help="What zoo train or zoo.save wrote, or a run's folder.")],
+    model: Annotated[str, typer.Argument(metavar="FILE", help="What zoo train or zoo.save wrote, or a run's folder.")],
     repository: Annotated[str, typer.Argument(metavar="ORG/NAME", help="Of the hub; it is made where there is none.")],
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
     revision: Annotated[str | None, typer.Option(metavar="BRANCH", help="By default main.", show_default=False)] = None,
