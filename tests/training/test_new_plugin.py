@@ -185,6 +185,12 @@ def test_names_that_cannot_be(name: str, said: str, colours: Path, tmp_path: Pat
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_folder_of_data_hides_nothing(colours: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    (tmp_path / "data" / "colours").mkdir(parents=True)
+    monkeypatch.syspath_prepend(str(tmp_path / "data"))
+    assert new_plugin("colours", colours, tmp_path).plugin == "colours"
+
+
 def test_nothing_is_overwritten(colours: Path, tmp_path: Path) -> None:
     (tmp_path / "zoo-colours").mkdir()
     (tmp_path / "zoo-colours" / "mine.txt").write_text("mine")

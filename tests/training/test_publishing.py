@@ -125,7 +125,10 @@ def test_a_card_beside_the_weights_and_one_that_is_somebodys_own(run: Path) -> N
 )
 def test_cards_of_other_tasks(name: str, tag: str | None, example: str, tmp_path: Path) -> None:
     config = {} if name in ("mc3_tiny", "raft_small") else {"num_classes": 3, "weights_backbone": None}
-    text = model_card(zoo.save(zoo.get_model(name, **config), tmp_path / "m.safetensors"))
+    labels = ["__background__", "a", "b"] if config else None
+    text = model_card(zoo.save(zoo.get_model(name, **config), tmp_path / "m.safetensors", categories=labels))
+    assert ("of 2 categories" in text) == (labels is not None)
+    assert "background" not in text
     head = yaml.safe_load(text.split("\n---\n")[0].removeprefix("---\n"))
     assert head.get("pipeline_tag") == tag
     assert "license" not in head
@@ -211,6 +214,8 @@ def test_what_is_wrong_is_told_before_the_hub_is_asked(run: Path, hub: Hub, monk
             zoo.push_to_hub(run, name)
     with pytest.raises(InvalidArgument, match="There is no 'nowhere'"):
         zoo.push_to_hub("nowhere", "org/new")
+    with pytest.raises(InvalidArgument, match="expected a model, or the path"):
+        zoo.push_to_hub(3, "org/new")
     with pytest.raises(InvalidArgument, match=r"no file 'absent\.png'"):
         zoo.push_to_hub(run, "org/new", pictures=["absent.png"])
     with pytest.raises(InvalidArgument, match="dry_run=True"):

@@ -124,7 +124,7 @@ def model_card(
     bare = about.name.partition("/")[2]
     title = name or bare
     load = load or Path(about.source).name
-    labels = weights.read_categories()
+    labels = [label for label in weights.read_categories() if label != "__background__"]
     return "\n".join(
         [
             *_metadata(about, task, title, license, data),

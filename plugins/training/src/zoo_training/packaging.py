@@ -149,7 +149,8 @@ def _names(name: str) -> tuple[str, str]:
         own = canonicalize_name(record.distribution or "") == normal
         if record.name == plugin and (record.first_party or not own):
             raise InvalidArgument(f"{name!r}: the plugin {plugin!r} is {record.distribution}'s. Take another name.")
-    if not _is_installed(normal) and (package == "zoo" or importlib.util.find_spec(package) is not None):
+    spec = importlib.util.find_spec(package)  # a folder that happens to lie here has no origin
+    if not _is_installed(normal) and spec is not None and spec.origin is not None:
         raise InvalidArgument(
             f"{name!r}: there is a module {package!r} already, which it would hide. Take another name."
         )

@@ -164,8 +164,12 @@ def _prepare(
         changed |= {"extra": {**about.weights.extra, **extra}} if extra else {}
         files.restated(source, folder / MODEL, {}, changed)
     else:
+        from torch import nn
+
         from zoo.loading import save
 
+        if not isinstance(model, nn.Module):
+            raise InvalidArgument(f"model is {model!r}; expected a model, or the path of a file or folder.")
         save(
             model, folder / MODEL, categories=categories, metrics=metrics, license=license, transforms=transforms,
             extra=extra,
