@@ -91,8 +91,19 @@ from zoo_tools.exporting import (
     export as export,
 )
 from zoo_training import datasets as datasets
+from zoo_training.cards import (
+    model_card as model_card,
+)
 from zoo_training.data import (
     open_data as open_data,
+)
+from zoo_training.packaging import (
+    NewPlugin as NewPlugin,
+    new_plugin as new_plugin,
+)
+from zoo_training.publishing import (
+    Published as Published,
+    push_to_hub as push_to_hub,
 )
 from zoo_training.training import (
     Training as Training,

@@ -113,11 +113,15 @@ class MissingExtra(DownloadError):
 
 
 class OfflineError(DownloadError):
-    """A file that is not in the cache while ``ZOO_OFFLINE`` forbids to fetch it."""
+    """A file that is not in the cache while ``ZOO_OFFLINE`` forbids to fetch it, or one to be pushed."""
 
 
 class PolicyError(DownloadError):
     """A file that ``ZOO_POLICY``, its variables or ``ZOO_LOCK`` do not allow."""
+
+
+class UploadError(ZooError, OSError):
+    """A model that could not be pushed to the hub."""
 
 
 class UnreadableFile(ZooError, OSError, RuntimeError):

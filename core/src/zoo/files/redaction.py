@@ -8,7 +8,7 @@ _URL = re.compile(r"([a-z][a-z0-9+.\-]*://)([^\s\"<>`]+)", re.IGNORECASE)
 # A password may hold the characters that end a host; what follows a host's colon and is no port is taken for one.
 _LOGIN = re.compile(r"[^/?#@:]*:(?!\d{1,5}(?:[/?#]|$)).*@|[^/?#]*@")
 _BARE_LOGIN = re.compile(r"\A[^\s/@:]*:(?![/\\])\S*@")  # a proxy that is given without its scheme
-_TOKEN = re.compile(r"\bhf_\w{8,}|(?<=\bbearer )\S+|(?<=\bbasic )\S+", re.IGNORECASE)
+_TOKEN = re.compile(r"(?-i:\bhf_)\w{8,}|(?<=\bbearer )\S+|(?<=\bbasic )\S+", re.IGNORECASE)
 
 
 def redacted(text: object) -> str:

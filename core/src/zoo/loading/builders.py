@@ -47,6 +47,7 @@ _SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
 def builder(
     weights: EnumOrChoice = None,
     *,
+    like: Callable[..., nn.Module] | None = None,
     head: str | tuple[str, ...] | Mapping[str, str] = (),
     stem: str | None = None,
     convert: Convert | None = None,
@@ -71,6 +72,7 @@ def builder(
     Args:
         weights: the enum of the model's weights, or a function of the builder's arguments that chooses one, or several
             in order: the first that has an entry of the name that is asked for.
+        like: a builder that the function calls. All that follows but ``legacy`` is then as that builder has it.
         head: paths of the modules whose shape depends on ``num_classes``; or path → the argument that it depends on.
         stem: path of the first convolution, adapted from RGB where ``in_channels`` is given.
         convert: ``convert(state_dict, model) → state_dict`` turns old key layouts into the present one.
@@ -103,6 +105,11 @@ def builder(
             told_by_file=told_by_file,
             parameters=inspect.signature(function).parameters,
         )
+        if like is not None:
+            base = getattr(like, "own", None)
+            if not isinstance(base, _Builder):
+                raise InvalidArgument(f"like is {like!r}; expected what zoo.builder has decorated.")
+            own = replace(base, **{name: getattr(own, name) for name in ("function", "enum", "legacy", "parameters")})
 
         @functools.wraps(function)
         def build(*args: Any, **kwargs: Any) -> M:

@@ -25,6 +25,7 @@ from zoo.registry.offers import (
     task_built_by,
 )
 from zoo.registry.records import PluginRecord
+from zoo.registry.saved import SavedModel, find_saved
 
 __all__ = [
     "Entry",
@@ -32,10 +33,12 @@ __all__ = [
     "NameConflict",
     "PluginRecord",
     "Registry",
+    "SavedModel",
     "commands",
     "engines_for",
     "fetch",
     "find_command",
+    "find_saved",
     "get_engine",
     "get_model",
     "get_model_builder",

@@ -68,9 +68,15 @@ FIRST_PARTY = (
         "zoo-training",
         "zoo_training",
         None,
-        commands=("data", "train"),
-        names={"datasets": "zoo_training.datasets", "open_data": "zoo_training.data"}
-        | dict.fromkeys(("Training", "train"), "zoo_training.training"),
+        commands=("data", "train", "push", "new-plugin"),
+        names={
+            "datasets": "zoo_training.datasets",
+            "open_data": "zoo_training.data",
+            "model_card": "zoo_training.cards",
+        }
+        | dict.fromkeys(("Training", "train"), "zoo_training.training")
+        | dict.fromkeys(("NewPlugin", "new_plugin"), "zoo_training.packaging")
+        | dict.fromkeys(("Published", "push_to_hub"), "zoo_training.publishing"),
     ),
 )
 BY_NAMESPACE = {p.namespace: p for p in FIRST_PARTY if p.namespace is not None}
