@@ -62,7 +62,8 @@ def predict(
         printed.tell(missing)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-    from zoo.running.pipelines import PROGRESS_FROM, pipeline
+    from zoo.running.pipelines import pipeline
+    from zoo.running.streaming import PROGRESS_FROM
 
     ready = pipeline(model, weights, device, task=task, **options)
     sources: list[Any] = []
