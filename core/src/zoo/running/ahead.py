@@ -10,7 +10,7 @@ import math
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -61,7 +61,7 @@ def ahead(
     eager: bool = True,
     weigh: Callable[[R], float] = lambda result: 0,
     heaviest: float = math.inf,
-) -> Iterator[R]:
+) -> Generator[R, None, None]:
     """``map(function, items)``, where ``function`` is called in threads, ahead of time; results keep their order.
 
     Items are drawn by whoever iterates. What ``function`` raises is raised in its place, and ends the rest. When the

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -133,7 +133,7 @@ class Pipeline:
         batch_size: int = 8,
         workers: int | str | None = None,
         progress: bool | None = None,
-    ) -> Iterator[tuple[Any, Any]]:
+    ) -> Generator[tuple[Any, Any], None, None]:
         """``(source, result)`` in order, as they are ready; for an input that fails, the error is the result.
 
         Arguments are those of calling it. Where there are workers, the model runs a batch ahead.
@@ -143,7 +143,7 @@ class Pipeline:
 
     def _stream(
         self, sources: Sequence[Any], batch_size: int, workers: int | str, progress: bool | None
-    ) -> Iterator[tuple[Any, Any]]:
+    ) -> Generator[tuple[Any, Any], None, None]:
         self.expect(len(sources))
         stream = Stream(self, batch_size=batch_size, workers=workers, large=LARGE, progress=progress)
         with progress_bar(len(sources), "input", progress) as bar, contextlib.closing(stream.run(sources)) as run:

@@ -65,10 +65,10 @@ class Stream:
                 weigh=lambda pair: pixels_of(pair[1]),
                 heaviest=self.large,
             )
-            opened_here.callback(opened.close)  # type: ignore[attr-defined]
+            opened_here.callback(opened.close)
             # Of the next batch the model has been told when what it said of this one is read: a GPU does not wait.
             read = ahead(self._read_all, self._computed(opened), threads=min(threads, 1), limit=2, eager=False)
-            opened_here.callback(read.close)  # type: ignore[attr-defined]
+            opened_here.callback(read.close)
             for batch, groups in read:
                 results = itertools.chain.from_iterable(map(self._finished, groups))
                 for source, pair in batch:
@@ -143,7 +143,7 @@ class Stream:
     def _run_parts(self, loaded: Any, parts: Iterator[Any]) -> Any | ZooError:
         """What comes of one input, of which few more are held than a batch of its parts."""
         count = length_hint(parts)
-        reading: Iterator[Any] = ahead(
+        reading: Generator[Any, None, None] = ahead(
             lambda _: next(parts, _END),
             itertools.repeat(None),
             threads=min(count_workers(self.workers, count), 1),  # they come one after the other
@@ -169,7 +169,7 @@ class Stream:
         except (UnreadableFile, InvalidArgument, NonFiniteResult) as e:  # a video that is damaged further on
             return e
         finally:
-            reading.close()  # type: ignore[attr-defined]
+            reading.close()
 
     # ── reading what it said, in a thread ────────────────────────────────────────────────────────────────────────
 
