@@ -72,84 +72,112 @@ def ahead(
         limit: items that are drawn and not yet handed on, at most.
         eager: draw up to the limit before handing on; else a result that is ready is handed on first.
         weigh: what a result weighs while it waits.
-        heaviest: no item is begun that could make those that wait weigh more; one that is not done is taken to be as
-            heavy as the heaviest so far.
+        heaviest: none but the next to be handed on is begun that could make those that wait weigh more; one that is
+            not done is taken to be as heavy as the heaviest so far.
     """
-    jobs: SimpleQueue[tuple[Future[R], T] | None] = SimpleQueue()
-    ended = threading.Event()
-    team = _start(threads, lambda: _work(function, jobs, ended)) if threads else []
     source = iter(items)
+    team = _Team(function, weigh, heaviest)
     pending: deque[Future[R]] = deque()
-    weights: dict[Future[R], float] = {}  # of those that are done
-    most = 0.0
-
-    def room() -> bool:
-        nonlocal most
-        if not pending or len(pending) >= limit:
-            return not pending
-        for future in pending:
-            if future not in weights and future.done() and future.exception() is None:
-                weights[future] = weigh(future.result())
-                most = max(most, weights[future])
-        return sum(weights.values()) + most * (len(pending) - len(weights) + 1) <= heaviest
-
+    left = True
     try:
         if not threads:
             yield from map(function, source)
             return
-        left = True
+        team.start(threads)
         while left or pending:
-            while left and room() and (eager or not (pending and pending[0].done())):
+            while left and len(pending) < limit and (eager or not (pending and pending[0].done())):
                 try:
-                    item = next(source)
+                    pending.append(team.take(next(source)))
                 except StopIteration:
                     left = False
-                    break
-                future: Future[R] = Future()
-                pending.append(future)
-                jobs.put((future, item))
-                del item, future
             if pending:
                 first = pending.popleft()
-                weights.pop(first, None)
-                yield first.result()
-                del first
+                result = first.result()
+                team.hand_on(first)
+                yield result
+                del first, result
     finally:
-        ended.set()
-        for _ in team:
-            jobs.put(None)
-        for thread in team:
-            thread.join(PATIENCE)  # one that hangs in a file system is left behind, and ends with the process
+        team.end()
         if hasattr(source, "close"):
             source.close()
 
 
-def _start(threads: int, work: Callable[[], None]) -> list[threading.Thread]:
+class _Team:
     """Threads that compute on a core each, since there are several of them."""
-    started = threading.Semaphore(0)
-    before = torch.get_num_threads()
 
-    def run() -> None:
-        torch.get_num_threads()  # a thread takes the common number when it first asks
-        torch.set_num_threads(1)  # of this thread; and the common number
-        started.release()
-        work()
+    def __init__(self, function: Callable[[Any], Any], weigh: Callable[[Any], float], heaviest: float) -> None:
+        self.function, self.weigh, self.heaviest = function, weigh, heaviest
+        self.jobs: SimpleQueue[tuple[int, Future[Any], Any] | None] = SimpleQueue()
+        self.threads: list[threading.Thread] = []
+        self.changed = threading.Condition()
+        self.ended = False
+        self.taken = self.handed = self.working = 0
+        self.weights: dict[Future[Any], float] = {}  # of what waits
+        self.most = 0.0
 
-    team = [threading.Thread(target=run, name=f"zoo-ahead-{i}", daemon=True) for i in range(threads)]
-    for thread in team:
-        thread.start()
-    for _ in team:
-        started.acquire()
-    torch.set_num_threads(before)
-    return team
+    def start(self, threads: int) -> None:
+        started = threading.Semaphore(0)
+        before = torch.get_num_threads()
 
+        def run() -> None:
+            torch.get_num_threads()  # a thread takes the common number when it first asks
+            torch.set_num_threads(1)  # of this thread; and the common number
+            started.release()
+            self._work()
 
-def _work(function: Callable[[Any], Any], jobs: SimpleQueue[Any], ended: threading.Event) -> None:
-    while (job := jobs.get()) is not None:
-        future, item = job
-        if not ended.is_set():
+        self.threads += (threading.Thread(target=run, name=f"zoo-ahead-{i}", daemon=True) for i in range(threads))
+        for thread in self.threads:
+            thread.start()
+        for _ in self.threads:
+            started.acquire()
+        torch.set_num_threads(before)
+
+    def take(self, item: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        self.jobs.put((self.taken, future, item))
+        self.taken += 1
+        return future
+
+    def hand_on(self, future: Future[Any]) -> None:
+        with self.changed:
+            self.weights.pop(future, None)
+            self.handed += 1
+            self.changed.notify_all()
+
+    def end(self) -> None:
+        with self.changed:
+            self.ended = True
+            self.changed.notify_all()
+        for _ in self.threads:
+            self.jobs.put(None)
+        for thread in self.threads:
+            thread.join(PATIENCE)  # one that hangs in a file system is left behind, and ends with the process
+
+    def _may_begin(self, number: int) -> bool:
+        expected = sum(self.weights.values()) + (self.working + 1) * self.most
+        return self.ended or number == self.handed or expected <= self.heaviest
+
+    def _work(self) -> None:
+        while (job := self.jobs.get()) is not None:
+            number, future, item = job
+            with self.changed:
+                self.changed.wait_for(lambda number=number: self._may_begin(number))  # type: ignore[misc]
+                self.working += 1
+            result: Any = None
+            error: BaseException | None = None
             try:
-                future.set_result(function(item))
+                if not self.ended:
+                    result = self.function(item)
             except BaseException as e:  # noqa: BLE001  it is raised where the result is asked for
-                future.set_exception(e)
-        del job, future, item  # nothing is held while it waits
+                error = e
+            with self.changed:
+                self.working -= 1
+                if error is None and not self.ended:
+                    self.weights[future] = self.weigh(result)
+                    self.most = max(self.most, self.weights[future])
+                if error is None:
+                    future.set_result(result)
+                else:
+                    future.set_exception(error)
+                self.changed.notify_all()
+            del job, future, item, result, error  # nothing is held while it waits

@@ -112,10 +112,12 @@ class Pipeline:
             InvalidArgument: an empty folder or list, a batch size below 1, an input of another kind.
         """
         results = []
-        for _, result in self.stream(self.expand(inputs), batch_size=batch_size, workers=workers, progress=progress):
-            if isinstance(result, Exception):
-                raise result
-            results.append(result)
+        stream = self.stream(self.expand(inputs), batch_size=batch_size, workers=workers, progress=progress)
+        with contextlib.closing(stream):
+            for _, result in stream:
+                if isinstance(result, Exception):
+                    raise result
+                results.append(result)
         return results if len(results) != 1 or Inputs(self.task, self.steps).is_several(inputs) else results[0]
 
     def expand(self, inputs: Any) -> list[Any]:
