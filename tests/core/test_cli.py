@@ -24,7 +24,7 @@ from helpers import read_reference
 from PIL import Image
 
 import zoo
-from zoo.cli import main, output, predicting, views
+from zoo.cli import main, output, saving, views
 from zoo.contract import preprocessing
 
 MODELS = """
@@ -419,16 +419,17 @@ def test_predict_json_of_nothing_is_an_array(run: Run, shades: Path) -> None:
 
 
 def test_output_writes_over_nothing(run: Run, shades: Path) -> None:
-    """Not over inputs, not over results of another folder's picture of the same name, not over an earlier run's."""
+    """Not over inputs, not over results of another folder's picture of the same name, nor of another run's."""
     pictures = shades / "pictures"
     before = (pictures / "snow.png").read_bytes()
     (shades / "other").mkdir()
     Image.new("RGB", (9, 9), "black").save(shades / "other/snow.jpg")
     inputs = (pictures / "snow.png", shades / "other/snow.jpg")
-    for names in (["snow-2.png", "snow-3.png"], ["snow-4.png", "snow-5.png"]):
+    for expected in (["snow-2.png", "snow-3.png"], ["snow-4.png", "snow-5.png"]):
         got = run("predict", *inputs, "--model", "shade", "--json", "--output", pictures)
+        (pictures / "predictions.jsonl").unlink()  # so that nothing says whose the files are
         written = [path for entry in json.loads(got.out) for path in entry["output"]]
-        assert written == [str(pictures / name) for name in names]
+        assert written == [str(pictures / name) for name in expected]
         assert [Image.open(path).size for path in written] == [(4, 4), (4, 4)]
     assert (pictures / "snow.png").read_bytes() == before
 
@@ -445,18 +446,26 @@ def test_output_of_results_that_save_themselves_or_cannot_be_drawn(run: Run, sha
     assert (folder / "snow.txt").read_text() == "light"
     assert str(folder / "snow.txt") in got.out
     assert str(folder / "snow-logits.txt") in got.out
+    (folder / "predictions.jsonl").unlink()
     run(*command, "--task", "shade-saving")
+    (folder / "predictions.jsonl").unlink()
     assert names(folder) == ["snow-2-logits.txt", "snow-2.txt", "snow-logits.txt", "snow.txt"]
     (folder / "snow.txt").write_text("precious")
     (folder / "snow-2.txt").unlink()  # the other file of that name is still there
     got = run(*command, "--task", "shade-saving", "--json")
     assert json.loads(got.out)[0]["output"] == [str(folder / f"snow-3{end}") for end in (".txt", "-logits.txt")]
     assert (folder / "snow.txt").read_text() == "precious"
+    (folder / "predictions.jsonl").unlink()
     before = names(folder)
     got = run(*command, "--task", "shade-plain")
     assert got.status == 1
     assert "'shade-plain' draws no pictures" in got.err
-    assert names(folder) == before
+    assert [name for name in names(folder) if name != "predictions.jsonl"] == before
+    got = run(*command, "--task", "shade-plain", "--format", "none")
+    assert (got.status, got.err) == (0, "")
+    got = run(*command, "--task", "shade-saving", "--format", "webp", "--overwrite")
+    assert (got.status, got.out) == (1, "")
+    assert "--format webp: results of the task 'shade-saving' are saved in formats of their own" in got.err
 
 
 def test_output_of_several_at_once_writes_over_nothing(tmp_path: Path) -> None:
@@ -472,9 +481,15 @@ def test_output_of_several_at_once_writes_over_nothing(tmp_path: Path) -> None:
 
     texts = [f"note {i}" for i in range(64)]
     with ThreadPoolExecutor(8) as pool:
-        written = list(pool.map(lambda text: predicting._write(Note(text), tmp_path, "note"), texts))
+        (tmp_path / ".scratch").mkdir()
+
+        def write(text: str) -> list[Path]:
+            return saving.place(saving.save(Note(text), tmp_path / ".scratch", "note", "png"), tmp_path, "note")
+
+        written = list(pool.map(write, texts))
     assert [[path.read_text() for path in paths] for paths in written] == [[text, text] for text in texts]
-    assert len(names(tmp_path)) == 128
+    assert not list((tmp_path / ".scratch").iterdir())
+    assert len(names(tmp_path)) == 129
 
 
 def test_output_folder_that_cannot_be_is_an_error_of_one_line(run: Run, shades: Path) -> None:

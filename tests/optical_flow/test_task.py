@@ -152,7 +152,8 @@ def test_command_line_writes_pictures_and_numbers(tmp_path: Path, capsys, truth)
     assert all(path in printed for path in paths)
     assert "px on average" in printed
     assert {path.name for path in tmp_path.iterdir()} == {
-        f"frame1-frame2{ending}" for ending in (".png", "-flow.png", ".flo")
+        "predictions.jsonl",
+        *(f"frame1-frame2{ending}" for ending in (".png", "-flow.png", ".flo")),
     }
     flow = read_flo(tmp_path / "frame1-frame2.flo")
     assert end_point_error(flow, truth) < end_point_error(torch.zeros_like(truth), truth) / 3

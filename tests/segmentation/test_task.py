@@ -168,7 +168,15 @@ def test_predict_writes_overlay_and_indexed_png(tmp_path: Path, capsys: pytest.C
     with Image.open(said["output"][1]) as png:
         assert (png.mode, png.size) == ("P", Image.open(PICTURE).size)
 
+    before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert main([*arguments, "--output", str(tmp_path / "out")]) == 1
+    assert "already. --resume skips those" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before, "nothing is written over"
+    (tmp_path / "out/predictions.jsonl").unlink()  # so that the pictures are somebody's
     assert main([*arguments, "--output", str(tmp_path / "out"), "--top", "1"]) == 0
     printed = capsys.readouterr().out
     assert "%  background" in printed
     assert "shapes-2_classes.png" in printed, "nothing is written over"
+    arguments += ["--output", str(tmp_path / "out"), "--overwrite", "--format", "jpg"]
+    assert main(arguments) == 0
+    assert "shapes-2_overlay.jpg" in capsys.readouterr().out

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
-import sys
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from zoo import registry
-from zoo.cli import output
+from zoo.cli import output, saving, sinks
 from zoo.cli.checking import check_weights, problems_of
+from zoo.cli.jobs import Job, Printed
 from zoo.cli.options import Categories, Set, for_builder, read_options
+from zoo.contract import PICTURE_FORMATS
 from zoo.errors import InvalidArgument, UnreadableFile
+from zoo.files import redacted
+from zoo.io.folders import find_files
+from zoo.running.records import Records, input_of
 
-if TYPE_CHECKING:
-    from zoo.contract import Result
+FORMATS = (*PICTURE_FORMATS, "none")
 
 
 def predict(
@@ -28,10 +29,28 @@ def predict(
     weights: Annotated[str, typer.Option(help="An entry's name, a file or a URL.")] = "DEFAULT",
     top: Annotated[int, typer.Option(min=1, help="How many labels to print.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON array, an object a line.")] = False,
-    folder: Annotated[
-        Path | None, typer.Option("--output", metavar="DIR", help="Write pictures of the results there, as PNG.")
+    jsonl: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a JSON object a line, as they come.")
     ] = None,
+    csv: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a table, a row for all that is found.")
+    ] = None,
+    coco: Annotated[Path | None, typer.Option(metavar="FILE", help="Write detections as a COCO data set.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--output", metavar="DIR", help="Write pictures of the results there, and records.")
+    ] = None,
+    form: Annotated[
+        str, typer.Option("--format", metavar="|".join(FORMATS), help="Of the pictures; none for records alone.")
+    ] = "png",
+    resume: Annotated[bool, typer.Option("--resume", help="Skip what has results in --output.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="How many inputs go through the model together.")] = 8,
+    workers: Annotated[
+        str, typer.Option(metavar="N|auto", help="Threads that open and draw pictures; 0 does all in turn.")
+    ] = "auto",
+    fast_decode: Annotated[
+        bool, typer.Option("--fast-decode", help="Decode JPEG smaller where it is shrunk anyway; results differ a bit.")
+    ] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps; auto takes the best there is.")] = "auto",
     task: Annotated[str | None, typer.Option(help="By default the model's main one.")] = None,
     arguments: Set = None,
@@ -40,8 +59,12 @@ def predict(
     """What a model sees in pictures, or whatever it takes.
 
     An input that cannot be read, or has no finite result, is named on stderr, the others go on, and the exit status is
-    1. With --json such an input has "error" in place of results. --output never writes over a file that is there:
-    dog.png becomes dog-2.png.
+    1. With --json and --jsonl such an input has "error" in place of results.
+
+    --output DIR has the tree of the folder that is searched, and predictions.jsonl, a record of each input. Where it
+    has results of an input already, that is said before anything is done: --resume skips those (a run that was broken
+    off, even killed, goes on), --overwrite makes them anew. No other file is ever replaced: dog.png becomes dog-2.png.
+
     Tasks have options of their own, such as --clips 4 of video classification.
     """
     info = registry.model_info(model)  # what can be told is told before torch is imported
@@ -50,9 +73,19 @@ def predict(
     if not paths:
         raise typer.BadParameter("Missing argument 'PATH...'.")
     options |= for_builder(arguments, categories)
+    threads = _read_workers(workers)
+    if form not in FORMATS:
+        raise typer.BadParameter(f"--format is {form!r}; expected one of {', '.join(FORMATS)}.")
+    if resume and (overwrite or folder is None):
+        raise typer.BadParameter(
+            "--resume and --overwrite exclude one another." if folder else "--resume needs --output."
+        )
     if info.source is None:
         check_weights(info, weights)
-    printed = _Printed(as_json, top)
+    for option, file in (("--jsonl", jsonl), ("--csv", csv), ("--coco", coco)):
+        if file is not None:
+            sinks.check_target(file, option, resume=resume, overwrite=overwrite)
+    printed = Printed(as_json, top)
     missing = problems_of(paths, spec)
     if len(missing) == len(set(paths)) or (missing and len(paths) <= spec.inputs_per_sample):
         for path, problem in missing.items():
@@ -60,109 +93,96 @@ def predict(
         return printed.finish()
     if spec.inputs_per_sample == 1:
         printed.tell(missing)
+    records: Records | None = None
     if folder is not None:
+        records = Records(
+            folder,
+            {
+                "model": info.full_name,
+                "task": spec.name,
+                "weights": _weights_name(info, weights),
+                "options": {**options, "top": top, **({"fast_decode": True} if fast_decode else {})},
+                "coco": coco is not None,
+            },
+        )
+        if not overwrite:
+            records.check()
+            if not resume and spec.inputs_per_sample == 1:
+                _check_new(records, _files_in(paths, spec))
         folder.mkdir(parents=True, exist_ok=True)
-    from zoo.running.pipelines import PROGRESS_FROM, pipeline
+    from zoo.running.pipelines import pipeline
 
-    ready = pipeline(model, weights, device, task=task, **options)
+    to_coco = registry.provided(spec, "coco") if coco is not None else None
+    if coco is not None and to_coco is None:
+        raise InvalidArgument(
+            f"--coco: the task {spec.name!r} gives no detections. Leave it out; --csv has all results."
+        )
+    ready = pipeline(model, weights, device, task=task, workers=threads, fast_decode=fast_decode, **options)
     sources: list[Any] = []
+    failed: list[Any] = []
+    found_by_search = records.every_output() if records is not None else set()
     # Each path is searched by itself, so that one empty folder does not end the others; pairs need to be seen together.
     for given in paths if ready.task.inputs_per_sample == 1 else [paths]:
         try:
-            sources += ready.expand(given)
+            found = ready.expand(given)
         except (InvalidArgument, UnreadableFile) as e:  # an empty folder, or one that cannot be read
-            printed.failure(given, e)
-    # A bar is for those who see no results on the way.
-    quiet = not output.on_terminal(sys.stderr) or (output.on_terminal() and len(sources) >= PROGRESS_FROM)
-    for source, result in ready.stream(sources, batch_size=batch_size, progress=False if quiet else None):
-        if isinstance(result, Exception):
-            printed.failure(source, result)
+            failed.append(printed.failure(given, e))
+            continue
+        if isinstance(given, str) and Path(given).is_dir():  # which may hold what was written before
+            found = [source for source in found if Path(source).absolute() not in found_by_search]
+        sources += found
+    if records is not None and not resume and not overwrite:
+        _check_new(records, sources)
+    written: list[sinks.Sink] = [] if jsonl is None else [sinks.JsonLines(jsonl)]
+    if csv is not None:
+        written.append(sinks.Csv(csv))
+    if coco is not None:
+        written.append(sinks.Coco(coco, ready.weights.read_categories()))
+    job = Job(ready, records, written, printed, to_coco, saving.Tree(paths), form, batch_size)
+    return job.run(sources, failed, resume=resume, overwrite=overwrite)
+
+
+def _read_workers(text: str) -> int | str:
+    if text == "auto" or text.isdecimal():
+        return text if text == "auto" else int(text)
+    raise typer.BadParameter(f"--workers is {text!r}; expected a whole number from 0 on, or auto.")
+
+
+def _files_in(paths: Sequence[str], spec: Any) -> Iterator[str | Path]:
+    for path in paths:
+        if Path(path).is_dir():
+            yield from find_files(path, spec.suffixes, notes=[])
         else:
-            stem = "-".join(Path(file).stem for file in _files(source))
-            try:
-                written = _write(result, folder, stem) if folder is not None else []
-            except NotImplementedError as e:  # zoo.Result's own draw()
-                raise InvalidArgument(
-                    f"--output: the task {ready.task.name!r} draws no pictures; leave it out, or use --json."
-                ) from e
-            printed.result(source, result, written)
-    return printed.finish()
+            yield path
 
 
-class _Printed:
-    """What has been printed so far: as text, or as one JSON array that grows line by line."""
-
-    def __init__(self, as_json: bool, top: int) -> None:
-        self.as_json, self.top = as_json, top
-        self.failed = 0
-        self.printed = 0
-        self.told: set[str] = set()
-
-    def tell(self, problems: Mapping[str, Exception]) -> None:
-        """Say on stderr what is wrong with some inputs, ahead of their turn."""
-        for path, e in problems.items():
-            output.print_error(str(e))
-            self.told.add(path)
-
-    def failure(self, source: object, e: Exception) -> None:
-        self.failed += 1
-        text, name = str(e), " ".join(_files(source))
-        if name not in self.told:
-            output.print_error(text if name in text else f"{name}: {text}")
-        if self.as_json:
-            self._element({"input": _as_json(source), "error": text})
-
-    def result(self, source: object, result: Any, written: list[Path]) -> None:
-        if self.as_json:
-            paths = {"output": [str(path) for path in written]} if written else {}
-            self._element({"input": _as_json(source), **result.to_dict(self.top), **paths})
-            return
-        name = output.paint(" ".join(_files(source)), bold=True)
-        lines = [*result.lines(self.top), *(f"→ {p}" for p in written)]
-        if len(lines) == 1:
-            output.say(name, lines[0], sep="  ")
-        else:
-            output.say(output.Painted("\n" * bool(self.printed)), name, sep="")
-            for line in lines:
-                output.say(" ", line)
-        self.printed += 1
-
-    def finish(self) -> int:
-        if self.as_json:
-            print("\n]" if self.printed else "[]")
-        return int(self.failed > 0)
-
-    def _element(self, value: dict[str, Any]) -> None:
-        print(",\n" if self.printed else "[\n", output.as_json(value), sep="", end="", flush=True)
-        self.printed += 1
+def _check_new(records: Records, sources: Any) -> None:
+    """Raise if some inputs have results in the folder."""
+    outputs = records.every_output()
+    there = [source for source in sources if records.is_done(source) and Path(_first(source)).absolute() not in outputs]
+    if there:
+        more = f" and {output.counted(len(there) - 1, 'other input')}" if len(there) > 1 else ""
+        raise InvalidArgument(
+            f"{str(records.folder)!r} has results of {_first(there[0])}{more} already. --resume skips those,"
+            " --overwrite makes them anew; or give another --output."
+        )
 
 
-def _files(source: Any) -> list[str]:
-    """The files that make one input: one, or those of a tuple."""
-    return [str(file) for file in (source if isinstance(source, list | tuple) else [source])]
+def _first(source: Any) -> str:
+    found = input_of(source)
+    return found if isinstance(found, str) else found[0]
 
 
-def _as_json(source: Any) -> str | list[str]:
-    files = _files(source)
-    return files if isinstance(source, list | tuple) else files[0]
+def _weights_name(info: registry.ModelInfo, weights: str) -> str:
+    """What tells weights from others: an entry's name; of a file what is in it."""
+    file = Path(info.source if info.source is not None else weights)
+    if weights == "DEFAULT" and info.source is None:
+        return info.default_weights or weights
+    if weights.rpartition(".")[2] in info.weights and info.source is None:
+        return weights.rpartition(".")[2]
+    if not file.is_file():
+        return redacted(str(file) if info.source is not None else weights)
+    import hashlib  # which takes as long as the rest to import
 
-
-def _write(result: Result, folder: Path, stem: str) -> list[Path]:
-    """Write the files that a result saves, under a name that is free: ``dog.png``, or ``dog-2.png``."""
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".zoo-") as scratch:
-        made = result.save(Path(scratch), stem)
-        for name in (stem if n == 1 else f"{stem}-{n}" for n in itertools.count(1)):
-            targets = [folder / f"{name}{file.name.removeprefix(stem)}" for file in made]
-            taken: list[Path] = []
-            try:
-                for target in targets:
-                    target.touch(exist_ok=False)  # whoever else writes there finds the name taken
-                    taken.append(target)
-            except FileExistsError:
-                for target in taken:
-                    target.unlink()
-                continue
-            for file, target in zip(made, targets, strict=True):
-                file.replace(target)
-            return targets
-    raise AssertionError  # the names do not end
+    with file.open("rb") as f:
+        return f"{file.name} sha256:{hashlib.file_digest(f, 'sha256').hexdigest()}"

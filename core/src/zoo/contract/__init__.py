@@ -8,12 +8,22 @@ from zoo.contract.hooks import hookimpl
 from zoo.contract.imports import is_import_string, load_object
 from zoo.contract.manifest import API_VERSION, Command, Engine, Manifest, Repository, check_manifest
 from zoo.contract.models import Model, ModelSpec, Stage
-from zoo.contract.protocols import Evaluator, Examples, Exportable, Result, Task, Trainable
+from zoo.contract.protocols import (
+    PICTURE_FORMATS,
+    Evaluator,
+    Examples,
+    Exportable,
+    Result,
+    Task,
+    Trainable,
+    save_picture,
+)
 from zoo.contract.tasks import Metric, Option, TaskSpec
 from zoo.contract.weights import Metrics, Preset, Weights
 
 __all__ = [
     "API_VERSION",
+    "PICTURE_FORMATS",
     "Command",
     "Engine",
     "Evaluator",
@@ -43,5 +53,6 @@ __all__ = [
     "hookimpl",
     "is_import_string",
     "load_object",
+    "save_picture",
     "short",
 ]

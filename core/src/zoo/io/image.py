@@ -185,6 +185,28 @@ def open_image(
         return _converted(image.copy() if image is lazy else image, wanted)
 
 
+def open_reduced(source: str | os.PathLike[str], least: tuple[int, int]) -> tuple[Image.Image, tuple[int, int]]:
+    """A picture as :func:`open_image` gives it, but a JPEG in half, a quarter or an eighth of its size.
+
+    Args:
+        source: path of the file.
+        least: width and height that it must have at least after that.
+
+    Returns:
+        The picture, and (width, height) that it would have had.
+
+    Raises:
+        UnreadableFile: as of :func:`open_image`.
+    """
+    with opened(source) as lazy:
+        whole = lazy.size
+        turned = lazy.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+        lazy.draft(None, least)
+        image = upright(lazy)
+        size = whole[::-1] if turned else whole
+        return _converted(image.copy() if image is lazy else image, ImageReadMode.UNCHANGED), size
+
+
 def _converted(image: Image.Image, wanted: ImageReadMode) -> Image.Image:
     if wanted is ImageReadMode.UNCHANGED and image.mode in ("1", "P", "PA"):
         transparent = image.mode == "PA" or "transparency" in image.info

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import itertools
+import contextlib
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
-from operator import length_hint
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 from zoo import registry
 from zoo.contract import TaskSpec, Weights, check_count
-from zoo.errors import InvalidArgument, NonFiniteResult, UnreadableFile, ZooError
-from zoo.features import watched_outputs
+from zoo.errors import InvalidArgument
 from zoo.loading import loaded_weights, task_of
+from zoo.running.ahead import check_workers
 from zoo.running.devices import pick_device
-from zoo.running.finite import describe_cause, is_finite
 from zoo.running.inputs import Inputs
 from zoo.running.optimization import OptimizationReport, copied, optimize as optimize_model, placed
-from zoo.running.tasks import make_task
+from zoo.running.streaming import Stream, progress_bar
+from zoo.running.tasks import PictureTask, make_task
 
 LARGE = 1 << 25  # pixels of opened pictures from which a batch is run though it is not full
-PROGRESS_FROM = 32  # inputs from which a progress bar is shown
 # Inputs from which optimising, which takes as long as some four of them and a copy, is sure to save more than it takes.
 OPTIMIZE_FROM = 32
 _optimizing = threading.Lock()
@@ -43,10 +40,18 @@ class Pipeline:
             where it was not asked to, or not yet.
         optimize_from: inputs of one call from which ``model`` is replaced by what :func:`zoo.optimize` makes of it;
             None for never.
+        workers: threads that open and prepare inputs ahead of the model, or ``"auto"``.
+        keep_images: whether results hold the pictures that they are of. Else they read a picture of a file again where
+            it is drawn or looked at, so that memory does not grow with the number of inputs.
+        fast_decode: (width, height) that a JPEG is decoded to at least, in half, a quarter or an eighth of its size;
+            None for whole.
     """
 
     optimization: OptimizationReport | None = None
     optimize_from: int | None = None
+    workers: int | str = "auto"
+    keep_images: bool = False
+    fast_decode: tuple[int, int] | None = None
 
     def __init__(
         self, model: nn.Module, task: TaskSpec, weights: Weights, device: torch.device, **options: Any
@@ -57,8 +62,8 @@ class Pipeline:
         self.device = device
         self.steps = make_task(task, options)
         self.prepare = self.steps.transform(weights)
-        self._watch = getattr(self.steps, "watched", lambda model: ())  # others' tasks may be of an older contract
-        self._cause: str | None = None
+        self.watched = getattr(self.steps, "watched", lambda model: ())  # others' tasks may be of an older contract
+        self.cause: str | None = None  # of numbers that are not finite, when it has been looked for
 
     def optimize(self) -> None:
         """Change the model as :func:`zoo.optimize` does, in place; :attr:`optimization` says how."""
@@ -73,7 +78,7 @@ class Pipeline:
             reason = f"Nothing was done: the model did not run on the task's example. {type(e).__name__}: {e}"
             return OptimizationReport(notes=(reason,), ran=False)
 
-    def _expect(self, inputs: int) -> None:
+    def expect(self, inputs: int) -> None:
         """Optimise the model before so many inputs, where that was left open: a copy, for other threads may run it."""
         with _optimizing:
             if self.optimize_from is None or inputs < self.optimize_from:
@@ -88,7 +93,9 @@ class Pipeline:
             if self.optimization.ran:
                 self.model = fast
 
-    def __call__(self, inputs: Any, *, batch_size: int = 8, progress: bool | None = None) -> Any:
+    def __call__(
+        self, inputs: Any, *, batch_size: int = 8, workers: int | str | None = None, progress: bool | None = None
+    ) -> Any:
         """Predict.
 
         Args:
@@ -96,6 +103,7 @@ class Pipeline:
                 of any of these → a list of results. Where several files make one input, as for optical flow, a tuple
                 of them → one result, a list of tuples → a list, and a video of many such inputs → one result.
             batch_size: how many inputs go through the model together, or parts of one that is long.
+            workers: as of :func:`pipeline`; by default what was said there.
             progress: show a progress bar; by default for long work.
 
         Raises:
@@ -104,10 +112,12 @@ class Pipeline:
             InvalidArgument: an empty folder or list, a batch size below 1, an input of another kind.
         """
         results = []
-        for _, result in self.stream(self.expand(inputs), batch_size=batch_size, progress=progress):
-            if isinstance(result, Exception):
-                raise result
-            results.append(result)
+        stream = self.stream(self.expand(inputs), batch_size=batch_size, workers=workers, progress=progress)
+        with contextlib.closing(stream):
+            for _, result in stream:
+                if isinstance(result, Exception):
+                    raise result
+                results.append(result)
         return results if len(results) != 1 or Inputs(self.task, self.steps).is_several(inputs) else results[0]
 
     def expand(self, inputs: Any) -> list[Any]:
@@ -119,137 +129,42 @@ class Pipeline:
         return Inputs(self.task, self.steps).expand(inputs)
 
     def stream(
-        self, sources: Sequence[Any], *, batch_size: int = 8, progress: bool | None = None
-    ) -> Iterator[tuple[Any, Any]]:
-        """``(source, result)`` in order, as they are ready; for an input that fails, the error is the result."""
+        self,
+        sources: Sequence[Any],
+        *,
+        batch_size: int = 8,
+        workers: int | str | None = None,
+        progress: bool | None = None,
+    ) -> Generator[tuple[Any, Any], None, None]:
+        """``(source, result)`` in order, as they are ready; for an input that fails, the error is the result.
+
+        Arguments are those of calling it. Where there are workers, the model runs a batch ahead.
+        """
         check_count("batch_size", batch_size, 1)
-        return self._stream(sources, batch_size, progress)
+        return self._stream(sources, batch_size, self.workers if workers is None else check_workers(workers), progress)
 
-    def _stream(self, sources: Sequence[Any], batch_size: int, progress: bool | None) -> Iterator[tuple[Any, Any]]:
-        self._expect(len(sources))
-        with _bar(len(sources), "input", progress) as bar:
-            for batch in self._opened(sources, batch_size):
-                results = self._results(
-                    (pair for _, pair in batch if not isinstance(pair, Exception)), batch_size, progress
-                )
-                for source, pair in batch:
-                    yield source, pair if isinstance(pair, Exception) else next(results)
-                    bar.update()
-
-    def _opened(self, sources: Sequence[Any], batch_size: int) -> Iterator[list[tuple[Any, Any]]]:
-        """Batches of sources and what came of opening each; cut short where their pictures are large, which are so
-        opened one after the other."""
-        batch: list[tuple[Any, Any]] = []
-        pixels = 0
-        for source in sources:
-            opened = self._open(source)
-            batch.append((source, opened))
-            pixels += 0 if isinstance(opened, Exception) else _pixels(opened[0])
-            if len(batch) == batch_size or pixels >= LARGE:
-                yield batch
-                batch, pixels = [], 0
-        if batch:
-            yield batch
-
-    def _open(self, source: Any) -> tuple[Any, Any] | ZooError:
-        """The input and what the model is fed, or why it cannot be had."""
-        try:
-            loaded = self.steps.load(source)
-            return loaded, self.prepare(loaded)
-        except (UnreadableFile, InvalidArgument) as e:
-            return e
-
-    def _results(
-        self, opened: Iterable[tuple[Any, Any]], batch_size: int, progress: bool | None
-    ) -> Iterator[Any | ZooError]:
-        """What comes of inputs that are open: together where they can be, part by part where an input has parts."""
-
-        def kind(pair: tuple[Any, Any]) -> Any:
-            has_parts = isinstance(pair[1], Iterator)
-            return has_parts, None if has_parts or not self.task.same_size else _shapes(pair[1])
-
-        for (has_parts, _), run in itertools.groupby(opened, kind):
-            if has_parts:
-                for loaded, parts in run:
-                    yield self._run_parts(loaded, parts, batch_size, progress)
-            else:
-                yield from self._run(list(run))
-
-    def _run_parts(self, loaded: Any, parts: Iterator[Any], batch_size: int, progress: bool | None) -> Any | ZooError:
-        """What comes of one input, of which no more is held than a batch of its parts."""
-
-        def results() -> Iterator[Any]:
-            self._expect(length_hint(parts))
-            with _bar(length_hint(parts), "part", progress) as bar:
-                for batch in _chunks(parts, batch_size):
-                    for result in self._run(batch):
-                        if isinstance(result, Exception):
-                            raise result
-                        yield result
-                    bar.update(len(batch))
-                    batch.clear()  # before the next is read
-
-        try:
-            return self.steps.gather(loaded, results())
-        except (UnreadableFile, InvalidArgument, NonFiniteResult) as e:  # a video that is damaged further on
-            return e
-
-    @torch.inference_mode()
-    def _run(self, pairs: Sequence[tuple[Any, Any]]) -> list[Any]:
-        arguments = self.steps.collate([prepared for _, prepared in pairs])
-        model = self.model
-        watched = {str(i): module for i, module in enumerate(self._watch(model))}
-        found: dict[str, Any] = {}
-        outputs: Any = None
-        try:
-            with watched_outputs(watched, found):
-                outputs = model(*(_to(argument, self.device) for argument in arguments))
-        except Exception:  # what comes after NaN may fail in any way
-            if is_finite(found):
-                raise
-        if not is_finite(found):  # which input's fault it is, each alone will tell
-            return [self._not_finite()] if len(pairs) == 1 else [self._run([pair])[0] for pair in pairs]
-        results = self.steps.decode(outputs, [loaded for loaded, _ in pairs], self.weights)
-        return [result if is_finite(result) else self._not_finite() for result in results]
-
-    def _not_finite(self) -> NonFiniteResult:
-        if self._cause is None:
-            self._cause = describe_cause(self.model)
-        return NonFiniteResult(f"The model's output is NaN or infinite, which is no answer; {self._cause}.")
+    def _stream(
+        self, sources: Sequence[Any], batch_size: int, workers: int | str, progress: bool | None
+    ) -> Generator[tuple[Any, Any], None, None]:
+        self.expect(len(sources))
+        stream = Stream(self, batch_size=batch_size, workers=workers, large=LARGE, progress=progress)
+        with progress_bar(len(sources), "input", progress) as bar, contextlib.closing(stream.run(sources)) as run:
+            for pair in run:
+                yield pair
+                bar.update()
 
 
-def _shapes(prepared: Any) -> Any:
-    """The shape of a tensor, or those of the tensors that an input consists of."""
-    return prepared.shape if isinstance(prepared, Tensor) else [_shapes(one) for one in prepared]
+def least_size(ready: Pipeline) -> tuple[int, int]:
+    """(width, height) that a picture may be decoded to, given what it is resized to afterwards.
 
-
-def _pixels(loaded: Any) -> int:
-    """Of the pictures that an opened input holds in memory."""
-    if isinstance(loaded, Image.Image):
-        return loaded.width * loaded.height
-    if isinstance(loaded, Tensor):
-        return loaded.numel() // 3
-    return sum(map(_pixels, loaded)) if isinstance(loaded, list | tuple) else 0
-
-
-def _bar(total: int, unit: str, progress: bool | None) -> Any:
-    """A progress bar, shown where the work is long if ``progress`` is None."""
-    from tqdm import tqdm
-
-    shown = total >= PROGRESS_FROM if progress is None else progress
-    return tqdm(total=total or None, unit=unit, disable=not shown, leave=unit == "input")
-
-
-def _chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    left = iter(items)
-    while chunk := list(itertools.islice(left, size)):
-        yield chunk
-
-
-def _to(value: Any, device: torch.device) -> Any:
-    if isinstance(value, Tensor):
-        return value.to(device)
-    return [_to(v, device) for v in value] if isinstance(value, list | tuple) else value
+    Raises:
+        InvalidArgument: it is not resized then, or the task does not open it as pictures are.
+    """
+    sides = getattr(ready.prepare, "resize_size", None)
+    if sides is None or type(ready.steps).load is not PictureTask.load:
+        why = "is not prepared by resizing pictures" if sides is None else "opens its inputs in a way of its own"
+        raise InvalidArgument(f"fast_decode=True: the task {ready.task.name!r} {why} with these weights; leave it out.")
+    return max(sides), max(sides)
 
 
 def pipeline(
@@ -260,6 +175,9 @@ def pipeline(
     task: str | None = None,
     optimize: bool | None = None,
     categories: Sequence[str] | None = None,
+    workers: int | str = "auto",
+    keep_images: bool = False,
+    fast_decode: bool = False,
     **config: Any,
 ) -> Pipeline:
     """A model ready for files: ``zoo.pipeline("resnet50")("dog.jpg").top(5)``.
@@ -277,12 +195,21 @@ def pipeline(
             as many parts; with True at once. A model that was given is copied for it, so the pipeline does not see what
             is changed or trained later; with False it is used itself.
         categories: class names in label order, in place of those that are known of the weights.
+        workers: threads that open and prepare inputs ahead of the model, and one that reads its outputs behind it; 0
+            does all in turn. ``"auto"`` is one a core, 16 at most, and 0 for fewer than 16 inputs.
+        keep_images: keep every picture that was read from a file in its result, in place of reading it again when it
+            is drawn: for files that will change or go.
+        fast_decode: decode JPEG files in half, a quarter or an eighth of their size, where that is no smaller than
+            what they are resized to: faster by up to three times, of other pixels and so with slightly other results.
+            For weights whose preprocessing resizes pictures.
         **config: options of the task, such as ``pad=False`` of optical flow; the others are arguments of the builder.
 
     Raises:
         UnknownModel, UnknownWeights, UnknownTask: a name that nothing installed has.
-        InvalidArgument: no weights, so that there is nothing to predict with; no such device.
+        InvalidArgument: no weights, so that there is nothing to predict with; no such device; ``fast_decode`` where
+            it cannot be.
     """
+    threads = check_workers(workers)
     where = pick_device(device)
     if isinstance(model, str | Path):
         info = registry.model_info(model)
@@ -322,6 +249,9 @@ def pipeline(
         except InvalidArgument as e:
             report = OptimizationReport(notes=(str(e),))
     ready = Pipeline(built, spec, description, where, **options)
+    ready.workers, ready.keep_images = threads, keep_images
+    if fast_decode:
+        ready.fast_decode = least_size(ready)
     ready.optimization = report
     if optimize and report is None:
         ready.optimize()

@@ -69,6 +69,7 @@ def task(name: str, *metrics: Metric) -> TaskSpec:
             "export": "zoo_detection.export:export",
             "train": "zoo_detection.training:Training",
             "data": "zoo_detection.data:READERS",
+            "coco": "zoo_detection.task:for_coco",
         },
         suffixes=(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
     )

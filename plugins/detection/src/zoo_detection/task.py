@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo import PictureTask, Weights
-from zoo.contract import Result, check_count
+from zoo.contract import Result, check_count, save_picture
 from zoo.draw import bounding_boxes, class_color, keypoints, legible, segmentation_masks
 from zoo.errors import InvalidArgument
 from zoo.io import Picture
@@ -176,7 +176,7 @@ class Detection(Result):
             picture = keypoints(picture, points, visible, skeleton=self.skeleton, colors=colors)
         return picture
 
-    def save(self, folder: str | Path, stem: str) -> list[Path]:
+    def save(self, folder: str | Path, stem: str, format: str = "png") -> list[Path]:  # noqa: A002
         """Write ``STEM.png``, the picture that :meth:`draw` gives, and ``STEM.json``, all objects in COCO's format.
 
         The ``image_id`` is ``stem``, as a number where it is one: 139 for ``000000000139``, as COCO names its files.
@@ -184,11 +184,22 @@ class Detection(Result):
         Returns:
             The paths.
         """
-        paths = [Path(folder) / f"{stem}.png", Path(folder) / f"{stem}.json"]
-        self.draw().save(paths[0])
+        paths = [save_picture(self.draw(), folder, stem, format), Path(folder) / f"{stem}.json"]
         rows = self.to_coco(int(stem) if stem.isascii() and stem.isdecimal() else stem)
         paths[1].write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n" if rows else "[]\n")
         return paths
+
+
+def for_coco(result: Detection) -> dict[str, Any]:
+    """What ``zoo predict --coco`` needs of one picture: ``width`` and ``height`` in pixels, and ``annotations``, as
+    :meth:`Detection.to_coco` has them, each with its ``area`` in pixels, of the mask where there is one."""
+    height, width = result._size
+    rows = result.to_coco()
+    for i, row in enumerate(rows):
+        row["area"] = row["bbox"][2] * row["bbox"][3]
+        if result.masks is not None:
+            row["area"] = int(result._mask(i, (height, width)).sum())
+    return {"width": width, "height": height, "annotations": rows}
 
 
 def check_score(name: str, score: Any) -> float:

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from zoo.contract import Result
+from zoo.contract import Result, save_picture
 from zoo.draw import contact_sheet, flow_arrows, flow_to_image, legible, warped_difference
 from zoo.io import Picture
 from zoo.transforms.functional import to_pil_image
@@ -55,17 +55,17 @@ class Flow(Result):
             [flow_arrows(self.frames[0], self.flow, step), colours, legible(still), legible(warped)], 2
         )
 
-    def save(self, folder: Path, stem: str) -> list[Path]:
+    def save(self, folder: Path, stem: str, format: str = "png") -> list[Path]:  # noqa: A002
         """Write the picture that :meth:`draw` gives, the flow in colours at its own size, and its numbers.
 
         Returns:
             The paths: ``stem.png``, ``stem-flow.png`` and ``stem.flo``, in ``folder``.
         """
-        paths = [folder / f"{stem}{ending}" for ending in (".png", "-flow.png", ".flo")]
-        self.draw().save(paths[0])
-        to_pil_image(flow_to_image(self.flow)).save(paths[1])
-        write_flo(self.flow, paths[2])
-        return paths
+        drawn = save_picture(self.draw(), folder, stem, format)
+        colours = save_picture(to_pil_image(flow_to_image(self.flow)), folder, f"{stem}-flow", format)
+        numbers = folder / f"{stem}.flo"
+        write_flo(self.flow, numbers)
+        return [drawn, colours, numbers]
 
 
 def describe(mean: Sequence[float], mean_length: float, max_length: float) -> str:

@@ -211,7 +211,7 @@ class FlowVideo(Result):
         panels = [panel for flow in chosen for panel in _panels(flow, self.full_length)]
         return contact_sheet([legible(to_pil_image(panel)) for panel in panels], 2)
 
-    def save(self, folder: Path, stem: str) -> list[Path]:
+    def save(self, folder: Path, stem: str, format: str = "png") -> list[Path]:  # noqa: A002  it is no picture
         """Write what :meth:`render` gives as ``stem.mp4`` or, where PyAV is missing, as an animated ``stem.gif``.
 
         Returns:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo import PictureTask, Weights
-from zoo.contract import Result, check_count
+from zoo.contract import Result, check_count, save_picture
 from zoo.draw import segmentation_overlay, voc_palette
 from zoo.errors import InvalidArgument
 from zoo.io import Picture
@@ -62,8 +62,8 @@ class Segmentation(Result):
         palette = voc_palette(max(256, len(self.categories)))
         return segmentation_overlay(as_pil(self.image), self.class_map, self.categories, palette)
 
-    def save(self, folder: str | Path, stem: str) -> list[Path]:
-        """Write ``STEM_overlay.png``, to look at, and ``STEM_classes.png``, to compute with.
+    def save(self, folder: str | Path, stem: str, format: str = "png") -> list[Path]:  # noqa: A002
+        """Write ``STEM_overlay.png``, to look at, and ``STEM_classes.png``, to compute with, whatever the ``format``.
 
         The second is of the picture's size, in mode P: its pixels are the classes, shown in Pascal VOC's colours.
 
@@ -74,10 +74,8 @@ class Segmentation(Result):
             raise InvalidArgument(f"A PNG with a palette has 256 classes; there are {len(self.categories)}.")
         classes = Image.fromarray(self.class_map.byte().numpy())
         classes.putpalette([value for colour in voc_palette() for value in colour])
-        paths = [Path(folder) / f"{stem}_overlay.png", Path(folder) / f"{stem}_classes.png"]
-        for picture, path in zip((self.draw(), classes), paths, strict=True):
-            picture.save(path)
-        return paths
+        overlay = save_picture(self.draw(), folder, f"{stem}_overlay", format)
+        return [overlay, save_picture(classes, folder, f"{stem}_classes")]
 
 
 class SegmentationTask(PictureTask):

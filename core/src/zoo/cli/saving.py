@@ -1,0 +1,80 @@
+"""Results as files: saved by themselves, then given names that are free, in a folder like that of the inputs."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import os
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import InvalidArgument
+
+
+def save(result: Any, scratch: Path, stem: str, form: str, task: str = "") -> list[Path]:
+    """The files that a result writes, in a folder of its own in ``scratch``.
+
+    Raises:
+        InvalidArgument: it cannot be drawn, or not in that format.
+    """
+    more = {"format": form} if "format" in inspect.signature(result.save).parameters else {}
+    if not more and form != "png":
+        raise InvalidArgument(
+            f"--format {form}: results of the task {task!r} are saved in formats of their own; leave it out."
+        )
+    folder = scratch / os.urandom(8).hex()
+    folder.mkdir()
+    try:
+        made: list[Path] = result.save(folder, stem, **more)
+    except NotImplementedError as e:  # zoo.Result's own draw()
+        raise InvalidArgument(
+            f"--output: the task {task!r} draws no pictures; leave it out, or give --format none, for records alone."
+        ) from e
+    return made
+
+
+def place(made: Sequence[Path], folder: Path, stem: str, ours: Collection[Path] = ()) -> list[Path]:
+    """Move files whose names begin with ``stem`` into ``folder``: ``dog.png``, or ``dog-2.png`` where that is taken.
+
+    Args:
+        made: in a folder of their own, which goes.
+        ours: files that may be replaced.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (stem if n == 1 else f"{stem}-{n}" for n in itertools.count(1)):
+        targets = [folder / f"{name}{file.name.removeprefix(stem)}" for file in made]
+        taken: list[Path] = []
+        try:
+            for target in targets:
+                if target not in ours:
+                    target.touch(exist_ok=False)  # whoever else writes there finds the name taken
+                    taken.append(target)
+        except FileExistsError:
+            for target in taken:
+                target.unlink()
+            continue
+        for file, target in zip(made, targets, strict=True):
+            file.replace(target)
+        for empty in {file.parent for file in made}:
+            empty.rmdir()
+        return targets
+    raise AssertionError  # the names do not end
+
+
+class Tree:
+    """Where results go in the output folder: as their inputs lie in the folder that was given; beside one another where
+    files were given. Of several folders, as they lie to one another."""
+
+    def __init__(self, given: Iterable[str]) -> None:
+        folders = [Path(path).absolute() for path in given if Path(path).is_dir()]
+        self.top = Path(os.path.commonpath(folders)) if folders else None
+        self.folders = folders
+
+    def place_of(self, source: Any) -> tuple[Path, str]:
+        """The folder within the output, and the stem of the files' names."""
+        files = [Path(file) for file in (source if isinstance(source, list | tuple) else [source])]
+        parent = files[0].absolute().parent
+        inside = self.top is not None and any(parent.is_relative_to(folder) for folder in self.folders)
+        within = parent.relative_to(self.top) if inside and self.top is not None else Path()
+        return within, "-".join(file.stem for file in files)

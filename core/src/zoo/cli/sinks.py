@@ -1,0 +1,191 @@
+"""Files that ``zoo predict`` writes rows to: JSON lines, which grow; CSV and COCO, which are there when all is done."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from zoo.cli.output import as_json
+from zoo.errors import InvalidArgument
+from zoo.files import replacing
+
+BOX = ("x1", "y1", "x2", "y2")
+
+
+class Sink(Protocol):
+    """Somewhere that rows go: what ``--json`` has of each input, and ``coco``, what the task gives for that format."""
+
+    def begin(self) -> None: ...
+
+    def row(self, row: Mapping[str, Any], coco: Mapping[str, Any] | None) -> None: ...
+
+    def finish(self) -> None: ...
+
+
+STARTS = {"--jsonl": b'{"input"', "--csv": b"input", "--coco": b'{\n "images"'}
+
+
+def check_target(path: Path, option: str, *, resume: bool, overwrite: bool) -> None:
+    """Raise unless a file can be written: it is not there, or it was written by this option and may be replaced.
+
+    Raises:
+        InvalidArgument: otherwise; nothing was written.
+    """
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        what = "is a folder" if path.is_dir() else "is in a folder that does not exist"
+        raise InvalidArgument(f"{option} {path} {what}; expected the name of a file.")
+    if not path.exists() or overwrite:
+        return
+    if not resume:
+        raise InvalidArgument(f"{option} {path} is there already. Give another name, or --overwrite.")
+    with path.open("rb") as file:
+        start = file.read(len(STARTS[option]))
+    if start and start != STARTS[option]:
+        raise InvalidArgument(f"{option} {path} was not written by {option}. Give another name, or --overwrite.")
+
+
+class JsonLines:
+    """A row a line, flushed: what is there outlives the process."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: IO[bytes] | None = None
+
+    def begin(self) -> None:
+        with replacing(self.path):  # one that is there stays until all can begin
+            pass
+        self._file = self.path.open("ab", buffering=0)
+
+    def row(self, row: Mapping[str, Any], coco: Mapping[str, Any] | None) -> None:
+        if self._file is not None:
+            self._file.write(as_json(row).encode() + b"\n")
+
+    def finish(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+class Spooled:
+    """Rows are kept in a temporary file, and written at the end, when all of them are known."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._spool = tempfile.TemporaryFile("w+", encoding="ascii")  # noqa: SIM115  closed when it is forgotten
+
+    def begin(self) -> None:
+        pass
+
+    def keep(self, value: Any) -> None:
+        self._spool.write(json.dumps(value) + "\n")
+
+    def kept(self) -> Iterator[Any]:
+        self._spool.seek(0)
+        return map(json.loads, self._spool)
+
+
+class Csv(Spooled):
+    """A row for each thing that was found; for an input with nothing, and one that failed, a row of its own."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.columns: dict[str, None] = {"input": None}
+
+    def row(self, row: Mapping[str, Any], coco: Mapping[str, Any] | None) -> None:
+        for flat in flattened(row):
+            self.columns.update(dict.fromkeys(flat))
+            self.keep(flat)
+
+    def finish(self) -> None:
+        last = {name: None for name in ("output", "error") if self.columns.pop(name, self) is None}
+        with replacing(self.path) as file:
+            text = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="", write_through=True)
+            writer = csv.DictWriter(text, [*self.columns, *last])
+            writer.writeheader()
+            writer.writerows(self.kept())
+            text.detach()
+
+
+def flattened(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row of JSON as rows of a table: a row an element of the first list of objects in it, the rest repeated."""
+    several = [key for key, value in row.items() if isinstance(value, list) and all(isinstance(v, dict) for v in value)]
+    things = row[several[0]] if several else []
+    common: dict[str, Any] = {}
+    for key, value in row.items():
+        if key not in several[:1]:
+            common.update(_cells(key, value))
+    return [
+        {**common, **{name: cell for key, value in thing.items() for name, cell in _cells(key, value).items()}}
+        for thing in things or [{}]
+    ]
+
+
+def _cells(key: str, value: Any) -> dict[str, Any]:
+    """A value in columns: numbers of a list have one each; words of a list are one."""
+    if isinstance(value, list) and value and all(isinstance(v, str) for v in value):
+        return {key: "; ".join(value)}
+    if isinstance(value, list) and value and all(isinstance(v, int | float) for v in value):
+        names: Sequence[str] = BOX if key == "box" and len(value) == 4 else [f"{key}_{i}" for i in range(len(value))]
+        return dict(zip(names, value, strict=True))
+    return {key: as_json(value) if isinstance(value, list | dict) else value}
+
+
+class Coco(Spooled):
+    """All that was found, as a COCO data set: ``images``, ``categories`` with their ids, ``annotations`` with scores.
+
+    Args:
+        names: of the labels, by number; those that stand for none are left out.
+    """
+
+    def __init__(self, path: Path, names: Sequence[str] = ()) -> None:
+        super().__init__(path)
+        self.names = {i: name for i, name in enumerate(names) if name not in ("__background__", "N/A")}
+
+    def row(self, row: Mapping[str, Any], coco: Mapping[str, Any] | None) -> None:
+        if coco is not None:
+            self.keep([row["input"], coco])
+
+    def finish(self) -> None:
+        files = [str(file) for file, _ in self.kept()]
+        stems = [Path(file).stem for file in files]
+        # COCO names its files by number; those of others are counted.
+        numbers = [int(s) for s in stems if s.isascii() and s.isdecimal()]
+        named = len(set(numbers)) == len(files)
+        labels = {row["category_id"] for _, one in self.kept() for row in one["annotations"]}
+        names = {**{label: f"class {label}" for label in sorted(labels)}, **self.names}
+        above = os.path.commonpath([Path(file).absolute().parent for file in files]) if files else ""
+        with replacing(self.path) as out:
+
+            def listed(key: str, values: Iterator[Any] | list[Any], end: str) -> None:
+                out.write(f' "{key}": ['.encode())
+                for i, value in enumerate(values):
+                    out.write((",\n  " if i else "\n  ").encode() + as_json(value).encode())
+                out.write(f"]{end}\n".encode())
+
+            def annotations() -> Iterator[Any]:
+                count = 0
+                for i, (_, one) in enumerate(self.kept()):
+                    for row in one["annotations"]:
+                        count += 1
+                        image_id = numbers[i] if named else i + 1
+                        yield {"id": count, **row, "image_id": image_id, "iscrowd": 0}
+
+            images = (
+                {
+                    "id": numbers[i] if named else i + 1,
+                    "file_name": Path(file).absolute().relative_to(above).as_posix(),
+                    "width": one["width"],
+                    "height": one["height"],
+                }
+                for i, (file, one) in enumerate(self.kept())
+            )
+            out.write(b"{\n")
+            listed("images", images, ",")
+            listed("categories", [{"id": i, "name": names[i]} for i in sorted(names)], ",")
+            listed("annotations", annotations(), "")
+            out.write(b"}\n")

@@ -1,0 +1,120 @@
+"""Pictures that are read again when they are looked at, so that as many results as there are files fit in memory."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from zoo.errors import UnreadableFile
+
+LONG = 1024  # bytes of a note in a picture (a colour profile, a thumbnail) from which it is not kept
+
+Facts = list[tuple[str, tuple[int, int]]]
+
+_last = threading.local()  # what was opened last in this thread: drawing asks for the same pixels many times
+
+
+class ReopenedImage(Image.Image):
+    """A PIL image of known size whose pixels are read from its file when they are asked for, and not kept for long.
+
+    One that is drawn on has pixels of its own from then on. Pickled and copied it is its pixels.
+
+    Raises:
+        UnreadableFile: where pixels are asked for: the file is gone, or is not what it was.
+    """
+
+    _own: Any = None
+    _read: Callable[[], Image.Image] | None = None
+
+    def __init__(self, like: Image.Image, read: Callable[[], Image.Image], size: tuple[int, int] | None = None) -> None:
+        super().__init__()
+        self._read = read
+        vars(self).update(mode=like.mode, _mode=like.mode, _size=size or like.size)  # by either name in Pillow 10
+        self.info = {k: v for k, v in like.info.items() if not isinstance(v, bytes | str) or len(v) < LONG}
+        self.readonly = 1  # Pillow makes a copy before it changes pixels
+
+    def _get_pixels(self) -> Any:
+        return self._read().im if self._own is None and self._read is not None else self._own
+
+    def _set_pixels(self, pixels: Any) -> None:
+        self._own = pixels
+
+    im = _im = property(_get_pixels, _set_pixels)
+
+    def __eq__(self, other: object) -> bool:
+        return self.copy() == (other.copy() if isinstance(other, ReopenedImage) else other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class _Again:
+    """An input that can be loaded again, as long as its files are the same."""
+
+    def __init__(self, source: Any, files: Facts, load: Callable[[Any], Any]) -> None:
+        self.source, self.files, self.load = source, files, load
+
+    def read(self, place: Sequence[int]) -> Any:
+        """The picture at ``place`` in what is loaded."""
+        if getattr(_last, "input", None) is not self:
+            for file, before in self.files:
+                if _facts(file) != before:
+                    what = "has changed" if Path(file).exists() else "is gone"
+                    raise UnreadableFile(
+                        f"{file!r} {what} since it was read, so its result cannot be drawn; with keep_images=True the "
+                        "picture would have been kept in memory."
+                    )
+            _last.loaded, _last.input = self.load(self.source), self
+        found = _last.loaded
+        for i in place:
+            found = found[i]
+        return found
+
+
+def _facts(file: str | Path) -> tuple[int, int] | None:
+    """Size and time of a file that is there."""
+    try:
+        about = Path(file).stat()
+    except (OSError, ValueError):
+        return None
+    return about.st_size, about.st_mtime_ns
+
+
+def facts_of(source: Any) -> Facts | None:
+    """The files that an input is made of, each with what tells whether it is still the same; None where it is made of
+    anything else, such as a tensor or a URL."""
+    found = []
+    for file in source if isinstance(source, list | tuple) else [source]:
+        facts = _facts(file) if isinstance(file, str | Path) else None
+        if facts is None:
+            return None
+        found.append((str(Path(file).absolute()), facts))
+    return found
+
+
+def reopened(
+    loaded: Any, source: Any, files: Facts, load: Callable[[Any], Any], size: tuple[int, int] | None = None
+) -> Any:
+    """``loaded`` with its pictures replaced by :class:`ReopenedImage`; what else there is in it stays.
+
+    Args:
+        loaded: a PIL image, or a list or tuple with such.
+        source: what it was loaded from: a path, or a list or tuple of them.
+        files: :func:`facts_of` the source, from before it was loaded.
+        load: loads a source.
+        size: of a single picture that was loaded smaller than ``load`` gives it.
+    """
+    whole = [Path(path) for path, _ in files]  # the working directory may be another by then
+    again = _Again(type(source)(whole) if isinstance(source, list | tuple) else whole[0], files, load)
+
+    def replaced(value: Any, place: tuple[int, ...]) -> Any:
+        if type(value) is Image.Image:
+            return ReopenedImage(value, lambda: again.read(place), size)
+        if type(value) in (list, tuple):
+            return type(value)(replaced(one, (*place, i)) for i, one in enumerate(value))
+        return value
+
+    return replaced(loaded, ())
