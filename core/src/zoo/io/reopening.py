@@ -28,17 +28,22 @@ class ReopenedImage(Image.Image):
     """
 
     _own: Any = None
-    _read: Callable[[], Image.Image] | None = None
+    _again: _Again | None = None
+    _place: tuple[int, ...] = ()
 
-    def __init__(self, like: Image.Image, read: Callable[[], Image.Image], size: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self, like: Image.Image, again: _Again, place: tuple[int, ...] = (), size: tuple[int, int] | None = None
+    ) -> None:
         super().__init__()
-        self._read = read
+        self._again, self._place = again, place
         vars(self).update(mode=like.mode, _mode=like.mode, _size=size or like.size)  # by either name in Pillow 10
         self.info = {k: v for k, v in like.info.items() if not isinstance(v, bytes | str) or len(v) < LONG}
         self.readonly = 1  # Pillow makes a copy before it changes pixels
 
     def _get_pixels(self) -> Any:
-        return self._read().im if self._own is None and self._read is not None else self._own
+        if self._own is None and self._again is not None:
+            return self._again.read(self._place).im
+        return self._own
 
     def _set_pixels(self, pixels: Any) -> None:
         self._own = pixels
@@ -54,8 +59,10 @@ class ReopenedImage(Image.Image):
 class _Again:
     """An input that can be loaded again, as long as its files are the same."""
 
-    def __init__(self, source: Any, files: Facts, load: Callable[[Any], Any]) -> None:
-        self.source, self.files, self.load = source, files, load
+    __slots__ = ("files", "load", "several")  # there is one of each result
+
+    def __init__(self, several: type[Any] | None, files: Facts, load: Callable[[Any], Any]) -> None:
+        self.several, self.files, self.load = several, files, load
 
     def read(self, place: Sequence[int]) -> Any:
         """The picture at ``place`` in what is loaded."""
@@ -67,7 +74,8 @@ class _Again:
                         f"{file!r} {what} since it was read, so its result cannot be drawn; with keep_images=True the "
                         "picture would have been kept in memory."
                     )
-            _last.loaded, _last.input = self.load(self.source), self
+            paths = [Path(file) for file, _ in self.files]  # absolute: the working directory may be another by now
+            _last.loaded, _last.input = self.load(self.several(paths) if self.several else paths[0]), self
         found = _last.loaded
         for i in place:
             found = found[i]
@@ -107,14 +115,13 @@ def reopened(
         load: loads a source.
         size: of a single picture that was loaded smaller than ``load`` gives it.
     """
-    whole = [Path(path) for path, _ in files]  # the working directory may be another by then
-    again = _Again(type(source)(whole) if isinstance(source, list | tuple) else whole[0], files, load)
+    again = _Again(type(source) if isinstance(source, list | tuple) else None, files, load)
+    return _replaced(loaded, again, (), size)
 
-    def replaced(value: Any, place: tuple[int, ...]) -> Any:
-        if type(value) is Image.Image:
-            return ReopenedImage(value, lambda: again.read(place), size)
-        if type(value) in (list, tuple):
-            return type(value)(replaced(one, (*place, i)) for i, one in enumerate(value))
-        return value
 
-    return replaced(loaded, ())
+def _replaced(value: Any, again: _Again, place: tuple[int, ...], size: tuple[int, int] | None) -> Any:
+    if type(value) is Image.Image:
+        return ReopenedImage(value, again, place, size)
+    if type(value) in (list, tuple):
+        return type(value)(_replaced(one, again, (*place, i), None) for i, one in enumerate(value))
+    return value
