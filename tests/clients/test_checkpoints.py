@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import int8_files
 import pytest
 import torch
 from torch import Tensor, nn
@@ -183,9 +184,8 @@ def test_a_run_goes_on_from_the_checkpoint_of_either(name: str, torchvision: Mod
         want = want or end
         assert end.keys() == want.keys()
         for key, value in want.items():
-            torch.testing.assert_close(
-                end[key], value, atol=1e-6, rtol=1e-6, msg=lambda m, k=key, w=writer, r=reader: f"{k}, {w} to {r}: {m}"
-            )
+            same_number = torch.allclose(end[key], value, atol=1e-6, rtol=1e-6)
+            assert same_number, f"{key} is off by {(end[key] - value).abs().max()}, {writer} to {reader}"
 
 
 def plain(state: dict[str, Any]) -> dict[str, Any]:
@@ -231,6 +231,111 @@ def test_files_of_either_in_every_form(name: str, tmp_path: Path, torchvision: M
             same(theirs.state_dict(), state)
 
 
-def same(a: dict[str, Any], b: dict[str, Any]) -> None:
-    assert list(a) == list(b)
-    assert all(torch.equal(a[key], b[key]) for key in a)
+def same(got: dict[str, Any], want: dict[str, Any]) -> None:
+    """The same entries; detectors that load a file have frozen norms, which count no batches."""
+    assert [key for key in want if key in got] == list(got)
+    assert all(key.startswith("backbone.body.") and key.endswith(".num_batches_tracked") for key in want.keys() - got)
+    assert all(torch.equal(got[key], want[key]) for key in got)
+
+
+# ── int8 and quantization-aware training ─────────────────────────────────────────────────────────────────────────
+
+
+quantization: Any = torch.ao.quantization
+INT8 = (
+    "GoogLeNet_QuantizedWeights.IMAGENET1K_FBGEMM_V1",
+    "Inception_V3_QuantizedWeights.IMAGENET1K_FBGEMM_V1",
+    "MobileNet_V2_QuantizedWeights.IMAGENET1K_QNNPACK_V1",
+    "MobileNet_V3_Large_QuantizedWeights.IMAGENET1K_QNNPACK_V1",
+    "ResNet18_QuantizedWeights.IMAGENET1K_FBGEMM_V1",
+    "ShuffleNet_V2_X0_5_QuantizedWeights.IMAGENET1K_FBGEMM_V1",
+)
+
+
+@pytest.mark.parametrize("entry", INT8)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_int8_models_of_either(
+    entry: str, tmp_path: Path, torchvision: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = int8_files.ENTRIES[entry]["model"]
+    monkeypatch.setattr(torch.backends.quantized, "engine", "qnnpack" if "QNNPACK" in entry else "fbgemm")
+    images = torch.rand(2, 3, *((299, 299) if "inception" in name else (96, 96)))
+    more = {"aux_logits": False} if "inception" in name or "googlenet" in name else {}
+    first = zoo.get_model(name, weights=int8_files.write(entry, tmp_path), quantize=True)
+    want = first(images)
+    assert want.std() > 0
+    path = tmp_path / "again.pth"
+    writer: nn.Module = first
+    for zipped, models in itertools.product((True, False), (torchvision.models, zoo.models, zoo.models)):
+        torch.save(writer.state_dict(), path, _use_new_zipfile_serialization=zipped)
+        builder = getattr(models.quantization, name.removeprefix("quantized_"))
+        writer = builder(weights=None, quantize=True, **more).eval()  # ours, theirs, ours, ours, theirs, ours, ours
+        assert not torch.equal(writer(images), want)
+        writer.load_state_dict(torch.load(path, weights_only=True))
+        assert torch.equal(writer(images), want)
+        assert torch.equal(zoo.get_model(name, weights=path, quantize=True)(images), want)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_quantization_aware_training_goes_on_from_either(torchvision: ModuleType) -> None:
+    """With its fake quantizers' ranges, which are a part of the state."""
+    generator = torch.Generator().manual_seed(0)
+    batches = torch.rand(2, 2, 3, 64, 64, generator=generator)
+
+    def prepared(models: ModuleType) -> tuple[nn.Module, torch.optim.Optimizer]:
+        torch.manual_seed(0)
+        model = models.quantization.resnet18(weights=None, num_classes=2).train()
+        model.fuse_model(is_qat=True)
+        model.qconfig = quantization.get_default_qat_qconfig("fbgemm")
+        quantization.prepare_qat(model, inplace=True)
+        return model, torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
+
+    def step(model: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor) -> None:
+        optimizer.zero_grad()
+        cross_entropy(model(images), torch.tensor([0, 1])).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    libraries = {"theirs": torchvision.models, "ours": zoo.models}
+    start = prepared(torchvision.models)[0].state_dict()
+    outputs = []
+    for writer, reader in itertools.product(libraries.values(), repeat=2):
+        model, optimizer = prepared(writer)
+        model.load_state_dict(start)
+        step(model, optimizer, batches[0])
+        file = io.BytesIO()
+        torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, file)
+        file.seek(0)
+        state = torch.load(file, weights_only=True)
+        model, optimizer = prepared(reader)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        step(model, optimizer, batches[1])
+        int8 = quantization.convert(model.eval())
+        outputs.append(int8(batches[0]))
+    assert outputs[0].std() > 0
+    for output in outputs[1:]:
+        torch.testing.assert_close(output, outputs[0])
+
+
+# ── many devices ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("wrap", ["DataParallel", "DistributedDataParallel"])
+def test_what_a_wrapped_model_saves(wrap: str, tmp_path: Path, torchvision: ModuleType) -> None:
+    from torch import distributed
+
+    distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        for models in (torchvision.models, zoo.models):
+            wrapped_model = getattr(nn.parallel, wrap)(models.resnet18(weights=None, num_classes=3))
+            cross_entropy(wrapped_model(torch.rand(2, 3, 64, 64)), torch.tensor([0, 2])).backward()  # type: ignore[no-untyped-call]
+            file = tmp_path / "wrapped.pth"
+            torch.save({"model": wrapped_model.state_dict(), "epoch": 1}, file)
+            assert next(iter(wrapped_model.state_dict())).startswith("module.")
+            same(zoo.get_model("resnet18", weights=file, num_classes=3).state_dict(), wrapped_model.module.state_dict())
+            for others in (torchvision.models, zoo.models):
+                other = getattr(nn.parallel, wrap)(others.resnet18(weights=None, num_classes=3))
+                other.load_state_dict(torch.load(file, weights_only=True)["model"])
+                same(other.module.state_dict(), wrapped_model.module.state_dict())
+    finally:
+        distributed.destroy_process_group()
