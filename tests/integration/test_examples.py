@@ -214,7 +214,6 @@ def test_classification(run, capsys):
     assert names["category_name"] in capsys.readouterr().out
 
 
-@pytest.mark.slow
 def test_quantized_classification(run, int8, capsys):
     int8("ResNet50_QuantizedWeights.IMAGENET1K_FBGEMM_V2")
     names = run("""
