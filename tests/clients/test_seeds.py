@@ -190,12 +190,20 @@ print(*(type(load(name, **k)).__name__ for name, k in {
     "ssdlite320_mobilenet_v3_large": {"weights_backbone": None}, "raft_small": {}}.items()))
 import warnings; warnings.simplefilter("ignore")
 print(type(load("resnet18", pretrained=False)).__name__)
+print(type(load("quantized_shufflenet_v2_x0_5", quantize=True).conv1[0]).__module__)
+for name, given in {"resnet18": {"pretrained": True}, "fcn_resnet50": {"weights": "DEFAULT"},
+                    "quantized_resnet18": {"pretrained": True, "quantize": True},
+                    "keypointrcnn_resnet50_fpn": {"pretrained": "legacy"}}.items():
+    try:
+        load(name, **given)
+    except OSError as e:  # ZOO_OFFLINE=1
+        print(*[word for word in str(e).split() if word.startswith("https://") and ".pth" in word][:1])
 """
 
 
 @pytest.mark.parametrize("installed", [True, False])
 def test_torch_hub(installed, tmp_path, site_without_zoo):
-    environment, flags = {**os.environ}, []
+    environment, flags = {**os.environ, "ZOO_OFFLINE": "1"}, []
     if not installed:
         environment["PYTHONPATH"], flags = str(site_without_zoo), ["-S"]
     command = [sys.executable, *flags, "-c", HUB, str(ROOT)]
@@ -205,7 +213,11 @@ def test_torch_hub(installed, tmp_path, site_without_zoo):
         == (
             "ResNet50_Weights.IMAGENET1K_V2 R3D_18_Weights.KINETICS400_V1 "
             "ResNet18_QuantizedWeights.IMAGENET1K_FBGEMM_V1 FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1 "
-            "QuantizableResNet FCN SSD RAFT ResNet"
+            "QuantizableResNet FCN SSD RAFT ResNet torch.ao.nn.intrinsic.quantized.modules.conv_relu "
+            "https://download.pytorch.org/models/resnet18-f37072fd.pth "
+            "https://download.pytorch.org/models/fcn_resnet50_coco-1167a1af.pth "
+            "https://download.pytorch.org/models/quantized/resnet18_fbgemm_16fa66dd.pth "
+            "https://download.pytorch.org/models/keypointrcnn_resnet50_fpn_coco-9f466800.pth"
         ).split()
     )
 
