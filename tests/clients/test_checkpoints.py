@@ -87,13 +87,15 @@ def small(models: ModuleType, name: str) -> nn.Module:
     if name in ("alexnet", "vgg11_bn"):
         model.avgpool = nn.AdaptiveAvgPool2d(1)
         model.classifier = nn.Linear(256 if name == "alexnet" else 512, 10)
+    if name.startswith("optical_flow"):
+        return model  # torchvision's RAFT has grids of float32
     return model.double()  # so that what differs is no rounding
 
 
 def loss(name: str, model: nn.Module, seed: int) -> Tensor:
     """Of a batch that the seed decides; dropout and samplers begin at the same number whichever model it is."""
     generator = torch.Generator().manual_seed(seed)
-    images = torch.rand(IMAGES[name][0], generator=generator, dtype=torch.float64)
+    images = torch.rand(IMAGES[name][0], generator=generator, dtype=next(model.parameters()).dtype)
     space = name.rpartition(".")[0]
     torch.manual_seed(seed)
     if space == "detection":
@@ -184,7 +186,8 @@ def test_a_run_goes_on_from_the_checkpoint_of_either(name: str, torchvision: Mod
         want = want or end
         assert end.keys() == want.keys()
         for key, value in want.items():
-            same_number = torch.allclose(end[key], value, atol=1e-6, rtol=1e-6)
+            rounding = 1e-6 if value.dtype == torch.float64 else 1e-4
+            same_number = torch.allclose(end[key], value, atol=rounding, rtol=rounding)
             assert same_number, f"{key} is off by {(end[key] - value).abs().max()}, {writer} to {reader}"
 
 
