@@ -137,34 +137,47 @@ def reshaped(tokens: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("name", ["resnet18", "vit_b_32", "swin_t", "mobilenet_v3_small"])
-def test_grad_cam_shows_where_a_model_looks(name: str) -> None:
+def test_grad_cam_shows_what_it_shows_of_torchvisions_model(name: str, torchvision: ModuleType) -> None:
     cam = client("pytorch_grad_cam")
     targets = client("pytorch_grad_cam.utils.model_targets")
-    model = zoo.get_model(name, num_classes=3).eval()
-    layer, transform = {
-        "resnet18": lambda: (model.layer4[-1], None),
-        "vit_b_32": lambda: (model.encoder.layers[-1].ln_1, reshaped),
-        "swin_t": lambda: (model.features[-1][-1].norm1, lambda x: x.permute(0, 3, 1, 2)),
-        "mobilenet_v3_small": lambda: (model.features[-1], None),
-    }[name]()
     images = torch.rand(2, 3, 224, 224)
-    with cam.GradCAM(model=model, target_layers=[layer], reshape_transform=transform) as explain:
-        shown = explain(input_tensor=images, targets=[targets.ClassifierOutputTarget(1)] * 2)
-    assert shown.shape == (2, 224, 224)
-    assert 0 <= shown.min() <= shown.max() <= 1
+    maps, state = [], zoo.get_model(name, num_classes=3).state_dict()
+    head = [key for key in state if key.endswith("weight")][-1]
+    nn.init.normal_(state[head])  # a new head of ViT is all zeros
+    for models in (zoo.models, torchvision.models):
+        model = getattr(models, name)(weights=None, num_classes=3).eval()
+        model.load_state_dict(state)
+        layer, transform = {
+            "resnet18": lambda m: (m.layer4[-1], None),
+            "vit_b_32": lambda m: (m.encoder.layers[-1].ln_1, reshaped),
+            "swin_t": lambda m: (m.features[-1][-1].norm1, lambda x: x.permute(0, 3, 1, 2)),
+            "mobilenet_v3_small": lambda m: (m.features[-1], None),
+        }[name](model)
+        with cam.GradCAM(model=model, target_layers=[layer], reshape_transform=transform) as explain:
+            maps.append(explain(input_tensor=images, targets=[targets.ClassifierOutputTarget(1)] * 2))
+    assert maps[0].shape == (2, 224, 224)
+    assert maps[0].max() > 0.5
+    assert maps[0] == pytest.approx(maps[1], abs=1e-3)
 
 
-def test_grad_cam_of_a_detector() -> None:
+def test_grad_cam_of_a_detector(torchvision: ModuleType) -> None:
     cam = client("pytorch_grad_cam")
     targets = client("pytorch_grad_cam.utils.model_targets")
-    model = zoo.models.detection.fasterrcnn_mobilenet_v3_large_320_fpn(
-        weights_backbone=None, box_score_thresh=0.0, box_detections_per_img=2
-    ).eval()
     images = torch.rand(1, 3, 320, 320)
-    (found,) = model(images)
-    goal = targets.FasterRCNNBoxScoreTarget(found["labels"], found["boxes"].detach(), iou_threshold=0.5)
-    maps = cam.EigenCAM(model, [model.backbone], reshape_transform=lambda x: x["0"])
-    assert maps(images, targets=[goal]).shape == (1, 320, 320)
+    maps, state = [], None
+    for models in (zoo.models, torchvision.models):
+        model = models.detection.fasterrcnn_mobilenet_v3_large_320_fpn(
+            weights=None, weights_backbone=None, box_score_thresh=0.0, box_detections_per_img=2
+        ).eval()
+        state = state or model.state_dict()
+        model.load_state_dict(state)
+        (found,) = model(images)
+        goal = targets.FasterRCNNBoxScoreTarget(found["labels"], found["boxes"].detach(), iou_threshold=0.5)
+        explain = cam.EigenCAM(model, [model.backbone], reshape_transform=lambda x: x["0"])
+        maps.append(explain(images, targets=[goal]))
+    assert maps[0].shape == (1, 320, 320)
+    assert maps[0].std() > 0.01
+    assert maps[0] == pytest.approx(maps[1], abs=1e-3)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -89,9 +89,15 @@ def test_vision_learner_trains_freezes_and_exports(tmp_path: Path, torchvision: 
         assert loaded.predict(tmp_path / "pictures" / "red" / "3.png")[0] in ("red", "blue")
 
 
-def test_a_unet_is_grown_on_a_body() -> None:
+def test_a_unet_is_grown_on_a_body(torchvision: Any) -> None:
     from fastai.vision.learner import create_unet_model
 
-    unet = create_unet_model(zoo.models.resnet18, 3, (64, 64), pretrained=False).eval()
-    assert unet(torch.rand(1, 3, 64, 64)).shape == (1, 3, 64, 64)
-    assert sum(isinstance(m, nn.PixelShuffle) for m in unet.modules()) >= 4
+    ours, theirs = (
+        create_unet_model(models.resnet18, 3, (64, 64), pretrained=False).eval()
+        for models in (zoo.models, torchvision.models)
+    )
+    theirs.load_state_dict(ours.state_dict())
+    images = torch.rand(1, 3, 64, 64)
+    assert ours(images).shape == (1, 3, 64, 64)
+    torch.testing.assert_close(ours(images), theirs(images))
+    assert sum(isinstance(m, nn.PixelShuffle) for m in ours.modules()) >= 4

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import read_reference
 
 import zoo
 from zoo import models
@@ -58,6 +59,55 @@ def test_arguments_from_before_weights(build, arguments, entry, loaded):
     assert loaded[0] == entry.url.rsplit("/", 1)[1]
 
 
+# The constructors that the oldest page shows with ``pretrained=True``; each loads its first published file.
+PRETRAINED = """
+    resnet18 alexnet squeezenet1_0 vgg16 densenet161 inception_v3 googlenet shufflenet_v2_x1_0 mobilenet_v2
+    mobilenet_v3_large mobilenet_v3_small resnext50_32x4d wide_resnet50_2 mnasnet1_0
+    detection.fasterrcnn_resnet50_fpn detection.fasterrcnn_mobilenet_v3_large_fpn
+    detection.fasterrcnn_mobilenet_v3_large_320_fpn detection.retinanet_resnet50_fpn detection.maskrcnn_resnet50_fpn
+    detection.keypointrcnn_resnet50_fpn segmentation.fcn_resnet50 segmentation.deeplabv3_resnet50
+    segmentation.deeplabv3_resnet101 video.r3d_18 video.mc3_18 video.r2plus1d_18
+""".split()
+
+
+@pytest.mark.parametrize("build", PRETRAINED)
+@pytest.mark.parametrize("arguments", [{"pretrained": True}, (True, False)])
+def test_pretrained_is_the_first_file(build, arguments, loaded):
+    space, _, name = build.rpartition(".")
+    keywords = arguments if isinstance(arguments, dict) else {}
+    with torch.device("meta"), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        vars(getattr(models, space) if space else models)[name](*(() if keywords else arguments), **keywords)
+    assert any(w.category is DeprecationWarning and "before torchvision 0.13" in str(w.message) for w in caught)
+    entry = next(iter(zoo.get_model_weights(name)))
+    if name == "keypointrcnn_resnet50_fpn":  # its first file is the legacy one, which nobody means
+        entry = models.detection.KeypointRCNN_ResNet50_FPN_Weights.COCO_V1
+    assert loaded[0] == entry.url.rsplit("/", 1)[1]
+
+
+# What older tables say of files that newer ones measure anew; the newest is followed.
+MEASURED_ANEW = {
+    "EfficientNet_V2_L_Weights.IMAGENET1K_V1": (85.808, 97.788),
+    "Swin_T_Weights.IMAGENET1K_V1": (81.474, 95.776),
+    "R3D_18_Weights.KINETICS400_V1": (63.2, 83.479),
+    "MC3_18_Weights.KINETICS400_V1": (63.96, 84.13),
+    "R2Plus1D_18_Weights.KINETICS400_V1": (67.463, 86.175),
+}
+
+
+def test_older_tables_cell_by_cell():
+    """191 cells, as they are printed."""
+    table = read_reference("older_tables")
+    assert sum(len(cells) for cells in table.values()) == 191
+    for name, cells in table.items():
+        (metrics,) = zoo.get_weight(name).value.metrics.values()
+        if name in MEASURED_ANEW:
+            assert tuple(metrics.values()) == MEASURED_ANEW[name]
+            assert all(metrics[key] != float(cell) for key, cell in cells.items())
+        else:
+            assert {key: metrics[key] for key in cells} == {key: float(cell) for key, cell in cells.items()}
+
+
 def test_positional_arguments_of_old_calls(loaded):
     with pytest.warns(DeprecationWarning, match="before torchvision 0.13"):
         model = models.detection.fasterrcnn_resnet50_fpn(False, True, 5, False)
@@ -99,15 +149,19 @@ def test_layers_that_are_trained_of_a_backbone_with_weights(name, layers, want, 
         "ssdlite320_mobilenet_v3_large",
     ],
 )
-def test_what_starts_from_nothing_is_trained_whole(name):
+@pytest.mark.parametrize("layers", [0, 1, 2])
+def test_what_starts_from_nothing_is_trained_whole(name, layers):
     with pytest.warns(
-        WeightsWarning, match="trainable_backbone_layers=2 is left aside, and the whole backbone is trained"
+        WeightsWarning, match=f"trainable_backbone_layers={layers} is left aside, and the whole backbone is trained"
     ):
-        model = zoo.get_model(name, weights_backbone=None, trainable_backbone_layers=2)
+        model = zoo.get_model(name, weights_backbone=None, trainable_backbone_layers=layers)
     assert all(p.requires_grad for p in model.parameters())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         zoo.get_model(name, weights_backbone=None)
+        every = 6 if "mobilenet" in name else 5
+        model = zoo.get_model(name, weights_backbone=None, trainable_backbone_layers=every)  # what is asked for is done
+    assert all(p.requires_grad for p in model.parameters())
 
 
 def test_a_file_of_the_whole_model_is_something_to_start_from(tmp_path):
@@ -136,12 +190,20 @@ print(*(type(load(name, **k)).__name__ for name, k in {
     "ssdlite320_mobilenet_v3_large": {"weights_backbone": None}, "raft_small": {}}.items()))
 import warnings; warnings.simplefilter("ignore")
 print(type(load("resnet18", pretrained=False)).__name__)
+print(type(load("quantized_shufflenet_v2_x0_5", quantize=True).conv1[0]).__module__)
+for name, given in {"resnet18": {"pretrained": True}, "fcn_resnet50": {"weights": "DEFAULT"},
+                    "quantized_resnet18": {"pretrained": True, "quantize": True},
+                    "keypointrcnn_resnet50_fpn": {"pretrained": "legacy"}}.items():
+    try:
+        load(name, **given)
+    except OSError as e:  # ZOO_OFFLINE=1
+        print(*[word for word in str(e).split() if word.startswith("https://") and ".pth" in word][:1])
 """
 
 
 @pytest.mark.parametrize("installed", [True, False])
 def test_torch_hub(installed, tmp_path, site_without_zoo):
-    environment, flags = {**os.environ}, []
+    environment, flags = {**os.environ, "ZOO_OFFLINE": "1"}, []
     if not installed:
         environment["PYTHONPATH"], flags = str(site_without_zoo), ["-S"]
     command = [sys.executable, *flags, "-c", HUB, str(ROOT)]
@@ -151,7 +213,11 @@ def test_torch_hub(installed, tmp_path, site_without_zoo):
         == (
             "ResNet50_Weights.IMAGENET1K_V2 R3D_18_Weights.KINETICS400_V1 "
             "ResNet18_QuantizedWeights.IMAGENET1K_FBGEMM_V1 FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1 "
-            "QuantizableResNet FCN SSD RAFT ResNet"
+            "QuantizableResNet FCN SSD RAFT ResNet torch.ao.nn.intrinsic.quantized.modules.conv_relu "
+            "https://download.pytorch.org/models/resnet18-f37072fd.pth "
+            "https://download.pytorch.org/models/fcn_resnet50_coco-1167a1af.pth "
+            "https://download.pytorch.org/models/quantized/resnet18_fbgemm_16fa66dd.pth "
+            "https://download.pytorch.org/models/keypointrcnn_resnet50_fpn_coco-9f466800.pth"
         ).split()
     )
 
@@ -173,4 +239,5 @@ def test_memory_efficient_densenet_keeps_less_for_the_backward_pass():
 
     (plain, more), (saving, less) = kept(False), kept(True)
     torch.testing.assert_close(plain, saving)
-    assert less < 0.75 * more
+    parameters = sum(p.numel() for p in models.densenet121().parameters()) * 4
+    assert less - parameters < 0.5 * (more - parameters)

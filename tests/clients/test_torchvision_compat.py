@@ -86,6 +86,30 @@ assert "torchvision.roi_align.default" in {str(node.target) for node in exported
 print("ran")
 """
 
+SCRIPT = """
+import torch, torchvision
+torch.manual_seed(0)
+boxes = torch.rand(20, 4) * 50
+boxes[:, 2:] += boxes[:, :2]
+scores, classes = torch.rand(20), torch.arange(20) % 3
+for function in (torchvision.ops.nms, torchvision.ops.batched_nms):
+    arguments = (boxes, scores, classes, 0.3) if function is torchvision.ops.batched_nms else (boxes, scores, 0.3)
+    assert torch.jit.script(function)(*arguments).equal(function(*arguments))
+traced = torch.jit.trace(lambda b, s, c: torchvision.ops.batched_nms(b, s, c, 0.3), (boxes, scores, classes))
+other = boxes.flip(0)
+assert traced(other, scores, classes).equal(torchvision.ops.batched_nms(other, scores, classes, 0.3))
+rois = torch.cat([torch.zeros(20, 1), boxes / 5], 1)
+features = torch.rand(1, 2, 30, 30)
+assert torch.jit.script(torchvision.ops.RoIAlign(2, 1.0, 2))(features, rois).equal(
+    torchvision.ops.roi_align(features, rois, 2, 1.0, 2)
+)
+model = torchvision.models.detection.ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None).eval()
+picture = torch.rand(3, 100, 120)
+want, (_, got) = model([picture]), torch.jit.script(model)([picture])
+assert all(torch.allclose(got[0][key], want[0][key], atol=1e-4) for key in want[0])
+print("scripted")
+"""
+
 CHILDREN = """
 import subprocess, sys
 from concurrent.futures import ProcessPoolExecutor
@@ -104,8 +128,8 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [(OPERATORS, "agree"), (DETECTOR, "ran"), (CHILDREN, "3 5")],
-    ids=["operators", "detector", "children"],
+    [(OPERATORS, "agree"), (DETECTOR, "ran"), (SCRIPT, "scripted"), (CHILDREN, "3 5")],
+    ids=["operators", "detector", "script", "children"],
 )
 def test_programs_run(tmp_path: Path, text: str, said: str) -> None:
     run = program(tmp_path, text)

@@ -316,6 +316,7 @@ def test_table_json_and_the_order_of_an_enum(run: Run, shades: Path) -> None:
         "ops_unit": "GFLOPS",
         "recipe": "https://example.org/paint",
         "license": "MIT",
+        "runtime": None,
     }
 
 

@@ -425,6 +425,22 @@ def test_the_tracing_exporter_writes_detectors(name: str, opset: int, tmp_path: 
         assert not differences({**got, "count": torch.tensor(len(got["boxes"]))}, want)
 
 
+@pytest.mark.parametrize("pictures", [1, 2, 3])
+def test_a_list_of_pictures_as_the_arguments(pictures: int, tmp_path: Path) -> None:
+    """As torchvision's documentation prints it: ``torch.onnx.export(model, x, …)``, where x is a list."""
+    model, given = tiny("fasterrcnn"), [IMAGES[i % 2].clone() for i in range(pictures)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(model, [*given], str(tmp_path / "f.onnx"), opset_version=11, dynamo=False)
+    session = onnxruntime.InferenceSession(str(tmp_path / "f.onnx"), providers=["CPUExecutionProvider"])
+    assert len(session.get_inputs()) == pictures
+    outputs = session.run(None, {i.name: t.numpy() for i, t in zip(session.get_inputs(), given, strict=True)})
+    with torch.no_grad():
+        found = model(given)
+    assert len(outputs) == sum(map(len, found))
+    torch.testing.assert_close(torch.from_numpy(outputs[0]), found[0]["boxes"], atol=1e-3, rtol=1e-3)
+
+
 @pytest.mark.parametrize("width", [128, 100])
 def test_the_tracing_exporter_writes_several_pictures(width: int, tmp_path: Path) -> None:
     model, given = tiny("fasterrcnn"), [IMAGES[0], IMAGES[1][..., :width]]

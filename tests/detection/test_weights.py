@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -64,3 +65,21 @@ def test_published_runtimes(line: str, capsys: pytest.CaptureFixture[str]) -> No
     assert "8" in runtime["hardware"]
     assert main(["show", name]) == 0
     assert f"memory_gb={cells[2]}" in " ".join(capsys.readouterr().out.split())
+
+
+def test_published_runtimes_in_the_tables(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["table", "detection", "--format", "markdown"]) == 0
+    rows = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()]
+    runtimes = [row for row in rows if row and row[-1].startswith("8 ")]
+    assert len(runtimes) == 9
+    for line in RUNTIMES.strip().splitlines():
+        name, *cells = line.split()
+        (row,) = [row for row in runtimes if row[0] == repr(zoo.get_model_weights(name).DEFAULT)]
+        assert [*map(float, row[1:4])] == [*map(float, cells)]
+        assert row[5] == "8 GPUs" if name.startswith(("fcos", "ssd")) else "V100" in row[5]
+    assert main(["table", "instance-segmentation", "--format", "json"]) == 0
+    runtime = {entry["weights"]: entry["runtime"] for entry in json.loads(capsys.readouterr().out)}
+    assert runtime["MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1"] is None
+    assert runtime["MaskRCNN_ResNet50_FPN_Weights.COCO_V1"]["test_s_per_image"] == 0.0903
+    assert main(["table", "optical-flow"]) == 0
+    assert "runtime" not in capsys.readouterr().out

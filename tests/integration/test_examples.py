@@ -7,6 +7,7 @@ import textwrap
 import warnings
 from pathlib import Path
 
+import int8_files
 import pytest
 import torch
 from PIL import Image
@@ -116,11 +117,26 @@ def test_transforms_and_eval(run):
     assert not names["model"].training
 
 
-def test_listing_and_retrieving(run):
-    run("""
+@pytest.fixture
+def int8(tmp_path, monkeypatch):
+    """Makes a file of made-up numbers stand for a published int8 one."""
+
+    def publish(name: str) -> None:
+        entry = zoo.get_weight(name)
+        path = int8_files.write(name, tmp_path)
+        monkeypatch.setattr(entry, "_value_", dataclasses.replace(entry.value, url=path.as_uri()))
+
+    return publish
+
+
+def test_listing_and_retrieving(run, tmp_path, monkeypatch):
+    path, entry = tmp_path / "mobilenet_v3_large.pth", zoo.get_model_weights("mobilenet_v3_large").DEFAULT
+    torch.save(zoo.get_model("mobilenet_v3_large").state_dict(), path)
+    monkeypatch.setattr(entry, "_value_", dataclasses.replace(entry.value, url=path.as_uri()))
+    names = run("""
         import zoo
         from zoo.models import get_model, get_model_weights, get_weight, list_models
-        from zoo.models import MobileNet_V3_Large_Weights
+        from zoo.models.quantization import MobileNet_V3_Large_QuantizedWeights
 
         # List available models
         all_models = list_models()
@@ -130,17 +146,22 @@ def test_listing_and_retrieving(run):
 
         # Initialize models
         m1 = get_model("mobilenet_v3_large", weights=None)
+        m2 = get_model("quantized_mobilenet_v3_large", weights="DEFAULT")
 
         # Fetch weights
-        weights = get_weight("MobileNet_V3_Large_Weights.DEFAULT")
-        assert weights == MobileNet_V3_Large_Weights.DEFAULT
+        weights = get_weight("MobileNet_V3_Large_QuantizedWeights.DEFAULT")
+        assert weights == MobileNet_V3_Large_QuantizedWeights.DEFAULT
 
-        weights_enum = get_model_weights("mobilenet_v3_large")
-        assert weights_enum == MobileNet_V3_Large_Weights
+        weights_enum = get_model_weights("quantized_mobilenet_v3_large")
+        assert weights_enum == MobileNet_V3_Large_QuantizedWeights
 
-        weights_enum2 = get_model_weights(zoo.models.mobilenet_v3_large)
+        weights_enum2 = get_model_weights(zoo.models.quantization.mobilenet_v3_large)
         assert weights_enum == weights_enum2
     """)
+    # Without quantize=True the weights are the float ones, of a model that can be quantized.
+    assert torch.equal(names["m2"].features[0][0].weight, torch.load(path)["features.0.0.weight"])
+    assert callable(names["m2"].fuse_model)
+    assert not hasattr(names["m1"], "fuse_model")
 
 
 def test_torch_hub(run):
@@ -152,7 +173,7 @@ def test_torch_hub(run):
         model = torch.hub.load(root, "resnet50", source="local", weights="IMAGENET1K_V2")
 
         # Option 2: passing weights param as enum
-        weights = torch.hub.load(root, "get_weight", source="local", name="ResNet50_Weights.IMAGENET1K_V2")
+        weights = torch.hub.load(root, "get_weight", source="local", weights="ResNet50_Weights.IMAGENET1K_V2")
         model2 = torch.hub.load(root, "resnet50", source="local", weights=weights)
 
         weight_enum = torch.hub.load(root, "get_model_weights", source="local", name="resnet50")
@@ -191,6 +212,76 @@ def test_classification(run, capsys):
     """)
     assert names["img"].shape == (3, 606, 517)
     assert names["category_name"] in capsys.readouterr().out
+
+
+def test_quantized_classification(run, int8, capsys):
+    int8("ResNet50_QuantizedWeights.IMAGENET1K_FBGEMM_V2")
+    names = run("""
+        from zoo.io import read_image
+        from zoo.models.quantization import resnet50, ResNet50_QuantizedWeights
+
+        img = read_image("test/assets/encode_jpeg/grace_hopper_517x606.jpg")
+
+        # Step 1: Initialize model with the best available weights
+        weights = ResNet50_QuantizedWeights.DEFAULT
+        model = resnet50(weights=weights, quantize=True)
+        model.eval()
+
+        # Step 2: Initialize the inference transforms
+        preprocess = weights.transforms()
+
+        # Step 3: Apply inference preprocessing transforms
+        batch = preprocess(img).unsqueeze(0)
+
+        # Step 4: Use the model and print the predicted category
+        prediction = model(batch).squeeze(0).softmax(0)
+        class_id = prediction.argmax().item()
+        score = prediction[class_id].item()
+        category_name = weights.meta["categories"][class_id]
+        print(f"{category_name}: {100 * score}%")
+    """)
+    assert names["prediction"].sum().item() == pytest.approx(1)
+    assert isinstance(names["model"].layer1[0].conv1, torch.ao.nn.quantized.Conv2d)
+    assert capsys.readouterr().out == f"{names['category_name']}: {100 * names['score']}%\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["weights=MobileNet_V2_QuantizedWeights.IMAGENET1K_QNNPACK_V1, quantize=True", "pretrained=True, quantize=True"],
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_few_lines_for_a_quantized_model(run, int8, arguments):
+    int8("MobileNet_V2_QuantizedWeights.IMAGENET1K_QNNPACK_V1")
+    names = run(f"""
+        import torch
+        import zoo.models as models
+        from zoo.models.quantization import MobileNet_V2_QuantizedWeights
+        torch.manual_seed(0)
+        model = models.quantization.mobilenet_v2({arguments})
+        model.eval()
+        # run the model with quantized inputs and weights
+        out = model(torch.rand(1, 3, 224, 224))
+    """)
+    assert names["out"].shape == (1, 1000)
+    assert names["out"].std() > 0
+    assert names["model"].engine == "qnnpack"
+
+
+QUANTIZABLE = """
+    googlenet inception_v3 mobilenet_v2 mobilenet_v3_large resnet18 resnet50 resnext101_32x8d shufflenet_v2_x0_5
+    shufflenet_v2_x1_0 shufflenet_v2_x1_5 shufflenet_v2_x2_0
+""".split()
+
+
+def test_constructors_of_quantizable_models():
+    import zoo.models as models
+
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        for name in QUANTIZABLE:
+            own, plain = getattr(models.quantization, name)(), getattr(models, name)()
+            assert own.state_dict().keys() == plain.state_dict().keys(), name
+            assert callable(own.fuse_model), name
 
 
 # The constructors that two older versions of the page show, with random weights. The largest are built on meta: what

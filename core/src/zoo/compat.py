@@ -124,9 +124,20 @@ def _complete(package: ModuleType | None = None) -> None:
         _registered["rest"] = complete()
 
 
+# TorchScript compiles these two, where torchvision's functions are scripted or traced.
+
+
+def _has_ops() -> bool:
+    return True
+
+
+def _assert_has_ops() -> None:
+    return None
+
+
 def _tell(extension: ModuleType) -> None:
     """Say that the operators are there, to whoever asks ``torchvision.extension`` or has asked it before."""
-    for name, answer in {"_has_ops": lambda: True, "_assert_has_ops": lambda: None, "_HAS_OPS": True}.items():
+    for name, answer in {"_has_ops": _has_ops, "_assert_has_ops": _assert_has_ops, "_HAS_OPS": True}.items():
         before = getattr(extension, name, None)
         for module in [m for n, m in list(sys.modules.items()) if n.startswith(_PACKAGE)]:
             if before is not None and vars(module).get(name) is before:

@@ -6,6 +6,7 @@ import contextlib
 import enum
 import gc
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -160,6 +161,7 @@ def table(
     """All weights of a task, with their published numbers.
 
     A model of several tasks is in the table of its main one. The name of a plugin gives a table for each of its tasks.
+    Published times and memory follow in a table of their own.
     On a terminal that is too narrow for URLs, "link" is to be clicked on.
     """
     tables = views.weights_tables(name, plugin=plugin)
@@ -186,11 +188,34 @@ def table(
             metrics = [" / ".join(map(output.number, registry.metric(w, m.key))) or output.NONE for m in one.metrics]
             sizes = (output.count(w.num_params), output.gflops(w.gflops))
             rows.append([repr(member), *metrics, *sizes, w.recipe or output.NONE, w.license])
-        if form is Format.markdown:
-            output.print_markdown(columns, rows)
-        else:
-            output.print_table(columns, rows)
+        _print_as(form, columns, rows)
+        _print_runtimes(form, one)
     return 0
+
+
+def _print_as(form: Format, columns: list[Column], rows: list[list[str]]) -> None:
+    if form is Format.markdown:
+        output.print_markdown(columns, rows)
+    else:
+        output.print_table(columns, rows)
+
+
+def _print_runtimes(form: Format, one: WeightsTable) -> None:
+    """The published times and memory of a task's models, where there are any: a table of its own."""
+    found = {repr(member): facts for member in one.entries if (facts := _runtime(member.value))}
+    if not found:
+        return
+    keys = list(dict.fromkeys(key for facts in found.values() for key in facts))
+    numbers = {key for key in keys if any(isinstance(facts.get(key), int | float) for facts in found.values())}
+    columns = [Column("Published runtime", code=True), *(Column(key, number=key in numbers) for key in keys)]
+    rows = [[name, *(str(facts.get(key, output.NONE)) for key in keys)] for name, facts in found.items()]
+    print()
+    _print_as(form, columns, rows)
+
+
+def _runtime(w: Weights) -> Mapping[str, Any]:
+    facts = w.extra.get("runtime")
+    return facts if isinstance(facts, Mapping) else {}
 
 
 def _table_facts(one: WeightsTable) -> list[dict[str, Any]]:
@@ -204,6 +229,7 @@ def _table_facts(one: WeightsTable) -> list[dict[str, Any]]:
             "ops_unit": member.value.ops_unit,
             "recipe": member.value.recipe,
             "license": member.value.license,
+            "runtime": _runtime(member.value) or None,
         }
         for member in one.entries
     ]
@@ -272,7 +298,7 @@ def _weights_lines(w: Weights, info: ModelInfo) -> list[tuple[str, str]]:
         ("smallest input", f"{w.min_size[0]} × {w.min_size[1]}" if w.min_size and w.min_size != (1, 1) else ""),
         ("built with", listed(config)),
         ("recipe", w.recipe or ""),
-        ("published runtime", listed(w.extra.get("runtime", {}))),
+        ("published runtime", listed(_runtime(w))),
         ("licence", "\n".join(x for x in (w.license, w.extra.get("license_source")) if x)),
         ("file", files.redacted(w.url)),
         ("size", f"{w.file_size:.1f} MB" if w.file_size is not None else ""),

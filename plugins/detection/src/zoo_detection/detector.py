@@ -23,6 +23,7 @@ from zoo_detection.transform import (
     Size,
     Target,
     sizes_of,
+    tracing,
 )
 
 Losses = dict[str, Tensor]
@@ -57,6 +58,9 @@ class Detector(nn.Module):
         targets: Sequence[Mapping[str, Any]] | None = None,
         return_losses: bool = False,
     ) -> Losses | list[Detections] | tuple[Losses, list[Detections]]:
+        if tracing() and isinstance(images, list):
+            # torch.onnx.export(model, [a, b]) appends the defaults of the arguments that it takes to be left.
+            images = [image for image in images if image is not None and image.dim()]
         mean = getattr(self.transform, "image_mean", None)
         check_images(images, len(mean) if mean else None, scaled=mean is not None)
         lossy = self.training or return_losses
