@@ -62,7 +62,7 @@ MODULES = {
     "detection.keypoint_rcnn": ".keypoint_rcnn",
     "detection.mask_rcnn": ".mask_rcnn",
     "detection.retinanet": ".retinanet _default_anchorgen=.retinanet:default_anchors",
-    "detection.roi_heads": ".roi_heads paste_masks_in_image=.masks:paste_masks",
+    "detection.roi_heads": ".roi_heads paste_masks_in_image=.masks:paste_masks_in_image",
     "detection.rpn": ".rpn AnchorGenerator=.anchors:AnchorGenerator",
     "detection.ssd": ".ssd _vgg_extractor=.ssd:vgg16_extractor",
     "detection.ssdlite": ".ssdlite",
