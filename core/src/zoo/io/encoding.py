@@ -21,6 +21,22 @@ from zoo.transforms.functional import convert_mode, pil_to_tensor
 
 FilePath = str | os.PathLike[str]
 
+__all__ = [
+    "decode_avif",
+    "decode_gif",
+    "decode_image",
+    "decode_jpeg",
+    "decode_png",
+    "decode_webp",
+    "encode_jpeg",
+    "encode_png",
+    "read_file",
+    "read_image",
+    "write_file",
+    "write_jpeg",
+    "write_png",
+]
+
 
 def read_file(path: FilePath) -> Tensor:
     """The bytes of a file, uint8 ``[N]``.

@@ -265,3 +265,11 @@ def save_image(image: Image.Image | Tensor, path: str | os.PathLike[str]) -> Non
         if isinstance(e, OSError) and e.errno is not None:  # the disk's fault, and it says so
             raise
         raise InvalidArgument(f"A picture of mode {picture.mode!r} cannot be written as {kind}: {e}.") from e
+
+
+def __getattr__(name: str) -> Any:
+    from zoo.io import encoding  # which is made of what is here
+
+    if name in encoding.__all__:
+        return getattr(encoding, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,6 +7,7 @@ A box is four numbers, ``(x1, y1, x2, y2)`` in pixels unless a format says other
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -195,3 +196,11 @@ def masks_to_boxes(masks: Tensor) -> Tensor:
         corners.append((pixels.byte().argmax(-1), torch.where(pixels.any(-1), last, 0)))
     (x1, x2), (y1, y2) = corners
     return torch.stack([x1, y1, x2, y2], dim=-1).float()
+
+
+def __getattr__(name: str) -> Any:
+    from zoo.ops import _utils  # which is made of what is here
+
+    if name.startswith("_box_") or name == "_upcast":
+        return getattr(_utils, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

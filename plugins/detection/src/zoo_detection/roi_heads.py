@@ -327,11 +327,14 @@ def mask_loss(
         boxes: [P, 4] of each image; ``objects`` int64 [P] which of its ``masks`` [G, H, W] each is about.
     """
     size = logits.shape[-1]
-    cut = []
-    for of_image, which, target in zip(boxes, objects, masks, strict=True):
-        regions = torch.cat([which[:, None].to(of_image), of_image], dim=1)  # each from the mask of its object
-        cut.append(roi_align(target[:, None].to(of_image), regions, (size, size), 1.0)[:, 0])
+    cut = [project_masks_on_boxes(*each, size) for each in zip(masks, boxes, objects, strict=True)]
     return F.binary_cross_entropy_with_logits(of_label(logits, labels), torch.cat(cut))
+
+
+def project_masks_on_boxes(gt_masks: Tensor, boxes: Tensor, matched_idxs: Tensor, M: int) -> Tensor:  # noqa: N803
+    """What lies in the boxes [P, 4] of the masks [G, H, W] of their objects, ``matched_idxs`` [P]: [P, M, M]."""
+    regions = torch.cat([matched_idxs[:, None].to(boxes), boxes], dim=1)
+    return roi_align(gt_masks[:, None].to(boxes), regions, (M, M), 1.0)[:, 0]
 
 
 def maskrcnn_loss(
