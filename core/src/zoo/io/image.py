@@ -268,8 +268,7 @@ def save_image(image: Image.Image | Tensor, path: str | os.PathLike[str]) -> Non
 
 
 def __getattr__(name: str) -> Any:
-    from zoo.io import encoding  # which is made of what is here
-
-    if name in encoding.__all__:
+    encoding = None if name.startswith("__") else importlib.import_module("zoo.io.encoding")  # made of what is here
+    if encoding is not None and name in encoding.__all__:
         return getattr(encoding, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

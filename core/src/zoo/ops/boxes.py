@@ -6,6 +6,7 @@ A box is four numbers, ``(x1, y1, x2, y2)`` in pixels unless a format says other
 
 from __future__ import annotations
 
+import importlib
 import math
 from typing import Any
 
@@ -199,8 +200,6 @@ def masks_to_boxes(masks: Tensor) -> Tensor:
 
 
 def __getattr__(name: str) -> Any:
-    from zoo.ops import _utils  # which is made of what is here
-
-    if name.startswith("_box_") or name == "_upcast":
-        return getattr(_utils, name)
+    if name.startswith("_box_") or name == "_upcast":  # made of what is here
+        return getattr(importlib.import_module("zoo.ops._utils"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
