@@ -49,6 +49,29 @@ def test_a_picture_of_a_float_array():
     assert TF.to_pil_image(np.zeros((2, 2), np.float32), "F").mode == "F"
 
 
+def test_a_file_is_read_as_it_is(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned by a right angle
+    Image.new("L", (5, 3), 7).save(tmp_path / "grey.jpg", exif=exif)
+    Image.new("RGBA", (5, 3), (1, 2, 3, 4)).save(tmp_path / "clear.png")
+    Image.new("P", (5, 3)).save(tmp_path / "indexed.png")
+    deep = np.arange(15, dtype=np.uint16).reshape(3, 5) * 4000
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    frames = [Image.new("RGB", (5, 3), c) for c in ("red", "blue")]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    shapes = dict.fromkeys(("grey.jpg", "deep.png"), (1, 3, 5))
+    shapes |= {"clear.png": (4, 3, 5), "indexed.png": (3, 3, 5), "moving.gif": (2, 3, 3, 5)}
+    for name, shape in shapes.items():
+        path = tmp_path / name
+        read = zoo.io.read_image(str(path))
+        assert read.shape == shape
+        assert torch.equal(read, zoo.io.decode_image(zoo.io.read_file(path)))
+        assert torch.equal(read, zoo.io.decode_image(path))
+        assert zoo.io.load_image(path).shape == ((3, 5, 3) if name == "grey.jpg" else (3, 3, 5))
+    assert torch.equal(zoo.io.read_image(tmp_path / "deep.png")[0], torch.from_numpy(deep))
+    assert zoo.io.read_image(tmp_path / "grey.jpg", "RGB", True).shape == (3, 5, 3)
+
+
 def test_interpolation_modes_of_torchvision_are_ours():
     assert InterpolationMode.BILINEAR == Theirs.BILINEAR
     assert Theirs.BICUBIC == InterpolationMode.BICUBIC != Theirs.BILINEAR

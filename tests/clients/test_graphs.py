@@ -132,3 +132,30 @@ def test_attention_goes_through_torchs_own_onnx_export(name, tmp_path):
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     (out,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
     torch.testing.assert_close(torch.from_numpy(out), model(x).detach(), atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "googlenet", "swin_t", "vit_b_32"])
+def test_graphs_are_pickled(name, tmp_path):
+    """What FX-based tools make is saved whole, as they do."""
+    options = {"init_weights": False} if name == "googlenet" else {"image_size": 64} if name[0] == "v" else {}
+    model, x = zoo.get_model(name, num_classes=3, **options).eval(), torch.rand(1, 3, 64, 64)
+    last = get_graph_node_names(model, suppress_diff_warning=True)[1][-1]
+    for made in (torch.fx.symbolic_trace(model), create_feature_extractor(model, [last])):
+        torch.save(made, tmp_path / "graph.pt")
+        read = torch.load(tmp_path / "graph.pt", weights_only=False)
+        found, want = read(x), made(x)
+        assert torch.equal(*([o[last] if isinstance(o, dict) else o for o in (found, want)]))
+        assert read.state_dict().keys() == made.state_dict().keys()
+        torch.save(read, tmp_path / "again.pt")
+
+
+def test_a_pickled_extractor_has_both_modes(tmp_path):
+    model, x = zoo.models.googlenet(init_weights=False), torch.rand(2, 3, 64, 64)
+    features = create_feature_extractor(model, train_return_nodes=["aux1.fc2"], eval_return_nodes=["flatten"])
+    torch.save(features, tmp_path / "features.pt")
+    read = torch.load(tmp_path / "features.pt", weights_only=False)
+    assert read.training
+    assert list(read(x)) == list(features(x)) == ["aux1.fc2"]
+    assert torch.equal(read.eval()(x)["flatten"], features.eval()(x)["flatten"])
+    assert read.state_dict().keys() == features.state_dict().keys()
+    assert {key for key in read.state_dict() if key.startswith("conv1.")}

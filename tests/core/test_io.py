@@ -20,7 +20,7 @@ from PIL import EpsImagePlugin, Image
 
 import zoo.io
 from zoo.errors import InvalidArgument, UnreadableFile, ZooError
-from zoo.io.image import ImageReadMode, open_image, read_image, save_image
+from zoo.io.image import ImageReadMode, load_image, open_image, save_image
 from zoo.io.video import VideoReader
 
 # Four blocks of 16 pixels that survive JPEG: red, green / blue, white.
@@ -51,7 +51,7 @@ def test_pictures_come_upright(tmp_path: Path, orientation: int, ending: str) ->
     exif[0x0112] = orientation
     path = tmp_path / f"picture.{ending}"
     Image.fromarray(stored).save(path, exif=exif, quality=95)
-    pairs = [(upright, read_image(path)), (stored, read_image(path, apply_exif_orientation=False))]
+    pairs = [(upright, load_image(path)), (stored, load_image(path, apply_exif_orientation=False))]
     for want, got in pairs[: 1 if ending == "tiff" else 2]:  # Pillow itself turns TIFF, always
         assert got.shape == (3, *want.shape[:2])
         centres = np.array([8, 24])
@@ -63,7 +63,7 @@ def test_pictures_come_upright(tmp_path: Path, orientation: int, ending: str) ->
 def test_formats_are_read(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"picture.{ending}"
     Image.fromarray(BLOCKS).save(path, **({"lossless": True} if ending == "webp" else {}))
-    picture = zoo.io.read_image(str(path))
+    picture = zoo.io.load_image(str(path))
     assert picture.dtype == torch.uint8
     assert picture.is_contiguous()
     assert np.array_equal(picture.numpy(), BLOCKS.transpose(2, 0, 1))
@@ -73,15 +73,15 @@ def test_cmyk_jpeg(tmp_path: Path) -> None:
     path = tmp_path / "print.jpg"
     Image.fromarray(BLOCKS).convert("CMYK").save(path, quality=95)
     assert open_image(path).mode == "CMYK"
-    centres = read_image(path)[:, 8::16, 8::16].int()
+    centres = load_image(path)[:, 8::16, 8::16].int()
     assert (centres - torch.from_numpy(BLOCKS[8::16, 8::16]).permute(2, 0, 1).int()).abs().max() < 30
 
 
 def test_sixteen_bits(tmp_path: Path) -> None:
     path = tmp_path / "depth.png"
     Image.fromarray(np.array([[0, 257, 32768, 65535]], np.uint16)).save(path)
-    assert read_image(path).tolist() == [[[0, 1, 128, 255]]] * 3
-    unchanged = read_image(path, ImageReadMode.UNCHANGED)
+    assert load_image(path).tolist() == [[[0, 1, 128, 255]]] * 3
+    unchanged = load_image(path, ImageReadMode.UNCHANGED)
     assert unchanged.dtype == torch.uint16
     assert unchanged.tolist() == [[[0, 257, 32768, 65535]]]
 
@@ -92,18 +92,18 @@ def test_palette_with_transparency(tmp_path: Path) -> None:
     picture.putpixel((1, 0), 1)
     path = tmp_path / "logo.png"
     picture.save(path, transparency=1)
-    assert read_image(path).permute(1, 2, 0).tolist() == [[[255, 0, 0], [255, 255, 255]]]
-    assert read_image(path, "rgb_alpha").permute(1, 2, 0).tolist() == [[[255, 0, 0, 255], [0, 0, 255, 0]]]
-    assert torch.equal(read_image(path, "UNCHANGED"), read_image(path, "RGBA"))
-    assert read_image(path, mode="GRAY").tolist() == [[[76, 255]]]
-    assert read_image(path, ImageReadMode.GRAY_ALPHA).tolist() == [[[76, 29]], [[255, 0]]]
+    assert load_image(path).permute(1, 2, 0).tolist() == [[[255, 0, 0], [255, 255, 255]]]
+    assert load_image(path, "rgb_alpha").permute(1, 2, 0).tolist() == [[[255, 0, 0, 255], [0, 0, 255, 0]]]
+    assert torch.equal(load_image(path, "UNCHANGED"), load_image(path, "RGBA"))
+    assert load_image(path, mode="GRAY").tolist() == [[[76, 255]]]
+    assert load_image(path, ImageReadMode.GRAY_ALPHA).tolist() == [[[76, 29]], [[255, 0]]]
 
 
 def test_animation_gives_its_first_frame(tmp_path: Path) -> None:
     path = tmp_path / "animation.gif"
     frames = [Image.new("RGB", (6, 4), colour) for colour in ("red", "lime", "blue")]
     frames[0].save(path, save_all=True, append_images=frames[1:])
-    assert torch.equal(read_image(path), torch.tensor([255, 0, 0], dtype=torch.uint8)[:, None, None].expand(3, 4, 6))
+    assert torch.equal(load_image(path), torch.tensor([255, 0, 0], dtype=torch.uint8)[:, None, None].expand(3, 4, 6))
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
@@ -115,10 +115,10 @@ def test_truncated_files_are_refused_by_name(tmp_path: Path, kind: str) -> None:
         path = tmp_path / f"cut at {length}"
         path.write_bytes(whole.getvalue()[:length])
         with pytest.raises(UnreadableFile) as error:
-            read_image(path)
+            load_image(path)
         assert f"cut at {length}" in str(error.value)
     with pytest.raises(UnreadableFile, match="it is empty"):
-        read_image(tmp_path / "cut at 0")
+        load_image(tmp_path / "cut at 0")
 
 
 def test_damaged_files_never_raise_anything_else(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_damaged_files_never_raise_anything_else(tmp_path: Path) -> None:
             (tmp_path / "damaged").write_bytes(damaged.tobytes())
             try:
                 with warnings.catch_warnings(action="ignore"):  # Pillow's, about metadata it cannot parse
-                    outcomes.add(read_image(tmp_path / "damaged").dtype)
+                    outcomes.add(load_image(tmp_path / "damaged").dtype)
             except ZooError as e:
                 outcomes.add(type(e))
     assert outcomes == {torch.uint8, UnreadableFile}
@@ -144,9 +144,9 @@ def test_decompression_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.Mon
     Image.new("RGB", (64, 64)).save(path)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 64 // 3)
     with pytest.raises(UnreadableFile, match=r"bomb\.png.*decompression bomb"):
-        read_image(path)
+        load_image(path)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 64)
-    assert read_image(path).shape == (3, 64, 64)
+    assert load_image(path).shape == (3, 64, 64)
 
 
 @pytest.mark.parametrize(
@@ -172,17 +172,17 @@ def test_floats_have_no_range_to_convert_from(tmp_path: Path) -> None:
     path = tmp_path / "height.tiff"
     Image.fromarray(np.array([[0.25, 1000]], np.float32)).save(path)
     with pytest.raises(UnreadableFile, match=r"height\.tiff.*no fixed range"):
-        read_image(path)
-    assert read_image(path, "UNCHANGED").tolist() == [[[0.25, 1000]]]
+        load_image(path)
+    assert load_image(path, "UNCHANGED").tolist() == [[[0.25, 1000]]]
 
 
 def test_read_modes() -> None:
     assert [mode.name for mode in ImageReadMode] == ["UNCHANGED", "GRAY", "GRAY_ALPHA", "RGB", "RGB_ALPHA"]
     for wrong in ("grey", 3, None):
         with pytest.raises(InvalidArgument, match="expected one of UNCHANGED"):
-            read_image("picture.png", wrong)  # type: ignore[arg-type]
+            load_image("picture.png", wrong)  # type: ignore[arg-type]
     with pytest.raises(InvalidArgument, match="Did you mean 'GRAY'"):
-        read_image("picture.png", "grey")
+        load_image("picture.png", "grey")
 
 
 def test_opened_pictures_outlive_their_file(tmp_path: Path) -> None:
@@ -199,9 +199,9 @@ def test_save_image(tmp_path: Path) -> None:
     pixels = torch.from_numpy(BLOCKS).permute(2, 0, 1)
     for ending, given in (("png", pixels), ("BMP", pixels / 255), ("tiff", Image.fromarray(BLOCKS)), ("png", pixels)):
         save_image(given, tmp_path / f"picture.{ending}")
-        assert torch.equal(read_image(tmp_path / f"picture.{ending}"), pixels)
+        assert torch.equal(load_image(tmp_path / f"picture.{ending}"), pixels)
     save_image(Image.new("RGBA", (8, 8)), tmp_path / "clear.jpg")
-    assert (read_image(tmp_path / "clear.jpg") == 255).all()
+    assert (load_image(tmp_path / "clear.jpg") == 255).all()
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_save_image_lets_the_disk_speak(tmp_path: Path) -> None:
 
 def test_io_is_lazy() -> None:
     assert zoo.io.image.ImageReadMode is zoo.io.ImageReadMode
-    assert "read_image" in dir(zoo.io)
+    assert "load_image" in dir(zoo.io)
     with pytest.raises(AttributeError, match="write_tiff"):
         _ = zoo.io.write_tiff
 
@@ -290,24 +290,24 @@ def test_sixteen_bits_of_several_channels_stay(tmp_path: Path) -> None:
     }
     for name, (content, n) in files.items():
         (tmp_path / name).write_bytes(content)
-        got = read_image(tmp_path / name, "UNCHANGED")
+        got = load_image(tmp_path / name, "UNCHANGED")
         assert got.dtype == torch.uint16
         assert np.array_equal(got.permute(1, 2, 0).numpy(), pixels[..., :n]), name
-        assert read_image(tmp_path / name).dtype == torch.uint8
+        assert load_image(tmp_path / name).dtype == torch.uint8
     exif = Image.Exif()
     exif[0x0112] = 6
     (tmp_path / "turned.png").write_bytes(deep_png(pixels[..., :3], exif.tobytes()[6:]))
-    turned = read_image(tmp_path / "turned.png", "UNCHANGED").permute(1, 2, 0).numpy()
+    turned = load_image(tmp_path / "turned.png", "UNCHANGED").permute(1, 2, 0).numpy()
     assert np.array_equal(turned, np.rot90(pixels[..., :3], -1))
     (tmp_path / "alpha.png").write_bytes(deep_png(pixels[..., :2]))
     with pytest.raises(UnreadableFile, match=r"alpha\.png' has LA in 16 bits.*another mode"):
-        read_image(tmp_path / "alpha.png", "UNCHANGED")
+        load_image(tmp_path / "alpha.png", "UNCHANGED")
 
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
 
 
-@pytest.mark.parametrize("read", [open_image, read_image, VideoReader])
+@pytest.mark.parametrize("read", [open_image, load_image, VideoReader])
 def test_no_program_is_started_for_a_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Callable[[Path], Any]
 ) -> None:
@@ -327,7 +327,7 @@ def test_no_program_is_started_for_a_picture(
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names on this system")
-@pytest.mark.parametrize("read", [open_image, read_image, VideoReader])
+@pytest.mark.parametrize("read", [open_image, load_image, VideoReader])
 def test_devices_and_pipes_are_refused(tmp_path: Path, read: Callable[[Path], Any]) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     for path in (tmp_path / "pipe.png", Path("/dev/zero")):
@@ -341,10 +341,10 @@ def test_pixels_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     moving[0].save(tmp_path / "moving.webp", save_all=True, append_images=moving[1:])
     monkeypatch.setenv("ZOO_MAX_PIXELS", "1199")
     with pytest.raises(UnreadableFile, match=r"still\.png.*40 × 30 pixels\. .*raise ZOO_MAX_PIXELS, which is 1199"):
-        read_image(tmp_path / "still.png")
+        load_image(tmp_path / "still.png")
     monkeypatch.setenv("ZOO_MAX_PIXELS", "4799")
-    assert read_image(tmp_path / "still.png").shape == (3, 30, 40)
-    for read in (read_image, VideoReader):  # whose decoder holds several canvases
+    assert load_image(tmp_path / "still.png").shape == (3, 30, 40)
+    for read in (load_image, VideoReader):  # whose decoder holds several canvases
         with pytest.raises(
             UnreadableFile, match=r"moving\.webp.*ZOO_MAX_PIXELS, which is 4799 \(an animation counts 4"
         ):
@@ -356,15 +356,15 @@ def test_pixels_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     pages[0].save(tmp_path / "pages.tiff", save_all=True, append_images=pages[1:])
     monkeypatch.setenv("ZOO_MAX_PIXELS", "1200")
     for name in ("telephone.jpg", "pages.tiff"):  # which are no animations
-        assert read_image(tmp_path / name).shape == (3, 30, 40)
+        assert load_image(tmp_path / name).shape == (3, 30, 40)
     # It also lifts Pillow's own guard, for the moment.
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    assert read_image(tmp_path / "still.png").shape == (3, 30, 40)
+    assert load_image(tmp_path / "still.png").shape == (3, 30, 40)
     assert Image.MAX_IMAGE_PIXELS == 100
     for wrong in ("many", "0", "-5"):
         monkeypatch.setenv("ZOO_MAX_PIXELS", wrong)
         with pytest.raises(InvalidArgument, match=f"ZOO_MAX_PIXELS is '{wrong}'"):
-            read_image(tmp_path / "still.png")
+            load_image(tmp_path / "still.png")
 
 
 def test_an_animation_may_not_go_on_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

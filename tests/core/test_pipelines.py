@@ -28,7 +28,7 @@ def digits() -> zoo.Pipeline:
 def test_every_kind_of_input(digits):
     path = DIGITS / "digit_7.png"
     image = Image.open(path)
-    tensor = zoo.io.read_image(path)
+    tensor = zoo.io.load_image(path)
     for one in (path, str(path), image, tensor):
         assert digits(one).label == "7"
     several = [r.label for r in digits([path, image, tensor])]

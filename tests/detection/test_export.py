@@ -100,7 +100,7 @@ TINY: dict[str, Callable[..., nn.Module]] = {
     ),
     "fcos": lambda **kwargs: FCOS(
         Maps(), 5, 96, 160,
-        anchor_generator=AnchorGenerator(((8,), (16,), (32,)), ((1.0,),) * 3), head=FCOSHead(32, 5), **kwargs
+        anchor_generator=AnchorGenerator(((8,), (16,), (32,)), ((1.0,),) * 3), head=FCOSHead(32, 1, 5), **kwargs
     ),
     "ssd": ssd,
 }  # fmt: skip

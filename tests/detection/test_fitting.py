@@ -147,7 +147,7 @@ MISFITS: dict[str, dict[str, tuple[Any, str]]] = {
     },
     "fcos": {
         "anchor_generator": (lambda: anchors(1), r"head predicts \[1, 1\] boxes .* makes \[3, 3\] anchors"),
-        "head": (lambda: FCOSHead(64, 4), "takes 64 channels, and is given 32"),
+        "head": (lambda: FCOSHead(64, 1, 4), "takes 64 channels, and is given 32"),
         "head.classification_head.cls_logits": (lambda: nn.Conv2d(CHANNELS, 7, 1), "7 scores .*; expected 4"),
         "head.regression_head.bbox_ctrness": (lambda: nn.Conv2d(CHANNELS, 2, 1), "2 scores .*; expected 1"),
     },

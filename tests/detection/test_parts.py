@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+import zoo
 from zoo.errors import InvalidArgument
 from zoo.ops import box_iou, sigmoid_focal_loss
 from zoo_detection import (
@@ -114,15 +115,40 @@ def test_ssd_matcher_gives_every_object_its_best_box() -> None:
 
 
 def test_sampler_draws_without_repetition_up_to_its_limits() -> None:
-    positive, negative = torch.arange(100) < 40, torch.arange(100) >= 60
-    chosen, rest = BalancedPositiveNegativeSampler(20, 0.25)(positive, negative)
-    assert (len(chosen), len(rest)) == (5, 15)
-    assert len(set(chosen.tolist())) == 5
-    assert chosen.max() < 40
-    assert rest.min() >= 60
-    chosen, rest = BalancedPositiveNegativeSampler(1000, 0.25)(positive, negative)
-    assert (len(chosen), len(rest)) == (40, 40)
-    assert BalancedPositiveNegativeSampler(20, 0.5)(positive & negative, negative)[1].shape == (20,)
+    labels = torch.tensor([3] * 40 + [-1] * 20 + [0] * 40)
+    (chosen,), (rest,) = BalancedPositiveNegativeSampler(20, 0.25)([labels])
+    assert chosen.dtype == rest.dtype == torch.bool
+    assert (int(chosen.sum()), int(rest.sum())) == (5, 15)
+    assert chosen.nonzero().max() < 40
+    assert rest.nonzero().min() >= 60
+    (chosen,), (rest,) = BalancedPositiveNegativeSampler(1000, 0.25)([labels])
+    assert (int(chosen.sum()), int(rest.sum())) == (40, 40)
+    chosen, rest = BalancedPositiveNegativeSampler(20, 0.5)([labels, labels.clamp(max=0)])
+    assert [int(mask.sum()) for mask in (*chosen, *rest)] == [10, 0, 10, 20]
+    torch.manual_seed(0)
+    BalancedPositiveNegativeSampler(1000, 0.25)([labels])
+    after = torch.rand(1)
+    torch.manual_seed(0)
+    torch.randperm(40), torch.randperm(40)
+    assert torch.equal(after, torch.rand(1)), "random numbers are taken also where all are drawn"
+
+
+def test_a_sampler_of_ones_own_is_called_as_torchvisions_is() -> None:
+    """The first of each kind, as hard or fixed samplers of research code have it."""
+    model = zoo.get_model("fasterrcnn_mobilenet_v3_large_320_fpn", weights_backbone=None, num_classes=2, min_size=64)
+    given: list[list[Tensor]] = []
+
+    def first(labels: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        given.append(labels)
+        masks = [[(of == k) & ((of == k).cumsum(0) <= 2) for of in labels] for k in (1, 0)]
+        return masks[0], masks[1]
+
+    model.rpn.fg_bg_sampler = model.roi_heads.fg_bg_sampler = first
+    target = {"boxes": torch.tensor([[4.0, 4, 40, 50]]), "labels": torch.tensor([1])}
+    losses = model([torch.rand(3, 64, 64)] * 2, [target, {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0).long()}])
+    assert [len(labels) for labels in given] == [2, 2]
+    assert all(set(of.unique().tolist()) <= {-1, 0, 1} for labels in given for of in labels)
+    assert all(loss.isfinite() for loss in losses.values())
 
 
 # ── scores ───────────────────────────────────────────────────────────────────────────────────────────────────────

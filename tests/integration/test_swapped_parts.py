@@ -121,3 +121,13 @@ def test_replaced_parts_pass_through_quantization_and_optimization() -> None:
     with torch.no_grad():
         want = grey(x)
         torch.testing.assert_close(zoo.optimize(grey)(x), want, rtol=1e-3, atol=1e-3)
+
+
+def test_first_convolutions_of_a_flow_model() -> None:
+    model, frames = zoo.models.optical_flow.raft_small().eval(), torch.rand(2, 1, 1, 128, 128)
+    with pytest.raises(InvalidArgument, match=r"have 1 channels .* takes 3"):
+        model(*frames, num_flow_updates=1)
+    for encoder in (model.feature_encoder, model.context_encoder):
+        encoder.convnormrelu[0] = of_channels(encoder.convnormrelu[0], 1)
+    assert model(*frames, num_flow_updates=1)[0].shape == (1, 2, 128, 128)
+    assert model.in_channels == 1

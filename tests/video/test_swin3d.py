@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,11 +11,14 @@ import torch.nn.functional as F
 from tiny_video import randomised, tiny_swin3d
 from torch import Tensor, nn
 
+import zoo
 from zoo.errors import InvalidArgument
+from zoo_classification.swin_transformer import adapt, relative_position_index, window_of
 from zoo_video.swin3d import (
     PatchEmbed3d,
     PatchMerging3d,
     ShiftedWindowAttention3d,
+    SwinTransformer3d,
     from_windows,
     swin3d,
     to_windows,
@@ -124,3 +128,39 @@ def test_bad_arguments_are_named(arguments: dict[str, Any], message: str) -> Non
         tiny_swin3d(**arguments)
     with pytest.raises(InvalidArgument, match=r"depths=\[2, 2\] and num_heads=\[1\]"):
         swin3d(8, [2, 2], [1])
+
+
+def test_position_tables_load_into_windows_of_other_sizes() -> None:
+    """Biases that rise evenly with the offset do so in the new window, which reaches as far."""
+
+    def grid(window: list[int]) -> tuple[Tensor, ...]:
+        return torch.meshgrid(*(torch.linspace(-1, 1, 2 * w - 1) for w in window), indexing="ij")
+
+    def tiny(window: list[int]) -> SwinTransformer3d:
+        return SwinTransformer3d([2, 4, 4], 8, [1], [2], window)
+
+    old, new = tiny([3, 4, 5]), tiny([2, 3, 5])
+    t, h, _ = grid([3, 4, 5])
+    state = {key: value.clone() for key, value in old.state_dict().items()}
+    state["features.0.0.attn.relative_position_bias_table"] = torch.stack([t, t + h], -1).view(-1, 2)
+    new.load_state_dict(adapt(state, new))
+    t, h, _ = grid([2, 3, 5])
+    found = new.features[0][0].attn.relative_position_bias_table.view(3, 5, 9, 2).detach()
+    torch.testing.assert_close(found[..., 0], t)
+    torch.testing.assert_close(found[..., 1], t + h, atol=0.1, rtol=0)  # bicubic at the border
+    assert new.features[0][0].attn.relative_position_index.shape == (30, 30)
+    assert new.eval()(torch.rand(1, 3, 4, 20, 20)).shape == (1, 400)
+
+
+@pytest.mark.parametrize("window", [[3, 4, 5], [1, 4, 2], [2, 1, 3], [2, 2, 2]])
+def test_windows_are_told_by_their_index(window: list[int]) -> None:
+    index = relative_position_index(window)
+    assert torch.equal(relative_position_index(window_of(index, 3)), index)
+
+
+@pytest.mark.slow
+def test_a_file_loads_into_windows_of_another_size_with_a_report(tmp_path: Path) -> None:
+    torch.save(zoo.models.video.swin3d_t(num_classes=3).state_dict(), tmp_path / "swin.pth")
+    model = zoo.models.video.swin3d_t(weights=tmp_path / "swin.pth", num_classes=3, window_size=[4, 5, 5]).eval()
+    assert len(zoo.load_report(model).converted) == 24
+    assert model(torch.rand(1, 3, 4, 40, 40)).shape == (1, 3)

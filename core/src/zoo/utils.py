@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -329,3 +329,12 @@ def save_image(
         to_pil_image(grid).save(fp, format=format)
     except (KeyError, ValueError) as e:
         raise InvalidArgument(f"fp is {fp!r} and format {format!r}; no picture format is known by these ({e}).") from e
+
+
+def _log_api_usage_once(obj: Any) -> None:
+    """For code that was copied from torchvision's models, which report here that they are built; nobody is told."""
+
+
+def _make_ntuple(x: Any, n: int) -> tuple[Any, ...]:
+    """``x`` as a tuple; a single value ``n`` times."""
+    return tuple(x) if isinstance(x, Iterable) else (x,) * n

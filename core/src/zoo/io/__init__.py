@@ -16,12 +16,13 @@ if TYPE_CHECKING:
         encode_jpeg,
         encode_png,
         read_file,
+        read_image,
         write_file,
         write_jpeg,
         write_png,
     )
     from zoo.io.folders import find_files, natural_key
-    from zoo.io.image import ImageReadMode, Picture, open_image, opened, read_image, save_image
+    from zoo.io.image import ImageReadMode, Picture, load_image, open_image, opened, save_image
     from zoo.io.video import VideoReader, read_video, save_video
 
 _LAZY = {
@@ -29,10 +30,10 @@ _LAZY = {
     "Picture": "zoo.io.image",
     "VideoReader": "zoo.io.video",
     "find_files": "zoo.io.folders",
+    "load_image": "zoo.io.image",
     "natural_key": "zoo.io.folders",
     "open_image": "zoo.io.image",
     "opened": "zoo.io.image",
-    "read_image": "zoo.io.image",
     "read_video": "zoo.io.video",
     "save_image": "zoo.io.image",
     "save_video": "zoo.io.video",
@@ -47,6 +48,7 @@ _LAZY = {
             "encode_jpeg",
             "encode_png",
             "read_file",
+            "read_image",
             "write_file",
             "write_jpeg",
             "write_png",
@@ -68,6 +70,7 @@ __all__ = [
     "encode_jpeg",
     "encode_png",
     "find_files",
+    "load_image",
     "natural_key",
     "open_image",
     "opened",

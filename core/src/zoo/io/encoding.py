@@ -16,10 +16,26 @@ from torch import Tensor
 
 from zoo.contract import check_count
 from zoo.errors import InvalidArgument, UnreadableFile
-from zoo.io.image import ImageReadMode, max_pixels, opened, read_image
+from zoo.io.image import ImageReadMode, load_image, max_pixels, opened
 from zoo.transforms.functional import convert_mode, pil_to_tensor
 
 FilePath = str | os.PathLike[str]
+
+__all__ = [
+    "decode_avif",
+    "decode_gif",
+    "decode_image",
+    "decode_jpeg",
+    "decode_png",
+    "decode_webp",
+    "encode_jpeg",
+    "encode_png",
+    "read_file",
+    "read_image",
+    "write_file",
+    "write_jpeg",
+    "write_png",
+]
 
 
 def read_file(path: FilePath) -> Tensor:
@@ -44,7 +60,7 @@ def decode_image(
     mode: ImageReadMode | str = ImageReadMode.UNCHANGED,
     apply_exif_orientation: bool = False,
 ) -> Tensor:
-    """A picture of any format that :func:`zoo.io.read_image` reads.
+    """A picture of any format that zoo reads.
 
     Args:
         input: the bytes of the file, uint8 ``[N]``, or its path.
@@ -62,7 +78,20 @@ def decode_image(
     whole = _bytes("input", data)
     if whole.startswith(b"GIF8") and ImageReadMode.parse(mode) in (ImageReadMode.UNCHANGED, ImageReadMode.RGB):
         return decode_gif(data)
-    return read_image(io.BytesIO(whole), mode, apply_exif_orientation)
+    return load_image(io.BytesIO(whole), mode, apply_exif_orientation)
+
+
+def read_image(
+    path: FilePath | io.BytesIO,
+    mode: ImageReadMode | str = ImageReadMode.UNCHANGED,
+    apply_exif_orientation: bool = False,
+) -> Tensor:
+    """:func:`decode_image` of a file, with torchvision's defaults: the channels that the file has, turned as it is.
+
+    :func:`zoo.io.load_image` gives the picture as pipelines see it: RGB and upright.
+    """
+    held = torch.frombuffer(bytearray(path.getbuffer()), dtype=torch.uint8) if isinstance(path, io.BytesIO) else path
+    return decode_image(held, mode, apply_exif_orientation)
 
 
 def decode_jpeg(
@@ -154,7 +183,7 @@ def _decode(input: Tensor, kind: str, mode: ImageReadMode | str, apply_exif_orie
     data = io.BytesIO(_bytes("input", input))
     with opened(data, (kind,)):
         pass
-    return read_image(data, mode, apply_exif_orientation)
+    return load_image(data, mode, apply_exif_orientation)
 
 
 def _encode(input: Tensor, kind: str, **settings: Any) -> Tensor:

@@ -28,7 +28,7 @@ Picture = Image.Image | Tensor
 
 
 class ImageReadMode(Enum):
-    """Which channels :func:`read_image` gives. ``UNCHANGED`` is what the file holds, a palette resolved."""
+    """Which channels of a picture are read. ``UNCHANGED`` is what the file holds, a palette resolved."""
 
     UNCHANGED = 0
     GRAY = 1
@@ -214,14 +214,15 @@ def _converted(image: Image.Image, wanted: ImageReadMode) -> Image.Image:
     return image if wanted is ImageReadMode.UNCHANGED else convert_mode(image, _PIL_MODES[wanted])
 
 
-def read_image(
+def load_image(
     path: str | os.PathLike[str] | io.BytesIO,
     mode: ImageReadMode | str = ImageReadMode.RGB,
     apply_exif_orientation: bool = True,
 ) -> Tensor:
-    """Read a picture as a tensor: uint8 ``[C, H, W]`` in [0, 255], by default RGB and upright.
+    """Read a picture as a tensor: uint8 ``[C, H, W]`` in [0, 255], by default RGB and upright, as pipelines see it.
 
-    With ``mode="UNCHANGED"``, a file of 16 bits a number gives uint16 ``[C, H, W]``, one of floats float32.
+    :func:`zoo.io.read_image` has torchvision's defaults. With ``mode="UNCHANGED"``, a file of 16 bits a number gives
+    uint16 ``[C, H, W]``, one of floats float32.
     Arguments and errors are those of :func:`open_image`.
     """
     if ImageReadMode.parse(mode) is ImageReadMode.UNCHANGED:
@@ -286,3 +287,10 @@ def save_image(image: Image.Image | Tensor, path: str | os.PathLike[str]) -> Non
         if isinstance(e, OSError) and e.errno is not None:  # the disk's fault, and it says so
             raise
         raise InvalidArgument(f"A picture of mode {picture.mode!r} cannot be written as {kind}: {e}.") from e
+
+
+def __getattr__(name: str) -> Any:
+    encoding = None if name.startswith("__") else importlib.import_module("zoo.io.encoding")  # made of what is here
+    if encoding is not None and name in encoding.__all__:
+        return getattr(encoding, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -23,6 +23,7 @@ from zoo.files import redacted
 from zoo.loading.assigning import Convert, HeadMismatch, load, without_prefix
 from zoo.loading.built_with import BuiltWith
 from zoo.loading.checkpoints import Contents, StateDict, may_be_mapped, read_contents
+from zoo.loading.hints import evaluate_hints
 from zoo.loading.reports import built_by
 from zoo.loading.without_memory import (
     filled_by_file,
@@ -167,6 +168,7 @@ class _Builder:
             model, arguments, filled = self._build_filled(chosen, progress, mmap, kwargs)
         model._built_by = f"{self.function.__module__}:{self.name}"  # type: ignore[assignment]
         model._built_with = BuiltWith(arguments, filled, self)  # type: ignore[assignment]
+        evaluate_hints(model)
         return model
 
     # ── arguments ────────────────────────────────────────────────────────────────────────────────────────────────

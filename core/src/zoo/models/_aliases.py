@@ -62,8 +62,11 @@ MODULES = {
     "detection.keypoint_rcnn": ".keypoint_rcnn",
     "detection.mask_rcnn": ".mask_rcnn",
     "detection.retinanet": ".retinanet _default_anchorgen=.retinanet:default_anchors",
-    "detection.roi_heads": ".roi_heads paste_masks_in_image=.masks:paste_masks",
-    "detection.rpn": ".rpn AnchorGenerator=.anchors:AnchorGenerator",
+    "detection.roi_heads": ".roi_heads paste_masks_in_image=.masks:paste_masks_in_image"
+    " heatmaps_to_keypoints=.keypoints:keypoints_of box_ops=zoo.ops:boxes"
+    " det_utils=zoo.models.detection:_utils",
+    "detection.rpn": ".rpn AnchorGenerator=.anchors:AnchorGenerator box_ops=zoo.ops:boxes"
+    " det_utils=zoo.models.detection:_utils",
     "detection.ssd": ".ssd _vgg_extractor=.ssd:vgg16_extractor",
     "detection.ssdlite": ".ssdlite",
     "detection.transform": ".transform",

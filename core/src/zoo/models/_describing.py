@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from zoo import contract
 from zoo.contract import WeightsEnum
-from zoo.registry import get_model_weights
+from zoo.registry import get_model_builder, get_model_weights, list_models
 
 __all__ = ["Weights", "WeightsEnum"]
 
@@ -55,7 +56,19 @@ LISTS = {
 }
 
 
-def __getattr__(name: str) -> list[str]:
+def _get_enum_from_fn(fn: Callable[..., Any]) -> type[WeightsEnum]:
+    """The weights of a builder."""
+    return get_model_weights(fn)
+
+
+@functools.cache
+def _builders() -> dict[str, Callable[..., Any]]:
+    return {model: get_model_builder(model) for model in list_models()}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "BUILTIN_MODELS":
+        return _builders()
     if name not in LISTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     meta = next(iter(get_model_weights(LISTS[name]))).meta

@@ -54,6 +54,7 @@ def _trace(
     tracer, before = _NamingTracer(**(tracer_kwargs or {})), {m: m.training for m in model.modules()}
     try:
         graph = tracer.trace(model.train(training), concrete_args)
+        graph._tracer_cls = None  # which pickled graphs would be read with
     finally:
         for m, mode in before.items():
             m.training = mode
@@ -90,6 +91,18 @@ class GraphFeatures(fx.GraphModule):
     def train(self, mode: bool = True) -> GraphFeatures:
         self.graph = self.meta["graphs"][mode]
         return super().train(mode)
+
+    def __reduce__(self) -> tuple[Any, ...]:  # a graph module pickles the code of one graph alone
+        each = {mode: fx.GraphModule(self, graph) for mode, graph in self.meta["graphs"].items()}
+        return _of_graphs, (each, type(self).__name__, self.training)
+
+
+def _of_graphs(each: Mapping[bool, fx.GraphModule], name: str, training: bool) -> GraphFeatures:
+    """Of a graph module for each mode, whose modules of one name are the same."""
+    features = GraphFeatures(each[True], each[True].graph, name)
+    _add_missing(features, each[False], each[False].graph)
+    features.meta["graphs"] = {mode: module.graph for mode, module in each.items()}
+    return features.train(training)
 
 
 def create_feature_extractor(
@@ -131,11 +144,7 @@ def create_feature_extractor(
         fx.GraphModule(model, graph).graph.eliminate_dead_code()  # which asks the modules whether they do more
         graphs[training] = graph
     features = GraphFeatures(model, graphs[True], type(model).__name__)
-    for node in graphs[False].nodes:
-        if node.op == "call_module":
-            features.add_submodule(node.target, model.get_submodule(node.target))
-        elif node.op == "get_attr":
-            _copy_tensor(model, features, node.target)
+    _add_missing(features, model, graphs[False])
     features.meta["graphs"] = graphs
     return features.train(model.training)
 
@@ -148,6 +157,15 @@ def _find(known: Mapping[str, fx.Node], name: str) -> fx.Node:
             f"There is no node {name!r}.{suggest(name, {*known, *paths})} See get_graph_node_names(model)."
         )
     return known[name if name in known else inside[-1]]
+
+
+def _add_missing(features: fx.GraphModule, model: nn.Module, graph: fx.Graph) -> None:
+    """What the nodes of ``graph`` read in ``model``."""
+    for node in graph.nodes:
+        if node.op == "call_module":
+            features.add_submodule(node.target, model.get_submodule(node.target))
+        elif node.op == "get_attr":
+            _copy_tensor(model, features, node.target)
 
 
 def _copy_tensor(model: nn.Module, features: fx.GraphModule, path: str) -> None:

@@ -26,8 +26,13 @@ def _same_padding(kernel_size: int | Sequence[int], dilation: int | Sequence[int
     return tuple((k - 1) // 2 * d for k, d in zip(kernels, dilations, strict=True))
 
 
-class _ConvNormActivation(nn.Sequential):
-    conv_layer: Callable[..., nn.Module]
+class ConvNormActivation(nn.Sequential):
+    """Convolution, norm, activation; the base of those with two and three axes, which have torchvision's defaults.
+
+    ``conv_layer`` makes the convolution; a subclass may have its own.
+    """
+
+    conv_layer: Callable[..., nn.Module] = nn.Conv2d
 
     def __init__(
         self,
@@ -37,14 +42,15 @@ class _ConvNormActivation(nn.Sequential):
         stride: int | tuple[int, ...] = 1,
         padding: int | tuple[int, ...] | str | None = None,
         groups: int = 1,
-        norm_layer: Callable[..., nn.Module] | None = None,
+        norm_layer: Callable[..., nn.Module] | None = nn.BatchNorm2d,
         activation_layer: Callable[..., nn.Module] | None = nn.ReLU,
         dilation: int | tuple[int, ...] = 1,
         inplace: bool | None = True,
         bias: bool | None = None,
+        conv_layer: Callable[..., nn.Module] | None = None,
     ) -> None:
         layers = [
-            self.conv_layer(
+            (conv_layer or self.conv_layer)(
                 in_channels,
                 out_channels,
                 kernel_size,
@@ -63,7 +69,7 @@ class _ConvNormActivation(nn.Sequential):
         self.out_channels = out_channels
 
 
-class Conv2dNormActivation(_ConvNormActivation):
+class Conv2dNormActivation(ConvNormActivation):
     """2-d convolution, norm, activation: [N, ``in_channels``, H, W] → [N, ``out_channels``, H', W'].
 
     Args:
@@ -95,7 +101,7 @@ class Conv2dNormActivation(_ConvNormActivation):
         )  # fmt: skip
 
 
-class Conv3dNormActivation(_ConvNormActivation):
+class Conv3dNormActivation(ConvNormActivation):
     """3-d convolution, norm, activation: [N, ``in_channels``, T, H, W] → [N, ``out_channels``, T', H', W'].
 
     The arguments are those of :class:`Conv2dNormActivation`.

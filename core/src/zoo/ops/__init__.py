@@ -104,8 +104,9 @@ alias_modules(
         **dict.fromkeys(("roi_align", "roi_pool", "ps_roi_align", "ps_roi_pool"), "zoo.ops.regions"),
         **dict.fromkeys(("drop_block", "stochastic_depth"), "zoo.nn.drop"),
         "feature_pyramid_network": "zoo.nn.fpn",
-        "misc": "zoo.nn",
-        "poolers": "zoo.ops.pooler",
+        "_box_convert": "zoo.ops._utils",
+        "misc": "zoo.nn ConvNormActivation=zoo.nn.conv:ConvNormActivation",
+        "poolers": "zoo.ops.pooler initLevelMapper=zoo.ops.pooler:LevelMapper",
     },
 )
 

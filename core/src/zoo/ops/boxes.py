@@ -6,7 +6,9 @@ A box is four numbers, ``(x1, y1, x2, y2)`` in pixels unless a format says other
 
 from __future__ import annotations
 
+import importlib
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -195,3 +197,9 @@ def masks_to_boxes(masks: Tensor) -> Tensor:
         corners.append((pixels.byte().argmax(-1), torch.where(pixels.any(-1), last, 0)))
     (x1, x2), (y1, y2) = corners
     return torch.stack([x1, y1, x2, y2], dim=-1).float()
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("_box_") or name == "_upcast":  # made of what is here
+        return getattr(importlib.import_module("zoo.ops._utils"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,6 +15,26 @@ from zoo.ops.pooling import table_of
 from zoo.ops.regions import onnx_roi_align, pool_aligned
 
 
+class LevelMapper:
+    """Boxes ``[L, 4]`` of each image → the level of a pyramid for each, int64 ``[all L]``, 0 the finest.
+
+    Args:
+        k_min, k_max: the finest level and the coarsest, as powers of two of their strides.
+        eps: so that a box of just the size for a level is not left below it by rounding.
+    """
+
+    def __init__(
+        self, k_min: int, k_max: int, canonical_scale: int = 224, canonical_level: int = 4, eps: float = 1e-6
+    ) -> None:
+        self.k_min, self.k_max = k_min, k_max
+        self.s0, self.lvl0, self.eps = canonical_scale, canonical_level, eps
+
+    def __call__(self, boxlists: Sequence[Tensor]) -> Tensor:
+        size = box_area(torch.cat(list(boxlists))).clamp(min=0).sqrt()
+        level = torch.floor(self.lvl0 + torch.log2(size / self.s0) + self.eps)
+        return level.nan_to_num().clamp(self.k_min, self.k_max).long() - self.k_min
+
+
 class MultiScaleRoIAlign(nn.Module):
     """RoIAlign where each region reads the level of a pyramid that fits its size.
 
@@ -76,10 +96,7 @@ class MultiScaleRoIAlign(nn.Module):
         images = torch.cat([part.new_full(part.shape[:1], i, dtype=torch.int64) for i, part in enumerate(boxes)])
         if levels[0].is_meta:
             return levels[0].new_empty(len(regions), levels[0].shape[1], *self.output_size)
-        # 1e-6: a box of just the size for a level is not left below it by rounding.
-        size = box_area(regions).clamp(min=0).sqrt()
-        level = torch.floor(self.canonical_level + torch.log2(size / self.canonical_scale) + 1e-6)
-        level = level.nan_to_num().clamp(strides[0], strides[-1]).long() - strides[0]
+        level = LevelMapper(strides[0], strides[-1], self.canonical_scale, self.canonical_level)([regions])
         if exporting_to_onnx():
             # Each level pools its own regions, and then each region finds the place where it went.
             of_level = level[:, None] == torch.arange(len(levels), device=level.device)

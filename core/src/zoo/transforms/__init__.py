@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+from zoo.contract.aliases import AliasFinder
 from zoo.errors import MissingPlugin, suggest
 from zoo.transforms import elsewhere, functional
 from zoo.transforms.pieces import (
@@ -12,6 +14,7 @@ from zoo.transforms.pieces import (
     Compose,
     ConvertImageDtype,
     Normalize,
+    Pad,
     PILToTensor,
     Resize,
     ToPILImage,
@@ -38,6 +41,7 @@ __all__ = [
     "ObjectDetection",
     "OpticalFlow",
     "PILToTensor",
+    "Pad",
     "Resize",
     "SemanticSegmentation",
     "ToPILImage",
@@ -46,8 +50,14 @@ __all__ = [
     "functional",
 ]
 
+# Where torchvision has them too.
+_ALIASES = {"transforms": "zoo.transforms.pieces", "_presets": "zoo.transforms.presets"}
+sys.meta_path += [AliasFinder(__name__, _ALIASES.get), elsewhere.Finder()]
+
 
 def __getattr__(name: str) -> Any:
+    if name in _ALIASES:
+        return importlib.import_module(f"{__name__}.{name}")
     if name == "InterpolationMode":  # torchvision's functions take its own alone, ours take both
         return getattr(sys.modules.get("torchvision.transforms"), name, functional.InterpolationMode)
     if sentence := elsewhere.where(name):

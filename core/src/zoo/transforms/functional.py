@@ -18,7 +18,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from zoo.errors import InvalidArgument, InvalidKind, ZooWarning, suggest
+from zoo.errors import InvalidArgument, InvalidKind, MissingPlugin, ZooWarning, suggest
+from zoo.transforms import elsewhere
 from zoo.transforms.conversion import (
     Picture as Picture,
     as_pil as as_pil,
@@ -215,6 +216,19 @@ def _margin(size: int, crop: int) -> int:
     return round((size - crop) / 2) if size >= crop else -((crop - size) // 2)
 
 
+def check_padding(padding: int | Sequence[int], padding_mode: str) -> tuple[int, ...]:
+    """Left, top, right, bottom; InvalidArgument if they are not what :func:`pad` takes."""
+    numbers = _whole_numbers(padding)
+    if len(numbers) not in (1, 2, 4):
+        raise InvalidArgument(
+            f"padding is {padding!r}; expected a whole number of pixels, (left and right, top and bottom), "
+            "or (left, top, right, bottom)."
+        )
+    if padding_mode not in ("constant", "edge", "reflect", "symmetric"):
+        raise InvalidArgument(f"padding_mode is {padding_mode!r}; expected constant, edge, reflect or symmetric.")
+    return numbers * (4 // len(numbers))
+
+
 def pad(
     img: Picture, padding: int | Sequence[int], fill: float | Sequence[float] = 0, padding_mode: str = "constant"
 ) -> Picture:
@@ -230,15 +244,7 @@ def pad(
     Raises:
         InvalidArgument: another number of paddings or fills, or another mode; or more is cut off than there is.
     """
-    numbers = _whole_numbers(padding)
-    if len(numbers) not in (1, 2, 4):
-        raise InvalidArgument(
-            f"padding is {padding!r}; expected a whole number of pixels, (left and right, top and bottom), "
-            "or (left, top, right, bottom)."
-        )
-    if padding_mode not in ("constant", "edge", "reflect", "symmetric"):
-        raise InvalidArgument(f"padding_mode is {padding_mode!r}; expected constant, edge, reflect or symmetric.")
-    left, top, right, bottom = numbers * (4 // len(numbers))
+    left, top, right, bottom = check_padding(padding, padding_mode)
     channels, height, width = get_dimensions(img)
     colours = tuple(fill) if isinstance(fill, Sequence) else (fill,)
     if len(colours) not in (1, channels):
@@ -317,3 +323,9 @@ def normalize(tensor: Tensor, mean: Sequence[float], std: Sequence[float], inpla
         )
     shift, scale = (torch.tensor(v, dtype=tensor.dtype, device=tensor.device).view(-1, 1, 1) for v in (means, stds))
     return tensor.sub_(shift).div_(scale) if inplace else (tensor - shift).div_(scale)
+
+
+def __getattr__(name: str) -> Any:
+    if sentence := elsewhere.where(name, "functional"):
+        raise MissingPlugin(sentence)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

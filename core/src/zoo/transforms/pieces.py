@@ -12,8 +12,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from zoo.contract.preprocessing import listed
-from zoo.errors import InvalidArgument
-from zoo.transforms import functional as TF
+from zoo.errors import InvalidArgument, MissingPlugin
+from zoo.transforms import elsewhere, functional as TF
 from zoo.transforms.functional import InterpolationMode, Picture
 
 
@@ -82,6 +82,20 @@ class CenterCrop(Transform):
         return TF.center_crop(img, self.size)
 
 
+class Pad(Transform):
+    """Adds a border; see :func:`zoo.transforms.functional.pad`."""
+
+    def __init__(
+        self, padding: int | Sequence[int], fill: float | Sequence[float] = 0, padding_mode: str = "constant"
+    ) -> None:
+        super().__init__()
+        TF.check_padding(padding, padding_mode)
+        self.padding, self.fill, self.padding_mode = padding, fill, padding_mode
+
+    def forward(self, img: Picture) -> Picture:
+        return TF.pad(img, self.padding, self.fill, self.padding_mode)
+
+
 class PILToTensor(Transform):
     """PIL image to tensor ``[C, H, W]``, values as they are; see :func:`zoo.transforms.functional.pil_to_tensor`."""
 
@@ -128,3 +142,9 @@ class Normalize(Transform):
 
     def forward(self, tensor: Tensor) -> Tensor:
         return TF.normalize(tensor, self.mean, self.std, self.inplace)
+
+
+def __getattr__(name: str) -> Any:
+    if sentence := elsewhere.where(name):
+        raise MissingPlugin(sentence)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

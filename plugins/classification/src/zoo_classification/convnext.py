@@ -35,12 +35,18 @@ from zoo_classification.weights.convnext import (
 class CNBlock(nn.Module):
     """7×7 depthwise convolution, layer norm, and a perceptron at every pixel: [N, C, H, W] → [N, C, H, W]."""
 
-    def __init__(self, dim: int, layer_scale: float, stochastic_depth_prob: float) -> None:
+    def __init__(
+        self,
+        dim: int,
+        layer_scale: float,
+        stochastic_depth_prob: float,
+        norm_layer: Callable[[int], nn.Module] | None = None,
+    ) -> None:
         super().__init__()
         self.block = nn.Sequential(
             nn.Conv2d(dim, dim, 7, padding=3, groups=dim),
             Permute([0, 2, 3, 1]),
-            nn.LayerNorm(dim, eps=1e-6),
+            nn.LayerNorm(dim, eps=1e-6) if norm_layer is None else norm_layer(dim),
             nn.Linear(dim, 4 * dim),
             nn.GELU(),
             nn.Linear(4 * dim, dim),
@@ -126,7 +132,10 @@ class ConvNeXt(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         check_images(x, self.in_channels)
         with at_least(x, self.min_size):
-            logits: Tensor = self.classifier(self.avgpool(self.features(x)))
+            return self._forward_impl(x)
+
+    def _forward_impl(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.classifier(self.avgpool(self.features(x)))
         return logits
 
 

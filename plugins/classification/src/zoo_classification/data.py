@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from zoo.errors import InvalidArgument, UnreadableFile, listed
-from zoo.io import find_files, read_image
+from zoo.io import find_files, load_image
 from zoo_classification.plugin import CLASSIFICATION
 
 
@@ -39,7 +39,7 @@ class Labelled(Dataset[tuple[Any, dict[str, Any]]]):
 
     def read(self, path: Path) -> Tensor:
         """The input: a picture, uint8 [3, H, W], upright."""
-        return read_image(path)
+        return load_image(path)
 
     def target(self, i: int) -> dict[str, Any]:
         """``{"label": int}``."""

@@ -231,6 +231,9 @@ class EfficientNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         check_images(x, self.in_channels)
+        return self._forward_impl(x)
+
+    def _forward_impl(self, x: Tensor) -> Tensor:
         logits: Tensor = self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
         return logits
 

@@ -196,14 +196,15 @@ class GoogLeNet(nn.Module):
         x = self.maxpool1(self.conv1(x))
         x = self.maxpool2(self.conv3(self.conv2(x)))
         x = self.maxpool3(self.inception3b(self.inception3a(x)))
-        x = x4a = self.inception4a(x)
-        x = x4d = self.inception4d(self.inception4c(self.inception4b(x)))
+        aux1, aux2 = (self.aux1, self.aux2) if self.training else (None, None)
+        x = self.inception4a(x)
+        logits1 = None if aux1 is None else aux1(x)
+        x = self.inception4d(self.inception4c(self.inception4b(x)))
+        logits2 = None if aux2 is None else aux2(x)
         x = self.maxpool4(self.inception4e(x))
         x = self.inception5b(self.inception5a(x))
         logits: Tensor = self.fc(self.dropout(torch.flatten(self.avgpool(x), 1)))
-        if self.training and self.aux1 is not None and self.aux2 is not None:
-            return GoogLeNetOutputs(logits, self.aux2(x4d), self.aux1(x4a))
-        return logits
+        return logits if logits1 is None or logits2 is None else GoogLeNetOutputs(logits, logits2, logits1)
 
 
 def from_imagenet_normalisation(x: Tensor) -> Tensor:

@@ -29,29 +29,41 @@ STAGES = (
     (3, 1, 6, 320, 1),
 )
 
+BN_MOMENTUM = 1 - 0.9997  # the paper's decay of the running averages
+
 
 def conv_norm(inp: int, oup: int, kernel_size: int = 1, stride: int = 1, groups: int = 1) -> list[nn.Module]:
-    # The paper's decay of the running averages, 0.9997, is 1 - momentum here.
     return [
         nn.Conv2d(inp, oup, kernel_size, stride, kernel_size // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(oup, momentum=1 - 0.9997),
+        nn.BatchNorm2d(oup, momentum=BN_MOMENTUM),
     ]
 
 
 class InvertedResidual(nn.Module):
-    """1×1 up to ``expansion`` times the channels, depthwise, 1×1 down without activation."""
+    """1×1 up to ``expansion_factor`` times the channels, depthwise, 1×1 down without activation."""
 
-    def __init__(self, inp: int, oup: int, kernel_size: int, stride: int, expansion: int) -> None:
+    def __init__(
+        self,
+        in_ch: int,
+        out_ch: int,
+        kernel_size: int,
+        stride: int,
+        expansion_factor: int,
+        bn_momentum: float = BN_MOMENTUM,
+    ) -> None:
         super().__init__()
-        hidden = inp * expansion
-        self.apply_residual = stride == 1 and inp == oup
+        hidden = in_ch * expansion_factor
+        self.apply_residual = stride == 1 and in_ch == out_ch
         self.layers = nn.Sequential(
-            *conv_norm(inp, hidden),
+            *conv_norm(in_ch, hidden),
             nn.ReLU(inplace=True),
             *conv_norm(hidden, hidden, kernel_size, stride, groups=hidden),
             nn.ReLU(inplace=True),
-            *conv_norm(hidden, oup),
+            *conv_norm(hidden, out_ch),
         )
+        for norm in self.layers:
+            if isinstance(norm, nn.BatchNorm2d):
+                norm.momentum = bn_momentum
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.layers(x)

@@ -111,12 +111,12 @@ class InvertedResidual(nn.Module):
 
     def __init__(
         self,
-        setting: BlockSetting,
+        cnf: BlockSetting,
         norm_layer: Callable[..., nn.Module],
         se_layer: Callable[..., nn.Module] = squeeze_excitation,
     ) -> None:
         super().__init__()
-        s = setting
+        s = cnf
         self.out_channels = s.out_channels
         self.use_res_connect = s.stride == 1 and s.in_channels == s.out_channels
         conv = partial(Conv2dNormActivation, norm_layer=norm_layer, activation_layer=s.activation)
@@ -202,6 +202,9 @@ class MobileNetV3(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         check_images(x, self.in_channels)
+        return self._forward_impl(x)
+
+    def _forward_impl(self, x: Tensor) -> Tensor:
         logits: Tensor = self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
         return logits
 

@@ -28,13 +28,13 @@ from zoo_classification.weights.resnet import (
 )
 
 
-def conv3x3(in_channels: int, out_channels: int, stride: int = 1, groups: int = 1, dilation: int = 1) -> nn.Conv2d:
+def conv3x3(in_planes: int, out_planes: int, stride: int = 1, groups: int = 1, dilation: int = 1) -> nn.Conv2d:
     """A 3×3 convolution that keeps the resolution when ``stride`` is 1."""
-    return nn.Conv2d(in_channels, out_channels, 3, stride, dilation, dilation, groups, bias=False)
+    return nn.Conv2d(in_planes, out_planes, 3, stride, dilation, dilation, groups, bias=False)
 
 
-def conv1x1(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
+def conv1x1(in_planes: int, out_planes: int, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(in_planes, out_planes, 1, stride, bias=False)
 
 
 class BasicBlock(nn.Module):
@@ -51,7 +51,7 @@ class BasicBlock(nn.Module):
         groups: int = 1,
         base_width: int = 64,
         dilation: int = 1,
-        norm_layer: Callable[[int], nn.Module] = nn.BatchNorm2d,
+        norm_layer: Callable[[int], nn.Module] | None = None,
     ) -> None:
         super().__init__()
         if (groups, base_width, dilation) != (1, 64, 1):
@@ -59,12 +59,14 @@ class BasicBlock(nn.Module):
                 f"BasicBlock with groups={groups}, width_per_group={base_width}, dilation={dilation}: it is neither "
                 "grouped nor widened nor dilated. Use Bottleneck."
             )
+        norm_layer = norm_layer or nn.BatchNorm2d
         self.conv1 = conv3x3(inplanes, planes, stride)
         self.bn1 = norm_layer(planes)
         self.relu = nn.ReLU(inplace=True)
         self.conv2 = conv3x3(planes, planes)
         self.bn2 = norm_layer(planes)
         self.downsample = downsample
+        self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
         identity = x if self.downsample is None else self.downsample(x)
@@ -93,10 +95,11 @@ class Bottleneck(nn.Module):
         groups: int = 1,
         base_width: int = 64,
         dilation: int = 1,
-        norm_layer: Callable[[int], nn.Module] = nn.BatchNorm2d,
+        norm_layer: Callable[[int], nn.Module] | None = None,
     ) -> None:
         super().__init__()
-        width = planes * base_width // 64 * groups
+        norm_layer = norm_layer or nn.BatchNorm2d
+        width = int(planes * (base_width / 64)) * groups
         self.conv1 = conv1x1(inplanes, width)
         self.bn1 = norm_layer(width)
         self.conv2 = conv3x3(width, width, stride, groups, dilation)
@@ -105,6 +108,7 @@ class Bottleneck(nn.Module):
         self.bn3 = norm_layer(planes * self.expansion)
         self.relu = nn.ReLU(inplace=True)
         self.downsample = downsample
+        self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
         identity = x if self.downsample is None else self.downsample(x)
@@ -159,22 +163,19 @@ class ResNet(nn.Module):
                 f"replace_stride_with_dilation is {replace_stride_with_dilation!r}; expected None or three booleans, "
                 "one for each of the last three stages."
             )
-        norm_layer = norm_layer or nn.BatchNorm2d
-        options: dict[str, Any] = {
-            "groups": check_count("groups", groups, 1),
-            "base_width": check_count("width_per_group", width_per_group, 1),
-            "norm_layer": norm_layer,
-        }
+        self._norm_layer = norm_layer = norm_layer or nn.BatchNorm2d
+        self.groups = check_count("groups", groups, 1)
+        self.base_width = check_count("width_per_group", width_per_group, 1)
         check_count("in_channels", in_channels, 1)
         self.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = norm_layer(64)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         self.inplanes, self.dilation = 64, 1  # as the stage before leaves them
-        self.layer1 = self._make_layer(block, 64, layers[0], **options)
-        self.layer2 = self._make_layer(block, 128, layers[1], stride=2, dilate=dilate[0], **options)
-        self.layer3 = self._make_layer(block, 256, layers[2], stride=2, dilate=dilate[1], **options)
-        self.layer4 = self._make_layer(block, 512, layers[3], stride=2, dilate=dilate[2], **options)
+        self.layer1 = self._make_layer(block, 64, layers[0])
+        self.layer2 = self._make_layer(block, 128, layers[1], stride=2, dilate=dilate[0])
+        self.layer3 = self._make_layer(block, 256, layers[2], stride=2, dilate=dilate[1])
+        self.layer4 = self._make_layer(block, 512, layers[3], stride=2, dilate=dilate[2])
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = linear_head(self.inplanes, num_classes)
         strides = accumulate((4, *(1 if dilated else 2 for dilated in dilate)), mul)
@@ -193,12 +194,11 @@ class ResNet(nn.Module):
         block: type[BasicBlock] | type[Bottleneck],
         planes: int,
         blocks: int,
-        *,
         stride: int = 1,
         dilate: bool = False,
-        **options: Any,
     ) -> nn.Sequential:
         """The next stage, of so many blocks."""
+        options: dict[str, Any] = {"groups": self.groups, "base_width": self.base_width, "norm_layer": self._norm_layer}
         channels, dilation = planes * block.expansion, self.dilation
         if dilate:  # what the stride would have skipped, the convolutions after it step over instead
             if issubclass(block, BasicBlock):
@@ -206,7 +206,7 @@ class ResNet(nn.Module):
             self.dilation, stride = self.dilation * stride, 1
         shortcut = None
         if stride != 1 or self.inplanes != channels:
-            shortcut = nn.Sequential(conv1x1(self.inplanes, channels, stride), options["norm_layer"](channels))
+            shortcut = nn.Sequential(conv1x1(self.inplanes, channels, stride), self._norm_layer(channels))
         layers = [block(self.inplanes, planes, stride, shortcut, dilation=dilation, **options)]
         layers += [block(channels, planes, dilation=self.dilation, **options) for _ in range(1, blocks)]
         self.inplanes = channels
@@ -214,6 +214,9 @@ class ResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         check_images(x, self.in_channels)
+        return self._forward_impl(x)
+
+    def _forward_impl(self, x: Tensor) -> Tensor:
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         logits: Tensor = self.fc(torch.flatten(self.avgpool(x), 1))

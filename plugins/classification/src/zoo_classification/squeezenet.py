@@ -21,13 +21,14 @@ VERSIONS: dict[str, tuple[int, int, tuple[int | str, ...], int]] = {
 
 
 class Fire(nn.Module):
-    """1×1 squeeze, then 1×1 and 3×3 expansions side by side: [N, C, H, W] → [N, 8 × squeeze, H, W]."""
+    """1×1 squeeze, then 1×1 and 3×3 expansions side by side: [N, C, H, W] → [N, both expansions' planes, H, W]."""
 
-    def __init__(self, in_channels: int, squeeze: int) -> None:
+    def __init__(self, inplanes: int, squeeze_planes: int, expand1x1_planes: int, expand3x3_planes: int) -> None:
         super().__init__()
-        self.squeeze = nn.Conv2d(in_channels, squeeze, 1)
-        self.expand1x1 = nn.Conv2d(squeeze, 4 * squeeze, 1)
-        self.expand3x3 = nn.Conv2d(squeeze, 4 * squeeze, 3, padding=1)
+        self.inplanes = inplanes
+        self.squeeze = nn.Conv2d(inplanes, squeeze_planes, 1)
+        self.expand1x1 = nn.Conv2d(squeeze_planes, expand1x1_planes, 1)
+        self.expand3x3 = nn.Conv2d(squeeze_planes, expand3x3_planes, 3, padding=1)
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -66,7 +67,7 @@ class SqueezeNet(nn.Module):
         stride = 2
         for squeeze in ("pool", *fires):
             if isinstance(squeeze, int):
-                layers.append(Fire(channels, squeeze))
+                layers.append(Fire(channels, squeeze, 4 * squeeze, 4 * squeeze))
                 channels = 8 * squeeze
             else:
                 self.feature_info.append(Stage(f"features.{len(layers) - 1}", channels, stride))

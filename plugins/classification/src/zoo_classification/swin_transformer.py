@@ -51,16 +51,21 @@ def relative_position_index(window: Sequence[int]) -> Tensor:
     return index
 
 
-def window_of(index: Tensor) -> tuple[int, int]:
-    """(height, width) of the window whose :func:`relative_position_index` this is; a line of tokens is taken for a row.
+def window_of(index: Tensor, dimensions: int = 2) -> tuple[int, ...]:
+    """The size of the window whose :func:`relative_position_index` this is; a line of tokens is taken for a row.
 
     Raises:
         CheckpointError: there is no such window.
     """
     tokens = math.isqrt(index.numel())
-    steps = index.flatten()[:tokens].diff() != -1  # along a row, offsets from the first token shrink by one
-    width = int(steps.nonzero()[0]) + 1 if steps.any() else tokens
-    window = tokens // width, width
+    window: tuple[int, ...] = ()
+    offsets, step = index.flatten()[:tokens], 1  # from the first token; along a row they shrink by one
+    while len(window) < dimensions - 1:
+        ends = (offsets.diff() != -step).nonzero()
+        length = int(ends[0]) + 1 if len(ends) else len(offsets)
+        window = (length, *window)
+        offsets, step = offsets[::length], step * (2 * length - 1)
+    window = (len(offsets), *window)
     if not torch.equal(index.flatten(), relative_position_index(window).flatten().to(index.dtype)):
         raise CheckpointError(
             f"The checkpoint's relative_position_index, of shape {list(index.shape)}, is that of no window."
@@ -69,15 +74,15 @@ def window_of(index: Tensor) -> tuple[int, int]:
 
 
 def resize_position_table(table: Tensor, window: Sequence[int], trained: Sequence[int] | None = None) -> Tensor:
-    """A table of relative position biases learnt in one window, for another, by bicubic interpolation.
+    """A table of relative position biases learnt in one window, for another, by bicubic interpolation; in time linear.
 
     Args:
-        table: [(2 * height - 1) * (2 * width - 1), heads] of the old window.
-        window: height and width of the new window.
-        trained: height and width of the old one; by default it is square.
+        table: [(2 * height - 1) * (2 * width - 1), heads] of the old window; with time, so many of each offset in it.
+        window: height and width of the new window, or time, height and width.
+        trained: those of the old one; by default it is a square.
 
     Returns:
-        [(2 * height - 1) * (2 * width - 1), heads] of the new window, of the same dtype.
+        The table of the new window, of the same dtype.
 
     Raises:
         CheckpointError: the table is not one of the old window, or not one of a square window.
@@ -89,9 +94,13 @@ def resize_position_table(table: Tensor, window: Sequence[int], trained: Sequenc
             f"The checkpoint's relative position biases have shape {list(table.shape)}; expected [(2w - 1)², heads] "
             "of a square window, or a relative_position_index beside them that tells the window."
         )
-    picture = table.float().T.reshape(1, -1, *old)
-    size = [2 * w - 1 for w in window]
-    return F.interpolate(picture, size, mode="bicubic", align_corners=True)[0].flatten(1).T.to(table.dtype)
+    heads, size = table.shape[1], [2 * w - 1 for w in window]
+    pictures = table.float().T.reshape(1, -1, *old[-2:])
+    pictures = F.interpolate(pictures, size[-2:], mode="bicubic", align_corners=True)
+    if len(old) > 2:
+        over_time = pictures.view(heads, old[0], -1).transpose(1, 2)
+        pictures = F.interpolate(over_time, size[0], mode="linear", align_corners=True).transpose(1, 2)
+    return pictures.reshape(heads, -1).T.to(table.dtype)
 
 
 def log_spaced_offsets(window: Sequence[int], trained: Sequence[int] | None = None) -> Tensor:
@@ -251,7 +260,9 @@ class ShiftedWindowAttention(nn.Module):
     def adapt(self, state: dict[str, Tensor], prefix: str) -> None:
         """Fit the positions in ``state``, learnt in another window, to this one."""
         table, index = f"{prefix}relative_position_bias_table", f"{prefix}relative_position_index"
-        state[table] = resize_position_table(state[table], self.window_size, window_of(state[index]))
+        state[table] = resize_position_table(
+            state[table], self.window_size, window_of(state[index], len(self.window_size))
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         N, H, W, _ = x.shape
@@ -480,7 +491,7 @@ def adapt(state: dict[str, Any], model: nn.Module) -> dict[str, Any]:
             own = relative_position_index(m.window_size).flatten()
             if not torch.equal(state[index].flatten(), own.to(state[index].dtype)):  # windows of as many tokens differ
                 m.adapt(state, f"{name}.")
-                state[index] = own
+                state[index] = own.view_as(m.relative_position_index)
     return state
 
 

@@ -213,9 +213,11 @@ def trainable_layers(given: int | None, trained: bool, default: int, most: int) 
     return most
 
 
-def validate_trainable_layers(is_trained: bool, trainable: int | None, max_value: int, default_value: int) -> int:
+def validate_trainable_layers(
+    is_trained: bool, trainable_backbone_layers: int | None, max_value: int, default_value: int
+) -> int:
     """:func:`trainable_layers`, its arguments in the order of torchvision's function."""
-    return trainable_layers(trainable, is_trained, default_value, max_value)
+    return trainable_layers(trainable_backbone_layers, is_trained, default_value, max_value)
 
 
 def once_meant(**meant: Mapping[Any, WeightsEnum]) -> Callable[[Callable[..., M]], Callable[..., M]]:
@@ -398,7 +400,7 @@ def mobilenet_backbone(
 
 
 def mobilenet_extractor(
-    mobilenet: nn.Module,
+    backbone: nn.Module,
     fpn: bool,
     trainable_layers: int,
     returned_layers: Sequence[int] | None = None,
@@ -407,9 +409,9 @@ def mobilenet_extractor(
 ) -> nn.Module:
     """As :func:`mobilenet_backbone`, of a MobileNet that is built already; ``norm_layer`` is the pyramid's."""
     if fpn:
-        return mobilenet_fpn(mobilenet, trainable_layers, returned_layers, extra_blocks, norm_layer)
-    features: Any = mobilenet.features
-    freeze_mobilenet(features, mobilenet_stages(mobilenet), trainable_layers)
+        return mobilenet_fpn(backbone, trainable_layers, returned_layers, extra_blocks, norm_layer)
+    features: Any = backbone.features
+    freeze_mobilenet(features, mobilenet_stages(backbone), trainable_layers)
     single: Any = nn.Sequential(features, nn.Conv2d(features[-1].out_channels, OUT_CHANNELS, 1))
     single.out_channels = OUT_CHANNELS
     return single  # type: ignore[no-any-return]

@@ -38,30 +38,43 @@ class BoxCoder:
         self.bbox_xform_clip = bbox_xform_clip
 
     @overload
-    def encode(self, boxes: Tensor, anchors: Tensor) -> Tensor: ...
+    def encode(self, reference_boxes: Tensor, proposals: Tensor) -> Tensor: ...
     @overload
-    def encode(self, boxes: Sequence[Tensor], anchors: Sequence[Tensor]) -> list[Tensor]: ...
-    def encode(self, boxes: Tensor | Sequence[Tensor], anchors: Tensor | Sequence[Tensor]) -> Tensor | list[Tensor]:
+    def encode(self, reference_boxes: Sequence[Tensor], proposals: Sequence[Tensor]) -> list[Tensor]: ...
+    def encode(
+        self, reference_boxes: Tensor | Sequence[Tensor], proposals: Tensor | Sequence[Tensor]
+    ) -> Tensor | list[Tensor]:
         """xyxy boxes [..., 4] and the anchors [..., 4] that stand for them → what to predict, [..., 4].
 
         Of several images, given as lists, a list.
         """
-        if not isinstance(boxes, Tensor) or not isinstance(anchors, Tensor):
-            return [self.encode(*of_image) for of_image in zip(boxes, anchors, strict=True)]
-        anchor_centres, anchor_sizes = centres_and_sizes(anchors)
-        centres, sizes = centres_and_sizes(boxes)
+        if not isinstance(reference_boxes, Tensor) or not isinstance(proposals, Tensor):
+            return [self.encode_single(*of_image) for of_image in zip(reference_boxes, proposals, strict=True)]
+        return self.encode_single(reference_boxes, proposals)
+
+    def encode_single(self, reference_boxes: Tensor, proposals: Tensor) -> Tensor:
+        """:meth:`encode` of one image."""
+        anchor_centres, anchor_sizes = centres_and_sizes(proposals)
+        centres, sizes = centres_and_sizes(reference_boxes)
         codes = torch.cat([(centres - anchor_centres) / anchor_sizes, (sizes / anchor_sizes).log()], dim=-1)
         return codes * codes.new_tensor(self.weights)
 
-    def decode(self, codes: Tensor, anchors: Tensor | Sequence[Tensor]) -> Tensor:
+    def decode(self, rel_codes: Tensor, boxes: Tensor | Sequence[Tensor]) -> Tensor:
         """What was predicted, [..., 4], for anchors that broadcast against it → xyxy boxes [..., 4].
 
         For the anchors of several images, a list of [A, 4], what was predicted for one after the other, [all A, k * 4],
         becomes boxes [all A, k, 4].
         """
-        if not isinstance(anchors, Tensor):
-            anchors = torch.cat(list(anchors))[:, None]
-            codes = codes.reshape(len(anchors), codes.shape[-1] // 4, 4)  # also of no anchors
+        if not isinstance(boxes, Tensor):
+            anchors = torch.cat(list(boxes))[:, None]
+            return self._decoded(rel_codes.reshape(len(anchors), rel_codes.shape[-1] // 4, 4), anchors)  # also of none
+        return self._decoded(rel_codes, boxes)
+
+    def decode_single(self, rel_codes: Tensor, boxes: Tensor) -> Tensor:
+        """What was predicted for anchors [A, 4], k boxes each, [A, k * 4] → boxes [A, k * 4]."""
+        return self.decode(rel_codes, [boxes]).reshape(len(boxes), rel_codes.shape[-1])
+
+    def _decoded(self, codes: Tensor, anchors: Tensor) -> Tensor:
         anchor_centres, anchor_sizes = centres_and_sizes(anchors)
         codes = codes / codes.new_tensor(self.weights)
         centres = codes[..., :2] * anchor_sizes + anchor_centres
@@ -86,13 +99,13 @@ class BoxLinearCoder:
         units = torch.cat([sizes, sizes], dim=-1)
         return centres, units if self.normalize_by_size else torch.ones_like(units)
 
-    def encode(self, boxes: Tensor, anchors: Tensor) -> Tensor:
+    def encode(self, reference_boxes: Tensor, proposals: Tensor) -> Tensor:
         """xyxy boxes and anchors [..., 4] → distances to the left, top, right and bottom [..., 4]."""
-        centres, units = self._units(anchors)
-        return torch.cat([centres - boxes[..., :2], boxes[..., 2:] - centres], dim=-1) / units
+        centres, units = self._units(proposals)
+        return torch.cat([centres - reference_boxes[..., :2], reference_boxes[..., 2:] - centres], dim=-1) / units
 
-    def decode(self, codes: Tensor, anchors: Tensor) -> Tensor:
+    def decode(self, rel_codes: Tensor, boxes: Tensor) -> Tensor:
         """Distances [..., 4] for anchors that broadcast against them → xyxy boxes [..., 4]."""
-        centres, units = self._units(anchors)
-        distances = codes * units
+        centres, units = self._units(boxes)
+        distances = rel_codes * units
         return torch.cat([centres - distances[..., :2], centres + distances[..., 2:]], dim=-1)

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from zoo.errors import InvalidArgument, listed
-from zoo.io import find_files, opened, read_image
+from zoo.io import find_files, load_image, opened
 from zoo_classification.data import read_table
 from zoo_detection.coco_files import Row, mask_of, normalised, read_coco
 
@@ -54,7 +54,7 @@ class Objects(Dataset[tuple[Tensor, dict[str, Any]]]):
         return len(self.names)
 
     def __getitem__(self, i: int) -> tuple[Tensor, dict[str, Any]]:
-        image = read_image(self.paths[i])
+        image = load_image(self.paths[i])
         size = image.shape[1], image.shape[2]
         if (told := self._sizes[i] or size) != size:
             raise InvalidArgument(

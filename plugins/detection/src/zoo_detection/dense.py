@@ -140,7 +140,7 @@ class OneStageDetector(Detector):
         check_anchors("head", codes, self.anchor_generator, anchors)
         return outputs, anchors
 
-    def compute_loss(self, targets: list[Target], outputs: dict[str, list[Tensor]], anchors: Tensor) -> Losses:
+    def compute_loss(self, targets: list[Target], head_outputs: dict[str, list[Tensor]], anchors: Tensor) -> Losses:
         raise NotImplementedError
 
     def candidates(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from zoo.features import Backbone
 from zoo.ops import box_area, generalized_box_iou_loss
 from zoo_classification.resnet import ResNet
 from zoo_detection.anchors import AnchorGenerator
-from zoo_detection.backbones import FPNBackbone, frozen_norm_resnet50, last_stages, on_backbone, p6_p7, resnet_fpn
+from zoo_detection.backbones import FPNBackbone, Norm, frozen_norm_resnet50, last_stages, on_backbone, p6_p7, resnet_fpn
 from zoo_detection.checkpoints import FPN_AND_RPN, present_keys
 from zoo_detection.coding import BoxLinearCoder, centres_and_sizes
 from zoo_detection.dense import DenseDetector, flatten_maps
@@ -26,23 +27,32 @@ from zoo_detection.transform import Target
 from zoo_detection.weights.fcos import FCOS_ResNet50_FPN_Weights
 
 
-def tower(channels: int) -> nn.Sequential:
-    """Four times 3×3 convolution, group norm, ReLU; the same on all maps."""
-    layers: list[nn.Module] = []
-    for _ in range(4):
-        layers += [nn.Conv2d(channels, channels, 3, padding=1), nn.GroupNorm(32, channels), nn.ReLU()]
+def tower(channels: int, depth: int, norm_layer: Norm | None) -> nn.Sequential:
+    """``depth`` times 3×3 convolution, norm (of 32 groups by default), ReLU; the same on all maps."""
+    norm_layer, layers = norm_layer or partial(nn.GroupNorm, 32), []
+    for _ in range(depth):
+        layers += [nn.Conv2d(channels, channels, 3, padding=1), norm_layer(channels), nn.ReLU()]
     return nn.Sequential(*layers)
 
 
 class FCOSClassificationHead(nn.Module):
-    """Maps [N, C, H, W] → logits [N, num_classes, H, W] of each."""
+    """Maps [N, C, H, W] → logits [N, num_anchors * num_classes, H, W] of each; FCOS has one anchor a place."""
 
-    def __init__(self, in_channels: int, num_classes: int, prior_probability: float = PRIOR) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        num_anchors: int,
+        num_classes: int,
+        num_convs: int = 4,
+        prior_probability: float = PRIOR,
+        norm_layer: Norm | None = None,
+    ) -> None:
         super().__init__()
+        self.num_anchors = num_anchors
         self.num_classes = num_classes
-        self.conv = tower(in_channels)
+        self.conv = tower(in_channels, num_convs, norm_layer)
         draw_small(self.conv)
-        self.cls_logits = nn.Conv2d(in_channels, num_classes, 3, padding=1)
+        self.cls_logits = nn.Conv2d(in_channels, num_anchors * num_classes, 3, padding=1)
         draw_small(self.cls_logits)
         nn.init.constant_(self.cls_logits.bias, -math.log((1 - prior_probability) / prior_probability))  # type: ignore[arg-type]
 
@@ -53,11 +63,11 @@ class FCOSClassificationHead(nn.Module):
 class FCOSRegressionHead(nn.Module):
     """Maps [N, C, H, W] → distances to the four sides [N, 4, H, W], and logits of the centre-ness [N, 1, H, W]."""
 
-    def __init__(self, in_channels: int) -> None:
+    def __init__(self, in_channels: int, num_anchors: int, num_convs: int = 4, norm_layer: Norm | None = None) -> None:
         super().__init__()
-        self.conv = tower(in_channels)
-        self.bbox_reg = nn.Conv2d(in_channels, 4, 3, padding=1)
-        self.bbox_ctrness = nn.Conv2d(in_channels, 1, 3, padding=1)
+        self.conv = tower(in_channels, num_convs, norm_layer)
+        self.bbox_reg = nn.Conv2d(in_channels, num_anchors * 4, 3, padding=1)
+        self.bbox_ctrness = nn.Conv2d(in_channels, num_anchors, 3, padding=1)
         draw_small(self.bbox_reg, self.bbox_ctrness, self.conv)
 
     def forward(self, x: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
@@ -68,10 +78,10 @@ class FCOSRegressionHead(nn.Module):
 class FCOSHead(nn.Module):
     """Maps → ``cls_logits``, ``bbox_regression`` and ``bbox_ctrness``, each a list with one map for each."""
 
-    def __init__(self, in_channels: int, num_classes: int) -> None:
+    def __init__(self, in_channels: int, num_anchors: int, num_classes: int, num_convs: int = 4) -> None:
         super().__init__()
-        self.classification_head = FCOSClassificationHead(in_channels, num_classes)
-        self.regression_head = FCOSRegressionHead(in_channels)
+        self.classification_head = FCOSClassificationHead(in_channels, num_anchors, num_classes, num_convs)
+        self.regression_head = FCOSRegressionHead(in_channels, num_anchors, num_convs)
 
     def forward(self, x: Sequence[Tensor]) -> dict[str, list[Tensor]]:
         logits = self.classification_head(x)
@@ -130,7 +140,7 @@ class FCOS(DenseDetector):
             backbone=backbone,
             num_classes=num_classes,
             anchor_generator=anchor_generator or default_anchors(),
-            head=head or FCOSHead(backbone.out_channels, num_classes),  # type: ignore[arg-type]
+            head=head or FCOSHead(backbone.out_channels, 1, num_classes),  # type: ignore[arg-type]
             box_coder=BoxLinearCoder(normalize_by_size=True),
             transform=image_transform(transform, min_size, max_size, image_mean, image_std, **kwargs),
             score_thresh=score_thresh,
@@ -161,9 +171,9 @@ class FCOS(DenseDetector):
         area, smallest = torch.where(fits, box_area(boxes), math.inf).min(dim=1)
         return smallest.masked_fill(area.isinf(), -1)
 
-    def compute_loss(self, targets: list[Target], outputs: dict[str, list[Tensor]], anchors: Tensor) -> Losses:
+    def compute_loss(self, targets: list[Target], head_outputs: dict[str, list[Tensor]], anchors: Tensor) -> Losses:
         """The three losses, summed over the batch and divided by the number of places that stand for an object."""
-        cells = [centreness[0].numel() for centreness in outputs["bbox_ctrness"]]
+        cells = [centreness[0].numel() for centreness in head_outputs["bbox_ctrness"]]
         matches = [self.match(target["boxes"], anchors, cells[0], cells[-1]) for target in targets]
         chosen = [(found >= 0).nonzero().squeeze(1) for found in matches]
         objects = [found[rows] for found, rows in zip(matches, chosen, strict=True)]
@@ -173,9 +183,9 @@ class FCOS(DenseDetector):
         places = anchors[torch.cat(chosen)]
         n = max(1, len(rows))
 
-        logits = flatten_maps(outputs["cls_logits"], self.num_classes).flatten(0, 1)
-        distances = flatten_maps(outputs["bbox_regression"], 4).flatten(0, 1)[rows]
-        centreness = flatten_maps(outputs["bbox_ctrness"], 1).flatten()[rows]
+        logits = flatten_maps(head_outputs["cls_logits"], self.num_classes).flatten(0, 1)
+        distances = flatten_maps(head_outputs["bbox_regression"], 4).flatten(0, 1)[rows]
+        centreness = flatten_maps(head_outputs["bbox_ctrness"], 1).flatten()[rows]
         wanted = self.box_coder.encode(boxes, places).view(-1, 2, 2)  # (left, top), (right, bottom)
         ratio = (wanted.amin(1) / wanted.amax(1)).prod(1).sqrt()
         boxes_loss = generalized_box_iou_loss(self.box_coder.decode(distances, places), boxes, reduction="sum")

@@ -9,6 +9,8 @@ from typing import ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
+from zoo.errors import InvalidArgument
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -56,6 +58,17 @@ def paste_masks(masks: Tensor, boxes: Tensor, size: tuple[int, int], chunk: int 
     for start in range(0, n, step):
         pasted[start : start + step, 0] = part(slice(start, start + step))
     return pasted
+
+
+def paste_masks_in_image(masks: Tensor, boxes: Tensor, img_shape: tuple[int, int], padding: int = 1) -> Tensor:
+    """:func:`paste_masks` by torchvision's arguments; of the border there is only one cell.
+
+    Raises:
+        InvalidArgument: another ``padding``.
+    """
+    if padding != 1:
+        raise InvalidArgument(f"padding is {padding!r}; expected 1, the border that masks are pasted with.")
+    return paste_masks(masks, boxes, img_shape)
 
 
 def _interpolation(first: Tensor, last: Tensor, pixels: int, cells: int) -> Tensor:

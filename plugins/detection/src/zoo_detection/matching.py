@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -74,14 +76,22 @@ class BalancedPositiveNegativeSampler:
         self.batch_size_per_image = batch_size_per_image
         self.positive_fraction = positive_fraction
 
-    def __call__(self, positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:
-        """Masks [A] of the positive and of the negative ones → indices, int64, of those that were drawn of each."""
-        chosen = _draw(positive, int(self.batch_size_per_image * self.positive_fraction))
-        return chosen, _draw(negative, self.batch_size_per_image - len(chosen))
+    def __call__(self, matched_idxs: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Of each image labels [A], positive from 1 on, negative at 0, and below that what does not count.
+
+        Returns:
+            Of each image masks, bool [A], of the positive and of the negative ones that were drawn.
+        """
+        positives, negatives = [], []
+        for labels in matched_idxs:
+            positive = _drawn(labels >= 1, int(self.batch_size_per_image * self.positive_fraction))
+            positives.append(positive)
+            negatives.append(_drawn(labels == 0, self.batch_size_per_image - int(positive.sum())))
+        return positives, negatives
 
 
-def _draw(mask: Tensor, n: int) -> Tensor:
+def _drawn(mask: Tensor, n: int) -> Tensor:
+    """At most ``n`` of ``mask`` [A]. Random numbers are taken also where all are, as programs with a seed expect."""
     indices = mask.nonzero().squeeze(1)
-    if len(indices) <= n:
-        return indices
-    return indices[torch.randperm(len(indices), device=indices.device)[:n]]
+    chosen = indices[torch.randperm(len(indices), device=indices.device)[:n]]
+    return torch.zeros_like(mask).index_fill_(0, chosen, True)

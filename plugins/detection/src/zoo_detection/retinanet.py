@@ -62,6 +62,7 @@ class RetinaNetClassificationHead(nn.Module):
         norm_layer: Norm | None = None,
     ) -> None:
         super().__init__()
+        self.num_anchors = num_anchors
         self.num_classes = num_classes
         self.conv = tower(in_channels, norm_layer)
         draw_small(self.conv)
@@ -167,10 +168,10 @@ class RetinaNet(DenseDetector):
             raise InvalidArgument(f"box_loss is {box_loss!r}; expected one of {', '.join(BOX_LOSSES)}.")
         self.box_loss = box_loss
 
-    def compute_loss(self, targets: list[Target], outputs: dict[str, list[Tensor]], anchors: Tensor) -> Losses:
+    def compute_loss(self, targets: list[Target], head_outputs: dict[str, list[Tensor]], anchors: Tensor) -> Losses:
         """Both losses, each the mean over images of the sum over anchors by the number of those for an object."""
-        logits = flatten_maps(outputs["cls_logits"], self.num_classes)
-        codes = flatten_maps(outputs["bbox_regression"], 4)
+        logits = flatten_maps(head_outputs["cls_logits"], self.num_classes)
+        codes = flatten_maps(head_outputs["bbox_regression"], 4)
         classification, regression = [], []
         for target, image_logits, image_codes in zip(targets, logits, codes, strict=True):
             matches = self.proposal_matcher(box_iou(target["boxes"], anchors))

@@ -131,25 +131,42 @@ class RoIHeads(nn.Module):
         """The proposals of each image that count in training; the objects' own boxes are among them from the start.
 
         Returns:
-            Of each image boxes [R, 4], those that stand for an object first; int64 [R], which object that is, 0 where
-            none; labels, int64 [R], 0 for background; and what decodes to the objects' boxes [R, 4], 0 for background.
+            Of each image boxes [R, 4]; int64 [R], which object each stands for, any for background; labels, int64
+            [R], 0 for background; and what decodes to the objects' boxes [R, 4], 0 for background.
         """
+        truth = [target["boxes"].to(boxes) for target, boxes in zip(targets, proposals, strict=True)]
+        proposals = self.add_gt_proposals(proposals, truth)
+        objects, labels = self.assign_targets_to_proposals(proposals, truth, [target["labels"] for target in targets])
         samples = []
-        for boxes, target in zip(proposals, targets, strict=True):
-            boxes = torch.cat([boxes, target["boxes"].to(boxes)])
-            matches = self.proposal_matcher(box_iou(target["boxes"], boxes))
-            positive, negative = self.fg_bg_sampler(matches >= 0, matches == BELOW_LOW_THRESHOLD)
-            objects, background = matches[positive], torch.zeros_like(negative)
-            codes = self.box_coder.encode(target["boxes"][objects], boxes[positive])
-            samples.append(
-                (
-                    boxes[torch.cat([positive, negative])],
-                    torch.cat([objects, background]),
-                    torch.cat([target["labels"][objects], background]),
-                    torch.cat([codes, codes.new_zeros(len(negative), 4)]),
-                )
-            )
+        for rows, *of_image, own in zip(self.subsample(labels), proposals, objects, labels, truth, strict=True):
+            boxes, matched, classes = (values[rows] for values in of_image)
+            codes, positive = torch.zeros_like(boxes), (classes > 0).nonzero().squeeze(1)
+            codes[positive] = self.box_coder.encode(own[matched[positive]], boxes[positive])
+            samples.append((boxes, matched, classes, codes))
         return tuple(map(list, zip(*samples, strict=True)))  # type: ignore[return-value]
+
+    def add_gt_proposals(self, proposals: Sequence[Tensor], gt_boxes: Sequence[Tensor]) -> list[Tensor]:
+        """The proposals [P, 4] of each image, with the objects' boxes [G, 4] behind them."""
+        return [torch.cat(of_image) for of_image in zip(proposals, gt_boxes, strict=True)]
+
+    def assign_targets_to_proposals(
+        self, proposals: Sequence[Tensor], gt_boxes: Sequence[Tensor], gt_labels: Sequence[Tensor]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Of each image, for its proposals: int64 [P], which object each stands for, 0 where none; and its label,
+        int64 [P], 0 for background, -1 for what does not count."""
+        objects, labels = [], []
+        for boxes, truth, classes in zip(proposals, gt_boxes, gt_labels, strict=True):
+            matches = self.proposal_matcher(box_iou(truth, boxes))
+            known = classes if len(classes) else classes.new_zeros(1)
+            own = known[matches.clamp(min=0)].to(torch.int64).masked_fill(matches < 0, 0)
+            objects.append(matches.clamp(min=0))
+            labels.append(own.masked_fill(matches < BELOW_LOW_THRESHOLD, -1))
+        return objects, labels
+
+    def subsample(self, labels: Sequence[Tensor]) -> list[Tensor]:
+        """Of each image the indices, int64 [R], of the proposals that were drawn to count, in order."""
+        masks = zip(*self.fg_bg_sampler(labels), strict=True)
+        return [(positive | negative).nonzero().squeeze(1) for positive, negative in masks]
 
     def compute_loss(
         self, features: Features, proposals: list[Tensor], image_shapes: Sequence[Size], targets: list[Target]
@@ -310,11 +327,14 @@ def mask_loss(
         boxes: [P, 4] of each image; ``objects`` int64 [P] which of its ``masks`` [G, H, W] each is about.
     """
     size = logits.shape[-1]
-    cut = []
-    for of_image, which, target in zip(boxes, objects, masks, strict=True):
-        regions = torch.cat([which[:, None].to(of_image), of_image], dim=1)  # each from the mask of its object
-        cut.append(roi_align(target[:, None].to(of_image), regions, (size, size), 1.0)[:, 0])
+    cut = [project_masks_on_boxes(*each, size) for each in zip(masks, boxes, objects, strict=True)]
     return F.binary_cross_entropy_with_logits(of_label(logits, labels), torch.cat(cut))
+
+
+def project_masks_on_boxes(gt_masks: Tensor, boxes: Tensor, matched_idxs: Tensor, M: int) -> Tensor:  # noqa: N803
+    """What lies in the boxes [P, 4] of the masks [G, H, W] of their objects, ``matched_idxs`` [P]: [P, M, M]."""
+    regions = torch.cat([matched_idxs[:, None].to(boxes), boxes], dim=1)
+    return roi_align(gt_masks[:, None].to(boxes), regions, (M, M), 1.0)[:, 0]
 
 
 def maskrcnn_loss(

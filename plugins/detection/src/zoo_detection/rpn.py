@@ -190,14 +190,8 @@ class RegionProposalNetwork(nn.Module):
             labels: as of :meth:`assign_targets_to_anchors`.
             regression_targets: what should decode to boxes, [A, 4] of each image.
         """
-        positives, negatives, begin = [], [], 0
-        for of_image in labels:
-            positive, negative = self.fg_bg_sampler(of_image >= 1, of_image == 0)
-            positives.append(positive + begin)
-            negatives.append(negative + begin)
-            begin += len(of_image)
-        positive = torch.cat(positives)
-        drawn = torch.cat([positive, *negatives])
+        positive, negative = (torch.cat(masks).nonzero().squeeze(1) for masks in self.fg_bg_sampler(labels))
+        drawn = torch.cat([positive, negative])
         is_object = (torch.arange(len(drawn), device=drawn.device) < len(positive)).to(objectness)
         found, wanted = pred_bbox_deltas.reshape(-1, 4)[positive], torch.cat(list(regression_targets))[positive]
         box_loss = F.smooth_l1_loss(found, wanted, reduction="sum", beta=1 / 9) / max(1, len(drawn))

@@ -143,10 +143,10 @@ class SSD(OneStageDetector):
         self.proposal_matcher = SSDMatcher(iou_thresh)
         self.neg_to_pos_ratio = (1.0 - positive_fraction) / positive_fraction
 
-    def compute_loss(self, targets: list[Target], outputs: dict[str, list[Tensor]], anchors: Tensor) -> Losses:
+    def compute_loss(self, targets: list[Target], head_outputs: dict[str, list[Tensor]], anchors: Tensor) -> Losses:
         """Both losses, summed over the batch and divided by the number of default boxes that stand for an object."""
-        logits = flatten_maps(outputs["cls_logits"], self.num_classes)
-        codes = flatten_maps(outputs["bbox_regression"], 4)
+        logits = flatten_maps(head_outputs["cls_logits"], self.num_classes)
+        codes = flatten_maps(head_outputs["bbox_regression"], 4)
         matches = torch.stack([self.proposal_matcher(box_iou(target["boxes"], anchors)) for target in targets])
         positive = matches >= 0
         classes = torch.zeros_like(matches)

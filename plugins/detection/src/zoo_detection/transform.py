@@ -129,8 +129,8 @@ class GeneralizedRCNNTransform(BatchImages):
     """Normalises images in [0, 1], resizes them, and puts them into one batch.
 
     Args:
-        min_size: the shorter side after resizing, in pixels. Of several, training draws one (for each image, where
-            their sizes differ), and evaluation takes the last.
+        min_size: the shorter side after resizing, in pixels. Of several, training draws one for each image,
+            and evaluation takes the last.
         max_size: the longer side is at most this, and then the shorter one shorter.
         image_mean: of the channels, subtracted. Likewise ``image_std``, by which is divided.
         size_divisible: height and width of the batch are multiples of this.
@@ -162,15 +162,20 @@ class GeneralizedRCNNTransform(BatchImages):
         self, images: Sequence[Tensor] | Tensor, targets: Sequence[Target] | None = None
     ) -> tuple[ImageList, list[Target] | None]:
         """Images [C, H, W], and their targets in pixels → the batch, and the targets in the batch's pixels."""
+        if type(self).resize is not GeneralizedRCNNTransform.resize:  # somebody's own, which takes single images
+            none = [None] * len(images)
+            pairs = [self.resize(self.normalize(i), t) for i, t in zip(images, targets or none, strict=True)]
+            own = None if targets is None else [target for _, target in pairs if target is not None]
+            return self.batch([image for image, _ in pairs]), own
         sizes = sizes_of(images)
-        if isinstance(images, Tensor) or len(set(sizes)) == 1:
+        new_sizes = [self.new_size(size) for size in sizes]
+        if len(set(sizes)) == len(set(new_sizes)) == 1:
             batch = images if isinstance(images, Tensor) else torch.stack(list(images))
-            new_sizes = [self.new_size(sizes[0])] * len(sizes)
-            resized: Sequence[Tensor] | Tensor = self.resize(self.normalize(batch), new_sizes[0])
+            resized: Sequence[Tensor] | Tensor = interpolated(self.normalize(batch), new_sizes[0])
         else:
-            new_sizes = [self.new_size(size) for size in sizes]
             resized = [
-                self.resize(self.normalize(image[None]), size)[0] for image, size in zip(images, new_sizes, strict=True)
+                interpolated(self.normalize(image[None]), size)[0]
+                for image, size in zip(images, new_sizes, strict=True)
             ]
         if targets is not None:
             targets = [resize_target(*each) for each in zip(targets, sizes, new_sizes, strict=True)]
@@ -178,10 +183,12 @@ class GeneralizedRCNNTransform(BatchImages):
 
     def new_size(self, size: Size) -> Size:
         """(height, width) after resizing. In training, ``min_size`` is drawn anew for every call."""
+        min_size = self.min_size[-1]
+        if self.training:  # a random number is taken also of one size, as programs with a seed expect
+            drawn = torch.empty(1, device="cpu").uniform_(0, len(self.min_size))
+            min_size = self.min_size[int(drawn)] if len(self.min_size) > 1 else min_size
         if self.fixed_size is not None:
             return self.fixed_size[1], self.fixed_size[0]
-        drawn = self.training and len(self.min_size) > 1
-        min_size = self.min_size[int(torch.randint(len(self.min_size), ())) if drawn else -1]
         scale = min(min_size / min(size), self.max_size / max(size))
         return max(1, int(size[0] * scale)), max(1, int(size[1] * scale))
 
@@ -189,14 +196,21 @@ class GeneralizedRCNNTransform(BatchImages):
         mean, std = (images.new_tensor(v)[:, None, None] for v in (self.image_mean, self.image_std))
         return (images - mean) / std
 
-    def resize(self, images: Tensor, size: Size) -> Tensor:
-        if images.shape[-2:] == size:
-            return images
-        return F.interpolate(images, size=size, mode="bilinear", align_corners=False)
+    def resize(self, image: Tensor, target: Target | None = None) -> tuple[Tensor, Target | None]:
+        """An image [C, H, W] in its new size, and its target there; what a subclass has in its place is called."""
+        old = (image.shape[-2], image.shape[-1])
+        new = self.new_size(old)
+        return interpolated(image[None], new)[0], None if target is None else resize_target(target, old, new)
 
     def extra_repr(self) -> str:
         size = f"fixed_size={self.fixed_size}" if self.fixed_size else f"min_size={self.min_size}, {self.max_size=}"
         return f"{size.replace('self.', '')}, mean={self.image_mean}, std={self.image_std}"
+
+
+def interpolated(images: Tensor, size: Size) -> Tensor:
+    if images.shape[-2:] == size:
+        return images
+    return F.interpolate(images, size=size, mode="bilinear", align_corners=False)
 
 
 def resize_target(target: Target, size: Size, new: Size) -> Target:

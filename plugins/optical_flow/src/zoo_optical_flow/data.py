@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from zoo.errors import InvalidArgument, listed
-from zoo.io import find_files, read_image
+from zoo.io import find_files, load_image
 from zoo_optical_flow.flo import read_flo
 from zoo_optical_flow.kitti import read_kitti_flow
 from zoo_optical_flow.plugin import ANIMATIONS, PICTURES
@@ -79,7 +79,7 @@ class Pairs(Dataset[tuple[tuple[Tensor, Tensor], dict[str, Tensor]]]):
 
     def __getitem__(self, i: int) -> tuple[tuple[Tensor, Tensor], dict[str, Tensor]]:
         first, second = self.paths[i]
-        frames, target = (read_image(first), read_image(second)), self.target(i)
+        frames, target = (load_image(first), load_image(second)), self.target(i)
         sizes = [tuple(x.shape[-2:]) for x in (*frames, target["flow"])]
         if len(set(sizes)) > 1:
             raise InvalidArgument(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import UnreadableFile
-from zoo.io import opened, read_image
+from zoo.io import load_image, opened
 
 ZERO, STEPS = 2**15, 64  # the number that stands for no motion, and how many there are to a pixel
 
@@ -23,7 +23,7 @@ def read_kitti_flow(path: str | os.PathLike[str]) -> tuple[Tensor, Tensor]:
         UnreadableFile: there is no such file, or it is no PNG of three channels of 16 bits.
     """
     try:
-        numbers = read_image(path, "UNCHANGED", apply_exif_orientation=False)
+        numbers = load_image(path, "UNCHANGED", apply_exif_orientation=False)
         with opened(path) as picture:
             mode = picture.mode
     except UnreadableFile as e:

@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 import zoo
 from zoo.errors import InvalidArgument, suggest
-from zoo.nn import Conv2dNormActivation, check_count, check_images, refuse_script
+from zoo.nn import Conv2dNormActivation, check_count, check_images, input_channels
 from zoo_optical_flow.weights.raft import Raft_Large_Weights, Raft_Small_Weights
 
 Norm = Callable[..., nn.Module] | None
@@ -86,6 +86,7 @@ class FeatureEncoder(nn.Module):
     """
 
     downsample_factor = 8
+    in_channels = input_channels("convnormrelu")
 
     def __init__(self, block: Callable[..., nn.Module], widths: tuple[int, int, int, int, int], norm: Norm) -> None:
         super().__init__()
@@ -380,7 +381,7 @@ class RAFT(nn.Module):
             width that 8 does not divide; fewer updates than one.
     """
 
-    __prepare_scriptable__ = refuse_script
+    in_channels = input_channels("feature_encoder")
 
     def __init__(
         self,
@@ -400,7 +401,7 @@ class RAFT(nn.Module):
 
     def forward(self, image1: Tensor, image2: Tensor, num_flow_updates: int = 12) -> list[Tensor]:
         levels = getattr(self.corr_block, "num_levels", 0)  # each halves the features of an eighth
-        check_frames(image1, image2, 8 * 2**levels)
+        check_frames(image1, image2, 8 * 2**levels, self.in_channels)
         check_count("num_flow_updates", num_flow_updates, 1)
         correlate = self.corr_block(*self.feature_encoder(torch.cat([image1, image2])).chunk(2))
         # Correlations are looked up with the channels last; what they meet has the same order in memory.
@@ -428,12 +429,12 @@ class RAFT(nn.Module):
         return flows
 
 
-def check_frames(image1: Tensor, image2: Tensor, smallest: int = 128) -> None:
+def check_frames(image1: Tensor, image2: Tensor, smallest: int = 128, channels: int | None = 3) -> None:
     """Raise unless RAFT can take these frames, of at least ``smallest`` pixels. Skipped in a captured graph."""
     if torch.compiler.is_compiling():
         return
     for image in (image1, image2):
-        check_images(image, 3, smallest)
+        check_images(image, channels, smallest)
     if image1.shape != image2.shape:
         raise InvalidArgument(
             f"the frames have the shapes {list(image1.shape)} and {list(image2.shape)}; expected two of one shape."

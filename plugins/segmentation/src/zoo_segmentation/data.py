@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from zoo.errors import InvalidArgument, UnreadableFile, listed
-from zoo.io import find_files, opened, read_image
+from zoo.io import find_files, load_image, opened
 from zoo_segmentation.losses import IGNORED
 from zoo_segmentation.plugin import SEGMENTATION
 
@@ -114,7 +114,7 @@ class Masks(Dataset[tuple[Tensor, dict[str, Any]]]):
         return len(self.names)
 
     def __getitem__(self, i: int) -> tuple[Tensor, dict[str, Any]]:
-        return read_image(self.paths[i]), self.target(i)
+        return load_image(self.paths[i]), self.target(i)
 
     def target(self, i: int) -> dict[str, Any]:
         """``{"mask": int64 [H, W]}``."""

@@ -146,7 +146,8 @@ def deeplabv3_mobilenet_v3_large(
     num_classes = NUM_CLASSES if num_classes is None else num_classes
     outputs = {"out": 16, **({"aux": 4} if aux_loss else {})}
     trunk, (high, *low) = dilated_mobilenet(outputs, weights_backbone, kwargs)
-    return DeepLabV3(trunk, DeepLabHead(high, num_classes), FCNHead(low[0], num_classes) if aux_loss else None)
+    aux_classifier = FCNHead(low[0], num_classes) if aux_loss else None
+    return DeepLabV3(trunk, DeepLabHead(high, num_classes), aux_classifier)
 
 
 @zoo.builder(head=HEAD, ignore=AUX, told_by_file=aux_of)

@@ -163,23 +163,14 @@ class VideoResNet(nn.Module):
                 f"layers is {layers!r} and conv_makers has {len(conv_makers)}; expected one of each for four stages."
             )
         check_count("in_channels", in_channels, 1)
-        inplanes = check_count("width", width, 2)
+        self.inplanes = check_count("width", width, 2)  # as the stage before leaves them
         self.stem = stem(in_channels, width)
-        stages = []
-        for i, (maker, depth) in enumerate(zip(conv_makers, layers, strict=True)):
-            planes, stride = width * 2**i, 1 if i == 0 else 2
-            shortcut = None
-            if stride != 1 or inplanes != planes * block.expansion:
-                strides = getattr(maker, "get_downsample_stride", Conv3DSimple.get_downsample_stride)(stride)
-                conv = nn.Conv3d(inplanes, planes * block.expansion, 1, strides, bias=False)
-                shortcut = nn.Sequential(conv, nn.BatchNorm3d(planes * block.expansion))
-            blocks = [block(inplanes, planes, maker, stride, shortcut)]
-            inplanes = planes * block.expansion
-            blocks += [block(inplanes, planes, maker) for _ in range(depth - 1)]
-            stages.append(nn.Sequential(*blocks))
-        self.layer1, self.layer2, self.layer3, self.layer4 = stages
+        self.layer1 = self._make_layer(block, conv_makers[0], width, layers[0])
+        self.layer2 = self._make_layer(block, conv_makers[1], 2 * width, layers[1], stride=2)
+        self.layer3 = self._make_layer(block, conv_makers[2], 4 * width, layers[2], stride=2)
+        self.layer4 = self._make_layer(block, conv_makers[3], 8 * width, layers[3], stride=2)
         self.avgpool = nn.AdaptiveAvgPool3d(1)
-        self.fc = linear_head(inplanes, num_classes)
+        self.fc = linear_head(self.inplanes, num_classes)
         self.feature_info = [
             Stage(f"layer{i + 1}", width * 2**i * block.expansion, 2 ** (i + 1), "NCTHW") for i in range(4)
         ]
@@ -192,6 +183,25 @@ class VideoResNet(nn.Module):
                 nn.init.zeros_(m.bias)
             elif zero_init_residual and isinstance(m, BasicBlock):
                 nn.init.zeros_(m.conv2[1].weight)  # type: ignore[arg-type]
+
+    def _make_layer(
+        self,
+        block: type[BasicBlock],
+        conv_builder: Callable[..., nn.Module],
+        planes: int,
+        blocks: int,
+        stride: int = 1,
+    ) -> nn.Sequential:
+        """The next stage, of so many blocks."""
+        channels, shortcut = planes * block.expansion, None
+        if stride != 1 or self.inplanes != channels:
+            strides = getattr(conv_builder, "get_downsample_stride", Conv3DSimple.get_downsample_stride)(stride)
+            conv = nn.Conv3d(self.inplanes, channels, 1, strides, bias=False)
+            shortcut = nn.Sequential(conv, nn.BatchNorm3d(channels))
+        layers = [block(self.inplanes, planes, conv_builder, stride, shortcut)]
+        self.inplanes = channels
+        layers += [block(channels, planes, conv_builder) for _ in range(1, blocks)]
+        return nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
         check_clips(x, self.in_channels)

@@ -58,7 +58,15 @@ class SepInceptionBlock3D(nn.Module):
     """Four branches side by side: [N, C, T, H, W] → [N, sum of their widths, T, H, W]."""
 
     def __init__(
-        self, in_channels: int, b0: int, b1_mid: int, b1: int, b2_mid: int, b2: int, b3: int, norm_layer: Norm
+        self,
+        in_planes: int,
+        b0_out: int,
+        b1_mid: int,
+        b1_out: int,
+        b2_mid: int,
+        b2_out: int,
+        b3_out: int,
+        norm_layer: Norm,
     ) -> None:
         super().__init__()
 
@@ -66,13 +74,13 @@ class SepInceptionBlock3D(nn.Module):
             return Conv3dNormActivation(in_channels, out_channels, 1, norm_layer=norm_layer)
 
         def separable(mid: int, out: int) -> nn.Sequential:
-            return nn.Sequential(pointwise(in_channels, mid), TemporalSeparableConv(mid, out, 3, 1, 1, norm_layer))
+            return nn.Sequential(pointwise(in_planes, mid), TemporalSeparableConv(mid, out, 3, 1, 1, norm_layer))
 
-        self.branch0 = pointwise(in_channels, b0)
-        self.branch1 = separable(b1_mid, b1)
-        self.branch2 = separable(b2_mid, b2)
-        self.branch3 = nn.Sequential(nn.MaxPool3d(3, stride=1, padding=1), pointwise(in_channels, b3))
-        self.out_channels = b0 + b1 + b2 + b3
+        self.branch0 = pointwise(in_planes, b0_out)
+        self.branch1 = separable(b1_mid, b1_out)
+        self.branch2 = separable(b2_mid, b2_out)
+        self.branch3 = nn.Sequential(nn.MaxPool3d(3, stride=1, padding=1), pointwise(in_planes, b3_out))
+        self.out_channels = b0_out + b1_out + b2_out + b3_out
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([self.branch0(x), self.branch1(x), self.branch2(x), self.branch3(x)], 1)

@@ -20,6 +20,7 @@ from zoo_classification.swin_transformer import (
     PatchMerging,
     ShiftedWindowAttention,
     SwinTransformerBlock,
+    adapt,
     merge_neighbours,
 )
 from zoo_video.weights.swin3d import Swin3D_B_Weights, Swin3D_S_Weights, Swin3D_T_Weights
@@ -285,19 +286,19 @@ def swin3d(embed_dim: int, depths: Sequence[int], num_heads: Sequence[int], **kw
     return SwinTransformer3d([2, 4, 4], embed_dim, depths, num_heads, **{"window_size": [8, 7, 7], **kwargs})
 
 
-@zoo.builder(Swin3D_T_Weights, head="head", stem="patch_embed.proj")
+@zoo.builder(Swin3D_T_Weights, head="head", stem="patch_embed.proj", convert=adapt)
 def swin3d_t(**kwargs: Any) -> SwinTransformer3d:
     """Video Swin-T from `Video Swin Transformer <https://arxiv.org/abs/2106.13230>`_."""
     return swin3d(96, [2, 2, 6, 2], [3, 6, 12, 24], **kwargs)
 
 
-@zoo.builder(Swin3D_S_Weights, head="head", stem="patch_embed.proj")
+@zoo.builder(Swin3D_S_Weights, head="head", stem="patch_embed.proj", convert=adapt)
 def swin3d_s(**kwargs: Any) -> SwinTransformer3d:
     """Video Swin-S from `Video Swin Transformer <https://arxiv.org/abs/2106.13230>`_."""
     return swin3d(96, [2, 2, 18, 2], [3, 6, 12, 24], **kwargs)
 
 
-@zoo.builder(Swin3D_B_Weights, head="head", stem="patch_embed.proj")
+@zoo.builder(Swin3D_B_Weights, head="head", stem="patch_embed.proj", convert=adapt)
 def swin3d_b(**kwargs: Any) -> SwinTransformer3d:
     """Video Swin-B from `Video Swin Transformer <https://arxiv.org/abs/2106.13230>`_."""
     return swin3d(128, [2, 2, 18, 2], [4, 8, 16, 32], **kwargs)

@@ -1,0 +1,20 @@
+"""Types of ``forward`` as objects, where a module's file has them as text: graphs of torch.fx keep and pickle them."""
+
+from __future__ import annotations
+
+import contextlib
+import typing
+
+from torch import nn
+
+_seen: set[type] = set()
+
+
+def evaluate_hints(model: nn.Module) -> None:
+    """Evaluate the annotations of ``forward`` of all classes in ``model``, those of torch aside, once."""
+    for kind in {type(m) for m in model.modules()} - _seen:
+        _seen.add(kind)
+        forward = vars(kind).get("forward")
+        if any(isinstance(hint, str) for hint in getattr(forward, "__annotations__", {}).values()):
+            with contextlib.suppress(NameError, TypeError, AttributeError):  # names for type checkers alone
+                forward.__annotations__ = typing.get_type_hints(forward)
