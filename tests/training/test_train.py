@@ -10,10 +10,9 @@ import time
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
+from colours import command, pictures
 from safetensors.torch import load_file
 
 import zoo
@@ -22,23 +21,6 @@ from zoo_training.checkpoints import write
 from zoo_training.parameters import parameter_groups
 from zoo_training.sampling import shares, steps_of
 from zoo_training.training import train
-
-COLOURS = {"blue": (40, 60, 200), "red": (200, 50, 40)}
-
-
-def pictures(root: Path, n: int) -> Path:
-    generator = np.random.default_rng(0)
-    for name, base in COLOURS.items():
-        (root / name).mkdir(parents=True)
-        for i in range(n):
-            picture = np.array(base) + generator.normal(0, 40, (24, 32, 3)) + generator.normal(0, 25, 3)
-            Image.fromarray(picture.clip(0, 255).astype("uint8")).save(root / name / f"{i:03}.png")
-    return root
-
-
-def command(data: Path, output: Path, *more: str) -> list[str]:
-    paths = ["--data", str(data), "--output", str(output), "--device", "cpu"]
-    return ["-m", "zoo", "train", "--model", "squeezenet1_1", "--weights", "DIGITS_V1", *paths, *more]
 
 
 def figures(output: Path) -> list[dict[str, str]]:

@@ -18,6 +18,7 @@ from zoo import Pipeline, draw, pipeline, registry
 from zoo.contract import Examples, TaskSpec, Trainable, Weights
 from zoo.errors import TrainingWarning, ZooError
 from zoo_tools.evaluation import evaluate, evaluator_of
+from zoo_training.data.showing import captioned
 from zoo_training.loop import Loop, placed
 
 PICTURES = 9  # on the sheet of predictions
@@ -122,11 +123,11 @@ class HeldOut:
             return None
         chosen = sorted({round(i * (len(self.reader) - 1) / max(1, n - 1)) for i in range(n)})
         ready = self._pipeline(loop)
+        sources = [self.reader.source(i) for i in chosen]
+        results = ready.stream(sources, batch_size=loop.batch_size, progress=False)
         drawn = [
-            ready.steps.draw(result)
-            for _, result in ready.stream(
-                [self.reader.source(i) for i in chosen], batch_size=loop.batch_size, progress=False
-            )
+            captioned(ready.steps.draw(result), self.reader.names[i])
+            for i, (_, result) in zip(chosen, results, strict=True)
             if not isinstance(result, Exception)
         ]
         return draw.contact_sheet(drawn) if drawn else None

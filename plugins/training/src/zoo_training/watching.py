@@ -6,7 +6,7 @@ import csv
 import importlib.util
 import io
 import math
-import shutil
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -105,8 +105,7 @@ class Watch:
         self.done, self.steps = self.done + 1, steps
         if self.shown:
             pace = (time.monotonic() - self.begin) / self.done
-            width = shutil.get_terminal_size().columns
-            print("\r" + progress(loop, steps, pace, width) + "\033[K", end="", file=sys.stderr, flush=True)
+            print("\r" + progress(loop, steps, pace, columns()) + "\033[K", end="", file=sys.stderr, flush=True)
 
     def epoch(self, loop: Loop, row: dict[str, float]) -> bool:
         best = best_epoch(loop.history, self.task)
@@ -115,8 +114,8 @@ class Watch:
         if loop.rank == 0:
             self._write(loop, row, best, sheet)
         if self.shown:
-            text = "  ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "epoch")
-            print(f"\repoch {loop.epoch + 1}/{loop.epochs}  {text}\033[K", file=sys.stderr)
+            line = summary(row, self.task, loop.epochs, columns())
+            print(f"\r{line}\033[K", file=sys.stderr)
             if stop:
                 print(f"stopped: epoch {best} is still the best after {self.patience} more", file=sys.stderr)
         return stop
@@ -133,10 +132,8 @@ class Watch:
             write_model(self.folder / BEST, loop.whole, self.weights, figures)
             if (matrix := self.held_out.confusion()) is not None:
                 classes = list(self.weights.read_categories())
-                rows: list[Sequence[Any]] = [
-                    ["true \\ predicted", *classes],
-                    *([name, *n] for name, n in zip(classes, matrix, strict=True)),
-                ]
+                counts = [[name, *row] for name, row in zip(classes, matrix, strict=True)]
+                rows: list[Sequence[Any]] = [["true \\ predicted", *classes], *counts]
                 write_table(self.folder / f"{CONFUSION}.csv", rows)
                 write_picture(self.folder / f"{CONFUSION}.png", confusion_image(matrix, classes))
         self._show_board(loop, row, sheet)
@@ -163,6 +160,14 @@ class Watch:
             self.board.close()
 
 
+def columns() -> int:
+    """How wide the terminal is that standard error goes to; 80 where it goes elsewhere."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
+
+
 def progress(loop: Loop, steps: int, pace: float, width: int) -> str:
     """Where a run stands, on one line of fewer than ``width`` characters: what matters most first.
 
@@ -180,8 +185,21 @@ def progress(loop: Loop, steps: int, pace: float, width: int) -> str:
         f"lr {loop.optimizer.param_groups[-1]['lr']:.2e}",
         f"{size / pace:.1f} examples/s",
     ]
+    return _line(parts, width)
+
+
+def summary(row: Mapping[str, float], task: TaskSpec, epochs: int, width: int) -> str:
+    """An epoch's figures on one line of fewer than ``width`` characters: the losses, and the task's metrics before
+    others."""
+    first = ["loss", "val_loss", *(f"val_{metric.key}" for metric in task.metrics)]
+    names = [name for name in dict.fromkeys([*first, *row]) if name in row and name not in ("epoch", "lr")]
+    return _line([f"epoch {row['epoch']}/{epochs}", *(f"{name} {row[name]:.4g}" for name in names)], width)
+
+
+def _line(parts: list[str], width: int) -> str:
+    """As many of ``parts`` as there is room for."""
     while len(parts) > 1 and len("  ".join(parts)) >= width:
-        parts.pop()
+        parts = parts[:-1]
     return "  ".join(parts)[: max(1, width - 1)]
 
 
