@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -23,3 +24,8 @@ def pictures(root: Path, n: int) -> Path:
 def command(data: Path, output: Path, *more: str) -> list[str]:
     paths = ["--data", str(data), "--output", str(output), "--device", "cpu"]
     return ["-m", "zoo", "train", "--model", "squeezenet1_1", "--weights", "DIGITS_V1", *paths, *more]
+
+
+def figures(output: Path) -> list[dict[str, str]]:
+    with (output / "metrics.csv").open() as f:
+        return list(csv.DictReader(f))

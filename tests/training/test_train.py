@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import signal
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from typing import Any, BinaryIO
 
 import pytest
 import torch
-from colours import command, pictures
+from colours import command, figures, pictures
 from safetensors.torch import load_file
 
 import zoo
@@ -21,11 +20,6 @@ from zoo_training.checkpoints import write
 from zoo_training.parameters import parameter_groups
 from zoo_training.sampling import shares, steps_of
 from zoo_training.training import train
-
-
-def figures(output: Path) -> list[dict[str, str]]:
-    with (output / "metrics.csv").open() as f:
-        return list(csv.DictReader(f))
 
 
 def test_sixty_pictures_a_class_in_six_epochs_teach_two_colours(tmp_path: Path) -> None:

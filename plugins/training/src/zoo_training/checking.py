@@ -22,7 +22,7 @@ def check_readers(readers: tuple[Any, Any]) -> None:
     """Raise InvalidArgument if a part or a class is empty, or an input cannot be read.
 
     Pictures are opened as far as their headers, and their ends are looked at; what does not end as a PNG or JPEG file
-    does is decoded. Examples that are no files are read.
+    does is decoded. Examples that are no files are read. What is true of them, readers check themselves.
     """
     for what, reader in zip(("train", "validate"), readers, strict=True):
         if not len(reader):
@@ -46,11 +46,9 @@ def check_readers(readers: tuple[Any, Any]) -> None:
 def _check_example(reader: Any, i: int) -> None:
     source = reader.source(i) if isinstance(reader, Examples) else None
     files = [Path(file) for file in (source if isinstance(source, tuple) else (source,)) if file is not None]
-    if files and hasattr(reader, "annotation"):  # a picture of its own, as of class maps; else text, read already
-        files += [file for file in [Path(str(reader.annotation(i)))] if file.suffix.lower() in PICTURES]
     if (
         not files
-        or not all(file.is_file() for file in files[:1])
+        or not all(file.is_file() for file in files)
         or any(file.suffix.lower() in PICTURES and not _is_whole(file) for file in files)
     ):
         reader[i]
