@@ -51,10 +51,13 @@ def _forward(block: nn.Module, forward: Any, *args: Any, **kwargs: Any) -> Any:
 def _without_statistics(block: nn.Module) -> Iterator[None]:
     """Within, batch norms do not count what they see, which they have seen before."""
     norms = [m for m in block.modules() if isinstance(m, _NORMS) and m.training and m.track_running_stats]
+    momenta = [norm.momentum for norm in norms]
     for norm in norms:
-        norm.track_running_stats = False
+        norm.momentum = 0.0  # what is saved for the backward pass must be the same tensors
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+            if norm.num_batches_tracked is not None:
+                norm.num_batches_tracked -= 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -30,7 +31,8 @@ def join(device: str | torch.device) -> tuple[int, int, torch.device]:
         torch.cuda.set_device(where)
     if not dist.is_initialized():
         try:
-            dist.init_process_group("nccl" if where.type == "cuda" else "gloo", timeout=PATIENCE)
+            backend = "nccl" if where.type == "cuda" else "gloo"
+            dist.init_process_group(backend, timeout=PATIENCE, **(_fresh_store() if restarted() else {}))
         except (RuntimeError, ValueError) as e:
             raise TrainingError(f"The processes of torchrun cannot be joined: {e}") from e
     return dist.get_rank(), dist.get_world_size(), where
@@ -39,6 +41,16 @@ def join(device: str | torch.device) -> tuple[int, int, torch.device]:
 def restarted() -> bool:
     """Whether torchrun has started this process again, after one had died."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+
+
+def _fresh_store() -> dict[str, Any]:
+    """Where processes that were started again find one another: by default Gloo reads the addresses of those that are
+    gone from torchrun's store (seen with torch 2.13)."""
+    env = os.environ
+    world, rank = int(env["WORLD_SIZE"]), int(env["RANK"])
+    store = dist.TCPStore(env["MASTER_ADDR"], int(env["MASTER_PORT"]), world, is_master=False)
+    prefix = f"zoo/{env.get('TORCHELASTIC_RUN_ID')}/{env['TORCHELASTIC_RESTART_COUNT']}"
+    return {"store": dist.PrefixStore(prefix, store), "rank": rank, "world_size": world}
 
 
 def once(check: Callable[[], None], rank: int, world: int) -> None:
