@@ -48,9 +48,10 @@ def _fresh_store() -> dict[str, Any]:
     gone from torchrun's store (seen with torch 2.13)."""
     env = os.environ
     world, rank = int(env["WORLD_SIZE"]), int(env["RANK"])
-    store = dist.TCPStore(env["MASTER_ADDR"], int(env["MASTER_PORT"]), world, is_master=False)
+    stores: Any = dist  # torch exports them without saying so
+    store = stores.TCPStore(env["MASTER_ADDR"], int(env["MASTER_PORT"]), world, is_master=False)
     prefix = f"zoo/{env.get('TORCHELASTIC_RUN_ID')}/{env['TORCHELASTIC_RESTART_COUNT']}"
-    return {"store": dist.PrefixStore(prefix, store), "rank": rank, "world_size": world}
+    return {"store": stores.PrefixStore(prefix, store), "rank": rank, "world_size": world}
 
 
 def once(check: Callable[[], None], rank: int, world: int) -> None:

@@ -78,6 +78,7 @@ def train(
     precision: str = "fp32",
     ema: float | None = None,
     freeze: Sequence[str] = (),
+    preprocessing: str | None = None,
     recipe: str | None = None,
     flip: float = 0.5,
     augment: Augment | None = None,
@@ -116,6 +117,8 @@ def train(
         precision: ``"fp32"``, ``"bf16"`` or ``"fp16"``, of :func:`torch.autocast`.
         ema: decay of a moving average of the weights, which is then what is validated and kept.
         freeze: paths of modules that are not trained; ``"backbone"`` is all but the head.
+        preprocessing: the entry of the model's weights whose preprocessing is taken, where ``weights`` are None or
+            know none; by default that of ``"DEFAULT"``.
         recipe: augmentation by name, as :func:`zoo_training.augmentation.recipe` takes it; None for none. What it mixes
             batches by (mixup, CutMix), and its options of the task, such as ``label_smoothing``, are taken too.
         flip: probability with which the recipe mirrors; 0 where left and right mean something, as of digits.
@@ -178,11 +181,20 @@ def train(
                 f"{', '.join(categories[:10])}. Leave it out: the head is made for the data."
             )
     net = registry.get_model(info.full_name, weights=weights, **config)
-    described = loaded_weights(net) or info.weights.get("DEFAULT")
-    if described is not None and described.transforms is None:
-        described = info.weights.get("DEFAULT")
+    described = loaded_weights(net)
+    if preprocessing is not None or described is None or described.transforms is None:
+        described = info.weights.get(preprocessing or "DEFAULT")
     if described is None:
-        raise InvalidArgument(f"{info.name} has no weights whose preprocessing is known; it cannot be trained by name.")
+        known = ", ".join(info.weights) or "no entries"
+        raise InvalidArgument(
+            f"preprocessing: {info.name} has no weights {preprocessing or 'DEFAULT'!r}, whose preprocessing would be "
+            f"taken; it has {known}."
+        )
+    if not any(True for _ in net.parameters()):
+        raise InvalidArgument(
+            f"{info.name} has no parameters to train. An int8 model is trained as a float one, and quantized then: "
+            "leave out quantize."
+        )
     if recipe is not None:
         size = default_size(net, described)
         if size is None:
@@ -207,7 +219,8 @@ def train(
         "config": json.loads(json.dumps(config, default=repr)), "options": options, "epochs": epochs,
         "batch": batch_size * accumulate * world, "optimizer": optimizer, "lr": rate, "weight_decay": weight_decay,
         "layer_decay": layer_decay, "schedule": schedule, "warmup": warmup, "clip": clip, "precision": precision,
-        "ema": ema, "freeze": list(freeze), "recipe": recipe, "flip": flip, "seed": seed,
+        "ema": ema, "freeze": list(freeze), "preprocessing": preprocessing, "recipe": recipe, "flip": flip,
+        "seed": seed,
     }  # fmt: skip
     held_out = HeldOut(readers[1], spec, described, piece)
     loop = Loop(

@@ -44,6 +44,9 @@ def train(
     precision: Annotated[str, typer.Option(help="fp32, bf16 or fp16.")] = "fp32",
     ema: Annotated[float | None, typer.Option(help="Decay of averaged weights.", show_default=False)] = None,
     freeze: Annotated[list[str] | None, typer.Option(help="A module, or backbone. May be repeated.")] = None,
+    preprocessing: Annotated[
+        str | None, typer.Option(help="Entry whose preprocessing is taken, with --weights none.", show_default=False)
+    ] = None,
     recipe: Annotated[
         str | None, typer.Option(help="Augmentation: finetune or imagenet; by default none.", show_default=False)
     ] = None,
@@ -97,6 +100,7 @@ def train(
         precision=precision,
         ema=ema,
         freeze=freeze or (),
+        preprocessing=preprocessing,
         recipe=recipe,
         flip=flip,
         val=val,
