@@ -83,6 +83,9 @@ def train(
     flip: float = 0.5,
     augment: Augment | None = None,
     val: float = 0.2,
+    annotations: str | os.PathLike[str] | None = None,
+    format: str | None = None,  # noqa: A002  as of open_data
+    group: str | None = None,
     patience: int | None = None,
     seed: int = 0,
     workers: int = 0,
@@ -124,6 +127,7 @@ def train(
         flip: probability with which the recipe mirrors; 0 where left and right mean something, as of digits.
         augment: ``(input, target, generator)`` → ``(input, target)``, in place of a recipe.
         val: share of each class that is held out, where the data are not split.
+        annotations, format, group: as :func:`zoo_training.data.open_data` takes them.
         patience: stop after so many epochs without a better one: by the task's first metric, and then by the loss on
             what was held out.
         workers: processes that read; 0 reads in this one.
@@ -163,7 +167,11 @@ def train(
     if fsdp and world == 1:
         raise InvalidArgument("fsdp spreads a model over processes, and there is one; start them by torchrun.")
     folder, going_on = Path(output), resume or restarted()
-    readers = data if isinstance(data, tuple) else open_data(data, spec.name, val=val, seed=seed, check=False)
+    if isinstance(data, tuple):
+        readers: Any = data
+    else:
+        how: dict[str, Any] = {"annotations": annotations, "format": format, "group": group}
+        readers = open_data(data, spec.name, val=val, seed=seed, check=False, **how)
     once(lambda: check_folder(folder, CHECKPOINT, going_on), rank, world)
     going_on = going_on and (folder / CHECKPOINT).exists()
     if not going_on:

@@ -52,6 +52,15 @@ def train(
     ] = None,
     flip: Annotated[float, typer.Option(min=0, max=1, help="How often the recipe mirrors; 0 for digits.")] = 0.5,
     val: Annotated[float, typer.Option(help="Share held out, where the data are not split.")] = 0.2,
+    annotations: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="What is true of the data, if elsewhere.", show_default=False)
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option("--format", help="Of the data, as of `zoo data show`.", show_default=False)
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(metavar="PATTERN", help="Names alike in it stay together.", show_default=False)
+    ] = None,
     patience: Annotated[int | None, typer.Option(min=1, help="Epochs without progress.", show_default=False)] = None,
     seed: Annotated[int, typer.Option()] = 0,
     workers: Annotated[int, typer.Option(min=0, help="Processes that read.")] = 0,
@@ -104,6 +113,9 @@ def train(
         recipe=recipe,
         flip=flip,
         val=val,
+        annotations=annotations,
+        format=kind,
+        group=group,
         patience=patience,
         seed=seed,
         workers=workers,
