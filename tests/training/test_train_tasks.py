@@ -90,7 +90,7 @@ def test_a_segmenter_learns_halves(tmp_path: Path) -> None:
     assert done.history[-1]["val_loss"] < done.history[0]["val_loss"] / 4
 
 
-@pytest.mark.parametrize("task", ["object-detection", "semantic-segmentation", "video-classification"])
+@pytest.mark.parametrize("task", ["object-detection", "semantic-segmentation", "video-classification", "optical-flow"])
 def test_tasks_say_how_they_are_trained(task: str) -> None:
     piece = zoo.registry.provided(zoo.get_task(task), "train")()
     assert all(callable(getattr(piece, step)) for step in ("prepare", "collate", "loss", "score"))
