@@ -1,6 +1,6 @@
 """Train SqueezeNet 1.1 on scikit-learn's handwritten digits: how ``SqueezeNet1_1_Weights.DIGITS_V1`` came about.
 
-    pip install zoo-classification scikit-learn
+    pip install zoo-classification zoo-training scikit-learn
     python examples/train_digits.py --output out/
 
 The data are 1,797 real scans of 8×8 pixels, 16 grey levels; the last 450 are held out. Takes a few minutes on two
@@ -18,11 +18,9 @@ import torch
 from safetensors.torch import save_file
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
-from tqdm import tqdm
 
 import zoo
 from zoo.io import save_image
-from zoo.transforms import ImageClassification
 
 HELD_OUT = 450
 SIDE = 64
@@ -53,10 +51,35 @@ def jitter(images: Tensor, generator: torch.Generator) -> Tensor:
     return nn.functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
+def augment(scan: Tensor, target: dict[str, int], generator: torch.Generator) -> tuple[Tensor, dict[str, int]]:
+    """A scan, uint8 [3, 8, 8], at the size that the model sees, and jittered."""
+    large = nn.functional.interpolate(scan[None].float(), (SIDE, SIDE), mode="bilinear")
+    return jitter(large, generator)[0].round().to(torch.uint8), target
+
+
+def write_data(folder: Path) -> Path:
+    """The scans as ``train/DIGIT/NUMBER.png`` and ``val/DIGIT/NUMBER.png``, as ``zoo train --data`` takes them."""
+    scans, labels = data()
+    for i, (scan, label) in enumerate(zip(scans, labels.tolist(), strict=True)):
+        part = folder / ("train" if i < len(scans) - HELD_OUT else "val") / str(label)
+        part.mkdir(parents=True, exist_ok=True)
+        save_image(scan[:1], part / f"{i:04}.png")
+    return folder
+
+
 @torch.inference_mode()
 def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
     guesses = torch.cat([model(batch).argmax(1) for batch in images.split(150)])
     return (guesses == labels).double().mean().item()
+
+
+def publish(state: dict[str, Tensor], unnamed: Path) -> Path:
+    """Write tensors under a name that ends in their hash."""
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, unnamed)
+    digest = hashlib.sha256(unnamed.read_bytes()).hexdigest()[:8]
+    path = unnamed.rename(unnamed.with_stem(f"{unnamed.stem}-{digest}"))
+    print(f"{path}: {path.stat().st_size / 2**20:.2f} MB")
+    return path
 
 
 def main() -> None:
@@ -64,46 +87,24 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("out"))
     parser.add_argument("--epochs", type=int, default=80)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start", metavar="ENTRY", help="begin with an entry or a file, such as DIGITS_V1")
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="write pictures of held-out scans; do not train")
     options = parser.parse_args()
     if options.pictures:
         write_pictures(options.pictures)
         return
-
-    torch.manual_seed(options.seed)
-    generator = torch.Generator().manual_seed(options.seed)
-    preset = ImageClassification(crop_size=SIDE, resize_size=SIDE, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    done = zoo.train(
+        "squeezenet1_1", write_data(options.output / "data"), options.output / "run", options.start,
+        preprocessing="DIGITS_V1", augment=augment, epochs=options.epochs, batch_size=64, lr=PEAK, dropout=0.2,
+        label_smoothing=0.05, seed=options.seed,
+    )  # fmt: skip
+    model = done.model.half().float()  # measured as it is published, in half precision
+    preset = zoo.get_model_weights("squeezenet1_1")["DIGITS_V1"].transforms()
     scans, labels = data()
-    images = preset(scans)
-    x, y = images[:-HELD_OUT], labels[:-HELD_OUT]
-
-    model = zoo.get_model("squeezenet1_1", num_classes=10, dropout=0.2)
-    # SqueezeNet ends in a ReLU, below which a logit has no gradient; it learns without and is published with it.
-    relu, model.classifier[2] = model.classifier[2], nn.Identity()
-    steps = options.epochs * -(-len(x) // 64)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=PEAK, total_steps=steps, pct_start=0.1)
-    with tqdm(total=steps, unit="step") as bar:
-        for _ in range(options.epochs):
-            for batch in torch.randperm(len(x), generator=generator).split(64):
-                loss = nn.functional.cross_entropy(model(jitter(x[batch], generator)), y[batch], label_smoothing=0.05)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                schedule.step()
-                bar.set_postfix(loss=f"{loss.item():.3f}")
-                bar.update()
-
-    model.classifier[2] = relu
-    model.eval().half().float()  # measured as it is published, in half precision
-    print(f"held-out accuracy: {accuracy(model, images[-HELD_OUT:], labels[-HELD_OUT:]):.4%} of {HELD_OUT} scans")
-
-    options.output.mkdir(parents=True, exist_ok=True)
-    unnamed = options.output / "squeezenet1_1_digits.safetensors"
-    save_file({name: tensor.half().contiguous() for name, tensor in model.state_dict().items()}, unnamed)
-    digest = hashlib.sha256(unnamed.read_bytes()).hexdigest()[:8]
-    path = unnamed.rename(unnamed.with_stem(f"{unnamed.stem}-{digest}"))
-    print(f"{path}: {path.stat().st_size / 2**20:.2f} MB")
+    right = accuracy(model, preset(scans[-HELD_OUT:]), labels[-HELD_OUT:])
+    print(f"held-out accuracy: {right:.4%} of {HELD_OUT} scans")
+    state = {name: tensor.half() for name, tensor in model.state_dict().items()}
+    publish(state, options.output / "squeezenet1_1_digits.safetensors")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import signal
 import subprocess
 import sys
@@ -10,10 +9,9 @@ import time
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
+from colours import command, figures, pictures
 from safetensors.torch import load_file
 
 import zoo
@@ -22,28 +20,6 @@ from zoo_training.checkpoints import write
 from zoo_training.parameters import parameter_groups
 from zoo_training.sampling import shares, steps_of
 from zoo_training.training import train
-
-COLOURS = {"blue": (40, 60, 200), "red": (200, 50, 40)}
-
-
-def pictures(root: Path, n: int) -> Path:
-    generator = np.random.default_rng(0)
-    for name, base in COLOURS.items():
-        (root / name).mkdir(parents=True)
-        for i in range(n):
-            picture = np.array(base) + generator.normal(0, 40, (24, 32, 3)) + generator.normal(0, 25, 3)
-            Image.fromarray(picture.clip(0, 255).astype("uint8")).save(root / name / f"{i:03}.png")
-    return root
-
-
-def command(data: Path, output: Path, *more: str) -> list[str]:
-    paths = ["--data", str(data), "--output", str(output), "--device", "cpu"]
-    return ["-m", "zoo", "train", "--model", "squeezenet1_1", "--weights", "DIGITS_V1", *paths, *more]
-
-
-def figures(output: Path) -> list[dict[str, str]]:
-    with (output / "metrics.csv").open() as f:
-        return list(csv.DictReader(f))
 
 
 def test_sixty_pictures_a_class_in_six_epochs_teach_two_colours(tmp_path: Path) -> None:

@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from colours import pictures
 from PIL import Image
 
 import zoo
+import zoo_quantized
+from zoo.errors import InvalidArgument
 from zoo_detection.training import Preparation, Training
 from zoo_training.training import best_epoch, train
 
@@ -90,7 +93,21 @@ def test_a_segmenter_learns_halves(tmp_path: Path) -> None:
     assert done.history[-1]["val_loss"] < done.history[0]["val_loss"] / 4
 
 
-@pytest.mark.parametrize("task", ["object-detection", "semantic-segmentation", "video-classification"])
+@pytest.mark.parametrize("task", ["object-detection", "semantic-segmentation", "video-classification", "optical-flow"])
 def test_tasks_say_how_they_are_trained(task: str) -> None:
     piece = zoo.registry.provided(zoo.get_task(task), "train")()
     assert all(callable(getattr(piece, step)) for step in ("prepare", "collate", "loss", "score"))
+
+
+def test_an_int8_model_is_trained_as_its_float_twin_and_quantized_then(tmp_path: Path) -> None:
+    data = pictures(tmp_path / "data", 10)
+    name, given = "quantized_shufflenet_v2_x0_5", {"preprocessing": "DIGITS_V1", "device": "cpu", "epochs": 1}
+    done = train(name, data, tmp_path / "a", None, **given)
+    int8 = zoo_quantized.quantize(done.model, [torch.rand(4, 3, 64, 64)], progress=False)
+    assert int8(torch.rand(2, 3, 64, 64)).shape == (2, 2)
+    packed = [module.weight() for module in int8.modules() if callable(getattr(module, "weight", None))]
+    assert {weight.dtype for weight in packed} == {torch.qint8}
+    with pytest.raises(InvalidArgument, match=r"has no parameters to train\. An int8 model is trained as a float one"):
+        train(name, data, tmp_path / "b", None, quantize=True, **given)
+    with pytest.raises(InvalidArgument, match=r"has no weights 'DIGITS_V9'.*it has .*DIGITS_V1"):
+        train(name, data, tmp_path / "b", None, **{**given, "preprocessing": "DIGITS_V9"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from zoo.contract.weights import Weights
@@ -201,8 +202,10 @@ class Evaluator(Protocol):
     """What a task knows about one data set: ``provides["evaluate"]`` is called with ``(images, annotations, weights)``.
     ``images`` is a path, or :class:`Examples`, where there are no annotations.
 
-    It may also have ``notes``: sentences that whoever reads the figures should know, such as what was left out; and a
-    ``protocol``, like :meth:`Task.protocol`, of what the figures depend on of its own.
+    It may also have ``notes``: sentences that whoever reads the figures should know, such as what was left out; a
+    ``protocol``, like :meth:`Task.protocol`, of what the figures depend on of its own; and
+    ``confusion(records, num_classes)``, which counts inputs (or their parts) by true class, a row each, and predicted
+    class.
     """
 
     @property
@@ -240,10 +243,26 @@ class Exportable:
 
 
 class Trainable(Protocol):
-    """What training needs of a task: ``provides["train"]`` names a class of it, which is called without arguments.
+    """What training needs of a task: ``provides["train"]`` names a class of it, which is called with those of the
+    task's options for the verb ``"train"`` that the user gave.
 
     An example goes through ``prepare``, several through ``collate``, and ``loss`` runs the model on them.
+
+    Attributes:
+        as_predicted: whether ``score`` calls the model once, on what a pipeline would give it, so that its outputs can
+            be decoded and measured too, and nothing need go through the model twice.
+        defaults: arguments of :func:`zoo.train` that suit the task: ``lr``, ``weight_decay``, ``schedule``, ….
     """
+
+    as_predicted: bool = False
+    defaults: Mapping[str, Any] = MappingProxyType({})
+
+    def check(self, model: nn.Module, arguments: tuple[Any, ...], targets: Any, categories: Sequence[str]) -> None:
+        """Look at a batch before the first step; ``categories`` are the data's.
+
+        Raises:
+            InvalidArgument: targets that the model cannot be trained on, or a head of another size.
+        """
 
     def with_targets(self, model: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         """The model's positional arguments in train mode, made up for those of :meth:`Task.example`."""

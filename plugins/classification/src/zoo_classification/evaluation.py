@@ -103,6 +103,13 @@ class ClassFolders:
         counted = [k for k in TOP if k < records[0]["classes"]]
         return {f"acc@{k}": 100 * sum(r["label"] in r["top"][:k] for r in records) / len(records) for k in counted}
 
+    def confusion(self, records: Sequence[dict[str, Any]], num_classes: int) -> list[list[int]]:
+        """How many inputs of each true class, a row each, are taken for each class."""
+        matrix = [[0] * num_classes for _ in range(num_classes)]
+        for record in records:
+            matrix[record["label"]][record["top"][0]] += 1
+        return matrix
+
 
 def _normalised(name: str) -> str:
     """In one form of Unicode: file systems may take letters and their accents apart."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zoo
-from zoo import Manifest, Metric, TaskSpec
+from zoo import Manifest, Metric, Option, TaskSpec
 from zoo.contract.families import Family, model_specs, offered_names
 
 # fmt: off
@@ -81,6 +81,7 @@ CLASSIFICATION = TaskSpec(
     "image-classification",
     "zoo_classification.task:ClassificationTask",
     metrics=(Metric("acc@1", "Acc@1"), Metric("acc@5", "Acc@5")),
+    options=(Option("label_smoothing", float, 0.0, "Of the cross entropy.", verb="train"),),
     provides={
         "evaluate": "zoo_classification.evaluation:evaluate",
         "data": "zoo_classification.data:READERS",

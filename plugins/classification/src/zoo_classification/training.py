@@ -33,7 +33,11 @@ class Training(Trainable):
         label_smoothing: of the cross entropy.
     """
 
+    as_predicted = True
+
     def __init__(self, label_smoothing: float = 0.0) -> None:
+        if not 0 <= label_smoothing < 1:
+            raise InvalidArgument(f"label_smoothing is {label_smoothing!r}; expected a share in [0, 1).")
         self.label_smoothing = label_smoothing
 
     def prepare(self, model: nn.Module, weights: Weights) -> Preparation:
@@ -45,8 +49,23 @@ class Training(Trainable):
         images, labels = zip(*examples, strict=True)
         return (torch.stack(images),), torch.tensor(labels)
 
+    def check(self, model: nn.Module, arguments: tuple[Any, ...], targets: Tensor, categories: Sequence[str]) -> None:
+        """The model's classes are as many as there are categories, and the labels among them."""
+        training = model.training
+        with torch.no_grad():
+            outputs = model.eval()(arguments[0][:1], *arguments[1:])
+        model.train(training)
+        classes = (outputs if isinstance(outputs, Tensor) else outputs[0]).shape[-1]
+        if classes != len(categories):
+            raise InvalidArgument(f"The model has a head for {classes} classes, and the data have {len(categories)}.")
+        if not 0 <= int(targets.min()) <= int(targets.max()) < classes:
+            raise InvalidArgument(
+                f"The labels are {int(targets.min())} to {int(targets.max())}; the model has {classes} classes, from 0."
+            )
+
     def loss(self, model: nn.Module, arguments: tuple[Any, ...], targets: Tensor) -> dict[str, Tensor]:
-        """Cross entropy; that of auxiliary heads beside it, with a weight of 0.3."""
+        """Cross entropy with labels [N], or shares of classes [N, num_classes], as mixup makes them; that of auxiliary
+        heads beside it, with a weight of 0.3."""
         outputs = model(*arguments)
         logits, *others = [outputs] if isinstance(outputs, Tensor) else [o for o in outputs if o is not None]
         losses = {"loss": F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)}

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from zoo import Weights
 from zoo.contract import Trainable
 from zoo.errors import InvalidArgument
+from zoo_detection.detector import Detector
 from zoo_detection.keypoint_rcnn import KeypointRCNN
 from zoo_detection.mask_rcnn import MaskRCNN
 
@@ -52,6 +53,16 @@ class Training(Trainable):
         """Pictures of any size and their targets: two lists."""
         images, targets = zip(*examples, strict=True)
         return (list(images), list(targets)), None
+
+    def check(self, model: nn.Module, arguments: tuple[Any, ...], targets: None, categories: Sequence[str]) -> None:
+        """Targets are what the model can be trained on, as :func:`zoo_detection.check_targets` finds."""
+        classes = getattr(model, "num_classes", len(categories))
+        if classes != len(categories):
+            raise InvalidArgument(
+                f"The model has a head for {classes} classes, and the data have {len(categories)}, background included."
+            )
+        if isinstance(model, Detector):
+            model.check(*arguments)
 
     def loss(self, model: nn.Module, arguments: tuple[Any, ...], targets: None) -> Mapping[str, Tensor]:
         losses: Mapping[str, Tensor] = model(*arguments)

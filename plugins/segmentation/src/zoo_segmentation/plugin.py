@@ -24,7 +24,10 @@ SEGMENTATION = TaskSpec(
     "semantic-segmentation",
     "zoo_segmentation.task:SegmentationTask",
     metrics=(Metric("miou", "Mean IoU"), Metric("pixel_acc", "Pixelwise Acc")),
-    options=(Option("ignore_index", int, 255, "True class of the pixels that do not count.", verb="evaluate"),),
+    options=(
+        Option("ignore_index", int, 255, "True class of the pixels that do not count.", verb="evaluate"),
+        Option("loss", str, "cross-entropy", "Or dice, focal, or cross-entropy+dice.", verb="train"),
+    ),
     provides={
         "evaluate": "zoo_segmentation.evaluation:ClassMaps",
         "data": "zoo_segmentation.data:READERS",

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from zoo import Weights
 from zoo.contract import Trainable
-from zoo.errors import InvalidArgument
-from zoo_segmentation.losses import IGNORED, cross_entropy, segmentation_loss
+from zoo.errors import InvalidArgument, suggest
+from zoo_segmentation.losses import IGNORED, LOSSES, segmentation_loss
 
 
 class Preparation:
@@ -31,7 +31,18 @@ class Preparation:
 
 
 class Training(Trainable):
-    """The piece of semantic segmentation for ``"train"``."""
+    """The piece of semantic segmentation for ``"train"``.
+
+    Args:
+        loss: a key of :data:`zoo_segmentation.losses.LOSSES`.
+    """
+
+    as_predicted = True
+
+    def __init__(self, loss: str = "cross-entropy") -> None:
+        if loss not in LOSSES:
+            raise InvalidArgument(f"loss is {loss!r}; expected one of {', '.join(LOSSES)}.{suggest(loss, LOSSES)}")
+        self.name = loss
 
     def prepare(self, model: nn.Module, weights: Weights) -> Preparation:
         if weights.transforms is None:
@@ -46,9 +57,26 @@ class Training(Trainable):
         masks = [F.pad(mask, pad, value=IGNORED) for (_, mask), pad in zip(examples, pads, strict=True)]
         return (torch.stack(images),), torch.stack(masks)
 
+    def check(self, model: nn.Module, arguments: tuple[Any, ...], targets: Tensor, categories: Sequence[str]) -> None:
+        """The model's classes are as many as there are categories, and those of the pixels are among them."""
+        training = model.training
+        with torch.no_grad():
+            classes = model.eval()(arguments[0][:1])["out"].shape[1]
+        model.train(training)
+        if classes != len(categories):
+            raise InvalidArgument(f"The model has a head for {classes} classes, and the data have {len(categories)}.")
+        found = torch.unique(targets[targets != IGNORED])
+        if wrong := found[(found < 0) | (found >= classes)].tolist():
+            raise InvalidArgument(
+                f"The class maps have {', '.join(map(str, wrong[:10]))}; the model has {classes} classes, from 0, and "
+                f"{IGNORED} is what does not count."
+            )
+        if not len(found):
+            raise InvalidArgument(f"Every pixel of the class maps is {IGNORED}, which does not count.")
+
     def loss(self, model: nn.Module, arguments: tuple[Any, ...], targets: Tensor) -> dict[str, Tensor]:
-        """Cross entropy over the pixels that count; that of the auxiliary head beside it, with a weight of 0.5."""
-        return {"loss": segmentation_loss(model(*arguments), targets)}
+        """The loss over the pixels that count; that of the auxiliary head beside it, with a weight of 0.5."""
+        return {"loss": segmentation_loss(model(*arguments), targets, loss=self.name)}
 
     def score(self, model: nn.Module, arguments: tuple[Any, ...], targets: Tensor) -> dict[str, Tensor]:
-        return {"loss": cross_entropy(model(*arguments)["out"], targets)}
+        return {"loss": segmentation_loss({"out": model(*arguments)["out"]}, targets, loss=self.name)}

@@ -52,6 +52,7 @@ class Evaluation:
         protocol: how they were measured, as far as figures depend on it: updates, clips, crops, limits.
         published_protocols: data set → the same of the published figures, where it is known.
         notes: what else there is to know about the figures; where the protocols differ, how.
+        records: input → what the task's evaluator kept of its result.
     """
 
     model: str
@@ -65,6 +66,7 @@ class Evaluation:
     protocol: Mapping[str, Any] = field(default_factory=dict)
     published_protocols: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    records: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """What ``zoo evaluate --json`` prints. A figure that is not a number is None."""
@@ -181,6 +183,7 @@ def evaluate(
             protocol=protocol,
             published_protocols=published,
             notes=tuple(map(redacted, notes)),
+            records={name: records.done[name] for name in wanted if name in records.done},
         )
         records.finish(result.to_dict())
     return result

@@ -21,7 +21,8 @@ from zoo.errors import TrainingError
 from zoo_training.checkpoints import read_checkpoint, write_checkpoint
 from zoo_training.parameters import EMA, swap
 from zoo_training.sampling import Augment, Prepared, Share, mixed, shares, steps_of
-from zoo_training.schedules import set_rate, warmup_cosine
+from zoo_training.schedules import Schedule, set_rate, warmup_cosine
+from zoo_training.sharding import gathered, load_optimizer_state, spread
 
 AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -43,6 +44,12 @@ class Loop:
         precision: ``"fp32"``, ``"bf16"`` or ``"fp16"``, of :func:`torch.autocast`.
         ema: validated and kept in place of the parameters themselves, or None.
         frozen: modules that stay in eval mode.
+        schedule: step, number of steps and steps of the warm-up → factor of the peak rate.
+        mix: batches of a process mixed: ``(arguments, targets, generator)`` → arguments and targets.
+        shard: spread the parameters over the processes by FSDP2, in place of a copy in each; the model must be sharded
+            already (:func:`zoo_training.sharding.shard`), and ``whole`` be a copy of it that is not.
+        whole: the model as one process has it, which is validated and saved; by default ``model`` itself.
+        validation: gives the figures of an epoch; by default :meth:`score`.
         checkpoint: the file that the run goes on from, or None.
         minutes: between checkpoints within an epoch; 0 is after each step.
         identity: what a run that goes on from a checkpoint must agree in.
@@ -65,6 +72,11 @@ class Loop:
     seed: int = 0
     workers: int = 0
     compiled: bool = False
+    schedule: Schedule = warmup_cosine
+    mix: Callable[[Any, Any, torch.Generator], tuple[Any, Any]] | None = None
+    shard: bool = False
+    whole: nn.Module = None  # type: ignore[assignment]  # of __post_init__
+    validation: Callable[[Loop], dict[str, float]] | None = None
     checkpoint: Path | None = None
     minutes: float = 10.0
     identity: Mapping[str, Any] = field(default_factory=dict)
@@ -78,7 +90,9 @@ class Loop:
         self.rank, self.world = (dist.get_rank(), dist.get_world_size()) if together else (0, 1)
         self.device = next(self.model.parameters()).device
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
-        self.runs: nn.Module = DistributedDataParallel(self.model) if self.world > 1 else self.model
+        self.whole = self.model if self.whole is None else self.whole
+        copies = self.world > 1 and not self.shard
+        self.runs: nn.Module = DistributedDataParallel(self.model) if copies else self.model
         if self.compiled:
             self.runs = torch.compile(self.runs)  # type: ignore[assignment]
         self.written = time.monotonic()
@@ -110,17 +124,25 @@ class Loop:
                 for plan, batches in zip(steps[self.step :], self._batches(steps[self.step :]), strict=True):
                     self._step(plan, batches, len(steps))
                     on_step(self, len(steps))
-                    if time.monotonic() - self.written >= 60 * self.minutes:
+                    if self._due():
                         self.keep()
-                row = self._finish_epoch(on_epoch)
+                stop = self._finish_epoch(on_epoch)
                 self.keep()
-                if row:
+                if stop:
                     return
 
     def _finish_epoch(self, on_epoch: Callable[[Loop, dict[str, float]], bool]) -> bool:
-        before = None if self.ema is None else swap(self.model, self.ema.state)
+        before = None
+        if self.whole is not self.model:
+            self.whole.load_state_dict(gathered(self.model.state_dict() if self.ema is None else self.ema.state))
+        elif self.ema is not None:
+            before = swap(self.model, self.ema.state)
+        if self.world > 1:  # running statistics are each process's own
+            for buffer in self.whole.buffers():
+                dist.broadcast(buffer, 0)
         try:
-            scores = {f"val_{name}": value for name, value in self.validate().items()}
+            figures = self.score() if self.validation is None else self.validation(self)
+            scores = {f"val_{name}": value for name, value in figures.items()}
             row = {
                 "epoch": self.epoch + 1,
                 "loss": sum(self.losses) / len(self.losses),
@@ -135,10 +157,14 @@ class Loop:
         self.epoch, self.step, self.losses = self.epoch + 1, 0, []
         return stop
 
+    def examples(self, epoch: int) -> Prepared:
+        """What is trained on, augmented as in ``epoch`` and prepared."""
+        return Prepared(self.data[0], self.prepare, self.augment, self.seed, epoch)
+
     def _batches(self, steps: Sequence[list[int]]) -> Iterator[list[tuple[Share, Any]]]:
         """Of each step, this process's shares with the examples of each."""
         plan = [list(shares(indices, self.accumulate, self.rank, self.world)) for indices in steps]
-        dataset = Prepared(self.data[0], self.prepare, self.augment, self.seed, self.epoch)
+        dataset = self.examples(self.epoch)
         sampler = [share.indices for parts in plan for share in parts]
         loader = DataLoader(dataset, batch_sampler=sampler, collate_fn=self.task.collate, num_workers=self.workers)
         loaded = iter(loader)
@@ -151,12 +177,14 @@ class Loop:
         self.runs.train()
         for module in self.frozen:
             module.eval()
-        set_rate(self.optimizer, warmup_cosine(self.epoch * steps + self.step, self.epochs * steps, self.warmup))
+        set_rate(self.optimizer, self.schedule(self.epoch * steps + self.step, self.epochs * steps, self.warmup))
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), dtype=torch.float64)
         for number, (share, (arguments, targets)) in enumerate(batches):
-            last = number == len(batches) - 1
-            with self.runs.no_sync() if self.world > 1 and not last else contextlib.nullcontext():  # type: ignore[operator]
+            if self.mix is not None:
+                seed = mixed(self.seed, self.epoch, self.step, self.rank, number)
+                arguments, targets = self.mix(arguments, targets, torch.Generator().manual_seed(seed))
+            with self._gradients_wait(number < len(batches) - 1):
                 with self._autocast():
                     losses = self.task.loss(self.runs, *placed((arguments, targets), self.device))
                     loss = torch.stack([value.float() for value in losses.values()]).sum()
@@ -177,6 +205,15 @@ class Loop:
         self.losses.append(total.item())
         self.step += 1
 
+    @contextlib.contextmanager
+    def _gradients_wait(self, wait: bool) -> Iterator[None]:
+        """Within, processes do not exchange gradients if ``wait``."""
+        runs: Any = self.runs
+        if self.shard and self.world > 1:
+            runs.set_requires_gradient_sync(not wait)
+        with runs.no_sync() if wait and self.world > 1 and not self.shard else contextlib.nullcontext():
+            yield
+
     def _check_finite(self, loss: Tensor, losses: Mapping[str, Tensor], share: Share) -> None:
         if loss.isfinite():
             return
@@ -188,9 +225,9 @@ class Loop:
         )
 
     @torch.no_grad()
-    def validate(self) -> dict[str, float]:
+    def score(self) -> dict[str, float]:
         """The means of the task's scores over what is validated on."""
-        self.model.eval()
+        self.whole.eval()
         own = list(range(len(self.data[1])))[self.rank :: self.world]
         batches = [own[i : i + self.batch_size] for i in range(0, len(own), self.batch_size)]
         dataset = Prepared(self.data[1], self.prepare, None, self.seed, 0)
@@ -198,7 +235,7 @@ class Loop:
         sums: dict[str, float] = defaultdict(float)
         for batch, (arguments, targets) in zip(batches, loader, strict=True):
             with self._autocast():
-                scores = self.task.score(self.model, *placed((arguments, targets), self.device))
+                scores = self.task.score(self.whole, *placed((arguments, targets), self.device))
             for name, value in scores.items():
                 sums[name] += value.item() * len(batch)
         if self.world > 1:
@@ -216,23 +253,31 @@ class Loop:
 
     # ── going on ─────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def _due(self) -> bool:
+        """Whether a checkpoint is to be written amid the epoch; what is sharded, all processes gather together."""
+        due = [time.monotonic() - self.written >= 60 * self.minutes]
+        if self.shard and self.world > 1:
+            dist.broadcast_object_list(due)
+        return due[0]
+
     def keep(self) -> None:
         """Write the checkpoint, in the first process."""
         self.written = time.monotonic()
-        if self.checkpoint is None or self.rank:
+        if self.checkpoint is None or (self.rank and not self.shard):
             return
         state = {
             "identity": dict(self.identity),
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "model": gathered(self.model.state_dict()),
+            "optimizer": gathered(self.optimizer.state_dict()),
             "scaler": self.scaler.state_dict(),
-            "ema": None if self.ema is None else self.ema.state_dict(),
+            "ema": None if self.ema is None else gathered(self.ema.state_dict()),
             "epoch": self.epoch,
             "step": self.step,
             "losses": self.losses,
             "history": self.history,
         }
-        write_checkpoint(self.checkpoint, state)
+        if self.rank == 0:
+            write_checkpoint(self.checkpoint, state)
 
     def resume(self) -> None:
         """Go on from the checkpoint.
@@ -250,11 +295,12 @@ class Loop:
             raise TrainingError(
                 f"{self.checkpoint} is of another run: {others}. Use the same settings or a new folder."
             )
-        self.model.load_state_dict(saved["model"])
-        self.optimizer.load_state_dict(saved["optimizer"])
+        self.model.load_state_dict(spread(saved["model"], self.model.state_dict()))
+        load_optimizer_state(self.optimizer, saved["optimizer"])
         self.scaler.load_state_dict(saved["scaler"])
         if self.ema is not None:
-            self.ema.load_state_dict(saved["ema"])
+            average = saved["ema"]
+            self.ema.load_state_dict({**average, "state": spread(average["state"], self.ema.state)})
         self.epoch, self.step = saved["epoch"], saved["step"]
         self.losses, self.history = saved["losses"], saved["history"]
 

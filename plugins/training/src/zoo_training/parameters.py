@@ -49,6 +49,21 @@ def parameter_groups(
     return list(groups.values())
 
 
+def blocks_of(model: nn.Module) -> list[nn.Module]:
+    """The outermost parts that a model repeats: numbered members of sequences that have parts of their own."""
+    found: list[nn.Module] = []
+
+    def search(module: nn.Module) -> None:
+        for child in module.children():
+            if isinstance(module, nn.Sequential | nn.ModuleList) and any(True for _ in child.children()):
+                found.append(child)
+            else:
+                search(child)
+
+    search(model)
+    return [block for block in found if any(p.requires_grad for p in block.parameters())]
+
+
 def freeze(model: nn.Module, parts: Sequence[str]) -> list[nn.Module]:
     """Freeze submodules by path, or all but the head by ``"backbone"`` where no module has that name.
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from torch.optim import Optimizer
+
+Schedule = Callable[[int, int, int], float]
 
 
 def warmup_cosine(step: int, steps: int, warmup: int) -> float:
@@ -13,6 +16,23 @@ def warmup_cosine(step: int, steps: int, warmup: int) -> float:
     if step < warmup:
         return (step + 1) / (warmup + 1)
     return (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup))) / 2
+
+
+def one_cycle(step: int, steps: int, warmup: int) -> float:
+    """Factor of the learning rate at ``step`` of ``steps``: a linear rise over ``warmup`` steps from 1/25, then a
+    straight line down to 0 (`Super-Convergence <https://arxiv.org/abs/1708.07120>`_, as `RAFT
+    <https://arxiv.org/abs/2003.12039>`_ is trained)."""
+    if step < warmup:
+        return 1 / 25 + (1 - 1 / 25) * step / warmup
+    return 1 - (step - warmup) / max(1, steps - warmup)
+
+
+def constant(step: int, steps: int, warmup: int) -> float:
+    """Factor of the learning rate at ``step`` of ``steps``: a linear rise over ``warmup`` steps, then 1."""
+    return min(1.0, (step + 1) / (warmup + 1))
+
+
+SCHEDULES: dict[str, Schedule] = {"cosine": warmup_cosine, "one-cycle": one_cycle, "constant": constant}
 
 
 def set_rate(optimizer: Optimizer, factor: float) -> None:

@@ -30,15 +30,15 @@ def sheet(data: Examples, n: int = 16, seed: int = 0, indices: Sequence[int] | N
 def drawn(example: Any, target: dict[str, Any], categories: Sequence[str], name: str = "") -> Image.Image:
     """One example: its input, as :class:`zoo.contract.Examples` gives it, with its target."""
     if "boxes" in target:
-        return _captioned(_objects(example, target, categories), name)
+        return captioned(_objects(example, target, categories), name)
     if "mask" in target:
-        return _captioned(_classes(example, target["mask"]), name)
+        return captioned(_classes(example, target["mask"]), name)
     if "flow" in target:
         flow = torch.where(target["valid"], target["flow"], torch.tensor(float("nan")))
-        return _captioned(_beside([_fit(example[0]), _fit(example[1]), _fit(draw.flow_to_image(flow))]), name)
+        return captioned(_beside([_fit(example[0]), _fit(example[1]), _fit(draw.flow_to_image(flow))]), name)
     many = example.ndim == 4
     frames = example[torch.linspace(0, len(example) - 1, 3).long()] if many else example[None]
-    return _captioned(_beside([_fit(frame) for frame in frames]), categories[target["label"]], name)
+    return captioned(_beside([_fit(frame) for frame in frames]), categories[target["label"]], name)
 
 
 def _fit(image: Tensor) -> Image.Image:
@@ -92,7 +92,8 @@ def _beside(pictures: Sequence[Image.Image]) -> Image.Image:
     return whole
 
 
-def _captioned(picture: Image.Image, *lines: str) -> Image.Image:
+def captioned(picture: Image.Image, *lines: str) -> Image.Image:
+    """``picture`` with lines of text beneath it, cut at their beginnings where they are too long."""
     lines = tuple(line for line in lines if line)
     whole = Image.new("RGB", (picture.width, picture.height + CAPTION * len(lines)), draw.PAPER)
     whole.paste(picture, (0, 0))

@@ -1,0 +1,85 @@
+"""What training needs of optical flow: true flows beside the frames, and the loss of RAFT's paper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo import Weights
+from zoo.contract import Trainable, check_count
+from zoo.errors import InvalidArgument
+from zoo.transforms import OpticalFlow
+from zoo_optical_flow.raft import sequence_loss
+from zoo_optical_flow.task import UPDATES, pad_frames
+
+Example = tuple[Tensor, Tensor, Tensor, Tensor]  # two frames, their flow, and where it is known
+
+
+class Preparation:
+    """The weights' own preprocessing of a pair, padded to a size that the model takes; the padding has no flow."""
+
+    def __init__(self, transform: Callable[..., tuple[Tensor, Tensor]]) -> None:
+        self.transform = transform
+
+    def __call__(self, frames: Any, target: Mapping[str, Tensor]) -> Example:
+        first, second = (pad_frames(frame) for frame in self.transform(*frames))
+        flow, valid = target["flow"], target["valid"]
+        rows, columns = (new - old for new, old in zip(first.shape[-2:], flow.shape[-2:], strict=True))
+        around = (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)
+        return first, second, F.pad(flow, around), F.pad(valid, around)
+
+
+class Training(Trainable):
+    """The piece of optical flow for ``"train"``, with what RAFT was trained with (`2003.12039
+    <https://arxiv.org/abs/2003.12039>`_): AdamW at 4e-4, decay 1e-4, one cycle of the rate, 12 updates.
+
+    Args:
+        num_flow_updates: how many times the model refines a flow in a step.
+        gamma: an update weighs this times as much as the one after it.
+    """
+
+    as_predicted = True
+    defaults = MappingProxyType({"lr": 4e-4, "weight_decay": 1e-4, "schedule": "one-cycle", "warmup": 0.05})
+
+    def __init__(self, num_flow_updates: int = UPDATES, gamma: float = 0.8) -> None:
+        self.updates, self.gamma = check_count("num_flow_updates", num_flow_updates, 1), gamma
+
+    def prepare(self, model: nn.Module, weights: Weights) -> Preparation:
+        return Preparation(weights.transforms() if weights.transforms else OpticalFlow())
+
+    def collate(self, examples: Sequence[Example]) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Pairs of one size.
+
+        Raises:
+            InvalidArgument: they have several; a crop (``recipe="finetune"``) makes them one.
+        """
+        sizes = sorted({tuple(example[0].shape[-2:]) for example in examples})
+        if len(sizes) > 1:
+            raise InvalidArgument(
+                f"The frames of a batch have the sizes {', '.join(f'{h} × {w}' for h, w in sizes)}; expected one. Crop "
+                'them (recipe="finetune", --recipe finetune), or take a batch_size of 1.'
+            )
+        first, second, flow, valid = map(torch.stack, zip(*examples, strict=True))
+        return (first, second), (flow, valid)
+
+    def check(
+        self, model: nn.Module, arguments: tuple[Any, ...], targets: tuple[Tensor, Tensor], categories: Sequence[str]
+    ) -> None:
+        """Some of the flow is known, and finite there."""
+        flow, valid = targets
+        if not valid.any():
+            raise InvalidArgument("The flow of these pairs is known nowhere.")
+        if not flow.movedim(1, -1)[valid].isfinite().all():
+            raise InvalidArgument("The flow of these pairs is NaN or infinite where it is said to be known.")
+
+    def loss(self, model: nn.Module, arguments: tuple[Any, ...], targets: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        """The paper's sequence loss: absolute errors of all updates, later ones weighing more."""
+        return {"loss": sequence_loss(model(*arguments, num_flow_updates=self.updates), *targets, gamma=self.gamma)}
+
+    def score(self, model: nn.Module, arguments: tuple[Any, ...], targets: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        return {"loss": sequence_loss(model(*arguments), *targets, gamma=self.gamma)}

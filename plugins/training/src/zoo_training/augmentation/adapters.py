@@ -1,0 +1,94 @@
+"""Other libraries' augmentations: ``torchvision.transforms.v2`` and albumentations."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from zoo.errors import InvalidArgument, MissingPlugin
+from zoo_training.augmentation.geometry import PER_OBJECT, Target, areas, size_of
+
+
+@dataclass(frozen=True)
+class FromTorchvision:
+    """A transform of ``torchvision.transforms.v2`` as one of these: boxes and masks go through it with the picture.
+
+    Its chance follows from the generator. Keypoints and flow are refused: v2 knows neither left and right nor flow.
+    """
+
+    transform: Callable[..., Any]
+
+    def __call__(self, example: Any, target: Target, generator: Generator) -> tuple[Any, Target]:
+        try:
+            tv_tensors: Any = importlib.import_module("torchvision.tv_tensors")
+        except ImportError as e:
+            raise MissingPlugin("FromTorchvision needs torchvision: pip install torchvision") from e
+        _refuse(target, "torchvision")
+        wrapped = dict(target)
+        if "boxes" in wrapped:
+            size = size_of(example)
+            wrapped["boxes"] = tv_tensors.BoundingBoxes(wrapped["boxes"], format="XYXY", canvas_size=size)
+        for key in ("masks", "mask"):
+            if key in wrapped:
+                wrapped[key] = tv_tensors.Mask(wrapped[key])
+        kind = tv_tensors.Video if example.ndim == 4 else tv_tensors.Image
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+            example, new = self.transform(kind(example), wrapped)
+        plain = {key: v.as_subclass(Tensor) if isinstance(v, Tensor) else v for key, v in new.items()}
+        return example.as_subclass(Tensor), _without_empty(plain)
+
+
+@dataclass(frozen=True)
+class FromAlbumentations:
+    """A transform of albumentations as one of these; pictures with labels, class maps, boxes and masks. A ``Compose``
+    for boxes is made with ``bbox_params=BboxParams("pascal_voc", label_fields=["indices"])``."""
+
+    transform: Any
+
+    def __call__(self, example: Any, target: Target, generator: Generator) -> tuple[Any, Target]:
+        _refuse(target, "albumentations")
+        if not hasattr(self.transform, "set_random_seed"):
+            raise InvalidArgument(
+                "The transform cannot be seeded; expected a Compose of albumentations 1.4.19 or later."
+            )
+        self.transform.set_random_seed(int(torch.randint(2**31, (), generator=generator)))
+        given: dict[str, Any] = {"image": example.permute(1, 2, 0).numpy()}
+        if "mask" in target:
+            given["mask"] = target["mask"].numpy().astype("int32")
+        if "masks" in target and len(target["masks"]):
+            given["masks"] = list(target["masks"].numpy())
+        if "boxes" in target:
+            given |= {"bboxes": target["boxes"].numpy(), "indices": list(range(len(target["boxes"])))}
+        out = self.transform(**given)
+        new = dict(target)
+        if "mask" in target:
+            new["mask"] = torch.as_tensor(out["mask"]).long()
+        if "boxes" in target:
+            kept = torch.as_tensor([int(i) for i in out["indices"]], dtype=torch.int64)
+            if "masks" in given:
+                new["masks"] = torch.stack([torch.as_tensor(mask) for mask in out["masks"]])
+            new = {key: value[kept] if key in PER_OBJECT else value for key, value in new.items()}
+            new["boxes"] = torch.as_tensor(out["bboxes"], dtype=torch.float32).reshape(-1, 4)
+            new = _without_empty(new)
+        return torch.as_tensor(out["image"]).permute(2, 0, 1).contiguous(), new
+
+
+def _refuse(target: Target, whose: str) -> None:
+    if wrong := [key for key in ("keypoints", "flow") if key in target]:
+        raise InvalidArgument(f"{whose}'s transforms are not applied to {wrong[0]}; take those of zoo_training.")
+
+
+def _without_empty(target: Target) -> Target:
+    """Objects whose box is gone are dropped, and areas are those of what is left."""
+    if "boxes" not in target:
+        return target
+    left = target["masks"].flatten(1).sum(1).float() if "masks" in target else areas(target["boxes"])
+    kept = (areas(target["boxes"]) > 0) & (left > 0)
+    new = {**target, "area": left}
+    return {key: value[kept] if key in PER_OBJECT else value for key, value in new.items()}

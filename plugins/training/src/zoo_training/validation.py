@@ -1,0 +1,181 @@
+"""What is held out, measured after each epoch: the task's scores, and the figures of ``zoo.evaluate``."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from zoo import Pipeline, draw, pipeline, registry
+from zoo.contract import Examples, TaskSpec, Trainable, Weights
+from zoo.errors import TrainingWarning, ZooError
+from zoo_tools.evaluation import evaluate, evaluator_of
+from zoo_training.data.showing import captioned
+from zoo_training.loop import Loop, placed
+
+PICTURES = 9  # on the sheet of predictions
+
+
+class HeldOut:
+    """The figures on what is held out: called with the loop, it gives name → value.
+
+    Where the task's scores come from outputs that a pipeline would get too (``as_predicted`` of
+    :class:`zoo.contract.Trainable`), every input goes through the model once, in each process its share: opened,
+    prepared, decoded and measured by the parts that ``zoo.evaluate`` consists of. Else ``zoo.evaluate`` itself runs
+    beside the scores, in the first process.
+
+    Attributes:
+        records: input → what the task's evaluator kept of it, of the last call; empty where the task has none.
+    """
+
+    def __init__(self, reader: Any, spec: TaskSpec, weights: Weights, piece: Trainable) -> None:
+        self.reader, self.spec, self.weights, self.piece = reader, spec, weights, piece
+        self.records: Mapping[str, Any] = {}
+        known = isinstance(reader, Examples) and registry.provided(spec, "evaluate") is not None
+        self.scorer: Any = evaluator_of(spec)(reader, None, weights) if known else None
+        self.once = known and getattr(piece, "as_predicted", False)
+
+    def __call__(self, loop: Loop) -> dict[str, float]:
+        if self.once:
+            return self._measure(loop)
+        figures = loop.score()
+        if self.scorer is not None:
+            shared: list[Any] = [None]
+            if loop.rank == 0:
+                done = evaluate(
+                    loop.whole, self.reader, weights=self.weights, device=loop.device, task=self.spec.name,
+                    batch_size=loop.batch_size, optimize=False, progress=False,
+                )  # fmt: skip
+                self.records = done.records
+                _warn(done.failures)
+                shared = [dict(done.metrics)]
+            if loop.world > 1:
+                dist.broadcast_object_list(shared)
+            figures |= shared[0]
+        return figures
+
+    def _measure(self, loop: Loop) -> dict[str, float]:
+        ready = self._pipeline(loop)
+        own = list(range(len(self.reader)))[loop.rank :: loop.world]
+        dataset = _Opened(self.reader, own, ready.steps, loop.prepare)
+        loader = DataLoader(dataset, loop.batch_size, collate_fn=list, num_workers=loop.workers)
+        sums: dict[str, float] = defaultdict(float)
+        records: dict[int, Any] = {}
+        failures: dict[int, str] = {}
+        for batch in loader:
+            for i, opened in batch:
+                if isinstance(opened, str):
+                    failures[i] = opened
+            for part in _of_one_size([(i, opened) for i, opened in batch if i not in failures]):
+                indices, inputs, examples = zip(*[(i, *opened) for i, opened in part], strict=True)
+                scores, outputs = self._outputs(loop, examples)
+                sums["inputs"] += len(part)
+                for name, value in scores.items():
+                    sums[name] += value.item() * len(part)
+                for i, result in zip(indices, ready.steps.decode(outputs, inputs, self.weights), strict=True):
+                    try:
+                        records[i] = self.scorer.measure(self.reader.names[i], result)
+                    except ZooError as e:
+                        failures[i] = str(e)
+        if loop.world > 1:
+            every: list[Any] = [None] * loop.world
+            dist.all_gather_object(every, (dict(sums), records, failures))
+            sums = defaultdict(float)
+            for other, *_ in every:
+                for name, value in other.items():
+                    sums[name] += value
+            records = {i: record for _, other, _ in every for i, record in other.items()}
+            failures = {i: why for *_, other in every for i, why in other.items()}
+        if loop.rank == 0:
+            _warn({self.reader.names[i]: failures[i] for i in sorted(failures)})
+        self.records = {self.reader.names[i]: records[i] for i in sorted(records)}
+        number = sums.pop("inputs")
+        means = {name: value / number for name, value in sums.items()} if number else {"loss": float("nan")}
+        return means | (dict(self.scorer.summarize(list(self.records.values()))) if records else {})
+
+    @torch.no_grad()
+    def _outputs(self, loop: Loop, examples: Sequence[Any]) -> tuple[Mapping[str, Tensor], Any]:
+        """The task's scores of a batch, and what the model gave."""
+        seen: list[Any] = []
+        hook = loop.whole.register_forward_hook(lambda module, arguments, outputs: seen.append(outputs))
+        try:
+            arguments, targets = self.piece.collate(examples)
+            scores = self.piece.score(loop.whole.eval(), *placed((arguments, targets), loop.device))
+        finally:
+            hook.remove()
+        return scores, seen[-1]
+
+    def _pipeline(self, loop: Loop) -> Pipeline:
+        return pipeline(loop.whole, self.weights, loop.device, task=self.spec.name, optimize=False)
+
+    def sheet(self, loop: Loop, n: int = PICTURES) -> Image.Image | None:
+        """``n`` pictures from all over what is held out, with what the model says of them; None where inputs are not
+        files."""
+        if not isinstance(self.reader, Examples):
+            return None
+        chosen = sorted({round(i * (len(self.reader) - 1) / max(1, n - 1)) for i in range(n)})
+        ready = self._pipeline(loop)
+        sources = [self.reader.source(i) for i in chosen]
+        results = ready.stream(sources, batch_size=loop.batch_size, progress=False)
+        drawn = [
+            captioned(ready.steps.draw(result), self.reader.names[i])
+            for i, (_, result) in zip(chosen, results, strict=True)
+            if not isinstance(result, Exception)
+        ]
+        return draw.contact_sheet(drawn) if drawn else None
+
+    def confusion(self) -> list[list[int]] | None:
+        """True class by predicted one, of the last call; None where the task has no such counts."""
+        count = getattr(self.scorer, "confusion", None)
+        if count is None or not self.records:
+            return None
+        found: list[list[int]] = count(list(self.records.values()), len(self.weights.read_categories()))
+        return found
+
+
+class _Opened(Dataset[Any]):
+    """Index, and of an input what a pipeline opens with what the task scores; or why it cannot be had."""
+
+    def __init__(self, reader: Examples, indices: Sequence[int], steps: Any, prepare: Any) -> None:
+        self.reader, self.indices, self.steps, self.prepare = reader, indices, steps, prepare
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, place: int) -> tuple[int, Any]:
+        i = self.indices[place]
+        try:
+            loaded = self.steps.load(self.reader.source(i))
+            return i, (loaded, self.prepare(loaded, self.reader.target(i)))
+        except ZooError as e:
+            return i, str(e)
+
+
+def _of_one_size(batch: Sequence[tuple[int, Any]]) -> Iterator[list[tuple[int, Any]]]:
+    """Neighbours whose prepared inputs have one shape: padding would change what a model says of them."""
+    for _, run in itertools.groupby(batch, lambda one: _shape(one[1][1])):
+        yield list(run)
+
+
+def _shape(example: Any) -> Any:
+    if isinstance(example, Tensor):
+        return tuple(example.shape)
+    return [_shape(one) for one in example] if isinstance(example, list | tuple) else None
+
+
+def _warn(failures: Mapping[str, str]) -> None:
+    if failures:
+        name, why = next(iter(failures.items()))
+        warnings.warn(
+            f"{len(failures)} inputs that were held out are not in the figures, such as {name}: {why}",
+            TrainingWarning,
+            stacklevel=2,
+        )
