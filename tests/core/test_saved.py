@@ -489,6 +489,8 @@ def test_a_repository_of_the_hub_is_a_name(tuned, tmp_path):
         assert absent.returncode == 1
         assert "Could not look into hf://org/absent" in absent.stderr
         server.shutdown()
+    offline = zoo_command("show", "hf://org/repo", ZOO_OFFLINE="1", **env)
+    assert f"hf://org/repo/model.safetensors@{COMMIT}" in offline.stdout, offline.stderr
 
 
 def test_evaluate_and_export_take_a_file(tuned, tmp_path):
