@@ -502,3 +502,16 @@ def test_evaluate_and_export_take_a_file(tuned, tmp_path):
     assert json.loads(measured.stdout)["measured"] == 3, measured.stderr
     written = zoo_command("export", path, tmp_path / "out.pt2")
     assert (tmp_path / "out.pt2").stat().st_size > 1_000_000, written.stderr
+
+
+def test_export_writes_the_categories_that_are_given(tuned, tmp_path):
+    torch.save(zoo.load(tuned[0]).state_dict(), tmp_path / "bare.pth")
+    (tmp_path / "names.json").write_text('["x", "y", "zażółć"]')
+    words = ("export", "squeezenet1_1", tmp_path / "out.pt2", "--weights", tmp_path / "bare.pth", "--categories")
+    written = zoo_command(*words, tmp_path / "names.json")
+    facts = {"zoo": ""}
+    torch.export.load(tmp_path / "out.pt2", extra_files=facts)
+    assert json.loads(facts["zoo"])["categories"] == ["x", "y", "zażółć"], written.stderr
+    (tmp_path / "names.json").write_text('["x", "y"]')
+    refused = zoo_command(*words, tmp_path / "names.json", "--force")
+    assert "2 categories for a model of 3 classes" in refused.stderr

@@ -23,22 +23,10 @@ from zoo.loading.packing import pack
 from zoo.loading.reports import built_by, listed, loaded_weights
 from zoo.loading.safetensors import name_of
 from zoo.loading.without_memory import filled_by_file, initialise_rest, meta_is_asked_for, rebuilding
+from zoo.loading.wrappers import own_name, unwrapped, whole_state
 from zoo.registry import get_model
 from zoo.registry.names import Entry, registry
 from zoo.registry.saved import FORMAT, KEY, SUFFIX, facts_of, names_a_file, parse
-
-_WRAPPERS = ("DataParallel", "DistributedDataParallel", "FullyShardedDataParallel", "AveragedModel")
-
-
-def unwrapped(model: nn.Module) -> nn.Module:
-    """The model inside what parallel training, ``torch.compile`` and averaging put around it."""
-    while True:
-        inner = model._modules.get("_orig_mod")
-        if inner is None and type(model).__name__ in _WRAPPERS:
-            inner = model._modules.get("module")
-        if inner is None:
-            return model
-        model = inner
 
 
 def save(
@@ -61,8 +49,12 @@ def save(
     A head that was put in by hand is saved with the number of classes that it has. What else was changed by hand is
     kept where it is a tensor that the builder's model has too; numbers such as thresholds are those of the arguments.
 
+    Of several processes that train one model together, the first writes: in ``DistributedDataParallel`` the others may
+    call this or not; where parameters are sharded (``fully_shard``), all must, since they are gathered.
+
     Args:
-        model: one that a builder made, also inside ``DistributedDataParallel`` or ``torch.compile``.
+        model: one that a builder made, also inside ``DistributedDataParallel``, ``DataParallel``, ``AveragedModel`` or
+            ``torch.compile``, or sharded by ``fully_shard``.
         path: of the file, which ends in ``.safetensors``; one that is there is replaced.
         categories: class names in label order, as many as the head has; by default those of the weights that were
             loaded, where they are as many.
@@ -88,7 +80,7 @@ def save(
         raise InvalidArgument(f"{target} is a folder; expected the name of a file.")
     if not target.absolute().parent.is_dir():
         raise InvalidArgument(f"{target} cannot be written: there is no folder {target.parent}.")
-    model = unwrapped(model)
+    outer, model = model, unwrapped(model)
     entry, made = entry_of(model), _built_with(model)
     arguments, unkept = made.plain()
     if unkept:
@@ -96,7 +88,7 @@ def save(
             f"{entry.full_name} was built with {', '.join(unkept)}, which cannot be written down. Build it without, or "
             "save its state_dict()."
         )
-    state = model.state_dict()
+    state, writes = whole_state(outer)
     arguments |= _fitted(model, state, arguments, made)
     loaded = loaded_weights(model)
     known = loaded or replace(
@@ -135,6 +127,8 @@ def save(
         if isinstance(text, str) and names_a_file(text):
             raise InvalidArgument(f"{entry.full_name} was built from {text!r}, which a file must not name.")
     parse(facts, str(target))  # what load would say of it
+    if not writes:
+        return target
     tensors, packed = pack(_once(model, state))
     _write(target, tensors, {KEY: json.dumps(facts), **({f"{KEY}.packed": json.dumps(packed)} if packed else {})})
     return target
@@ -311,18 +305,37 @@ def _fitted(model: nn.Module, state: Mapping[str, Any], arguments: dict[str, Any
 def _categories(
     given: Sequence[str] | None, known: Weights, arguments: Mapping[str, Any], model: nn.Module
 ) -> list[str] | None:
-    n = arguments.get(CLASSES)
-    n = getattr(model, CLASSES, None) if n is None else n
-    if given is None:
-        labels = known.read_categories()
-        return labels if labels and (n is None or len(labels) == n) else None
-    labels = list(given)
-    if isinstance(given, str) or not all(isinstance(label, str) for label in labels):
-        raise InvalidArgument(f"categories are {given!r}; expected a list of names.")
-    if isinstance(n, int) and len(labels) != n:
+    if given is not None:
+        return check_categories(model, given, arguments.get(CLASSES))
+    n, labels = _classes(model, arguments.get(CLASSES)), known.read_categories()
+    return labels if labels and (n is None or len(labels) == n) else None
+
+
+def check_categories(model: nn.Module, categories: Sequence[str], num_classes: int | None = None) -> list[str]:
+    """Names of a model's classes, as a list, if there are as many as it has classes, as far as it says.
+
+    Args:
+        model: what a builder made.
+        categories: the names, in label order.
+        num_classes: how many there must be; by default as many as the model was built with.
+
+    Raises:
+        InvalidArgument: they are no names, or of another number.
+    """
+    labels = [categories] if isinstance(categories, str) else list(categories)
+    if isinstance(categories, str) or not all(isinstance(label, str) for label in labels):
+        raise InvalidArgument(f"categories are {categories!r}; expected a list of names.")
+    made = getattr(unwrapped(model), "_built_with", None)
+    n = _classes(model, made.arguments.get(CLASSES) if num_classes is None and made else num_classes)
+    if n is not None and len(labels) != n:
         background = " Background counts as the first." if len(labels) == n - 1 else ""
         raise InvalidArgument(f"{len(labels)} categories for a model of {n} classes.{background}")
     return labels
+
+
+def _classes(model: nn.Module, told: Any) -> int | None:
+    n = getattr(model, CLASSES, None) if told is None else told
+    return n if isinstance(n, int) else None
 
 
 def _preset_facts(preset: Preset | None) -> dict[str, Any] | None:
@@ -351,12 +364,8 @@ def _once(model: nn.Module, state: Mapping[str, Any]) -> dict[str, Any]:
         for name, t in [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
         if seen.setdefault(id(t), name) == name
     }
-    tied = {name for name, _ in model.named_parameters(remove_duplicate=False)} - firsts
-    return {name: _whole(value) for name, value in state.items() if name not in tied}
-
-
-def _whole(value: Any) -> Any:
-    return value.full_tensor() if hasattr(value, "full_tensor") else value  # of one that is sharded
+    tied = {own_name(name) for name, _ in model.named_parameters(remove_duplicate=False) if name not in firsts}
+    return {name: value for name, value in state.items() if name not in tied}
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
