@@ -256,7 +256,7 @@ def parse(facts: Any, source: str, size: int | None = None) -> SavedModel:
             raise wrong(f"{key} is {short(value)}; expected {' or '.join(kind.__name__ for kind in kinds)}.")
         return value
 
-    if not isinstance(facts, dict) or type(facts.get("format")) is not int:
+    if not isinstance(facts, dict) or type(facts.get("format")) is not int or facts["format"] < 1:
         raise wrong("it has no number of its format.")
     if facts["format"] > FORMAT:
         zoo = take("versions", (dict,), {}, facts).get("zoo-core")
@@ -274,6 +274,9 @@ def parse(facts: Any, source: str, size: int | None = None) -> SavedModel:
     categories = take("categories", (list,), None, facts)
     if categories is not None and not all(isinstance(label, str) for label in categories):
         raise wrong("categories are not all text.")
+    classes = arguments.get("num_classes")
+    if categories is not None and type(classes) is int and len(categories) != classes:
+        raise wrong(f"{len(categories)} categories for a model of {classes} classes.")
     about = take("weights", (dict,), {}, facts)
     known = {key: value for key, kinds in FACTS.items() if (value := take(key, kinds, None, about)) is not None}
     if "min_size" in known:
