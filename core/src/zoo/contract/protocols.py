@@ -115,7 +115,9 @@ class Examples(Protocol):
     A reader is called with ``(path, annotations=None, *, categories=None)`` and raises
     :class:`zoo.errors.InvalidArgument` with all that is wrong, each with its place, when it is made. It has
     ``matches(path, annotations)``, which says whether data look like its format. Readers are
-    ``torch.utils.data.Dataset``; they read a file when it is asked for, and can be pickled. Pictures are upright.
+    ``torch.utils.data.Dataset``; they read a file when it is asked for, and can be pickled. Pictures are upright. A
+    reader may have ``problems()``, which opens every input and says what is wrong with it, a sentence for each; without
+    it, whoever trains on the data opens the files alone.
     Inputs and targets by task:
 
     ========================  =============================  ==========================================================

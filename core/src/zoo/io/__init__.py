@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         write_jpeg,
         write_png,
     )
-    from zoo.io.folders import find_files, natural_key
+    from zoo.io.folders import find_files, input_and_truth, natural_key
     from zoo.io.image import ImageReadMode, Picture, open_image, opened, read_image, save_image
     from zoo.io.video import VideoReader, read_video, save_video
 
@@ -29,6 +29,7 @@ _LAZY = {
     "Picture": "zoo.io.image",
     "VideoReader": "zoo.io.video",
     "find_files": "zoo.io.folders",
+    "input_and_truth": "zoo.io.folders",
     "natural_key": "zoo.io.folders",
     "open_image": "zoo.io.image",
     "opened": "zoo.io.image",
@@ -68,6 +69,7 @@ __all__ = [
     "encode_jpeg",
     "encode_png",
     "find_files",
+    "input_and_truth",
     "natural_key",
     "open_image",
     "opened",

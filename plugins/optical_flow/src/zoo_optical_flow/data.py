@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from zoo.errors import InvalidArgument, listed
-from zoo.io import find_files, read_image
+from zoo.io import find_files, input_and_truth, read_image
 from zoo_optical_flow.flo import read_flo
 from zoo_optical_flow.kitti import read_kitti_flow
 from zoo_optical_flow.plugin import ANIMATIONS, PICTURES
@@ -48,13 +48,7 @@ class Pairs(Dataset[tuple[tuple[Tensor, Tensor], dict[str, Tensor]]]):
         categories: Sequence[str] | None = None,
         check_files: bool = True,
     ) -> None:
-        path = Path(path)
-        images, truth = path, annotations
-        if annotations is None:
-            images, truth = next(((path / a, path / b) for a, b in LAYOUTS if (path / b).is_dir()), (path, None))
-        if truth is None or not truth.is_dir():
-            given = "none was given" if truth is None else f"{str(truth)!r} is none"
-            raise InvalidArgument(f"annotations: expected a folder of .flo files, or of KITTI's PNGs; {given}.")
+        images, truth = input_and_truth(path, annotations, LAYOUTS, "a folder of .flo files, or of KITTI's PNGs")
         self.notes: list[str] = []
         every = find_files(truth, (".flo", ".png"), notes=self.notes)
         flows = [path for path in every if path.suffix.lower() == ".flo"] or every

@@ -10,7 +10,8 @@ import torch
 
 from zoo import Examples, Weights
 from zoo.errors import InvalidArgument
-from zoo_segmentation.data import Masks, read_class_map as read_class_map
+from zoo_segmentation.class_maps import read_class_map as read_class_map
+from zoo_segmentation.data import Masks
 from zoo_segmentation.losses import IGNORED
 from zoo_segmentation.metrics import ConfusionMatrix
 from zoo_segmentation.task import Segmentation

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from zoo_detection.data.coco import CocoObjects
+from zoo_detection.data.coco import CocoKeypoints, CocoObjects
 from zoo_detection.data.objects import BACKGROUND, Objects
 from zoo_detection.data.table import TableObjects
 from zoo_detection.data.voc import VocObjects
 from zoo_detection.data.yolo import YoloObjects
 
-__all__ = ["BACKGROUND", "READERS", "CocoObjects", "Objects", "TableObjects", "VocObjects", "YoloObjects"]
+__all__ = [
+    "BACKGROUND",
+    "KEYPOINT_READERS",
+    "READERS",
+    "CocoKeypoints",
+    "CocoObjects",
+    "Objects",
+    "TableObjects",
+    "VocObjects",
+    "YoloObjects",
+]
 
 READERS: dict[str, type[Objects]] = {
     "coco": CocoObjects,
@@ -16,3 +26,4 @@ READERS: dict[str, type[Objects]] = {
     "voc": VocObjects,
     "yolo": YoloObjects,
 }
+KEYPOINT_READERS: dict[str, type[Objects]] = {**READERS, "coco": CocoKeypoints}

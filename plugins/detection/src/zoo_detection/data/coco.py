@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import InvalidArgument, listed
+from zoo_classification.data import file_in
 from zoo_detection.coco_files import Row, read_coco
 from zoo_detection.data.objects import Objects, labels_from
 
@@ -18,7 +19,7 @@ class CocoObjects(Objects):
 
     Args:
         path: the folder in which each ``file_name`` lies.
-        annotations: the JSON file; by default ``_annotations.coco.json`` or ``annotations.json`` in ``path``.
+        annotations: the JSON file, or a folder that has it; by default :func:`find_annotations` of ``path``.
         categories: names of all labels from the background on; by default those of the file, in its order.
         check_files: whether every picture must be there.
 
@@ -26,6 +27,8 @@ class CocoObjects(Objects):
         InvalidArgument: a file of another format, with all that is wrong in it; pictures that are missing.
         UnreadableFile: the file cannot be read.
     """
+
+    kinds: Sequence[str] = ("instances",)  # what the names of COCO's files begin with
 
     def __init__(
         self,
@@ -35,17 +38,18 @@ class CocoObjects(Objects):
         categories: Sequence[str] | None = None,
         check_files: bool = True,
     ) -> None:
-        path = Path(path)
-        annotations = Path(annotations) if annotations is not None else _coco_beside(path)
-        if annotations is None or annotations.is_dir():
-            given = "none were given" if annotations is None else f"{str(annotations)!r} is a folder"
-            raise InvalidArgument(f"annotations: expected a JSON file of COCO's format; {given}.")
+        path, given = Path(path), annotations
+        annotations = find_annotations(path, given, self.kinds)
+        if annotations is None:
+            why = "none were given" if given is None else f"{str(given)!r} is a folder without one for {path.name!r}"
+            raise InvalidArgument(f"annotations: expected a JSON file of COCO's format; {why}.")
         self._truth = read_coco(annotations)
         images = self._truth["images"]
+        path = _folder_of(images, path, annotations)
         for name, n in Counter(image["file_name"] for image in images).items():
             if n > 1:
                 raise InvalidArgument(f"{str(annotations)!r} lists the image {name!r} {n} times; expected once.")
-        missing = [repr(image["file_name"]) for image in images if not (path / image["file_name"]).is_file()]
+        missing = [repr(image["file_name"]) for image in images if not file_in(path, image["file_name"]).is_file()]
         if missing and len(missing) == len(images):
             raise InvalidArgument(f"{str(path)!r} has none of the annotated images, such as {missing[0]}.")
         if missing and check_files:
@@ -56,7 +60,7 @@ class CocoObjects(Objects):
         for row in self._truth["annotations"]:
             of[row["image_id"]].append({**row, "category_id": label[named[row["category_id"]]]})
         super().__init__(
-            [path / image["file_name"] for image in images],
+            [file_in(path, image["file_name"]) for image in images],
             [Path(image["file_name"]).as_posix() for image in images],
             [of[image["id"]] for image in images],
             names,
@@ -88,11 +92,44 @@ class CocoObjects(Objects):
         objects = [row for row in self._truth["annotations"] if row["image_id"] in ids]
         return {"images": images, "categories": self._truth["categories"], "annotations": objects}
 
-    @staticmethod
-    def matches(path: Path, annotations: Path | None) -> bool:
+    @classmethod
+    def matches(cls, path: Path, annotations: Path | None) -> bool:
         """Whether there is a JSON file."""
-        return (annotations or _coco_beside(path) or path).suffix.lower() == ".json"
+        return (find_annotations(path, annotations, cls.kinds) or path).suffix.lower() == ".json"
 
 
-def _coco_beside(path: Path) -> Path | None:
-    return next((f for n in ("_annotations.coco.json", "annotations.json") if (f := path / n).is_file()), None)
+class CocoKeypoints(CocoObjects):
+    """:class:`CocoObjects`, of whose files those with keypoints come first."""
+
+    kinds = ("person_keypoints", "instances")
+
+
+def find_annotations(path: Path, annotations: Path | None = None, kinds: Sequence[str] = ("instances",)) -> Path | None:
+    """The JSON file of a folder of pictures: the one that is given; or, in the folder that is given, or else in
+    ``path``, ``path/annotations`` or ``annotations`` beside ``path`` (or beside ``images`` above it), as COCO has it
+    (``instances_train2017.json`` for ``train2017``) and other programs write it (``_annotations.coco.json``,
+    ``annotations.json``, ``train.json``). None where there is none."""
+    path = Path(path)
+    if annotations is not None and not Path(annotations).is_dir():
+        return Path(annotations)
+    of_folder = [*(f"{kind}_{path.name}.json" for kind in kinds), f"{path.name}.json"]
+    names = ["_annotations.coco.json", "annotations.json", *(f"{kind}.json" for kind in kinds)]
+    above = [path.parent, path.parent.parent] if path.parent.name == "images" else [path.parent]
+    for folder in [path, path / "annotations"] if annotations is None else [Path(annotations)]:
+        for name in (*of_folder, *names):
+            if (file := folder / name).is_file():
+                return file
+        for kind in kinds:
+            if len(found := sorted(folder.glob(f"{kind}_*.json"))) == 1:
+                return found[0]
+    beside = [folder / "annotations" / name for folder in above for name in of_folder] if annotations is None else []
+    return next((file for file in beside if file.is_file()), None)
+
+
+def _folder_of(images: Sequence[Row], path: Path, annotations: Path) -> Path:
+    """Where the pictures are: in ``path``, or in a folder of it that is called ``images``, or as the file is."""
+    called = annotations.stem.rpartition("_")[2]
+    for folder in (path, path / "images", path / called, path / "images" / called):
+        if images and file_in(folder, images[0]["file_name"]).is_file():
+            return folder
+    return path

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from zoo.errors import InvalidArgument, listed
+from zoo.errors import InvalidArgument, UnreadableFile, listed
 from zoo.io import find_files, opened, read_image
 from zoo_detection.coco_files import Row, mask_of, normalised
 
@@ -67,8 +68,7 @@ class Objects(Dataset[tuple[Tensor, dict[str, Any]]]):
         if (known := self._sizes[i]) is not None:
             return known
         with opened(self.paths[i]) as image:
-            turned = image.getexif().get(0x0112, 1) >= 5
-            return (image.width, image.height) if turned else (image.height, image.width)
+            return upright_size(image)
 
     def rows(self, i: int, size: tuple[int, int] | None = None) -> list[Row]:
         """The objects of a picture as COCO has them (``bbox`` is left, top, width, height), ``category_id`` the
@@ -106,6 +106,40 @@ class Objects(Dataset[tuple[Tensor, dict[str, Any]]]):
             setattr(chosen, name, [getattr(self, name)[i] for i in indices])
         return chosen
 
+    def problems(self) -> list[str]:
+        """What is wrong with the pictures, each with its place: files that are none, sizes that are not those of the
+        annotations, boxes that are outside. Notes say how many boxes reach beyond their picture, or are there twice."""
+        found: list[str] = []
+        beyond: list[str] = []
+        twice: list[str] = []
+        for i, name in enumerate(self.names):
+            try:
+                with opened(self.paths[i]) as image:
+                    size = upright_size(image)
+            except UnreadableFile as e:
+                found.append(str(e))
+                continue
+            if (told := self._sizes[i] or size) != size:
+                turned = " (it is turned, as its EXIF data say)" if told == size[::-1] else ""
+                shown = f"{size[1]} × {size[0]} pixels{turned}, and {told[1]} × {told[0]}"
+                found.append(f"{str(self.paths[i])!r} has {shown} by the annotations")
+                continue
+            seen: set[tuple[Any, ...]] = set()
+            for row in self.rows(i, size):
+                x, y, w, h = row["bbox"]
+                text = f"{[round(v, 1) for v in row['bbox']]} of {self.categories[row['category_id']]!r} in {name!r}"
+                if x >= size[1] or y >= size[0] or x + w < 0 or y + h < 0:
+                    found.append(f"the box {text} is outside its {size[1]} × {size[0]} pixels")
+                elif min(x, y) < -1 or x + w > size[1] + 1 or y + h > size[0] + 1:
+                    beyond.append(text)
+                place = (row["category_id"], *row["bbox"])
+                twice += [text] if place in seen else []
+                seen.add(place)
+        for what, texts in (("reach beyond their picture", beyond), ("are there twice", twice)):
+            if texts:
+                self.notes.append(f"{len(texts)} boxes {what}, such as {texts[0]}.")
+        return found
+
     def labels_of(self, i: int) -> list[int]:
         """The labels of a picture's objects."""
         return [row["category_id"] for row in self._rows[i]]
@@ -137,9 +171,20 @@ def labels_from(found: Sequence[str], categories: Sequence[str] | None) -> tuple
     return names, {name: label[normalised(name)] for name in found}
 
 
-def pictures_in(folder: Path) -> dict[str, Path]:
-    files = find_files(folder, PICTURES, notes=[]) if folder.is_dir() else []
-    return {file.relative_to(folder).with_suffix("").as_posix(): file for file in files}
+def pictures_in(folder: Path, problems: list[str]) -> dict[str, Path]:
+    """Path within the folder, without its ending → the picture; of two of one name it is said which."""
+    found: dict[str, Path] = {}
+    for file in find_files(folder, PICTURES, notes=[]) if folder.is_dir() else ():
+        name = file.relative_to(folder).with_suffix("").as_posix()
+        if (other := found.setdefault(name, file)) is not file:
+            problems.append(f"{str(file)!r} and {str(other)!r} have one name; only one is expected")
+    return found
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Height and width of an opened picture, turned as its EXIF data say."""
+    turned = image.getexif().get(0x0112, 1) >= 5
+    return (image.width, image.height) if turned else (image.height, image.width)
 
 
 def four_sides(texts: Sequence[str]) -> list[float] | None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from zoo.errors import InvalidArgument, listed
-from zoo_classification.data import read_table
+from zoo_classification.data import file_in, read_table
 from zoo_detection.coco_files import Row
 from zoo_detection.data.objects import Objects, four_sides, labels_from
 
@@ -34,7 +34,7 @@ class TableObjects(Objects):
         for n, row in read_table(file, ("path", "label", *PLACES)):
             texts = [row[side] for side in PLACES]
             box = four_sides(texts)
-            if row["path"] not in of and not (folder / row["path"]).is_file():
+            if row["path"] not in of and not file_in(folder, row["path"]).is_file():
                 problems.append(f"line {n}: there is no {str(folder / row['path'])!r}")
             rows = of.setdefault(row["path"], [])
             if not row["label"] and not any(texts):
@@ -48,7 +48,8 @@ class TableObjects(Objects):
         known, label = labels_from(sorted({row["name"] for rows in of.values() for row in rows}), categories)
         for item in (item for rows in of.values() for item in rows):
             item["category_id"] = label[item.pop("name")]
-        super().__init__([folder / name for name in of], [Path(name).as_posix() for name in of], [*of.values()], known)
+        names = [PureWindowsPath(name).as_posix() for name in of]
+        super().__init__([file_in(folder, name) for name in of], names, [*of.values()], known)
 
     @staticmethod
     def matches(path: Path, annotations: Path | None) -> bool:

@@ -35,7 +35,7 @@ class VocObjects(Objects):
         truth = truth if truth.is_dir() else path
         problems: list[str] = []
         paths, names, found = [], [], []
-        pictures = pictures_in(images)
+        pictures = pictures_in(images, problems)
         for file in find_files(truth, (".xml",), notes=[]):
             stem = file.relative_to(truth).with_suffix("").as_posix()
             try:

@@ -35,7 +35,7 @@ class YoloObjects(Objects):
         labels = Path(annotations) if annotations is not None else _labels_folder(images)
         found = _yolo_names(path)
         problems: list[str] = []
-        pictures = pictures_in(images)
+        pictures = pictures_in(images, problems)
         texts = {f.relative_to(labels).with_suffix("").as_posix(): f for f in find_files(labels, (".txt",), notes=[])}
         texts = {name: file for name, file in texts.items() if name in pictures or file.name != "classes.txt"}
         for name in texts.keys() - pictures.keys():
