@@ -46,6 +46,10 @@ class Labelled(Dataset[tuple[Any, dict[str, Any]]]):
         """``{"label": int}``."""
         return {"label": self.labels[i]}
 
+    def truth(self, i: int) -> int:
+        """What is true of a file, as JSON has it: its label."""
+        return self.labels[i]
+
     def source(self, i: int) -> Path:
         """The file."""
         return self.paths[i]

@@ -140,6 +140,10 @@ class Objects(Dataset[tuple[Tensor, dict[str, Any]]]):
                 self.notes.append(f"{len(texts)} boxes {what}, such as {texts[0]}.")
         return found
 
+    def truth(self, i: int) -> Any:
+        """What is true of a picture, as JSON has it."""
+        return self._rows[i]
+
     def labels_of(self, i: int) -> list[int]:
         """The labels of a picture's objects."""
         return [row["category_id"] for row in self._rows[i]]
