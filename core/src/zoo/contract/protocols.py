@@ -173,8 +173,9 @@ class Evaluator(Protocol):
     """What a task knows about one data set: ``provides["evaluate"]`` is called with ``(images, annotations, weights)``.
     ``images`` is a path, or :class:`Examples`, where there are no annotations.
 
-    It may also have ``reader``, the :class:`Examples` that its truth comes from; ``notes``: sentences that whoever reads the figures should know, such as what was left out; and a
-    ``protocol``, like :meth:`Task.protocol`, of what the figures depend on of its own.
+    It may also have ``reader``, the :class:`Examples` that its truth comes from; ``notes``: sentences that whoever
+    reads the figures should know, such as what was left out; and a ``protocol``, like :meth:`Task.protocol`, of what
+    the figures depend on of its own.
     """
 
     @property

@@ -259,10 +259,7 @@ def _truth(reader: Any, i: int) -> bytes:
         return json.dumps(files_of(reader.annotation(i))).encode()
     sum_ = hashlib.sha256()
     for name, value in sorted(reader.target(i).items()):
-        plain = (
-            value.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-            if isinstance(value, Tensor)
-            else repr(value)
-        )
-        sum_.update(name.encode() + (plain if isinstance(plain, bytes) else plain.encode()))
+        of_tensor = isinstance(value, Tensor)
+        sum_.update(name.encode())
+        sum_.update(value.contiguous().reshape(-1).view(torch.uint8).numpy() if of_tensor else repr(value).encode())
     return sum_.digest()
