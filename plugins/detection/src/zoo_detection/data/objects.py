@@ -124,6 +124,7 @@ class Objects(Dataset[tuple[Tensor, dict[str, Any]]]):
                 shown = f"{size[1]} × {size[0]} pixels{turned}, and {told[1]} × {told[0]}"
                 found.append(f"{str(self.paths[i])!r} has {shown} by the annotations")
                 continue
+            self._sizes[i] = size  # so that targets need not open the file again
             seen: set[tuple[Any, ...]] = set()
             for row in self.rows(i, size):
                 x, y, w, h = row["bbox"]
