@@ -133,6 +133,7 @@ def test_flat_parameters_are_told(tmp_path: Path) -> None:
 
     model = zoo.get_model(MODEL, num_classes=3)
     model.features = FullyShardedDataParallel(model.features)
-    with pytest.raises(InvalidArgument, match="fully_shard"):
-        zoo.save(model, tmp_path / "a.safetensors")
+    for sharded in (model, FullyShardedDataParallel(zoo.get_model(MODEL, num_classes=3))):
+        with pytest.raises(InvalidArgument, match="fully_shard"):
+            zoo.save(sharded, tmp_path / "a.safetensors")
     assert not list(tmp_path.iterdir())

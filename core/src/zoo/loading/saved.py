@@ -24,7 +24,7 @@ from zoo.loading.packing import pack
 from zoo.loading.reports import built_by, loaded_weights
 from zoo.loading.safetensors import name_of
 from zoo.loading.without_memory import filled_by_file, initialise_rest, meta_is_asked_for, rebuilding
-from zoo.loading.wrappers import own_name, unwrapped, whole_state
+from zoo.loading.wrappers import check_parameters, own_name, unwrapped, whole_state
 from zoo.registry import get_model
 from zoo.registry.names import Entry, registry
 from zoo.registry.saved import FORMAT, KEY, SUFFIX, facts_of, names_a_file, parse
@@ -83,6 +83,7 @@ def save(
         raise InvalidArgument(f"{target} is a folder; expected the name of a file.")
     if not target.absolute().parent.is_dir():
         raise InvalidArgument(f"{target} cannot be written: there is no folder {target.parent}.")
+    check_parameters(model)
     outer, model = model, unwrapped(model)
     entry, made = entry_of(model), _built_with(model)
     arguments, unkept = made.plain()

@@ -31,6 +31,21 @@ def unwrapped(model: nn.Module) -> nn.Module:
     return layers(model)[-1]
 
 
+def check_parameters(model: nn.Module) -> None:
+    """Raise an error if the parameters are no longer the model's own.
+
+    Raises:
+        InvalidArgument: ``FullyShardedDataParallel`` has made other parameters of them.
+    """
+    if any(type(module).__name__ == _FLAT for module in model.modules()):
+        raise InvalidArgument(
+            "The parameters are those of FullyShardedDataParallel, flat pieces of many. Shard by "
+            "torch.distributed.fsdp.fully_shard, which keeps them; or take "
+            "torch.distributed.checkpoint.state_dict.get_model_state_dict(model, "
+            "options=StateDictOptions(full_state_dict=True)), load it into a model of the same builder, and save that."
+        )
+
+
 def own_name(key: str) -> str:
     """The name of a tensor as it was before parts of the model were compiled."""
     return key.replace(f"{_COMPILED}.", "")
@@ -41,18 +56,8 @@ def whole_state(model: nn.Module) -> tuple[dict[str, Any], bool]:
     is the one that writes: of processes that have the same model, or a part of it each, the first.
 
     Tensors that are sharded are gathered one by one, all processes together, and kept by the one that writes.
-
-    Raises:
-        InvalidArgument: ``FullyShardedDataParallel`` has made other parameters of it.
     """
     inner = unwrapped(model)
-    if any(type(module).__name__ == _FLAT for module in inner.modules()):
-        raise InvalidArgument(
-            "The parameters are those of FullyShardedDataParallel, flat pieces of many. Shard by "
-            "torch.distributed.fsdp.fully_shard, which keeps them; or take "
-            "torch.distributed.checkpoint.state_dict.get_model_state_dict(model, "
-            "options=StateDictOptions(full_state_dict=True)), load it into a model of the same builder, and save that."
-        )
     state = {own_name(key): value for key, value in inner.state_dict().items()}
     sharded = {key: value for key, value in state.items() if hasattr(value, "full_tensor")}
     writes = _is_first(model, sharded)
