@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import zoo
 from zoo.errors import InvalidArgument, UnreadableFile, ZooError
+from zoo_optical_flow.flo import write_flo
 
 BOXES = "object-detection"
 Build = Callable[[Path], object]
@@ -81,6 +83,18 @@ def masks(folder: Path, mode: str = "L", value: int = 1, size: tuple[int, int] =
         made.save(folder / "masks" / f"{name}.png")
 
 
+def flow(folder: Path) -> None:
+    for name in "abc":
+        for end in "12":
+            picture(folder / "images" / f"{name}_{end}.png")
+        (folder / "flow").mkdir(exist_ok=True)
+        write_flo(torch.zeros(2, 30, 40), folder / "flow" / f"{name}.flo")
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size * 2 // 3])
+
+
 def also(*steps: Build) -> Build:
     def build(folder: Path) -> None:
         for step in steps:
@@ -134,6 +148,24 @@ WRONG: dict[str, tuple[str, Build, str]] = {
     # folders
     "folders: empty": ("image-classification", also(classes, lambda p: (p / "owl").mkdir()), "'owl' has no file"),
     "folders: broken": ("image-classification", also(classes, lambda p: text(p / "cat/9.png", b"")), "9.png"),
+    "folders: cut short": (
+        "image-classification",
+        also(classes, lambda p: cut(picture(p / "cat/9.png", (90, 90)))),
+        "9.png' cannot be read as a picture",
+    ),
+    "folders: a jpeg cut short": (
+        "image-classification",
+        also(classes, lambda p: cut(picture(p / "cat/9.jpg", (300, 300)))),
+        "9.jpg' cannot be read as a picture: .*truncated",
+    ),
+    "coco: cut short": (BOXES, lambda p: (coco(p), cut(picture(p / "1.png"))), "1.png"),
+    "flow: cut short": ("optical-flow", lambda p: (flow(p), cut(p / "flow/a.flo")), "a.flo' is damaged or cut short"),
+    "flow: no flow": ("optical-flow", lambda p: (flow(p), text(p / "flow/a.flo", b"x")), "a.flo' is no .flo file"),
+    "flow: sizes": (
+        "optical-flow",
+        lambda p: (flow(p), picture(p / "images/b_2.png", (9, 9))),
+        "b.flo' has 30 × 40 pixels, and its frames 30 × 40 and 9 × 9",
+    ),
     "folders: none": ("image-classification", lambda p: (p / "x").mkdir(), "has no folders of"),
     # class maps
     "masks: colours": ("semantic-segmentation", lambda p: masks(p, "RGB"), r"a.png' has pixels of mode RGB.*mapping="),
@@ -183,6 +215,16 @@ def test_tables_of_windows_and_of_spreadsheets(tmp_path: Path) -> None:
     assert sorted([*train.names, *val.names]) == ["in/a.png", "in/b.png"]
     assert train.categories == ["café", "x"]
     assert train[0][0].shape == (3, 30, 40)
+
+
+def test_the_yaml_file_of_yolo_stands_for_its_folder(tmp_path: Path) -> None:
+    for part in ("train", "valid"):
+        yolo(tmp_path / part)
+        (tmp_path / part / "classes.txt").unlink()
+    file = text(tmp_path / "data.yaml", "train: ../train/images\nval: ../valid/images\nnames: ['cat', 'dog']\n")
+    train, val = zoo.open_data(file, BOXES)
+    assert (len(train), len(val)) == (2, 2)
+    assert train.categories[1:] == ["cat", "dog"]
 
 
 def test_text_files_of_windows(tmp_path: Path) -> None:

@@ -21,13 +21,14 @@ if TYPE_CHECKING:
         write_png,
     )
     from zoo.io.folders import find_files, input_and_truth, natural_key
-    from zoo.io.image import ImageReadMode, Picture, open_image, opened, read_image, save_image
+    from zoo.io.image import ImageReadMode, Picture, check_picture, open_image, opened, read_image, save_image
     from zoo.io.video import VideoReader, read_video, save_video
 
 _LAZY = {
     "ImageReadMode": "zoo.io.image",
     "Picture": "zoo.io.image",
     "VideoReader": "zoo.io.video",
+    "check_picture": "zoo.io.image",
     "find_files": "zoo.io.folders",
     "input_and_truth": "zoo.io.folders",
     "natural_key": "zoo.io.folders",
@@ -60,6 +61,7 @@ __all__ = [
     "ImageReadMode",
     "Picture",
     "VideoReader",
+    "check_picture",
     "decode_avif",
     "decode_gif",
     "decode_image",

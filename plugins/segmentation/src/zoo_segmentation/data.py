@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from zoo.errors import InvalidArgument, UnreadableFile, listed
-from zoo.io import find_files, input_and_truth, opened, read_image
+from zoo.io import check_picture, find_files, input_and_truth, read_image
 from zoo_segmentation.class_maps import ClassMapping, colours_beside, read_class_map
 from zoo_segmentation.losses import IGNORED
 from zoo_segmentation.plugin import SEGMENTATION
@@ -87,9 +87,7 @@ class Masks(Dataset[tuple[Tensor, dict[str, Any]]]):
         only: set[int] = set()
         for i, file in enumerate(self._maps):
             try:
-                with opened(self.paths[i]) as picture:
-                    turned = picture.getexif().get(0x0112, 1) >= 5
-                    size = picture.size if turned else picture.size[::-1]
+                size = check_picture(self.paths[i])
                 truth = self.target(i)["mask"]
             except (UnreadableFile, InvalidArgument) as e:
                 problems.append(str(e))

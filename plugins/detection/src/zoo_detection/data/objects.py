@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from zoo.errors import InvalidArgument, UnreadableFile, listed
-from zoo.io import find_files, opened, read_image
+from zoo.io import check_picture, find_files, read_image
 from zoo_detection.coco_files import Row, mask_of, normalised
 
 BACKGROUND = "__background__"
@@ -67,8 +66,7 @@ class Objects(Dataset[tuple[Tensor, dict[str, Any]]]):
         """Height and width of a picture, upright."""
         if (known := self._sizes[i]) is not None:
             return known
-        with opened(self.paths[i]) as image:
-            return upright_size(image)
+        return check_picture(self.paths[i])
 
     def rows(self, i: int, size: tuple[int, int] | None = None) -> list[Row]:
         """The objects of a picture as COCO has them (``bbox`` is left, top, width, height), ``category_id`` the
@@ -114,8 +112,7 @@ class Objects(Dataset[tuple[Tensor, dict[str, Any]]]):
         twice: list[str] = []
         for i, name in enumerate(self.names):
             try:
-                with opened(self.paths[i]) as image:
-                    size = upright_size(image)
+                size = check_picture(self.paths[i])
             except UnreadableFile as e:
                 found.append(str(e))
                 continue
@@ -184,12 +181,6 @@ def pictures_in(folder: Path, problems: list[str]) -> dict[str, Path]:
         if (other := found.setdefault(name, file)) is not file:
             problems.append(f"{str(file)!r} and {str(other)!r} have one name; only one is expected")
     return found
-
-
-def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Height and width of an opened picture, turned as its EXIF data say."""
-    turned = image.getexif().get(0x0112, 1) >= 5
-    return (image.width, image.height) if turned else (image.height, image.width)
 
 
 def four_sides(texts: Sequence[str]) -> list[float] | None:

@@ -10,7 +10,7 @@ from typing import Any
 from zoo import registry
 from zoo.contract import Examples
 from zoo.errors import InvalidArgument, UnreadableFile, listed, suggest
-from zoo.io import opened
+from zoo.io import check_picture
 from zoo_training.data.splitting import split_indices
 
 TRAIN = ("train", "training")
@@ -41,13 +41,14 @@ def open_data(
 
     Args:
         path: a folder, or a file, as the format has it; what each looks like is in the docstrings of the readers.
+            YOLO's ``data.yaml`` stands for its folder.
         task: the task's name, such as ``"object-detection"``.
         format: a key of what the task's ``provides["data"]`` names: ``"folders"``, ``"csv"``, ``"coco"``, ``"voc"``,
             ``"yolo"``, ``"masks"``, ``"flow"``; by default the first that the data look like.
         annotations: a file or a folder, where it is not in ``path``.
         split: the name of one folder that is to be split, though there are others; ``"."`` for ``path`` itself.
         val, seed, group: as :func:`split_indices` takes them.
-        check: whether every picture is opened, as far as its header, and every video looked for.
+        check: whether every picture is opened, as far as its header and its end, and every video looked for.
         **options: the reader's own, such as ``mapping={0: 0, 255: 1}`` of class maps.
 
     Raises:
@@ -58,6 +59,8 @@ def open_data(
     for name, given in (("path", place), ("annotations", truth)):
         if given is not None and not given.exists():
             raise InvalidArgument(f"{name}: there is no {str(given)!r}.")
+    if place.suffix.lower() in (".yaml", ".yml"):  # of YOLO, whose paths are what a folder has anyway
+        place = place.absolute().parent
     readers = _readers(task)
     found = None if split is not None else _folders(place, truth)
     if found is None:
@@ -148,8 +151,7 @@ def _check(readers: list[Any], files: bool) -> None:
             for file in source if isinstance(source, tuple) else (source,):
                 try:
                     if file.suffix.lower() in IMAGES:
-                        with opened(file):
-                            pass
+                        check_picture(file)
                     elif not file.is_file() or not file.stat().st_size:
                         problems.append(f"{str(file)!r} is {'empty' if file.is_file() else 'missing'}")
                 except UnreadableFile as e:
