@@ -31,16 +31,16 @@ def sheet(data: Examples, n: int = 16, seed: int = 0, indices: Sequence[int] | N
 def drawn(example: Any, target: dict[str, Any], categories: Sequence[str], name: str = "") -> Image.Image:
     """One example: its input, as :class:`zoo.contract.Examples` gives it, with its target."""
     if "boxes" in target:
-        return _captioned(_objects(example, target, categories), name)
+        return captioned(_objects(example, target, categories), name)
     if "mask" in target:
-        return _captioned(_with_legend(_classes(example, target["mask"]), target["mask"], categories), name)
+        return captioned(_with_legend(_classes(example, target["mask"]), target["mask"], categories), name)
     if "flow" in target:
         flow = torch.where(target["valid"], target["flow"], torch.tensor(float("nan")))
-        return _captioned(_beside([_fit(example[0]), _fit(example[1]), _fit(draw.flow_to_image(flow))]), name)
+        return captioned(_beside([_fit(example[0]), _fit(example[1]), _fit(draw.flow_to_image(flow))]), name)
     many = example.ndim == 4
     frames = example[torch.linspace(0, len(example) - 1, 3).long()] if many else example[None]
     picture = _beside([_fit(frame) for frame in frames])
-    return _captioned(picture, _shortened(categories[target["label"]], picture.width), name)
+    return captioned(picture, _shortened(categories[target["label"]], picture.width), name)
 
 
 def _fit(image: Tensor) -> Image.Image:
@@ -124,7 +124,7 @@ def _beside(pictures: Sequence[Image.Image]) -> Image.Image:
     return whole
 
 
-def _captioned(picture: Image.Image, *lines: str) -> Image.Image:
+def captioned(picture: Image.Image, *lines: str) -> Image.Image:
     lines = tuple(line for line in lines if line)
     whole = Image.new("RGB", (picture.width, picture.height + CAPTION * len(lines)), draw.PAPER)
     whole.paste(picture, (0, 0))
