@@ -157,4 +157,8 @@ def _check(readers: list[Any], files: bool) -> None:
                 except UnreadableFile as e:
                     problems.append(str(e))
     if problems:
-        raise InvalidArgument(listed(f"The data cannot be used ({len(problems)} problems); mend or remove:", problems))
+        unread = sum("cannot be read" in problem for problem in problems)
+        which = f": {unread} inputs cannot be read" if unread else ""
+        raise InvalidArgument(
+            listed(f"The data cannot be used ({len(problems)} problems){which}; mend or remove:", problems)
+        )
