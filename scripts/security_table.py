@@ -19,6 +19,7 @@ KINDS = {  # what is hostile → files of tests, all of whose tests are cases of
     "Servers, redirects, names, secrets, caches": ("core/test_hostile_servers.py", "core/test_cache.py"),
     "Locks, bundles, policies": ("core/test_locking.py",),
     "Checkpoints": ("core/test_checkpoint.py",),
+    "Saved models": ("core/test_hostile_saved.py",),
     "Pictures, animations, devices": ("integration/test_pictures.py",),
     "Plugins": ("integration/test_hostile_plugins.py", "integration/test_plugins.py", "core/test_discovery.py"),
     "What is shown on a terminal": ("core/test_terminal.py",),

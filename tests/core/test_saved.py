@@ -15,12 +15,11 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from servers import FileServer
 from torch import nn
 
 import zoo
-from zoo.errors import CheckpointError, InvalidArgument, UnknownModel
+from zoo.errors import CheckpointError, InvalidArgument
 from zoo.files.safetensors import read_header
 
 DIGITS = Path(__file__).parents[2] / "examples/images/digits"
@@ -46,16 +45,6 @@ def tuned(tmp_path):
         model, tmp_path / "tuned.safetensors", categories=NAMES, metrics={"mine": {"acc@1": 98.5}}, license="mit"
     )
     return path, model
-
-
-def rewritten(path: Path, **changes: object) -> Path:
-    """The same file with other metadata."""
-    with safe_open(path, "pt") as f:
-        tensors = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118
-        facts = json.loads(f.metadata()["zoo"])
-    other = path.with_name("other.safetensors")
-    save_file(tensors, other, {"zoo": json.dumps({**facts, **changes})})
-    return other
 
 
 # ── there and back ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -223,68 +212,74 @@ def test_what_cannot_be_written_down_is_named(tmp_path):
     assert not path.exists()
 
 
-HOSTILE = {
-    "format": ({"format": 9, "versions": {"zoo-core": "7.0"}}, "saved by zoo-core '7.0', in format 9"),
-    "no format": ({"format": "1"}, "no number of its format"),
-    "path": ({"model": "../../etc/passwd"}, "expected 'plugin/model'"),
-    "dots": ({"model": "a/..b..c"}, "expected 'plugin/model'"),
-    "type": ({"model": ["resnet18"]}, "model is"),
-    "preset": ({"preprocessing": {"target": "os:system", "arguments": {"command": "true"}}}, "'os:system'"),
-    "preset's type": ({"preprocessing": "os:system"}, "expected dict"),
-    "weights": ({"arguments": {"weights": "https://127.0.0.1/x.pth"}}, "none of an architecture"),
-    "weights_backbone": ({"arguments": {"weights_backbone": "DEFAULT"}}, "none of an architecture"),
-    "mmap": ({"arguments": {"mmap": True}}, "none of an architecture"),
-    "url": ({"arguments": {"backbone": "hf://org/name"}}, "a file or an address"),
-    "nested url": ({"arguments": {"a": [{"b": "https://127.0.0.1/x.safetensors"}]}}, "a file or an address"),
-    "file": ({"arguments": {"backbone": "/etc/passwd"}}, "a file or an address"),
-    "arguments": ({"arguments": [1, 2]}, "arguments is"),
-    "categories": ({"categories": [1, None]}, "categories are not all text"),
-    "metrics": ({"weights": {"metrics": {"a": {"b": "c"}}}}, "metrics are not"),
-    "size": ({"weights": {"num_params": "many"}}, "num_params is"),
-    "min_size": ({"weights": {"min_size": [1, 2, 3]}}, "min_size is"),
-}
+def test_what_was_replaced_by_hand_is_kept_or_told(tmp_path):
+    path = tmp_path / "model.safetensors"
+
+    def with_part(name, part):
+        model = zoo.get_model("resnet18", num_classes=2)
+        parent, _, leaf = name.rpartition(".")
+        setattr(model.get_submodule(parent), leaf, part)
+        return model
+
+    grey = with_part("conv1", nn.Conv2d(1, 64, 7, 2, 3, bias=False))
+    assert same(grey, zoo.load(zoo.save(grey, path)))
+    assert zoo.loading.loaded_weights(zoo.load(path)).config["in_channels"] == 1
+    both = with_part("conv1", nn.Conv2d(5, 64, 7, 2, 3, bias=False))
+    both.fc = nn.Linear(512, 9)
+    assert same(both, zoo.load(zoo.save(both, path)))
+    path.unlink()
+    for name, part, said in (
+        ("conv1", nn.Conv2d(3, 64, 3, 1, 1, bias=False), r"of another shape: conv1.weight \[64, 3, 3, 3\]"),
+        ("fc", nn.Sequential(nn.Dropout(), nn.Linear(512, 2)), "not of the builder's: fc.1.bias"),
+        ("layer1.0.relu", nn.GELU(), r"of another kind: layer1.0.relu GELU, built ReLU"),
+        ("avgpool", nn.AdaptiveMaxPool2d(1), "avgpool AdaptiveMaxPool2d, built AdaptiveAvgPool2d"),
+    ):
+        with pytest.raises(CheckpointError, match=said):
+            zoo.save(with_part(name, part), path)
+    norms = nn.SyncBatchNorm.convert_sync_batchnorm(zoo.get_model("resnet18", num_classes=2))
+    assert isinstance(zoo.load(zoo.save(norms, path)).bn1, nn.BatchNorm2d)
 
 
-@pytest.mark.parametrize("kind", HOSTILE)
-def test_hostile_metadata_are_refused_by_name(tuned, kind):
-    changes, said = HOSTILE[kind]
-    path = rewritten(tuned[0], **changes)
-    for opened in (zoo.load, zoo.model_info):
-        with pytest.raises(CheckpointError, match=said.replace("(", r"\(")):
-            opened(path)
+def test_figures_and_names_of_numpy_and_torch_are_plain(tmp_path, monkeypatch):
+    import numpy as np
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    model = zoo.get_model("resnet18", num_classes=2)
+    figures = {"a": torch.tensor(0.5), "b": np.float64(0.25), "c": np.int64(3)}
+    path = zoo.save(model, "~/a.safetensors", categories=np.array(["x", "ł"]), metrics={"d": figures})
+    assert path == tmp_path / "a.safetensors"
+    weights = zoo.model_info("~/a.safetensors").weights["SAVED"]
+    assert (weights.metrics, weights.categories) == ({"d": {"a": 0.5, "b": 0.25, "c": 3}}, ["x", "ł"])
+    with pytest.raises(InvalidArgument, match="not a OrderedDict"):
+        zoo.save(model.state_dict(), path)
 
 
-def test_metadata_that_are_no_json(tuned, tmp_path):
-    for text in ("{", "[" * 100_000, "null"):
-        path = tmp_path / "bad.safetensors"
-        save_file({"a": torch.ones(1)}, path, {"zoo": text})
-        with pytest.raises(CheckpointError):
-            zoo.model_info(path)
-    path.write_bytes((1 << 31).to_bytes(8, "little") + b"{}")
-    with pytest.raises(CheckpointError, match="longer than the file"):
-        zoo.load(path)
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="a user who may write everywhere")
+def test_a_folder_that_may_not_be_written_is_told(tmp_path):
+    (tmp_path / "only").mkdir(mode=0o555)
+    with pytest.raises(PermissionError):
+        zoo.save(zoo.get_model("resnet18", num_classes=2), tmp_path / "only/a.safetensors")
 
 
-def test_arguments_that_no_builder_takes(tuned):
-    with pytest.raises((CheckpointError, TypeError), match="nonsense"):
-        zoo.load(rewritten(tuned[0], arguments={"nonsense": 1}))
+def test_several_threads_save_to_one_path(tmp_path):
+    models = [zoo.get_model("squeezenet1_1", num_classes=2) for _ in range(3)]
+    path, wrong = tmp_path / "a.safetensors", []
 
+    def save(model):
+        try:
+            for _ in range(3):
+                zoo.save(model, path)
+        except (OSError, zoo.errors.ZooError) as e:
+            wrong.append(e)
 
-def test_a_model_that_nothing_installed_has(tuned):
-    path = rewritten(tuned[0], model="acme/net", versions={"zoo-core": "0.1", "zoo-acme": "2"})
-    with pytest.raises(UnknownModel, match="pip install zoo-acme"):
-        zoo.load(path)
-    path = rewritten(tuned[0], model="acme/net", versions={"zoo-core": "0.1", "x; rm -rf /": "2"})
-    with pytest.raises(UnknownModel, match="Register it"):
-        zoo.load(path)
-
-
-def test_files_that_are_no_saved_models(tmp_path):
-    save_file({"a": torch.ones(1)}, tmp_path / "bare.safetensors")
-    with pytest.raises(CheckpointError, match=r"was not written by zoo\.save"):
-        zoo.load(tmp_path / "bare.safetensors")
-    with pytest.raises(zoo.errors.DownloadError, match="There is no file"):
-        zoo.pipeline(str(tmp_path / "absent.safetensors"))
+    threads = [threading.Thread(target=save, args=(model,)) for model in models]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert any(same(model, zoo.load(path)) for model in models)
+    assert os.listdir(tmp_path) == ["a.safetensors"]  # noqa: PTH208
 
 
 # ── wherever a name is taken ─────────────────────────────────────────────────────────────────────────────────────
@@ -489,6 +484,8 @@ def test_a_repository_of_the_hub_is_a_name(tuned, tmp_path):
         assert absent.returncode == 1
         assert "Could not look into hf://org/absent" in absent.stderr
         server.shutdown()
+    offline = zoo_command("show", "hf://org/repo", ZOO_OFFLINE="1", **env)
+    assert f"hf://org/repo/model.safetensors@{COMMIT}" in offline.stdout, offline.stderr
 
 
 def test_evaluate_and_export_take_a_file(tuned, tmp_path):
@@ -500,3 +497,18 @@ def test_evaluate_and_export_take_a_file(tuned, tmp_path):
     assert json.loads(measured.stdout)["measured"] == 3, measured.stderr
     written = zoo_command("export", path, tmp_path / "out.pt2")
     assert (tmp_path / "out.pt2").stat().st_size > 1_000_000, written.stderr
+
+
+def test_export_writes_the_categories_that_are_given(tuned, tmp_path):
+    torch.save(zoo.load(tuned[0]).state_dict(), tmp_path / "bare.pth")
+    (tmp_path / "names.json").write_text('["x", "y", "zażółć"]')
+    words = ("export", "squeezenet1_1", tmp_path / "out.pt2", "--weights", tmp_path / "bare.pth")
+    words += ("--image-size", "64", "--categories")
+    written = zoo_command(*words, tmp_path / "names.json")
+    facts = {"zoo": ""}
+    torch.export.load(tmp_path / "out.pt2", extra_files=facts)
+    assert written.returncode == 0, written.stderr
+    assert json.loads(facts["zoo"])["categories"] == ["x", "y", "zażółć"], written.stderr
+    (tmp_path / "names.json").write_text('["x", "y"]')
+    refused = zoo_command(*words, tmp_path / "names.json", "--force")
+    assert "2 categories for a model of 3 classes" in refused.stderr

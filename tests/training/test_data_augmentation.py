@@ -272,6 +272,32 @@ def test_transforms_of_albumentations() -> None:
     assert torch.equal(after["masks"], expected[1]["masks"])
 
 
+def test_boxes_and_masks_stay_together_in_albumentations() -> None:
+    albumentations = pytest.importorskip("albumentations")
+    image, target = scene()
+    del target["keypoints"]
+    params = albumentations.BboxParams("pascal_voc", label_fields=["indices"])
+    crop = FromAlbumentations(albumentations.Compose([albumentations.RandomCrop(20, 20)], bbox_params=params))
+    for i in range(20):
+        new, after = crop(image, target, generator_of(0, 0, i))
+        assert {len(after[key]) for key in ("boxes", "labels", "masks", "area")} == {len(after["boxes"])}
+        assert after["masks"].shape[1:] == new.shape[1:] == (20, 20)
+    none = {key: value[:0] if isinstance(value, Tensor) else value for key, value in target.items()}
+    assert crop(image, none, generator_of(0, 0, 0))[1]["masks"].shape == (0, 20, 20)
+    beyond = {**target, "boxes": target["boxes"] + torch.tensor([0.0, 0, 100, 0])}
+    assert crop(image, beyond, generator_of(0, 0, 0))[1]["boxes"].max() <= 20
+    for wrong in (
+        albumentations.HorizontalFlip(p=1.0),
+        albumentations.Compose([albumentations.HorizontalFlip(p=1.0)]),
+        albumentations.Compose(
+            [albumentations.HorizontalFlip(p=1.0)],
+            bbox_params=albumentations.BboxParams("coco", label_fields=["indices"]),
+        ),
+    ):
+        with pytest.raises(InvalidArgument, match="not made for boxes in pixels"):
+            FromAlbumentations(wrong)(image, target, generator_of(0, 0, 0))
+
+
 def test_keypoints_are_refused_by_other_libraries_transforms() -> None:
     image, target = scene()
     with pytest.raises(InvalidArgument, match="not applied to keypoints"):

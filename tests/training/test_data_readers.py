@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 import zoo
 from zoo.errors import InvalidArgument, UnreadableFile
+from zoo_classification.data import READERS
 from zoo_optical_flow.flo import write_flo
 from zoo_training.data import sheet, split_indices
 
@@ -335,6 +336,64 @@ def test_an_opened_reader_is_evaluated_as_its_folder(classes: Path) -> None:
     assert part.metrics.keys() == folder.metrics.keys()
     with pytest.raises(InvalidArgument, match="Leave out the annotations"):
         zoo.evaluate(model, reader, classes, weights=entry)
+
+
+def test_records_of_other_labels_are_not_gone_on_from(classes: Path, tmp_path: Path) -> None:
+    """Of an opened reader, and of truths that are found beside the pictures."""
+    model = zoo.get_model("squeezenet1_1", num_classes=2).eval()
+    entry = replace(
+        zoo.get_weight("SqueezeNet1_1_Weights.IMAGENET1K_V1").value, url="file:///none.pth", categories=("cat", "dog")
+    )
+    table = classes / "labels.csv"
+    rows = [f"{name}/clip0_0.png,{name}" for name in ("cat", "dog")]
+    options: dict[str, Any] = {"weights": entry, "device": "cpu", "output": tmp_path / "out"}
+
+    def reader(lines: list[str]) -> Any:
+        table.write_text("\n".join(["path,label", *lines]))
+        return READERS["csv"](table, categories=["cat", "dog"])
+
+    first = zoo.evaluate(model, reader(rows), **options)
+    assert zoo.evaluate(model, reader(rows), **options).metrics == first.metrics
+    with pytest.raises(InvalidArgument, match="other data"):
+        zoo.evaluate(model, reader([rows[0], rows[1].replace(",dog", ",cat")]), **options)
+
+
+def test_the_truth_of_every_reader_is_in_its_digest(tmp_path: Path) -> None:
+    from zoo_detection.data import CocoObjects
+    from zoo_segmentation.data import Masks
+    from zoo_tools.records import data_digest
+
+    def of(reader: Any) -> str:
+        return data_digest(reader.names, None, tmp_path / "out", reader)
+
+    coco(tmp_path / "coco")
+    before = of(CocoObjects(tmp_path / "coco"))
+    assert of(CocoObjects(tmp_path / "coco")) == before
+    coco(tmp_path / "coco", bbox=[5, 10, 20, 9])
+    assert of(CocoObjects(tmp_path / "coco")) != before
+    picture(tmp_path / "maps/images/a.jpg")
+    (tmp_path / "maps/masks").mkdir()
+    truths = []
+    for value in (1, 2):
+        Image.new("L", (40, 30), value).save(tmp_path / "maps/masks/a.png")
+        truths.append(of(Masks(tmp_path / "maps", categories=list("abc"))))
+    assert truths[0] != truths[1]
+
+    class Own:
+        """A reader with no more than the contract asks for."""
+
+        categories, names = ("a", "b"), ("x",)
+
+        def __init__(self, label: int) -> None:
+            self.label = label
+
+        def __len__(self) -> int:
+            return 1
+
+        def target(self, i: int) -> dict[str, Any]:
+            return {"boxes": torch.tensor([[0.0, self.label]]), "label": self.label}
+
+    assert of(Own(0)) != of(Own(1))
 
 
 def test_objects_of_a_reader_are_evaluated_as_those_of_its_file(tmp_path: Path) -> None:

@@ -148,7 +148,11 @@ class Examples(Protocol):
     A reader is called with ``(path, annotations=None, *, categories=None)`` and raises
     :class:`zoo.errors.InvalidArgument` with all that is wrong, each with its place, when it is made. It has
     ``matches(path, annotations)``, which says whether data look like its format. Readers are
-    ``torch.utils.data.Dataset``; they read a file when it is asked for, and can be pickled. Pictures are upright.
+    ``torch.utils.data.Dataset``; they read a file when it is asked for, and can be pickled. Pictures are upright. A
+    reader may have ``problems()``, which opens every input and says what is wrong with it, a sentence for each; without
+    it, whoever trains on the data opens the files alone. It may have ``truth(i)``, what is true of an example as JSON
+    has it, or ``annotation(i)``, the file that says it: whether records of an evaluation are of the same truth is told
+    by them, and else by every target.
     Inputs and targets by task:
 
     ========================  =============================  ==========================================================
@@ -202,10 +206,10 @@ class Evaluator(Protocol):
     """What a task knows about one data set: ``provides["evaluate"]`` is called with ``(images, annotations, weights)``.
     ``images`` is a path, or :class:`Examples`, where there are no annotations.
 
-    It may also have ``notes``: sentences that whoever reads the figures should know, such as what was left out; a
-    ``protocol``, like :meth:`Task.protocol`, of what the figures depend on of its own; and
-    ``confusion(records, num_classes)``, which counts inputs (or their parts) by true class, a row each, and predicted
-    class.
+    It may also have ``reader``, the :class:`Examples` that its truth comes from; ``notes``: sentences that whoever
+    reads the figures should know, such as what was left out; a ``protocol``, like :meth:`Task.protocol`, of what the
+    figures depend on of its own; and ``confusion(records, num_classes)``, which counts inputs (or their parts) by true
+    class, a row each, and predicted class.
     """
 
     @property

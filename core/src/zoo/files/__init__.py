@@ -15,8 +15,8 @@ its rules (:class:`Policy`), ``ZOO_LOCK`` (:class:`Lock`), and those of huggingf
 
 from __future__ import annotations
 
-from zoo.files.fetching import cached_path, fetch
-from zoo.files.hub import hub_listing
+from zoo.files.fetching import cached_path, fetch, hub_snapshot
+from zoo.files.hub import hub_fetched, hub_listing
 from zoo.files.local import open_resource
 from zoo.files.lockfile import Lock, LockedFile
 from zoo.files.names import cache_dir, offline, promised_hash
@@ -32,7 +32,9 @@ __all__ = [
     "cache_dir",
     "cached_path",
     "fetch",
+    "hub_fetched",
     "hub_listing",
+    "hub_snapshot",
     "offline",
     "open_resource",
     "policy",

@@ -10,13 +10,17 @@ from pathlib import Path
 
 from zoo.errors import DownloadError, InvalidArgument, ZooError
 from zoo.files.http import Promise, fetch_http, target_path
-from zoo.files.hub import cached_from_hub, fetch_from_hub, parse_hub
+from zoo.files.hub import cached_from_hub, fetch_from_hub, hub_folder, parse_hub
 from zoo.files.local import local_file, local_path, packaged_file
 from zoo.files.lockfile import locked_file
 from zoo.files.names import promised_hash, scheme_of
 from zoo.files.notes import note_elsewhere, verified
 from zoo.files.policy import policy
 from zoo.files.redaction import redacted
+
+# Weights in forms that nothing here reads, or whose tensors a repository with safetensors has in those too.
+_OTHER_FORMS = (".h5", ".msgpack", ".ot", ".onnx", ".onnx_data", ".tflite", ".gguf", ".mlmodel")
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
 OpenForeign = Callable[[str, bool], Path | None]
 
@@ -128,3 +132,25 @@ def _fetch(url: str, scheme: str, progress: bool, force: bool, promise: Promise,
     if promise and promise[1] and not own and (wrong := verified(path, note_elsewhere(path), url, promise)):
         raise DownloadError(f"{path} is not what its name promises: {wrong}. Get it again, or give it another name.")
     return path
+
+
+def hub_snapshot(url: str, names: list[str], progress: bool = True) -> Path:
+    """The folder of ``hf://org/name@commit`` with its files, which are fetched; pickles are not where there are
+    safetensors, nor what no torch reads.
+
+    Args:
+        url: the repository at a commit, as :func:`hub_listing` says it.
+        names: of its files.
+        progress: show progress bars.
+
+    Raises:
+        DownloadError, PolicyError: as :func:`zoo.files.fetch`; also where there is nothing to fetch.
+    """
+    left_out = _OTHER_FORMS + (_PICKLES if any(name.endswith(".safetensors") for name in names) else ())
+    wanted = [name for name in names if not name.lower().endswith(left_out) and not name.startswith(".")]
+    if not wanted:
+        raise DownloadError(f"{redacted(url)} has no file that could be of a model.")
+    repository, _, commit = url.partition("@")
+    for name in wanted:
+        fetch(f"{repository}/{name}@{commit}", progress=progress)
+    return hub_folder(repository.removeprefix("hf://")) / "snapshots" / commit

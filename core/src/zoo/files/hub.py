@@ -55,12 +55,15 @@ def place_in_hub(url: str, commit: str) -> Path:
     """Where the file of ``url`` is in the hub's cache once its revision names ``commit``, which this writes down."""
     repo, name, revision = parse_hub(url)
     check_names([commit], url)
-    folder = hub_folder(repo)
+    _note_commit(hub_folder(repo), revision, commit)
+    return hub_folder(repo) / "snapshots" / commit / name
+
+
+def _note_commit(folder: Path, revision: str, commit: str) -> None:
     if revision != commit:
         ref = folder / "refs" / revision
         ref.parent.mkdir(parents=True, exist_ok=True)
         ref.write_text(commit)
-    return folder / "snapshots" / commit / name
 
 
 def _hub_promise(path: Path, promise: Promise) -> Promise:
@@ -136,6 +139,20 @@ def _reason(e: Exception) -> str:
     return redacted(f"{type(e).__name__}: {sentence}".rstrip(" .:"))
 
 
+def _parse_repository(url: str) -> tuple[str, str]:
+    address, at, wanted = url.partition("@")
+    repo, _, revision = parse_hub(f"{address}/x{at}{wanted}")
+    return repo, revision
+
+
+def hub_fetched(url: str, commit: str) -> None:
+    """Keep which commit ``hf://org/name[@revision]`` named when its files were fetched, for when it cannot be asked."""
+    repo, revision = _parse_repository(url)
+    check_names([commit], url)
+    with contextlib.suppress(OSError):  # a cache that one may only read
+        _note_commit(hub_folder(repo), revision, commit)
+
+
 def hub_listing(url: str) -> tuple[str, list[str]]:
     """The commit that ``hf://org/name[@revision]`` is at, and the names of its files.
 
@@ -144,8 +161,7 @@ def hub_listing(url: str) -> tuple[str, list[str]]:
         OfflineError: ``ZOO_OFFLINE`` is set and it is not in the hub's cache.
         PolicyError: ``ZOO_POLICY`` does not allow to ask.
     """
-    address, at, wanted = url.partition("@")
-    repo, _, revision = parse_hub(f"{address}/x{at}{wanted}")
+    repo, revision = _parse_repository(url)
     policy().check_address(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
     if offline():
         folder = hub_folder(repo)

@@ -21,15 +21,17 @@ if TYPE_CHECKING:
         write_jpeg,
         write_png,
     )
-    from zoo.io.folders import find_files, natural_key
-    from zoo.io.image import ImageReadMode, Picture, load_image, open_image, opened, save_image
+    from zoo.io.folders import find_files, input_and_truth, natural_key
+    from zoo.io.image import ImageReadMode, Picture, check_picture, load_image, open_image, opened, save_image
     from zoo.io.video import VideoReader, read_video, save_video
 
 _LAZY = {
     "ImageReadMode": "zoo.io.image",
     "Picture": "zoo.io.image",
     "VideoReader": "zoo.io.video",
+    "check_picture": "zoo.io.image",
     "find_files": "zoo.io.folders",
+    "input_and_truth": "zoo.io.folders",
     "load_image": "zoo.io.image",
     "natural_key": "zoo.io.folders",
     "open_image": "zoo.io.image",
@@ -61,6 +63,7 @@ __all__ = [
     "ImageReadMode",
     "Picture",
     "VideoReader",
+    "check_picture",
     "decode_avif",
     "decode_gif",
     "decode_image",
@@ -70,6 +73,7 @@ __all__ = [
     "encode_jpeg",
     "encode_png",
     "find_files",
+    "input_and_truth",
     "load_image",
     "natural_key",
     "open_image",

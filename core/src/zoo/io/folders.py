@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from zoo.errors import FolderWarning, UnreadableFile
+from zoo.errors import FolderWarning, InvalidArgument, UnreadableFile
 
 _NUMBER = re.compile(r"([0-9]+)")
 
@@ -71,6 +71,33 @@ def find_files(
         else:
             notes.append(text)
     return sorted(found, key=lambda path: natural_key(path.relative_to(top)))
+
+
+def input_and_truth(
+    path: str | os.PathLike[str],
+    annotations: str | os.PathLike[str] | None,
+    layouts: Sequence[tuple[str, str]],
+    expected: str,
+) -> tuple[Path, Path]:
+    """The folder of inputs and that of what is true of them.
+
+    Args:
+        path: the folder of inputs; or one that has both.
+        annotations: the folder of truths, where ``path`` has not both.
+        layouts: names of the two within ``path``, such as ``("images", "masks")``; the first that is there counts.
+        expected: what the folder of truths should be, for the message.
+
+    Raises:
+        InvalidArgument: there is no folder of truths.
+    """
+    path = Path(path)
+    images, truth = path, None if annotations is None else Path(annotations)
+    if truth is None:
+        images, truth = next(((path / a, path / b) for a, b in layouts if (path / b).is_dir()), (path, None))
+    if truth is None or not truth.is_dir():
+        given = "none was given" if truth is None else f"{str(truth)!r} is none"
+        raise InvalidArgument(f"annotations: expected {expected}; {given}.")
+    return images, truth
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

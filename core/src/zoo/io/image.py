@@ -125,6 +125,25 @@ def opened(source: str | os.PathLike[str] | io.BytesIO, formats: Sequence[str] |
         raise UnreadableFile(f"{name} cannot be read as a picture: {str(e) or type(e).__name__}") from e
 
 
+_LAST = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}  # what such files end in, perhaps with something behind
+
+
+def check_picture(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Height and width of a picture, turned as its EXIF data say. Its header is read; where its end is missing, all.
+
+    Raises:
+        UnreadableFile: it cannot be opened, or is cut short.
+    """
+    with opened(path) as image:
+        size = (image.width, image.height) if image.getexif().get(0x0112, 1) >= 5 else (image.height, image.width)
+        last = _LAST.get(image.format or "", b"")
+        with Path(path).open("rb") as f:
+            f.seek(max(0, f.seek(0, os.SEEK_END) - 4096))
+            if last not in f.read():
+                image.load()
+    return size
+
+
 @contextlib.contextmanager
 def open_checked(file: Path | io.BytesIO, limit: float, formats: Sequence[str] | None = None) -> Iterator[Image.Image]:
     """:func:`opened`, where what goes wrong is raised as it is. All files of pictures are opened here."""

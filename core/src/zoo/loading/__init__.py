@@ -6,7 +6,7 @@ from zoo.loading.assigning import Convert, adapt_stem
 from zoo.loading.builders import builder
 from zoo.loading.checkpoints import StateDict, read_checkpoint
 from zoo.loading.reports import LoadReport, built_by, load_report, loaded_weights
-from zoo.loading.saved import load, reset_head, save
+from zoo.loading.saved import check_categories, load, reset_head, save
 from zoo.loading.traits import default_size, image_size_of, in_channels_of, task_of
 from zoo.loading.without_memory import is_filled_from_outside
 
@@ -17,6 +17,7 @@ __all__ = [
     "adapt_stem",
     "builder",
     "built_by",
+    "check_categories",
     "default_size",
     "image_size_of",
     "in_channels_of",

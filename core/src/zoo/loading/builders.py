@@ -18,7 +18,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 from torch import nn
 
 from zoo.contract import Weights, WeightsEnum, check_count, load_object
-from zoo.errors import CheckpointError, InvalidArgument, UnknownWeights, WeightsWarning, suggest
+from zoo.errors import CheckpointError, InvalidArgument, UnknownWeights, WeightsWarning, ZooError, suggest
 from zoo.files import redacted
 from zoo.loading.assigning import Convert, HeadMismatch, load, without_prefix
 from zoo.loading.built_with import BuiltWith
@@ -281,6 +281,15 @@ class _Builder:
                     raise
                 arguments |= sizes
                 model = self._filled(found, weights, arguments, kwargs, saved is not None)
+            except ZooError:
+                raise
+            except (TypeError, ValueError, RuntimeError, OverflowError) as e:
+                if saved is None or kwargs:
+                    raise
+                raise CheckpointError(
+                    f"{redacted(weights.url)}: {self.name} cannot be built as the file says, with {_listed(arguments)} "
+                    f"({type(e).__name__}: {e})."
+                ) from e
         model._weights = weights  # type: ignore[assignment]
         return model, arguments, saved.filled if saved else True
 

@@ -15,30 +15,19 @@ import torch
 from torch import Tensor, nn
 
 from zoo.contract import Preset, Weights, load_object
-from zoo.errors import CheckpointError, InvalidArgument
+from zoo.errors import InvalidArgument
 from zoo.files import redacted, replacing
 from zoo.loading.builders import CLASSES, builder_of
 from zoo.loading.built_with import BuiltWith, is_plain
+from zoo.loading.fitting import fitted
 from zoo.loading.packing import pack
-from zoo.loading.reports import built_by, listed, loaded_weights
+from zoo.loading.reports import built_by, loaded_weights
 from zoo.loading.safetensors import name_of
 from zoo.loading.without_memory import filled_by_file, initialise_rest, meta_is_asked_for, rebuilding
+from zoo.loading.wrappers import check_parameters, own_name, unwrapped, whole_state
 from zoo.registry import get_model
 from zoo.registry.names import Entry, registry
 from zoo.registry.saved import FORMAT, KEY, SUFFIX, facts_of, names_a_file, parse
-
-_WRAPPERS = ("DataParallel", "DistributedDataParallel", "FullyShardedDataParallel", "AveragedModel")
-
-
-def unwrapped(model: nn.Module) -> nn.Module:
-    """The model inside what parallel training, ``torch.compile`` and averaging put around it."""
-    while True:
-        inner = model._modules.get("_orig_mod")
-        if inner is None and type(model).__name__ in _WRAPPERS:
-            inner = model._modules.get("module")
-        if inner is None:
-            return model
-        model = inner
 
 
 def save(
@@ -49,7 +38,7 @@ def save(
     metrics: Mapping[str, Mapping[str, float]] | None = None,
     license: str | None = None,  # noqa: A002  the field's name
     transforms: Preset | None = None,
-    trained_from: str | None = None,
+    trained_from: str | os.PathLike[str] | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a model to a safetensors file that says what it is, so that :func:`load` and every command take it.
@@ -58,11 +47,15 @@ def save(
     preprocessing, categories, and the versions of zoo and the plugin. It is written beside ``path`` and renamed, so
     that it may be the file that the model was loaded from, and an interrupted save leaves the old one.
 
-    A head that was put in by hand is saved with the number of classes that it has. What else was changed by hand is
-    kept where it is a tensor that the builder's model has too; numbers such as thresholds are those of the arguments.
+    A head that was put in by hand is saved with the number of classes that it has, a first convolution with its number
+    of input channels. Numbers that were changed by hand, such as thresholds, are those of the arguments again.
+
+    Of several processes that train one model together, the first writes: in ``DistributedDataParallel`` the others may
+    call this or not; where parameters are sharded (``fully_shard``), all must, since they are gathered.
 
     Args:
-        model: one that a builder made, also inside ``DistributedDataParallel`` or ``torch.compile``.
+        model: one that a builder made, also inside ``DistributedDataParallel``, ``DataParallel``, ``AveragedModel`` or
+            ``torch.compile``, or sharded by ``fully_shard``.
         path: of the file, which ends in ``.safetensors``; one that is there is replaced.
         categories: class names in label order, as many as the head has; by default those of the weights that were
             loaded, where they are as many.
@@ -81,14 +74,17 @@ def save(
             written.
         CheckpointError: the model is no longer what its builder makes, so that the file could not be loaded.
     """
-    target = Path(path)
+    if not isinstance(model, nn.Module):
+        raise InvalidArgument(f"save takes a model that a builder made, not a {type(model).__name__}.")
+    target = Path(path).expanduser()
     if target.suffix != SUFFIX:
         raise InvalidArgument(f"{target} is not saved: expected a name that ends in {SUFFIX}.")
     if target.is_dir():
         raise InvalidArgument(f"{target} is a folder; expected the name of a file.")
     if not target.absolute().parent.is_dir():
         raise InvalidArgument(f"{target} cannot be written: there is no folder {target.parent}.")
-    model = unwrapped(model)
+    check_parameters(model)
+    outer, model = model, unwrapped(model)
     entry, made = entry_of(model), _built_with(model)
     arguments, unkept = made.plain()
     if unkept:
@@ -96,8 +92,8 @@ def save(
             f"{entry.full_name} was built with {', '.join(unkept)}, which cannot be written down. Build it without, or "
             "save its state_dict()."
         )
-    state = model.state_dict()
-    arguments |= _fitted(model, state, arguments, made)
+    state, writes = whole_state(outer)
+    arguments |= fitted(model, state, arguments, made)
     loaded = loaded_weights(model)
     known = loaded or replace(
         entry.spec.default_weights or Weights(url=""), metrics={}, license="unknown", docs="", extra={}
@@ -115,7 +111,7 @@ def save(
             replace(
                 known,
                 num_params=sum(p.numel() for p in model.parameters()) or known.num_params,
-                metrics=metrics or {},
+                metrics={data: _numbers(values) for data, values in (metrics or {}).items()},
                 license=license or known.license,
                 recipe=None,
                 docs="",
@@ -123,7 +119,7 @@ def save(
             )
         ),
         "versions": _versions(entry),
-        "trained_from": trained_from or (redacted(loaded.url) if loaded else None),
+        "trained_from": str(trained_from) if trained_from else (redacted(loaded.url) if loaded else None),
     }
     facts = {key: value for key, value in facts.items() if value is not None}
     told = {**facts, **facts["weights"]}
@@ -135,6 +131,8 @@ def save(
         if isinstance(text, str) and names_a_file(text):
             raise InvalidArgument(f"{entry.full_name} was built from {text!r}, which a file must not name.")
     parse(facts, str(target))  # what load would say of it
+    if not writes:
+        return target
     tensors, packed = pack(_once(model, state))
     _write(target, tensors, {KEY: json.dumps(facts), **({f"{KEY}.packed": json.dumps(packed)} if packed else {})})
     return target
@@ -265,64 +263,47 @@ def _built_with(model: nn.Module) -> BuiltWith:
     return made
 
 
-def _fitted(model: nn.Module, state: Mapping[str, Any], arguments: dict[str, Any], made: BuiltWith) -> dict[str, Any]:
-    """Arguments of the head as it is now, in place of those that it was built with.
-
-    Raises:
-        CheckpointError: with no others would the builder make a model of these tensors.
-    """
-    own = builder_of(model)
-
-    def differing(given: Mapping[str, Any]) -> tuple[list[str], list[str], dict[str, str]]:
-        with rebuilding(made.filled), filled_by_file(on_meta=bool(own.on_meta(given))):
-            built = own.function(**given).state_dict()
-        shapes = {
-            key: f"{key} {list(state[key].shape)}, built {list(built[key].shape)}"
-            for key in built.keys() & state.keys()
-            if isinstance(built[key], Tensor)
-            and isinstance(state[key], Tensor)
-            and built[key].shape != state[key].shape
-        }
-        return sorted(built.keys() - state.keys()), sorted(state.keys() - built.keys()), shapes
-
-    missing, extra, shapes = differing(arguments)
-    changed: dict[str, Any] = {}
-    if shapes and not missing and not extra:
-        for key in sorted(shapes):
-            argument = next((a for path, a in own.head.items() if key.startswith(f"{path}.")), None)
-            if argument is not None and argument not in changed:
-                with rebuilding(made.filled):
-                    size = own.size_told(argument, key, tuple(state[key].shape), arguments)
-                if size is not None:
-                    changed[argument] = size
-        if changed:
-            missing, extra, shapes = differing({**arguments, **changed})
-    if missing or extra or shapes:
-        found = [f"not in it any more: {listed(missing)}"] if missing else []
-        found += [f"not of the builder's: {listed(extra)}"] if extra else []
-        found += [f"of another shape: {listed(list(shapes.values()))}"] if shapes else []
-        raise CheckpointError(
-            f"{own.name} with {arguments} makes another model than this one, so that it could not be loaded from the "
-            f"file ({'; '.join(found)}). Save its state_dict(), or build it with the arguments that it has."
-        )
-    return changed
-
-
 def _categories(
     given: Sequence[str] | None, known: Weights, arguments: Mapping[str, Any], model: nn.Module
 ) -> list[str] | None:
-    n = arguments.get(CLASSES)
-    n = getattr(model, CLASSES, None) if n is None else n
-    if given is None:
-        labels = known.read_categories()
-        return labels if labels and (n is None or len(labels) == n) else None
-    labels = list(given)
-    if isinstance(given, str) or not all(isinstance(label, str) for label in labels):
-        raise InvalidArgument(f"categories are {given!r}; expected a list of names.")
-    if isinstance(n, int) and len(labels) != n:
+    if given is not None:
+        return check_categories(model, given, arguments.get(CLASSES))
+    n, labels = _classes(model, arguments.get(CLASSES)), known.read_categories()
+    return labels if labels and (n is None or len(labels) == n) else None
+
+
+def check_categories(model: nn.Module, categories: Sequence[str], num_classes: int | None = None) -> list[str]:
+    """Names of a model's classes, as a list, if there are as many as it has classes, as far as it says.
+
+    Args:
+        model: what a builder made.
+        categories: the names, in label order.
+        num_classes: how many there must be; by default as many as the model was built with.
+
+    Raises:
+        InvalidArgument: they are no names, or of another number.
+    """
+    labels = [categories] if isinstance(categories, str) else list(categories)
+    if isinstance(categories, str) or not all(isinstance(label, str) for label in labels):
+        raise InvalidArgument(f"categories are {categories!r}; expected a list of names.")
+    made = getattr(unwrapped(model), "_built_with", None)
+    n = _classes(model, made.arguments.get(CLASSES) if num_classes is None and made else num_classes)
+    if n is not None and len(labels) != n:
         background = " Background counts as the first." if len(labels) == n - 1 else ""
         raise InvalidArgument(f"{len(labels)} categories for a model of {n} classes.{background}")
-    return labels
+    return list(map(str, labels))  # numpy's are no plain ones
+
+
+def _classes(model: nn.Module, told: Any) -> int | None:
+    n = getattr(model, CLASSES, None) if told is None else told
+    return n if isinstance(n, int) else None
+
+
+def _numbers(values: Any) -> Any:
+    """Figures as plain numbers, where they are those of numpy or torch."""
+    if not isinstance(values, Mapping):
+        return values  # which is told
+    return {name: v.item() if getattr(v, "ndim", None) == 0 else v for name, v in values.items()}
 
 
 def _preset_facts(preset: Preset | None) -> dict[str, Any] | None:
@@ -351,12 +332,8 @@ def _once(model: nn.Module, state: Mapping[str, Any]) -> dict[str, Any]:
         for name, t in [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
         if seen.setdefault(id(t), name) == name
     }
-    tied = {name for name, _ in model.named_parameters(remove_duplicate=False)} - firsts
-    return {name: _whole(value) for name, value in state.items() if name not in tied}
-
-
-def _whole(value: Any) -> Any:
-    return value.full_tensor() if hasattr(value, "full_tensor") else value  # of one that is sharded
+    tied = {own_name(name) for name, _ in model.named_parameters(remove_duplicate=False) if name not in firsts}
+    return {name: value for name, value in state.items() if name not in tied}
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:

@@ -104,6 +104,10 @@ class Plugins:
         every = getattr(self._manager.hook, hook).get_hookimpls()
         return next((i for i in every if i.plugin_name == record.name), None)
 
+    def implement(self, hook: str) -> bool:
+        """Whether any of those that work implements a hook."""
+        return any(record.state == "ready" and self._implementation(hook, record) for record in self.records)
+
     def first(self, name: str, **arguments: Any) -> Any:
         """The first plugin's answer to a hook that is not None; where one raises, the next is asked.
 

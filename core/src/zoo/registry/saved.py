@@ -12,14 +12,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from zoo import files
-from zoo.contract import Preset, Weights, short
+from zoo.contract import Preset, Repository, Weights, short
 from zoo.contract.preprocessing import WORDS
-from zoo.errors import CheckpointError, InvalidArgument, UnknownModel, suggest
+from zoo.errors import CheckpointError, InvalidArgument, PluginError, UnknownModel, ZooError, suggest
 from zoo.files.safetensors import is_safetensors, read_header
-from zoo.registry.discovery import fetch
+from zoo.registry.discovery import fetch, get_plugins
 from zoo.registry.names import Entry, registry
 
 FORMAT = 1  # of the metadata; a file with a higher one asks for a newer zoo-core
@@ -100,33 +100,68 @@ def find_saved(name: str | os.PathLike[str], *, progress: bool = True) -> SavedM
     """What the saved model that a name stands for says of itself; None for the name of a registered model.
 
     Args:
-        name: a path or URL of a file; a folder, or a repository ``hf://org/name[@revision]``, that holds one.
+        name: a path or URL of a file; a folder, or a repository ``hf://org/name[@revision]``, that holds one, or is of
+            a kind that a plugin's ``zoo_open_repository`` knows.
         progress: show a progress bar where it is downloaded.
 
     Raises:
         DownloadError: it cannot be had.
         CheckpointError: it is no saved model, or is damaged.
+        InvalidArgument: a folder or repository that holds no model, or several.
+        PluginError: the plugin that should open it failed.
     """
     if not names_a_file(name):
         return None
-    source = _file_of(os.fspath(name))
-    return read_saved(fetch(source, progress=progress), source)
+    source = os.fspath(name)
+    place = _place(source)
+    if place is None:
+        return read_saved(fetch(source, progress=progress), source)
+    found = _saved_at(place, progress)
+    if not isinstance(found, SavedModel):
+        found = _of_a_plugin(place, progress) or _raise(found)
+    if place.commit is not None:
+        files.hub_fetched(source, place.commit)
+    return found
 
 
-def _file_of(source: str) -> str:
-    """The file that is meant: itself, or the one in a folder or a repository."""
+def _saved_at(place: _Place, progress: bool) -> SavedModel | ZooError:
+    """The saved model at a place, or what is wrong with it."""
+    try:
+        file = place.file(_the_one(place.names, place.source))
+    except InvalidArgument as e:
+        return e
+    return saved_in(fetch(file, progress=progress), file) or _not_saved(file)
+
+
+def _raise(problem: ZooError) -> NoReturn:
+    raise problem
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A folder, or a repository of the hub at a commit, and the names of its files."""
+
+    source: str
+    names: list[str]
+    commit: str | None = None
+
+    def file(self, name: str) -> str:
+        return str(Path(self.source, name)) if self.commit is None else self.source.replace("@", f"/{name}@", 1)
+
+
+def _place(source: str) -> _Place | None:
+    """What a name stands for, where that is no file."""
     if re.fullmatch(r"hf://[^/@]+/[^/@]+(@.+)?", source):
         commit, names = files.hub_listing(source)
-        repository = source.partition("@")[0]
-        return f"{repository}/{_the_one(names, f'{repository}@{commit}')}@{commit}"
+        return _Place(f"{source.partition('@')[0]}@{commit}", names, commit)
     path = Path(source).expanduser() if "://" not in source else None
     if path is None or not path.is_dir():
-        return source
-    return str(path / _the_one([file.name for file in path.iterdir() if file.is_file()], str(path)))
+        return None
+    return _Place(str(path), [file.name for file in path.iterdir() if file.is_file()])
 
 
 def _the_one(names: list[str], where: str) -> str:
-    found = sorted(name for name in names if name.endswith(SUFFIX) and "/" not in name)
+    found = sorted(name for name in names if name.endswith(SUFFIX) and "/" not in name and not name.startswith("."))
     if f"model{SUFFIX}" in found:
         return f"model{SUFFIX}"
     if len(found) == 1:
@@ -134,6 +169,33 @@ def _the_one(names: list[str], where: str) -> str:
     if found:
         raise InvalidArgument(f"{where} holds several models. Say which one you mean: {', '.join(found)}.")
     raise InvalidArgument(f"{where} holds no saved model; expected model{SUFFIX}, as zoo.save writes it.")
+
+
+def _of_a_plugin(place: _Place, progress: bool) -> SavedModel | None:
+    """The model in a folder or repository whose kind a plugin knows; of the hub's, all files are fetched for it."""
+    plugins = get_plugins()
+    if not plugins.implement("zoo_open_repository"):
+        return None
+    folder = Path(place.source)
+    if place.commit is not None:
+        folder = files.hub_snapshot(place.source, place.names, progress)
+    found = plugins.first("zoo_open_repository", path=folder)
+    if found is None:
+        return None
+    if not isinstance(found, Repository) or not isinstance(found.weights, Weights):
+        raise PluginError(f"A plugin says of {place.source} that it is {short(found)}; expected a zoo.Repository.")
+    own = found.builder
+    for entry in registry().entries.values():
+        if own == entry.spec.builder or (callable(own) and (own is entry.local or _named(own) == entry.spec.builder)):
+            return SavedModel(place.source, entry.full_name, found.weights.config, entry.spec.tasks[0], found.weights)
+    raise PluginError(
+        f"{place.source} is built by {own if isinstance(own, str) else _named(own)}, as a plugin says, which is the "
+        "builder of no registered model: the plugin must name it in its manifest."
+    )
+
+
+def _named(builder: Any) -> str:
+    return f"{getattr(builder, '__module__', '')}:{getattr(builder, '__qualname__', '')}"
 
 
 # ── what is in one ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -146,12 +208,14 @@ def read_saved(path: Path, source: str) -> SavedModel:
         CheckpointError: it is no saved model, or is damaged.
     """
     found = saved_in(path, source)
-    if found is None:
-        raise CheckpointError(
-            f"{files.redacted(source)} does not say which model it is: it was not written by zoo.save. Name the model, "
-            f"and the file as its weights: zoo.get_model('resnet50', weights={str(source)!r})."
-        )
-    return found
+    return found or _raise(_not_saved(source))
+
+
+def _not_saved(source: str) -> CheckpointError:
+    return CheckpointError(
+        f"{files.redacted(source)} does not say which model it is: it was not written by zoo.save. Name the model, "
+        f"and the file as its weights: zoo.get_model('resnet50', weights={files.redacted(source)!r})."
+    )
 
 
 def saved_in(path: Path, source: str) -> SavedModel | None:
@@ -192,7 +256,7 @@ def parse(facts: Any, source: str, size: int | None = None) -> SavedModel:
             raise wrong(f"{key} is {short(value)}; expected {' or '.join(kind.__name__ for kind in kinds)}.")
         return value
 
-    if not isinstance(facts, dict) or type(facts.get("format")) is not int:
+    if not isinstance(facts, dict) or type(facts.get("format")) is not int or facts["format"] < 1:
         raise wrong("it has no number of its format.")
     if facts["format"] > FORMAT:
         zoo = take("versions", (dict,), {}, facts).get("zoo-core")
@@ -210,6 +274,9 @@ def parse(facts: Any, source: str, size: int | None = None) -> SavedModel:
     categories = take("categories", (list,), None, facts)
     if categories is not None and not all(isinstance(label, str) for label in categories):
         raise wrong("categories are not all text.")
+    classes = arguments.get("num_classes")
+    if categories is not None and type(classes) is int and len(categories) != classes:
+        raise wrong(f"{len(categories)} categories for a model of {classes} classes.")
     about = take("weights", (dict,), {}, facts)
     known = {key: value for key, kinds in FACTS.items() if (value := take(key, kinds, None, about)) is not None}
     if "min_size" in known:

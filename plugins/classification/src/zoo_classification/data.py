@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import csv
+import io
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, Self
 
 from torch import Tensor
@@ -44,6 +45,10 @@ class Labelled(Dataset[tuple[Any, dict[str, Any]]]):
     def target(self, i: int) -> dict[str, Any]:
         """``{"label": int}``."""
         return {"label": self.labels[i]}
+
+    def truth(self, i: int) -> int:
+        """What is true of a file, as JSON has it: its label."""
+        return self.labels[i]
 
     def source(self, i: int) -> Path:
         """The file."""
@@ -141,14 +146,16 @@ class Table(Labelled):
         problems += [f"line {n}: {row['label']!r} is no category" for n, row in rows if row["label"] not in index]
         lines: dict[str, int] = {}
         for n, row in rows:
-            if row["path"] and not (folder / row["path"]).is_file():
+            if row["path"] and not file_in(folder, row["path"]).is_file():
                 problems.append(f"line {n}: there is no {str(folder / row['path'])!r}")
             if (before := lines.setdefault(row["path"], n)) != n:
                 problems.append(f"line {n}: {row['path']!r} was named in line {before}")
         if problems or not rows:
             raise InvalidArgument(listed(f"{str(file)!r} cannot be used:", problems or ["it has no rows"]))
-        names = [Path(row["path"]).as_posix() for _, row in rows]
-        super().__init__([folder / name for name in names], names, [index[row["label"]] for _, row in rows], known)
+        names = [PureWindowsPath(row["path"]).as_posix() for _, row in rows]
+        super().__init__(
+            [file_in(folder, row["path"]) for _, row in rows], names, [index[row["label"]] for _, row in rows], known
+        )
 
     @staticmethod
     def matches(path: Path, annotations: Path | None) -> bool:
@@ -156,30 +163,46 @@ class Table(Labelled):
         return Path(annotations or path).suffix.lower() in (".csv", ".tsv")
 
 
+def file_in(folder: Path, name: str) -> Path:
+    """The file of that name in a folder, also where its folders stand between backslashes, as Windows writes them."""
+    file = folder / name
+    return file if "\\" not in name or file.exists() else folder / PureWindowsPath(name)
+
+
 def read_table(file: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    """The rows of a CSV file (``.tsv``: by tabs), each with its line's number, stripped.
+    """The rows of a CSV file (``.tsv``: by tabs; by semicolons, where its first line is so), each with its line's
+    number, stripped.
 
     Raises:
         UnreadableFile: it cannot be read, or is no UTF-8.
         InvalidArgument: a column is missing, or a line has another number of cells.
     """
     try:
-        with file.open(newline="", encoding="utf-8-sig") as f:
-            reader = csv.DictReader(f, delimiter="\t" if file.suffix.lower() == ".tsv" else ",", restkey="")
-            header = [name.strip() for name in reader.fieldnames or ()]
-            reader.fieldnames = header
-            if missing := [name for name in columns if name not in header]:
-                raise InvalidArgument(
-                    f"{str(file)!r}: line 1 has the columns {', '.join(header) or 'none'}; "
-                    f"expected {', '.join(missing)} too."
-                )
-            rows = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as e:
+        content = file.read_bytes()
+        text = content.decode("utf-8-sig")
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=_delimiter(file, text), restkey="")
+        header = [name.strip() for name in reader.fieldnames or ()]
+        reader.fieldnames = header
+        if missing := [name for name in columns if name not in header]:
+            raise InvalidArgument(
+                f"{str(file)!r}: line 1 has the columns {', '.join(header) or 'none'}; "
+                f"expected {', '.join(missing)} too."
+            )
+        rows = [(reader.line_num, row) for row in reader]
+    except UnicodeDecodeError as e:
+        line = content.count(b"\n", 0, e.start) + 1
+        raise UnreadableFile(f"{str(file)!r}, line {line}: it is no UTF-8 ({e.reason}); save the file as UTF-8.") from e
+    except (OSError, csv.Error) as e:
         raise UnreadableFile(f"{str(file)!r} cannot be read as CSV: {e}") from e
     uneven = [f"line {n}: expected {len(header)} cells" for n, row in rows if "" in row or None in row.values()]
     if uneven:
         raise InvalidArgument(listed(f"{str(file)!r} cannot be used:", uneven))
     return [(n, {key: value.strip() for key, value in row.items()}) for n, row in rows]
+
+
+def _delimiter(file: Path, text: str) -> str:
+    first = text.partition("\n")[0]
+    return "\t" if file.suffix.lower() == ".tsv" else ";" if ";" in first and "," not in first else ","
 
 
 READERS = {"folders": Folders, "csv": Table}

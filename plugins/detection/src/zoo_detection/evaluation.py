@@ -52,7 +52,7 @@ class CocoEvaluator:
         self._coco, self._eval = _tools()
         self.protocol = {"max_detections": MAX_DETECTIONS}
         reader: Any = images if isinstance(images, Examples) else CocoObjects(images, annotations, check_files=False)
-        self._truth = reader.to_coco()
+        self.reader, self._truth = reader, reader.to_coco()
         self._images = {image["file_name"]: image for image in self._truth["images"]}
         self.sources = {name: reader.source(i) for i, name in enumerate(reader.names)}
         self.notes: list[str] = [*reader.notes] if isinstance(images, Examples) else []

@@ -68,7 +68,7 @@ def task(name: str, *metrics: Metric) -> TaskSpec:
             "evaluate": "zoo_detection.evaluation:CocoEvaluator",
             "export": "zoo_detection.export:export",
             "train": "zoo_detection.training:Training",
-            "data": "zoo_detection.data:READERS",
+            "data": f"zoo_detection.data:{'KEYPOINT_' if name == KEYPOINTS else ''}READERS",
             "coco": "zoo_detection.task:for_coco",
         },
         suffixes=(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),

@@ -124,15 +124,23 @@ class SSDLiteFeatureExtractorMobileNet(nn.Module):
         return found
 
 
+RATIOS = [2, 3]  # of the default boxes, beside the squares
+
+
 def told_of(state: dict[str, Any]) -> dict[str, Any]:
-    """Whether the MobileNet in a file has a reduced tail: then its last map has fewer channels than its first; and its
-    width, of which its last layer has 960 channels, or half of them."""
+    """Whether the MobileNet in a file has a reduced tail: then its last map has fewer channels than its first; its
+    width, of which its last layer has 960 channels, or half of them; and, where a cell of a map has another number of
+    default boxes than six, that many of the aspect ratios 2 and 3."""
     first, last = (state.get(f"head.classification_head.module_list.{i}.0.0.weight") for i in (0, 1))
     after = state.get("backbone.extra.0.0.0.weight")
     if first is None or last is None or after is None:
         return {}
     reduced = len(last) < len(first)
-    return {"reduced_tail": reduced, "width_mult": after.shape[1] / (480 if reduced else 960)}
+    told: dict[str, Any] = {"reduced_tail": reduced, "width_mult": after.shape[1] / (480 if reduced else 960)}
+    boxes = [len(state.get(f"head.regression_head.module_list.{i}.1.weight", ())) // 4 for i in range(6)]
+    if set(boxes) != {6} and set(boxes) <= {2, 4, 6}:
+        told["aspect_ratios"] = [RATIOS[: n // 2 - 1] for n in boxes]
+    return told
 
 
 def mobilenet_extractor(
@@ -168,6 +176,7 @@ def ssdlite320_mobilenet_v3_large(
     *,
     size: int = 320,
     scales: Sequence[float] | None = None,
+    aspect_ratios: Sequence[Sequence[int]] | None = None,
     **kwargs: Any,
 ) -> SSD:
     """SSDlite for images of 320×320 on a MobileNetV3-Large, from `MobileNetV2: Inverted Residuals and Linear
@@ -186,11 +195,14 @@ def ssdlite320_mobilenet_v3_large(
         size: width and height in pixels that all images are resized to.
         scales: of the default boxes, seven, as :class:`zoo_detection.anchors.DefaultBoxGenerator` takes them; by
             default from 0.2 to 0.95 of the image.
+        aspect_ratios: of the default boxes of each of the six maps, beside the squares; by default 2 and 3, with
+            weights as many of these as the file has boxes for.
         **kwargs: further arguments of :class:`zoo_detection.SSD`.
     """
     check_count("size", size, 1)
     backbone, norm_layer = backbone_and_norm
-    anchors = DefaultBoxGenerator([[2, 3] for _ in range(6)], min_ratio=0.2, max_ratio=0.95, scales=scales)
+    ratios = [RATIOS] * 6 if aspect_ratios is None else aspect_ratios
+    anchors = DefaultBoxGenerator(ratios, min_ratio=0.2, max_ratio=0.95, scales=scales)
     defaults = {
         "score_thresh": 0.001,
         "nms_thresh": 0.55,

@@ -10,9 +10,9 @@ from typing import Self
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from zoo.errors import InvalidArgument, listed
-from zoo.io import find_files, load_image
-from zoo_optical_flow.flo import read_flo
+from zoo.errors import InvalidArgument, UnreadableFile, listed
+from zoo.io import check_picture, find_files, input_and_truth, load_image
+from zoo_optical_flow.flo import flo_size, read_flo
 from zoo_optical_flow.kitti import read_kitti_flow
 from zoo_optical_flow.plugin import ANIMATIONS, PICTURES
 
@@ -48,13 +48,7 @@ class Pairs(Dataset[tuple[tuple[Tensor, Tensor], dict[str, Tensor]]]):
         categories: Sequence[str] | None = None,
         check_files: bool = True,
     ) -> None:
-        path = Path(path)
-        images, truth = path, annotations
-        if annotations is None:
-            images, truth = next(((path / a, path / b) for a, b in LAYOUTS if (path / b).is_dir()), (path, None))
-        if truth is None or not truth.is_dir():
-            given = "none was given" if truth is None else f"{str(truth)!r} is none"
-            raise InvalidArgument(f"annotations: expected a folder of .flo files, or of KITTI's PNGs; {given}.")
+        images, truth = input_and_truth(path, annotations, LAYOUTS, "a folder of .flo files, or of KITTI's PNGs")
         self.notes: list[str] = []
         every = find_files(truth, (".flo", ".png"), notes=self.notes)
         flows = [path for path in every if path.suffix.lower() == ".flo"] or every
@@ -100,6 +94,20 @@ class Pairs(Dataset[tuple[tuple[Tensor, Tensor], dict[str, Tensor]]]):
         """The file of the flow."""
         return str(self._flows[i])
 
+    def problems(self) -> list[str]:
+        """What is wrong with the files, each with its place: frames and flows that are none, or of several sizes."""
+        found: list[str] = []
+        for i, flow in enumerate(self._flows):
+            try:
+                sizes = [*map(check_picture, self.paths[i]), flow_size(flow)]
+            except UnreadableFile as e:
+                found.append(str(e))
+                continue
+            if len(set(sizes)) > 1:
+                first, second, third = (f"{h} × {w}" for h, w in sizes)
+                found.append(f"{str(flow)!r} has {third} pixels, and its frames {first} and {second}")
+        return found
+
     def select(self, indices: Sequence[int]) -> Self:
         """A reader of these pairs alone."""
         chosen = copy.copy(self)
@@ -124,6 +132,15 @@ def read_flow(path: Path) -> tuple[Tensor, Tensor]:
         return read_kitti_flow(path)
     flow = read_flo(path)
     return flow, (flow.abs() < UNKNOWN).all(0)
+
+
+def flow_size(path: Path) -> tuple[int, int]:
+    """Height and width of a flow's file, of which only the header is read.
+
+    Raises:
+        UnreadableFile: it is none, or cut short.
+    """
+    return check_picture(path) if path.suffix.lower() == ".png" else flo_size(path)
 
 
 def _frames(images: Path, notes: list[str]) -> dict[str, tuple[Path, Path | None]]:

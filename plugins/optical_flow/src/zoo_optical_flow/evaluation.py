@@ -39,18 +39,18 @@ class FlowPairs:
     def __init__(self, images: Path | Examples, annotations: Path | None, weights: Weights) -> None:
         reader: Any = images if isinstance(images, Examples) else Pairs(images, annotations, check_files=False)
         self.notes: list[str] = list(getattr(reader, "notes", ()))
-        self._reader, self._index = reader, {name: i for i, name in enumerate(reader.names)}
+        self.reader, self._index = reader, {name: i for i, name in enumerate(reader.names)}
         self.sources = {name: reader.source(i) for i, name in enumerate(reader.names)}
 
     def measure(self, name: str, result: Flow) -> dict[str, Any]:
         """How many pixels there are, the sum of their distances to the truth, how many are outliers and how far off."""
         i = self._index[name]
-        target = self._reader.target(i)
+        target = self.reader.target(i)
         truth, known = target["flow"], target["valid"]
         if truth.shape != result.flow.shape:
             (_, h, w), (_, height, width) = truth.shape, result.flow.shape
             raise InvalidArgument(
-                f"{self._reader.annotation(i)!r} has {h} × {w} pixels, and its frames {height} × {width}."
+                f"{self.reader.annotation(i)!r} has {h} × {w} pixels, and its frames {height} × {width}."
             )
         distance, length = distances(result.flow, truth, known)
         return {

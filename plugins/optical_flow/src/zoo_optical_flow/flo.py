@@ -23,23 +23,39 @@ def read_flo(path: str | os.PathLike[str]) -> Tensor:
     Raises:
         UnreadableFile: there is no such file, or it is none of that format, or cut short, or a device or a pipe.
     """
-    file = Path(path)
+    content, (height, width) = _read(Path(path), None)
+    flow = np.frombuffer(content, "<f4", offset=12).reshape(height, width, 2)
+    return torch.from_numpy(flow.astype(np.float32)).permute(2, 0, 1).contiguous()
+
+
+def flo_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Height and width of a ``.flo`` file, whose header alone is read.
+
+    Raises:
+        UnreadableFile: as :func:`read_flo`.
+    """
+    return _read(Path(path), 12)[1]
+
+
+def _read(file: Path, count: int | None) -> tuple[bytes, tuple[int, int]]:
+    """The file's beginning, or all of it, and the height and width that it says."""
     try:
         if not file.is_file() and file.exists():
             raise OSError("it is not a file")
-        content = file.read_bytes()
+        with file.open("rb") as f:
+            content = f.read(count)
+            size = f.seek(0, os.SEEK_END)
     except OSError as e:
         raise UnreadableFile(f"{str(file)!r} cannot be read: {e.strerror or e}.") from e
     if content[:4] != TAG or len(content) < 12:
         raise UnreadableFile(f"{str(file)!r} is no .flo file: it begins with {content[:4]!r}, expected {TAG!r}.")
     width, height = (int(n) for n in np.frombuffer(content, "<i4", 2, offset=4))
-    if width < 1 or height < 1 or width * height > LARGEST or len(content) != 12 + 8 * width * height:
+    if width < 1 or height < 1 or width * height > LARGEST or size != 12 + 8 * width * height:
         raise UnreadableFile(
             f"{str(file)!r} is damaged or cut short: it says {width} × {height} pixels, which take "
-            f"{12 + 8 * width * height} bytes, and has {len(content)}."
+            f"{12 + 8 * width * height} bytes, and has {size}."
         )
-    flow = np.frombuffer(content, "<f4", offset=12).reshape(height, width, 2)
-    return torch.from_numpy(flow.astype(np.float32)).permute(2, 0, 1).contiguous()
+    return content, (height, width)
 
 
 def write_flo(flow: Tensor, path: str | os.PathLike[str]) -> None:

@@ -7,23 +7,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from zoo.errors import InvalidArgument, UnreadableFile, listed
-from zoo.io import find_files, load_image, opened
+from zoo.io import check_picture, find_files, input_and_truth, load_image
+from zoo_segmentation.class_maps import ClassMapping, colours_beside, read_class_map
 from zoo_segmentation.losses import IGNORED
 from zoo_segmentation.plugin import SEGMENTATION
 
-# Pillow's modes of one whole number a pixel.
-INDEXED = ("P", "L", "1", "I", "I;16", "I;16B", "I;16L")
 LAYOUTS = (("images", "masks"), ("images", "annotations"), ("images", "labels"), ("JPEGImages", "SegmentationClass"))
 
 
 class Masks(Dataset[tuple[Tensor, dict[str, Any]]]):
-    """Pictures with a class for every pixel, in PNGs: a palette's indices, or grey levels. 255 does not count.
+    """Pictures with a class for every pixel, in PNGs: a palette's indices, grey levels, or colours. 255 does not count.
 
     ``annotations/NAME.png`` is the truth of ``images/NAME.jpg`` (or of another ending; both may lie in folders of one
     name). A picture without one is left out, and a note says how many there were.
@@ -34,8 +32,10 @@ class Masks(Dataset[tuple[Tensor, dict[str, Any]]]):
         annotations: the folder of class maps.
         categories: names of the classes; by default the lines of ``classes.txt`` in ``path``, or else the numbers that
             occur.
-        mapping: value of a pixel → class, such as ``{0: 0, 255: 1}`` for masks of black and white. Other values are an
-            error.
+        mapping: value of a pixel → class, such as ``{0: 0, 255: 1}`` for masks of black and white, or ``{(0, 0, 0): 0,
+            (128, 0, 0): 1}`` for colours; other values are an error. By default what ``class_dict.csv``,
+            ``label_colors.txt`` or ``labelmap.txt`` beside the folders says: a class, by the lines' order, and its
+            colour.
         check_files: whether every class map is read when the data are opened: its size must be the picture's and its
             classes known. Pixels are counted meanwhile.
 
@@ -49,16 +49,11 @@ class Masks(Dataset[tuple[Tensor, dict[str, Any]]]):
         annotations: Path | None = None,
         *,
         categories: Sequence[str] | None = None,
-        mapping: Mapping[int, int] | None = None,
+        mapping: Mapping[Any, int] | None = None,
         check_files: bool = True,
     ) -> None:
         path = Path(path)
-        images, truth = path, annotations
-        if annotations is None:
-            images, truth = next(((path / a, path / b) for a, b in LAYOUTS if (path / b).is_dir()), (path, None))
-        if truth is None or not truth.is_dir():
-            given = "none was given" if truth is None else f"{str(truth)!r} is none"
-            raise InvalidArgument(f"annotations: expected a folder of PNGs whose pixels are the classes; {given}.")
+        images, truth = input_and_truth(path, annotations, LAYOUTS, "a folder of PNGs whose pixels are the classes")
         self.notes: list[str] = []
         maps = _by_name(truth, (".png",), self.notes)
         pictures = _by_name(images, SEGMENTATION.suffixes, self.notes)
@@ -72,7 +67,12 @@ class Masks(Dataset[tuple[Tensor, dict[str, Any]]]):
         self._maps = list(maps.values())
         if left := len(pictures.keys() - maps.keys()):
             self.notes.append(f"{left} of {len(pictures)} pictures have no annotation and were left out.")
-        self.mapping = None if mapping is None else dict(mapping)
+        if mapping is None and (colours := colours_beside(path) or colours_beside(truth.parent)):
+            names = list(colours) if categories is None else list(categories)
+            if unknown := [repr(name) for name in colours if name not in names]:
+                raise InvalidArgument(listed("Classes with a colour that are no categories:", unknown))
+            mapping, categories = {colour: names.index(name) for name, colour in colours.items()}, names
+        self.mapping = None if mapping is None else ClassMapping(mapping)
         if categories is None and (path / "classes.txt").is_file():
             lines = (path / "classes.txt").read_text("utf-8-sig").splitlines()
             categories = [line.strip() for line in lines if line.strip()]
@@ -87,9 +87,7 @@ class Masks(Dataset[tuple[Tensor, dict[str, Any]]]):
         only: set[int] = set()
         for i, file in enumerate(self._maps):
             try:
-                with opened(self.paths[i]) as picture:
-                    turned = picture.getexif().get(0x0112, 1) >= 5
-                    size = picture.size if turned else picture.size[::-1]
+                size = check_picture(self.paths[i])
                 truth = self.target(i)["mask"]
             except (UnreadableFile, InvalidArgument) as e:
                 problems.append(str(e))
@@ -118,16 +116,8 @@ class Masks(Dataset[tuple[Tensor, dict[str, Any]]]):
 
     def target(self, i: int) -> dict[str, Any]:
         """``{"mask": int64 [H, W]}``."""
-        truth = read_class_map(self._maps[i])
-        if self.mapping is not None:
-            mapped = torch.full_like(truth, -1)
-            for value, label in self.mapping.items():
-                mapped[truth == value] = label
-            if (mapped < 0).any():
-                others = sorted(set(truth[mapped < 0].tolist()))
-                raise InvalidArgument(f"{str(self._maps[i])!r} has the values {others[:5]}, which mapping has not.")
-            truth = mapped
-        return {"mask": truth}
+        read = read_class_map if self.mapping is None else self.mapping.read
+        return {"mask": read(self._maps[i])}
 
     def source(self, i: int) -> Path:
         """The picture's file."""
@@ -168,20 +158,6 @@ def _by_name(folder: Path, suffixes: Sequence[str], notes: list[str]) -> dict[st
             raise InvalidArgument(f"{str(path)!r} and {str(found[name])!r} have one name; only one is expected.")
         found[name] = path
     return found
-
-
-def read_class_map(path: Path) -> Tensor:
-    """The classes that a PNG holds, int64 [H, W]: its palette's indices, or its grey levels.
-
-    Raises:
-        UnreadableFile: no picture, a damaged one, or one in colours.
-    """
-    with opened(path) as picture:
-        mode = picture.mode
-        values = np.asarray(picture).astype(np.int64) if mode in INDEXED else None
-    if values is None:
-        raise UnreadableFile(f"{str(path)!r} has pixels of mode {mode}; expected one number each: a palette, or grey.")
-    return torch.from_numpy(values)
 
 
 READERS = {"masks": Masks}

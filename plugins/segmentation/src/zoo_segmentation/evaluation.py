@@ -10,7 +10,8 @@ import torch
 
 from zoo import Examples, Weights
 from zoo.errors import InvalidArgument
-from zoo_segmentation.data import Masks, read_class_map as read_class_map
+from zoo_segmentation.class_maps import read_class_map as read_class_map
+from zoo_segmentation.data import Masks
 from zoo_segmentation.losses import IGNORED
 from zoo_segmentation.metrics import ConfusionMatrix
 from zoo_segmentation.task import Segmentation
@@ -40,7 +41,7 @@ class ClassMaps:
             raise InvalidArgument(f"ignore_index is {ignore_index!r}; expected a whole number.")
         reader: Any = images if isinstance(images, Examples) else Masks(images, annotations, check_files=False)
         self._notes: list[str] = list(getattr(reader, "notes", ()))
-        self._reader = reader
+        self.reader = reader
         self._index = {name: i for i, name in enumerate(reader.names)}
         self.sources = {name: reader.source(i) for i, name in enumerate(reader.names)}
         self._categories = weights.read_categories()
@@ -52,14 +53,14 @@ class ClassMaps:
         """The pixels, counted by true and predicted class: the counts that are not zero."""
         matrix = ConfusionMatrix(len(result.categories), self._ignored)
         i = self._index[name]
-        truth = self._reader.target(i)["mask"]
+        truth = self.reader.target(i)["mask"]
         try:
             matrix.update(truth, result.class_map)
         except InvalidArgument as e:
             beyond = truth[(truth != self._ignored) & ((truth < 0) | (truth >= matrix.num_classes))]
             share = f" {100 * beyond.numel() / truth.numel():.3g} % of its pixels are no class." * bool(len(beyond))
             raise InvalidArgument(
-                f"{self._reader.annotation(i)!r} does not fit the picture or the model: {e}{share}"
+                f"{self.reader.annotation(i)!r} does not fit the picture or the model: {e}{share}"
             ) from e
         cells = matrix.counts.nonzero()
         rows = torch.cat([cells, matrix.counts[tuple(cells.T)][:, None]], 1)

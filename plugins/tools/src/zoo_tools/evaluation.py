@@ -151,7 +151,8 @@ def evaluate(
     wanted = every[:limit]
     folder = None if output is None else Path(output)
     if folder is not None:
-        identity["data"] = data_digest(every, job.annotations, folder)
+        reader = data if isinstance(data, Examples) else getattr(scorer, "reader", None)
+        identity["data"] = data_digest(every, job.annotations, folder, reader)
     with Records(folder, identity, scorer.sources) as records:
         # Always the same batches: what stands beside an input in a batch may change the last digit of its result.
         batches = [every[i : i + batch_size] for i in range(0, len(wanted), batch_size)]

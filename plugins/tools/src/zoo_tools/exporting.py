@@ -21,7 +21,7 @@ from zoo import registry
 from zoo.contract import Exportable, TaskSpec, Weights, check_count
 from zoo.errors import ExportError, InvalidArgument, MissingPlugin, ZooError
 from zoo.files import redacted
-from zoo.loading import default_size, in_channels_of, loaded_weights, task_of
+from zoo.loading import check_categories, default_size, in_channels_of, loaded_weights, task_of
 
 FORMATS = {"onnx": ".onnx", "torch-export": ".pt2"}  # and the endings of their files
 METADATA = "zoo"  # the key of what is known of the model: in ONNX's metadata, and a file in the other archive
@@ -54,6 +54,7 @@ def export(
     weights: Any = "DEFAULT",
     task: str | None = None,
     overwrite: bool = False,
+    categories: Sequence[str] | None = None,
     **config: Any,
 ) -> ExportReport:
     """Write a model to a file that runs without its code.
@@ -77,6 +78,7 @@ def export(
         weights: as the builder takes them; None leaves the model random.
         task: by default the model's main one. To be given for a model that is built.
         overwrite: a file that is there may be replaced.
+        categories: class names in label order, in place of those that are known of the weights.
         **config: options of the task's models, such as ``max_detections=50``; the others are arguments of the builder.
 
     Raises:
@@ -100,13 +102,14 @@ def export(
         _check_onnx()
     model = str(model) if isinstance(model, Path) else model
     spec, options, built, name = _find(model, weights, task, config)
+    labels = None if categories is None else check_categories(built, categories)
     modes = {module: module.training for module in built.modules()}
     try:
         built.eval()
         with torch.no_grad():
             make = registry.provided(spec, "export")
             ready = make(built, size, **options) if make else _single_picture(built, size, spec)
-            return _export(ready, path, format, overwrite, _facts(name, loaded_weights(built)))
+            return _export(ready, path, format, overwrite, _facts(name, loaded_weights(built), labels))
     finally:
         for module, training in modes.items():
             module.training = training
@@ -168,8 +171,9 @@ def _single_picture(model: nn.Module, size: tuple[int, int] | None, spec: TaskSp
     return Exportable(model, (torch.rand(1, in_channels_of(model), *size),), ("image",))
 
 
-def _facts(name: str, weights: Weights | None) -> str:
-    categories = list(weights.read_categories()) if weights else []
+def _facts(name: str, weights: Weights | None, categories: list[str] | None) -> str:
+    if categories is None:
+        categories = list(weights.read_categories()) if weights else []
     return json.dumps(
         {
             "model": name,

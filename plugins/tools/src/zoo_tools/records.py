@@ -233,8 +233,10 @@ def model_digest(model: nn.Module) -> str:
     return sum_.hexdigest()
 
 
-def data_digest(names: Iterable[str], annotations: Path | None, without: Path) -> str:
-    """SHA-256 over the inputs' names and the annotations: a file's content, a folder's names, sizes and times."""
+def data_digest(names: Iterable[str], annotations: Path | None, without: Path, reader: Any = None) -> str:
+    """SHA-256 over the inputs' names and what is true of them: of annotations a file's content, a folder's names, sizes
+    and times; else of a reader its categories and, of each example, what its ``truth`` says or the size and times of
+    its ``annotation``, or its whole target."""
     sum_ = hashlib.sha256("\0".join(names).encode(errors="surrogateescape"))
     if annotations is not None and annotations.is_file():
         with annotations.open("rb") as f:
@@ -243,4 +245,21 @@ def data_digest(names: Iterable[str], annotations: Path | None, without: Path) -
         for file in find_files(annotations, notes=[]):
             if without.resolve() not in file.resolve().parents:
                 sum_.update(f"{file.relative_to(annotations)} {files_of(file)}\0".encode(errors="surrogateescape"))
+    elif reader is not None:
+        sum_.update(json.dumps(list(reader.categories)).encode())
+        for i in range(len(reader)):
+            sum_.update(_truth(reader, i))
     return sum_.hexdigest()
+
+
+def _truth(reader: Any, i: int) -> bytes:
+    if hasattr(reader, "truth"):
+        return json.dumps(reader.truth(i), sort_keys=True, default=str).encode()
+    if hasattr(reader, "annotation"):
+        return json.dumps(files_of(reader.annotation(i))).encode()
+    sum_ = hashlib.sha256()
+    for name, value in sorted(reader.target(i).items()):
+        of_tensor = isinstance(value, Tensor)
+        sum_.update(name.encode())
+        sum_.update(value.contiguous().reshape(-1).view(torch.uint8).numpy() if of_tensor else repr(value).encode())
+    return sum_.digest()

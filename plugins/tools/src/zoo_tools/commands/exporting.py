@@ -26,6 +26,7 @@ def export(
     task: Annotated[str | None, typer.Option(help="By default the model's main one.", show_default=False)] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
     arguments: cli.Set = None,
+    categories: cli.Categories = None,
 ) -> int:
     """Write a model to a file that runs without its code: ONNX, or a program that torch.export.load reads.
 
@@ -52,7 +53,7 @@ def export(
         task=task,
         overwrite=force,
         **options,
-        **cli.read_assignments(arguments or ()),
+        **cli.for_builder(arguments, categories),
     )
     total = sum(file.stat().st_size for file in report.files)
     cli.say(cli.paint(" + ".join(map(str, report.files)), bold=True), f" {report.format}  {cli.megabytes(total)}")

@@ -57,6 +57,8 @@ class FromAlbumentations:
             raise InvalidArgument(
                 "The transform cannot be seeded; expected a Compose of albumentations 1.4.19 or later."
             )
+        if "boxes" in target:
+            self._check_boxes()
         self.transform.set_random_seed(int(torch.randint(2**31, (), generator=generator)))
         given: dict[str, Any] = {"image": example.permute(1, 2, 0).numpy()}
         if "mask" in target:
@@ -64,7 +66,9 @@ class FromAlbumentations:
         if "masks" in target and len(target["masks"]):
             given["masks"] = list(target["masks"].numpy())
         if "boxes" in target:
-            given |= {"bboxes": target["boxes"].numpy(), "indices": list(range(len(target["boxes"])))}
+            height, width = size_of(example)  # beyond it no box may reach there
+            inside = target["boxes"].clamp(min=0).minimum(torch.tensor([width, height, width, height]))
+            given |= {"bboxes": inside.numpy(), "indices": list(range(len(inside)))}
         out = self.transform(**given)
         new = dict(target)
         if "mask" in target:
@@ -73,10 +77,22 @@ class FromAlbumentations:
             kept = torch.as_tensor([int(i) for i in out["indices"]], dtype=torch.int64)
             if "masks" in given:
                 new["masks"] = torch.stack([torch.as_tensor(mask) for mask in out["masks"]])
+            elif "masks" in target:
+                new["masks"] = target["masks"].new_zeros(0, *out["image"].shape[:2])
             new = {key: value[kept] if key in PER_OBJECT else value for key, value in new.items()}
             new["boxes"] = torch.as_tensor(out["bboxes"], dtype=torch.float32).reshape(-1, 4)
             new = _without_empty(new)
         return torch.as_tensor(out["image"]).permute(2, 0, 1).contiguous(), new
+
+    def _check_boxes(self) -> None:
+        """Without parameters for them boxes would come back as they went in, or be moved as if of another form."""
+        boxes = getattr(self.transform, "processors", {}).get("bboxes")
+        fields = getattr(boxes and boxes.params, "label_fields", None) or ()
+        if boxes is None or boxes.params.format != "pascal_voc" or "indices" not in fields:
+            raise InvalidArgument(
+                "The transform is not made for boxes in pixels; expected a Compose with "
+                'bbox_params=BboxParams("pascal_voc", label_fields=["indices"]).'
+            )
 
 
 def _refuse(target: Target, whose: str) -> None:

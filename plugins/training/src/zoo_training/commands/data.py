@@ -31,6 +31,10 @@ def data(
         str | None,
         typer.Option(metavar="PATTERN", help="Names alike in it stay on one side of the split.", show_default=False),
     ] = None,
+    options: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help='Of the reader: --set \'mapping={"0": 0, "255": 1}\'.'),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> int:
     """What is in a data set: examples, counts by category for training and validation, and what is wrong with it.
@@ -49,13 +53,14 @@ def data(
         raise typer.BadParameter(f"{action!r} is no action; expected show.")
     if output is not None and output.exists():
         raise typer.BadParameter(f"{str(output)!r} exists; give another --output.")
+    chosen = cli.read_assignments(options or ())
     from zoo.io import save_image
     from zoo_training.data import describe, open_data, sheet
 
     parts = dict(
         zip(
             ("train", "val"),
-            open_data(path, task, format=kind, annotations=annotations, val=val, seed=seed, group=group),
+            open_data(path, task, format=kind, annotations=annotations, val=val, seed=seed, group=group, **chosen),
             strict=True,
         )
     )

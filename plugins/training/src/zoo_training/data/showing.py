@@ -15,6 +15,7 @@ from zoo.transforms.functional import to_pil_image
 
 CELL = 320  # pixels of the longer side of an example on the sheet
 CAPTION = 26
+GAP = 4  # between pictures of one example
 
 
 def sheet(data: Examples, n: int = 16, seed: int = 0, indices: Sequence[int] | None = None) -> Image.Image:
@@ -32,13 +33,14 @@ def drawn(example: Any, target: dict[str, Any], categories: Sequence[str], name:
     if "boxes" in target:
         return captioned(_objects(example, target, categories), name)
     if "mask" in target:
-        return captioned(_classes(example, target["mask"]), name)
+        return captioned(_with_legend(_classes(example, target["mask"]), target["mask"], categories), name)
     if "flow" in target:
         flow = torch.where(target["valid"], target["flow"], torch.tensor(float("nan")))
         return captioned(_beside([_fit(example[0]), _fit(example[1]), _fit(draw.flow_to_image(flow))]), name)
     many = example.ndim == 4
     frames = example[torch.linspace(0, len(example) - 1, 3).long()] if many else example[None]
-    return captioned(_beside([_fit(frame) for frame in frames]), categories[target["label"]], name)
+    picture = _beside([_fit(frame) for frame in frames])
+    return captioned(picture, _shortened(categories[target["label"]], picture.width), name)
 
 
 def _fit(image: Tensor) -> Image.Image:
@@ -59,12 +61,41 @@ def _objects(image: Tensor, target: dict[str, Any], categories: Sequence[str]) -
         picture = to_pil_image(draw.segmentation_masks(pixels, masks, colors=colors))
     crowds = target["iscrowd"].tolist()
     names = [categories[label] + " (crowd)" * crowd for label, crowd in zip(labels, crowds, strict=True)]
-    picture = draw.bounding_boxes(picture, target["boxes"] * scale.repeat(2), names, colors=colors)
     if len(target.get("keypoints", ())):
         points = target["keypoints"].clone()
         points[..., :2] *= scale
         picture = draw.keypoints(picture, points)
-    return picture
+    return draw.bounding_boxes(picture, target["boxes"] * scale.repeat(2), names, colors=colors)  # names above all
+
+
+def _with_legend(picture: Image.Image, mask: Tensor, categories: Sequence[str]) -> Image.Image:
+    """A line beneath with the classes that are there, largest first, as far as they fit, each with its colour."""
+    labels, pixels = torch.unique(mask, return_counts=True)
+    order = [label for label in labels[pixels.argsort(descending=True)].tolist() if 0 < label < len(categories)]
+    whole = Image.new("RGB", (picture.width, picture.height + CAPTION), draw.PAPER)
+    whole.paste(picture, (0, 0))
+    pen, letters, palette = ImageDraw.Draw(whole), draw.font(14), draw.voc_palette(256)
+    left, top = 2, picture.height + 4
+    for label in order:
+        room = picture.width - left - 18
+        if room < 40:
+            pen.text((left, top), "…", draw.INK, letters)
+            break
+        pen.rectangle((left, top + 3, left + 12, top + 15), tuple(palette[label]))
+        text = _shortened(categories[label], room, 14)
+        pen.text((left + 16, top), text, draw.INK, letters)
+        left += 26 + int(letters.getlength(text))
+    return whole
+
+
+def _shortened(text: str, width: int, size: int = 18) -> str:
+    """A name without its end, where it is too long."""
+    letters = draw.font(size)
+    if letters.getlength(text) <= width - 4:
+        return text
+    while text and letters.getlength(text + "…") > width - 4:
+        text = text[:-1]
+    return text + "…"
 
 
 def _classes(image: Tensor, mask: Tensor) -> Image.Image:
@@ -73,7 +104,7 @@ def _classes(image: Tensor, mask: Tensor) -> Image.Image:
     palette = torch.tensor(draw.voc_palette(256), dtype=torch.uint8)
     palette[255] = 255
     tint = _fit(palette[mask.clamp(0, 255)].permute(2, 0, 1)).resize(picture.size, Image.Resampling.NEAREST)
-    shown = _fit((mask[None] > 0).to(torch.uint8) * 150).resize(picture.size, Image.Resampling.NEAREST)
+    shown = _fit((mask[None] > 0).to(torch.uint8) * 190).resize(picture.size, Image.Resampling.NEAREST)
     return Image.composite(tint, picture.convert("RGB"), shown.convert("L"))
 
 
@@ -84,11 +115,12 @@ def _array(picture: Image.Image) -> Any:
 
 
 def _beside(pictures: Sequence[Image.Image]) -> Image.Image:
-    whole = Image.new("RGB", (sum(p.width for p in pictures), max(p.height for p in pictures)), draw.PAPER)
+    width = sum(p.width for p in pictures) + GAP * (len(pictures) - 1)
+    whole = Image.new("RGB", (width, max(p.height for p in pictures)), draw.PAPER)
     left = 0
     for picture in pictures:
         whole.paste(picture, (left, 0))
-        left += picture.width
+        left += picture.width + GAP
     return whole
 
 

@@ -1,0 +1,209 @@
+"""Training throughput and memory: zoo's loop and models beside a plain loop around torchvision's, on the same data.
+
+    python benchmarks/training.py [MODEL ...] [--rounds 3] [--steps 10]
+
+Each measurement is of a process of its own, in turns, with two threads and two processes that read. Pictures are
+generated JPEGs; both sides read them with Pillow, prepare them by the presets of the model's weights and train from
+scratch with SGD. Counted is the time from the end of the second step to that of the last; the peak is that of the
+training process's resident memory. Without a torchvision that imports, zoo alone is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+MODELS = {  # name → task, size of a batch, side of the pictures
+    "resnet18": ("image-classification", 16, 256),
+    "ssdlite320_mobilenet_v3_large": ("object-detection", 8, 320),
+    "fasterrcnn_mobilenet_v3_large_320_fpn": ("object-detection", 4, 320),
+    "lraspp_mobilenet_v3_large": ("semantic-segmentation", 4, 256),
+}
+CLASSES = 3
+WARM = 2  # steps that are not counted
+RATE = 1e-3
+
+
+# ── the data ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def write_data(folder: Path, task: str, n: int, side: int) -> None:
+    """``n`` pictures, each with a bright square, and what is true of them in the task's format."""
+    chance = np.random.default_rng(0)
+    images, objects = [], []
+    for i in range(n):
+        pixels = chance.integers(0, 120, (side, side, 3), dtype=np.uint8)
+        x, y, w = (int(v) for v in chance.integers(side // 8, side // 3, 3))
+        label = 1 + i % (CLASSES - 1)
+        pixels[y : y + w, x : x + w, label] = 255
+        name = {"image-classification": f"{label}/{i}.jpg", "semantic-segmentation": f"images/{i}.jpg"}
+        file = folder / name.get(task, f"{i}.jpg")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(file, quality=90)
+        if task == "semantic-segmentation":
+            mask = np.zeros((side, side), np.uint8)
+            mask[y : y + w, x : x + w] = label
+            (folder / "masks").mkdir(exist_ok=True)
+            Image.fromarray(mask).save(folder / "masks" / f"{i}.png")
+        images.append({"id": i, "file_name": file.name, "height": side, "width": side})
+        objects.append({"id": i, "image_id": i, "category_id": label, "bbox": [x, y, w, w], "area": w * w})
+    if task == "object-detection":
+        named = [{"id": c, "name": str(c)} for c in range(1, CLASSES)]
+        content = {"images": images, "annotations": objects, "categories": named}
+        (folder / "annotations.json").write_text(json.dumps(content))
+
+
+# ── zoo's side ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def run_zoo(name: str, folder: Path, batch: int, on_step: Callable[[], None]) -> None:
+    import zoo
+    from zoo import registry
+    from zoo_training.loop import Loop
+    from zoo_training.parameters import parameter_groups
+
+    task, _, _ = MODELS[name]
+    (reader, _) = zoo.open_data(folder, task, val=0.01)
+    options = {} if task == "image-classification" else {"weights_backbone": None}
+    classes = {"image-classification": CLASSES - 1}.get(task, CLASSES)
+    model = zoo.get_model(name, num_classes=classes, **options)
+    piece = registry.provided(registry.get_task(task), "train")()
+    weights = zoo.get_model_weights(name).DEFAULT.value
+    optimizer = torch.optim.SGD(parameter_groups(model, RATE), momentum=0.9)
+    data = (reader, reader.select([0]))
+    loop = Loop(
+        model=model, task=piece, prepare=piece.prepare(model, weights), data=data, optimizer=optimizer, epochs=1,
+        batch_size=batch, workers=2,
+    )  # fmt: skip
+    loop.run(lambda *_: on_step(), lambda *_: True)
+
+
+# ── the plain loop ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Plain(Dataset[Any]):
+    """The same pictures for torchvision."""
+
+    def __init__(self, folder: Path, task: str, transform: Callable[[Any], Any]) -> None:
+        self.task, self.transform = task, transform
+        self.files = sorted(folder.rglob("*.jpg"), key=lambda file: int(file.stem))
+        if task == "object-detection":
+            self.objects = json.loads((folder / "annotations.json").read_text())["annotations"]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, i: int) -> tuple[Any, Any]:
+        file = self.files[i]
+        with Image.open(file) as picture:
+            image = self.transform(picture.convert("RGB"))
+        if self.task == "image-classification":
+            return image, int(file.parent.name) - 1
+        if self.task == "semantic-segmentation":
+            with Image.open(file.parents[1] / "masks" / f"{file.stem}.png") as picture:
+                mask = torch.from_numpy(np.asarray(picture).astype(np.int64))
+            return image, F.interpolate(mask[None, None].float(), image.shape[-2:], mode="nearest-exact")[0, 0].long()
+        x, y, w, h = self.objects[i]["bbox"]
+        return image, {
+            "boxes": torch.tensor([[x, y, x + w, y + h]], dtype=torch.float32),
+            "labels": torch.tensor([self.objects[i]["category_id"]]),
+        }
+
+
+def collate(examples: Iterable[tuple[Any, Any]]) -> tuple[Any, Any]:
+    images, targets = zip(*examples, strict=True)
+    if isinstance(targets[0], dict):
+        return list(images), list(targets)
+    return torch.stack(images), torch.stack([torch.as_tensor(target) for target in targets])
+
+
+def run_torchvision(name: str, folder: Path, batch: int, on_step: Callable[[], None]) -> None:
+    from torchvision import models
+
+    task, _, _ = MODELS[name]
+    kind = {"object-detection": models.detection, "semantic-segmentation": models.segmentation}.get(task, models)
+    classes = {"image-classification": CLASSES - 1}.get(task, CLASSES)
+    options = {} if task == "image-classification" else {"weights_backbone": None}
+    model: nn.Module = getattr(kind, name)(weights=None, num_classes=classes, **options)
+    transform = models.get_model_weights(name).DEFAULT.transforms()
+    loader = DataLoader(
+        Plain(folder, task, transform), batch, shuffle=True, drop_last=True, collate_fn=collate, num_workers=2
+    )
+    optimizer = torch.optim.SGD(model.parameters(), RATE, momentum=0.9)
+    model.train()
+    for images, targets in loader:
+        if task == "object-detection":
+            loss = sum(model(images, targets).values())
+        else:
+            outputs = model(images)
+            loss = F.cross_entropy(outputs["out"] if isinstance(outputs, dict) else outputs, targets)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        loss.item()
+        on_step()
+
+
+# ── measuring ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def measure(side: str, name: str, folder: Path, batch: int) -> None:
+    """Print examples a second, and the peak in MB."""
+    torch.set_num_threads(2)
+    ends: list[float] = []
+    run = run_zoo if side == "zoo" else run_torchvision
+    run(name, folder, batch, lambda: ends.append(time.perf_counter()))
+    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    full = len(ends) - (side == "zoo")  # zoo's last step may be of fewer
+    print(json.dumps([batch * (full - WARM) / (ends[full - 1] - ends[WARM - 1]), int(peak.split()[1]) / 1024]))
+
+
+def has_torchvision() -> bool:
+    return subprocess.run([sys.executable, "-c", "import torchvision.models"], capture_output=True).returncode == 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("models", nargs="*", default=list(MODELS))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--one", nargs=2, metavar=("SIDE", "FOLDER"), help="what a process of its own does")
+    given = parser.parse_args()
+    if given.one:
+        measure(given.one[0], given.models[0], Path(given.one[1]), MODELS[given.models[0]][1])
+        return
+    sides = ("zoo", "torchvision") if has_torchvision() else ("zoo",)
+    for name in given.models:
+        task, batch, side_length = MODELS[name]
+        found: dict[str, list[tuple[float, float]]] = {side: [] for side in sides}
+        with tempfile.TemporaryDirectory() as folder:
+            write_data(Path(folder), task, batch * (given.steps + 1), side_length)
+            for _ in range(given.rounds):
+                for side in sides:
+                    command = [sys.executable, __file__, name, "--one", side, folder]
+                    said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+                    found[side].append(tuple(json.loads(said.splitlines()[-1])))
+        print(f"{name}, batches of {batch}, {given.rounds} rounds, load {os.getloadavg()[0]:.1f}")
+        for side, values in found.items():
+            speed, peak = (statistics.median(each) for each in zip(*values, strict=True))
+            print(f"  {side:12} {speed:7.2f} examples/s  {peak:7.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
