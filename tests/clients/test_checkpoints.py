@@ -82,7 +82,10 @@ def built(models: ModuleType, name: str) -> nn.Module:
 
 
 def small(models: ModuleType, name: str) -> nn.Module:
-    """The same, with a head of its own where nearly all of a model's parameters are in the published one."""
+    """The same, with a head of its own where nearly all of a model's parameters are in the published one, and a MViT of
+    few blocks for small clips, which its builder does not make."""
+    if name == "video.mvit_v2_s":
+        return small_mvit(models.video).double()
     model = built(models, name)
     if name in ("alexnet", "vgg11_bn"):
         model.avgpool = nn.AdaptiveAvgPool2d(1)
@@ -92,10 +95,21 @@ def small(models: ModuleType, name: str) -> nn.Module:
     return model.double()  # so that what differs is no rounding
 
 
+def small_mvit(video: Any) -> nn.Module:
+    torch.manual_seed(0)
+    blocks = [
+        video.mvit.MSBlockConfig(heads, channels, out, [3, 3, 3], [3, 3, 3], [1, stride, stride], [1, 2, 2])
+        for heads, channels, out, stride in ((1, 96, 96, 1), (2, 96, 192, 2), (2, 192, 192, 1))
+    ]
+    made: nn.Module = video.MViT((64, 64), 4, blocks, True, False, True, True, stochastic_depth_prob=0.2, num_classes=5)
+    return made
+
+
 def loss(name: str, model: nn.Module, seed: int) -> Tensor:
     """Of a batch that the seed decides; dropout and samplers begin at the same number whichever model it is."""
     generator = torch.Generator().manual_seed(seed)
-    images = torch.rand(IMAGES[name][0], generator=generator, dtype=next(model.parameters()).dtype)
+    shape = (2, 3, 4, 64, 64) if name == "video.mvit_v2_s" else IMAGES[name][0]
+    images = torch.rand(shape, generator=generator, dtype=next(model.parameters()).dtype)
     space = name.rpartition(".")[0]
     torch.manual_seed(seed)
     if space == "detection":
