@@ -48,6 +48,10 @@ def test_a_run_leaves_figures_curves_pictures_and_a_confusion_matrix(tmp_path: P
         with Image.open(tmp_path / "a" / name) as picture:
             assert min(picture.size) > 100
             assert len(picture.convert("RGB").getcolors(1 << 24) or ()) > 5
+    card = (tmp_path / "a" / "README.md").read_text()
+    assert f"| held out | Acc@1 | {done.history[done.best - 1]['val_acc@1']:g} |" in card
+    for line in ("| epochs | 3 |", "| examples | 16 |", "| trained on | data |", "![predictions](predictions.png)"):
+        assert line in card
 
 
 def test_the_figures_are_those_of_evaluate_to_the_last_digit(tmp_path: Path) -> None:

@@ -230,6 +230,10 @@ def train(
         "ema": ema, "freeze": list(freeze), "preprocessing": preprocessing, "recipe": recipe, "flip": flip,
         "seed": seed,
     }  # fmt: skip
+    told = ("epochs", "batch", "optimizer", "lr", "weight_decay", "schedule", "recipe", "precision", "ema", "seed")
+    facts = {"examples": len(readers[0])} | {name: identity[name] for name in told if identity[name] is not None}
+    named = {"data": Path(data).resolve().name} if isinstance(data, str | Path) else {}
+    described = replace(described, extra={**named, "training": facts})
     held_out = HeldOut(readers[1], spec, described, piece)
     loop = Loop(
         net, piece, piece.prepare(whole, described), readers,

@@ -18,6 +18,7 @@ from torch import nn
 
 from zoo.contract import TaskSpec, Weights
 from zoo.loading import save
+from zoo_training.cards import CARD, write_card
 from zoo_training.charts import confusion_image, curves
 from zoo_training.checkpoints import told, write
 from zoo_training.loop import Loop
@@ -55,6 +56,7 @@ def write_model(path: Path, model: nn.Module, weights: Weights, figures: Mapping
             metrics={"held out": {name: value for name, value in figures.items() if math.isfinite(value)}},
             transforms=weights.transforms,
             trained_from=weights.url or None,
+            extra=weights.extra,
         )
 
 
@@ -83,7 +85,8 @@ class Watch:
 
     In the first process, after each epoch: ``metrics.csv``, ``curves.png``, ``predictions.png`` (pictures that were
     held out, with what the model says of them), ``confusion.csv`` and ``confusion.png`` of the best epoch where classes
-    can be confused, ``last.safetensors`` and ``best.safetensors``; ``tensorboard/`` where TensorBoard is installed.
+    can be confused, ``last.safetensors``, and ``best.safetensors`` with its card, ``README.md``; ``tensorboard/`` where
+    TensorBoard is installed.
 
     Args:
         folder: of the run.
@@ -136,6 +139,8 @@ class Watch:
                 rows: list[Sequence[Any]] = [["true \\ predicted", *classes], *counts]
                 write_table(self.folder / f"{CONFUSION}.csv", rows)
                 write_picture(self.folder / f"{CONFUSION}.png", confusion_image(matrix, classes))
+            with told(self.folder / CARD):
+                write_card(self.folder / BEST)
         self._show_board(loop, row, sheet)
 
     def _show_board(self, loop: Loop, row: dict[str, float], sheet: Image.Image | None) -> None:
