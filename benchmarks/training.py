@@ -4,8 +4,9 @@
 
 Each measurement is of a process of its own, in turns, with two threads and two processes that read. Pictures are
 generated JPEGs; both sides read them with Pillow, prepare them by the presets of the model's weights and train from
-scratch with SGD. Counted is the time from the end of the second step to that of the last; the peak is that of the
-training process's resident memory. Without a torchvision that imports, zoo alone is measured.
+scratch with SGD. Counted is the time from the end of the second step to that of the last; where other programs run,
+the processor's time tells more. The peak is that of the training process's resident memory. Without a torchvision
+that imports, zoo alone is measured.
 """
 
 from __future__ import annotations
@@ -164,14 +165,22 @@ def run_torchvision(name: str, folder: Path, batch: int, on_step: Callable[[], N
 
 
 def measure(side: str, name: str, folder: Path, batch: int) -> None:
-    """Print examples a second, and the peak in MB."""
+    """Print examples a second, processor time of the training process an example in seconds, and the peak in MB."""
     torch.set_num_threads(2)
     ends: list[float] = []
+    busy: list[float] = []
+
+    def on_step() -> None:
+        ends.append(time.perf_counter())
+        busy.append(time.process_time())
+
     run = run_zoo if side == "zoo" else run_torchvision
-    run(name, folder, batch, lambda: ends.append(time.perf_counter()))
+    run(name, folder, batch, on_step)
     peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     full = len(ends) - (side == "zoo")  # zoo's last step may be of fewer
-    print(json.dumps([batch * (full - WARM) / (ends[full - 1] - ends[WARM - 1]), int(peak.split()[1]) / 1024]))
+    n = batch * (full - WARM)
+    speed, effort = n / (ends[full - 1] - ends[WARM - 1]), (busy[full - 1] - busy[WARM - 1]) / n
+    print(json.dumps([speed, effort, int(peak.split()[1]) / 1024]))
 
 
 def has_torchvision() -> bool:
@@ -191,7 +200,7 @@ def main() -> None:
     sides = ("zoo", "torchvision") if has_torchvision() else ("zoo",)
     for name in given.models:
         task, batch, side_length = MODELS[name]
-        found: dict[str, list[tuple[float, float]]] = {side: [] for side in sides}
+        found: dict[str, list[tuple[float, ...]]] = {side: [] for side in sides}
         with tempfile.TemporaryDirectory() as folder:
             write_data(Path(folder), task, batch * (given.steps + 1), side_length)
             for _ in range(given.rounds):
@@ -201,8 +210,8 @@ def main() -> None:
                     found[side].append(tuple(json.loads(said.splitlines()[-1])))
         print(f"{name}, batches of {batch}, {given.rounds} rounds, load {os.getloadavg()[0]:.1f}")
         for side, values in found.items():
-            speed, peak = (statistics.median(each) for each in zip(*values, strict=True))
-            print(f"  {side:12} {speed:7.2f} examples/s  {peak:7.0f} MB")
+            speed, effort, peak = (statistics.median(each) for each in zip(*values, strict=True))
+            print(f"  {side:12} {speed:7.2f} examples/s {effort:7.3f} s of processor {peak:7.0f} MB", flush=True)
 
 
 if __name__ == "__main__":
