@@ -323,7 +323,6 @@ def custom_backbone(library: Library, backbone: str, out_channels: int) -> list[
 
 @driver("tutorial_mask_rcnn", model="maskrcnn_resnet50_fpn")
 @driver("tutorial_faster_rcnn", model="fasterrcnn_resnet50_fpn")
-@driver("tutorial_keypoint_rcnn", model="keypointrcnn_resnet50_fpn", num_keypoints=3)
 def new_predictors(library: Library, model: str, **kwargs: Any) -> list[float]:
     """The tutorial's model for other classes: the predictors are replaced."""
     detection = library.models.detection
