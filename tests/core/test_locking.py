@@ -33,6 +33,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         if name.startswith(("ZOO_", "HF_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hf"))
+    monkeypatch.delitem(sys.modules, "huggingface_hub.constants", raising=False)  # of other tests, with their folder
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(http, "PAUSE", 0.001)
     monkeypatch.chdir(tmp_path)
@@ -51,6 +52,7 @@ def another_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, server: Fil
     """Empty caches, and no network."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "elsewhere"))
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "elsewhere" / "hf"))
+    monkeypatch.delitem(sys.modules, "huggingface_hub.constants", raising=False)  # of other tests, with their folder
     if server:
         server.files.clear()
 

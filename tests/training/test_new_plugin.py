@@ -186,9 +186,9 @@ def test_names_that_cannot_be(name: str, said: str, colours: Path, tmp_path: Pat
 
 
 def test_a_folder_of_data_hides_nothing(colours: Path, tmp_path: Path, monkeypatch: Any) -> None:
-    (tmp_path / "data" / "colours").mkdir(parents=True)
+    (tmp_path / "data" / "hues").mkdir(parents=True)
     monkeypatch.syspath_prepend(str(tmp_path / "data"))
-    assert new_plugin("colours", colours, tmp_path).plugin == "colours"
+    assert new_plugin("hues", colours, tmp_path).plugin == "hues"
 
 
 def test_nothing_is_overwritten(colours: Path, tmp_path: Path) -> None:
