@@ -178,7 +178,6 @@ class Loop:
         for module in self.frozen:
             module.eval()
         set_rate(self.optimizer, self.schedule(self.epoch * steps + self.step, self.epochs * steps, self.warmup))
-        self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), dtype=torch.float64)
         for number, (share, (arguments, targets)) in enumerate(batches):
             if self.mix is not None:
@@ -189,6 +188,8 @@ class Loop:
                     losses = self.task.loss(self.runs, *placed((arguments, targets), self.device))
                     loss = torch.stack([value.float() for value in losses.values()]).sum()
                 self._check_finite(loss, losses, share)
+                if number == 0:  # as late as can be: the next gradients take the same memory
+                    self.optimizer.zero_grad(set_to_none=True)
                 # DDP takes the mean over processes; the step's is over examples.
                 self.scaler.scale(loss * share.weight * self.world).backward()  # type: ignore[no-untyped-call]
             total += loss.detach().double().cpu() * share.weight
