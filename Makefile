@@ -9,7 +9,7 @@ PYPROJECTS := $(wildcard core/pyproject.toml plugins/*/pyproject.toml)
 WORKERS ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())")
 PYTEST  := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: demo test test-all test-clients fuzz security lint types format bench ledger clean
+.PHONY: demo test test-all test-cuda test-clients fuzz security lint types format bench ledger clean
 
 demo: $(VENV)/.packages
 	@rm -rf out/demo
@@ -26,6 +26,12 @@ test: $(VENV)/.tools
 
 test-all: $(VENV)/.tools
 	$(PYTEST) -m "slow or not slow"
+
+# Everything once more where there is a GPU, which pipelines, evaluation and training then take by themselves; and what
+# only a GPU shows.
+test-cuda: $(VENV)/.tools
+	OMP_NUM_THREADS=2 $(BIN)/python -m pytest -n 6 --dist worksteal tests/cuda tests/core/ops -m "slow or not slow"
+	$(PYTEST) --ignore tests/cuda --ignore tests/packaging
 
 # Programs of others, with what they need, in environments of their own: torchvision is never in the first one.
 test-clients: .venv-clients/.packages .venv-fastai/.packages

@@ -188,7 +188,7 @@ def pipeline(
         weights: as the builder takes them. For a model that was given: a :class:`zoo.Weights` that describes them, in
             place of the one that the builder left.
         device: ``"auto"`` is CUDA, else MPS, else the CPU; for a model that has ``devices`` (types of device, None
-            for all), and none of them, the first of those.
+            for all), and none of them, the first of those. A model that is used itself stays where it is.
         task: by default the model's main one.
         optimize: run the model as :func:`zoo.optimize` makes it: faster, the same outputs within 1e-4 of their spread.
             That takes a few forwards, so by default it is done at the first call with 32 inputs or more, or a video of
@@ -242,6 +242,8 @@ def pipeline(
     able = getattr(built, "devices", None)
     if able and str(device) == "auto" and where.type not in able:
         where = torch.device(able[0])
+    if optimize is False and not isinstance(model, str | Path) and str(device) == "auto":
+        where = next((p.device for p in built.parameters()), where)  # it is used itself, so it stays where it is
     report: OptimizationReport | None = None
     if optimize is not False and not isinstance(model, str | Path):
         try:
