@@ -76,6 +76,7 @@ class Manifest:
         renamed: old model names → present ones; an old name works with a ``DeprecationWarning``.
         presets: preprocessings of its own, import string of the preset → import string of a function that says in
             words what it does: ``words(arguments) → str``, without torch. Saved models may name those that are here.
+        notes: sentences for ``zoo doctor``: what it does to the process beside offering models.
     """
 
     api_version: int
@@ -86,6 +87,7 @@ class Manifest:
     provides: Mapping[tuple[str, str], str] = field(default_factory=dict)
     renamed: Mapping[str, str] = field(default_factory=dict)
     presets: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
 
 def check_manifest(manifest: object) -> Manifest:
@@ -113,6 +115,7 @@ def check_manifest(manifest: object) -> Manifest:
         provides=dict(manifest.provides),
         renamed=dict(manifest.renamed),
         presets=dict(manifest.presets),
+        notes=tuple(map(str, manifest.notes)),
     )
     problems: list[str] = []
     enums: dict[str, type[WeightsEnum] | LazyEnum] = {}
