@@ -154,3 +154,22 @@ def initialise_rest(
             raise CheckpointError(f"{name}: {key} was neither in the file nor initialised by the model.")
         path, _, leaf = key.rpartition(".")
         setattr(model.get_submodule(path), leaf, fresh)
+
+
+def compute_buffers(name: str, model: nn.Module, build: Callable[[], nn.Module]) -> None:
+    """Give buffers that are still on the meta device their numbers: a constructor puts some where its parameters are,
+    and they are in no file. The model is built for real for it.
+
+    Raises:
+        CheckpointError: it has no numbers for one of them either; the message calls the model ``name``.
+    """
+    left = [key for key, buffer in model.named_buffers() if buffer.is_meta]
+    if not left:
+        return
+    with inside_a_filled_model():
+        real = dict(build().named_buffers())
+    for key in left:
+        if key not in real or real[key].is_meta:
+            raise CheckpointError(f"{name}: {key} was neither in the file nor computed by the model.")
+        path, _, leaf = key.rpartition(".")
+        setattr(model.get_submodule(path), leaf, real[key])
