@@ -53,6 +53,7 @@ class Placed:
 
     def __init__(self) -> None:
         self.device = torch.device("cpu")
+        self.known = False
         self.order: dict[int, int] = {}
         self.keep: list[Tensor] = []  # so that ids stay theirs
 
@@ -75,7 +76,8 @@ class _Placing(TorchFunctionMode):
 
     def place(self, parameter: nn.Parameter) -> None:
         n = next(self.turn)
-        self.placed.device = self.placed.device if n else parameter.device
+        if not (self.placed.known or parameter.is_meta):  # as those are that a constructor looks at and throws away
+            self.placed.device, self.placed.known = parameter.device, True
         self.placed.order[id(parameter)] = n
         self.placed.keep.append(parameter)
         if n not in self.keep_real:
