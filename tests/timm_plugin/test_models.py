@@ -111,6 +111,16 @@ def test_saved_and_loaded_again(tmp_path):
     assert zoo.model_info(tmp_path / "m.safetensors").full_name == "timm/mobilenetv3_small_050"
 
 
+def test_a_model_says_what_images_it_takes():
+    with torch.device("meta"):
+        assert zoo.get_model("timm/vit_tiny_patch16_224").image_size == (224, 224)
+        assert zoo.get_model("timm/vit_tiny_patch16_224", image_size=(96, 64), in_channels=1).image_size == (96, 64)
+        assert not hasattr(zoo.get_model("timm/vit_tiny_patch16_224", dynamic_img_size=True), "image_size")
+        assert not hasattr(zoo.get_model("timm/swin_tiny_patch4_window7_224", strict_img_size=False), "image_size")
+        assert not hasattr(zoo.get_model("timm/resnet18"), "image_size")
+        assert zoo.get_model("timm/resnet18", in_channels=4).in_channels == 4
+
+
 @pytest.mark.parametrize("name", ["resnet18", "efficientnet_lite0", "regnety_002"])
 def test_folding_keeps_what_batch_norm_does_beside(name):
     """timm's batch norm has the activation in it."""
