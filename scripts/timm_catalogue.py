@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from zoo.compat import torchvision_operators
+from zoo_timm.plugin import CLASSES, FEATURES
+from zoo_timm.weights import EMBEDDINGS
 
 torchvision_operators()
 
@@ -117,10 +119,21 @@ def write(folder: Path, known: dict[str, Any]) -> None:
         row = dict(known.get(model) or built(model, list(tags)))
         for tag, count in row.pop("others", {}).items():
             tags[tag]["num_params"] = count
-        models[model] = {**row, "weights": list(tags)} if tags else row
+        models[model] = row
+        if tags:
+            models[model] |= {
+                "weights": list(tags),
+                **tasks_of([facts.get("classes", 1000) for facts in tags.values()]),
+            }
     (folder / "models.json").write_text(table({"timm": timm.__version__}, models))
     (folder / "weights.json").write_text(table({"presets": presets}, {m: tags for m, tags in weights.items() if tags}))
     print(f"{len(models)} models, {sum(map(len, weights.values()))} weights")
+
+
+def tasks_of(classes: list[int]) -> dict[str, list[str]]:
+    """The tasks of a model where one of its entries has no classes; that of the first, the default, is the main one."""
+    kinds = [FEATURES if n in EMBEDDINGS else CLASSES for n in classes]
+    return {"task": list(dict.fromkeys([*kinds, CLASSES]))} if FEATURES in kinds else {}
 
 
 def table(head: dict[str, Any], models: dict[str, Any]) -> str:

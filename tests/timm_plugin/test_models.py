@@ -57,6 +57,30 @@ def test_weights_come_from_the_hub(hub, tmp_path):
     assert not [line for line in hub.asked[asked:] if line.startswith("GET")]  # it is in the cache
 
 
+def test_models_without_classes_give_vectors(hub, run, tmp_path):
+    name = "mobilenetv4_conv_small_035"
+    model = next(m for m in zoo.list_models(task="image-feature-extraction") if "vit_small_patch16_dinov3" in m)
+    assert zoo.model_info(model).task == "image-feature-extraction"
+    assert zoo.model_info(f"timm/{name}").task == "image-classification"
+    tag = zoo.model_info(model).default_weights
+    bare = zoo.model_info(model).full_name.removeprefix("timm/")
+    theirs = made(f"{bare}.{tag}")
+    put(hub, f"{bare}.{tag}", theirs)
+    picture = tmp_path / "p.png"
+    Image.radial_gradient("L").convert("RGB").save(picture)
+    result = zoo.pipeline(model, normalize=True)(picture)
+    assert abs(float(result.vector.norm()) - 1) < 1e-5
+    assert result.similarity(result) > 0.9999
+    with torch.no_grad():
+        expected = theirs(zoo.get_model_weights(model).DEFAULT.transforms()(Image.open(picture))[None])[0]
+    torch.testing.assert_close(result.vector, expected / expected.norm())
+    done = run("predict", picture, "--model", model, "--output", tmp_path / "out")
+    assert done.status == 0, done.err
+    assert "numbers, length" in done.out
+    assert list((tmp_path / "out").rglob("*.npy"))
+    assert result.draw().height > 256
+
+
 def test_other_heads_channels_and_sizes_are_timms_affair(hub):
     theirs = made("vit_tiny_patch16_224.augreg_in21k_ft_in1k")
     put(hub, "vit_tiny_patch16_224.augreg_in21k_ft_in1k", theirs)

@@ -16,13 +16,13 @@ pytest.importorskip("zoo_timm.models")
 
 @pytest.fixture
 def shapes(examples, tmp_path):
-    """Sixteen pictures of shapes with their boxes, as COCO has them."""
+    """Eight pictures of shapes with their boxes, as COCO has them."""
     make_picture = importlib.import_module("shapes").make_picture
     classes = importlib.import_module("shapes").CLASSES
     folder = tmp_path / "shapes"
     folder.mkdir()
     images, annotations = [], []
-    for n in range(16):
+    for n in range(8):
         made = make_picture(seed=n, size=(128, 128))
         Image.fromarray(made.image).save(folder / f"{n}.png")
         images.append({"id": n, "file_name": f"{n}.png", "width": 128, "height": 128})
@@ -40,7 +40,7 @@ def test_a_detector_on_a_backbone_of_timms(run, shapes, tmp_path):
     output = tmp_path / "run"
     done = run(
         "train", "--model", "fasterrcnn", "--weights", "none", "--data", shapes, "--output", output,
-        "--epochs", 3, "--batch-size", 4, "--set", "backbone=timm/resnet18", "--set", "min_size=128",
+        "--epochs", 2, "--batch-size", 4, "--set", "backbone=timm/resnet18", "--set", "min_size=128",
         "--set", "max_size=128", "--set", "trainable_backbone_layers=4", "--device", "cpu",
     )  # fmt: skip
     assert done.status == 0, done.err

@@ -85,7 +85,7 @@ def describe(model: str, row: Mapping[str, Any], tag: str, facts: None) -> Weigh
         extra["paper"] = paper_of(known["paper"])
     size = tuple(preset["input_size"][1:]) if known.get("fixed_size") else None
     license = known.get("license", "apache-2.0")  # noqa: A001  the field's name
-    kind = "no classes: its output is a vector of features" if classes in (0, *EMBEDDINGS) else f"{classes} classes"
+    kind = "no classes: its output is a vector of features" if classes in EMBEDDINGS else f"{classes} classes"
     return Weights(
         url=url_of(model, tag, known),
         transforms=preset_of(preset),
@@ -101,7 +101,7 @@ def describe(model: str, row: Mapping[str, Any], tag: str, facts: None) -> Weigh
     )
 
 
-EMBEDDINGS = (512, 640, 768, 1024, 1280)  # sizes of CLIP's vectors, which timm calls classes
+EMBEDDINGS = (0, 512, 640, 768, 1024, 1280)  # no classes; or the sizes of CLIP's vectors, which timm calls classes
 
 
 def paper_of(number: str) -> str:
