@@ -201,8 +201,9 @@ def test_blocks_compute_what_their_networks_do():
 
 
 def test_parts_of_detectors():
-    from zoo.models.detection import _utils, roi_heads, ssdlite, transform
     from zoo.models.detection.backbone_utils import _mobilenet_extractor, _resnet_fpn_extractor
+
+    from zoo.models.detection import _utils, roi_heads, ssdlite, transform
 
     boxes = torch.tensor([[2.0, 4, 6, 8]])
     assert transform.resize_boxes(boxes, (10, 20), (20, 10)).tolist() == [[1, 8, 3, 16]]

@@ -26,6 +26,7 @@ from zoo.loading.checkpoints import Contents, StateDict, may_be_mapped, read_con
 from zoo.loading.foreign import Fill, filled, fits, report_of
 from zoo.loading.hints import evaluate_hints
 from zoo.loading.reports import built_by
+from zoo.loading.signatures import check_names, signature_of
 from zoo.loading.without_memory import (
     compute_buffers,
     filled_by_file,
@@ -122,7 +123,8 @@ def builder(
         def build(*args: Any, **kwargs: Any) -> M:
             return cast(M, own(*args, **kwargs))
 
-        build.__signature__ = own.signature()  # type: ignore[attr-defined]
+        vars(build).pop("__signature__", None)  # of the function alone
+        build.__wrapped__ = own  # type: ignore[assignment]  # whose signature is read when somebody asks
         build.own = own  # type: ignore[attr-defined]
         build.weights_enum = weights if isinstance(weights, type) else None  # type: ignore[attr-defined]
         return build
@@ -132,6 +134,8 @@ def builder(
 
 @dataclass(frozen=True)
 class _Builder:
+    """What :func:`builder` was told, and what it does when the builder is called."""
+
     function: Callable[..., nn.Module]
     enum: EnumOrChoice
     head: Mapping[str, str]
@@ -145,17 +149,13 @@ class _Builder:
     fill: Fill | None
     parameters: Mapping[str, inspect.Parameter]
 
-    def signature(self) -> inspect.Signature:
-        extra = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
-            for name, default in (("weights", None), ("progress", True), ("mmap", None))
-        ]
-        own = [
-            p if p.kind is p.VAR_KEYWORD else p.replace(kind=p.KEYWORD_ONLY)
-            for p in self.parameters.values()
-            if p.kind is not p.VAR_POSITIONAL
-        ]
-        return inspect.Signature([*extra, *own])
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return signature_of(self.function)
+
+    @property
+    def __wrapped__(self) -> Callable[..., nn.Module]:
+        return self.function
 
     @property
     def name(self) -> str:
@@ -168,6 +168,7 @@ class _Builder:
             kwargs = self._modernise(args, {"weights": weights, "progress": progress, **kwargs})
             weights, progress = kwargs.pop("weights", None), kwargs.pop("progress", True)
         check_sizes(kwargs)
+        check_names(self.function, kwargs)
         chosen = self._weights(weights, kwargs)
         if chosen is None or filled_from_outside.get():
             model, arguments, filled = self.function(**kwargs), kwargs, is_filled_from_outside()
