@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from zoo.registry.defaults import DefaultModel, default_model
 from zoo.registry.discovery import fetch, open_weights
 from zoo.registry.listing import list_models, metric
 from zoo.registry.lookup import (
@@ -28,6 +29,7 @@ from zoo.registry.records import PluginRecord
 from zoo.registry.saved import SavedModel, find_saved
 
 __all__ = [
+    "DefaultModel",
     "Entry",
     "ModelInfo",
     "NameConflict",
@@ -35,6 +37,7 @@ __all__ = [
     "Registry",
     "SavedModel",
     "commands",
+    "default_model",
     "engines_for",
     "fetch",
     "find_command",
