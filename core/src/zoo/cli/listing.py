@@ -16,7 +16,7 @@ from zoo.cli import output, views
 from zoo.cli.output import Column
 from zoo.cli.views import ModelRow, WeightsTable
 from zoo.contract import Weights
-from zoo.contract.preprocessing import describe, listed
+from zoo.contract.preprocessing import listed
 from zoo.errors import DownloadError, UnknownWeights
 from zoo.registry import ModelInfo
 
@@ -294,7 +294,7 @@ def _weights_lines(w: Weights, info: ModelInfo) -> list[tuple[str, str]]:
         ("parameters", f"{w.num_params:,}" if w.num_params not in (None, info.num_params) else ""),
         ("GFLOPs" if w.ops_unit == "GFLOPS" else w.ops_unit, output.gflops(w.gflops) if w.gflops is not None else ""),
         ("labels", f"{len(labels)} ({few})" if labels else ""),
-        ("preprocessing", describe(w.transforms) if w.transforms else ""),
+        ("preprocessing", registry.in_words(w.transforms) if w.transforms else ""),
         ("smallest input", f"{w.min_size[0]} × {w.min_size[1]}" if w.min_size and w.min_size != (1, 1) else ""),
         ("built with", listed(config)),
         ("recipe", w.recipe or ""),
@@ -318,7 +318,7 @@ def _weights_facts(name: str, w: Weights) -> dict[str, Any]:
     facts["transforms"] = preset and {
         "target": preset.target,
         "arguments": preset.arguments,
-        "description": describe(preset),
+        "description": registry.in_words(preset),
     }
     return {
         "name": name,

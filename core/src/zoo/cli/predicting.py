@@ -10,7 +10,7 @@ import typer
 
 from zoo import registry
 from zoo.cli import output, saving, sinks
-from zoo.cli.checking import check_weights, problems_of
+from zoo.cli.checking import check_weights, entry_name, problems_of
 from zoo.cli.jobs import Job, Printed
 from zoo.cli.options import Categories, Set, for_builder, read_options
 from zoo.contract import PICTURE_FORMATS
@@ -194,8 +194,8 @@ def _weights_name(info: registry.ModelInfo, weights: str) -> str:
     file = Path(info.source if info.source is not None else weights)
     if weights == "DEFAULT" and info.source is None:
         return info.default_weights or weights
-    if weights.rpartition(".")[2] in info.weights and info.source is None:
-        return weights.rpartition(".")[2]
+    if entry_name(info, weights) in info.weights and info.source is None:
+        return entry_name(info, weights)
     if not file.is_file():
         return redacted(str(file) if info.source is not None else weights)
     import hashlib  # which takes as long as the rest to import

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from zoo.contract.catalogue import Catalogue, enum_name
 from zoo.contract.checks import check_count, check_model, check_name, check_task, short
-from zoo.contract.enums import WeightsEnum, WeightsLike
+from zoo.contract.enums import LazyEnum, WeightsEnum, WeightsLike, make_enum
 from zoo.contract.hooks import hookimpl
 from zoo.contract.imports import is_import_string, load_object
 from zoo.contract.manifest import API_VERSION, Command, Default, Engine, Manifest, Repository, check_manifest
-from zoo.contract.models import Model, ModelSpec, Stage
+from zoo.contract.models import Model, ModelSpec, Stage, stored_weights
 from zoo.contract.protocols import (
     PICTURE_FORMATS,
     Evaluator,
@@ -24,12 +25,14 @@ from zoo.contract.weights import Metrics, Preset, Weights
 __all__ = [
     "API_VERSION",
     "PICTURE_FORMATS",
+    "Catalogue",
     "Command",
     "Default",
     "Engine",
     "Evaluator",
     "Examples",
     "Exportable",
+    "LazyEnum",
     "Manifest",
     "Metric",
     "Metrics",
@@ -51,9 +54,12 @@ __all__ = [
     "check_model",
     "check_name",
     "check_task",
+    "enum_name",
     "hookimpl",
     "is_import_string",
     "load_object",
+    "make_enum",
     "save_picture",
     "short",
+    "stored_weights",
 ]

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from zoo.contract.checks import check_model, check_name, check_suffixes, check_task, short
-from zoo.contract.enums import WeightsEnum
+from zoo.contract.enums import LazyEnum, WeightsEnum
 from zoo.contract.imports import is_import_string
-from zoo.contract.models import ModelSpec
+from zoo.contract.models import ModelSpec, stored_weights
 from zoo.contract.tasks import TaskSpec
 from zoo.contract.weights import Weights
 from zoo.errors import ContractError
@@ -92,6 +92,8 @@ class Manifest:
         renamed: old model names → present ones; an old name works with a ``DeprecationWarning``.
         defaults: task → models to take where only the task is named. Of those whose weights are at hand the smallest
             is taken; of the others the first are offered for download.
+        presets: preprocessings of its own, import string of the preset → import string of a function that says in
+            words what it does: ``words(arguments) → str``, without torch. Saved models may name those that are here.
     """
 
     api_version: int
@@ -102,6 +104,7 @@ class Manifest:
     provides: Mapping[tuple[str, str], str] = field(default_factory=dict)
     renamed: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, Sequence[Default]] = field(default_factory=dict)
+    presets: Mapping[str, str] = field(default_factory=dict)
 
 
 def check_manifest(manifest: object) -> Manifest:
@@ -129,9 +132,10 @@ def check_manifest(manifest: object) -> Manifest:
         provides=dict(manifest.provides),
         renamed=dict(manifest.renamed),
         defaults={task: tuple(given) for task, given in manifest.defaults.items()},
+        presets=dict(manifest.presets),
     )
     problems: list[str] = []
-    enums: dict[str, type[WeightsEnum]] = {}
+    enums: dict[str, type[WeightsEnum] | LazyEnum] = {}
     kinds: tuple[tuple[str, Sequence[Any], type[Any], Callable[[Any], None]], ...] = (
         ("model", read.models, ModelSpec, check_model),
         ("task", read.tasks, TaskSpec, check_task),
@@ -147,9 +151,9 @@ def check_manifest(manifest: object) -> Manifest:
             try:
                 check_name(kind, item.name)
                 check(item)
-                enum = item.weights if isinstance(item, ModelSpec) else None
-                if enum and enums.setdefault(enum.__name__, enum) is not enum:
-                    problems.append(f"{item.name}: another enum of its weights is called {enum.__name__}")
+                enum = stored_weights(item) if isinstance(item, ModelSpec) else None
+                if enum and enums.setdefault(item.weights_name, enum) is not enum:
+                    problems.append(f"{item.name}: another enum of its weights is called {item.weights_name}")
             except ContractError as e:
                 problems.append(str(e))
                 continue
@@ -159,6 +163,11 @@ def check_manifest(manifest: object) -> Manifest:
     for key, target in read.provides.items():
         if not (isinstance(key, tuple) and [type(part) for part in key] == [str, str] and is_import_string(target)):
             problems.append(f"provides has {short(key)}: {short(target)}; expected (task, verb): 'package.module:name'")
+    for preset, words in read.presets.items():
+        if not (is_import_string(preset) and is_import_string(words)):
+            problems.append(
+                f"presets has {short(preset)}: {short(words)}; expected 'package.module:Preset': 'package.module:words'"
+            )
     names = {m.name for m in read.models if isinstance(m, ModelSpec)}
     for old, new in read.renamed.items():
         if new not in names or old in names:

@@ -9,7 +9,10 @@ from zoo.contract.weights import Preset
 
 
 def describe(preset: Preset) -> str:
-    """What a preset of :mod:`zoo.transforms` does, step by step; any other is shown as the call that it is."""
+    """What a preset of :mod:`zoo.transforms` does, step by step; any other is shown as the call that it is.
+
+    :func:`zoo.registry.in_words` knows those that plugins bring.
+    """
     given = dict(preset.arguments)
     module, _, name = preset.target.partition(":")
     if module != "zoo.transforms" or name not in WORDS:

@@ -106,6 +106,8 @@ FIRST_PARTY = (
         | dict.fromkeys(("Published", "push_to_hub"), "zoo_training.publishing"),
     ),
 )
+# Plugins over other people's models, which rank as strangers' do: plugin → what pip installs.
+CATALOGUES = {"timm": "zoo-timm", "transformers": "zoo-transformers"}
 BY_NAMESPACE = {p.namespace: p for p in FIRST_PARTY if p.namespace is not None}
 BY_DISTRIBUTION = {p.distribution: p for p in FIRST_PARTY}
 

@@ -67,7 +67,7 @@ def list_models(
     if max_params is not None:
         found = [entry for entry in found if (n := entry.spec.parameters) is not None and n <= max_params]
     if has_weights is not None:
-        found = [entry for entry in found if bool(entry.spec.weights) == has_weights]
+        found = [entry for entry in found if (entry.spec.weights_name is not None) == has_weights]
     if license is not None:
         globs = [glob.lower() for glob in ([license] if isinstance(license, str) else license)]
         found = [e for e in found if any(matches(w.license.lower(), globs) for w in _weights_of(e.spec))]

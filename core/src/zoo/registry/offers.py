@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from zoo.contract import Command, Engine, Repository, TaskSpec, load_object
+from zoo.contract import Command, Engine, Preset, Repository, TaskSpec, load_object
+from zoo.contract.preprocessing import describe
 from zoo.errors import InvalidArgument, UnknownTask, suggest
 from zoo.registry.discovery import get_plugins
 from zoo.registry.first_party import provider_of_task
@@ -79,6 +80,18 @@ def provided(task: TaskSpec, verb: str) -> Any | None:
         claims = registry().provides.get((task.name, verb), ())
         target = claims[0][0] if claims else None
     return None if target is None else load_object(target)
+
+
+def in_words(preset: Preset) -> str:
+    """What a preprocessing does, in words; torch is not imported. Of a plugin's own, as its manifest has it.
+
+    One that nobody describes is shown as the call that it is.
+    """
+    for record in registry().records:
+        words = record.manifest.presets.get(preset.target) if record.manifest else None
+        if words is not None:
+            return str(load_object(words)(dict(preset.arguments)))
+    return describe(preset)
 
 
 def get_engine(name: str) -> Engine:

@@ -6,6 +6,7 @@ the preprocessing one of zoo's own or of an installed plugin's weights; all the 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from zoo import files
-from zoo.contract import Preset, Repository, Weights, short
+from zoo.contract import Preset, Repository, Weights, short, stored_weights
 from zoo.contract.preprocessing import WORDS
 from zoo.errors import CheckpointError, InvalidArgument, PluginError, UnknownModel, ZooError, suggest
 from zoo.files.safetensors import is_safetensors, read_header
@@ -93,6 +94,9 @@ def names_a_file(name: object) -> bool:
     now = registry()
     if name in now.entries or name in now.by_bare_name or name in now.by_old_name:
         return False
+    if "." in name:
+        with contextlib.suppress(ZooError):  # a model's name with that of its weights
+            return now.whole(name)[1] is None
     return name.startswith(("/", "./", "../", "~")) or (os.sep != "/" and os.sep in name) or os.path.exists(name)  # noqa: PTH110
 
 
@@ -328,10 +332,15 @@ def _tuples(value: Any) -> Any:
 
 
 def known_presets() -> set[str]:
-    """Import strings of the preprocessings that a file may name: zoo's own, and those of installed plugins' weights."""
-    enums = {e.spec.weights for e in registry().entries.values() if e.spec.weights is not None}
-    presets = (member.value.transforms for enum in enums for member in enum)
-    return {f"zoo.transforms:{name}" for name in WORDS} | {preset.target for preset in presets if preset is not None}
+    """Import strings of the preprocessings that a file may name: zoo's own, and those of installed plugins' weights.
+
+    Of catalogues, whose weights are made when they are asked for, those that the manifest names.
+    """
+    now = registry()
+    enums = {stored_weights(e.spec) for e in now.entries.values()}
+    presets = (member.value.transforms for enum in enums if isinstance(enum, type) for member in enum)
+    named = {preset for record in now.records if record.manifest for preset in record.manifest.presets}
+    return {f"zoo.transforms:{name}" for name in WORDS} | {p.target for p in presets if p is not None} | named
 
 
 def _problems(arguments: Mapping[str, Any]) -> Iterator[str]:

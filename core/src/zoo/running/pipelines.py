@@ -228,7 +228,7 @@ def pipeline(
         listed = default is not None and info.source is None and config.keys().isdisjoint(default.config)
         if listed and weights == "DEFAULT":
             # What is listed as the model's default is meant, where a builder would choose by its other arguments.
-            weights = registry.get_model_weights(info.full_name)["DEFAULT"]
+            weights = registry.get_model_weights(info.full_name)[info.default_weights or "DEFAULT"]
         built = registry.get_model(model, weights=weights, **config)
         description = loaded_weights(built)
         if description is not None and description.transforms is None and default is not None:
