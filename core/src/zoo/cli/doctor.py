@@ -20,6 +20,7 @@ from zoo.cli import output
 from zoo.registry import PluginRecord, discovery
 
 _VARIABLES = re.compile(r"ZOO_\w+|HF_\w+|HUGGINGFACE_\w+|TORCH_HOME|TORCH_MODEL_ZOO|XDG_CACHE_HOME|HTTPS?_PROXY", re.I)
+TOLD = 8  # shared names of the same plugins that are told one by one
 _SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSWORD", re.IGNORECASE)
 
 
@@ -105,6 +106,7 @@ def _plugin_facts(record: PluginRecord) -> dict[str, Any]:
         "tasks": [task.name for task in record.manifest.tasks] if record.manifest else [],
         "seconds": round(record.seconds, 4),
         "complaint": files.redacted(record.complaint),
+        "notes": list(record.manifest.notes) if record.manifest else [],
         "error": files.redacted(record.reason) or None,
         "traceback": files.redacted(record.traceback) or None,
     }
@@ -130,10 +132,7 @@ def _print(facts: dict[str, Any], verbose: bool) -> None:
         output.say("  none is installed: pip install zoo-classification")
     for plugin in facts["plugins"]:
         _print_plugin(plugin, verbose)
-    for conflict in facts["conflicts"]:
-        means = f"means {conflict['owner']}" if conflict["owner"] else "means none of them: use the full names"
-        what = output.paint("look alike" if conflict["alike"] else "shared name", "yellow")
-        output.say(" ", what, f"{conflict['name']}: {', '.join(conflict['claims'])}; {means}")
+    _print_conflicts(facts["conflicts"])
 
     _heading("Cache", "\n")
     about = facts["cache"]
@@ -160,6 +159,32 @@ def _print(facts: dict[str, Any], verbose: bool) -> None:
         output.say(output.paint("Failed", "red", bold=True), f": {', '.join(failed)}.{more}", sep="")
 
 
+def _print_conflicts(conflicts: list[dict[str, Any]]) -> None:
+    """Names that several plugins have; where the same plugins share many, how many and the first of them."""
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for one in conflicts:
+        plugins = tuple(sorted(_plugin(claim) for claim in one["claims"]))
+        groups.setdefault((one["alike"], plugins, _plugin(one["owner"]) if one["owner"] else None), []).append(one)
+    for (alike, plugins, owner), alikes in groups.items():
+        what = output.paint("look alike" if alike else "shared name", "yellow")
+        if len(alikes) > TOLD:
+            names = ", ".join(one["name"] for one in alikes[:3])
+            means = f"they mean {owner}'s" if owner else "they mean none of them"
+            who = " and ".join(dict.fromkeys(plugins))
+            of = f"of {who}: {names} and {len(alikes) - 3} more"
+            what = output.paint(f"{len(alikes)} {'names that look alike' if alike else 'shared names'}", "yellow")
+            other = next(claim for claim in alikes[0]["claims"] if claim != alikes[0]["owner"])
+            output.say(" ", what, f"{of}; {means}, and {other} is had by its full name")
+            continue
+        for one in alikes:
+            means = f"means {one['owner']}" if one["owner"] else "means none of them: use the full names"
+            output.say(" ", what, f"{one['name']}: {', '.join(one['claims'])}; {means}")
+
+
+def _plugin(claim: str) -> str:
+    return re.split("[/:]", claim, maxsplit=1)[0]
+
+
 def _print_plugin(plugin: dict[str, Any], verbose: bool) -> None:
     colour = {"ready": "green", "failed": "red"}.get(plugin["state"], "yellow")
     source = f"{plugin['distribution']} {plugin['version']}" if plugin["distribution"] else ""
@@ -173,6 +198,7 @@ def _print_plugin(plugin: dict[str, Any], verbose: bool) -> None:
     output.print_facts(
         [
             ("complaint", plugin["complaint"]),
+            ("note", "\n".join(plugin["notes"])),
             ("stage", plugin["stage"] if plugin["error"] else ""),
             ("module", plugin["module"] if plugin["error"] else ""),
             ("error", plugin["error"] or ""),

@@ -94,6 +94,7 @@ class Manifest:
             is taken; of the others the first are offered for download.
         presets: preprocessings of its own, import string of the preset → import string of a function that says in
             words what it does: ``words(arguments) → str``, without torch. Saved models may name those that are here.
+        notes: sentences for ``zoo doctor``: what it does to the process beside offering models.
     """
 
     api_version: int
@@ -105,6 +106,7 @@ class Manifest:
     renamed: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, Sequence[Default]] = field(default_factory=dict)
     presets: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
 
 def check_manifest(manifest: object) -> Manifest:
@@ -133,6 +135,7 @@ def check_manifest(manifest: object) -> Manifest:
         renamed=dict(manifest.renamed),
         defaults={task: tuple(given) for task, given in manifest.defaults.items()},
         presets=dict(manifest.presets),
+        notes=tuple(map(str, manifest.notes)),
     )
     problems: list[str] = []
     enums: dict[str, type[WeightsEnum] | LazyEnum] = {}

@@ -90,7 +90,8 @@ class Stage:
         path: of the submodule whose output they are, as in ``model.get_submodule(path)``.
         channels: number of channels.
         stride: input pixels per feature cell.
-        layout: order of the output's dimensions: ``NCHW``, ``NHWC`` or ``NLC`` (a sequence of patches).
+        layout: order of the output's dimensions: ``NCHW``, ``NHWC`` or ``NLC`` (a sequence of patches); empty where it
+            is told by the output itself.
     """
 
     path: str

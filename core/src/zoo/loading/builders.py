@@ -23,7 +23,7 @@ from zoo.loading.arguments import as_source, check_sizes, listed
 from zoo.loading.assigning import Convert, HeadMismatch, load, without_prefix
 from zoo.loading.built_with import BuiltWith
 from zoo.loading.checkpoints import Contents, StateDict, may_be_mapped, read_contents
-from zoo.loading.foreign import Fill, fits, report_of
+from zoo.loading.foreign import Fill, filled, fits, report_of
 from zoo.loading.hints import evaluate_hints
 from zoo.loading.reports import built_by
 from zoo.loading.without_memory import (
@@ -87,8 +87,8 @@ def builder(
         told_by_file: ``told_by_file(state_dict) → arguments`` that can be told from the file's tensors, where neither
             the caller nor the entry says them.
         fill: ``fill(state_dict, **arguments) → model`` builds a model and puts the file's tensors into it by the means
-            of its own library. It is called where they are not the model's by name and shape, for whatever reason:
-            ``stem`` and ``convert`` are then its affair, and it initialises the head that ``num_classes`` asks for.
+            of its own library. It is called where they are not the model's by name and shape, the head aside, and
+            does all that ``stem`` and ``convert`` would; a new head for ``num_classes`` too.
 
     >>> @zoo.builder(ResNet50_Weights, head="fc", stem="conv1")
     ... def resnet50(**kwargs): return ResNet(Bottleneck, [3, 4, 6, 3], **kwargs)
@@ -331,10 +331,10 @@ class _Builder:
     ) -> nn.Module:
         with filled_by_file(on_meta=bool(self.on_meta(arguments))) as placed:
             model = self.function(**arguments)
-        if self.fill is not None and not fits(model, found.state):
-            model = self.fill(dict(found.state), **arguments)
-            renewed = self.head if kwargs.get(CLASSES) is not None else ()
-            model._load_report = report_of(model, found, redacted(weights.url), renewed)  # type: ignore[assignment]
+        if self.fill is not None and not fits(model, found.state, self.head):
+            source, renewed = redacted(weights.url), self.head if kwargs.get(CLASSES) is not None else ()
+            model = filled(self.fill, self.name, source, found, arguments)
+            model._load_report = report_of(model, found, source, renewed)  # type: ignore[assignment]
             return model
         report = load(
             model,

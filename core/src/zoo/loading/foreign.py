@@ -7,20 +7,34 @@ from collections.abc import Callable, Collection, Mapping
 import torch
 from torch import Tensor, nn
 
+from zoo.errors import CheckpointError
 from zoo.loading.checkpoints import Contents, StateDict
 from zoo.loading.reports import LoadReport
 
 Fill = Callable[..., nn.Module]
 
 
-def fits(model: nn.Module, state: StateDict) -> bool:
-    """Whether the file's tensors are the model's, by their names and shapes, so that nothing need be converted."""
+def fits(model: nn.Module, state: StateDict, heads: Collection[str]) -> bool:
+    """Whether the file's tensors are the model's, by names and shapes, its heads aside: nothing need be converted."""
+    under = tuple(f"{path}." for path in heads)
 
     def shapes(tensors: Mapping[str, object]) -> dict[str, tuple[int, ...]]:
-        kept = {k: t for k, t in tensors.items() if not k.endswith("num_batches_tracked")}
+        kept = {k: t for k, t in tensors.items() if not k.startswith(under) and not k.endswith("num_batches_tracked")}
         return {k: tuple(t.shape) for k, t in kept.items() if isinstance(t, Tensor)}
 
     return shapes(model.state_dict()) == shapes(state)
+
+
+def filled(fill: Fill, name: str, source: str, found: Contents, arguments: Mapping[str, object]) -> nn.Module:
+    """What ``fill`` makes of a file.
+
+    Raises:
+        CheckpointError: the file does not fit.
+    """
+    try:
+        return fill(dict(found.state), **arguments)
+    except (RuntimeError, KeyError, ValueError, AttributeError) as e:
+        raise CheckpointError(f"{source} does not fit {name}: {type(e).__name__}: {e}") from e
 
 
 def report_of(model: nn.Module, found: Contents, source: str, heads: Collection[str]) -> LoadReport:

@@ -94,7 +94,8 @@ def names(record: PluginRecord) -> str | None:
             claims = ", ".join(entry.full_name for entry in now.by_bare_name[spec.name])
             notes.append(f"the bare name {spec.name!r} is claimed by {claims}")
     raise_for(problems)
-    return "; ".join(notes) or None
+    more = f"; and {len(notes) - 3} more" if len(notes) > 3 else ""
+    return "; ".join(notes[:3]) + more or None
 
 
 # ── each model ───────────────────────────────────────────────────────────────────────────────────────────────────

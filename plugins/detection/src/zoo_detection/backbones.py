@@ -156,6 +156,7 @@ def last_stages(levels: int) -> Callable[..., Backbone]:
         weights_backbone: WeightsLike = None,
         trainable_backbone_layers: int | None = None,
         backbone_config: dict[str, Any] | None = None,
+        frozen_norm: bool = False,
     ) -> Backbone:
         config = backbone_config or {}
         if isinstance(backbone, nn.Module) and (config or weights_backbone is not None):
@@ -169,6 +170,7 @@ def last_stages(levels: int) -> Callable[..., Backbone]:
             weights=weights_backbone,
             out_indices=range(max(0, count - levels), count),
             trainable_layers=trainable_backbone_layers,
+            frozen_norm=frozen_norm,
             **config,
         ).freeze_rest()
 

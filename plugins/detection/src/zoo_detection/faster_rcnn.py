@@ -348,6 +348,7 @@ def fasterrcnn(body: Backbone, num_classes: int = 91, **kwargs: Any) -> FasterRC
         weights_backbone: as the backbone's builder takes ``weights``.
         trainable_backbone_layers: stages that are trained, counted from the last; by default all.
         backbone_config: further arguments of the backbone's builder.
+        frozen_norm: freeze the statistics and scale of the backbone's batch norm.
         **kwargs: further arguments of :class:`FasterRCNN`.
 
     Raises:

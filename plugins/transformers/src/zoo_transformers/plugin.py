@@ -101,6 +101,10 @@ def zoo_manifest() -> Manifest:
             "zoo_transformers.image_processing:Processor": "zoo_transformers.catalogue:in_words",
             "zoo_transformers.image_processing:of_repository": "zoo_transformers.catalogue:in_words",
         },
+        notes=(
+            "Before it imports transformers, it gives a torchvision that does not fit the installed torch zoo's operators "
+            "(zoo.compat.torchvision_operators). Of repositories only JSON and safetensors are read; nothing is executed.",
+        ),
     )
 
 

@@ -1,0 +1,20 @@
+"""The manifest: timm's architectures. No torch here."""
+
+from __future__ import annotations
+
+import zoo
+from zoo import Manifest
+from zoo_timm.weights import CATALOGUE, EVALUATION
+
+
+@zoo.hookimpl
+def zoo_manifest() -> Manifest:
+    return Manifest(
+        api_version=1,
+        models=CATALOGUE.models("zoo_timm.models", task="image-classification"),
+        presets={EVALUATION: "zoo_timm.weights:in_words"},
+        notes=(
+            "Before it imports timm, it gives a torchvision that does not fit the installed torch zoo's operators "
+            "(zoo.compat.torchvision_operators).",
+        ),
+    )
