@@ -102,8 +102,8 @@ def zoo_manifest() -> Manifest:
             "zoo_transformers.image_processing:of_repository": "zoo_transformers.catalogue:in_words",
         },
         notes=(
-            "Before it imports transformers, it gives a torchvision that does not fit the installed torch zoo's operators "
-            "(zoo.compat.torchvision_operators). Of repositories only JSON and safetensors are read; nothing is executed.",
+            "Before it imports transformers, it gives a torchvision that does not fit the installed torch zoo's "
+            "operators (zoo.compat.torchvision_operators). Of repositories JSON and safetensors are read, no code.",
         ),
     )
 

@@ -151,7 +151,7 @@ class SegmentingAll(TransformersTask):
     def decode(self, outputs: Any, inputs: Sequence[Picture], weights: Weights) -> list[PanopticSegmentation]:
         processor = self.processor(weights, "post_process_panoptic_segmentation")
         found = processor.post_process_panoptic_segmentation(
-            outputs, threshold=self.min_score, target_sizes=sizes_of(inputs)
+            outputs, threshold=self.min_score, target_sizes=sizes_of(inputs), label_ids_to_fuse=set()
         )
         results = []
         for one, image in zip(found, inputs, strict=True):

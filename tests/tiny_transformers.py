@@ -78,7 +78,7 @@ FORMER = {
     "encoder_layers": 1,
     "decoder_layers": 2,
     "num_attention_heads": 2,
-    "num_queries": 6,
+    "num_queries": 2,
 }
 SEGFORMER = {
     "hidden_sizes": [8, 8, 8, 8],
@@ -130,7 +130,7 @@ FAMILIES: dict[str, tuple[str, Callable[[], Any], Callable[[], Any]]] = {
     "maskformer": ("MaskFormerForInstanceSegmentation", lambda: hf.MaskFormerConfig(
         backbone_config=_swin(out_features=["stage1", "stage2", "stage3", "stage4"]),
         decoder_config=hf.DetrConfig(use_timm_backbone=False, backbone=None, use_pretrained_backbone=False,
-                                     backbone_config=_resnet(), **DETR),
+                                     backbone_config=_resnet(), **{**DETR, "num_queries": 2}),
         mask_feature_size=32, fpn_feature_size=32), _plain(
         "MaskFormerImageProcessor", size=SQUARE, ignore_index=255, num_labels=5)),
     "depth_anything": ("DepthAnythingForDepthEstimation", lambda: hf.DepthAnythingConfig(
@@ -172,6 +172,11 @@ def save(family: str, folder: Path) -> Any:
     with torch.no_grad():  # far from what initialisation gives, which is next to the same everywhere
         for parameter in model.parameters():
             parameter.add_(torch.randn(parameter.shape) * 0.2)
+        for name, parameter in model.named_parameters():
+            if name == "class_predictor.weight":
+                parameter.mul_(5)  # sure of what it sees
+            if name == "class_predictor.bias":
+                parameter[-1] -= 5  # the class of what is nothing, or all segments would be
     model.save_pretrained(folder)
     process().save_pretrained(folder)
     (folder / "README.md").write_text("---\nlicense: apache-2.0\npipeline_tag: any\n---\n# Tiny\n")
