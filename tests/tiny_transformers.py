@@ -174,7 +174,7 @@ def save(family: str, folder: Path) -> Any:
             parameter.add_(torch.randn(parameter.shape) * 0.2)
         for name, parameter in model.named_parameters():
             if name == "class_predictor.weight":
-                parameter.mul_(5)  # sure of what it sees
+                parameter.mul_(20)  # sure of what it sees
             if name == "class_predictor.bias":
                 parameter[-1] -= 5  # the class of what is nothing, or all segments would be
     model.save_pretrained(folder)
