@@ -111,8 +111,7 @@ def _builder(name: str) -> Callable[..., nn.Module]:
         config: what ``config.json`` has, or a ``transformers.PretrainedConfig``.
         num_classes: by default as many as ``config`` says. Another number than the file's leaves a new head.
     """
-    # transformers computes buffers, and initialises, in ways that need real tensors.
-    return zoo.builder(fill=fill, on_meta=lambda arguments: False)(build)
+    return zoo.builder(fill=fill)(build)
 
 
 def _filled(cls: Any, configured: Any, state: dict[str, Any]) -> nn.Module:
