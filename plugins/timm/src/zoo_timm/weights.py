@@ -58,7 +58,7 @@ def in_words(arguments: Mapping[str, Any]) -> str:
 def url_of(model: str, tag: str, facts: Mapping[str, Any]) -> str:
     if "url" in facts:
         return str(facts["url"])
-    return f"hf://{facts.get('hub', f'timm/{model}.{tag}')}/{facts.get('file', FILE)}"
+    return f"hf://{facts.get('hub', f'timm/{model}.{tag}')}/{facts.get('file', FILE)}@main"
 
 
 def describe(model: str, row: Mapping[str, Any], tag: str, facts: Mapping[str, Any]) -> Weights:
