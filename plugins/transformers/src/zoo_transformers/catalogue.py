@@ -165,7 +165,7 @@ def _figure(text: str) -> tuple[str, float]:
 def _describe(model: str, row: Row, tag: str, facts: Any) -> Weights:
     repository, params = row["repository"], row.get("num_params")
     return Weights(
-        url=f"hf://{repository}/{SAFETENSORS}",
+        url=f"hf://{repository}/{SAFETENSORS}@main",
         transforms=Preset("zoo_transformers.image_processing:of_repository", {"repository": repository}),
         num_params=params,
         metrics=facts["metrics"],

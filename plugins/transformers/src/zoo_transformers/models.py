@@ -17,7 +17,7 @@ from zoo.files import resolved
 from zoo.registry import fetch
 from zoo_transformers.catalogue import CATALOGUE
 from zoo_transformers.image_processing import fetched_settings, library, quietly
-from zoo_transformers.repositories import BY_BUILDER, SAFETENSORS, SERVED, architecture, described, read_json
+from zoo_transformers.repositories import BY_BUILDER, SAFETENSORS, SERVED, Kind, architecture, described, read_json
 
 # Where transformers keeps which classes serve a task.
 _AUTO = {
@@ -28,6 +28,16 @@ _AUTO = {
     "ForDepthEstimation": "AutoModelForDepthEstimation",
     "Model": "AutoModel",
 }
+# What is built where no config is given: of each kind a small one.
+_SMALL_VIT = {"hidden_size": 192, "num_hidden_layers": 12, "num_attention_heads": 3, "intermediate_size": 768}
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "image-classification": {"model_type": "vit", **_SMALL_VIT},
+    "object-detection": {"model_type": "yolos", **_SMALL_VIT, "image_size": [224, 224]},
+    "semantic-segmentation": {"model_type": "segformer"},
+    "depth-estimation": {"model_type": "depth_anything"},
+    "image-feature-extraction": {"model_type": "dinov2", "hidden_size": 384, "num_attention_heads": 6},
+}
+_UNIVERSAL = {"model_type": "mask2former"}
 _WITH_HALF = ("CLIPVisionModelWithProjection", "SiglipVisionModel")
 
 
@@ -95,21 +105,32 @@ def _builder(name: str) -> Callable[..., nn.Module]:
     """The builder of a kind of models."""
     kind = BY_BUILDER[name]
 
-    def build(config: Any, num_classes: int | None = None) -> nn.Module:
-        configured = _configured(config, num_classes)
+    default = _UNIVERSAL if len(kind.tasks) > 1 else _DEFAULTS[kind.tasks[0]]
+
+    def made(config: Any, num_classes: int | None = None) -> nn.Module:
+        configured = _configured(default if config is None else config, num_classes)
         return _built(_class_of(configured, kind.endings), configured)
 
-    def fill(state: Mapping[str, Any], config: Any, num_classes: int | None = None) -> nn.Module:
-        configured = _configured(config, num_classes)
+    def with_classes(config: Any = None, num_classes: int | None = None) -> nn.Module:
+        return made(config, num_classes)
+
+    def without_classes(config: Any = None) -> nn.Module:
+        return made(config)
+
+    def fill(state: Mapping[str, Any], config: Any = None, num_classes: int | None = None) -> nn.Module:
+        configured = _configured(default if config is None else config, num_classes)
         return _filled(_class_of(configured, kind.endings), configured, dict(state))
 
+    build: Callable[..., nn.Module] = with_classes if kind.has_classes else without_classes
     build.__name__ = build.__qualname__ = name
     build.__module__ = __name__
+    classes = "num_classes: by default as many as ``config`` says. Another number than the file's leaves a new head."
     build.__doc__ = f"""A model for {kind.tasks[0]}, of any architecture that transformers has for it.
 
     Args:
-        config: what ``config.json`` has, or a ``transformers.PretrainedConfig``.
-        num_classes: by default as many as ``config`` says. Another number than the file's leaves a new head.
+        config: what ``config.json`` has, or a ``transformers.PretrainedConfig``; by default that of a small
+            {default["model_type"]}.
+        {classes if kind.has_classes else ""}
     """
     return zoo.builder(fill=fill)(build)
 
@@ -181,7 +202,7 @@ def _checkpoint(model: str) -> Callable[..., nn.Module]:
         published = enum.verify(weights) if weights is None or _is_entry(weights, enum) else None
         given = published.value if published is not None else weights
         revision = given.url.partition("@")[2] if isinstance(given, Weights) and given.url.startswith("hf://") else ""
-        known = _described(row["repository"], revision, progress)
+        known = _described(row["repository"], BY_BUILDER[row["builder"]], revision, progress)
         chosen = None if num_classes is None else {"num_classes": num_classes}
         if given is None:
             arguments = {**known.config, **(chosen or {}), **options}
@@ -205,13 +226,13 @@ def _is_entry(weights: Any, enum: type[WeightsEnum]) -> bool:
     return isinstance(weights, str) and weights.removeprefix(f"{enum.__name__}.") in enum.__members__
 
 
-def _described(repository: str, revision: str, progress: bool) -> Weights:
+def _described(repository: str, kind: Kind, revision: str, progress: bool) -> Weights:
     """What the repository's files say at a revision; all files are then of the commit that it names."""
     url = f"hf://{repository}/config.json{f'@{revision}' if revision else ''}"
     config = fetch(url, progress=progress)
     _, at, commit = resolved(url, config).partition("@")
     fetched_settings(config.parent, repository, at + commit)
-    return described(config.parent, read_json(config) or {}, f"hf://{repository}/{SAFETENSORS}{at}{commit}")
+    return described(config.parent, read_json(config) or {}, kind, f"hf://{repository}/{SAFETENSORS}{at}{commit}")
 
 
 def __getattr__(name: str) -> Any:

@@ -29,12 +29,14 @@ class Kind:
         builder: its builder's name in ``zoo_transformers.models``.
         tasks: that it serves, the main one first.
         endings: of the names of transformers' classes.
+        has_classes: whether its models have classes, which may be of another number.
     """
 
     name: str
     builder: str
     tasks: tuple[str, ...]
     endings: tuple[str, ...]
+    has_classes: bool = True
 
 
 UNIVERSAL = ("ForUniversalSegmentation", "ForInstanceSegmentation", "ForSegmentation")
@@ -46,8 +48,14 @@ SERVED = (
     Kind("panoptic-segmenter", "panoptic_segmenter", (PANOPTIC, INSTANCE, SEMANTIC), UNIVERSAL),
     Kind("instance-segmenter", "instance_segmenter", (INSTANCE, SEMANTIC, PANOPTIC), UNIVERSAL),
     Kind("universal-semantic-segmenter", "universal_semantic_segmenter", (SEMANTIC, PANOPTIC, INSTANCE), UNIVERSAL),
-    Kind("depth-estimator", "depth_estimator", ("depth-estimation",), ("ForDepthEstimation",)),
-    Kind("image-encoder", "image_encoder", ("image-feature-extraction",), ("Model", "VisionModelWithProjection")),
+    Kind("depth-estimator", "depth_estimator", ("depth-estimation",), ("ForDepthEstimation",), has_classes=False),
+    Kind(
+        "image-encoder",
+        "image_encoder",
+        ("image-feature-extraction",),
+        ("Model", "VisionModelWithProjection"),
+        has_classes=False,
+    ),
 )
 BY_BUILDER = {kind.builder: kind for kind in SERVED}
 # Of a model of pictures and texts the half that sees: model_type → that half's, and its class.
@@ -80,14 +88,15 @@ def open_folder(path: Path) -> Repository | None:
         lacking = f"it has no {SAFETENSORS}; other files, pickles above all, are not read"
         raise CheckpointError(f"{path}: {what if shards else lacking}. Save it as one file of safetensors.")
     return Repository(
-        f"zoo_transformers.models:{kind.builder}", described(path, config, (path / SAFETENSORS).absolute().as_uri())
+        f"zoo_transformers.models:{kind.builder}",
+        described(path, config, kind, (path / SAFETENSORS).absolute().as_uri()),
     )
 
 
-def described(path: Path, config: Mapping[str, Any], url: str) -> Weights:
+def described(path: Path, config: Mapping[str, Any], kind: Kind, url: str) -> Weights:
     """All that the files of a folder say of the weights at ``url``."""
     settings = processor_settings(path)
-    labels = labels_of(config)
+    labels = labels_of(config) if kind.has_classes else []
     of_architecture = architecture(config)
     arguments: dict[str, Any] = {"config": of_architecture} | ({"num_classes": len(labels)} if labels else {})
     extra: dict[str, Any] = {}
