@@ -10,14 +10,8 @@ import zoo
 from zoo.draw import label_image
 from zoo.transforms.functional import as_pil
 
-COLOURS = {
-    "black": "000000",
-    "white": "ffffff",
-    "red": "d02020",
-    "green": "209040",
-    "blue": "2050c0",
-    "brown": "704020",
-}
+NAMES = ("black", "white", "red", "green", "blue", "brown")
+VALUES = ((0, 0, 0), (255, 255, 255), (208, 32, 32), (32, 144, 64), (32, 80, 192), (112, 64, 32))
 
 
 class Palette(nn.Module):
@@ -25,8 +19,7 @@ class Palette(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        values = [[int(code[i : i + 2], 16) / 255 for i in (0, 2, 4)] for code in COLOURS.values()]
-        self.colours = nn.Parameter(torch.tensor(values))
+        self.colours = nn.Parameter(torch.tensor(VALUES) / 255)
 
     def forward(self, images: Tensor) -> Tensor:
         return (-20 * torch.cdist(images.flatten(2).mT, self.colours)).softmax(-1).mean(1)
@@ -59,6 +52,6 @@ class ColourNaming(zoo.PictureTask):
     def decode(self, outputs: Tensor, inputs: list, weights: zoo.Weights) -> list[Colours]:
         results = []
         for row, image in zip(outputs.tolist(), inputs, strict=True):
-            named = sorted(zip(weights.class_names(len(row)), row, strict=True), key=lambda pair: -pair[1])
+            named = sorted(zip(NAMES, row, strict=True), key=lambda pair: -pair[1])
             results.append(Colours({name: share for name, share in named if share >= self.least}, image))
         return results
