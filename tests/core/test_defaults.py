@@ -117,6 +117,8 @@ def test_a_task_that_is_not_installed_says_what_to_install(
         with pytest.raises(UnknownTask, match="pip install zoo-detection"):
             zoo.pipeline(task="object-detection")
         assert "pip install zoo-optical-flow" in run("predict", COFFEE, "--task", "optical-flow").err
+        with pytest.raises(UnknownTask, match="pip install zoo-transformers"):
+            default_model("depth-estimation")
         chosen = default_model()
         assert (chosen.name, chosen.weights) == ("squeezenet1_1", "DIGITS_V1")
         assert "hand-written digits and nothing else. For others: pip install zoo-efficientnet-lite" in str(chosen)

@@ -83,7 +83,7 @@ def test_depth_is_drawn_with_a_scale_and_kept_as_numbers(saved: Path, run: Calla
 
 def test_a_vector_is_the_result_of_an_encoder(saved: Path, run: Callable[..., Any], tmp_path: Path) -> None:
     file = tmp_path / "vectors.jsonl"
-    command = ["predict", COFFEE, "--model", saved / "dinov2", "--normalize", "true"]
+    command = ["predict", COFFEE, "--model", saved / "dinov2", "--normalize"]
     assert run(*command, "--jsonl", file).status == 0
     vector = json.loads(file.read_text())["vector"]
     assert len(vector) == 16

@@ -119,8 +119,8 @@ def _downloads(now: Registry, named: list[tuple[Default, Entry]]) -> Iterator[st
 
 def _to_install(task: str) -> list[str]:
     ours = provider_of_task(task)
-    there = ours is None or any(record.name == ours.plugin for record in registry().records)
-    return [] if ours is None or there else [f"pip install {ours.distribution}"]
+    there = ours is None or any(record.name == ours[0] for record in registry().records)
+    return [] if ours is None or there else [f"pip install {ours[1]}"]
 
 
 def _nothing(task: str, downloads: tuple[str, ...]) -> str:

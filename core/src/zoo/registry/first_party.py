@@ -108,6 +108,9 @@ FIRST_PARTY = (
 )
 # Plugins over other people's models, which rank as strangers' do: plugin → what pip installs.
 CATALOGUES = {"timm": "zoo-timm", "transformers": "zoo-transformers"}
+TASKS_OF_CATALOGUES = dict.fromkeys(
+    ("depth-estimation", "image-feature-extraction", "panoptic-segmentation"), "transformers"
+)
 BY_NAMESPACE = {p.namespace: p for p in FIRST_PARTY if p.namespace is not None}
 BY_DISTRIBUTION = {p.distribution: p for p in FIRST_PARTY}
 
@@ -117,9 +120,13 @@ def provider(model: str) -> FirstParty | None:
     return next((p for p in FIRST_PARTY if any(fnmatch.fnmatchcase(model, glob) for glob in p.models)), None)
 
 
-def provider_of_task(task: str) -> FirstParty | None:
-    """Our plugin that serves a task out of the box, installed or not."""
-    return next((p for p in FIRST_PARTY if task in p.tasks), None)
+def provider_of_task(task: str) -> tuple[str, str] | None:
+    """The plugin of this repository that serves a task out of the box, installed or not, and what pip installs."""
+    ours = next((p for p in FIRST_PARTY if task in p.tasks), None)
+    if ours is not None:
+        return ours.plugin, ours.distribution
+    plugin = TASKS_OF_CATALOGUES.get(task)
+    return None if plugin is None else (plugin, CATALOGUES[plugin])
 
 
 def commands_of_ours() -> dict[str, str]:

@@ -39,8 +39,8 @@ def get_task(name: str, *, plugin: str | None = None) -> TaskSpec:
             raise UnknownTask(f"Several plugins serve the task {name!r}. Say which one you mean: {full}.")
         known = [*tasks, *(f"{record.name}/{task}" for task, of in tasks.items() for _, record in of if len(of) > 1)]
         ours = provider_of_task(name)
-        lacking = ours is not None and not any(record.name == ours.plugin for record in registry().records)
-        how = f" It comes with {ours.distribution}: pip install {ours.distribution}" if ours and lacking else ""
+        lacking = ours is not None and not any(record.name == ours[0] for record in registry().records)
+        how = f" It comes with {ours[1]}: pip install {ours[1]}" if ours and lacking else ""
         how = how or suggest(name, known)
         raise UnknownTask(f"{problem} {join(known)}.{how}")
     return found

@@ -11,7 +11,7 @@ from zoo.draw import label_image
 from zoo.transforms.functional import as_pil
 
 NAMES = ("black", "white", "red", "green", "blue", "brown")
-VALUES = ((0, 0, 0), (255, 255, 255), (208, 32, 32), (32, 144, 64), (32, 80, 192), (112, 64, 32))
+VALUES = ((0, 0, 0), (255, 255, 255), (208, 32, 32), (32, 144, 64), (32, 80, 192), (150, 95, 60))
 
 
 class Palette(nn.Module):

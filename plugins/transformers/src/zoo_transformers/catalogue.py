@@ -149,7 +149,7 @@ def _rows() -> dict[str, Row]:
             rows[repository.partition("/")[2]] = {
                 "repository": repository,
                 "builder": builder,
-                "task": BY_BUILDER[builder].tasks,
+                "task": BY_BUILDER[builder].tasks[0],  # for which it was trained; the others can be asked for
                 "license": licence,
                 **({} if params == "-" else {"num_params": int(params)}),
                 "weights": {"main": {"metrics": metrics}},

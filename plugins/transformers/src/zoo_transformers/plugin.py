@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import zoo
-from zoo import Manifest, Metric, ModelSpec, Option, Repository, TaskSpec
+from zoo import Default, Manifest, Metric, ModelSpec, Option, Repository, TaskSpec
 from zoo_transformers.catalogue import CATALOGUE
 from zoo_transformers.repositories import SERVED, open_folder
 
@@ -73,6 +73,13 @@ TASKS = (
     ),
 )
 
+# Of the tasks that nobody else brings.
+DEFAULTS = {
+    "depth-estimation": "Depth-Anything-V2-Small-hf depth-anything-small-hf dpt-large",
+    "image-feature-extraction": "dinov2-small dinov2-base",
+    "panoptic-segmentation": "mask2former-swin-tiny-coco-panoptic detr-resnet-50-panoptic",
+}
+
 PUBLIC = {
     "Depth": "zoo_transformers.results",
     "PanopticSegmentation": "zoo_transformers.results",
@@ -97,6 +104,7 @@ def zoo_manifest() -> Manifest:
         api_version=1,
         models=[*CATALOGUE.models("zoo_transformers.models", family="checkpoints"), *generic],
         tasks=TASKS,
+        defaults={task: [Default(name) for name in names.split()] for task, names in DEFAULTS.items()},
         presets={
             "zoo_transformers.image_processing:Processor": "zoo_transformers.catalogue:in_words",
             "zoo_transformers.image_processing:of_repository": "zoo_transformers.catalogue:in_words",
