@@ -10,21 +10,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from zoo.compat import torchvision_operators
+from zoo_timm.plugin import CLASSES, FEATURES
+from zoo_timm.weights import EMBEDDINGS
 
 torchvision_operators()
 
 import timm  # noqa: E402
 import torch  # noqa: E402
 
-TABLE = Path(__file__).parents[1] / "plugins" / "timm" / "src" / "zoo_timm" / "catalogue.json"
+FOLDER = Path(__file__).parents[1] / "plugins" / "timm" / "src" / "zoo_timm"
 PREPROCESSING = "input_size test_input_size interpolation crop_pct test_crop_pct crop_mode mean std".split()
 # What most have is left out.
 DEFAULTS = {"classes": 1000, "license": "apache-2.0"}
@@ -78,60 +78,74 @@ def build(name: str) -> torch.nn.Module:
         return timm.create_model(name)
 
 
-def rows(*, count: bool) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Model → its row, in timm's order; ``presets``, the list that rows refer to, comes last.
+def built(model: str, tags: list[str]) -> dict[str, Any]:
+    """What building a model tells: its parameters (those of other tags where they differ), family and head."""
+    row: dict[str, Any] = {}
+    counts: dict[str, int] = {}
+    others = {}
+    for tag in tags or [""]:
+        config = timm.get_pretrained_cfg(f"{model}.{tag}".rstrip("."))
+        # Those that may differ in their numbers of parameters.
+        kind = json.dumps([config.num_classes, plain(config.input_size) if config.fixed_input_size else None])
+        if kind not in counts:
+            made = build(f"{model}.{tag}".rstrip("."))
+            counts[kind] = sum(p.numel() for p in made.parameters())
+            if not row:
+                row = {"num_params": counts[kind], "family": type(made).__module__.rpartition(".")[2]}
+                if (head := plain(config.classifier)) != HEAD:
+                    row["head"] = head or []
+        if counts[kind] != row["num_params"]:
+            others[tag] = counts[kind]
+    return {**row, "others": others} if others else row
 
-    Args:
-        count: build each, to count parameters and to see where it is defined.
+
+def facts(presets: list[Any]) -> dict[str, dict[str, Any]]:
+    """Model → tag → what timm says of it; preprocessings are put into ``presets``, and named by their place there."""
+    tags = tags_of(timm.list_pretrained())
+    return {
+        model: {tag: facts_of(timm.get_pretrained_cfg(f"{model}.{tag}"), presets) for tag in tags.get(model, ())}
+        for model in timm.list_models()
+    }
+
+
+def write(folder: Path, known: dict[str, Any]) -> None:
+    """Write the tables; ``known`` has what :func:`built` says of models that need not be built again.
+
+    What lists need is in a file of its own, so that they need not read the rest.
     """
     presets: list[Any] = []
-    tags = tags_of(timm.list_pretrained())
-    for model in timm.list_models():
-        row: dict[str, Any] = {}
-        counted: dict[str, int] = {}
-        weights = {}
-        for tag in tags.get(model, [""]):
-            name = f"{model}.{tag}".rstrip(".")
-            config = timm.get_pretrained_cfg(name)
-            facts = facts_of(config, presets)
-            # Those that may differ in their numbers of parameters.
-            kind = json.dumps([config.num_classes, plain(config.input_size) if config.fixed_input_size else None])
-            if count and kind not in counted:
-                built = build(name)
-                counted[kind] = sum(p.numel() for p in built.parameters())
-                row.setdefault("num_params", counted[kind])
-                row.setdefault("family", type(built).__module__.rpartition(".")[2])
-                if (head := plain(config.classifier)) != HEAD:
-                    row.setdefault("head", head or [])
-            if count and counted[kind] != row["num_params"]:
-                facts["num_params"] = counted[kind]
-            if tag:
-                weights[tag] = facts
-        if weights:
-            row["weights"] = weights
-        yield model, row
-    yield "presets", {"presets": presets}
-
-
-def write(path: Path) -> None:
-    models = {}
-    for n, (model, row) in enumerate(rows(count=True)):
+    models, weights = {}, facts(presets)
+    for model, tags in weights.items():
+        row = dict(known.get(model) or built(model, list(tags)))
+        for tag, count in row.pop("others", {}).items():
+            tags[tag]["num_params"] = count
         models[model] = row
-        if n % 100 == 0:
-            print(n, model, file=sys.stderr)
-    presets = models.pop("presets")["presets"]
-    lines = [f" {json.dumps(model)}:{json.dumps(row, separators=(',', ':'))}" for model, row in models.items()]
-    head = [f" {json.dumps(preset, separators=(',', ':'))}" for preset in presets]
-    comma = ",\n"
-    table = f'{{"timm":"{timm.__version__}",\n"presets":[\n{comma.join(head)}],\n"models":{{\n{comma.join(lines)}}}}}\n'
-    json.loads(table)
-    path.write_text(table)
-    print(f"{path}: {len(models)} models, {sum(len(r.get('weights', ())) for r in models.values())} weights")
+        if tags:
+            models[model] |= {
+                "weights": list(tags),
+                **tasks_of([facts.get("classes", 1000) for facts in tags.values()]),
+            }
+    (folder / "models.json").write_text(table({"timm": timm.__version__}, models))
+    (folder / "weights.json").write_text(table({"presets": presets}, {m: tags for m, tags in weights.items() if tags}))
+    print(f"{len(models)} models, {sum(map(len, weights.values()))} weights")
+
+
+def tasks_of(classes: list[int]) -> dict[str, list[str]]:
+    """The tasks of a model where one of its entries has no classes; that of the first, the default, is the main one."""
+    kinds = [FEATURES if n in EMBEDDINGS else CLASSES for n in classes]
+    return {"task": list(dict.fromkeys([*kinds, CLASSES]))} if FEATURES in kinds else {}
+
+
+def table(head: dict[str, Any], models: dict[str, Any]) -> str:
+    """JSON, a line for each model."""
+    dump = json.JSONEncoder(separators=(",", ":")).encode
+    rows = ",\n".join(f" {dump(model)}:{dump(row)}" for model, row in models.items())
+    return f'{dump(head)[:-1]},\n"models":{{\n{rows}}}}}\n'
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--output", type=Path, default=TABLE)
+    parser.add_argument("--output", type=Path, default=FOLDER)
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    write(parser.parse_args().output)
+    write(parser.parse_args().output, {})

@@ -227,17 +227,23 @@ class Backbone(nn.Module):
         return self
 
 
+def layout_of(stage: Stage, shape: Sequence[int]) -> str:
+    """The order of the dimensions of a stage's output, which its shape tells where the stage does not say it."""
+    if stage.layout or not shape:
+        return stage.layout or "NCHW"
+    if len(shape) == 3:
+        return "NLC"
+    return "NCHW" if shape[1] == stage.channels or len(shape) != 4 else "NHWC"
+
+
 def _as_map(features: Any, stage: Stage, images: Tensor) -> Tensor:
     """[N, C, H, W], whatever the stage's layout.
 
     Raises:
         InvalidArgument: it is none of that many channels.
     """
-    layout = stage.layout
     shape = list(features.shape) if isinstance(features, Tensor) else []
-    if not layout:
-        maps = "NCHW" if len(shape) == 4 and shape[1] == stage.channels else "NHWC"
-        layout = "NLC" if len(shape) == 3 else maps
+    layout = layout_of(stage, shape)
     if len(shape) != len(layout) or shape[layout.index("C")] != stage.channels:
         found = f"a tensor of shape {shape}" if isinstance(features, Tensor) else f"a {type(features).__name__}"
         raise InvalidArgument(

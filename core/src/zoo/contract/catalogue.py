@@ -53,8 +53,8 @@ class Catalogue(Mapping[str, Row]):
     Args:
         module: the module whose attributes the enums are, which sets ``__getattr__ = CATALOGUE.named``.
         rows: model → row, or a ``pkg://`` resource with such JSON, which is read when it is first needed. A row may
-            have ``weights``, tag → what ``describe`` makes :class:`Weights` of, and any field of :class:`ModelSpec`;
-            what else it has is for ``describe``.
+            have ``weights``, tag → what ``describe`` makes :class:`Weights` of (or a list of tags, whose facts it
+            finds elsewhere), and any field of :class:`ModelSpec`; what else it has is for ``describe``.
         describe: ``describe(model, row, tag, facts)`` → :class:`Weights`; without torch.
 
     The first tag of a row is its ``DEFAULT``, unless the row names another by ``"default"``. Tags are any text of
@@ -110,7 +110,8 @@ class Catalogue(Mapping[str, Row]):
     def make(self, model: str) -> type[WeightsEnum]:
         """The enum of a model's weights, made anew: :attr:`ModelSpec.weights` keeps one."""
         row = self.rows[model]
-        tags: Mapping[str, Any] = row["weights"]
+        given = row["weights"]
+        tags: Mapping[str, Any] = given if isinstance(given, Mapping) else dict.fromkeys(given)
         members = {tag: self.describe(model, row, tag, facts) for tag, facts in tags.items()}
         members["DEFAULT"] = members[row.get("default", next(iter(tags)))]
         enum = make_enum(enum_name(model), members, self.module)

@@ -27,6 +27,7 @@ from zoo.loading.foreign import Fill, filled, fits, report_of
 from zoo.loading.hints import evaluate_hints
 from zoo.loading.reports import built_by
 from zoo.loading.without_memory import (
+    compute_buffers,
     filled_by_file,
     filled_from_outside,
     initialise_rest,
@@ -351,6 +352,7 @@ class _Builder:
             keep_dtype=saved,
         )
         initialise_rest(self.name, model, placed, lambda: self.function(**arguments))
+        compute_buffers(self.name, model, lambda: self.function(**arguments))
         if placed.device.type != "cpu":
             model.to(placed.device)
         if kwargs.get("in_channels") not in (None, 3) and f"{self.stem}.weight" in report.converted:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zoo
-from zoo import Default, Manifest, Metric, Option, TaskSpec
+from zoo import Default, Manifest, Metric, Option, Preset, TaskSpec
 from zoo.contract.families import Family, model_specs, offered_names
 
 BOXES, MASKS, KEYPOINTS = "object-detection", "instance-segmentation", "keypoint-detection"
@@ -72,6 +72,7 @@ def task(name: str, *metrics: Metric) -> TaskSpec:
             "coco": "zoo_detection.task:for_coco",
         },
         suffixes=(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
+        transforms=Preset("zoo.transforms:ObjectDetection"),
     )
 
 

@@ -24,6 +24,17 @@ def _options(num_classes: int | None, in_channels: int | None, image_size: Any, 
     return {**{key: value for key, value in named.items() if value is not None}, **more}
 
 
+def _described(made: nn.Module, options: dict[str, Any]) -> nn.Module:
+    """``made`` with what zoo asks of a model: its channels, and its images' size where it takes one only."""
+    config: Any = made.pretrained_cfg
+    size = options.get("img_size", config["input_size"][1:])
+    any_size = options.get("dynamic_img_size") or not options.get("strict_img_size", True)
+    made.in_channels = options.get("in_chans", config["input_size"][0])
+    if config["fixed_input_size"] and not any_size:
+        made.image_size = (size, size) if isinstance(size, int) else tuple(size)  # type: ignore[assignment]
+    return made
+
+
 def _builder(model: str) -> Callable[..., nn.Module]:
     row = CATALOGUE[model]
 
@@ -38,8 +49,8 @@ def _builder(model: str) -> Callable[..., nn.Module]:
         tag: str | None = None,
         **kwargs: Any,
     ) -> nn.Module:
-        made: nn.Module = timm.create_model(name_of(tag), **_options(num_classes, in_channels, image_size, kwargs))
-        return made
+        options = _options(num_classes, in_channels, image_size, kwargs)
+        return _described(timm.create_model(name_of(tag), **options), options)
 
     def fill(
         state: dict[str, Tensor],
@@ -55,7 +66,7 @@ def _builder(model: str) -> Callable[..., nn.Module]:
         overlay = {"state_dict": state, "custom_load": False}
         made: nn.Module = timm.create_model(name_of(tag), pretrained=True, pretrained_cfg_overlay=overlay, **options)
         made.pretrained_cfg.pop("state_dict", None)  # type: ignore[operator,union-attr]
-        return made
+        return _described(made, options)
 
     build.__name__ = build.__qualname__ = model
     build.__doc__ = f"""timm's {model}.

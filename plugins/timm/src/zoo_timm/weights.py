@@ -1,7 +1,11 @@
-"""What is known of timm's models and pretrained tags: ``catalogue.json``, which scripts/timm_catalogue.py writes."""
+"""What is known of timm's models and pretrained tags: two tables, which scripts/timm_catalogue.py writes.
+
+``models.json`` has what lists need; ``weights.json`` is read when somebody asks for an entry.
+"""
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Mapping
@@ -11,8 +15,8 @@ from typing import Any
 from zoo import Preset, Weights
 from zoo.contract import Catalogue
 
-_TABLE = json.loads(Path(__file__).with_name("catalogue.json").read_text())
-TIMM = _TABLE["timm"]  # the release that the table was made from
+_MODELS = json.loads(Path(__file__).with_name("models.json").read_text())
+TIMM = _MODELS["timm"]  # the release that the tables were made from
 IMAGENET_1K = "pkg://zoo_classification/categories/imagenet_1k.txt"
 EVALUATION = "zoo_timm.transforms:Evaluation"
 FILE = "model.safetensors"
@@ -26,6 +30,12 @@ LICENSES = {
     "cc-by-nc-sa-4.0": "CC-BY-NC-SA-4.0",
     "cc-by-4.0": "CC-BY-4.0",
 }
+
+
+@functools.cache
+def _facts() -> Mapping[str, Any]:
+    found: Mapping[str, Any] = json.loads(Path(__file__).with_name("weights.json").read_text())
+    return found
 
 
 def preset_of(facts: Mapping[str, Any]) -> Preset:
@@ -61,36 +71,37 @@ def url_of(model: str, tag: str, facts: Mapping[str, Any]) -> str:
     return f"hf://{facts.get('hub', f'timm/{model}.{tag}')}/{facts.get('file', FILE)}@main"
 
 
-def describe(model: str, row: Mapping[str, Any], tag: str, facts: Mapping[str, Any]) -> Weights:
+def describe(model: str, row: Mapping[str, Any], tag: str, facts: None) -> Weights:
     """A pretrained tag's row in the table as weights."""
-    preset = _TABLE["presets"][facts["preset"]]
-    classes = facts.get("classes", 1000)
+    known = _facts()["models"][model][tag]
+    preset = _facts()["presets"][known["preset"]]
+    classes = known.get("classes", 1000)
     extra: dict[str, Any] = {"license_source": f"timm {TIMM}", "input_size": tuple(preset["input_size"])}
     if "test_input_size" in preset:
         extra["test_size"] = tuple(preset["test_input_size"][1:])
     if "test_crop_pct" in preset:
         extra["test_crop_pct"] = preset["test_crop_pct"]
-    if "paper" in facts:
-        extra["paper"] = paper_of(facts["paper"])
-    size = tuple(preset["input_size"][1:]) if facts.get("fixed_size") else None
-    license = facts.get("license", "apache-2.0")  # noqa: A001  the field's name
-    kind = "no classes: its output is a vector of features" if classes in (0, *EMBEDDINGS) else f"{classes} classes"
+    if "paper" in known:
+        extra["paper"] = paper_of(known["paper"])
+    size = tuple(preset["input_size"][1:]) if known.get("fixed_size") else None
+    license = known.get("license", "apache-2.0")  # noqa: A001  the field's name
+    kind = "no classes: its output is a vector of features" if classes in EMBEDDINGS else f"{classes} classes"
     return Weights(
-        url=url_of(model, tag, facts),
+        url=url_of(model, tag, known),
         transforms=preset_of(preset),
         config={"tag": tag, "num_classes": classes},
-        num_params=facts.get("num_params", row["num_params"]),
+        num_params=known.get("num_params", row["num_params"]),
         categories=IMAGENET_1K if classes == 1000 else None,
-        recipe=facts.get("origin"),
+        recipe=known.get("origin"),
         license=LICENSES.get(license, license),
-        min_size=size or (tuple(facts["min_size"]) if "min_size" in facts else None),
-        docs=f"timm's pretrained tag {tag}; {kind}. {facts.get('notes', '')}".strip(),
+        min_size=size or (tuple(known["min_size"]) if "min_size" in known else None),
+        docs=f"timm's pretrained tag {tag}; {kind}. {known.get('notes', '')}".strip(),
         extra=extra,
         unknown=("metrics",),  # timm's results are not among what pip installs
     )
 
 
-EMBEDDINGS = (512, 640, 768, 1024, 1280)  # sizes of CLIP's vectors, which timm calls classes
+EMBEDDINGS = (0, 512, 640, 768, 1024, 1280)  # no classes; or the sizes of CLIP's vectors, which timm calls classes
 
 
 def paper_of(number: str) -> str:
@@ -98,5 +109,5 @@ def paper_of(number: str) -> str:
     return f"https://arxiv.org/abs/{number.removeprefix('arXiv:')}" if number.startswith("arXiv:") else number
 
 
-CATALOGUE = Catalogue(__name__, _TABLE["models"], describe)
+CATALOGUE = Catalogue(__name__, _MODELS["models"], describe)
 __getattr__ = CATALOGUE.named

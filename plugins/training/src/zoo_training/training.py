@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from zoo import registry
-from zoo.contract import TaskSpec, Trainable, check_count
+from zoo.contract import TaskSpec, Trainable, Weights, check_count
 from zoo.errors import InvalidArgument
 from zoo.loading import default_size, loaded_weights
 from zoo_training.augmentation import Recipe, mixed_batches, recipe as named_recipe
@@ -121,7 +121,7 @@ def train(
         ema: decay of a moving average of the weights, which is then what is validated and kept.
         freeze: paths of modules that are not trained; ``"backbone"`` is all but the head.
         preprocessing: the entry of the model's weights whose preprocessing is taken, where ``weights`` are None or
-            know none; by default that of ``"DEFAULT"``.
+            know none; by default that of ``"DEFAULT"``, or the task's where the model has no entries.
         recipe: augmentation by name, as :func:`zoo_training.augmentation.recipe` takes it; None for none. What it mixes
             batches by (mixup, CutMix), and its options of the task, such as ``label_smoothing``, are taken too.
         flip: probability with which the recipe mirrors; 0 where left and right mean something, as of digits.
@@ -188,10 +188,12 @@ def train(
                 f"num_classes is {config['num_classes']}, and the data have {len(categories)} categories: "
                 f"{', '.join(categories[:10])}. Leave it out: the head is made for the data."
             )
-    net = registry.get_model(info.full_name, weights=weights, **config)
+    net = registry.get_model(info.full_name if info.source else model, weights=weights, **config)
     described = loaded_weights(net)
     if preprocessing is not None or described is None or described.transforms is None:
         described = info.weights.get(preprocessing or "DEFAULT")
+    if described is None and preprocessing is None and spec.transforms is not None:
+        described = Weights(url="", transforms=spec.transforms)
     if described is None:
         known = ", ".join(info.weights) or "no entries"
         raise InvalidArgument(
