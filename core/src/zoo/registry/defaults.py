@@ -65,10 +65,11 @@ def default_model(task: str | None = None) -> DefaultModel:
         UnknownTask: nothing installed serves it; the message says what to install, where that is known.
         NoDefault: no default of it is on this machine; the message says how to get one. Nothing is fetched.
     """
-    task = task or TASK
-    bare = get_task(task).name
+    plugin, _, bare = (task or TASK).rpartition("/")
     now = registry()
-    named = list(_named(now, bare, task.rpartition("/")[0]))
+    if plugin or bare not in now.tasks:  # that several plugins bring it does no harm: the model says whose is meant
+        get_task(task or TASK)
+    named = list(_named(now, bare, plugin))
     found: list[tuple[bool, bool, int, str, Default, Entry]] = []
     for default, entry in named:
         path = _at_hand(_member(default, entry).value)
