@@ -9,6 +9,10 @@ from typing import Any
 import torch
 import transformers as hf
 
+import zoo.compat
+
+zoo.compat.torchvision_operators()  # before the first of transformers' models is imported, where there is one
+
 LABELS = ["road", "car", "person", "tree", "sky"]
 PICTURE, SQUARE = {"height": 32, "width": 32}, {"height": 64, "width": 64}
 
