@@ -250,6 +250,18 @@ def test_a_checkpoint_of_the_table(
         zoo.get_model("detr-resnet-101", weights="DEFAULT")
 
 
+def test_settings_of_a_processor_of_several_parts(hub: Hub, folder: Any) -> None:
+    path = folder("dinov2")
+    settings = json.loads((path / "preprocessor_config.json").read_text())
+    (path / "preprocessor_config.json").unlink()
+    with pytest.raises(InvalidArgument, match="name no preprocessing"):
+        zoo.pipeline(path, device="cpu")
+    (path / "processor_config.json").write_text(json.dumps({"image_processor": settings}))
+    want = zoo.pipeline(path, device="cpu")(COFFEE).to_dict()
+    publish(hub, "facebook/dinov2-small", path)
+    assert zoo.pipeline("dinov2-small", device="cpu")(COFFEE).to_dict() == want
+
+
 def test_names_of_weights_that_are_none(hub: Hub, saved: Path) -> None:
     publish(hub, "facebook/detr-resnet-50", saved / "detr")
     with pytest.raises(UnknownWeights):

@@ -14,7 +14,7 @@ from torch import Tensor
 
 import zoo.compat
 from zoo.contract import short
-from zoo.errors import CheckpointError, InvalidArgument
+from zoo.errors import CheckpointError, DownloadError, InvalidArgument
 from zoo.io import Picture
 from zoo.registry import fetch
 from zoo.transforms.functional import as_pil
@@ -57,8 +57,18 @@ def of_repository(repository: str) -> Processor:
 
 
 def fetched_settings(folder: Path, name: str, at: str) -> dict[str, Any] | None:
-    """How a repository of the hub prepares pictures; the file is fetched to ``folder``, where others of it are."""
-    fetch(f"hf://{name}/preprocessor_config.json{at}")
+    """How a repository of the hub prepares pictures; the file is fetched to ``folder``, where others of it are.
+
+    Raises:
+        DownloadError: there is none, under neither of its two names, or it cannot be had.
+    """
+    try:
+        fetch(f"hf://{name}/preprocessor_config.json{at}")
+    except DownloadError as first:
+        try:
+            fetch(f"hf://{name}/processor_config.json{at}")
+        except DownloadError:
+            raise first from None
     return processor_settings(folder)
 
 
