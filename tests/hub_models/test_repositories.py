@@ -79,6 +79,7 @@ def test_another_number_of_classes_leaves_a_new_head_and_nothing_else(saved: Pat
     old = zoo.get_model(saved / "vit")
     new = zoo.get_model(saved / "vit", num_classes=3)
     assert new.get_parameter("classifier.weight").shape[0] == 3
+    assert set(zoo.load_report(new).reinitialised) == {"classifier.weight", "classifier.bias"}
     for name, parameter in old.named_parameters():
         if not name.startswith("classifier."):
             assert torch.equal(parameter, new.get_parameter(name)), name
