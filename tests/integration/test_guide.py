@@ -135,7 +135,16 @@ SECTIONS = {
     "TaskSpec, Option and Metric": [zoo.TaskSpec, zoo.Option, zoo.Metric],
     **{
         cls.__name__: [cls]
-        for cls in (zoo.Manifest, zoo.ModelSpec, zoo.Preset, zoo.Stage, zoo.Command, zoo.Engine, zoo.Repository)
+        for cls in (
+            zoo.Manifest,
+            zoo.Default,
+            zoo.ModelSpec,
+            zoo.Preset,
+            zoo.Stage,
+            zoo.Command,
+            zoo.Engine,
+            zoo.Repository,
+        )
     },
     **{cls.__name__: [cls] for cls in (zoo.Task, zoo.Result, zoo.Examples, zoo.Evaluator, zoo.Exportable)},
     "Trainable": [Trainable],

@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 _LAZY = {
     "API_VERSION": "zoo.contract",
     "Command": "zoo.contract",
+    "Default": "zoo.contract",
     "Engine": "zoo.contract",
     "Evaluator": "zoo.contract",
     "Examples": "zoo.contract",

@@ -21,6 +21,7 @@ from zoo import (
 from zoo.contract import (
     API_VERSION as API_VERSION,
     Command as Command,
+    Default as Default,
     Engine as Engine,
     Evaluator as Evaluator,
     Examples as Examples,

@@ -25,7 +25,12 @@ FORMATS = (*PICTURE_FORMATS, "none")
 def predict(
     context: typer.Context,
     paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files, or folders to search for them.")],
-    model: Annotated[str, typer.Option(help="A name, as `zoo list` shows it, or a saved model's file or folder.")],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="A name, as `zoo list` shows it, or a saved model's file or folder; by default the task's default one."
+        ),
+    ] = None,
     weights: Annotated[str, typer.Option(help="An entry's name, a file or a URL.")] = "DEFAULT",
     top: Annotated[int, typer.Option(min=1, help="How many labels to print.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON array, an object a line.")] = False,
@@ -52,7 +57,9 @@ def predict(
         bool, typer.Option("--fast-decode", help="Decode JPEG smaller where it is shrunk anyway; results differ a bit.")
     ] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps; auto takes the best there is.")] = "auto",
-    task: Annotated[str | None, typer.Option(help="By default the model's main one.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="By default the model's main one; without a model, image-classification.")
+    ] = None,
     arguments: Set = None,
     categories: Categories = None,
 ) -> int:
@@ -65,8 +72,17 @@ def predict(
     has results of an input already, that is said before anything is done: --resume skips those (a run that was broken
     off, even killed, goes on), --overwrite makes them anew. No other file is ever replaced: dog.png becomes dog-2.png.
 
+    Without --model, the smallest default of the task whose weights are on this machine is used, and named on stderr.
+    Nothing is downloaded for it.
+
     Tasks have options of their own, such as --clips 4 of video classification.
     """
+    if model is None:
+        if weights != "DEFAULT":
+            raise typer.BadParameter("--weights needs --model, whose weights they are.")
+        chosen = registry.default_model(task)
+        output.say(chosen, err=True)
+        model, weights = chosen.name, chosen.weights
     info = registry.model_info(model)  # what can be told is told before torch is imported
     spec = registry.get_task(task or info.task, plugin=info.plugin)
     paths, options = read_options(context, paths, spec, "predict")

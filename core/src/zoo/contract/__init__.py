@@ -7,7 +7,7 @@ from zoo.contract.checks import check_count, check_model, check_name, check_task
 from zoo.contract.enums import LazyEnum, WeightsEnum, WeightsLike, make_enum
 from zoo.contract.hooks import hookimpl
 from zoo.contract.imports import is_import_string, load_object
-from zoo.contract.manifest import API_VERSION, Command, Engine, Manifest, Repository, check_manifest
+from zoo.contract.manifest import API_VERSION, Command, Default, Engine, Manifest, Repository, check_manifest
 from zoo.contract.models import Model, ModelSpec, Stage, stored_weights
 from zoo.contract.protocols import (
     PICTURE_FORMATS,
@@ -27,6 +27,7 @@ __all__ = [
     "PICTURE_FORMATS",
     "Catalogue",
     "Command",
+    "Default",
     "Engine",
     "Evaluator",
     "Examples",

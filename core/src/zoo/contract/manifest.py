@@ -61,6 +61,22 @@ class Repository:
     weights: Weights
 
 
+@dataclass(frozen=True)
+class Default:
+    """A model to take where a task is named and no model, if its weights are at hand.
+
+    Attributes:
+        model: the name of one of the plugin's own models.
+        weights: an entry of its weights.
+        trained_on: what these weights have seen, where that is nothing like the pictures that people have, such as
+            ``"drawn shapes"``. They are then taken only where no others are at hand, and that is said.
+    """
+
+    model: str
+    weights: str = "DEFAULT"
+    trained_on: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """All that a plugin offers, returned by its ``zoo_manifest`` hook.
@@ -74,6 +90,8 @@ class Manifest:
         provides: ``{(task, verb): import string}``: what a verb needs of tasks that other plugins bring; see
             :attr:`TaskSpec.provides`, which goes before.
         renamed: old model names → present ones; an old name works with a ``DeprecationWarning``.
+        defaults: task → models to take where only the task is named. Of those whose weights are at hand the smallest
+            is taken; of the others the first are offered for download.
         presets: preprocessings of its own, import string of the preset → import string of a function that says in
             words what it does: ``words(arguments) → str``, without torch. Saved models may name those that are here.
         notes: sentences for ``zoo doctor``: what it does to the process beside offering models.
@@ -86,6 +104,7 @@ class Manifest:
     engines: Sequence[Engine] = ()
     provides: Mapping[tuple[str, str], str] = field(default_factory=dict)
     renamed: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, Sequence[Default]] = field(default_factory=dict)
     presets: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
 
@@ -114,6 +133,7 @@ def check_manifest(manifest: object) -> Manifest:
         engines=tuple(manifest.engines),
         provides=dict(manifest.provides),
         renamed=dict(manifest.renamed),
+        defaults={task: tuple(given) for task, given in manifest.defaults.items()},
         presets=dict(manifest.presets),
         notes=tuple(map(str, manifest.notes)),
     )
@@ -155,11 +175,26 @@ def check_manifest(manifest: object) -> Manifest:
     for old, new in read.renamed.items():
         if new not in names or old in names:
             problems.append(f"renamed={{{old!r}: {new!r}}}: the new name must be a model of this plugin, the old none")
+    specs = {m.name: m for m in read.models if isinstance(m, ModelSpec)}
+    for task, given in read.defaults.items():
+        problems += [f"defaults of {short(task)}: {wrong}" for d in given if (wrong := _wrong_default(task, d, specs))]
     if len(problems) > 10:
         problems[10:] = [f"and {len(problems) - 10} problems more"]
     if problems:
         raise ContractError("\n".join(problems))
     return read
+
+
+def _wrong_default(task: str, default: object, specs: Mapping[str, ModelSpec]) -> str:
+    """What is wrong with a default of a task; empty if nothing is."""
+    if not isinstance(default, Default):
+        return f"{short(default)}; expected zoo.Default(…)"
+    spec = specs.get(default.model)
+    if spec is None or task not in spec.tasks:
+        return f"{short(default.model)} is no model of this plugin that serves it"
+    if spec.weights is None or default.weights not in spec.weights.__members__:
+        return f"{short(default.weights)} is no entry of the weights of {default.model}"
+    return "" if isinstance(default.trained_on, str) else f"trained_on is {short(default.trained_on)}; expected text"
 
 
 def _check_command(command: Command) -> None:

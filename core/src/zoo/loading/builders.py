@@ -334,9 +334,10 @@ class _Builder:
         with filled_by_file(on_meta=bool(self.on_meta(arguments))) as placed:
             model = self.function(**arguments)
         if self.fill is not None and not fits(model, found.state, self.head):
-            source, renewed = redacted(weights.url), self.head if kwargs.get(CLASSES) is not None else ()
+            source, new_head = redacted(weights.url), kwargs.get(CLASSES) is not None
             model = filled(self.fill, self.name, source, found, arguments)
-            model._load_report = report_of(model, found, source, renewed)  # type: ignore[assignment]
+            report = report_of(model, found, source, self.head if new_head else (), new_head=new_head)
+            model._load_report = report  # type: ignore[assignment]
             return model
         report = load(
             model,

@@ -37,7 +37,9 @@ def filled(fill: Fill, name: str, source: str, found: Contents, arguments: Mappi
         raise CheckpointError(f"{source} does not fit {name}: {type(e).__name__}: {e}") from e
 
 
-def report_of(model: nn.Module, found: Contents, source: str, heads: Collection[str]) -> LoadReport:
+def report_of(
+    model: nn.Module, found: Contents, source: str, heads: Collection[str], *, new_head: bool = False
+) -> LoadReport:
     """What became of a file's tensors in a model that another library filled.
 
     Args:
@@ -45,10 +47,17 @@ def report_of(model: nn.Module, found: Contents, source: str, heads: Collection[
         found: the file's content.
         source: the file's URL or path.
         heads: paths of the modules that may have been initialised anew.
+        new_head: another number of classes was asked for: what has another first size in the file was initialised
+            anew too, wherever it is.
     """
     own, state = model.state_dict(), found.state
     under = tuple(f"{path}." for path in heads)
-    anew = [k for k in own if under and k.startswith(under) and not _same(state.get(k), own[k])]
+    anew = [
+        k
+        for k in own
+        if (under and k.startswith(under) and not _same(state.get(k), own[k]))
+        or (new_head and _resized(state.get(k), own[k]))
+    ]
     loaded = [k for k in own if k not in anew]
     converted = [k for k in loaded if not _same(state.get(k), own[k])]
     renamed = any(k not in state for k in loaded)  # then a name of the file's alone may have been used, too
@@ -61,6 +70,10 @@ def report_of(model: nn.Module, found: Contents, source: str, heads: Collection[
         memory_mapped=False,
         taken=found.taken,
     )
+
+
+def _resized(theirs: object, ours: Tensor) -> bool:
+    return isinstance(theirs, Tensor) and theirs.ndim == ours.ndim > 0 and theirs.shape[0] != ours.shape[0]
 
 
 def _same(theirs: object, ours: Tensor) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from zoo.registry.defaults import DefaultModel, default_model
 from zoo.registry.discovery import fetch, open_weights
 from zoo.registry.listing import list_models, metric
 from zoo.registry.lookup import (
@@ -29,6 +30,7 @@ from zoo.registry.records import PluginRecord
 from zoo.registry.saved import SavedModel, find_saved
 
 __all__ = [
+    "DefaultModel",
     "Entry",
     "ModelInfo",
     "NameConflict",
@@ -36,6 +38,7 @@ __all__ = [
     "Registry",
     "SavedModel",
     "commands",
+    "default_model",
     "engines_for",
     "fetch",
     "find_command",

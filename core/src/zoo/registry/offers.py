@@ -10,6 +10,7 @@ from zoo.contract import Command, Engine, Preset, Repository, TaskSpec, load_obj
 from zoo.contract.preprocessing import describe
 from zoo.errors import InvalidArgument, UnknownTask, suggest
 from zoo.registry.discovery import get_plugins
+from zoo.registry.first_party import provider_of_task
 from zoo.registry.listing import join
 from zoo.registry.names import registry
 from zoo.registry.records import PluginRecord
@@ -37,7 +38,11 @@ def get_task(name: str, *, plugin: str | None = None) -> TaskSpec:
             full = " and ".join(repr(f"{record.name}/{name}") for _, record in tasks[bare])
             raise UnknownTask(f"Several plugins serve the task {name!r}. Say which one you mean: {full}.")
         known = [*tasks, *(f"{record.name}/{task}" for task, of in tasks.items() for _, record in of if len(of) > 1)]
-        raise UnknownTask(f"{problem} {join(known)}.{suggest(name, known)}")
+        ours = provider_of_task(name)
+        lacking = ours is not None and not any(record.name == ours[0] for record in registry().records)
+        how = f" It comes with {ours[1]}: pip install {ours[1]}" if ours and lacking else ""
+        how = how or suggest(name, known)
+        raise UnknownTask(f"{problem} {join(known)}.{how}")
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from collections.abc import Generator, Sequence
 from dataclasses import replace
@@ -168,7 +169,7 @@ def least_size(ready: Pipeline) -> tuple[int, int]:
 
 
 def pipeline(
-    model: str | Path | nn.Module,
+    model: str | Path | nn.Module | None = None,
     weights: Any = "DEFAULT",
     device: str | torch.device = "auto",
     *,
@@ -184,12 +185,13 @@ def pipeline(
 
     Args:
         model: the model's name; a file, folder or repository with a model that :func:`zoo.save` wrote; or a model that
-            a builder made, used with the weights that were loaded into it.
+            a builder made, used with the weights that were loaded into it. By default the task's default model, the
+            smallest one whose weights are on this machine; a line on stderr says which.
         weights: as the builder takes them. For a model that was given: a :class:`zoo.Weights` that describes them, in
             place of the one that the builder left.
         device: ``"auto"`` is CUDA, else MPS, else the CPU; for a model that has ``devices`` (types of device, None
             for all), and none of them, the first of those. A model that is used itself stays where it is.
-        task: by default the model's main one.
+        task: by default the model's main one; without a model, image classification.
         optimize: run the model as :func:`zoo.optimize` makes it: faster, the same outputs within 1e-4 of their spread.
             That takes a few forwards, so by default it is done at the first call with 32 inputs or more, or a video of
             as many parts; with True at once. A model that was given is copied for it, so the pipeline does not see what
@@ -206,9 +208,16 @@ def pipeline(
 
     Raises:
         UnknownModel, UnknownWeights, UnknownTask: a name that nothing installed has.
+        NoDefault: no model was named, and no default of the task is on this machine.
         InvalidArgument: no weights, so that there is nothing to predict with; no such device; ``fast_decode`` where
             it cannot be.
     """
+    if model is None:
+        if not (isinstance(weights, str) and weights == "DEFAULT"):
+            raise InvalidArgument(f"weights={weights!r} without a model; name the model whose weights they are.")
+        chosen = registry.default_model(task)
+        print(chosen, file=sys.stderr)
+        model, weights = chosen.name, chosen.weights
     threads = check_workers(workers)
     where = pick_device(device)
     if isinstance(model, str | Path):
