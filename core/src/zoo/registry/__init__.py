@@ -16,13 +16,16 @@ from zoo.registry.lookup import (
 from zoo.registry.names import Entry, NameConflict, Registry, name_conflicts, plugins, refresh, registry
 from zoo.registry.offers import (
     commands,
+    engines,
     engines_for,
     find_command,
     get_engine,
     get_task,
+    missing_for,
     open_repository,
     provided,
     task_built_by,
+    usable_engine,
 )
 from zoo.registry.records import PluginRecord
 from zoo.registry.saved import SavedModel, find_saved
@@ -35,6 +38,7 @@ __all__ = [
     "Registry",
     "SavedModel",
     "commands",
+    "engines",
     "engines_for",
     "fetch",
     "find_command",
@@ -47,6 +51,7 @@ __all__ = [
     "get_weight",
     "list_models",
     "metric",
+    "missing_for",
     "model_info",
     "name_conflicts",
     "open_repository",
@@ -57,4 +62,5 @@ __all__ = [
     "register_model",
     "registry",
     "task_built_by",
+    "usable_engine",
 ]
