@@ -173,7 +173,7 @@ def _optimize(
     norms = [path for path, m in model.named_modules() if is_exactly(m, NORMS)]
     heads = [m for path, m in model.named_modules() if path.rpartition(".")[2].lower().startswith("aux")]
     heads = [m for m in heads if any(True for _ in m.parameters())]
-    linear = any(can_pack(m, torch.Size((1, 1))) for m in model.modules() if isinstance(m, nn.Linear))
+    linear = any(is_exactly(m, (nn.Linear,)) for m in model.modules())
     if any(t.is_meta for t in (*model.parameters(), *model.buffers())):
         return model, OptimizationReport(
             notes=("Nothing was done: the model is on the meta device and has no numbers.",)
@@ -252,14 +252,14 @@ def _layouts(model: nn.Module, watch: _Watch, alone: set[nn.Module], channels_la
     """
     linear, convs = Edits(model), Edits(model)
     for m in model.modules():
-        if m in alone and isinstance(m, nn.Linear) and can_pack(m, watch.shapes.get(m)):
-            linear.replace(m, packed(m, watch.shapes[m]))
+        if m in alone and isinstance(m, nn.Linear) and can_pack(m, watch.shapes[m]):
+            linear.replace(m, packed(m))
     for m in [m for m in model.modules() if channels_last and isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]:
-        if m in alone and can_pack(m, watch.shapes.get(m)):
-            convs.replace(m, packed(m, watch.shapes[m]))
-        elif m._parameters.get("weight") is not None:
+        if m._parameters.get("weight") is not None:
             weight = m.weight.detach().contiguous(memory_format=torch.channels_last)
             convs.set(m, "weight", nn.Parameter(weight, requires_grad=False))
+        if m in alone and can_pack(m, watch.shapes[m]):
+            convs.replace(m, packed(m))
     return {"packed linear layers": linear, CHANNELS_LAST: convs}
 
 
