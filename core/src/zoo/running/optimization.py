@@ -281,7 +281,7 @@ def _autocast(trial: Trial, dtype: torch.dtype, device: torch.device, problem: s
             f"{type(model).__name__} cannot be computed in {name}: {again} (under autocast; without it, {problem})."
         )
     trial.notes.append(f"Under autocast: cast as it is, {problem}.")
-    trial.add("autocast", wrapping)
+    trial.steps["autocast"] = wrapping
     return made
 
 

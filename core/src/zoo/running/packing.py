@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from zoo.errors import InvalidArgument
 from zoo.running.watching import is_exactly
 
+DTYPES = (torch.float32, torch.bfloat16)
 ORDERS = 2  # of the weights that a layer keeps, each for inputs of one shape
 # What a layer must have for it to pay, since these operators take some 40 µs more to call: numbers of a convolution's
 # weights, multiplications of a linear layer.
@@ -36,7 +37,7 @@ def can_pack(layer: nn.Module, shapes: set[torch.Size]) -> bool:
     weight = getattr(layer, "weight", None)
     if not (_CONVOLUTION and mkldnn.is_available() and mkldnn.enabled) or not isinstance(weight, Tensor) or not shapes:
         return False
-    if weight.device.type != "cpu" or weight.dtype not in _dtypes():
+    if weight.device.type != "cpu" or weight.dtype not in dtypes():
         return False
     if len(shapes) > (MANY if weight.numel() <= SMALL else ORDERS):
         return False
@@ -47,9 +48,9 @@ def can_pack(layer: nn.Module, shapes: set[torch.Size]) -> bool:
     return is_exactly(layer, (nn.Linear,)) and most * weight.numel() >= LEAST_WORK
 
 
-def _dtypes() -> tuple[torch.dtype, ...]:
-    half = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return (torch.float32, torch.bfloat16) if half else (torch.float32,)
+def dtypes() -> tuple[torch.dtype, ...]:
+    """What oneDNN computes in here."""
+    return DTYPES if torch.ops.mkldnn._is_mkldnn_bf16_supported() else DTYPES[:1]
 
 
 def packed(layer: nn.Module) -> nn.Module:
@@ -79,7 +80,9 @@ class _Packed(nn.Module):
     def order(self, x: Tensor) -> Tensor | None:
         """The weights for an input; None where it goes the usual way."""
         weight = self._parameters["weight"]  # each microsecond counts: a small model has a hundred layers
-        if weight is None or not x.is_cpu or x.dtype is not weight.dtype or type(x) is not Tensor or x.numel() == 0:
+        if weight is None or not x.is_cpu or x.dtype is not weight.dtype or x.dtype not in DTYPES:
+            return None
+        if type(x) is not Tensor or x.numel() == 0:
             return None
         if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
             return None
