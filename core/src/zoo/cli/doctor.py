@@ -36,12 +36,13 @@ def doctor(
     records = discovery.Plugins().records
     for record in records:
         discovery.check_builders(record)
-    conflicts = registry.name_conflicts(registry.Registry(records, {}))
+    found = registry.Registry(records, {})
+    conflicts = registry.name_conflicts(found)
     facts = {
         "versions": versions(),
         "torchvision": compat.misfit(),
         "plugins": [_plugin_facts(record) for record in records],
-        "engines": engine_facts(),
+        "engines": engine_facts(found),
         "conflicts": [asdict(conflict) for conflict in conflicts],
         "cache": cache_facts(),
         "environment": environment(os.environ),
@@ -65,7 +66,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def engine_facts() -> list[dict[str, Any]]:
+def engine_facts(found: registry.Registry) -> list[dict[str, Any]]:
     """What can compute models, and what of it is missing."""
     return [
         {
@@ -75,7 +76,7 @@ def engine_facts() -> list[dict[str, Any]]:
             "missing": missing,
             "install": (engine.install or " ".join(missing)) if missing else None,
         }
-        for name, engine, record in registry.engines()
+        for name, engine, record in registry.engines(found)
         for missing in [registry.missing_for(engine)]
     ]
 
