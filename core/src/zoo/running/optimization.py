@@ -87,9 +87,9 @@ def optimize(
     - Weights of 2-d convolutions are stored channels-last, and large ones, on a CPU, also in the order in which oneDNN
       reads them; images may come in either format.
 
-    What makes the example slower, by the clock, is taken back. The copy is in eval mode and asks for no gradients, which
-    cannot be changed back, and files of weights no longer fit it. Modules keep their paths: ``nn.Identity`` stands where
-    one was taken out. ``model`` is untouched and shares no memory with the copy. What was done is in its
+    What makes the example slower, by the clock, is taken back. The copy is in eval mode and asks for no gradients,
+    which cannot be changed back, and files of weights no longer fit it. Modules keep their paths: ``nn.Identity``
+    stands where one was taken out. ``model`` is untouched and shares no memory with the copy. What was done is in its
     ``optimization_report``: a model of which nothing can be improved comes back as an equal copy, and the report says
     why.
 
