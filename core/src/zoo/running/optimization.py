@@ -129,6 +129,8 @@ def optimize(
     if not isinstance(model, nn.Module):
         raise InvalidArgument(f"optimize takes a torch.nn.Module, not {type(model).__name__}.")
     precision = read_dtype(dtype)
+    if precision is next((p.dtype for p in model.parameters() if p.is_floating_point()), None):
+        precision = None
     check_request(engine, precision, device_of(model))
     fast = (model if inplace else copied(model)).eval().requires_grad_(False)
     if engine == "torch":
@@ -184,7 +186,7 @@ def arguments_of(model: nn.Module, example: Any) -> tuple[Any, ...]:
 def _optimize(
     model: nn.Module, example: Any, channels_last: bool | None, dtype: torch.dtype | None, measure: bool
 ) -> tuple[nn.Module, OptimizationReport]:
-    channels_last = _prefers_channels_last(model) if channels_last is None else channels_last
+    channels_last = _prefers_channels_last(model, dtype) if channels_last is None else channels_last
     norms = [path for path, m in model.named_modules() if is_exactly(m, NORMS)]
     heads = [m for path, m in model.named_modules() if path.rpartition(".")[2].lower().startswith("aux")]
     heads = [m for m in heads if any(True for _ in m.parameters())]
@@ -370,12 +372,11 @@ def placed(model: nn.Module, example: Any) -> Any:
     return tree_map_only(Tensor, lambda t: t.to(first) if t.is_floating_point() else t.to(first.device), example)
 
 
-def _prefers_channels_last(model: nn.Module) -> bool:
+def _prefers_channels_last(model: nn.Module, dtype: torch.dtype | None) -> bool:
     """What was measured on CPUs: see docs/benchmarks.md. A transformer's one convolution gains nothing."""
     convs = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
     if len(convs) < 2:
         return False
     weight = convs[0].weight
-    return weight.device.type == "cpu" or (
-        weight.device.type == "cuda" and weight.dtype in (torch.half, torch.bfloat16)
-    )
+    half = (dtype or weight.dtype) in (torch.half, torch.bfloat16)
+    return weight.device.type == "cpu" or (weight.device.type == "cuda" and half)
