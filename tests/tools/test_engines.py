@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import zoo
 from zoo import registry
 from zoo.cli import main
-from zoo.errors import InvalidArgument, MissingPlugin
+from zoo.errors import InvalidArgument, MissingPlugin, NonFiniteResult
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 DIGIT = EXAMPLES / "images/digits/digit_7.png"
@@ -101,6 +101,31 @@ def test_a_detector(engine: str, dtype: str | None) -> None:
         assert len(found) >= 4
         assert found.boxes.dtype == torch.float32
         assert (found.boxes - expected.boxes).abs().max() < (0.01 if dtype is None else 1.5)
+
+
+TASKS: dict[str, tuple[str, str, Any, str]] = {
+    "segmentation": ("lraspp_mobilenet_v3_large", "SHAPES_V1", SHAPES, "class_map"),
+    "video": ("mc3_tiny", "MOVING_SHAPES_V1", EXAMPLES / "videos/moving_shapes.gif", "probabilities"),
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_other_tasks(task: str) -> None:
+    name, weights, source, field = TASKS[task]
+    found = zoo.pipeline(name, weights, "cpu", engine="onnxruntime")(source)
+    expected = zoo.pipeline(name, weights, "cpu")(source)
+    torch.testing.assert_close(getattr(found, field), getattr(expected, field), rtol=1e-3, atol=1e-4)
+
+
+def test_results_that_are_not_finite_are_told() -> None:
+    """Also where the task watches a part of the model, which the engine computes with the rest."""
+    model = zoo.get_model("lraspp_mobilenet_v3_large", weights="SHAPES_V1")
+    pipe = zoo.pipeline(model, device="cpu", engine="onnxruntime")
+    assert pipe(SHAPES).class_map.any()
+    pipe.model.source.classifier.low_classifier.bias.data.fill_(float("nan"))
+    pipe.model._forget()  # the program has the old ones
+    with pytest.raises(NonFiniteResult):
+        pipe(SHAPES)
 
 
 def test_what_they_cannot() -> None:
