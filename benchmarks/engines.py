@@ -152,23 +152,23 @@ def speedups(results: dict[str, Any], batch: int) -> dict[str, dict[str, float]]
 
 
 def show(results: dict[str, Any], about: dict[str, Any]) -> None:
+    """Tables as docs/benchmarks.md has them."""
     for batch in BATCHES:
         table = speedups(results, batch)
         keys = [key for key in [*CANDIDATES, "best"] if any(key in row for row in table.values())]
-        print(f"\nTimes as fast as eager float32, batch {batch}; eager in ms, and its share of the machine's GFLOP/s")
-        print(f"{'':20}{'eager':>8}{'share':>7}  " + "".join(f"{key:>19}" for key in keys))
+        print(f"\n| batch {batch} | eager, ms | of the peak | " + " | ".join(keys) + " |")
+        print("| --- |" + " ---: |" * (len(keys) + 2))
         for name, row in table.items():
             eager = results[name][str(batch)]["eager"]
             share = 2 * results[name]["gmacs"] * batch / (eager / 1000) / about["gflops"]["float32"]
-            cells = "".join(f"{row.get(key, float('nan')):19.2f}" for key in keys)
-            print(f"{name:20}{eager:8.1f}{share:7.0%}  {cells}")
+            cells = " | ".join(f"{row[key]:.2f}" if key in row else "" for key in keys)
+            print(f"| {name} | {eager:.1f} | {share:.0%} | {cells} |")
         medians = {key: statistics.median(row[key] for row in table.values() if key in row) for key in keys}
-        print(f"{'median':37}" + "".join(f"{value:19.2f}" for value in medians.values()))
-        for key, targets in TARGETS.items():
-            if key in medians:
-                print(f"  {key}: median {medians[key]:.2f}, target {targets[list(BATCHES).index(batch)]}")
+        print("| **median** | | | " + " | ".join(f"**{value:.2f}**" for value in medians.values()) + " |")
+        goals = {key: targets[list(BATCHES).index(batch)] for key, targets in TARGETS.items()}
+        print("| target | | | " + " | ".join(str(goals.get(key, "")) for key in keys) + " |")
         if "float32" in keys:
-            print(f"  float32: least {min(row['float32'] for row in table.values()):.2f}, target 0.97")
+            print(f"\nLeast of float32: {min(row['float32'] for row in table.values()):.2f}, target 0.97.")
 
 
 def main() -> None:
