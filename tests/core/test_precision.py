@@ -197,6 +197,8 @@ def test_packed_layers(make: Any, shape: tuple[int, ...], dtype: torch.dtype) ->
     wide = x.clone().requires_grad_()
     packed(wide).float().sum().backward()  # the usual way
     assert wide.grad is not None
+    with torch.autocast("cpu", torch.bfloat16):
+        assert packed(x).dtype == layer(x).dtype == torch.bfloat16
     layer.weight.mul_(2)  # the same tensor
     torch.testing.assert_close(packed(x), layer(x), **close)
     copied = pickle.loads(pickle.dumps(copy.deepcopy(packed)))

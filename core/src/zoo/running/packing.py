@@ -68,7 +68,8 @@ def is_packed(layer: nn.Module) -> bool:
 
 
 class _Packed(nn.Module):
-    """What both have in common. What is traced, differentiated or on another device goes the usual way.
+    """What both have in common. What is traced, differentiated, under autocast or on another device goes
+    the usual way.
 
     Attributes:
         orders: shape of inputs, and what tells the weights → the weights in oneDNN's order. What is a good order for
@@ -82,7 +83,7 @@ class _Packed(nn.Module):
         weight = self._parameters["weight"]  # each microsecond counts: a small model has a hundred layers
         if weight is None or not x.is_cpu or x.dtype is not weight.dtype or x.dtype not in DTYPES:
             return None
-        if type(x) is not Tensor or x.numel() == 0:
+        if type(x) is not Tensor or x.numel() == 0 or torch.is_autocast_enabled("cpu"):
             return None
         if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
             return None
