@@ -37,11 +37,13 @@ def doctor(
     records = discovery.Plugins().records
     for record in records:
         discovery.check_builders(record)
-    conflicts = registry.name_conflicts(registry.Registry(records, {}))
+    found = registry.Registry(records, {})
+    conflicts = registry.name_conflicts(found)
     facts = {
         "versions": versions(),
         "torchvision": compat.misfit(),
         "plugins": [_plugin_facts(record) for record in records],
+        "engines": engine_facts(found),
         "conflicts": [asdict(conflict) for conflict in conflicts],
         "cache": cache_facts(),
         "environment": environment(os.environ),
@@ -63,6 +65,21 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[name] = "not installed"
     return found
+
+
+def engine_facts(found: registry.Registry) -> list[dict[str, Any]]:
+    """What can compute models, and what of it is missing."""
+    return [
+        {
+            "name": name,
+            "summary": engine.summary,
+            "plugin": record.name if record is not None else None,
+            "missing": missing,
+            "install": (engine.install or " ".join(missing)) if missing else None,
+        }
+        for name, engine, record in registry.engines(found)
+        for missing in [registry.missing_for(engine)]
+    ]
 
 
 def cache_facts() -> dict[str, Any]:
@@ -134,6 +151,18 @@ def _print(facts: dict[str, Any], verbose: bool) -> None:
         _print_plugin(plugin, verbose)
     _print_conflicts(facts["conflicts"])
 
+    _heading("Engines", "\n")
+    output.print_facts(
+        [
+            (
+                engine["name"],
+                f"needs {' and '.join(engine['missing'])}: pip install '{engine['install']}'"
+                if engine["missing"]
+                else engine["summary"] or "ready",
+            )
+            for engine in facts["engines"]
+        ]
+    )
     _heading("Cache", "\n")
     about = facts["cache"]
     offline = ", offline: nothing is fetched" if about["offline"] else ""

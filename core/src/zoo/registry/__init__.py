@@ -17,14 +17,17 @@ from zoo.registry.lookup import (
 from zoo.registry.names import Entry, NameConflict, Registry, name_conflicts, plugins, refresh, registry
 from zoo.registry.offers import (
     commands,
+    engines,
     engines_for,
     find_command,
     get_engine,
     get_task,
     in_words,
+    missing_for,
     open_repository,
     provided,
     task_built_by,
+    usable_engine,
 )
 from zoo.registry.records import PluginRecord
 from zoo.registry.saved import SavedModel, find_saved
@@ -39,6 +42,7 @@ __all__ = [
     "SavedModel",
     "commands",
     "default_model",
+    "engines",
     "engines_for",
     "fetch",
     "find_command",
@@ -52,6 +56,7 @@ __all__ = [
     "in_words",
     "list_models",
     "metric",
+    "missing_for",
     "model_info",
     "name_conflicts",
     "open_repository",
@@ -62,4 +67,5 @@ __all__ = [
     "register_model",
     "registry",
     "task_built_by",
+    "usable_engine",
 ]

@@ -20,6 +20,7 @@ class FirstParty:
         models: globs of the names of its models, for "install … to get it".
         tasks: that it serves out of the box.
         commands: that it brings to ``zoo``.
+        engines: that it brings.
         names: that it brings to the module ``zoo`` → the modules that they come from.
     """
 
@@ -31,6 +32,7 @@ class FirstParty:
     prefix: str = ""
     tasks: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
+    engines: tuple[str, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -87,6 +89,7 @@ FIRST_PARTY = (
         "zoo_tools",
         None,
         commands=("evaluate", "export"),
+        engines=("onnxruntime", "openvino"),
         names=dict.fromkeys(("Evaluation", "evaluate"), "zoo_tools.evaluation")
         | dict.fromkeys(("ExportReport", "export"), "zoo_tools.exporting"),
     ),
@@ -132,6 +135,11 @@ def provider_of_task(task: str) -> tuple[str, str] | None:
 def commands_of_ours() -> dict[str, str]:
     """Command → the distribution that it comes with, installed or not."""
     return {name: p.distribution for p in FIRST_PARTY for name in p.commands}
+
+
+def engines_of_ours() -> dict[str, str]:
+    """Engine → the distribution that it comes with, installed or not."""
+    return {name: p.distribution for p in FIRST_PARTY for name in p.engines}
 
 
 def verb(name: str) -> tuple[str, FirstParty] | None:

@@ -18,6 +18,7 @@ from zoo.features import watched_outputs
 from zoo.io.image import open_reduced
 from zoo.io.reopening import facts_of, reopened
 from zoo.running.ahead import ahead, count_workers
+from zoo.running.engines import computing
 from zoo.running.finite import describe_cause, is_finite
 
 PROGRESS_FROM = 32  # inputs from which a progress bar is shown
@@ -131,7 +132,7 @@ class Stream:
     def _forward(self, pairs: list[Pair]) -> _Run:
         model, device = self.pipe.model, self.pipe.device
         arguments = self.steps.collate([prepared for _, prepared in pairs])
-        watched = {str(i): module for i, module in enumerate(self.pipe.watched(model))}
+        watched = {str(i): module for i, module in enumerate(computing(model, self.pipe.watched(model)))}
         found: dict[str, Any] = {}
         try:
             with watched_outputs(watched, found):
