@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from zoo.contract.capabilities import CAPABILITIES
 from zoo.contract.checks import check_count, check_model, check_name, check_task, short
 from zoo.contract.enums import WeightsEnum, WeightsLike
 from zoo.contract.hooks import hookimpl
@@ -23,6 +24,7 @@ from zoo.contract.weights import Metrics, Preset, Weights
 
 __all__ = [
     "API_VERSION",
+    "CAPABILITIES",
     "PICTURE_FORMATS",
     "Command",
     "Engine",

@@ -74,6 +74,7 @@ class Manifest:
         provides: ``{(task, verb): import string}``: what a verb needs of tasks that other plugins bring; see
             :attr:`TaskSpec.provides`, which goes before.
         renamed: old model names → present ones; an old name works with a ``DeprecationWarning``.
+        capabilities: ``pkg://package/capabilities.json``, what ``zoo matrix`` measured of the models; empty for none.
     """
 
     api_version: int
@@ -83,6 +84,7 @@ class Manifest:
     engines: Sequence[Engine] = ()
     provides: Mapping[tuple[str, str], str] = field(default_factory=dict)
     renamed: Mapping[str, str] = field(default_factory=dict)
+    capabilities: str = ""
 
 
 def check_manifest(manifest: object) -> Manifest:
@@ -109,6 +111,7 @@ def check_manifest(manifest: object) -> Manifest:
         engines=tuple(manifest.engines),
         provides=dict(manifest.provides),
         renamed=dict(manifest.renamed),
+        capabilities=manifest.capabilities,
     )
     problems: list[str] = []
     enums: dict[str, type[WeightsEnum]] = {}
@@ -143,6 +146,8 @@ def check_manifest(manifest: object) -> Manifest:
     for old, new in read.renamed.items():
         if new not in names or old in names:
             problems.append(f"renamed={{{old!r}: {new!r}}}: the new name must be a model of this plugin, the old none")
+    if read.capabilities and not str(read.capabilities).startswith("pkg://"):
+        problems.append(f"capabilities is {short(read.capabilities)}; expected 'pkg://package/capabilities.json'")
     if len(problems) > 10:
         problems[10:] = [f"and {len(problems) - 10} problems more"]
     if problems:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from zoo.registry.capabilities import capabilities
 from zoo.registry.discovery import fetch, open_weights
 from zoo.registry.listing import list_models, metric
 from zoo.registry.lookup import (
@@ -34,6 +35,7 @@ __all__ = [
     "PluginRecord",
     "Registry",
     "SavedModel",
+    "capabilities",
     "commands",
     "engines_for",
     "fetch",

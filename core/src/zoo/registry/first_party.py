@@ -59,9 +59,12 @@ FIRST_PARTY = (
         "zoo-tools",
         "zoo_tools",
         None,
-        commands=("evaluate", "export"),
+        commands=("evaluate", "export", "quantize", "benchmark", "matrix"),
         names=dict.fromkeys(("Evaluation", "evaluate"), "zoo_tools.evaluation")
-        | dict.fromkeys(("ExportReport", "export"), "zoo_tools.exporting"),
+        | dict.fromkeys(("ExportReport", "export"), "zoo_tools.exporting")
+        | dict.fromkeys(("Quantization", "quantize"), "zoo_tools.quantizing")
+        | dict.fromkeys(("benchmark",), "zoo_tools.benchmarking")
+        | dict.fromkeys(("matrix",), "zoo_tools.capabilities"),
     ),
     FirstParty(
         "training",
