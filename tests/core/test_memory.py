@@ -19,7 +19,7 @@ needs_glibc = pytest.mark.skipif(memory._trim() is None, reason="another C libra
 
 @needs_glibc
 def test_what_threads_freed_goes_back() -> None:
-    """Of blocks of 64 KB, made in threads, all are freed but some between them: none of the heaps can shrink by itself."""
+    """Of blocks of 64 KB, made in threads, all but some are freed: no heap can shrink by itself."""
     code = """
         import threading
         from zoo.running.memory import give_back

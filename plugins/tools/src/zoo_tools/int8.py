@@ -25,7 +25,6 @@ from torch.utils._pytree import TreeSpec, tree_unflatten
 from zoo.errors import InvalidArgument, MissingExtra
 
 Batch = tuple[Tensor, ...]
-SMOOTH = ("hardswish", "silu", "gelu", "hardtanh", "sigmoid", "elu", "mish")  # what gives negative numbers, too
 
 
 def operators(program: Any) -> set[str]:
@@ -155,7 +154,7 @@ def by_openvino(program: Any, batches: Sequence[Batch], structure: TreeSpec) -> 
             ir,
             data,
             subset_size=len(batches),
-            preset=nncf.QuantizationPreset.MIXED if there & set(SMOOTH) else nncf.QuantizationPreset.PERFORMANCE,
+            preset=nncf.QuantizationPreset.MIXED,
             model_type=nncf.ModelType.TRANSFORMER if "scaled_dot_product_attention" in there else None,
         )
     integers = sum(op.get_element_type().get_type_name() in ("i8", "u8") for op in _constants(quantized))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten
 
@@ -22,6 +24,7 @@ from zoo.loading import described_like, loaded_weights, task_of
 from zoo_tools import int8
 
 SAMPLES = 300  # pictures that ranges are found on
+FEW = 64  # of fewer, parts are taken too
 TASKS = ("image-classification", "semantic-segmentation")
 
 
@@ -66,7 +69,8 @@ def quantize(
             batches, float [N, C, H, W]; of tuples and lists, as a data loader gives them, the first element counts.
         engine: ``"openvino"`` (quantized by NNCF), or ``"torch"`` (by torchao, compiled by inductor, which takes half a
             minute for each shape of a batch).
-        samples: pictures to calibrate on, at most, taken evenly from all; a few hundred are enough.
+        samples: pictures to calibrate on, at most, taken evenly from all; a few hundred are enough. Of fewer than 64,
+            parts are used as well.
         weights, task, config: as :func:`zoo.pipeline` takes them.
 
     Raises:
@@ -253,7 +257,24 @@ def _prepare(
     _check(ready.task)
     sources = ready.expand(os.fspath(data) if given is None else given)
     chosen = [sources[i * len(sources) // min(samples, len(sources))] for i in range(min(samples, len(sources)))]
-    return built, [tuple(ready.steps.collate([ready.prepare(ready.steps.load(source))])) for source in chosen]
+    opened = (ready.steps.load(source) for source in chosen)
+    return built, [
+        tuple(ready.steps.collate([ready.prepare(one)])) for one in _with_crops(opened, len(chosen), samples)
+    ]
+
+
+def _with_crops(opened: Iterable[Any], count: int, samples: int) -> Iterator[Any]:
+    """Pictures; of fewer than ``FEW`` also parts of them, mirrored or not: ranges of activations need variety."""
+    drawn = random.Random(0)
+    times = -(-min(FEW, samples) // count) if count else 1
+    for picture in opened:
+        yield picture
+        for _ in range(times - 1 if isinstance(picture, Image.Image) else 0):
+            share = drawn.uniform(0.5, 1)
+            width, height = (max(1, int(side * share)) for side in picture.size)
+            x, y = drawn.randint(0, picture.width - width), drawn.randint(0, picture.height - height)
+            part = picture.crop((x, y, x + width, y + height))
+            yield part.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if drawn.random() < 0.5 else part
 
 
 def _first(batch: Any) -> Any:
