@@ -17,13 +17,16 @@ from zoo.registry.lookup import (
 from zoo.registry.names import Entry, NameConflict, Registry, name_conflicts, plugins, refresh, registry
 from zoo.registry.offers import (
     commands,
+    engines,
     engines_for,
     find_command,
     get_engine,
     get_task,
+    missing_for,
     open_repository,
     provided,
     task_built_by,
+    usable_engine,
 )
 from zoo.registry.records import PluginRecord
 from zoo.registry.saved import SavedModel, find_saved
@@ -37,6 +40,7 @@ __all__ = [
     "SavedModel",
     "capabilities",
     "commands",
+    "engines",
     "engines_for",
     "fetch",
     "find_command",
@@ -49,6 +53,7 @@ __all__ = [
     "get_weight",
     "list_models",
     "metric",
+    "missing_for",
     "model_info",
     "name_conflicts",
     "open_repository",
@@ -59,4 +64,5 @@ __all__ = [
     "register_model",
     "registry",
     "task_built_by",
+    "usable_engine",
 ]

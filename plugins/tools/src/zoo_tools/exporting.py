@@ -201,7 +201,7 @@ def _export(ready: Exportable, path: Path, format: str, overwrite: bool, facts: 
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         target = Path(folder) / path.name
         try:
-            with _quietly():
+            with quietly():
                 if format == "onnx":
                     _write_onnx(ready, arguments, list(outputs), target, facts)
                 else:
@@ -281,7 +281,7 @@ def _describe(t: Tensor) -> str:
 
 
 @contextlib.contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Without what torch's exporter says to its own developers on the way."""
     logger = logging.getLogger("torch")
     level = logger.level
