@@ -20,11 +20,13 @@ from zoo import (
 )
 from zoo.contract import (
     API_VERSION as API_VERSION,
+    Capture as Capture,
     Command as Command,
     Engine as Engine,
     Evaluator as Evaluator,
     Examples as Examples,
     Exportable as Exportable,
+    Format as Format,
     Manifest as Manifest,
     Metric as Metric,
     ModelSpec as ModelSpec,

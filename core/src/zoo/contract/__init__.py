@@ -7,10 +7,11 @@ from zoo.contract.checks import check_count, check_model, check_name, check_task
 from zoo.contract.enums import WeightsEnum, WeightsLike
 from zoo.contract.hooks import hookimpl
 from zoo.contract.imports import is_import_string, load_object
-from zoo.contract.manifest import API_VERSION, Command, Engine, Manifest, Repository, check_manifest
+from zoo.contract.manifest import API_VERSION, Command, Engine, Format, Manifest, Repository, check_manifest
 from zoo.contract.models import Model, ModelSpec, Stage
 from zoo.contract.protocols import (
     PICTURE_FORMATS,
+    Capture,
     Evaluator,
     Examples,
     Exportable,
@@ -26,11 +27,13 @@ __all__ = [
     "API_VERSION",
     "CAPABILITIES",
     "PICTURE_FORMATS",
+    "Capture",
     "Command",
     "Engine",
     "Evaluator",
     "Examples",
     "Exportable",
+    "Format",
     "Manifest",
     "Metric",
     "Metrics",

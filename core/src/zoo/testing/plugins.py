@@ -1,4 +1,4 @@
-"""The checks that import what a plugin offers beside models: the steps of its tasks, its commands and engines."""
+"""The checks that import what a plugin offers beside models: the steps of its tasks, its commands, engines and formats."""
 
 from __future__ import annotations
 
@@ -60,8 +60,9 @@ def _import_problems(target: str) -> Iterator[str]:
 
 def commands(record: PluginRecord) -> str | None:
     manifest = record.manifest or Manifest(api_version=API_VERSION)
-    offered: list[Command | Engine] = [*manifest.commands, *manifest.engines]
+    offered = [(one.name, one.target) for one in (*manifest.commands, *manifest.engines)]
+    offered += [(one.name, t) for one in manifest.formats for t in (one.write, one.facts, one.open) if t]
     if not offered:
-        raise Skip("the plugin brings no command and no engine")
-    raise_for([f"{one.name}: {problem}" for one in offered for problem in _import_problems(one.target)])
+        raise Skip("the plugin brings no command, no engine and no format")
+    raise_for([f"{name}: {problem}" for name, target in offered for problem in _import_problems(target)])
     return None

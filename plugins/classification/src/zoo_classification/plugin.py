@@ -84,6 +84,8 @@ CLASSIFICATION = TaskSpec(
     options=(Option("label_smoothing", float, 0.0, "Of the cross entropy.", verb="train"),),
     provides={
         "evaluate": "zoo_classification.evaluation:evaluate",
+        "export": "zoo_classification.export:export",
+        "exported": "zoo_classification.export:Restored",
         "data": "zoo_classification.data:READERS",
         "train": "zoo_classification.training:Training",
     },

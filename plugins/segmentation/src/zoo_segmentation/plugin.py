@@ -30,6 +30,8 @@ SEGMENTATION = TaskSpec(
     ),
     provides={
         "evaluate": "zoo_segmentation.evaluation:ClassMaps",
+        "export": "zoo_segmentation.export:export",
+        "exported": "zoo_segmentation.export:Restored",
         "data": "zoo_segmentation.data:READERS",
         "train": "zoo_segmentation.training:Training",
     },

@@ -1,9 +1,9 @@
-"""The manifest: commands and engines, and no models. No torch here."""
+"""The manifest: commands, engines and formats, and no models. No torch here."""
 
 from __future__ import annotations
 
 import zoo
-from zoo import Command, Engine, Manifest
+from zoo import Command, Engine, Format, Manifest
 
 COMMANDS = (
     Command("evaluate", "zoo_tools.commands.evaluating:evaluate", "How good a model is on a data set."),
@@ -28,8 +28,16 @@ ENGINES = (
         install="zoo-tools[openvino]",
     ),
 )
+FORMATS = tuple(
+    Format(name, (suffix,), summary, *(f"zoo_tools.formats.{module}:{step}" for step in ("write", "facts", "open")), extra)
+    for name, suffix, summary, module, extra in (
+        ("onnx", ".onnx", "ONNX, which ONNX Runtime and others run", "onnx", "zoo-tools[onnx]"),
+        ("torch-export", ".pt2", "PyTorch's exported program", "torch_export", ""),
+        ("openvino", ".xml", "OpenVINO's, weights beside it", "openvino", "zoo-tools[openvino]"),
+    )
+)
 
 
 @zoo.hookimpl
 def zoo_manifest() -> Manifest:
-    return Manifest(api_version=1, commands=COMMANDS, engines=ENGINES)
+    return Manifest(api_version=1, commands=COMMANDS, engines=ENGINES, formats=FORMATS)
