@@ -6,14 +6,10 @@ batches of what the model is fed, by NNCF or by torchao; the packages are import
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import importlib.util
-import io
-import logging
 import tempfile
 import threading
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,19 +19,10 @@ from torch import Tensor, nn
 from torch.utils._pytree import TreeSpec, tree_unflatten
 
 from zoo.errors import InvalidArgument, MissingExtra
+from zoo_tools.exporting import quietly
+from zoo_tools.formats import KEY
 
 Batch = tuple[Tensor, ...]
-
-
-def operators(program: Any) -> set[str]:
-    """Names of the operators in an exported program, such as ``"conv2d"``."""
-    return {
-        str(getattr(node.target, "_opname", "") or node.target).split(".")[-1].split("::")[-1].rstrip("_")
-        if not hasattr(node.target, "_schema")
-        else node.target._schema.name.split("::")[-1].rstrip("_")
-        for node in program.graph.nodes
-        if node.op == "call_function"
-    }
 
 
 class Int8Model(nn.Module):
@@ -44,12 +31,14 @@ class Int8Model(nn.Module):
     Attributes:
         devices: it runs on the CPU.
         quantization: what :func:`zoo.quantize` did.
+        facts: JSON, what a file of it says of itself; empty where that is not known.
         structure: of the outputs, as ``torch.utils._pytree`` has it.
     """
 
     devices = ("cpu",)
     suffix = ""
     quantization: Any = None
+    facts: str = ""
 
     def __init__(self, structure: TreeSpec) -> None:
         super().__init__()
@@ -63,8 +52,8 @@ class Int8Model(nn.Module):
     def forward(self, *inputs: Tensor) -> Any:
         return tree_unflatten(list(self.compute(tuple(t.float() for t in inputs))), self.structure)
 
-    def save(self, path: Path, facts: str) -> None:
-        """Write a file that runs without the model's code; ``facts`` are kept in it."""
+    def save(self, path: Path) -> None:
+        """Write a file that runs without the model's code; :attr:`facts` are kept in it."""
         raise NotImplementedError
 
 
@@ -95,11 +84,11 @@ class OpenVINOInt8(Int8Model):
         results = request.infer([t.detach().numpy() for t in inputs], share_inputs=True)
         return [torch.from_numpy(results[i].copy()) for i in range(len(self._compiled.outputs))]
 
-    def save(self, path: Path, facts: str) -> None:
+    def save(self, path: Path) -> None:
         """Two files, ``NAME.xml`` and ``NAME.bin``; integers stay so, and no float becomes a half."""
         import openvino as ov
 
-        self.ir.set_rt_info(facts, ["zoo"])
+        self.ir.set_rt_info(self.facts, [KEY])
         ov.save_model(self.ir, path, compress_to_fp16=False)
 
     def __deepcopy__(self, memo: Any) -> OpenVINOInt8:
@@ -111,7 +100,7 @@ class OpenVINOInt8(Int8Model):
 
     def __getstate__(self) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
-            self.save(Path(folder) / "model.xml", "")
+            self.save(Path(folder) / "model.xml")
             files = {file.name: file.read_bytes() for file in Path(folder).iterdir()}
         kept = {name: v for name, v in vars(self).items() if name not in ("ir", "_compiled", "_requests")}
         return {**kept, "ir": files}
@@ -132,8 +121,8 @@ def compile_ir(ir: Any) -> Any:
     return ov.Core().compile_model(ir, "CPU", settings)
 
 
-def by_openvino(program: Any, batches: Sequence[Batch], structure: TreeSpec) -> tuple[Int8Model, int]:
-    """NNCF's post-training quantization of an exported program.
+def by_openvino(ir: Any, batches: Sequence[Batch], structure: TreeSpec) -> tuple[Int8Model, int]:
+    """NNCF's post-training quantization of a model of OpenVINO.
 
     Returns:
         The model, and how many of its operations have weights in int8.
@@ -144,18 +133,14 @@ def by_openvino(program: Any, batches: Sequence[Batch], structure: TreeSpec) -> 
     check_packages("openvino")
     with quietly():
         import nncf
-        import openvino as ov
 
-    there = operators(program)
-    with quietly():
-        ir = ov.convert_model(program)
-        data = nncf.Dataset(list(batches), lambda batch: [t.numpy() for t in batch])
+        attends = any(op.get_type_name() == "ScaledDotProductAttention" for op in ir.get_ops())
         quantized = nncf.quantize(
             ir,
-            data,
+            nncf.Dataset(list(batches), lambda batch: [t.numpy() for t in batch]),
             subset_size=len(batches),
             preset=nncf.QuantizationPreset.MIXED,
-            model_type=nncf.ModelType.TRANSFORMER if "scaled_dot_product_attention" in there else None,
+            model_type=nncf.ModelType.TRANSFORMER if attends else None,
         )
     integers = sum(op.get_element_type().get_type_name() in ("i8", "u8") for op in _constants(quantized))
     return OpenVINOInt8(quantized, structure), integers
@@ -195,11 +180,11 @@ class CompiledInt8(Int8Model):
             outputs = self._compiled(*inputs)
         return torch.utils._pytree.tree_leaves(outputs)
 
-    def save(self, path: Path, facts: str) -> None:
+    def save(self, path: Path) -> None:
         """A program that ``torch.export.load`` reads."""
         with quietly(), torch.no_grad():
             program = torch.export.export(self.graph, self.example, dynamic_shapes=any_batch(self.example))
-            torch.export.save(program, path, extra_files={"zoo": facts})
+            torch.export.save(program, path, extra_files={KEY: self.facts})
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_compiled": None}
@@ -247,7 +232,6 @@ def _without_floats(graph: Any) -> Any:
 # ── both ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-ENGINES = {"openvino": by_openvino, "torch": by_torch}
 PACKAGES = {"openvino": (("openvino", "nncf"), "int8"), "torch": (("torchao",), "int8-torch")}  # and the extra
 
 
@@ -288,17 +272,3 @@ def check_packages(engine: str) -> None:
             f"Quantization for {engine} needs {' and '.join(packages)}; not installed: {', '.join(missing)}. "
             f"pip install 'zoo-tools[{extra}]'"
         )
-
-
-@contextlib.contextmanager
-def quietly() -> Iterator[None]:
-    """Without what the packages print for their own developers."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        silent = io.StringIO()
-        with warnings.catch_warnings(), contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)

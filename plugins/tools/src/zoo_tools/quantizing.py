@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,13 +18,15 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten
 
 import zoo
-from zoo.contract import TaskSpec, Weights, check_count
-from zoo.errors import InvalidArgument, UnreadableFile
-from zoo.files import redacted
-from zoo.loading import described_like, loaded_weights, task_of
+from zoo import registry
+from zoo.contract import TaskSpec, Weights, check_count, load_object
+from zoo.errors import ExportError, InvalidArgument, UnreadableFile
+from zoo.loading import built_by, described_like, task_of
 from zoo_tools import int8
+from zoo_tools.exporting import quietly
 
 SAMPLES = 300  # pictures that ranges are found on
+SUFFIXES = {"openvino": ".xml", "torch": ".pt2"}  # engine → what its files end in
 FEW = 64  # of fewer, parts are taken too
 TASKS = ("image-classification", "semantic-segmentation")
 
@@ -84,7 +87,8 @@ def quantize(
     start = time.perf_counter()
     check_engine(engine)
     check_count("samples", samples, 1)
-    built, batches = _prepare(model, data, samples, weights, task, config)
+    built, batches, spec = _prepare(model, data, samples, weights, task, config)
+    name = registry.model_info(model).name if not isinstance(model, nn.Module) else None
     if not batches:
         raise InvalidArgument("There is nothing to calibrate on: data has no inputs.")
     modes = {module: module.training for module in built.modules()}
@@ -98,10 +102,7 @@ def quantize(
             built.eval()
             outputs = built(*batches[0])
             structure = tree_flatten(outputs)[1]
-            # An example of one input would be taken for a model that takes one alone.
-            example = tuple(torch.cat([t[:1], t[:1]]) for t in batches[0])
-            program = int8.capture(built, example)
-            quantized, layers = int8.ENGINES[engine](program, batches, structure)
+            quantized, layers = _quantized(built, batches, structure, engine, spec, name)
             if not layers:
                 raise InvalidArgument(f"{type(built).__name__} has no layers that {engine} could quantize.")
             same = [_same(built(*batch), quantized(*batch)) for batch in batches[:: max(1, len(batches) // 8)]]
@@ -134,7 +135,11 @@ def save_quantized(model: nn.Module, path: str | os.PathLike[str], *, overwrite:
     if not isinstance(model, int8.Int8Model):
         raise InvalidArgument(f"save_quantized writes what zoo.quantize made, not a {type(model).__name__}.")
     check_target(path, model.quantization.engine, overwrite=overwrite)
-    model.save(path, facts_of(model))
+    if not model.facts:
+        raise InvalidArgument(
+            "The model's task is not known, so no file of it could be used: no plugin's builder made it."
+        )
+    model.save(path)
     return tuple(sorted(file for file in path.parent.glob(f"{path.stem}.*") if file.suffix in (model.suffix, ".bin")))
 
 
@@ -207,14 +212,14 @@ def check_engine(engine: str) -> None:
     Raises:
         InvalidArgument, MissingExtra: as :func:`quantize`.
     """
-    if engine not in int8.ENGINES:
-        raise InvalidArgument(f"engine is {engine!r}; expected one of {', '.join(int8.ENGINES)}.")
+    if engine not in SUFFIXES:
+        raise InvalidArgument(f"engine is {engine!r}; expected one of {', '.join(SUFFIXES)}.")
     int8.check_packages(engine)
 
 
 def check_target(path: Path, engine: str, *, overwrite: bool) -> None:
     """Raise what :func:`save_quantized` would, before anything is computed."""
-    suffix = {"openvino": ".xml", "torch": ".pt2"}[engine]
+    suffix = SUFFIXES[engine]
     if path.suffix != suffix:
         raise InvalidArgument(f"{path.name}: a file of {engine} ends in {suffix}.")
     if not path.parent.is_dir():
@@ -224,33 +229,58 @@ def check_target(path: Path, engine: str, *, overwrite: bool) -> None:
             raise FileExistsError(f"{file} is there already; it is not written over unless overwrite=True, or --force.")
 
 
-def facts_of(model: nn.Module) -> str:
-    """What is known of a model, as JSON: its name, task, weights, preprocessing and categories."""
-    weights = loaded_weights(model)
-    preset = weights.transforms if weights else None
-    return json.dumps(
-        {
-            "model": getattr(model, "name", type(model).__name__),
-            "task": task_of(model).name,
-            "weights": redacted(weights.url) if weights else None,
-            "categories": list(weights.read_categories()) if weights else [],
-            "preprocessing": {"target": preset.target, "arguments": dict(preset.arguments)} if preset else None,
-            "precision": "int8",
-            "zoo": zoo.__version__,
-        },
-        default=str,
-    )
+def _quantized(
+    model: nn.Module, batches: list[int8.Batch], structure: Any, engine: str, spec: TaskSpec | None, name: str | None
+) -> tuple[int8.Int8Model, int]:
+    """The int8 model with what a file of it says of itself, and how many of its layers are in int8."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"model{SUFFIXES[engine]}"
+        facts = None if spec is None else _exported(model, path, spec, batches[0][0].shape)
+        if engine == "torch":
+            quantized, layers = int8.by_torch(int8.capture(model, _pair(batches[0])), batches, structure)
+        else:
+            import openvino
+
+            graph = int8.capture(model, _pair(batches[0])) if facts is None else None
+            with quietly():
+                ir = openvino.Core().read_model(path) if graph is None else openvino.convert_model(graph)
+                quantized, layers = int8.by_openvino(ir, batches, structure)
+                del ir  # which maps the file
+    if facts is not None:
+        known = {**json.loads(facts), "precision": "int8", "engine": engine}
+        quantized.facts = json.dumps(known if name is None else {**known, "model": name})
+    return quantized, layers
+
+
+def _exported(model: nn.Module, path: Path, spec: TaskSpec, shape: Sequence[int]) -> str:
+    """Export the float model, for any batch and, where the task is of pictures of any size, any size; what the file
+    says of itself."""
+    size = (int(shape[-2]), int(shape[-1]))
+    free = [("batch", "height", "width"), ("batch",)]
+    for axes in free if spec.name == "semantic-segmentation" else free[1:]:
+        try:
+            zoo.export(model, path, image_size=size, dynamic=axes, task=spec.name, progress=False)
+            break
+        except ExportError:
+            if axes == free[-1]:
+                raise
+    facts: str | None = load_object(registry.format_of(path, None).facts)(path)
+    return facts or "{}"
+
+
+def _pair(batch: int8.Batch) -> int8.Batch:
+    """Two inputs: a graph captured with one would be taken for that of a model that takes one alone."""
+    return tuple(torch.cat([t[:1], t[:1]]) for t in batch)
 
 
 def _prepare(
     model: str | Path | nn.Module, data: Any, samples: int, weights: Any, task: str | None, config: dict[str, Any]
-) -> tuple[nn.Module, list[int8.Batch]]:
-    """The model, and batches of what it is fed."""
+) -> tuple[nn.Module, list[int8.Batch], TaskSpec | None]:
+    """The model, batches of what it is fed, and its task, where that is known."""
     given = list(data) if not isinstance(data, str | os.PathLike) else None
     if given and isinstance(_first(given[0]), Tensor) and _first(given[0]).ndim == 4:
         built = model if isinstance(model, nn.Module) else zoo.get_model(model, weights=weights, **config)
-        _check_task(built, task)
-        return built, _few([(_first(batch),) for batch in given], samples)
+        return built, _few([(_first(batch),) for batch in given], samples), _known_task(built, task)
     description = weights if isinstance(weights, Weights) else "DEFAULT" if isinstance(model, nn.Module) else weights
     ready = zoo.pipeline(model, description, "cpu", task=task, optimize=False, **config)
     built = model if isinstance(model, nn.Module) else ready.model
@@ -258,9 +288,8 @@ def _prepare(
     sources = ready.expand(os.fspath(data) if given is None else given)
     chosen = [sources[i * len(sources) // min(samples, len(sources))] for i in range(min(samples, len(sources)))]
     opened = (ready.steps.load(source) for source in chosen)
-    return built, [
-        tuple(ready.steps.collate([ready.prepare(one)])) for one in _with_crops(opened, len(chosen), samples)
-    ]
+    every = _with_crops(opened, len(chosen), samples)
+    return built, [tuple(ready.steps.collate([ready.prepare(one)])) for one in every], ready.task
 
 
 def _with_crops(opened: Iterable[Any], count: int, samples: int) -> Iterator[Any]:
@@ -290,12 +319,12 @@ def _few(batches: list[int8.Batch], samples: int) -> list[int8.Batch]:
     return kept
 
 
-def _check_task(model: nn.Module, task: str | None) -> None:
-    try:
-        _check(task_of(model, task))
-    except InvalidArgument:
-        if task is not None or getattr(model, "_built_by", None):
-            raise  # of a model that nobody registered the batches say enough
+def _known_task(model: nn.Module, task: str | None) -> TaskSpec | None:
+    if task is None and built_by(model) is None:
+        return None  # of a model that nobody registered the batches say enough
+    spec = task_of(model, task)
+    _check(spec)
+    return spec
 
 
 def _check(task: TaskSpec) -> None:
