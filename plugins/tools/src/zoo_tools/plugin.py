@@ -29,7 +29,9 @@ ENGINES = (
     ),
 )
 FORMATS = tuple(
-    Format(name, (suffix,), summary, *(f"zoo_tools.formats.{module}:{step}" for step in ("write", "facts", "open")), extra)
+    Format(
+        name, (suffix,), summary, *(f"zoo_tools.formats.{module}:{step}" for step in ("write", "facts", "open")), extra
+    )
     for name, suffix, summary, module, extra in (
         ("onnx", ".onnx", "ONNX, which ONNX Runtime and others run", "onnx", "zoo-tools[onnx]"),
         ("torch-export", ".pt2", "PyTorch's exported program", "torch_export", ""),
