@@ -265,7 +265,8 @@ def show(
             ("paper", info.paper or ""),
             ("input", listed(info.input)),
             ("builder", info.builder),
-            ("saved in", info.source or ""),
+            ("saved in" if info.exported is None else "exported to", info.source or ""),
+            *views.export_lines(info.exported or {}),
         ]
     )
     if not _members(info):

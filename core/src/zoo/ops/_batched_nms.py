@@ -58,7 +58,8 @@ def nms_mask(
     boxes, scores = boxes.float(), torch.where(valid, scores.float(), -math.inf)
     # ONNX's own operator knows no classes of single boxes, so each class is moved to a place of its own, in rows of 16:
     # in one long row, float32 would not hold a hundredth of a pixel.
-    extent = boxes.amax() - boxes.amin() + 1
+    corners = boxes.flatten()
+    extent = corners.amax(0) - corners.amin(0) + 1
     boxes = boxes + torch.stack([idxs % 16, idxs // 16], 2).repeat(1, 1, 2) * extent
     number = scores.flatten().nonzero().shape[0]  # stands for the number of kept boxes, which is unknown as well
     limit = torch.full((1,), 2**31 - 1 if most is None else most, dtype=torch.int64)

@@ -30,6 +30,7 @@ from zoo_tools.describing import Described
 from zoo_tools.pooling import any_size_pools
 from zoo_tools.stages import Stages
 
+LONGEST = 300  # characters of another's error that are told
 INSIDE = ("preprocessing", "postprocessing")
 
 
@@ -413,7 +414,9 @@ def _reason(e: BaseException) -> str:
     """What went wrong in the first place: exporters wrap it up in advice to their own developers."""
     while e.__cause__ is not None:
         e = e.__cause__
-    return redacted(f"{type(e).__name__}: {(str(e).strip() or 'no reason given').splitlines()[0]}".rstrip("."))
+    text = (str(e).strip() or "no reason given").splitlines()[0]
+    text = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+    return redacted(f"{type(e).__name__}: {text}".rstrip("."))
 
 
 def _refuse(path: Path) -> None:
