@@ -264,7 +264,7 @@ def show(
             ("parameters", f"{info.num_params:,}" if info.num_params is not None else ""),
             ("paper", info.paper or ""),
             ("input", listed(info.input)),
-            ("builder", info.builder),
+            ("builder" if info.exported is None else "opened by", info.builder),
             ("saved in" if info.exported is None else "exported to", info.source or ""),
             *views.export_lines(info.exported or {}),
         ]

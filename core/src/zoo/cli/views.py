@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 from dataclasses import dataclass
+from typing import Any
 
 from zoo.contract import Metric, WeightsEnum
 from zoo.errors import InvalidArgument, UnknownModel, UnknownTask, UnknownWeights, suggest
@@ -145,7 +145,6 @@ def export_lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     inside = ", ".join(facts.get("inside", ()))
     return [
         *lines,
-        ("prepared", str(facts.get("preprocessing_steps") or "") if not inside else ""),
         ("in the file", inside),
         ("computes in", "float16" if facts.get("half") else ""),
         ("made by", ", ".join(made)),

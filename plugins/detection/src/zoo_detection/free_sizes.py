@@ -79,8 +79,9 @@ class FreeDetector(nn.Module):
         else:
             found = self.second_stage(features, self.proposals(batch, features), batch)
         there = found["scores"] >= 0
-        factors = [size[1] / batch.image_sizes[0][1], size[0] / batch.image_sizes[0][0]]
-        for name, repeats in (("boxes", [*factors, *factors]), ("keypoints", [*factors, 1.0])):
+        (height, width), like = batch.image_sizes[0], found["boxes"]
+        factors = [_ratio(size[1], width, like), _ratio(size[0], height, like)]
+        for name, repeats in (("boxes", [*factors, *factors]), ("keypoints", [*factors, like.new_ones(())])):
             if name in found:
                 columns = [column * factor for column, factor in zip(found[name].unbind(-1), repeats, strict=True)]
                 found[name] = torch.stack(columns, -1)
@@ -158,6 +159,12 @@ class FreeDetector(nn.Module):
         strides = [-round(math.log2(hint(level.shape[2]) / height)) for level in levels]
         images = torch.arange(boxes.shape[0], device=boxes.device)[:, None].expand(boxes.shape[:2]).flatten()
         return pool.pooled(levels, strides, widened(boxes.flatten(0, 1)), images)
+
+
+def _ratio(a: Any, b: Any, like: Tensor) -> Tensor:
+    """a / b of symbols, rounded once."""
+    wide = [torch.full((), side, dtype=torch.float64, device=like.device) for side in (a, b)]
+    return (wide[0] / wide[1]).to(like.dtype)
 
 
 def best(found: Detections, good: Tensor, nms_thresh: float, most: int) -> Detections:
