@@ -268,8 +268,9 @@ def show(
             ("parameters", f"{info.num_params:,}" if info.num_params is not None else ""),
             ("paper", info.paper or ""),
             ("input", listed(info.input)),
-            ("builder", info.builder),
-            ("saved in", info.source or ""),
+            ("builder" if info.exported is None else "opened by", info.builder),
+            ("saved in" if info.exported is None else "exported to", info.source or ""),
+            *views.export_lines(info.exported or {}),
             *_capability_lines(info),
         ]
     )

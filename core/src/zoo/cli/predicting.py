@@ -67,7 +67,7 @@ def predict(
 
     Tasks have options of their own, such as --clips 4 of video classification.
     """
-    info = registry.model_info(model)  # what can be told is told before torch is imported
+    info = registry.model_info(model, task=task, weights=weights)  # what can be told is told before torch is imported
     spec = registry.get_task(task or info.task, plugin=info.plugin)
     paths, options = read_options(context, paths, spec, "predict")
     if not paths:

@@ -75,6 +75,8 @@ class Format:
         open: import string of what is called with a path and returns a module, or another function: tensors in the
             order of the file's inputs → a dict of its outputs. It runs nothing of the file but its arithmetic. Empty
             for a format that is only written.
+        onnx: whether operators of zoo stand in the graph as those of ONNX, and not as operators of torch.
+        smooths: whether what runs it smooths pictures when it shrinks them; else that is written as matrix products.
         install: what ``pip install`` is told where ``write`` or ``open`` raises ImportError, e.g. ``zoo-tools[onnx]``.
     """
 
@@ -85,6 +87,8 @@ class Format:
     facts: str = ""
     open: str = ""
     install: str = ""
+    onnx: bool = False
+    smooths: bool = True
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ def bar_chart(
             raise InvalidArgument(f"The value of {label!r} is {value!r}; expected a number from 0 on.")
     letters, large = font(TEXT), font(TEXT + 5)
     names = min(max(letters.getlength(label) for label, _ in bars), width / 3)
-    texts = [f"{value:.3g} {unit}".rstrip() for _, value in bars]
+    texts = [f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}" for _, value in bars]
     left = MARGIN + names + 12
     room = width - left - MARGIN - max(map(letters.getlength, texts)) - 8
     longest = max(value for _, value in bars) or 1.0

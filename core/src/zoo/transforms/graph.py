@@ -32,6 +32,8 @@ class GraphPreset(nn.Module):
         InvalidArgument: another; or a crop that is larger than what it is cut out of, or nearest pixels.
     """
 
+    by_products = False  # resize by matrix products, where what runs the graph does not smooth pictures
+
     def __init__(self, preset: Any) -> None:
         super().__init__()
         kinds = (
@@ -73,8 +75,13 @@ class GraphPreset(nn.Module):
         size: Size = (x.shape[-2], x.shape[-1])
         if self.resize_size is not None:
             size = resized_sides(*size, self.resize_size)
-            smooth = {"antialias": True} if self.antialias else {"align_corners": False}
-            x = F.interpolate(x, size, mode=self.mode.value, **smooth)  # type: ignore[arg-type]
+            if self.by_products:
+                rows = _shares(x.shape[-2], size[0], self.mode, self.antialias)
+                columns = _shares(x.shape[-1], size[1], self.mode, self.antialias)
+                x = rows @ (x @ columns.mT)
+            else:
+                smooth = {"antialias": True} if self.antialias else {"align_corners": False}
+                x = F.interpolate(x, size, mode=self.mode.value, **smooth)  # type: ignore[arg-type]
             x = x.round().clamp(0, 255)  # as pictures of uint8 are
         if self.crop_size is not None:
             rows, columns = self.crop_size[0], self.crop_size[-1]
@@ -113,3 +120,18 @@ def _margin(size: Any, crop: int) -> Any:
     """Half of what is cut off, and half of an odd number rounded to the even."""
     half = (size - crop) // 2
     return half + ((size - crop) % 2) * (half % 2)
+
+
+def _shares(size: Any, new: Any, mode: InterpolationMode, smooth: bool) -> Tensor:
+    """[new, size]: what each of ``size`` pixels counts in each of ``new``, as Pillow weighs them."""
+    place = torch.arange(size, dtype=torch.float32)[None] + 0.5
+    step = torch.full((), size, dtype=torch.float32) / new
+    stretch = step.clamp(min=1) if smooth else torch.ones(())
+    centre = (torch.arange(new, dtype=torch.float32)[:, None] + 0.5) * step
+    d = (place - centre).abs() / stretch
+    if mode == InterpolationMode.BILINEAR:
+        shares = (1 - d).clamp(min=0)
+    else:  # the cubic convolution with a = -0.5
+        near, far = ((1.5 * d - 2.5) * d) * d + 1, ((-0.5 * d + 2.5) * d - 4) * d + 2
+        shares = torch.where(d < 1, near, torch.where(d < 2, far, 0.0))
+    return shares / shares.sum(1, keepdim=True)

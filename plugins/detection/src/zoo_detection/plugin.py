@@ -67,6 +67,7 @@ def task(name: str, *metrics: Metric) -> TaskSpec:
         provides={
             "evaluate": "zoo_detection.evaluation:CocoEvaluator",
             "export": "zoo_detection.export:export",
+            "exported": "zoo_detection.export:Restored",
             "train": "zoo_detection.training:Training",
             "data": f"zoo_detection.data:{'KEYPOINT_' if name == KEYPOINTS else ''}READERS",
             "coco": "zoo_detection.task:for_coco",

@@ -33,6 +33,7 @@ OPTICAL_FLOW = TaskSpec(
     provides={
         "evaluate": "zoo_optical_flow.evaluation:FlowPairs",
         "export": "zoo_optical_flow.export:export",
+        "exported": "zoo_optical_flow.export:Restored",
         "data": "zoo_optical_flow.data:READERS",
         "train": "zoo_optical_flow.training:Training",
     },

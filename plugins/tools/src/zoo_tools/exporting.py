@@ -25,10 +25,12 @@ from zoo.files import redacted
 from zoo.loading import check_categories, loaded_weights, task_of
 from zoo.running.exportable import SIDES, Float32, export_pictures
 from zoo.running.optimization import copied
+from zoo.transforms.graph import GraphPreset
 from zoo_tools.describing import Described
 from zoo_tools.pooling import any_size_pools
 from zoo_tools.stages import Stages
 
+LONGEST = 300  # characters of another's error that are told
 INSIDE = ("preprocessing", "postprocessing")
 
 
@@ -304,6 +306,9 @@ def _export(
     model: nn.Module,
 ) -> ExportReport:
     module, arguments = ready.module, ready.arguments
+    for part in module.modules():
+        if isinstance(part, GraphPreset):
+            part.by_products = not kind.smooths
     stages.say(f"Trying {described.name}")
     try:
         outputs = named_tensors(module(*arguments))  # tells of a size that the model does not take
@@ -317,7 +322,8 @@ def _export(
         try:
             with quietly():
                 stages.say(f"Capturing {described.name}")
-                program, named = _captured(ready, free)
+                with _for_onnx() if kind.onnx else contextlib.nullcontext():
+                    program, named = _captured(ready, list(outputs), free)
                 facts = described.facts(model, ready, outputs, named, format=kind.name, **_said(options))
                 stages.say(f"Writing {path.name}")
                 text = json.dumps(facts, default=str)
@@ -351,7 +357,7 @@ def _export(
     )
 
 
-def _captured(ready: Exportable, free: set[str]) -> tuple[Any, dict[str, dict[int, str]]]:
+def _captured(ready: Exportable, outputs: Sequence[str], free: set[str]) -> tuple[Any, dict[str, dict[int, str]]]:
     """The program, and the names of the axes that are free: of inputs by name, of outputs by ``out:`` and name."""
     dynamic = torch.export.Dim.DYNAMIC
     named: dict[str, dict[int, str]] = {
@@ -371,15 +377,27 @@ def _captured(ready: Exportable, free: set[str]) -> tuple[Any, dict[str, dict[in
     for name, node in zip(ready.inputs, users, strict=True):
         for axis, label in named[name].items():
             symbols[str(values[node].shape[axis])] = label
-    results = named_tensors(program.module(check_guards=False)(*ready.arguments))
     leaves = [spec.arg.name for spec in program.graph_signature.output_specs if spec.kind.name == "USER_OUTPUT"]
-    for name, node in zip(results, leaves, strict=True):
+    for name, node in zip(outputs, leaves, strict=True):
         value = values.get(node)
         for axis, extent in enumerate(value.shape if isinstance(value, Tensor) else ()):
             if not isinstance(extent, int):
                 label = re.sub(r"\w+", lambda m: symbols.get(m[0], m[0]), str(extent))
                 named.setdefault(f"out:{name}", {})[axis] = label
     return program, named
+
+
+@contextlib.contextmanager
+def _for_onnx() -> Iterator[None]:
+    """While it lasts, ``torch.onnx.is_in_onnx_export()``, by which operators of zoo choose those of ONNX."""
+    import torch.onnx
+
+    told = torch.onnx.is_in_onnx_export
+    torch.onnx.is_in_onnx_export = lambda: True  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        torch.onnx.is_in_onnx_export = told  # type: ignore[assignment]
 
 
 def _takes_any(module: nn.Module) -> bool:
@@ -396,7 +414,9 @@ def _reason(e: BaseException) -> str:
     """What went wrong in the first place: exporters wrap it up in advice to their own developers."""
     while e.__cause__ is not None:
         e = e.__cause__
-    return redacted(f"{type(e).__name__}: {(str(e).strip() or 'no reason given').splitlines()[0]}".rstrip("."))
+    text = (str(e).strip() or "no reason given").splitlines()[0]
+    text = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+    return redacted(f"{type(e).__name__}: {text}".rstrip("."))
 
 
 def _refuse(path: Path) -> None:

@@ -29,13 +29,18 @@ ENGINES = (
     ),
 )
 FORMATS = tuple(
-    Format(
-        name, (suffix,), summary, *(f"zoo_tools.formats.{module}:{step}" for step in ("write", "facts", "open")), extra
-    )
-    for name, suffix, summary, module, extra in (
-        ("onnx", ".onnx", "ONNX, which ONNX Runtime and others run", "onnx", "zoo-tools[onnx]"),
-        ("torch-export", ".pt2", "PyTorch's exported program", "torch_export", ""),
-        ("openvino", ".xml", "OpenVINO's, weights beside it", "openvino", "zoo-tools[openvino]"),
+    Format(name, (suffix,), summary, *(f"zoo_tools.formats.{module}:{step}" for step in ("write", "facts", "open")), extra, **more)
+    for name, suffix, summary, module, extra, more in (
+        ("onnx", ".onnx", "ONNX, which ONNX Runtime and others run", "onnx", "zoo-tools[onnx]", {"onnx": True}),
+        ("torch-export", ".pt2", "PyTorch's exported program", "torch_export", "", {}),
+        (
+            "openvino",
+            ".xml",
+            "OpenVINO's, weights beside it",
+            "openvino",
+            "zoo-tools[openvino]",
+            {"onnx": True, "smooths": False},
+        ),
     )
 )
 

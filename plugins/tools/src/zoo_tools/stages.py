@@ -7,7 +7,7 @@ import threading
 import time
 from types import TracebackType
 
-LONG = 5.0  # seconds after which a stage is told where there is no terminal
+LONG = 30.0  # seconds after which a stage is told where there is no terminal
 OFTEN = 1.0  # seconds from one change of the line to the next
 
 

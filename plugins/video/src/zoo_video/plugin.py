@@ -47,6 +47,7 @@ VIDEO_CLASSIFICATION = TaskSpec(
     provides={
         "evaluate": "zoo_video.evaluation:evaluate",
         "export": "zoo_video.export:export",
+        "exported": "zoo_video.export:Restored",
         "data": "zoo_video.data:READERS",
         "train": "zoo_video.training:Training",
     },

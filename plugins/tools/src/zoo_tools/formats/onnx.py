@@ -36,7 +36,7 @@ def write(capture: Capture, path: Path) -> None:
         input_names=list(capture.inputs),
         output_names=list(capture.outputs),
         opset_version=opset,
-        custom_translation_table=capture.onnx() if capture.onnx else None,
+        custom_translation_table={**_in_double(), **(capture.onnx() if capture.onnx else {})},
         verbose=False,
     )
     if made is None:
@@ -58,6 +58,22 @@ def check_opset(opset: Any) -> None:
     """Raise InvalidArgument if ``opset`` is none that can be written."""
     if isinstance(opset, bool) or not isinstance(opset, int) or not OPSETS[0] <= opset <= OPSETS[1]:
         raise InvalidArgument(f"opset is {opset!r}; expected a whole number from {OPSETS[0]} to {OPSETS[1]}.")
+
+
+def _in_double() -> dict[Any, Any]:
+    """Arithmetic of sizes as Python has it: in single precision a side of 799.99 pixels would become one of 800."""
+    import operator
+
+    import torch
+    from onnxscript import DOUBLE, opset18 as op
+
+    def truediv(a: Any, b: Any) -> Any:
+        return op.Div(op.Cast(a, to=DOUBLE.dtype), op.Cast(b, to=DOUBLE.dtype))
+
+    def sym_float(a: Any) -> Any:
+        return op.Cast(a, to=DOUBLE.dtype)
+
+    return {operator.truediv: truediv, torch.sym_float: sym_float}
 
 
 def _name_axes(graph: Any, axes: Mapping[str, Mapping[int, str]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from xml.parsers import expat
 
 from zoo.contract import Capture
 from zoo.errors import CheckpointError
-from zoo_tools.formats import KEY
+from zoo_tools.formats import KEY, onnx
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,24 +19,25 @@ LARGEST = 1 << 24  # characters of metadata
 
 
 def write(capture: Capture, path: Path) -> None:
-    """Write a program as OpenVINO's IR.
+    """Write a program as OpenVINO's IR: by ONNX, which has operators for all that detectors do.
 
     Raises:
-        ImportError: openvino is not there.
+        ImportError: openvino is not there, or onnx or onnxscript.
     """
     import openvino
 
-    model = openvino.convert_model(capture.program)
-    for port, name in zip(model.inputs, capture.inputs, strict=True):
-        port.get_tensor().set_names({name})
-    for port, name in zip(model.outputs, capture.outputs, strict=True):
-        port.get_tensor().set_names({name})
-    model.set_rt_info(capture.facts, [KEY])
-    openvino.save_model(model, path, compress_to_fp16=False)
+    with tempfile.TemporaryDirectory() as folder:
+        between = Path(folder) / "model.onnx"
+        onnx.write(capture, between)
+        model = openvino.convert_model(between)
+        model.set_rt_info(capture.facts, [KEY])
+        openvino.save_model(model, path, compress_to_fp16=False)
 
 
 def _check() -> None:
     import openvino  # noqa: F401
+
+    onnx.write.check()  # type: ignore[attr-defined]
 
 
 write.check = _check  # type: ignore[attr-defined]
