@@ -40,7 +40,15 @@ _CLASSIFICATION = (
 )
 FIRST_PARTY = (
     FirstParty("classification", "zoo-classification", "zoo_classification", "", tuple(_CLASSIFICATION.split())),
-    FirstParty("quantized", "zoo-quantized", "zoo_quantized", "quantization", ("quantized_*",), prefix="quantized_"),
+    FirstParty(
+        "quantized",
+        "zoo-quantized",
+        "zoo_quantized",
+        "quantization",
+        ("quantized_*",),
+        prefix="quantized_",
+        commands=("convert",),
+    ),
     FirstParty(
         "segmentation", "zoo-segmentation", "zoo_segmentation", "segmentation", ("fcn_*", "deeplabv3*", "lraspp*")
     ),
