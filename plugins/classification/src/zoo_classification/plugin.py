@@ -101,4 +101,6 @@ def public_names() -> dict[str, str]:
 @zoo.hookimpl
 def zoo_manifest() -> Manifest:
     models = model_specs("zoo_classification", FAMILIES, CLASSIFICATION.name)
-    return Manifest(api_version=1, models=models, tasks=[CLASSIFICATION])
+    return Manifest(
+        api_version=1, models=models, tasks=[CLASSIFICATION], capabilities="pkg://zoo_classification/capabilities.json"
+    )

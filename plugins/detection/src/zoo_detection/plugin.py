@@ -93,4 +93,4 @@ def public_names() -> dict[str, str]:
 @zoo.hookimpl
 def zoo_manifest() -> Manifest:
     models = model_specs("zoo_detection", FAMILIES, BOXES)
-    return Manifest(api_version=1, models=models, tasks=TASKS)
+    return Manifest(api_version=1, models=models, tasks=TASKS, capabilities="pkg://zoo_detection/capabilities.json")

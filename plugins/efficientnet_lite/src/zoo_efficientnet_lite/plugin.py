@@ -24,4 +24,8 @@ def public_names() -> dict[str, str]:
 
 @zoo.hookimpl
 def zoo_manifest() -> Manifest:
-    return Manifest(api_version=1, models=model_specs("zoo_efficientnet_lite", FAMILIES, "image-classification"))
+    return Manifest(
+        api_version=1,
+        models=model_specs("zoo_efficientnet_lite", FAMILIES, "image-classification"),
+        capabilities="pkg://zoo_efficientnet_lite/capabilities.json",
+    )

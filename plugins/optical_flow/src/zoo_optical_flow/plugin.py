@@ -71,4 +71,5 @@ def zoo_manifest() -> Manifest:
             for name, weights in (("raft_large", Raft_Large_Weights), ("raft_small", Raft_Small_Weights))
         ],
         tasks=[OPTICAL_FLOW],
+        capabilities="pkg://zoo_optical_flow/capabilities.json",
     )

@@ -78,11 +78,18 @@ def engine_for(backend: str) -> str:
     return engine
 
 
-def fastest_for(engine: str) -> str:
-    """The engine that computes what is packed for ``engine`` or its like: oneDNN where the processor has instructions
-    for it. FBGEMM has no kernel for depthwise convolutions of channels that are no multiple of 8, and QNNPACK is made
-    for ARM; of dense layers oneDNN's are as fast or faster. See docs/benchmarks.md."""
-    return FASTEST if FASTEST in _supported() and _has_vnni() else engine
+def fastest_for(engine: str, model: nn.Module) -> str:
+    """The engine that computes a float ``model``'s layers in int8, as ``engine`` would: itself, or oneDNN.
+
+    FBGEMM has no kernel for depthwise convolutions of channels that are no multiple of 8, and takes five times as long
+    as oneDNN for such a model; QNNPACK is made for ARM. Otherwise they are within a fifth of one another, and the
+    engine that a file was made for rounds as its makers saw it. See docs/benchmarks.md.
+    """
+    if FASTEST not in _supported() or not _has_vnni():
+        return engine
+    convs = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
+    slow = any(m.groups == m.in_channels > 1 and m.in_channels % 8 for m in convs)
+    return FASTEST if engine == "qnnpack" or slow else engine
 
 
 def is_there(backend: str) -> bool:
@@ -178,8 +185,8 @@ def calibrated(model: Q, batches: Iterable[Tensor], backend: str) -> Q:
     channel or, for QNNPACK, the whole tensor.
     """
     engine, quantization = engine_for(backend), _ao("quantization")
-    model.runs_on = fastest_for(engine)  # type: ignore[assignment]
-    with using(fastest_for(engine)), quiet():
+    model.runs_on = runs_on = fastest_for(engine, model)  # type: ignore[assignment]
+    with using(runs_on), quiet():
         fuse(model, is_qat=False)
         model.qconfig = quantization.get_default_qconfig(backend)
         quantization.prepare(model, inplace=True)
@@ -194,8 +201,8 @@ def skeleton(model: Q, backend: str) -> Q:
     """A float model, made into an int8 model without numbers, to be loaded; in place. Parameters may be on meta."""
     engine, functional, intrinsic = engine_for(backend), _ao("nn.quantized"), _ao("nn.intrinsic.quantized")
     replaced: dict[str, nn.Module] = {}
-    model.runs_on = fastest_for(engine)  # type: ignore[assignment]
-    with using(fastest_for(engine)), quiet():
+    model.runs_on = runs_on = fastest_for(engine, model)  # type: ignore[assignment]
+    with using(runs_on), quiet():
         for first, *rest in fusions(model):
             conv: Any = model.get_submodule(first)
             relu = bool(rest) and isinstance(model.get_submodule(rest[-1]), nn.ReLU)

@@ -48,4 +48,6 @@ def public_names() -> dict[str, str]:
 @zoo.hookimpl
 def zoo_manifest() -> Manifest:
     models = model_specs("zoo_segmentation", FAMILIES, SEGMENTATION.name)
-    return Manifest(api_version=1, models=models, tasks=[SEGMENTATION])
+    return Manifest(
+        api_version=1, models=models, tasks=[SEGMENTATION], capabilities="pkg://zoo_segmentation/capabilities.json"
+    )

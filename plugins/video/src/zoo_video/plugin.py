@@ -64,4 +64,6 @@ def public_names() -> dict[str, str]:
 @zoo.hookimpl
 def zoo_manifest() -> Manifest:
     models = model_specs("zoo_video", FAMILIES, VIDEO_CLASSIFICATION.name)
-    return Manifest(api_version=1, models=models, tasks=[VIDEO_CLASSIFICATION])
+    return Manifest(
+        api_version=1, models=models, tasks=[VIDEO_CLASSIFICATION], capabilities="pkg://zoo_video/capabilities.json"
+    )
