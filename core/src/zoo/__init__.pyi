@@ -88,9 +88,20 @@ from zoo_tools.evaluation import (
     Evaluation as Evaluation,
     evaluate as evaluate,
 )
+from zoo_tools.benchmarking import (
+    Benchmark as Benchmark,
+    benchmark as benchmark,
+)
+from zoo_tools.capabilities import (
+    matrix as matrix,
+)
 from zoo_tools.exporting import (
     ExportReport as ExportReport,
     export as export,
+)
+from zoo_tools.quantizing import (
+    Quantization as Quantization,
+    quantize as quantize,
 )
 from zoo_training import datasets as datasets
 from zoo_training.cards import (

@@ -74,7 +74,7 @@ FIRST_PARTY = (
         names=dict.fromkeys(("Evaluation", "evaluate"), "zoo_tools.evaluation")
         | dict.fromkeys(("ExportReport", "export"), "zoo_tools.exporting")
         | dict.fromkeys(("Quantization", "quantize"), "zoo_tools.quantizing")
-        | dict.fromkeys(("benchmark",), "zoo_tools.benchmarking")
+        | dict.fromkeys(("Benchmark", "benchmark"), "zoo_tools.benchmarking")
         | dict.fromkeys(("matrix",), "zoo_tools.capabilities"),
     ),
     FirstParty(

@@ -89,8 +89,6 @@ def quantize(
     check_count("samples", samples, 1)
     built, batches, spec = _prepare(model, data, samples, weights, task, config)
     name = registry.model_info(model).name if not isinstance(model, nn.Module) else None
-    if not batches:
-        raise InvalidArgument("There is nothing to calibrate on: data has no inputs.")
     modes = {module: module.training for module in built.modules()}
     parameters = next(built.parameters(), torch.empty(0))
     if parameters.device.type != "cpu" or parameters.dtype != torch.float32:
@@ -278,6 +276,8 @@ def _prepare(
 ) -> tuple[nn.Module, list[int8.Batch], TaskSpec | None]:
     """The model, batches of what it is fed, and its task, where that is known."""
     given = list(data) if not isinstance(data, str | os.PathLike) else None
+    if given == []:
+        raise InvalidArgument("There is nothing to calibrate on: data is empty.")
     if given and isinstance(_first(given[0]), Tensor) and _first(given[0]).ndim == 4:
         built = model if isinstance(model, nn.Module) else zoo.get_model(model, weights=weights, **config)
         return built, _few([(_first(batch),) for batch in given], samples), _known_task(built, task)
