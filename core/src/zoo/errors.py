@@ -144,6 +144,10 @@ class TrainingError(ZooError, RuntimeError):
     """A training run that could not go on; its last good checkpoint is kept."""
 
 
+class EngineError(ZooError, RuntimeError):
+    """A model that an engine, or a precision, cannot compute, or computes with other results than are tolerated."""
+
+
 class ExportError(ZooError, RuntimeError):
     """A model that cannot be captured as a graph; ``__cause__`` is what torch raised."""
 

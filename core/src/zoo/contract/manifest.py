@@ -35,17 +35,29 @@ class Command:
 
 @dataclass(frozen=True)
 class Engine:
-    """What runs an optimised or exported model in place of PyTorch.
+    """What computes a model in place of PyTorch's own operators: ``zoo.optimize(model, engine=NAME)``.
 
     Attributes:
         name: such as ``onnxruntime``.
-        target: import string of what makes one; imported when it is used.
+        target: import string of a function, imported when it is used and called as
+            ``build(module, arguments, *, dtype, dynamic)``. ``module`` is in eval mode, takes tensors as ``arguments``
+            are and returns a tuple of tensors. ``dtype`` is the :class:`torch.dtype` to compute in, None for the
+            module's own; ``dynamic`` has for each argument the dimensions in which earlier calls had other sizes. It
+            returns a function that takes such tensors and returns what ``module`` does, on the same device. Where that
+            has a method ``takes(*tensors)`` and says True, it is called with tensors of other shapes too; else
+            ``build`` is called again for those.
         suffixes: endings of the files that it opens, e.g. ``(".onnx",)``.
+        summary: a line that says what it is.
+        requires: names of modules that it imports, e.g. ``("onnxruntime",)``; none of them may be missing.
+        install: what is to be installed where one is missing, as ``pip install`` takes it.
     """
 
     name: str
     target: str
     suffixes: tuple[str, ...] = ()
+    summary: str = field(default="", kw_only=True)
+    requires: tuple[str, ...] = field(default=(), kw_only=True)
+    install: str = field(default="", kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -63,9 +75,11 @@ class Format:
         open: import string of what is called with a path and returns a module, or another function: tensors in the
             order of the file's inputs → a dict of its outputs. It runs nothing of the file but its arithmetic. Empty
             for a format that is only written.
+        write_requires: names of modules that ``write`` imports, ``open_requires`` of those that ``open`` does; none
+            may be missing.
+        install: what is to be installed to write and to open one, as ``pip install`` takes it.
         onnx: whether operators of zoo stand in the graph as those of ONNX, and not as operators of torch.
         smooths: whether what runs it smooths pictures when it shrinks them; else that is written as matrix products.
-        install: what ``pip install`` is told where ``write`` or ``open`` raises ImportError, e.g. ``zoo-tools[onnx]``.
     """
 
     name: str
@@ -74,9 +88,11 @@ class Format:
     write: str = ""
     facts: str = ""
     open: str = ""
-    install: str = ""
-    onnx: bool = False
-    smooths: bool = True
+    write_requires: tuple[str, ...] = field(default=(), kw_only=True)
+    open_requires: tuple[str, ...] = field(default=(), kw_only=True)
+    install: tuple[str, str] = field(default=("", ""), kw_only=True)
+    onnx: bool = field(default=False, kw_only=True)
+    smooths: bool = field(default=True, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -196,6 +212,14 @@ def _check_engine(engine: Engine) -> None:
     if not is_import_string(engine.target):
         raise ContractError(f"{engine.name}: {short(engine.target)} is not of the form 'package.module:name'.")
     check_suffixes(engine.name, engine.suffixes)
+    if not isinstance(engine.requires, tuple) or not all(isinstance(name, str) for name in engine.requires):
+        raise ContractError(
+            f"{engine.name}: requires is {short(engine.requires)}; expected a tuple of names of modules."
+        )
+    if not isinstance(engine.summary, str) or not isinstance(engine.install, str):
+        raise ContractError(
+            f"{engine.name}: its summary and install are texts; they are {short((engine.summary, engine.install))}."
+        )
 
 
 def _check_format(given: Format) -> None:

@@ -79,6 +79,9 @@ class Model(Protocol):
         num_frames: of the clips that it takes, where it takes one number only.
         in_channels: of its input.
         devices: types of the devices that it can run on; None for all.
+        compute_parts: paths of submodules that take and return tensors (or lists, tuples and dicts of them) and in
+            which nearly all is computed. An engine, or half precision, is given them alone where the rest depends on
+            values or needs the digits, as the boxes of a detector do. By default the whole model.
 
     A builder also leaves on it what :func:`zoo.load_report` and :func:`zoo.loading.loaded_weights` return.
     """
@@ -88,6 +91,7 @@ class Model(Protocol):
     num_frames: int
     in_channels: int
     devices: tuple[str, ...] | None
+    compute_parts: Sequence[str]
 
     def comparable(self, *inputs: Any) -> Any:
         """What the outputs are made of, where outputs jump however little changes, as those of a detector do, which

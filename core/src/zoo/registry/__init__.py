@@ -15,16 +15,20 @@ from zoo.registry.lookup import (
 )
 from zoo.registry.names import Entry, NameConflict, Registry, name_conflicts, plugins, refresh, registry
 from zoo.registry.offers import (
+    check_format,
     commands,
+    engines,
     engines_for,
     find_command,
     format_of,
     formats,
     get_engine,
     get_task,
+    missing_for,
     open_repository,
     provided,
     task_built_by,
+    usable_engine,
 )
 from zoo.registry.records import PluginRecord
 from zoo.registry.saved import SavedModel, find_saved
@@ -36,7 +40,9 @@ __all__ = [
     "PluginRecord",
     "Registry",
     "SavedModel",
+    "check_format",
     "commands",
+    "engines",
     "engines_for",
     "fetch",
     "find_command",
@@ -51,6 +57,7 @@ __all__ = [
     "get_weight",
     "list_models",
     "metric",
+    "missing_for",
     "model_info",
     "name_conflicts",
     "open_repository",
@@ -61,4 +68,5 @@ __all__ = [
     "register_model",
     "registry",
     "task_built_by",
+    "usable_engine",
 ]

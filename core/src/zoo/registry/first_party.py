@@ -19,6 +19,7 @@ class FirstParty:
         prefix: what its model names begin with, where ``zoo.models`` shows them without.
         models: globs of the names of its models, for "install … to get it".
         commands: that it brings to ``zoo``.
+        engines: that it brings.
         names: that it brings to the module ``zoo`` → the modules that they come from.
     """
 
@@ -29,6 +30,7 @@ class FirstParty:
     models: tuple[str, ...] = ()
     prefix: str = ""
     commands: tuple[str, ...] = ()
+    engines: tuple[str, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -60,6 +62,7 @@ FIRST_PARTY = (
         "zoo_tools",
         None,
         commands=("evaluate", "export"),
+        engines=("onnxruntime", "openvino"),
         names=dict.fromkeys(("Evaluation", "evaluate"), "zoo_tools.evaluation")
         | dict.fromkeys(("ExportReport", "export"), "zoo_tools.exporting"),
     ),
@@ -91,6 +94,11 @@ def provider(model: str) -> FirstParty | None:
 def commands_of_ours() -> dict[str, str]:
     """Command → the distribution that it comes with, installed or not."""
     return {name: p.distribution for p in FIRST_PARTY for name in p.commands}
+
+
+def engines_of_ours() -> dict[str, str]:
+    """Engine → the distribution that it comes with, installed or not."""
+    return {name: p.distribution for p in FIRST_PARTY for name in p.engines}
 
 
 def verb(name: str) -> tuple[str, FirstParty] | None:

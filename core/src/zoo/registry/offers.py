@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from zoo.contract import Command, Engine, Format, Repository, TaskSpec, load_object
-from zoo.errors import InvalidArgument, UnknownTask, suggest
+from zoo.errors import InvalidArgument, MissingPlugin, UnknownTask, suggest
 from zoo.registry.discovery import get_plugins
+from zoo.registry.first_party import engines_of_ours
 from zoo.registry.listing import join
 from zoo.registry.names import registry
 from zoo.registry.records import PluginRecord
@@ -76,21 +78,81 @@ def provided(task: TaskSpec, verb: str) -> Any | None:
     return None if target is None else load_object(target)
 
 
+# What the core itself brings.
+BUILT_IN = (
+    Engine("torch", "zoo.running.engines:build", summary="PyTorch's operators, with what does not change folded."),
+    Engine("compile", "zoo.running.compiling:build", summary="torch.compile, for the CPU with frozen weights."),
+)
+
+
 def get_engine(name: str) -> Engine:
     """What is known of an engine, by its name or ``plugin/name``.
 
     Raises:
         InvalidArgument: no installed plugin brings it, or several do, none of them ours.
+        MissingPlugin: it is one of ours, which is not installed.
     """
+    for engine in BUILT_IN:
+        if engine.name == name:
+            return engine
     engines = registry().engines
     owner, _, bare = name.rpartition("/")
     found = _meant(engines, bare, owner, strict=bool(owner))
     if found is None:
+        distribution = engines_of_ours().get(name)
+        if distribution is not None:
+            raise MissingPlugin(
+                f"The engine {name!r} comes with {distribution}, which is not installed: "
+                f"pip install '{distribution}[{name}]'"
+            )
         full = [f"{record.name}/{bare}" for _, record in engines.get(bare, ())]
-        raise InvalidArgument(
-            f"There is no engine {name!r}; there are {join(full or engines)}.{suggest(name, engines)}"
-        )
+        known = [engine.name for engine in BUILT_IN] + list(engines)
+        raise InvalidArgument(f"There is no engine {name!r}; there are {join(full or known)}.{suggest(name, known)}")
     return found
+
+
+def usable_engine(name: str) -> Engine:
+    """The engine, if what it requires is installed; nothing of that is imported.
+
+    Raises:
+        InvalidArgument: there is none of that name.
+        MissingPlugin: it, or a module that it requires, is not installed.
+    """
+    engine = get_engine(name)
+    if missing := missing_for(engine):
+        told = f"pip install '{engine.install or ' '.join(missing)}'"
+        raise MissingPlugin(f"The engine {name!r} needs {' and '.join(missing)}, which is not installed: {told}")
+    return engine
+
+
+def missing_for(engine: Engine) -> list[str]:
+    """The modules that an engine requires and that are not installed."""
+    return [name for name in engine.requires if not _is_there(name)]
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):  # of a submodule whose package is missing, or that was imported in parts
+        return False
+
+
+def engines() -> list[tuple[str, Engine, PluginRecord | None]]:
+    """Every engine: the name that works, what it is, and whose it is; None for the core's own."""
+    offers = registry().engines
+    own: list[tuple[str, Engine, PluginRecord | None]] = [(engine.name, engine, None) for engine in BUILT_IN]
+    reserved = {engine.name for engine in BUILT_IN}
+    return own + [
+        (
+            name
+            if name not in reserved and _meant(offers, name, None, strict=False) is engine
+            else f"{record.name}/{name}",
+            engine,
+            record,
+        )
+        for name, claims in offers.items()
+        for engine, record in claims
+    ]
 
 
 def engines_for(suffix: str) -> list[str]:
@@ -103,6 +165,16 @@ def formats() -> dict[str, Format]:
     """Every format of exported files that a bare name means, by its name."""
     offers = registry().formats
     return {name: found for name in offers if (found := _meant(offers, name, None, strict=False)) is not None}
+
+
+def check_format(one: Format, *, to_write: bool) -> None:
+    """Raise MissingPlugin if a module is missing that writing, or opening, files of a format takes."""
+    requires, install = (one.write_requires, one.install[0]) if to_write else (one.open_requires, one.install[1])
+    if missing := [name for name in requires if not _is_there(name)]:
+        raise MissingPlugin(
+            f"Files of the format {one.name!r} need {' and '.join(missing)}, which is not installed: pip install "
+            f"'{install or ' '.join(missing)}'"
+        )
 
 
 def format_of(path: str | Path, name: str | None = None) -> Format:

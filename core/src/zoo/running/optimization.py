@@ -1,4 +1,5 @@
-"""A model made faster for inference: batch norm folded into convolutions, what only training needs dropped.
+"""A model made faster for inference: batch norm folded into convolutions, what only training needs dropped, weights
+laid out as the processor reads them; in half precision, or by an engine, where that is asked for.
 
 What may be folded is not guessed from names or from the order of definition. The model runs once on an example while
 every tensor operation is watched; a batch norm is folded where each output of one convolution went into it and nowhere
@@ -8,30 +9,30 @@ else. The result is then compared with the model's own outputs, and taken back i
 from __future__ import annotations
 
 import copy
-from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrize import is_parametrized
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only
+from torch.utils._pytree import tree_map_only
 
-from zoo.errors import InvalidArgument
-from zoo.nn import DropBlock2d, DropBlock3d, FrozenBatchNorm2d, StochasticDepth
+from zoo import registry
+from zoo.errors import EngineError, InvalidArgument
+from zoo.running import clock
+from zoo.running.comparing import compared, difference
+from zoo.running.editing import Edits
+from zoo.running.engines import EngineModule
+from zoo.running.packing import can_pack, is_packed, packed
+from zoo.running.precision import Casting, check_dtype, name_of, note_of, parts_of, read_dtype
+from zoo.running.standing import Autocast
 from zoo.running.tasks import example_of
+from zoo.running.trials import PAYS, Trial
+from zoo.running.watching import NORMS, TRAINING_ONLY, Watch as _Watch, is_exactly
 
 M = TypeVar("M", bound=nn.Module)
 
-TOLERANCE = 1e-4  # of the outputs' standard deviation
-LINEAR = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, FrozenBatchNorm2d)
-TRAINING_ONLY = (
-    nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout,
-    StochasticDepth, DropBlock2d, DropBlock3d,
-)  # fmt: skip
+FOLDED, CHANNELS_LAST = "folded", "channels-last"  # steps
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,14 @@ class OptimizationReport:
         channels_last: whether the weights of 2-d convolutions are in that memory format.
         notes: what could not be done, in sentences.
         ran: False where the model did not run on the default example, so that nothing could be tried.
+        engine: what computes the model.
+        dtype: what it computes in, as ``"bfloat16"``; empty for the model's own precision.
+        packed: how many layers have weights in the order in which the CPU's library reads them.
+        milliseconds: what was measured on the example, each the least of a few runs that took turns: ``"plain"``, the
+            model as it was, and what was tried.
+        taken: the key of ``milliseconds`` that is the model's now.
+        off: by how much the outputs for the example differ, in their standard deviations: the largest difference, or
+            of half precision the root of the mean square.
     """
 
     folded: Mapping[str, str] = field(default_factory=dict)
@@ -53,18 +62,24 @@ class OptimizationReport:
     channels_last: bool = False
     notes: tuple[str, ...] = ()
     ran: bool = True
+    engine: str = "torch"
+    dtype: str = ""
+    packed: int = 0
+    milliseconds: Mapping[str, float] = field(default_factory=dict)
+    taken: str = "plain"
+    off: float = 0.0
 
 
-def _is(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> bool:
-    """Whether ``module`` computes just what one of the classes does: a subclass may use the same weights otherwise."""
-    return not is_parametrized(module) and any(
-        isinstance(module, kind)
-        and all(getattr(type(module), f, None) is getattr(kind, f, None) for f in ("forward", "_conv_forward"))
-        for kind in kinds
-    )
-
-
-def optimize(model: M, example: Any = None, *, channels_last: bool | None = None, inplace: bool = False) -> M:
+def optimize(
+    model: M,
+    example: Any = None,
+    *,
+    dtype: str | torch.dtype | None = None,
+    engine: str = "torch",
+    channels_last: bool | None = None,
+    inplace: bool = False,
+    measure: bool = True,
+) -> M:
     """A copy of ``model`` for inference: faster, with the same outputs within 1e-4 of their standard deviation.
 
     - Batch norm (frozen too) is folded into the convolution or linear layer before it.
@@ -98,9 +113,35 @@ def optimize(model: M, example: Any = None, *, channels_last: bool | None = None
     """
     if not isinstance(model, nn.Module):
         raise InvalidArgument(f"optimize takes a torch.nn.Module, not {type(model).__name__}.")
+    precision = read_dtype(dtype)
+    check_request(engine, precision, device_of(model))
     fast = (model if inplace else copied(model)).eval().requires_grad_(False)
-    fast.optimization_report = _optimize(fast, example, channels_last)  # type: ignore[assignment]
-    return fast
+    if engine == "torch":
+        made, report = _optimize(fast, example, channels_last, precision, measure)
+    else:
+        made, report = _by_engine(fast, example, engine, precision, measure)
+    made.optimization_report = report  # type: ignore[assignment]
+    return made  # type: ignore[return-value]
+
+
+def check_request(engine: str, dtype: torch.dtype | None, device: torch.device) -> None:
+    """Raise what can be known without the model.
+
+    Raises:
+        InvalidArgument: no such engine; float16 on a CPU that is slow at it.
+        MissingPlugin: what the engine needs is not installed.
+    """
+    registry.usable_engine(engine)
+    if engine == "compile":
+        from zoo.running.compiling import check_compiler
+
+        check_compiler(device)
+    check_dtype(dtype, device)
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Of its first parameter or buffer, or the CPU."""
+    return next((t.device for of in (model.parameters(), model.buffers()) for t in of), torch.device("cpu"))
 
 
 def copied(model: M) -> M:
@@ -117,197 +158,195 @@ def copied(model: M) -> M:
         ) from e
 
 
-def _optimize(model: nn.Module, example: Any, channels_last: bool | None) -> OptimizationReport:
+def arguments_of(model: nn.Module, example: Any) -> tuple[Any, ...]:
+    """What to try a model on, as :func:`optimize` takes it."""
+    if example is None:
+        placed_: tuple[Any, ...] = placed(model, example_of(model))
+        return placed_
+    return example if isinstance(example, tuple) else (example,)
+
+
+def _optimize(
+    model: nn.Module, example: Any, channels_last: bool | None, dtype: torch.dtype | None, measure: bool
+) -> tuple[nn.Module, OptimizationReport]:
     channels_last = _prefers_channels_last(model) if channels_last is None else channels_last
-    norms = [path for path, m in model.named_modules() if _is(m, NORMS)]
+    norms = [path for path, m in model.named_modules() if is_exactly(m, NORMS)]
     heads = [m for path, m in model.named_modules() if path.rpartition(".")[2].lower().startswith("aux")]
     heads = [m for m in heads if any(True for _ in m.parameters())]
-    if not (norms or heads or channels_last):
-        return OptimizationReport(notes=("There is no batch norm, and no memory format would be faster.",))
+    linear = any(can_pack(m, torch.Size((1, 1))) for m in model.modules() if isinstance(m, nn.Linear))
     if any(t.is_meta for t in (*model.parameters(), *model.buffers())):
-        return OptimizationReport(notes=("Nothing was done: the model is on the meta device and has no numbers.",))
-    try:
-        inputs = (
-            placed(model, example_of(model))
-            if example is None
-            else example
-            if isinstance(example, tuple)
-            else (example,)
+        return model, OptimizationReport(
+            notes=("Nothing was done: the model is on the meta device and has no numbers.",)
         )
+    if not (norms or heads or channels_last or linear or dtype):
+        return model, OptimizationReport(notes=("There is no batch norm, and no memory format would be faster.",))
+    try:
+        inputs = arguments_of(model, example)
         watch = _Watch(model)
         expected = watch.run(inputs)
         if hasattr(model, "comparable"):
-            expected = _comparable(model, inputs)
+            expected = compared(model, inputs)
     except Exception as e:  # a model's own code can raise anything
-        if example is not None:
+        if example is not None or dtype is not None:
             raise
         reason = "the model did not run on the default example"
-        return OptimizationReport(
+        return model, OptimizationReport(
             kept=dict.fromkeys(norms, reason),
             notes=(f"Nothing was done: {reason}. Give one. {type(e).__name__}: {e}",),
             ran=False,
         )
 
-    edits = _Edits(model)
+    folding, alone = Edits(model), watch.alone()
     path = {m: path for path, m in model.named_modules()}
     foldable, others = watch.sort_norms()
     folded = {path[norm]: path[layer] for norm, layer in foldable.items()}
     for norm, layer in foldable.items():
-        edits.fold(norm, layer)
-    dropped = [m for m in path if _is(m, TRAINING_ONLY) and watch.calls[m]]
+        folding.fold(norm, layer)
+    dropped = [m for m in path if is_exactly(m, TRAINING_ONLY) and watch.calls[m]]
     for m in dropped:
-        edits.replace(m, nn.Identity())
+        folding.replace(m, nn.Identity())
     unused = [m for m in heads if not watch.uses(m)]
     for m in reversed(unused):  # the inner ones first
-        edits.replace(m, None)  # models ask whether they have auxiliary heads
+        folding.replace(m, None)  # models ask whether they have auxiliary heads
 
-    notes = []
-    if channels_last:
-        _set_format(model, torch.channels_last)
-        if problem := _difference(model, inputs, expected):
-            notes.append(f"Not channels-last: {problem}.")
-            channels_last = False
-            _set_format(model, torch.contiguous_format)
-    if not channels_last and (problem := _difference(model, inputs, expected)):
-        edits.undo()
-        reason = "outputs would differ"
-        return OptimizationReport(
-            kept=dict.fromkeys(norms, reason), notes=(*notes, f"Everything was taken back: {problem}.")
-        )
+    trial = Trial(model, inputs, expected)
+    trial.add(FOLDED, folding)
+    if dtype is not None:
+        trial.agree()  # what is folded is compared in full precision
+        trial.dtype = dtype
+        trial.add(name_of(dtype), Casting(model, dtype))
+    for name, step in _layouts(model, watch, alone, channels_last).items():
+        trial.add(name, step)
+    made, least, device = model, name_of(dtype) if dtype else None, device_of(model)
+    if problem := trial.agree(least):
+        if dtype is None:
+            trial.notes.append(f"Everything was taken back: {problem}.")
+        else:
+            made = _autocast(trial, dtype, device, problem)
+    elif measure and trial.steps:
+        trial.choose(device, least)
     left = set(model.modules())
+    gone = FOLDED in trial.steps or not folding
+    reason = "it does not pay" if trial.times else "outputs would differ"
     kept = {path[norm]: why for norm, why in others.items() if norm in left}
-    return OptimizationReport(folded, kept, tuple(path[m] for m in (*dropped, *unused)), channels_last, tuple(notes))
+    return made, OptimizationReport(
+        folded if gone else {},
+        kept if gone else dict.fromkeys(norms, reason),
+        tuple(path[m] for m in (*dropped, *unused)) if gone else (),
+        CHANNELS_LAST in trial.steps,
+        tuple(trial.notes) + tuple(filter(None, [note_of(dtype, device)])),
+        dtype=least or "",
+        packed=sum(map(is_packed, left)),
+        milliseconds=trial.times,
+        taken=trial.taken,
+        off=trial.off,
+    )
 
 
-class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Sees, while a model runs, which module reads which output of the linear layers."""
+def _layouts(model: nn.Module, watch: _Watch, alone: set[nn.Module], channels_last: bool) -> dict[str, Edits]:
+    """Changes of how weights lie in memory, made: what they are → the changes.
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # torch would import all of its compiler, which takes seconds, to keep it off this class
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.model = model
-        self.calls: Counter[nn.Module] = Counter()
-        self.outputs: defaultdict[nn.Module, list[Tensor]] = defaultdict(list)  # kept, so that their ids stay theirs
-        self.readers: defaultdict[int, set[nn.Module | None]] = defaultdict(set)  # by id of tensor; None is any other
-        self.running: nn.Module | None = None
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.read((args, kwargs))
-        return func(*args, **(kwargs or {}))
-
-    def read(self, values: Any) -> None:
-        for t in tree_leaves(values):
-            if isinstance(t, Tensor):
-                self.readers[id(t)].add(self.running)
-
-    def enter(self, module: nn.Module, inputs: Any) -> None:
-        self.calls[module] += 1
-        self.running = module
-
-    def leave(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
-        self.running = None
-        if _is(module, LINEAR):
-            self.outputs[module].append(output)
-            self.readers[id(output)] = set()  # forget what read an earlier tensor of this id
-
-    @torch.no_grad()
-    def run(self, inputs: tuple[Any, ...]) -> Any:
-        """What the model returns for ``inputs``."""
-        # Modules with hooks are left alone: the hooks may compute the weights (weight_norm), or want to see the output.
-        hooked = {m for m in self.model.modules() if m._forward_hooks or m._forward_pre_hooks}
-        handles = []
-        for m in self.model.modules():
-            if _is(m, (*LINEAR, *NORMS, *TRAINING_ONLY)) and m not in hooked:
-                handles += [m.register_forward_pre_hook(self.enter), m.register_forward_hook(self.leave)]
-        try:
-            with self:
-                returned = self.model(*inputs)
-        finally:
-            for handle in handles:
-                handle.remove()
-        self.read(returned)
-        return returned
-
-    def uses(self, module: nn.Module) -> bool:
-        """Whether the run read any of the module's tensors."""
-        return any(self.readers[id(t)] for t in (*module.parameters(), *module.buffers()))
-
-    def sort_norms(self) -> tuple[dict[nn.Module, nn.Module], dict[nn.Module, str]]:
-        """Batch norms that can be folded → into which layer; and the others → why not."""
-        sources = defaultdict(list)
-        for layer, outputs in self.outputs.items():
-            for reader in {reader for t in outputs for reader in self.readers[id(t)]}:
-                sources[reader].append(layer)
-        folded, kept = {}, {}
-        for norm in [m for m in self.model.modules() if _is(m, NORMS)]:
-            if not self.calls[norm]:
-                kept[norm] = "the example does not reach it, or it has hooks"
-            elif len(sources[norm]) != 1:
-                kept[norm] = (
-                    "it follows several layers" if sources[norm] else "it follows no convolution or linear layer"
-                )
-            elif problem := self.obstacle(sources[norm][0], norm):
-                kept[norm] = problem
-            else:
-                folded[norm] = sources[norm][0]
-        return folded, kept
-
-    def obstacle(self, layer: Any, norm: Any) -> str | None:
-        """Why ``norm`` cannot be folded into ``layer``, some output of which it reads."""
-        outputs = self.outputs[layer]
-        # As many calls as outputs, each of which it reads: so it reads nothing else.
-        if self.calls[norm] != len(outputs) or any(self.readers[id(t)] != {norm} for t in outputs):
-            return "what comes before it is used elsewhere too, or something else goes into it"
-        for m in (layer, norm):
-            if any(self.readers[id(t)] - {m} for t in (*m.parameters(False), *m.buffers(False))):
-                return "its tensors, or those of the layer before it, are used elsewhere too"
-        if norm.training or norm.running_mean is None:
-            return "it computes the statistics of each batch"
-        if any(t.dim() != layer.weight.dim() or t.shape[1] != len(norm.running_mean) for t in outputs):
-            return "its channels are not those of the layer before it"
-        return None
+    Args:
+        alone: layers whose weights nothing else reads.
+        channels_last: whether convolutions are to be changed.
+    """
+    linear, convs = Edits(model), Edits(model)
+    for m in model.modules():
+        if m in alone and isinstance(m, nn.Linear) and can_pack(m, watch.shapes.get(m)):
+            linear.replace(m, packed(m, watch.shapes[m]))
+    for m in [m for m in model.modules() if channels_last and isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]:
+        if m in alone and can_pack(m, watch.shapes.get(m)):
+            convs.replace(m, packed(m, watch.shapes[m]))
+        elif m._parameters.get("weight") is not None:
+            weight = m.weight.detach().contiguous(memory_format=torch.channels_last)
+            convs.set(m, "weight", nn.Parameter(weight, requires_grad=False))
+    return {"packed linear layers": linear, CHANNELS_LAST: convs}
 
 
-class _Edits:
-    """Changes of a model that can be undone."""
+def _autocast(trial: Trial, dtype: torch.dtype, device: torch.device, problem: str) -> nn.Module:
+    """The model under autocast, which knows what needs single precision, where it cannot be cast as it is.
 
-    def __init__(self, model: nn.Module) -> None:
-        self.model = model
-        self.paths = defaultdict(list)  # a module may be in several places
-        for path, m in model.named_modules(remove_duplicate=False):
-            self.paths[m].append(path)
-        self.done: list[tuple[nn.Module, str, Any]] = []
+    Raises:
+        EngineError: that is not within the tolerance either.
+    """
+    model, name = trial.model, name_of(dtype)
+    trial.take_back(name)
+    made, wrapping = _replaced(model, lambda part: Autocast(part, dtype, device.type))
+    again, trial.off = difference(made, trial.inputs, trial.expected, dtype)
+    if again:
+        wrapping.undo()
+        for step in list(trial.steps):
+            trial.take_back(step)
+        raise EngineError(
+            f"{type(model).__name__} cannot be computed in {name}: {again} (under autocast; without it, {problem})."
+        )
+    trial.notes.append(f"Under autocast: cast as it is, {problem}.")
+    trial.add("autocast", wrapping)
+    return made
 
-    def set(self, owner: nn.Module, name: str, new: Any) -> None:
-        self.done.append((owner, name, getattr(owner, name)))
-        setattr(owner, name, new)
 
-    def replace(self, module: nn.Module, new: nn.Module | None) -> None:
-        for path in filter(None, self.paths[module]):
-            parent, _, name = path.rpartition(".")
-            self.set(self.model.get_submodule(parent), name, new)
+def _replaced(model: nn.Module, make: Callable[[nn.Module], nn.Module]) -> tuple[nn.Module, Edits]:
+    """The model with something else in place of the parts in which it computes, or of all of it."""
+    edits = Edits(model)
+    for path, part in parts_of(model):
+        if not path:
+            return make(part), edits
+        edits.replace(part, make(part))
+    return model, edits
 
-    @torch.no_grad()
-    def fold(self, norm: Any, layer: Any) -> None:
-        """Put the batch norm's scale and shift into the layer before it."""
-        dtype = torch.promote_types(layer.weight.dtype, torch.float32)
-        mean, var = norm.running_mean.to(dtype), norm.running_var.to(dtype)
-        scale = (var + norm.eps).rsqrt()
-        if norm.weight is not None:
-            scale = scale * norm.weight
-        shift = -mean if layer.bias is None else layer.bias - mean
-        bias = shift * scale if norm.bias is None else shift * scale + norm.bias
-        per_channel = scale.view(-1, *[1] * (layer.weight.dim() - 1))
-        for name, value in (("weight", layer.weight * per_channel), ("bias", bias)):
-            self.set(layer, name, nn.Parameter(value.to(layer.weight.dtype), requires_grad=False))
-        self.replace(norm, nn.Identity())
 
-    def undo(self) -> None:
-        for owner, name, old in reversed(self.done):
-            setattr(owner, name, old)
+def _by_engine(
+    model: nn.Module, example: Any, engine: str, dtype: torch.dtype | None, measure: bool
+) -> tuple[nn.Module, OptimizationReport]:
+    """The model computed by an engine.
+
+    Raises:
+        EngineError: the engine cannot, or its outputs are not within the tolerance.
+    """
+    inputs = arguments_of(model, example)
+    expected, device = compared(model, inputs), device_of(model)
+    made, edits = _replaced(model, lambda part: EngineModule(part, engine, dtype))
+    try:
+        compared(made, inputs)  # what fails now, fails for a reason of the engine's
+        problem, off = difference(made, inputs, expected, dtype)
+        if problem:
+            in_ = f" in {name_of(dtype)}" if dtype else ""
+            raise EngineError(f"{type(model).__name__} is not what it was with the engine {engine!r}{in_}: {problem}.")
+    except BaseException:
+        edits.undo()
+        raise
+    times, notes = {}, list(filter(None, [note_of(dtype, device)]))
+    if measure:
+        times = _against(model, made, edits, inputs, engine, device)
+        if times[engine] > PAYS * times["plain"]:
+            notes.append(f"{engine} is slower than PyTorch here: {times[engine]:.1f} and {times['plain']:.1f} ms.")
+    return made, OptimizationReport(
+        notes=tuple(notes),
+        engine=engine,
+        dtype=name_of(dtype) if dtype else "",
+        milliseconds=times,
+        taken=engine,
+        off=off,
+    )
+
+
+def _against(
+    model: nn.Module, made: nn.Module, edits: Edits, inputs: tuple[Any, ...], engine: str, device: torch.device
+) -> dict[str, float]:
+    """Milliseconds of a model without and with what an engine computes of it."""
+
+    def plain() -> None:
+        edits.undo()
+        with torch.inference_mode():
+            model(*inputs)
+        edits.redo()
+
+    def other() -> None:
+        with torch.inference_mode():
+            made(*inputs)
+
+    seconds = clock.in_turns([plain, other], device)
+    return {"plain": 1000 * seconds[0], engine: 1000 * seconds[1]}
 
 
 def placed(model: nn.Module, example: Any) -> Any:
@@ -325,58 +364,3 @@ def _prefers_channels_last(model: nn.Module) -> bool:
     return weight.device.type == "cpu" or (
         weight.device.type == "cuda" and weight.dtype in (torch.half, torch.bfloat16)
     )
-
-
-def _set_format(model: nn.Module, memory_format: torch.memory_format) -> None:
-    for m in model.modules():
-        if isinstance(m, nn.Conv2d | nn.ConvTranspose2d):
-            m.weight.data = m.weight.data.contiguous(memory_format=memory_format)
-
-
-@torch.no_grad()
-def _comparable(model: nn.Module, inputs: tuple[Any, ...]) -> Any:
-    """What the model returns; or, where that jumps, what its ``comparable`` does."""
-    return getattr(model, "comparable", model)(*inputs)
-
-
-@torch.no_grad()
-def _difference(model: nn.Module, inputs: tuple[Any, ...], expected: Any) -> str | None:
-    """How what the model returns differs from ``expected``; None where it does not."""
-    try:
-        got, structure = tree_flatten(_comparable(model, inputs))
-        want, expected_structure = tree_flatten(expected)
-    except Exception as e:  # noqa: BLE001  a model's own code can raise anything
-        return f"the model fails with {type(e).__name__}: {e}"
-    if structure != expected_structure:
-        return "the outputs have another structure"
-    for a, b in zip(got, want, strict=True):
-        if not isinstance(b, Tensor):
-            if not isinstance(b, int | float | str | None):
-                return f"the outputs have a {type(b).__name__} among them, which cannot be compared"
-            if a != b:
-                return f"an output is {a!r} and was {b!r}"
-        elif a.shape != b.shape or a.dtype != b.dtype:
-            return f"an output is {a.dtype} {list(a.shape)} and was {b.dtype} {list(b.shape)}"
-        elif b.numel() and not (off := _distance(a, b)) <= (limit := _tolerance(b)):
-            return f"an output would be off by {off:.1e} of its spread, and {limit:.1e} is allowed"
-    return None
-
-
-def _distance(a: Tensor, b: Tensor) -> float:
-    """The largest difference, in standard deviations of ``b``."""
-    return (a.double() - b.double()).abs().max().item() / _spread(b)
-
-
-def _spread(values: Tensor) -> float:
-    values = values.double()
-    return values.std(correction=0).item() or values.abs().max().item() or 1.0
-
-
-def _tolerance(output: Tensor) -> float:
-    """``TOLERANCE``, or what the arithmetic itself leaves uncertain where that is more."""
-    if not output.is_floating_point():
-        return 0.0
-    # GPUs compute convolutions of float32 with 10 bits (TF32) unless told otherwise.
-    eps = torch.finfo(output.dtype).eps if output.device.type == "cpu" else max(torch.finfo(output.dtype).eps, 2**-10)
-    magnitude = output.abs().max().item() / _spread(output)  # numbers close together, far from zero, have few digits
-    return max(TOLERANCE, 32 * eps * max(1.0, magnitude))

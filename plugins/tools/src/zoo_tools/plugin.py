@@ -1,31 +1,67 @@
-"""The manifest: commands, and no models. No torch here."""
+"""The manifest: commands, engines and formats, and no models. No torch here."""
 
 from __future__ import annotations
 
 import zoo
-from zoo import Command, Format, Manifest
+from zoo import Command, Engine, Format, Manifest
 
 COMMANDS = (
     Command("evaluate", "zoo_tools.commands.evaluating:evaluate", "How good a model is on a data set."),
     Command("export", "zoo_tools.commands.exporting:export", "Write a model to a file that runs without its code."),
 )
-FORMATS = tuple(
-    Format(name, (suffix,), summary, *(f"zoo_tools.formats.{module}:{step}" for step in ("write", "facts", "open")), extra, **more)
-    for name, suffix, summary, module, extra, more in (
-        ("onnx", ".onnx", "ONNX, which ONNX Runtime and others run", "onnx", "zoo-tools[onnx]", {"onnx": True}),
-        ("torch-export", ".pt2", "PyTorch's exported program", "torch_export", "", {}),
-        (
-            "openvino",
-            ".xml",
-            "OpenVINO's, weights beside it",
-            "openvino",
-            "zoo-tools[openvino]",
-            {"onnx": True, "smooths": False},
-        ),
-    )
+FORMATS = (
+    Format(
+        "onnx",
+        (".onnx",),
+        "ONNX, which ONNX Runtime and many others run",
+        write="zoo_tools.formats.onnx:write",
+        facts="zoo_tools.formats.onnx:facts",
+        open="zoo_tools.formats.onnx:open",
+        write_requires=("onnx", "onnxscript"),
+        open_requires=("onnxruntime",),
+        install=("zoo-tools[onnx]", "zoo-tools[onnxruntime]"),
+        onnx=True,
+    ),
+    Format(
+        "torch-export",
+        (".pt2",),
+        "PyTorch's exported program, which torch alone runs",
+        write="zoo_tools.formats.torch_export:write",
+        facts="zoo_tools.formats.torch_export:facts",
+        open="zoo_tools.formats.torch_export:open",
+    ),
+    Format(
+        "openvino",
+        (".xml",),
+        "OpenVINO's representation, the weights in a .bin beside it",
+        write="zoo_tools.formats.openvino:write",
+        facts="zoo_tools.formats.openvino:facts",
+        open="zoo_tools.formats.openvino:open",
+        write_requires=("openvino", "onnx", "onnxscript"),
+        open_requires=("openvino",),
+        install=("zoo-tools[openvino]", "zoo-tools[openvino]"),
+        onnx=True,
+        smooths=False,
+    ),
+)
+ENGINES = (
+    Engine(
+        "onnxruntime",
+        "zoo_tools.engines.onnxruntime:build",
+        summary="ONNX Runtime, in float32.",
+        requires=("onnxruntime", "onnx", "onnxscript"),
+        install="zoo-tools[onnxruntime]",
+    ),
+    Engine(
+        "openvino",
+        "zoo_tools.engines.openvino:build",
+        summary="OpenVINO on the CPU, in float32 or bfloat16.",
+        requires=("openvino",),
+        install="zoo-tools[openvino]",
+    ),
 )
 
 
 @zoo.hookimpl
 def zoo_manifest() -> Manifest:
-    return Manifest(api_version=1, commands=COMMANDS, formats=FORMATS)
+    return Manifest(api_version=1, commands=COMMANDS, engines=ENGINES, formats=FORMATS)

@@ -1,0 +1,46 @@
+"""The engine ``compile``: torch.compile. Its modules are imported when it is used."""
+
+from __future__ import annotations
+
+import copy
+import os
+import shutil
+import sys
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zoo.errors import MissingPlugin
+from zoo.running.precision import Casting
+
+
+def build(module: nn.Module, arguments: tuple[Tensor, ...], *, dtype: torch.dtype | None, dynamic: Any) -> Any:
+    """A compiled program. On the CPU the weights are frozen into it, without which it is slower than none.
+
+    Raises:
+        MissingPlugin: there is no C++ compiler.
+    """
+    device = arguments[0].device if arguments else torch.device("cpu")
+    check_compiler(device)
+    if dtype is not None and dtype is not torch.float32:
+        module = copy.deepcopy(module)
+        Casting(module, dtype)
+    options: Any = {"freezing": True} if device.type == "cpu" else None
+    compiled = torch.compile(module, dynamic=any(dynamic), options=options)
+    compiled(*arguments)
+    return compiled
+
+
+def check_compiler(device: torch.device) -> None:
+    """Raise if what torch.compile needs for a device is missing.
+
+    Raises:
+        MissingPlugin: there is no C++ compiler.
+    """
+    given = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    if device.type == "cpu" and shutil.which(given) is None:
+        raise MissingPlugin(
+            f"The engine 'compile' needs a C++ compiler, and there is no {given}: install one (apt install g++), or "
+            "name it in the variable CXX."
+        )

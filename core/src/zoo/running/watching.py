@@ -1,0 +1,133 @@
+"""Which layer reads what: a model runs once on an example while every tensor operation is watched."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from zoo.nn import DropBlock2d, DropBlock3d, FrozenBatchNorm2d, StochasticDepth
+
+LINEAR = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, FrozenBatchNorm2d)
+TRAINING_ONLY = (
+    nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout,
+    StochasticDepth, DropBlock2d, DropBlock3d,
+)  # fmt: skip
+
+
+def is_exactly(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> bool:
+    """Whether ``module`` computes just what one of the classes does: a subclass may use the same weights otherwise."""
+    return not is_parametrized(module) and any(
+        isinstance(module, kind)
+        and all(getattr(type(module), f, None) is getattr(kind, f, None) for f in ("forward", "_conv_forward"))
+        for kind in kinds
+    )
+
+
+class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Sees, while a model runs, which module reads which output of the linear layers."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # torch would import all of its compiler, which takes seconds, to keep it off this class
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.model = model
+        self.calls: Counter[nn.Module] = Counter()
+        self.outputs: defaultdict[nn.Module, list[Tensor]] = defaultdict(list)  # kept, so that their ids stay theirs
+        self.readers: defaultdict[int, set[nn.Module | None]] = defaultdict(set)  # by id of tensor; None is any other
+        self.running: nn.Module | None = None
+        self.shapes: dict[nn.Module, torch.Size] = {}  # of what first went into it
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.read((args, kwargs))
+        return func(*args, **(kwargs or {}))
+
+    def read(self, values: Any) -> None:
+        for t in tree_leaves(values):
+            if isinstance(t, Tensor):
+                self.readers[id(t)].add(self.running)
+
+    def enter(self, module: nn.Module, inputs: Any) -> None:
+        self.calls[module] += 1
+        self.running = module
+        if inputs and isinstance(inputs[0], Tensor):
+            self.shapes.setdefault(module, inputs[0].shape)
+
+    def leave(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
+        self.running = None
+        if is_exactly(module, LINEAR):
+            self.outputs[module].append(output)
+            self.readers[id(output)] = set()  # forget what read an earlier tensor of this id
+
+    @torch.no_grad()
+    def run(self, inputs: tuple[Any, ...]) -> Any:
+        """What the model returns for ``inputs``."""
+        # Modules with hooks are left alone: the hooks may compute the weights (weight_norm), or want to see the output.
+        hooked = {m for m in self.model.modules() if m._forward_hooks or m._forward_pre_hooks}
+        handles = []
+        for m in self.model.modules():
+            if is_exactly(m, (*LINEAR, *NORMS, *TRAINING_ONLY)) and m not in hooked:
+                handles += [m.register_forward_pre_hook(self.enter), m.register_forward_hook(self.leave)]
+        try:
+            with self:
+                returned = self.model(*inputs)
+        finally:
+            for handle in handles:
+                handle.remove()
+        self.read(returned)
+        return returned
+
+    def uses(self, module: nn.Module) -> bool:
+        """Whether the run read any of the module's tensors."""
+        return any(self.readers[id(t)] for t in (*module.parameters(), *module.buffers()))
+
+    def sort_norms(self) -> tuple[dict[nn.Module, nn.Module], dict[nn.Module, str]]:
+        """Batch norms that can be folded → into which layer; and the others → why not."""
+        sources = defaultdict(list)
+        for layer, outputs in self.outputs.items():
+            for reader in {reader for t in outputs for reader in self.readers[id(t)]}:
+                sources[reader].append(layer)
+        folded, kept = {}, {}
+        for norm in [m for m in self.model.modules() if is_exactly(m, NORMS)]:
+            if not self.calls[norm]:
+                kept[norm] = "the example does not reach it, or it has hooks"
+            elif len(sources[norm]) != 1:
+                kept[norm] = (
+                    "it follows several layers" if sources[norm] else "it follows no convolution or linear layer"
+                )
+            elif problem := self.obstacle(sources[norm][0], norm):
+                kept[norm] = problem
+            else:
+                folded[norm] = sources[norm][0]
+        return folded, kept
+
+    def obstacle(self, layer: Any, norm: Any) -> str | None:
+        """Why ``norm`` cannot be folded into ``layer``, some output of which it reads."""
+        outputs = self.outputs[layer]
+        # As many calls as outputs, each of which it reads: so it reads nothing else.
+        if self.calls[norm] != len(outputs) or any(self.readers[id(t)] != {norm} for t in outputs):
+            return "what comes before it is used elsewhere too, or something else goes into it"
+        for m in (layer, norm):
+            if any(self.readers[id(t)] - {m} for t in (*m.parameters(False), *m.buffers(False))):
+                return "its tensors, or those of the layer before it, are used elsewhere too"
+        if norm.training or norm.running_mean is None:
+            return "it computes the statistics of each batch"
+        if any(t.dim() != layer.weight.dim() or t.shape[1] != len(norm.running_mean) for t in outputs):
+            return "its channels are not those of the layer before it"
+        return None
+
+    def alone(self) -> set[nn.Module]:
+        """The linear layers that ran and whose tensors nothing else has read."""
+
+        def shares(m: nn.Module) -> bool:
+            return any(self.readers[id(t)] - {m} for t in m.parameters(False))
+
+        return {m for m in self.model.modules() if self.calls[m] and is_exactly(m, LINEAR) and not shares(m)}

@@ -1,0 +1,1 @@
+"""Engines for :func:`zoo.optimize`: ONNX Runtime and OpenVINO."""

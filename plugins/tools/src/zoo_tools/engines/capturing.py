@@ -1,0 +1,69 @@
+"""Models as exported programs, for as many shapes as they allow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from zoo_tools.exporting import quietly
+
+
+@dataclass(frozen=True)
+class Captured:
+    """A module as a graph.
+
+    Attributes:
+        program: the graph.
+        sizes: of the arguments that it was captured with.
+        free: of each argument the dimensions that may have other sizes.
+    """
+
+    program: ExportedProgram
+    sizes: tuple[torch.Size, ...]
+    free: tuple[frozenset[int], ...]
+
+    def takes(self, *tensors: Tensor) -> bool:
+        """Whether the graph is for tensors of these shapes."""
+        return len(tensors) == len(self.sizes) and all(
+            t.dim() == len(size) and all(t.shape[d] == size[d] for d in range(len(size)) if d not in free)
+            for t, size, free in zip(tensors, self.sizes, self.free, strict=True)
+        )
+
+
+def captured(module: nn.Module, arguments: tuple[Tensor, ...], dynamic: Sequence[set[int]]) -> Captured:
+    """Capture a module with the batch free, and the dimensions that are known to vary; else without what it forbids.
+
+    Args:
+        module: takes tensors.
+        arguments: an example.
+        dynamic: of each argument the dimensions that have varied.
+    """
+    sizes = tuple(t.shape for t in arguments)
+    batches = {size[0] for size in sizes if size}
+    one_batch = len(batches) == 1 and all(len(size) > 1 for size in sizes)
+    wanted = [frozenset({0} | dims) if one_batch else frozenset(dims) for dims in dynamic]
+    tries = [wanted, [frozenset({0})] * len(sizes)] if one_batch else [wanted]
+    # What is captured with a size of one is for one.
+    wide = tuple(torch.cat([t, t]) if one_batch and batches == {1} else t for t in arguments)
+    with quietly():
+        for free in tries:
+            if not any(free):
+                continue
+            shapes = tuple(dict.fromkeys(dims, Dim.DYNAMIC) for dims in free)
+            try:
+                program = torch.export.export(module, wide, dynamic_shapes={"tensors": shapes}, strict=False)
+            except Exception:  # noqa: BLE001  whatever a model's own code, or the exporter, raises
+                continue
+            return Captured(program, tuple(t.shape for t in wide), tuple(free))
+        program = torch.export.export(module, arguments, strict=False)
+    return Captured(program, sizes, tuple(frozenset[int]() for _ in sizes))
+
+
+def names_of(program: ExportedProgram) -> Any:
+    """The inputs that the user gives, by name."""
+    return list(program.graph_signature.user_inputs)
