@@ -75,9 +75,11 @@ class Format:
         open: import string of what is called with a path and returns a module, or another function: tensors in the
             order of the file's inputs → a dict of its outputs. It runs nothing of the file but its arithmetic. Empty
             for a format that is only written.
+        write_requires: names of modules that ``write`` imports, ``open_requires`` of those that ``open`` does; none
+            may be missing.
+        install: what is to be installed to write and to open one, as ``pip install`` takes it.
         onnx: whether operators of zoo stand in the graph as those of ONNX, and not as operators of torch.
         smooths: whether what runs it smooths pictures when it shrinks them; else that is written as matrix products.
-        install: what ``pip install`` is told where ``write`` or ``open`` raises ImportError, e.g. ``zoo-tools[onnx]``.
     """
 
     name: str
@@ -86,9 +88,11 @@ class Format:
     write: str = ""
     facts: str = ""
     open: str = ""
-    install: str = ""
-    onnx: bool = False
-    smooths: bool = True
+    write_requires: tuple[str, ...] = field(default=(), kw_only=True)
+    open_requires: tuple[str, ...] = field(default=(), kw_only=True)
+    install: tuple[str, str] = field(default=("", ""), kw_only=True)
+    onnx: bool = field(default=False, kw_only=True)
+    smooths: bool = field(default=True, kw_only=True)
 
 
 @dataclass(frozen=True)

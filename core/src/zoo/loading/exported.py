@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from zoo import registry
 from zoo.contract import TaskSpec, load_object
-from zoo.errors import InvalidArgument, MissingPlugin
+from zoo.errors import InvalidArgument
 from zoo.registry.exported import ExportedFile
 
 Run = Callable[..., Mapping[str, Tensor]]
@@ -93,13 +93,14 @@ class ExportedModel(nn.Module):
     def forward(self, *arguments: Any) -> Any:
         return self._run[0](*arguments)
 
-    def to(self, *args: Any, **kwargs: Any) -> ExportedModel:  # type: ignore[override]
+    def to(self, *args: Any, **kwargs: Any) -> ExportedModel:
         """Itself; it is where it is.
 
         Raises:
             InvalidArgument: another device than the CPU, or another type.
         """
-        device, dtype, *_ = torch._C._nn._parse_to(*args, **kwargs)
+        found: Any = torch._C._nn._parse_to(*args, **kwargs)
+        device, dtype = found[:2]
         if (device is not None and device.type not in self.devices) or dtype is not None:
             raise InvalidArgument(f"{self.file.source} runs on the CPU as it was exported, not on {device or dtype}.")
         return self
@@ -128,12 +129,8 @@ def open_exported(file: ExportedFile) -> ExportedModel:
         UnknownTask: no installed plugin serves its task.
     """
     spec = task_of_file(file)
-    kind = file.format
-    try:
-        run = load_object(kind.open)(file.path)
-    except ImportError as e:
-        how = f": pip install '{kind.install}'" if kind.install else "."
-        raise MissingPlugin(f"{file.source} needs packages that are not there ({e}){how}") from e
+    registry.check_format(file.format, to_write=False)
+    run = load_object(file.format.open)(file.path)
     make = registry.provided(spec, "exported") or Exported
     return ExportedModel(file, make(run, file))
 

@@ -16,6 +16,7 @@ from zoo.registry.lookup import (
 )
 from zoo.registry.names import Entry, NameConflict, Registry, name_conflicts, plugins, refresh, registry
 from zoo.registry.offers import (
+    check_format,
     commands,
     engines,
     engines_for,
@@ -41,6 +42,7 @@ __all__ = [
     "Registry",
     "SavedModel",
     "capabilities",
+    "check_format",
     "commands",
     "engines",
     "engines_for",

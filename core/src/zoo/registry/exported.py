@@ -81,9 +81,7 @@ def find_exported(
     return _parse(text, source, path, kind)
 
 
-def _described(
-    source: str, path: Path, kind: Format, task: str | None, weights: Weights | None
-) -> ExportedFile:
+def _described(source: str, path: Path, kind: Format, task: str | None, weights: Weights | None) -> ExportedFile:
     """A file of somebody else's, of which the user says what it is."""
     missing = [word for word, given in (("its task", task), ("its preprocessing and categories", weights)) if not given]
     if missing or task is None or weights is None:
@@ -123,7 +121,7 @@ def _parse(text: str, source: str, path: Path, kind: Format) -> ExportedFile:
         raise wrong(f"inside is {short(inside)}; expected some of {', '.join(INSIDE)}.")
     for key in ("inputs", "outputs"):
         for port in _listed(facts.get(key), key, wrong):
-            sizes = port.get("shape")
+            sizes: Any = port.get("shape")
             right = isinstance(port.get("name"), str) and isinstance(sizes, list)
             if not right or not all(type(size) in (int, str) for size in sizes):
                 raise wrong(f"{key} have {short(port)}; expected a name, and a shape of numbers and names.")

@@ -167,6 +167,16 @@ def formats() -> dict[str, Format]:
     return {name: found for name in offers if (found := _meant(offers, name, None, strict=False)) is not None}
 
 
+def check_format(one: Format, *, to_write: bool) -> None:
+    """Raise MissingPlugin if a module is missing that writing, or opening, files of a format takes."""
+    requires, install = (one.write_requires, one.install[0]) if to_write else (one.open_requires, one.install[1])
+    if missing := [name for name in requires if not _is_there(name)]:
+        raise MissingPlugin(
+            f"Files of the format {one.name!r} need {' and '.join(missing)}, which is not installed: pip install "
+            f"'{install or ' '.join(missing)}'"
+        )
+
+
 def format_of(path: str | Path, name: str | None = None) -> Format:
     """The format of an exported file: the one that is named (``"onnx"``, ``"acme/onnx"``), else that of its ending.
 

@@ -111,8 +111,8 @@ def resized_sides(height: Any, width: Any, size: tuple[int, ...]) -> Size:
         return size[0], size[1]
     # The shorter side of any picture times size // its own length is size, so no branch is needed.
     return (
-        torch.sym_max(size[0], size[0] * height // width),
-        torch.sym_max(size[0], size[0] * width // height),
+        torch.sym_max(size[0], size[0] * height // width),  # type: ignore[no-untyped-call]
+        torch.sym_max(size[0], size[0] * width // height),  # type: ignore[no-untyped-call]
     )
 
 
@@ -129,9 +129,11 @@ def _shares(size: Any, new: Any, mode: InterpolationMode, smooth: bool) -> Tenso
     stretch = step.clamp(min=1) if smooth else torch.ones(())
     centre = (torch.arange(new, dtype=torch.float32)[:, None] + 0.5) * step
     d = (place - centre).abs() / stretch
+    shares: Tensor
     if mode == InterpolationMode.BILINEAR:
         shares = (1 - d).clamp(min=0)
     else:  # the cubic convolution with a = -0.5
         near, far = ((1.5 * d - 2.5) * d) * d + 1, ((-0.5 * d + 2.5) * d - 4) * d + 2
         shares = torch.where(d < 1, near, torch.where(d < 2, far, 0.0))
-    return shares / shares.sum(1, keepdim=True)
+    shares = shares / shares.sum(1, keepdim=True)
+    return shares

@@ -46,13 +46,13 @@ def best_of_map(
     per_class = logits.reshape(n, -1, num_classes, height, width)
     weight = None if quality is None else flatten_map(quality, 1).squeeze(2)
     best = flatten_map(per_class.amax(2), 1).squeeze(2)
-    chosen = _score(best, weight).topk(torch.sym_min(topk, best.shape[1]), sorted=False).indices
+    chosen = _score(best, weight).topk(torch.sym_min(topk, best.shape[1]), sorted=False).indices  # type: ignore[no-untyped-call]
     cells, anchor = chosen // per_class.shape[1], chosen % per_class.shape[1]
     y, x = cells // width, cells % width
     image = torch.arange(n, device=logits.device)[:, None]
     candidates = per_class.permute(0, 3, 4, 1, 2)[image, y, x, anchor]  # [N, k, C]
     scores = _score(candidates, None if weight is None else weight.gather(1, chosen)[..., None]).flatten(1)
-    scores, pairs = scores.topk(torch.sym_min(topk, scores.shape[1]))
+    scores, pairs = scores.topk(torch.sym_min(topk, scores.shape[1]))  # type: ignore[no-untyped-call]
     return scores, chosen.gather(1, pairs // num_classes), pairs % num_classes
 
 

@@ -20,7 +20,6 @@ from zoo_detection.free_sizes import FreeDetector, check_free
 from zoo_detection.mask_rcnn import MASK_FORMATS, MaskRCNN
 from zoo_detection.transform import IMAGENET_MEAN, Size
 
-
 AXES = {0: "batch", 2: "height", 3: "width"}
 SINGLE_AXES = {1: "height", 2: "width"}
 LAYOUT = "RGB, 0 to 1, [picture, channel, row, column]"
@@ -94,9 +93,7 @@ def export(
     else:
         example = torch.rand(*([2] if several else []), channels, *image_size)
         axes, holds = AXES if several else SINGLE_AXES, LAYOUT
-    return Exportable(
-        module, (example,), ("image",), onnx=translations, axes={"image": axes}, layouts={"image": holds}
-    )
+    return Exportable(module, (example,), ("image",), onnx=translations, axes={"image": axes}, layouts={"image": holds})
 
 
 def _usual_size(model: nn.Module, free: bool) -> Size | None:

@@ -88,7 +88,7 @@ class FreeDetector(nn.Module):
         if "masks" in found and detector.mask_format == "full":
             n = images.shape[0]
             pasted = paste_masks(found["masks"].flatten(0, 1), found["boxes"].flatten(0, 1), size)
-            found["masks"] = pasted.unflatten(0, (n, self.most))
+            found["masks"] = pasted.reshape(n, self.most, *pasted.shape[1:])
         padded = {
             name: torch.where(there.reshape(*there.shape, *[1] * (t.ndim - 2)), t, 0) for name, t in found.items()
         }
@@ -105,7 +105,7 @@ class FreeDetector(nn.Module):
         chosen, levels, begin = [], [], 0
         for i, count in enumerate(counts):
             level = logits.narrow(1, begin, count)
-            indices = level.topk(torch.sym_min(rpn.pre_nms_top_n["testing"], count), dim=1).indices
+            indices = level.topk(torch.sym_min(rpn.pre_nms_top_n["testing"], count), dim=1).indices  # type: ignore[no-untyped-call]
             chosen.append(indices + begin)
             levels.append(torch.full_like(indices, i))
             begin += count
@@ -126,13 +126,13 @@ class FreeDetector(nn.Module):
         logits, codes = heads.box_predictor(heads.box_head(x))
         logits, codes = widened(logits), widened(codes)
         classes = logits.shape[1] - 1
-        scores = logits.softmax(1)[:, 1:].unflatten(0, (n, p))
+        scores = logits.softmax(1)[:, 1:].reshape(n, p, classes)
         real = (proposals[..., 2:] > proposals[..., :2]).all(2, keepdim=True)
         above = classes if heads.score_thresh <= 0 else min(classes, int(1 / heads.score_thresh))
         flat = torch.where(real, scores, 0).flatten(1)
         values, pairs = flat.topk(p * above, dim=1)
         rows, labels = pairs // classes, pairs % classes + 1
-        every = codes.unflatten(1, (-1, 4)).unflatten(0, (n, p)).flatten(1, 2)  # [N, P * C, 4]
+        every = codes.reshape(n, p * (classes + 1), 4)
         own = every.gather(1, (rows * (classes + 1) + labels)[..., None].expand(-1, -1, 4))
         boxes = heads.box_coder.decode(own, proposals.gather(1, rows[..., None].expand(-1, -1, 4)))
         boxes = clip_boxes(boxes, sizes_as_boxes(batch.image_sizes, boxes))
@@ -142,14 +142,14 @@ class FreeDetector(nn.Module):
         if heads.has_mask():
             x = heads.mask_predictor(heads.mask_head(self.pool(heads.mask_roi_pool, features, regions, batch)))
             masks = of_label(widened(x), found["labels"].flatten()).sigmoid()[:, None]
-            found["masks"] = masks.unflatten(0, (n, self.most))
+            found["masks"] = masks.reshape(n, self.most, *masks.shape[1:])
         if heads.has_keypoint():
             x = heads.keypoint_predictor(
                 heads.keypoint_head(self.pool(heads.keypoint_roi_pool, features, regions, batch))
             )
             points, sure = keypoints_of(widened(x), regions.flatten(0, 1))
-            found["keypoints"] = points.unflatten(0, (n, self.most))
-            found["keypoints_scores"] = sure.unflatten(0, (n, self.most))
+            found["keypoints"] = points.reshape(n, self.most, *points.shape[1:])
+            found["keypoints_scores"] = sure.reshape(n, self.most, *sure.shape[1:])
         return found
 
     def pool(self, pool: MultiScaleRoIAlign, features: dict[str, Tensor], boxes: Tensor, batch: ImageList) -> Tensor:
@@ -196,9 +196,9 @@ def free_size(transform: GeneralizedRCNNTransform, size: Sequence[Any]) -> Size:
     """:meth:`GeneralizedRCNNTransform.new_size` of symbols."""
     if transform.fixed_size is not None:
         return transform.fixed_size[1], transform.fixed_size[0]
-    short, long = torch.sym_min(*size), torch.sym_max(*size)
-    scale = torch.sym_min(transform.min_size[-1] / short, transform.max_size / long)
-    return torch.sym_max(1, torch.sym_int(size[0] * scale)), torch.sym_max(1, torch.sym_int(size[1] * scale))
+    short, long = torch.sym_min(*size), torch.sym_max(*size)  # type: ignore[no-untyped-call]
+    scale = torch.sym_min(transform.min_size[-1] / short, transform.max_size / long)  # type: ignore[no-untyped-call]
+    return torch.sym_max(1, torch.sym_int(size[0] * scale)), torch.sym_max(1, torch.sym_int(size[1] * scale))  # type: ignore[no-untyped-call]
 
 
 def hint(size: Any) -> int:

@@ -51,7 +51,7 @@ class WholeFlow(LastFlow):
 
 def _lacking(size: Any) -> Any:
     """Pixels that a side lacks to be as RAFT needs it."""
-    return torch.sym_max(-(-size // MULTIPLE) * MULTIPLE, SMALLEST) - size
+    return torch.sym_max(-(-size // MULTIPLE) * MULTIPLE, SMALLEST) - size  # type: ignore[no-untyped-call]
 
 
 def _padded(x: Tensor, axis: int) -> Tensor:
@@ -114,7 +114,7 @@ def export(
 class Restored(Exported):
     """An exported RAFT, run as the model itself."""
 
-    def __call__(self, first: Tensor, second: Tensor, updates: int | None = None) -> list[Tensor]:
+    def __call__(self, first: Tensor, second: Tensor, updates: int | None = None) -> list[Tensor]:  # type: ignore[override]
         """The last flow, in a list as the model gives it.
 
         Raises:

@@ -304,7 +304,9 @@ class _Job:
             "parameters": model_digest(self.model if isinstance(self.model, nn.Module) else ready.model),
             "options": without_secrets(json.loads(json.dumps(self.config, default=repr, sort_keys=True))),
         }
-        if self.optimize and by_name and not isinstance(ready.model, ExportedModel):  # now that it is known which parameters there were
+        if (
+            self.optimize and by_name and not isinstance(ready.model, ExportedModel)
+        ):  # now that it is known which parameters there were
             ready.optimize()
         if scorer is None or ready.weights != entry:
             scorer = make(self.images, self.annotations, ready.weights, **options)

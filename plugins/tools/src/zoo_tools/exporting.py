@@ -20,14 +20,14 @@ from torch import Tensor, nn
 
 from zoo import registry
 from zoo.contract import Capture, Exportable, Format, Preset, TaskSpec, check_count, load_object
-from zoo.errors import ExportError, InvalidArgument, MissingPlugin, ZooError
+from zoo.errors import ExportError, InvalidArgument, ZooError
 from zoo.files import redacted
 from zoo.loading import check_categories, loaded_weights, task_of
 from zoo.running.exportable import SIDES, Float32, export_pictures
 from zoo.running.optimization import copied
 from zoo.transforms.graph import GraphPreset
+from zoo_tools.adaptive import any_size_pools
 from zoo_tools.describing import Described
-from zoo_tools.pooling import any_size_pools
 from zoo_tools.stages import Stages
 
 LONGEST = 300  # characters of another's error that are told
@@ -124,7 +124,7 @@ def export(
         _refuse(path)
     if not path.parent.is_dir():
         raise InvalidArgument(f"There is no folder {path.parent} to write {path.name} to.")
-    _check_installed(kind)
+    registry.check_format(kind, to_write=True)
     with Stages(progress) as stages:
         stages.say(f"Loading {model if isinstance(model, str) else type(model).__name__}")
         model = str(model) if isinstance(model, Path) else model
@@ -179,18 +179,6 @@ def _check_opset(kind: Format, opset: Any) -> None:
     check_opset(opset)
 
 
-def _check_installed(kind: Format) -> None:
-    """Told before the model is built."""
-    check = getattr(load_object(kind.write), "check", None)
-    if check is None:
-        return
-    try:
-        check()
-    except ImportError as e:
-        how = f": pip install '{kind.install}'" if kind.install else ""
-        raise MissingPlugin(f"The format {kind.name} needs packages that are not there ({e}){how}") from e
-
-
 def _height_and_width(given: int | Sequence[int]) -> tuple[int, int]:
     sides = (given, given) if isinstance(given, int) else tuple(given)
     if len(sides) != 2:
@@ -229,8 +217,9 @@ def _prepared(
 ) -> Exportable:
     """What is captured, by the task where it says how."""
     make = registry.provided(spec, "export")
-    asked = {"dynamic": axes} if axes else {}
-    asked |= {"preprocessing": preset} if preset is not None else {}  # type: ignore[dict-item]
+    asked: dict[str, Any] = {"dynamic": axes} if axes else {}
+    if preset is not None:
+        asked["preprocessing"] = preset
     if make is None:
         if spec.input_ndim != 3 or spec.inputs_per_sample != 1:
             raise InvalidArgument(
@@ -328,9 +317,7 @@ def _export(
                 stages.say(f"Writing {path.name}")
                 text = json.dumps(facts, default=str)
                 load_object(kind.write)(
-                    Capture(
-                        program, ready.inputs, list(outputs), text, ready.onnx, {**options, "axes": named}
-                    ),
+                    Capture(program, ready.inputs, list(outputs), text, ready.onnx, {**options, "axes": named}),
                     target,
                 )
         except (OSError, ZooError):
@@ -368,7 +355,7 @@ def _captured(ready: Exportable, outputs: Sequence[str], free: set[str]) -> tupl
     if shapes and isinstance(ready.module, nn.Module) and _takes_any(ready.module):
         shapes = (shapes,)
     with any_size_pools(ready.module) if free.intersection(SIDES) else contextlib.nullcontext():
-        program = torch.export.export(ready.module, ready.arguments, dynamic_shapes=shapes, strict=False)
+        program: Any = torch.export.export(ready.module, ready.arguments, dynamic_shapes=shapes, strict=False)
     if not free:
         return program, named
     values = {node.name: node.meta.get("val") for node in program.graph.nodes}
@@ -379,8 +366,8 @@ def _captured(ready: Exportable, outputs: Sequence[str], free: set[str]) -> tupl
             symbols[str(values[node].shape[axis])] = label
     leaves = [spec.arg.name for spec in program.graph_signature.output_specs if spec.kind.name == "USER_OUTPUT"]
     for name, node in zip(outputs, leaves, strict=True):
-        value = values.get(node)
-        for axis, extent in enumerate(value.shape if isinstance(value, Tensor) else ()):
+        value: Any = values.get(node)
+        for axis, extent in enumerate(getattr(value, "shape", ())):
             if not isinstance(extent, int):
                 label = re.sub(r"\w+", lambda m: symbols.get(m[0], m[0]), str(extent))
                 named.setdefault(f"out:{name}", {})[axis] = label
@@ -393,11 +380,11 @@ def _for_onnx() -> Iterator[None]:
     import torch.onnx
 
     told = torch.onnx.is_in_onnx_export
-    torch.onnx.is_in_onnx_export = lambda: True  # type: ignore[assignment]
+    torch.onnx.is_in_onnx_export = lambda: True
     try:
         yield
     finally:
-        torch.onnx.is_in_onnx_export = told  # type: ignore[assignment]
+        torch.onnx.is_in_onnx_export = told
 
 
 def _takes_any(module: nn.Module) -> bool:

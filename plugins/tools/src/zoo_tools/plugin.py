@@ -12,6 +12,41 @@ COMMANDS = (
     Command("benchmark", "zoo_tools.commands.benchmarking:benchmark", "How fast models are, on each engine."),
     Command("export", "zoo_tools.commands.exporting:export", "Write a model to a file that runs without its code."),
 )
+FORMATS = (
+    Format(
+        "onnx",
+        (".onnx",),
+        "ONNX, which ONNX Runtime and many others run",
+        write="zoo_tools.formats.onnx:write",
+        facts="zoo_tools.formats.onnx:facts",
+        open="zoo_tools.formats.onnx:open",
+        write_requires=("onnx", "onnxscript"),
+        open_requires=("onnxruntime",),
+        install=("zoo-tools[onnx]", "zoo-tools[onnxruntime]"),
+        onnx=True,
+    ),
+    Format(
+        "torch-export",
+        (".pt2",),
+        "PyTorch's exported program, which torch alone runs",
+        write="zoo_tools.formats.torch_export:write",
+        facts="zoo_tools.formats.torch_export:facts",
+        open="zoo_tools.formats.torch_export:open",
+    ),
+    Format(
+        "openvino",
+        (".xml",),
+        "OpenVINO's representation, the weights in a .bin beside it",
+        write="zoo_tools.formats.openvino:write",
+        facts="zoo_tools.formats.openvino:facts",
+        open="zoo_tools.formats.openvino:open",
+        write_requires=("openvino", "onnx", "onnxscript"),
+        open_requires=("openvino",),
+        install=("zoo-tools[openvino]", "zoo-tools[openvino]"),
+        onnx=True,
+        smooths=False,
+    ),
+)
 ENGINES = (
     Engine(
         "onnxruntime",
@@ -27,21 +62,6 @@ ENGINES = (
         requires=("openvino",),
         install="zoo-tools[openvino]",
     ),
-)
-FORMATS = tuple(
-    Format(name, (suffix,), summary, *(f"zoo_tools.formats.{module}:{step}" for step in ("write", "facts", "open")), extra, **more)
-    for name, suffix, summary, module, extra, more in (
-        ("onnx", ".onnx", "ONNX, which ONNX Runtime and others run", "onnx", "zoo-tools[onnx]", {"onnx": True}),
-        ("torch-export", ".pt2", "PyTorch's exported program", "torch_export", "", {}),
-        (
-            "openvino",
-            ".xml",
-            "OpenVINO's, weights beside it",
-            "openvino",
-            "zoo-tools[openvino]",
-            {"onnx": True, "smooths": False},
-        ),
-    )
 )
 
 

@@ -1,4 +1,4 @@
-"""What a long piece of work is at, on stderr: one line that changes on a terminal, else a line for each that is long."""
+"""What long work is at, on stderr: one line that changes on a terminal, else a line for each stage that is long."""
 
 from __future__ import annotations
 

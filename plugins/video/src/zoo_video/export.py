@@ -78,5 +78,5 @@ class _Clips(nn.Module):
         self.preset = preset
 
     def forward(self, clips: Tensor) -> Any:
-        n, t = clips.shape[:2]
-        return self.preset(clips.flatten(0, 1)).unflatten(0, (n, t)).transpose(1, 2)
+        frames = self.preset(clips.flatten(0, 1))
+        return frames.reshape(*clips.shape[:2], *frames.shape[1:]).transpose(1, 2)

@@ -46,14 +46,6 @@ def write(capture: Capture, path: Path) -> None:
     made.save(path)
 
 
-def _check() -> None:
-    import onnx  # noqa: F401
-    import onnxscript  # noqa: F401
-
-
-write.check = _check  # type: ignore[attr-defined]
-
-
 def check_opset(opset: Any) -> None:
     """Raise InvalidArgument if ``opset`` is none that can be written."""
     if isinstance(opset, bool) or not isinstance(opset, int) or not OPSETS[0] <= opset <= OPSETS[1]:
@@ -65,7 +57,9 @@ def _in_double() -> dict[Any, Any]:
     import operator
 
     import torch
-    from onnxscript import DOUBLE, opset18 as op
+    from onnxscript import DOUBLE, opset18
+
+    op: Any = opset18
 
     def truediv(a: Any, b: Any) -> Any:
         return op.Div(op.Cast(a, to=DOUBLE.dtype), op.Cast(b, to=DOUBLE.dtype))
@@ -156,11 +150,10 @@ def open(path: Path) -> Callable[..., dict[str, Tensor]]:  # noqa: A001  the for
     import onnxruntime
     import torch
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3
+    from zoo_tools.engines.onnxruntime import session_options
+
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(str(path), session_options(), providers=["CPUExecutionProvider"])
     except Exception as e:  # onnxruntime's errors have no class of their own above Exception
         raise CheckpointError(f"ONNX Runtime cannot run {path}: {str(e).splitlines()[0]}") from e
     inputs = [one.name for one in session.get_inputs()]

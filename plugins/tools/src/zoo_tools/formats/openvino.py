@@ -34,15 +34,6 @@ def write(capture: Capture, path: Path) -> None:
         openvino.save_model(model, path, compress_to_fp16=False)
 
 
-def _check() -> None:
-    import openvino  # noqa: F401
-
-    onnx.write.check()  # type: ignore[attr-defined]
-
-
-write.check = _check  # type: ignore[attr-defined]
-
-
 def facts(path: Path) -> str | None:
     """What is written under ``zoo`` in ``rt_info``. OpenVINO is not needed, nor is the file of weights.
 

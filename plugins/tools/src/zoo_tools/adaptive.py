@@ -40,4 +40,5 @@ def _means(size: Any, cells: int, like: Tensor) -> Tensor:
     place = torch.arange(size, device=like.device)[None]
     start, end = cell * size // cells, ((cell + 1) * size + cells - 1) // cells
     inside = ((place >= start) & (place < end)).to(like.dtype)
-    return inside / inside.sum(1, keepdim=True)
+    means: Tensor = inside / inside.sum(1, keepdim=True)
+    return means
