@@ -9,7 +9,7 @@ PYPROJECTS := $(wildcard core/pyproject.toml plugins/*/pyproject.toml)
 WORKERS ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())")
 PYTEST  := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: demo test test-all test-clients fuzz security lint types format bench ledger clean
+.PHONY: demo test test-all test-clients test-engines fuzz security lint types format bench ledger clean
 
 demo: $(VENV)/.packages
 	@rm -rf out/demo
@@ -31,6 +31,10 @@ test-all: $(VENV)/.tools
 test-clients: .venv-clients/.packages .venv-fastai/.packages
 	.venv-clients/bin/python -m pytest tests/clients -m "slow or not slow"
 	.venv-fastai/bin/python -m pytest tests/clients/test_fastai_programs.py -m "slow or not slow"
+
+# Engines and quantization that the default environment lacks.
+test-engines: .venv-engines/.packages
+	OMP_WAIT_POLICY=passive .venv-engines/bin/python -m pytest tests/tools tests/core/test_engines.py -m "slow or not slow"
 
 # Writes the table of hostile cases in docs/security.md anew.
 security: $(VENV)/.tools
@@ -59,7 +63,7 @@ ledger: $(VENV)/.tools
 	$(BIN)/python scripts/ledger.py
 
 clean:
-	rm -rf $(VENV) .venv-clients .venv-fastai out .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-clients .venv-engines .venv-fastai out .mypy_cache .pytest_cache .ruff_cache
 
 # The environment, made when it is missing or when what it is made from has changed.
 $(VENV)/bin/python:
@@ -73,7 +77,7 @@ $(VENV)/.tools: requirements-dev.txt $(PYPROJECTS) | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ $(VENV)/.packages
 
-.venv-clients/.packages .venv-fastai/.packages: .venv-%/.packages: requirements-%.txt requirements-dev.txt $(PYPROJECTS)
+.venv-clients/.packages .venv-engines/.packages .venv-fastai/.packages: .venv-%/.packages: requirements-%.txt requirements-dev.txt $(PYPROJECTS)
 	$(PYTHON) -m venv .venv-$*
 	.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' requirements-dev.txt) -r requirements-$*.txt
 	@touch $@

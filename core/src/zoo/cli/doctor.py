@@ -36,11 +36,13 @@ def doctor(
     records = discovery.Plugins().records
     for record in records:
         discovery.check_builders(record)
-    conflicts = registry.name_conflicts(registry.Registry(records, {}))
+    found = registry.Registry(records, {})
+    conflicts = registry.name_conflicts(found)
     facts = {
         "versions": versions(),
         "torchvision": compat.misfit(),
         "plugins": [_plugin_facts(record) for record in records],
+        "engines": engine_facts(found),
         "conflicts": [asdict(conflict) for conflict in conflicts],
         "cache": cache_facts(),
         "environment": environment(os.environ),
@@ -62,6 +64,21 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[name] = "not installed"
     return found
+
+
+def engine_facts(found: registry.Registry) -> list[dict[str, Any]]:
+    """What can compute models, and what of it is missing."""
+    return [
+        {
+            "name": name,
+            "summary": engine.summary,
+            "plugin": record.name if record is not None else None,
+            "missing": missing,
+            "install": (engine.install or " ".join(missing)) if missing else None,
+        }
+        for name, engine, record in registry.engines(found)
+        for missing in [registry.missing_for(engine)]
+    ]
 
 
 def cache_facts() -> dict[str, Any]:
@@ -135,6 +152,18 @@ def _print(facts: dict[str, Any], verbose: bool) -> None:
         what = output.paint("look alike" if conflict["alike"] else "shared name", "yellow")
         output.say(" ", what, f"{conflict['name']}: {', '.join(conflict['claims'])}; {means}")
 
+    _heading("Engines", "\n")
+    output.print_facts(
+        [
+            (
+                engine["name"],
+                f"needs {' and '.join(engine['missing'])}: pip install '{engine['install']}'"
+                if engine["missing"]
+                else engine["summary"] or "ready",
+            )
+            for engine in facts["engines"]
+        ]
+    )
     _heading("Cache", "\n")
     about = facts["cache"]
     offline = ", offline: nothing is fetched" if about["offline"] else ""

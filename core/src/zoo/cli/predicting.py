@@ -12,7 +12,7 @@ from zoo import registry
 from zoo.cli import output, saving, sinks
 from zoo.cli.checking import check_weights, problems_of
 from zoo.cli.jobs import Job, Printed
-from zoo.cli.options import Categories, Set, for_builder, read_options
+from zoo.cli.options import Categories, Compile, Dtype, EngineName, Set, for_builder, for_computing, read_options
 from zoo.contract import PICTURE_FORMATS
 from zoo.errors import InvalidArgument, UnreadableFile
 from zoo.files import redacted
@@ -52,6 +52,9 @@ def predict(
         bool, typer.Option("--fast-decode", help="Decode JPEG smaller where it is shrunk anyway; results differ a bit.")
     ] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps; auto takes the best there is.")] = "auto",
+    dtype: Dtype = None,
+    engine: EngineName = "torch",
+    compiled: Compile = False,
     task: Annotated[str | None, typer.Option(help="By default the model's main one.")] = None,
     arguments: Set = None,
     categories: Categories = None,
@@ -73,7 +76,7 @@ def predict(
     if not paths:
         raise typer.BadParameter("Missing argument 'PATH...'.")
     options |= for_builder(arguments, categories)
-    threads = _read_workers(workers)
+    threads, computing = _read_workers(workers), for_computing(dtype, engine, compiled)
     if form not in FORMATS:
         raise typer.BadParameter(f"--format is {form!r}; expected one of {', '.join(FORMATS)}.")
     if resume and (overwrite or folder is None):
@@ -101,7 +104,7 @@ def predict(
                 "model": info.full_name,
                 "task": spec.name,
                 "weights": _weights_name(info, weights),
-                "options": {**options, "top": top, **({"fast_decode": True} if fast_decode else {})},
+                "options": {**options, **computing, "top": top, **({"fast_decode": True} if fast_decode else {})},
                 "coco": coco is not None,
             },
         )
@@ -117,7 +120,9 @@ def predict(
         raise InvalidArgument(
             f"--coco: the task {spec.name!r} gives no detections. Leave it out; --csv has all results."
         )
-    ready = pipeline(model, weights, device, task=task, workers=threads, fast_decode=fast_decode, **options)
+    ready = pipeline(
+        model, weights, device, task=task, workers=threads, fast_decode=fast_decode, **computing, **options
+    )
     sources: list[Any] = []
     failed: list[Any] = []
     found_by_search = records.every_output() if records is not None else set()

@@ -12,7 +12,7 @@ from zoo.errors import InvalidArgument, MissingPlugin, UnknownTask, suggest
 from zoo.registry.discovery import get_plugins
 from zoo.registry.first_party import engines_of_ours
 from zoo.registry.listing import join
-from zoo.registry.names import registry
+from zoo.registry.names import Registry, registry
 from zoo.registry.records import PluginRecord
 
 T = TypeVar("T")
@@ -137,9 +137,13 @@ def _is_there(module: str) -> bool:
         return False
 
 
-def engines() -> list[tuple[str, Engine, PluginRecord | None]]:
-    """Every engine: the name that works, what it is, and whose it is; None for the core's own."""
-    offers = registry().engines
+def engines(of: Registry | None = None) -> list[tuple[str, Engine, PluginRecord | None]]:
+    """Every engine: the name that works, what it is, and whose it is; None for the core's own.
+
+    Args:
+        of: by default what is installed.
+    """
+    offers = (of or registry()).engines
     own: list[tuple[str, Engine, PluginRecord | None]] = [(engine.name, engine, None) for engine in BUILT_IN]
     reserved = {engine.name for engine in BUILT_IN}
     return own + [

@@ -19,7 +19,8 @@ from zoo.loading import ExportedModel, loaded_weights, task_of
 from zoo.running.ahead import check_workers
 from zoo.running.devices import pick_device
 from zoo.running.inputs import Inputs
-from zoo.running.optimization import OptimizationReport, copied, optimize as optimize_model, placed
+from zoo.running.optimization import OptimizationReport, check_request, copied, optimize as optimize_model, placed
+from zoo.running.precision import read_dtype, read_engine
 from zoo.running.streaming import Stream, progress_bar
 from zoo.running.tasks import PictureTask, make_task
 
@@ -65,14 +66,28 @@ class Pipeline:
         self.watched = getattr(self.steps, "watched", lambda model: ())  # others' tasks may be of an older contract
         self.cause: str | None = None  # of numbers that are not finite, when it has been looked for
 
-    def optimize(self) -> None:
-        """Change the model as :func:`zoo.optimize` does, in place; :attr:`optimization` says how."""
-        self.optimization, self.optimize_from = self._optimize(self.model), None
+    def optimize(self, dtype: str | torch.dtype | None = None, engine: str = "torch") -> None:
+        """Make the model what :func:`zoo.optimize` makes of it; :attr:`optimization` says how.
+
+        Args:
+            dtype, engine: as of :func:`zoo.optimize`.
+
+        Raises:
+            EngineError: what was asked for cannot be; without either, nothing is changed then.
+        """
+        self.optimize_from = None
+        if dtype is None and engine == "torch":
+            self.optimization = self._optimize(self.model)
+            return
+        example = placed(self.model, self.steps.example(self.model, self.weights))
+        self.model = optimize_model(self.model, example, dtype=dtype, engine=engine, inplace=True, measure=False)
+        self.optimization = cast(OptimizationReport, self.model.optimization_report)
 
     def _optimize(self, model: nn.Module) -> OptimizationReport:
         try:
             example = placed(model, self.steps.example(model, self.weights))
-            optimize_model(model, example, inplace=True)
+            # Not by the clock, so that the same inputs have the same results to the last digit.
+            optimize_model(model, example, inplace=True, measure=False)
             return cast(OptimizationReport, model.optimization_report)
         except Exception as e:  # noqa: BLE001  a plugin's own code can raise anything
             reason = f"Nothing was done: the model did not run on the task's example. {type(e).__name__}: {e}"
@@ -174,6 +189,9 @@ def pipeline(
     *,
     task: str | None = None,
     optimize: bool | None = None,
+    dtype: str | torch.dtype | None = None,
+    engine: str = "torch",
+    compile: bool = False,  # noqa: A002  torch's word for it
     categories: Sequence[str] | None = None,
     workers: int | str = "auto",
     keep_images: bool = False,
@@ -195,6 +213,11 @@ def pipeline(
             That takes a few forwards, so by default it is done at the first call with 32 inputs or more, or a video of
             as many parts; with True at once. A model that was given is copied for it, so the pipeline does not see what
             is changed or trained later; with False it is used itself.
+        dtype: ``"bfloat16"`` or ``"float16"`` to compute in half precision, as :func:`zoo.optimize` does it: inputs are
+            cast and outputs widened. By default the model's own.
+        engine: what computes the model, at once: ``"torch"``, ``"compile"``, ``"onnxruntime"``, ``"openvino"`` or
+            another that a plugin brings. The first inputs of each shape take long.
+        compile: the same as ``engine="compile"``.
         categories: class names in label order, in place of those that are known of the weights.
         workers: threads that open and prepare inputs ahead of the model, and one that reads its outputs behind it; 0
             does all in turn. ``"auto"`` is one a core, 16 at most, and 0 for fewer than 16 inputs.
@@ -207,11 +230,21 @@ def pipeline(
 
     Raises:
         UnknownModel, UnknownWeights, UnknownTask: a name that nothing installed has.
-        InvalidArgument: no weights, so that there is nothing to predict with; no such device; ``fast_decode`` where
-            it cannot be.
+        InvalidArgument: no weights, so that there is nothing to predict with; no such device, precision or engine;
+            ``fast_decode`` where it cannot be.
+        MissingPlugin: what the engine needs is not installed.
+        EngineError: the engine, or half precision, gives other outputs than are tolerated.
     """
     threads = check_workers(workers)
     where = pick_device(device)
+    engine, precision = read_engine(engine, compile), read_dtype(dtype)
+    special = engine != "torch" or precision not in (None, torch.float32)
+    if special:
+        check_request(engine, precision, where)
+        if optimize is False:
+            raise InvalidArgument(
+                "optimize=False leaves the model as it is; leave it out, or dtype, engine and compile."
+            )
     if isinstance(model, str | Path):
         info = registry.model_info(model, task=task, weights=weights)
         spec = registry.get_task(task or info.task, plugin=info.plugin)
@@ -252,6 +285,8 @@ def pipeline(
         try:
             built = copied(built)
         except InvalidArgument as e:
+            if special:
+                raise
             report = OptimizationReport(notes=(str(e),))
     if isinstance(built, ExportedModel) and built.mixes_no_sizes:
         spec = replace(spec, same_size=True)
@@ -260,7 +295,9 @@ def pipeline(
     if fast_decode:
         ready.fast_decode = least_size(ready)
     ready.optimization = report
-    if optimize and report is None:
+    if special:
+        ready.optimize(precision, engine)
+    elif optimize and report is None:
         ready.optimize()
     elif optimize is None and report is None:
         ready.optimize_from = OPTIMIZE_FROM

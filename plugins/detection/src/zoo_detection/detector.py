@@ -47,6 +47,12 @@ class Detector(nn.Module):
 
     __prepare_scriptable__ = refuse_script
     has_background = True  # label 0 is background, and no object's
+    compute_parts = (  # the rest chooses by values, and boxes need the digits of single precision
+        "backbone",
+        "head",
+        "rpn.head",
+        *(f"roi_heads.{kind}_{part}" for kind in ("box", "mask", "keypoint") for part in ("head", "predictor")),
+    )
     transform: nn.Module
     backbone: nn.Module
     num_classes: int | None

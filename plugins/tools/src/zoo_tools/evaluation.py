@@ -98,6 +98,9 @@ def evaluate(
     processes: int = 1,
     limit: int | None = None,
     optimize: bool = True,
+    dtype: str | torch.dtype | None = None,
+    engine: str = "torch",
+    compile: bool = False,  # noqa: A002  as of zoo.pipeline
     progress: bool | None = None,
     **config: Any,
 ) -> Evaluation:
@@ -106,7 +109,7 @@ def evaluate(
     How the data must lie on the disk is the task's affair; the docstring of its evaluator says it.
 
     Args:
-        model, weights, device, task, optimize: as :func:`zoo.pipeline` takes them.
+        model, weights, device, task, optimize, dtype, engine, compile: as :func:`zoo.pipeline` takes them.
         images: the folder of the inputs; or an opened reader, such as :func:`zoo.open_data` gives, without annotations.
         annotations: what is true of them, a file or a folder. Classification reads it off the folders' names.
         output: a folder that keeps a record of each finished input (``records.jsonl``), and the figures at the end
@@ -127,6 +130,7 @@ def evaluate(
             has records of another model, of other weights, options or data, or files of those names that are no
             evaluation's.
         EvaluationError: a process died, or the folder is in use. Finished inputs keep their records.
+        EngineError, MissingPlugin: of the engine.
     """
     check_count("batch_size", batch_size, 1)
     model = str(model) if isinstance(model, Path) else model
@@ -142,9 +146,12 @@ def evaluate(
     for name, path in zip(("images", "annotations"), paths, strict=True):
         if isinstance(path, Path) and not path.exists():
             raise InvalidArgument(f"{name}: there is no {str(path)!r}.")
-    job = _Job(model, weights, str(device), task, *paths, optimize, config)
+    precision = None if dtype is None else str(dtype).removeprefix("torch.")
+    given = {"dtype": precision, "engine": "compile" if compile and engine == "torch" else engine, "compile": compile}
+    computing = given if precision not in (None, "float32") or given["engine"] != "torch" else {}
+    job = _Job(model, weights, str(device), task, *paths, optimize, config, computing)
     # Where others do the work, this process needs the model for its description alone.
-    ready, scorer, identity = (job if processes == 1 else replace(job, device="cpu", optimize=False)).start()
+    ready, scorer, identity = (job if processes == 1 else replace(job, device="cpu", optimize=False, idle=True)).start()
     every = list(scorer.sources)
     if not every:
         raise InvalidArgument(f"There is nothing to evaluate in {_said(data)}.")
@@ -260,6 +267,8 @@ class _Job:
     annotations: Path | None
     optimize: bool
     config: Mapping[str, Any]
+    computing: Mapping[str, Any]  # precision and engine, where they are not the usual ones
+    idle: bool = False  # whether others do the work
 
     @property
     def _info(self) -> registry.ModelInfo:
@@ -285,10 +294,11 @@ class _Job:
         # Made first where it can be: wrong paths are told before anything is downloaded.
         scorer = None if entry is None else make(self.images, self.annotations, entry, **options)
         by_name = isinstance(self.model, str)
+        computing = {} if self.idle else dict(self.computing)
+        now = {} if by_name else computing
+        optimize = None if now else self.optimize and not by_name
         try:
-            ready = pipeline(
-                self.model, self.weights, self.device, task=self.task, optimize=self.optimize and not by_name, **others
-            )
+            ready = pipeline(self.model, self.weights, self.device, task=self.task, optimize=optimize, **now, **others)
         except TypeError as e:
             if not others:
                 raise
@@ -302,12 +312,13 @@ class _Job:
             # Another signature in the URL does not make other weights; their parameters would.
             "description": digest(repr(replace(ready.weights, url=redacted(ready.weights.url), metrics={}, docs=""))),
             "parameters": model_digest(self.model if isinstance(self.model, nn.Module) else ready.model),
-            "options": without_secrets(json.loads(json.dumps(self.config, default=repr, sort_keys=True))),
+            "options": without_secrets(
+                json.loads(json.dumps({**self.config, **self.computing}, default=repr, sort_keys=True))
+            ),
         }
-        if (
-            self.optimize and by_name and not isinstance(ready.model, ExportedModel)
-        ):  # now that it is known which parameters there were
-            ready.optimize()
+        fixed = isinstance(ready.model, ExportedModel)
+        if by_name and not fixed and (self.optimize or computing):  # now that it is known which parameters there were
+            ready.optimize(computing.get("dtype"), computing.get("engine", "torch"))
         if scorer is None or ready.weights != entry:
             scorer = make(self.images, self.annotations, ready.weights, **options)
         return ready, scorer, identity

@@ -232,7 +232,7 @@ def _without_floats(graph: Any) -> Any:
 # ── both ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-PACKAGES = {"openvino": (("openvino", "nncf"), "int8"), "torch": (("torchao",), "int8-torch")}  # and the extra
+PACKAGES = {"openvino": (("openvino", "nncf", "onnx", "onnxscript"), "int8"), "torch": (("torchao",), "int8-torch")}  # and the extra
 
 
 def capture(model: nn.Module, example: Batch) -> Any:

@@ -36,6 +36,9 @@ def evaluate(
     arguments: cli.Set = None,
     categories: cli.Categories = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps; auto takes the best there is.")] = "auto",
+    dtype: cli.Dtype = None,
+    engine: cli.EngineName = "torch",
+    compiled: cli.Compile = False,
     task: Annotated[str | None, typer.Option(help="By default the model's main one.")] = None,
 ) -> int:
     """How good a model is on a data set, beside the published figures.
@@ -63,7 +66,7 @@ def evaluate(
     words, options = cli.read_options(context, context.args, spec, "predict", "evaluate")
     if words:
         raise typer.BadParameter(f"Got unexpected extra argument ({words[0]})")
-    options |= cli.for_builder(arguments, categories)
+    options |= cli.for_builder(arguments, categories) | cli.for_computing(dtype, engine, compiled)
     from zoo_tools.evaluation import evaluate as measure
 
     bar = cli.on_terminal(sys.stderr)
