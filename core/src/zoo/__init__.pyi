@@ -84,16 +84,16 @@ from zoo.running.pipelines import (
 from zoo.running.tasks import (
     PictureTask as PictureTask,
 )
-from zoo_tools.evaluation import (
-    Evaluation as Evaluation,
-    evaluate as evaluate,
-)
 from zoo_tools.benchmarking import (
     Benchmark as Benchmark,
     benchmark as benchmark,
 )
 from zoo_tools.capabilities import (
     matrix as matrix,
+)
+from zoo_tools.evaluation import (
+    Evaluation as Evaluation,
+    evaluate as evaluate,
 )
 from zoo_tools.exporting import (
     ExportReport as ExportReport,

@@ -138,8 +138,8 @@ def _of_object(leaf: Any) -> list[Tensor]:
 
 
 def furthest(got: list[Tensor], want: list[Tensor], limit: float, *, mean: bool = False) -> dict[str, float]:
-    """How far outputs are off, as a share of the spread of what they should be: the largest difference, or of halves the
-    root of the mean square.
+    """How far outputs are off, as a share of the spread of what they should be: the largest difference, or of
+    halves the root of the mean square.
 
     Raises:
         Failure: they are further off than ``limit``, not finite, or others.

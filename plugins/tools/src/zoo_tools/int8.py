@@ -10,7 +10,7 @@ import copy
 import importlib.util
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -172,13 +172,9 @@ class CompiledInt8(Int8Model):
         self._compiled: Any = None
 
     def compute(self, inputs: Batch) -> Sequence[Tensor]:
-        import torch._inductor.config as inductor
-
         if self._compiled is None:
-            self.__dict__["_compiled"] = torch.compile(self.graph, dynamic=False)
-        with torch.no_grad(), inductor.patch(freezing=True):
-            outputs = self._compiled(*inputs)
-        return torch.utils._pytree.tree_leaves(outputs)
+            self.__dict__["_compiled"] = frozen(self.graph)
+        return torch.utils._pytree.tree_leaves(self._compiled(*inputs))
 
     def save(self, path: Path) -> None:
         """A program that ``torch.export.load`` reads."""
@@ -193,6 +189,30 @@ class CompiledInt8(Int8Model):
         twin = CompiledInt8(self.graph, self.structure, self.example)
         twin.__dict__.update({k: v for k, v in vars(self).items() if k != "_compiled"})
         return twin
+
+
+def load_operators() -> None:
+    """Make torch know the operators that quantize and dequantize in graphs of torchao's."""
+    if importlib.util.find_spec("torchao") is not None:
+        with quietly():
+            importlib.import_module("torchao.quantization.pt2e.quantize_pt2e")
+    else:
+        with quietly():
+            importlib.import_module("torch.ao.quantization.fx._decomposed")
+
+
+def frozen(graph: Any) -> Callable[..., Any]:
+    """A graph that quantizes and dequantizes, compiled by inductor, which makes int8 operators of it: for each shape of
+    the inputs when it first comes."""
+    import torch._inductor.config as inductor
+
+    compiled = torch.compile(graph, dynamic=False)
+
+    def run(*inputs: Tensor) -> Any:
+        with torch.no_grad(), inductor.patch(freezing=True):  # type: ignore[no-untyped-call]
+            return compiled(*inputs)
+
+    return run
 
 
 def by_torch(program: Any, batches: Sequence[Batch], structure: TreeSpec) -> tuple[Int8Model, int]:
@@ -232,7 +252,11 @@ def _without_floats(graph: Any) -> Any:
 # ── both ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-PACKAGES = {"openvino": (("openvino", "nncf", "onnx", "onnxscript"), "int8"), "torch": (("torchao",), "int8-torch")}  # and the extra
+PACKAGES = {
+    "openvino": (("openvino", "nncf", "onnx", "onnxscript"), "int8"),
+    "torch": (("torchao",), "int8-torch"),
+}
+"""Engine → the packages that it needs, and the extra that has them."""
 
 
 def capture(model: nn.Module, example: Batch) -> Any:

@@ -138,7 +138,7 @@ def save_quantized(model: nn.Module, path: str | os.PathLike[str], *, overwrite:
             "The model's task is not known, so no file of it could be used: no plugin's builder made it."
         )
     model.save(path)
-    return tuple(sorted(file for file in path.parent.glob(f"{path.stem}.*") if file.suffix in (model.suffix, ".bin")))
+    return (path, path.with_suffix(".bin")) if model.suffix == ".xml" else (path,)
 
 
 @dataclass(frozen=True)
