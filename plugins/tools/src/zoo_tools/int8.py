@@ -206,10 +206,10 @@ def frozen(graph: Any) -> Callable[..., Any]:
     the inputs when it first comes."""
     import torch._inductor.config as inductor
 
-    compiled = torch.compile(graph, dynamic=False)
+    compiled: Any = torch.compile(graph, dynamic=False)
 
     def run(*inputs: Tensor) -> Any:
-        with torch.no_grad(), inductor.patch(freezing=True):  # type: ignore[no-untyped-call]
+        with torch.no_grad(), inductor.patch(freezing=True):
             return compiled(*inputs)
 
     return run
