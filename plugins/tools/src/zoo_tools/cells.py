@@ -34,6 +34,7 @@ from zoo.contract import Exportable, Task, TaskSpec, load_object
 from zoo.errors import MissingExtra, MissingPlugin, ZooError
 
 SIDE = 64  # pixels of a picture's side, where a model takes it so small
+SETTLED = 128  # of those that batch norms take their statistics from
 SAME, NEAR = 1e-3, 0.2  # of the outputs' standard deviation
 NEEDS = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("openvino",), "int8": ("openvino", "nncf")}
 
@@ -56,16 +57,20 @@ class Subject:
         self.device = torch.device(device)
         builder = registry.get_model_builder(info.full_name)
         takes = inspect.signature(builder).parameters
-        nothing = {key: None for key in ("weights", "weights_backbone") if key in takes}
+        arguments: dict[str, Any] = {key: None for key in ("weights", "weights_backbone") if key in takes}
+        packaged = next((key for key, w in info.weights.items() if w.url.startswith("pkg://")), None)
+        if packaged is not None:  # real numbers, of which nothing has to be fetched
+            arguments["weights"] = packaged
         torch.manual_seed(0)
-        self.model: nn.Module = builder(**nothing).eval().to(self.device)
+        self.model: nn.Module = builder(**arguments).eval().to(self.device)
         self.weights = next(iter(info.weights.values()), None)
         options = {key: option.default for key, option in self.spec.options_of("predict").items()}
         self.steps: Task = load_object(self.spec.implementation)(**options)
         self.train_side = info.input.get("train_size", SIDE)
         self.inputs = self.example(SIDE)
         with torch.no_grad():
-            self.settle()
+            if packaged is None:
+                self.settle()
             self.expected = self.comparable(self.model, self.inputs)
 
     def settle(self) -> None:
@@ -79,7 +84,10 @@ class Subject:
         for m in norms:
             m.momentum = 1.0
         try:
-            self.model.train()(*self.with_targets(self.model, self.example(self.train_side)))
+            inputs = self.example(max(self.train_side, SETTLED))
+            if self.batches():  # more of them, and others: of few numbers a spread says little
+                inputs = tuple(torch.rand(8, *t.shape[1:], device=t.device) for t in inputs)
+            self.model.train()(*self.with_targets(self.model, inputs))
         finally:
             for m, momentum in zip(norms, momenta, strict=True):
                 m.momentum = momentum
@@ -178,8 +186,13 @@ def eager(s: Subject) -> dict[str, Any]:
 
 
 def channels_last(s: Subject) -> dict[str, Any]:
-    model = copy.deepcopy(s.model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    inputs = tree_map_only(Tensor, lambda t: t.to(memory_format=torch.channels_last) if t.ndim == 4 else t, s.inputs)
+    volumes = any(isinstance(m, nn.Conv3d) for m in s.model.modules())
+    layout, rank = (torch.channels_last_3d, 5) if volumes else (torch.channels_last, 4)
+    model = copy.deepcopy(s.model)
+    for p in model.parameters():
+        if p.ndim == rank:
+            p.data = p.data.contiguous(memory_format=layout)
+    inputs = tree_map_only(Tensor, lambda t: t.to(memory_format=layout) if t.ndim == rank else t, s.inputs)
     return furthest(s.comparable(model, inputs), s.expected, SAME)
 
 
