@@ -11,12 +11,14 @@ __version__ = "0.1.0"
 # __init__.pyi says the same to type checkers and editors.
 _LAZY = {
     "API_VERSION": "zoo.contract",
+    "Capture": "zoo.contract",
     "Command": "zoo.contract",
     "Default": "zoo.contract",
     "Engine": "zoo.contract",
     "Evaluator": "zoo.contract",
     "Examples": "zoo.contract",
     "Exportable": "zoo.contract",
+    "Format": "zoo.contract",
     "Manifest": "zoo.contract",
     "Metric": "zoo.contract",
     "ModelSpec": "zoo.contract",

@@ -20,12 +20,14 @@ from zoo import (
 )
 from zoo.contract import (
     API_VERSION as API_VERSION,
+    Capture as Capture,
     Command as Command,
     Default as Default,
     Engine as Engine,
     Evaluator as Evaluator,
     Examples as Examples,
     Exportable as Exportable,
+    Format as Format,
     Manifest as Manifest,
     Metric as Metric,
     ModelSpec as ModelSpec,
@@ -83,6 +85,13 @@ from zoo.running.pipelines import (
 from zoo.running.tasks import (
     PictureTask as PictureTask,
 )
+from zoo_tools.benchmarking import (
+    Benchmark as Benchmark,
+    benchmark as benchmark,
+)
+from zoo_tools.capabilities import (
+    matrix as matrix,
+)
 from zoo_tools.evaluation import (
     Evaluation as Evaluation,
     evaluate as evaluate,
@@ -90,6 +99,10 @@ from zoo_tools.evaluation import (
 from zoo_tools.exporting import (
     ExportReport as ExportReport,
     export as export,
+)
+from zoo_tools.quantizing import (
+    Quantization as Quantization,
+    quantize as quantize,
 )
 from zoo_training import datasets as datasets
 from zoo_training.cards import (

@@ -86,7 +86,7 @@ def predict(
         chosen = registry.default_model(task)
         output.say(chosen, err=True)
         model, weights = chosen.name, chosen.weights
-    info = registry.model_info(model)  # what can be told is told before torch is imported
+    info = registry.model_info(model, task=task, weights=weights)  # what can be told is told before torch is imported
     spec = registry.get_task(task or info.task, plugin=info.plugin)
     paths, options = read_options(context, paths, spec, "predict")
     if not paths:

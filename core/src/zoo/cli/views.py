@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from zoo.contract import Metric, WeightsEnum
 from zoo.errors import InvalidArgument, UnknownModel, UnknownTask, UnknownWeights, suggest
@@ -136,3 +137,22 @@ def find_weights(name: str, *, every: bool = False) -> list[WeightsEnum]:
 def _entries(enum: type[WeightsEnum], every: bool) -> list[WeightsEnum]:
     default = enum.__members__.get("DEFAULT")
     return list(enum) if every else [default] if default else list(enum)[:1]
+
+
+def export_lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What an exported file says of itself, beside its weights."""
+    sides = [(word, port) for word, key in (("takes", "inputs"), ("gives", "outputs")) for port in facts.get(key, ())]
+    lines = [(word, f"{port['name']}: {port.get('dtype')} {_shape(port)}") for word, port in sides]
+    made = [f"{name} {version}" for name, version in (facts.get("versions") or {}).items()]
+    inside = ", ".join(facts.get("inside", ()))
+    return [
+        *lines,
+        ("in the file", inside),
+        ("computes in", "float16" if facts.get("half") else ""),
+        ("made by", ", ".join(made)),
+    ]
+
+
+def _shape(port: Mapping[str, Any]) -> str:
+    holds = port.get("holds")
+    return f"[{', '.join(map(str, port['shape']))}]{f', {holds}' if holds else ''}"

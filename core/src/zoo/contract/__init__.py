@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from zoo.contract.capabilities import CAPABILITIES
 from zoo.contract.catalogue import Catalogue, enum_name
 from zoo.contract.checks import check_count, check_model, check_name, check_task, short
 from zoo.contract.enums import LazyEnum, WeightsEnum, WeightsLike, make_enum
 from zoo.contract.hooks import hookimpl
 from zoo.contract.imports import is_import_string, load_object
-from zoo.contract.manifest import API_VERSION, Command, Default, Engine, Manifest, Repository, check_manifest
+from zoo.contract.manifest import API_VERSION, Command, Default, Engine, Format, Manifest, Repository, check_manifest
 from zoo.contract.models import Model, ModelSpec, Stage, stored_weights
 from zoo.contract.protocols import (
     PICTURE_FORMATS,
+    Capture,
     Evaluator,
     Examples,
     Exportable,
@@ -24,7 +26,9 @@ from zoo.contract.weights import Metrics, Preset, Weights
 
 __all__ = [
     "API_VERSION",
+    "CAPABILITIES",
     "PICTURE_FORMATS",
+    "Capture",
     "Catalogue",
     "Command",
     "Default",
@@ -32,6 +36,7 @@ __all__ = [
     "Evaluator",
     "Examples",
     "Exportable",
+    "Format",
     "LazyEnum",
     "Manifest",
     "Metric",

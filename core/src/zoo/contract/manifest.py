@@ -61,6 +61,41 @@ class Engine:
 
 
 @dataclass(frozen=True)
+class Format:
+    """A format of exported files: what writes one, what says what one is, and what runs one.
+
+    Attributes:
+        name: as ``zoo.export(format=…)`` takes it.
+        suffixes: endings of its files, e.g. ``(".onnx",)``; by them files are known.
+        summary: a few words, for ``zoo export --help``.
+        write: import string of what is called with ``(capture, path)``, a :class:`zoo.Capture`, and writes the file,
+            and others beside it whose names begin with the file's. Empty for a format that is only opened.
+        facts: import string of what is called with a path and returns the text that ``capture.facts`` was; None where
+            the file has none. It imports no torch, and believes nothing.
+        open: import string of what is called with a path and returns a module, or another function: tensors in the
+            order of the file's inputs → a dict of its outputs. It runs nothing of the file but its arithmetic. Empty
+            for a format that is only written.
+        write_requires: names of modules that ``write`` imports, ``open_requires`` of those that ``open`` does; none
+            may be missing.
+        install: what is to be installed to write and to open one, as ``pip install`` takes it.
+        onnx: whether operators of zoo stand in the graph as those of ONNX, and not as operators of torch.
+        smooths: whether what runs it smooths pictures when it shrinks them; else that is written as matrix products.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    summary: str
+    write: str = ""
+    facts: str = ""
+    open: str = ""
+    write_requires: tuple[str, ...] = field(default=(), kw_only=True)
+    open_requires: tuple[str, ...] = field(default=(), kw_only=True)
+    install: tuple[str, str] = field(default=("", ""), kw_only=True)
+    onnx: bool = field(default=False, kw_only=True)
+    smooths: bool = field(default=True, kw_only=True)
+
+
+@dataclass(frozen=True)
 class Repository:
     """A folder, or a hub repository that was fetched into one, which a plugin knows how to build.
 
@@ -99,6 +134,7 @@ class Manifest:
         tasks: tasks that the plugin brings.
         commands: commands that it brings to ``zoo``.
         engines: engines that it brings.
+        formats: formats of exported files that it brings.
         provides: ``{(task, verb): import string}``: what a verb needs of tasks that other plugins bring; see
             :attr:`TaskSpec.provides`, which goes before.
         renamed: old model names → present ones; an old name works with a ``DeprecationWarning``.
@@ -107,6 +143,7 @@ class Manifest:
         presets: preprocessings of its own, import string of the preset → import string of a function that says in
             words what it does: ``words(arguments) → str``, without torch. Saved models may name those that are here.
         notes: sentences for ``zoo doctor``: what it does to the process beside offering models.
+        capabilities: ``pkg://package/capabilities.json``, what ``zoo matrix`` measured of the models; empty for none.
     """
 
     api_version: int
@@ -114,11 +151,13 @@ class Manifest:
     tasks: Sequence[TaskSpec] = ()
     commands: Sequence[Command] = ()
     engines: Sequence[Engine] = ()
+    formats: Sequence[Format] = ()
     provides: Mapping[tuple[str, str], str] = field(default_factory=dict)
     renamed: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, Sequence[Default]] = field(default_factory=dict)
     presets: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    capabilities: str = ""
 
 
 def check_manifest(manifest: object) -> Manifest:
@@ -143,11 +182,13 @@ def check_manifest(manifest: object) -> Manifest:
         tasks=tuple(manifest.tasks),
         commands=tuple(manifest.commands),
         engines=tuple(manifest.engines),
+        formats=tuple(manifest.formats),
         provides=dict(manifest.provides),
         renamed=dict(manifest.renamed),
         defaults={task: tuple(given) for task, given in manifest.defaults.items()},
         presets=dict(manifest.presets),
         notes=tuple(map(str, manifest.notes)),
+        capabilities=manifest.capabilities,
     )
     problems: list[str] = []
     enums: dict[str, type[WeightsEnum] | LazyEnum] = {}
@@ -156,6 +197,7 @@ def check_manifest(manifest: object) -> Manifest:
         ("task", read.tasks, TaskSpec, check_task),
         ("command", read.commands, Command, _check_command),
         ("engine", read.engines, Engine, _check_engine),
+        ("format", read.formats, Format, _check_format),
     )
     for kind, items, wanted, check in kinds:
         seen: set[str] = set()
@@ -190,6 +232,8 @@ def check_manifest(manifest: object) -> Manifest:
     specs = {m.name: m for m in read.models if isinstance(m, ModelSpec)}
     for task, given in read.defaults.items():
         problems += [f"defaults of {short(task)}: {wrong}" for d in given if (wrong := _wrong_default(task, d, specs))]
+    if read.capabilities and not str(read.capabilities).startswith("pkg://"):
+        problems.append(f"capabilities is {short(read.capabilities)}; expected 'pkg://package/capabilities.json'")
     if len(problems) > 10:
         problems[10:] = [f"and {len(problems) - 10} problems more"]
     if problems:
@@ -228,6 +272,20 @@ def _check_engine(engine: Engine) -> None:
         raise ContractError(
             f"{engine.name}: its summary and install are texts; they are {short((engine.summary, engine.install))}."
         )
+
+
+def _check_format(given: Format) -> None:
+    check_suffixes(given.name, given.suffixes)
+    if not given.suffixes or not all(suffix.startswith(".") for suffix in given.suffixes):
+        raise ContractError(f"{given.name}: its suffixes are {short(given.suffixes)}; expected such as ('.onnx',).")
+    if not (given.write or given.open):
+        raise ContractError(f"{given.name}: it has neither write nor open.")
+    for name in ("write", "facts", "open"):
+        target = getattr(given, name)
+        if target and not is_import_string(target):
+            raise ContractError(f"{given.name}: {name} {short(target)} is not of the form 'package.module:name'.")
+    if not isinstance(given.summary, str) or not given.summary.strip():
+        raise ContractError(f"{given.name}: its summary is {short(given.summary)}; expected a few words.")
 
 
 def _as_spec(spec: ModelSpec) -> ModelSpec:

@@ -42,6 +42,7 @@ WORDS: dict[str, tuple[dict[str, Any], list[str], str]] = {
     "SemanticSegmentation": (_BILINEAR, _SCALE, "normalise by ImageNet's mean and deviation"),
     "VideoClassification": (_BILINEAR, _SCALE, "normalise by Kinetics' mean and deviation"),
     "ObjectDetection": ({}, _SCALE, "the model resizes and normalises by itself"),
+    "Pixels": ({}, ["uint8 as it is; the file prepares it"], ""),
     "OpticalFlow": ({}, ["scale both pictures to [-1, 1]"], ""),
 }
 

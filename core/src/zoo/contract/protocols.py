@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -232,18 +232,49 @@ class Evaluator(Protocol):
 class Exportable:
     """A module as it can be captured: what ``provides["export"]``, called with ``(model, image_size)``, returns.
 
+    Where the user asks for them it is called with two keywords more, which it may do without: ``dynamic``, the names of
+    the axes that are to be free, and ``preprocessing``, the :class:`Preset` that is to become part of the graph, with
+    what follows the model.
+
     Attributes:
         module: takes and returns tensors whose sizes depend on no values. Its outputs are a tensor, or a dict, tuple
             or list of tensors; keys are the outputs' names.
         arguments: what it is called with: tensors of the shapes that the file will take.
         inputs: names of the arguments.
         onnx: called for ONNX, gives a dict: custom operator → the function of onnxscript that stands for it.
+        axes: argument → axis → its name (``batch``, ``height``, ``width``, …), for those that may be free. The example
+            has at least two of each that is.
+        multiples: name of an axis → the number that its size must be a multiple of.
+        layouts: argument → what it holds in words, such as ``"RGB, 0 to 255"``.
     """
 
     module: nn.Module
     arguments: tuple[Tensor, ...]
     inputs: Sequence[str]
     onnx: Callable[[], dict[Any, Any]] | None = None
+    axes: Mapping[str, Mapping[int, str]] = field(default_factory=dict, kw_only=True)
+    multiples: Mapping[str, int] = field(default_factory=dict, kw_only=True)
+    layouts: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Capture:
+    """What a :class:`Format` writes to a file.
+
+    Attributes:
+        program: the model as a ``torch.export.ExportedProgram``.
+        inputs: names of its arguments, in order; ``outputs`` likewise.
+        facts: JSON, to be kept in the file as it is: what :func:`zoo.pipeline` needs to know of it.
+        onnx: as of :class:`Exportable`.
+        options: what else was said: ``opset``.
+    """
+
+    program: Any
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+    facts: str
+    onnx: Callable[[], dict[Any, Any]] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Trainable(Protocol):

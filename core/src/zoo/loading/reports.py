@@ -60,6 +60,14 @@ def built_by(model: nn.Module) -> str | None:
     return getattr(model, "_built_by", None)
 
 
+def described_like(model: nn.Module, other: nn.Module) -> None:
+    """Say of ``model``, which computes what ``other`` does in another way, that the same builder made it, and which
+    weights it has."""
+    for name in ("_built_by", "_weights"):
+        if hasattr(other, name):
+            setattr(model, name, getattr(other, name))
+
+
 def loaded_weights(model: nn.Module) -> Weights | None:
     """The description of the weights that a builder put into ``model``."""
     return getattr(model, "_weights", None)

@@ -20,6 +20,7 @@ from zoo.nn import (
     drop_block3d,
     stochastic_depth,
 )
+from zoo.ops._batched_nms import nms_mask
 from zoo.ops.boxes import (
     box_area,
     box_convert,
@@ -86,6 +87,7 @@ __all__ = [
     "generalized_box_iou_loss",
     "masks_to_boxes",
     "nms",
+    "nms_mask",
     "nms_padded",
     "ps_roi_align",
     "ps_roi_pool",

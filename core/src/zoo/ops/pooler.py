@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import InvalidArgument
-from zoo.ops._checks import check_number, check_shape, check_whole, exporting_to_onnx, is_list, pair, widened
+from zoo.ops._checks import captured, check_number, check_shape, check_whole, exporting_to_onnx, is_list, pair, widened
 from zoo.ops.boxes import box_area
 from zoo.ops.pooling import table_of
 from zoo.ops.regions import onnx_roi_align, pool_aligned
@@ -90,10 +90,17 @@ class MultiScaleRoIAlign(nn.Module):
             )
         for i, part in enumerate(boxes):
             check_shape(f"boxes[{i}]", part, "L", 4)
-        largest = [max(shape[axis] for shape in image_shapes) for axis in (0, 1)]
-        strides = [-round(math.log2(level.shape[2] / largest[0])) for level in levels]
+        largest = max(shape[0] for shape in image_shapes)
+        strides = [-round(math.log2(level.shape[2] / largest)) for level in levels]
         regions = widened(torch.cat(list(boxes)).detach())
         images = torch.cat([part.new_full(part.shape[:1], i, dtype=torch.int64) for i, part in enumerate(boxes)])
+        return self.pooled(levels, strides, regions, images)
+
+    def pooled(self, levels: Sequence[Tensor], strides: Sequence[int], regions: Tensor, images: Tensor) -> Tensor:
+        """Features ``[K, C, height, width]`` of ``regions`` ``[K, 4]``, each of the image that ``images`` ``[K]`` says.
+
+        ``strides`` are those of the ``levels``, as powers of two. Sizes and numbers may be symbols.
+        """
         if levels[0].is_meta:
             return levels[0].new_empty(len(regions), levels[0].shape[1], *self.output_size)
         level = LevelMapper(strides[0], strides[-1], self.canonical_scale, self.canonical_level)([regions])
@@ -110,6 +117,8 @@ class MultiScaleRoIAlign(nn.Module):
             return torch.cat(pooled)[place.gather(1, level[:, None]).squeeze(1)]
         if len(levels) == 1:
             table = table_of(levels[0])
+        elif captured():  # the number of images may be a symbol
+            table = torch.cat([widened(f).permute(0, 2, 3, 1).flatten(0, 2) for f in levels])
         else:  # views of single images, so that turning and joining them is one copy
             table = torch.cat([image.permute(1, 2, 0).flatten(0, 1) for f in levels for image in widened(f)])
         # Of each level: height, width, the row of the table where it begins, and the scale.
@@ -117,7 +126,7 @@ class MultiScaleRoIAlign(nn.Module):
         for f, stride in zip(levels, strides, strict=True):
             facts.append((f.shape[2], f.shape[3], begin, 2.0**-stride))
             begin += f.shape[0] * f.shape[2] * f.shape[3]
-        height, width, begins, scale = torch.tensor(facts, dtype=torch.float64, device=table.device)[level].unbind(1)
+        height, width, begins, scale = _table(facts, table.device)[level].unbind(1)
         return pool_aligned(
             table,
             regions.to(table.dtype),
@@ -135,3 +144,11 @@ class MultiScaleRoIAlign(nn.Module):
         return (
             f"featmap_names={self.featmap_names}, output_size={self.output_size}, sampling_ratio={self.sampling_ratio}"
         )
+
+
+def _table(rows: Sequence[Sequence[float]], device: torch.device) -> Tensor:
+    """Numbers, or symbols for some, as a float64 tensor."""
+    if not captured():
+        return torch.tensor(rows, dtype=torch.float64, device=device)
+    cells = [[torch.full((), number, dtype=torch.float64, device=device) for number in row] for row in rows]
+    return torch.stack([torch.stack(row) for row in cells])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from zoo.registry.capabilities import capabilities
 from zoo.registry.defaults import DefaultModel, default_model
 from zoo.registry.discovery import fetch, open_weights
 from zoo.registry.listing import list_models, metric
@@ -16,10 +17,13 @@ from zoo.registry.lookup import (
 )
 from zoo.registry.names import Entry, NameConflict, Registry, name_conflicts, plugins, refresh, registry
 from zoo.registry.offers import (
+    check_format,
     commands,
     engines,
     engines_for,
     find_command,
+    format_of,
+    formats,
     get_engine,
     get_task,
     in_words,
@@ -40,6 +44,8 @@ __all__ = [
     "PluginRecord",
     "Registry",
     "SavedModel",
+    "capabilities",
+    "check_format",
     "commands",
     "default_model",
     "engines",
@@ -47,6 +53,8 @@ __all__ = [
     "fetch",
     "find_command",
     "find_saved",
+    "format_of",
+    "formats",
     "get_engine",
     "get_model",
     "get_model_builder",

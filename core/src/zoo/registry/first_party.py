@@ -42,7 +42,15 @@ _CLASSIFICATION = (
 )
 FIRST_PARTY = (
     FirstParty("classification", "zoo-classification", "zoo_classification", "", tuple(_CLASSIFICATION.split())),
-    FirstParty("quantized", "zoo-quantized", "zoo_quantized", "quantization", ("quantized_*",), prefix="quantized_"),
+    FirstParty(
+        "quantized",
+        "zoo-quantized",
+        "zoo_quantized",
+        "quantization",
+        ("quantized_*",),
+        prefix="quantized_",
+        commands=("convert",),
+    ),
     FirstParty(
         "segmentation",
         "zoo-segmentation",
@@ -88,10 +96,13 @@ FIRST_PARTY = (
         "zoo-tools",
         "zoo_tools",
         None,
-        commands=("evaluate", "export"),
+        commands=("evaluate", "export", "quantize", "benchmark", "matrix"),
         engines=("onnxruntime", "openvino"),
         names=dict.fromkeys(("Evaluation", "evaluate"), "zoo_tools.evaluation")
-        | dict.fromkeys(("ExportReport", "export"), "zoo_tools.exporting"),
+        | dict.fromkeys(("ExportReport", "export"), "zoo_tools.exporting")
+        | dict.fromkeys(("Quantization", "quantize"), "zoo_tools.quantizing")
+        | dict.fromkeys(("Benchmark", "benchmark"), "zoo_tools.benchmarking")
+        | dict.fromkeys(("matrix",), "zoo_tools.capabilities"),
     ),
     FirstParty(
         "training",

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from zoo.contract import LazyEnum, ModelSpec, Weights, WeightsEnum, check_model, check_name, load_object
-from zoo.errors import ContractError, PluginError, UnknownModel, UnknownWeights, suggest, told
+from zoo.errors import ContractError, InvalidArgument, PluginError, UnknownModel, UnknownWeights, suggest, told
 from zoo.files import redacted
+from zoo.registry.exported import ExportedFile, find_exported, format_opening
 from zoo.registry.names import Builder, Entry, Registry, add_local, meant, registry, weights_claims
 from zoo.registry.records import LOCAL, PluginRecord
 from zoo.registry.saved import find_saved
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+EXPORTED = "EXPORTED"  # likewise of an exported file
 SAVED = "SAVED"  # the weights of a saved model: what its file holds
 F = TypeVar("F", bound=Builder)
 
@@ -81,7 +83,8 @@ def get_model(
     Args:
         name: bare (``"resnet50"``) or full (``"classification/resnet50"``); with weights (``"timm/resnet50.a1_in1k"``),
             which are loaded unless others, or None, are given; or a model that :func:`zoo.save` wrote: the
-            path or URL of its file, or of a folder or repository (``"hf://org/name"``) that holds it.
+            path or URL of its file, or of a folder or repository (``"hf://org/name"``) that holds it; or an exported
+            file, such as ``"resnet50.onnx"``, which runs on the CPU as it was exported.
         device: where it goes; ``"meta"`` builds it without memory. By default where the builder puts it.
         dtype: of its floating tensors, such as ``torch.bfloat16``.
         **config: arguments of its builder: ``weights``, ``num_classes``, ``in_channels`` and the family's own. A saved
@@ -92,6 +95,8 @@ def get_model(
         UnknownWeights, CheckpointError, DownloadError: what can go wrong with ``weights=``.
         InvalidArgument: no such device or type.
     """
+    if format_opening(name) is not None:
+        return _exported(name, device, dtype, **config)
     saved = find_saved(name, progress=config.get("progress", True))
     if saved is None:
         entry, tag = registry().whole(name)
@@ -109,6 +114,33 @@ def get_model(
         return model
     placed: nn.Module = load_object("zoo.loading.saved:placed_at")(build, device, dtype, config)
     return placed
+
+
+def _exported(
+    name: str | os.PathLike[str],
+    device: str | torch.device | None,
+    dtype: torch.dtype | None,
+    *,
+    weights: Any = "DEFAULT",
+    task: str | None = None,
+    progress: bool = True,
+    **arguments: Any,
+) -> nn.Module:
+    """The model that an exported file is, of which nothing can be changed any more."""
+    if arguments:
+        named = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+        raise InvalidArgument(f"{redacted(os.fspath(name))} was exported as it is, and takes no {named}.")
+    file = find_exported(name, task=task, weights=_description(weights), progress=progress)
+    opened: nn.Module = load_object("zoo.loading.exported:open_exported")(file)
+    return opened if device is None and dtype is None else opened.to(device=device, dtype=dtype)
+
+
+def _description(weights: Any) -> Weights | None:
+    """What is said of a file that says nothing of itself: an entry, its name, or a description."""
+    given = getattr(weights, "value", weights)
+    if isinstance(given, str) and given not in ("DEFAULT", EXPORTED):
+        given = get_weight(given).value
+    return given if isinstance(given, Weights) else None
 
 
 def get_model_weights(name: str | Builder) -> type[WeightsEnum]:
@@ -174,7 +206,9 @@ class ModelInfo:
         default_weights: what ``DEFAULT`` stands for.
         builder: its import string.
         input: where the model is particular about its input.
-        source: path or URL of the file, where it is a saved model; its weights are called ``SAVED``.
+        source: path or URL of the file, where it is a saved model; its weights are called ``SAVED``, and of an
+            exported file ``EXPORTED``.
+        exported: what an exported file says of itself; None where it is no such file.
     """
 
     name: str
@@ -191,19 +225,23 @@ class ModelInfo:
     builder: str
     input: Mapping[str, Any]
     source: str | None = None
+    exported: Mapping[str, Any] | None = None
 
 
-def model_info(name: str | os.PathLike[str]) -> ModelInfo:
+def model_info(name: str | os.PathLike[str], *, task: str | None = None, weights: Any = None) -> ModelInfo:
     """Task, plugin, parameters, paper and weights of a model, without importing torch.
 
     Args:
-        name: as :func:`get_model` takes it, saved models included.
+        name: as :func:`get_model` takes it, saved models and exported files included.
+        task: of an exported file that says nothing of itself; ``weights`` likewise, an entry that describes it.
 
     Raises:
         UnknownModel: no such model.
         CheckpointError, DownloadError: a file that is no saved model, or cannot be had.
     """
     now = registry()
+    if format_opening(name) and (file := find_exported(name, task=task, weights=_description(weights))) is not None:
+        return _info_of_file(now, file)
     saved = find_saved(name)
     if saved is None:
         entry, tag = now.whole(name)
@@ -223,6 +261,29 @@ def model_info(name: str | os.PathLike[str]) -> ModelInfo:
         weights={SAVED: saved.weights, "DEFAULT": saved.weights},
         default_weights=SAVED,
         source=redacted(saved.source),
+    )
+
+
+def _info_of_file(now: Registry, file: ExportedFile) -> ModelInfo:
+    plugin, _, bare = file.name.partition("/")
+    record = next((one for one in now.records if one.name == plugin), None)
+    entry = now.entries.get(file.name)
+    return ModelInfo(
+        name=bare,
+        full_name=file.name,
+        task=file.task,
+        tasks=(file.task,),
+        plugin=plugin,
+        distribution=record.distribution if record else None,
+        version=record.version if record else None,
+        num_params=file.weights.num_params,
+        paper=entry.spec.paper if entry else None,
+        weights={EXPORTED: file.weights, "DEFAULT": file.weights},
+        default_weights=EXPORTED,
+        builder=file.format.open,
+        input={},
+        source=redacted(file.source),
+        exported=file.facts,
     )
 
 

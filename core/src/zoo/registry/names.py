@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from zoo.contract import Command, Engine, LazyEnum, ModelSpec, TaskSpec, WeightsEnum, stored_weights
+from zoo.contract import Command, Engine, Format, LazyEnum, ModelSpec, TaskSpec, WeightsEnum, stored_weights
 from zoo.errors import AmbiguousModel, ContractError, PluginError, UnknownModel, UnknownWeights, suggest
 from zoo.registry.discovery import forget, get_plugins, lock
 from zoo.registry.first_party import CATALOGUES, provider
@@ -46,7 +46,7 @@ class Registry:
         entries: full name → model.
         by_bare_name: bare name → the models that claim it; ``by_old_name`` the same for names they once had.
         tasks: name → the plugins that bring it and how they handle it, our own first.
-        commands, engines: name → the plugins that bring one, our own first.
+        commands, engines, formats: name → the plugins that bring one, our own first.
         provides: (task, verb) → import strings of what plugins add to tasks, our own first.
     """
 
@@ -58,6 +58,7 @@ class Registry:
         self.tasks: dict[str, list[tuple[TaskSpec, PluginRecord]]] = {}
         self.commands: dict[str, list[tuple[Command, PluginRecord]]] = {}
         self.engines: dict[str, list[tuple[Engine, PluginRecord]]] = {}
+        self.formats: dict[str, list[tuple[Format, PluginRecord]]] = {}
         self.provides: dict[tuple[str, str], list[tuple[str, PluginRecord]]] = {}
         self._ours: dict[str, str] = {}  # what our own models' names look like → the name
         for record in records:
@@ -71,6 +72,8 @@ class Registry:
                 self.commands.setdefault(command.name, []).append((command, record))
             for engine in record.manifest.engines:
                 self.engines.setdefault(engine.name, []).append((engine, record))
+            for one in record.manifest.formats:
+                self.formats.setdefault(one.name, []).append((one, record))
             for key, target in record.manifest.provides.items():
                 self.provides.setdefault(key, []).append((target, record))
             for old, new in record.manifest.renamed.items():
@@ -301,6 +304,7 @@ def name_conflicts(now: Registry) -> list[NameConflict]:
         ("/", now.tasks),
         (":", now.commands),
         ("/", now.engines),
+        ("/", now.formats),
     )
     for separator, offers in offered:
         for name, offer in sorted(offers.items()):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from zoo.contract import Command, Engine, Preset, Repository, TaskSpec, load_object
+from zoo.contract import Command, Engine, Format, Preset, Repository, TaskSpec, load_object
 from zoo.contract.preprocessing import describe
 from zoo.errors import InvalidArgument, MissingPlugin, UnknownTask, suggest
 from zoo.registry.discovery import get_plugins
@@ -93,6 +93,8 @@ def in_words(preset: Preset) -> str:
         if words is not None:
             return str(load_object(words)(dict(preset.arguments)))
     return describe(preset)
+
+
 # What the core itself brings.
 BUILT_IN = (
     Engine("torch", "zoo.running.engines:build", summary="PyTorch's operators, with what does not change folded."),
@@ -178,6 +180,44 @@ def engines_for(suffix: str) -> list[str]:
     """Names of the engines that open files of that ending."""
     offers = registry().engines.items()
     return [name for name, claims in offers if any(suffix in engine.suffixes for engine, _ in claims)]
+
+
+def formats() -> dict[str, Format]:
+    """Every format of exported files that a bare name means, by its name."""
+    offers = registry().formats
+    return {name: found for name in offers if (found := _meant(offers, name, None, strict=False)) is not None}
+
+
+def check_format(one: Format, *, to_write: bool) -> None:
+    """Raise MissingPlugin if a module is missing that writing, or opening, files of a format takes."""
+    requires, install = (one.write_requires, one.install[0]) if to_write else (one.open_requires, one.install[1])
+    if missing := [name for name in requires if not _is_there(name)]:
+        raise MissingPlugin(
+            f"Files of the format {one.name!r} need {' and '.join(missing)}, which is not installed: pip install "
+            f"'{install or ' '.join(missing)}'"
+        )
+
+
+def format_of(path: str | Path, name: str | None = None) -> Format:
+    """The format of an exported file: the one that is named (``"onnx"``, ``"acme/onnx"``), else that of its ending.
+
+    Raises:
+        InvalidArgument: no installed plugin brings it.
+    """
+    offers, known = registry().formats, formats()
+    if name is not None:
+        owner, _, bare = name.rpartition("/")
+        found = _meant(offers, bare, owner, strict=bool(owner))
+        if found is None:
+            raise InvalidArgument(f"format is {name!r}; expected one of {', '.join(known)}.{suggest(name, known)}")
+        return found
+    found = next((one for one in known.values() if str(path).lower().endswith(one.suffixes)), None)
+    if found is None:
+        endings = ", ".join(f"{one.suffixes[0]} for {name}" for name, one in known.items())
+        raise InvalidArgument(
+            f"{Path(path).name} does not say which format it is to have: end it in {endings}, or give one."
+        )
+    return found
 
 
 def commands() -> list[tuple[str, Command, PluginRecord]]:

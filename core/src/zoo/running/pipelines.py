@@ -16,7 +16,7 @@ from torch import nn
 from zoo import registry
 from zoo.contract import TaskSpec, Weights, check_count
 from zoo.errors import InvalidArgument
-from zoo.loading import loaded_weights, task_of
+from zoo.loading import ExportedModel, loaded_weights, task_of
 from zoo.running.ahead import check_workers
 from zoo.running.devices import pick_device
 from zoo.running.inputs import Inputs
@@ -202,9 +202,10 @@ def pipeline(
     """A model ready for files: ``zoo.pipeline("resnet50")("dog.jpg").top(5)``.
 
     Args:
-        model: the model's name; a file, folder or repository with a model that :func:`zoo.save` wrote; or a model that
-            a builder made, used with the weights that were loaded into it. By default the task's default model, the
-            smallest one whose weights are on this machine; a line on stderr says which.
+        model: the model's name; a file, folder or repository with a model that :func:`zoo.save` wrote; a file that
+            :func:`zoo.export` wrote (``"model.onnx"``); or a model that a builder made, used with the weights that were
+            loaded into it. By default the task's default model, the smallest one whose weights are on this machine; a
+            line on stderr says which.
         weights: as the builder takes them. For a model that was given: a :class:`zoo.Weights` that describes them, in
             place of the one that the builder left.
         device: ``"auto"`` is CUDA, else MPS, else the CPU; for a model that has ``devices`` (types of device, None
@@ -254,7 +255,7 @@ def pipeline(
                 "optimize=False leaves the model as it is; leave it out, or dtype, engine and compile."
             )
     if isinstance(model, str | Path):
-        info = registry.model_info(model)
+        info = registry.model_info(model, task=task, weights=weights)
         spec = registry.get_task(task or info.task, plugin=info.plugin)
         options = spec.take_options(config, "predict")
         default = info.weights.get("DEFAULT")
@@ -262,6 +263,10 @@ def pipeline(
         if listed and weights == "DEFAULT":
             # What is listed as the model's default is meant, where a builder would choose by its other arguments.
             weights = registry.get_model_weights(info.full_name)[info.default_weights or "DEFAULT"]
+        if info.exported is not None:
+            # A file that says nothing of itself is what the caller says.
+            config |= {"task": task} if not info.exported else {}
+            optimize = False if optimize is None else optimize
         built = registry.get_model(model, weights=weights, **config)
         description = loaded_weights(built)
         if description is not None and description.transforms is None and default is not None:
@@ -294,6 +299,8 @@ def pipeline(
             if special:
                 raise
             report = OptimizationReport(notes=(str(e),))
+    if isinstance(built, ExportedModel) and built.mixes_no_sizes:
+        spec = replace(spec, same_size=True)
     ready = Pipeline(built, spec, description, where, **options)
     ready.workers, ready.keep_images = threads, keep_images
     if fast_decode:

@@ -58,7 +58,7 @@ CHECKS = (
     Check("torch_free",    "contract", "plugin", "a clean process reads the manifest without importing torch"),
     Check("names",         "contract", "plugin", "every model and weights entry is found by its name"),
     Check("tasks",         "model",    "plugin", "its tasks have every step, take their options, and provide pieces"),
-    Check("commands",      "model",    "plugin", "its commands and engines can be imported"),
+    Check("commands",      "model",    "plugin", "its commands, engines and formats can be imported"),
     Check("metadata",      "contract", "model",  "weights say what their task requires of them"),
     Check("categories",    "contract", "model",  "weights name as many categories as they have classes"),
     Check("urls",          "contract", "model",  "the file of each weights entry can be told from any other"),

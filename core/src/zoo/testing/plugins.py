@@ -1,11 +1,11 @@
-"""The checks that import what a plugin offers beside models: the steps of its tasks, its commands and engines."""
+"""The checks that import what a plugin offers beside models: steps of tasks, commands, engines, formats."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
 
-from zoo.contract import API_VERSION, Command, Engine, Manifest, Task, TaskSpec, load_object, short
+from zoo.contract import API_VERSION, Manifest, Task, TaskSpec, load_object, short
 from zoo.registry import PluginRecord
 from zoo.testing.contract import raise_for
 from zoo.testing.outcomes import Skip
@@ -60,8 +60,10 @@ def _import_problems(target: str) -> Iterator[str]:
 
 def commands(record: PluginRecord) -> str | None:
     manifest = record.manifest or Manifest(api_version=API_VERSION)
-    offered: list[Command | Engine] = [*manifest.commands, *manifest.engines]
+    offered = [(one.name, one.target) for one in manifest.commands]
+    offered += [(one.name, one.target) for one in manifest.engines]
+    offered += [(one.name, t) for one in manifest.formats for t in (one.write, one.facts, one.open) if t]
     if not offered:
-        raise Skip("the plugin brings no command and no engine")
-    raise_for([f"{one.name}: {problem}" for one in offered for problem in _import_problems(one.target)])
+        raise Skip("the plugin brings no command, no engine and no format")
+    raise_for([f"{name}: {problem}" for name, target in offered for problem in _import_problems(target)])
     return None

@@ -24,6 +24,7 @@ from zoo.transforms.presets import (
     ImageClassification,
     ObjectDetection,
     OpticalFlow,
+    Pixels,
     SemanticSegmentation,
     VideoClassification,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "OpticalFlow",
     "PILToTensor",
     "Pad",
+    "Pixels",
     "Resize",
     "SemanticSegmentation",
     "ToPILImage",

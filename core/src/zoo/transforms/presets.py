@@ -165,6 +165,30 @@ class OpticalFlow(_Preset):
         return TF.normalize(first, half, half), TF.normalize(second, half, half)
 
 
+class Pixels(_Preset):
+    """Nothing but the pixels: of exported files that prepare pictures themselves.
+
+    Args:
+        channels: of the pictures.
+        frames: whether the channels of a clip come first, as of :class:`VideoClassification`.
+    """
+
+    def __init__(self, *, channels: int = 3, frames: bool = False) -> None:
+        super().__init__()
+        self.channels, self.frames = channels, frames
+
+    def forward(self, *pictures: Picture) -> Tensor | tuple[Tensor, ...]:
+        """PIL images, or uint8 or float tensors ``[..., C, H, W]`` → uint8 of the same shape, or ``[C, T, H, W]``."""
+        found = tuple(_to_bytes(_check_picture(picture, self.channels)) for picture in pictures)
+        found = tuple(x.transpose(-4, -3) for x in found) if self.frames else found
+        return found[0] if len(found) == 1 else found
+
+
+def _to_bytes(img: Image.Image | Tensor) -> Tensor:
+    x = TF.pil_to_tensor(img) if isinstance(img, Image.Image) else img
+    return x if x.dtype == torch.uint8 else _to_float(x).mul(255).round().to(torch.uint8)
+
+
 def _check_picture(img: Picture, channels: int | None) -> Picture:
     """``img`` with ``channels`` channels, if it is a picture or a batch of them."""
     if isinstance(img, Tensor):

@@ -84,6 +84,8 @@ CLASSIFICATION = TaskSpec(
     options=(Option("label_smoothing", float, 0.0, "Of the cross entropy.", verb="train"),),
     provides={
         "evaluate": "zoo_classification.evaluation:evaluate",
+        "export": "zoo_classification.export:export",
+        "exported": "zoo_classification.export:Restored",
         "data": "zoo_classification.data:READERS",
         "train": "zoo_classification.training:Training",
     },
@@ -105,4 +107,10 @@ def zoo_manifest() -> Manifest:
         Default("resnet50"),
         Default("squeezenet1_1", "DIGITS_V1", trained_on="hand-written digits"),
     ]
-    return Manifest(api_version=1, models=models, tasks=[CLASSIFICATION], defaults={CLASSIFICATION.name: defaults})
+    return Manifest(
+        api_version=1,
+        models=models,
+        tasks=[CLASSIFICATION],
+        defaults={CLASSIFICATION.name: defaults},
+        capabilities="pkg://zoo_classification/capabilities.json",
+    )

@@ -19,7 +19,7 @@ from zoo_detection.transform import ImageList, Target
 def flatten_map(values: Tensor, channels: int) -> Tensor:
     """A map [N, A * ``channels``, H, W] → [N, H * W * A, ``channels``], at least in single precision."""
     n, _, height, width = values.shape
-    return widened(values).view(n, -1, channels, height, width).permute(0, 3, 4, 1, 2).reshape(n, -1, channels)
+    return widened(values).reshape(n, -1, channels, height, width).permute(0, 3, 4, 1, 2).reshape(n, -1, channels)
 
 
 def flatten_maps(maps: Sequence[Tensor], channels: int) -> Tensor:
@@ -43,16 +43,16 @@ def best_of_map(
         Scores in [0, 1], indices of the anchors, and classes: [N, K] each.
     """
     n, _, height, width = logits.shape
-    per_class = logits.view(n, -1, num_classes, height, width)
+    per_class = logits.reshape(n, -1, num_classes, height, width)
     weight = None if quality is None else flatten_map(quality, 1).squeeze(2)
     best = flatten_map(per_class.amax(2), 1).squeeze(2)
-    chosen = _score(best, weight).topk(min(topk, best.shape[1]), sorted=False).indices
+    chosen = _score(best, weight).topk(torch.sym_min(topk, best.shape[1]), sorted=False).indices  # type: ignore[no-untyped-call]
     cells, anchor = chosen // per_class.shape[1], chosen % per_class.shape[1]
     y, x = cells // width, cells % width
     image = torch.arange(n, device=logits.device)[:, None]
     candidates = per_class.permute(0, 3, 4, 1, 2)[image, y, x, anchor]  # [N, k, C]
     scores = _score(candidates, None if weight is None else weight.gather(1, chosen)[..., None]).flatten(1)
-    scores, pairs = scores.topk(min(topk, scores.shape[1]))
+    scores, pairs = scores.topk(torch.sym_min(topk, scores.shape[1]))  # type: ignore[no-untyped-call]
     return scores, chosen.gather(1, pairs // num_classes), pairs % num_classes
 
 

@@ -175,7 +175,10 @@ def widened(values: Tensor) -> Tensor:
 
 def sizes_as_boxes(sizes: Sequence[Size], like: Tensor) -> Tensor:
     """(height, width) of N images → their lower right corners, twice: [N, 4], what coordinates may be at most."""
-    return like.new_tensor([[width, height, width, height] for height, width in sizes])
+    if not torch.compiler.is_compiling():
+        return like.new_tensor([[width, height, width, height] for height, width in sizes])
+    sides = [[like.new_full((), side) for side in (width, height)] for height, width in sizes]  # may be symbols
+    return torch.stack([torch.stack([*one, *one]) for one in sides])
 
 
 def clip_boxes(boxes: Tensor, limits: Tensor) -> Tensor:

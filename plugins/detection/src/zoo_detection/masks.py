@@ -50,8 +50,9 @@ def paste_masks(masks: Tensor, boxes: Tensor, size: tuple[int, int], chunk: int 
         y = _interpolation(first[which, 1], last[which, 1], height, cells + 2).to(masks)
         return y @ (padded[which] @ x.transpose(1, 2))
 
-    step = max(1, chunk // max(1, height * width))
-    if n <= step or torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export():
+    graph = torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export()
+    step = 1 if graph else max(1, chunk // max(1, height * width))
+    if graph or n <= step:
         # In a graph, writing to a part would be a copy of the whole.
         return part(slice(None))[:, None]
     pasted = masks.new_empty(n, 1, height, width)

@@ -67,6 +67,7 @@ def task(name: str, *metrics: Metric) -> TaskSpec:
         provides={
             "evaluate": "zoo_detection.evaluation:CocoEvaluator",
             "export": "zoo_detection.export:export",
+            "exported": "zoo_detection.export:Restored",
             "train": "zoo_detection.training:Training",
             "data": f"zoo_detection.data:{'KEYPOINT_' if name == KEYPOINTS else ''}READERS",
             "coco": "zoo_detection.task:for_coco",
@@ -103,4 +104,5 @@ def zoo_manifest() -> Manifest:
         MASKS: [Default("maskrcnn_resnet50_fpn"), Default("maskrcnn_resnet50_fpn_v2")],
         KEYPOINTS: [Default("keypointrcnn_resnet50_fpn")],
     }
-    return Manifest(api_version=1, models=models, tasks=TASKS, defaults=defaults)
+    capabilities = "pkg://zoo_detection/capabilities.json"
+    return Manifest(api_version=1, models=models, tasks=TASKS, defaults=defaults, capabilities=capabilities)

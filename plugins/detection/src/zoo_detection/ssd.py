@@ -175,7 +175,7 @@ class SSD(OneStageDetector):
         boxes = self.box_coder.decode(flatten_maps(outputs["bbox_regression"], 4), anchors)
         boxes = clip_boxes(boxes, sizes_as_boxes(images.image_sizes, boxes))
         per_class = logits.softmax(2)[..., 1:].transpose(1, 2)  # [N, C - 1, A], without background
-        scores, chosen = per_class.topk(min(self.topk_candidates, len(anchors)), dim=2)
+        scores, chosen = per_class.topk(torch.sym_min(self.topk_candidates, anchors.shape[0]), dim=2)  # type: ignore[no-untyped-call]
         labels = torch.arange(1, self.num_classes, device=logits.device)[:, None].expand_as(scores)
         boxes = boxes.gather(1, chosen.flatten(1)[..., None].expand(-1, -1, 4))
         return boxes, scores.flatten(1), labels.flatten(1)

@@ -26,4 +26,9 @@ def public_names() -> dict[str, str]:
 @zoo.hookimpl
 def zoo_manifest() -> Manifest:
     models = model_specs("zoo_efficientnet_lite", FAMILIES, TASK)
-    return Manifest(api_version=1, models=models, defaults={TASK: [Default(spec.name) for spec in models]})
+    return Manifest(
+        api_version=1,
+        models=models,
+        defaults={TASK: [Default(spec.name) for spec in models]},
+        capabilities="pkg://zoo_efficientnet_lite/capabilities.json",
+    )

@@ -1,17 +1,27 @@
-"""RAFT as a file: two frames of a fixed size in, the last flow out."""
+"""RAFT as a file: two frames in, the last flow out."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from zoo import Exportable
+from zoo import Exportable, Preset
 from zoo.contract import check_count
 from zoo.errors import InvalidArgument
+from zoo.loading import Exported, loaded_weights
+from zoo.running.exportable import AXES, PIXEL_AXES, PIXELS, SIDES, dtype_of
+from zoo.transforms.graph import in_graph
+from zoo_optical_flow.task import MULTIPLE, SMALLEST
+
+SINTEL = (440, 1024)  # (height, width) of its frames, padded as RAFT needs it
+EXAMPLE = (136, 184)  # of frames whose size is free: as few pixels as show what happens
 
 
 class LastFlow(nn.Module):
-    """Two frames [1, 3, H, W], values in [-1, 1] → ``flow`` [1, 2, H, W], after so many updates."""
+    """Two frames [N, 3, H, W], values in [-1, 1] → ``flow`` [N, 2, H, W], after so many updates."""
 
     def __init__(self, model: nn.Module, updates: int) -> None:
         super().__init__()
@@ -22,18 +32,99 @@ class LastFlow(nn.Module):
         return {"flow": self.model(image1, image2, num_flow_updates=self.updates)[-1]}
 
 
-def export(model: nn.Module, image_size: tuple[int, int] | None, num_flow_updates: int = 12) -> Exportable:
+class WholeFlow(LastFlow):
+    """Two frames, uint8 [N, H, W, 3] of any size → ``flow`` [N, 2, H, W] between their own pixels."""
+
+    def __init__(self, model: nn.Module, updates: int, preset: nn.Module) -> None:
+        super().__init__(model, updates)
+        self.preset = preset
+
+    def forward(self, image1: Tensor, image2: Tensor) -> dict[str, Tensor]:
+        height, width = image1.shape[1], image1.shape[2]
+        frames = [_padded(_padded(self.preset(image), -2), -1).to(dtype_of(self.model)) for image in (image1, image2)]
+        flow = super().forward(*frames)["flow"].float()
+        for axis, size in ((-2, height), (-1, width)):
+            here = torch.arange(size, device=flow.device) + _lacking(size) // 2
+            flow = flow.index_select(axis, here)
+        return {"flow": flow}
+
+
+def _lacking(size: Any) -> Any:
+    """Pixels that a side lacks to be as RAFT needs it."""
+    return torch.sym_max(-(-size // MULTIPLE) * MULTIPLE, SMALLEST) - size  # type: ignore[no-untyped-call]
+
+
+def _padded(x: Tensor, axis: int) -> Tensor:
+    """The edges repeated, half of what lacks on each side, as :func:`zoo_optical_flow.pad_frames` does."""
+    size = x.shape[axis]
+    lacking = _lacking(size)
+    place = torch.arange(size + lacking, device=x.device) - lacking // 2
+    return x.index_select(axis, torch.minimum(place.clamp(min=0), place.new_full((), size - 1)))
+
+
+def export(
+    model: nn.Module,
+    image_size: tuple[int, int] | None,
+    num_flow_updates: int = 12,
+    *,
+    dynamic: Sequence[str] = (),
+    preprocessing: Preset | None = None,
+) -> Exportable:
     """RAFT as :func:`zoo.export` takes it; see :class:`LastFlow`. The updates are written out one by one.
+
+    With ``preprocessing`` it is :class:`WholeFlow`.
 
     Args:
         model: RAFT.
-        image_size: (H, W), multiples of 8 from 128 on.
+        image_size: (H, W), multiples of 8 from 128 on; by default, of weights that were loaded, 440 × 1024.
         num_flow_updates: how many there are.
+        dynamic: which of ``batch``, ``height`` and ``width`` are free.
+        preprocessing: to be part of the graph.
 
     Raises:
         InvalidArgument: no image size, or one that RAFT does not take.
     """
-    if image_size is None:
-        raise InvalidArgument("RAFT takes frames of any size, and a file of one: give image_size=(height, width).")
-    module = LastFlow(model, check_count("num_flow_updates", num_flow_updates, 1))
-    return Exportable(module, (torch.rand(1, 3, *image_size), torch.rand(1, 3, *image_size)), ("image1", "image2"))
+    free = preprocessing is not None or any(side in dynamic for side in SIDES)
+    size = image_size or (EXAMPLE if free else SINTEL if loaded_weights(model) else None)
+    if size is None:
+        raise InvalidArgument(
+            "RAFT takes frames of any size, and a file of one: give image_size=(height, width), or let them be free: "
+            "dynamic=('height', 'width')."
+        )
+    updates = check_count("num_flow_updates", num_flow_updates, 1)
+    several = 2 if "batch" in dynamic else 1
+    names = ("image1", "image2")
+    if preprocessing is not None:
+        module: nn.Module = WholeFlow(model, updates, in_graph(preprocessing))
+        frames = torch.randint(0, 256, (2, several, size[0] + 3, size[1] + 5, 3), dtype=torch.uint8)
+        return Exportable(
+            module, tuple(frames), names, axes=dict.fromkeys(names, PIXEL_AXES), layouts=dict.fromkeys(names, PIXELS)
+        )
+    frames = torch.rand(2, several, 3, *size)
+    return Exportable(
+        LastFlow(model, updates),
+        tuple(frames),
+        names,
+        axes=dict.fromkeys(names, AXES),
+        multiples=dict.fromkeys(SIDES, MULTIPLE),
+        layouts=dict.fromkeys(names, "RGB, -1 to 1, [pair, channel, row, column]"),
+    )
+
+
+class Restored(Exported):
+    """An exported RAFT, run as the model itself."""
+
+    def __call__(self, first: Tensor, second: Tensor, updates: int | None = None) -> list[Tensor]:  # type: ignore[override]
+        """The last flow, in a list as the model gives it.
+
+        Raises:
+            InvalidArgument: another number of updates than the file makes.
+        """
+        made = self.file.facts.get("options", {}).get("num_flow_updates", 12)
+        if updates is not None and updates != made:
+            raise InvalidArgument(f"num_flow_updates is {updates}, and {self.file.source} makes {made}.")
+        return [self.restore(self.batched(first, second))]
+
+    def restore(self, outputs: Mapping[str, Tensor]) -> Tensor:
+        """The flow."""
+        return outputs["flow"]

@@ -33,6 +33,7 @@ OPTICAL_FLOW = TaskSpec(
     provides={
         "evaluate": "zoo_optical_flow.evaluation:FlowPairs",
         "export": "zoo_optical_flow.export:export",
+        "exported": "zoo_optical_flow.export:Restored",
         "data": "zoo_optical_flow.data:READERS",
         "train": "zoo_optical_flow.training:Training",
     },
@@ -77,4 +78,5 @@ def zoo_manifest() -> Manifest:
                 Default("raft_small", "SHAPES_V1", trained_on="drawn shapes that move"),
             ]
         },
+        capabilities="pkg://zoo_optical_flow/capabilities.json",
     )

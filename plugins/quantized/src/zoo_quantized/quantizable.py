@@ -26,11 +26,14 @@ class Quantizable(nn.Module):
     Attributes:
         engine: None in a float model; ``"fbgemm"`` or another of torch's engines in an int8 model, ``"reference"`` in
             one that runs anywhere.
+        runs_on: the engine that computes an int8 model, where that is another: the fastest that takes the same
+            integers.
         backend: what an int8 model was made for, whichever engine runs it.
         norm_eps: of the batch norms that the model had; files of quantization-aware training still have them.
     """
 
     engine: str | None = None
+    runs_on: str | None = None
     backend: str = "fbgemm"
     norm_eps: float = 1e-5
     in_channels: int | None  # the float model's
@@ -50,13 +53,13 @@ class Quantizable(nn.Module):
             return self.dequant(body(self.quant(x)))
         if not len(x):  # on which torch's kernels end the process
             return tree_map(lambda y: y[:0], self.between(body, x.new_zeros(1, *x.shape[1:])))
-        with eager.using(self.engine):
+        with eager.using(self.runs_on or self.engine):
             return self.dequant(body(self.quant(x)))
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         if self.devices is None:
             return super().load_state_dict(state_dict, *args, **kwargs)
-        with eager.using(self.engine), eager.quiet():  # weights are packed for the engine that is set
+        with eager.using(self.runs_on or self.engine), eager.quiet():  # weights are packed for the engine that is set
             if not hasattr(state_dict, "_metadata"):  # or torch would take it for one of the first version
                 state_dict = OrderedDict(state_dict)
                 state_dict._metadata = self.state_dict()._metadata  # type: ignore[attr-defined]

@@ -30,6 +30,8 @@ SEGMENTATION = TaskSpec(
     ),
     provides={
         "evaluate": "zoo_segmentation.evaluation:ClassMaps",
+        "export": "zoo_segmentation.export:export",
+        "exported": "zoo_segmentation.export:Restored",
         "data": "zoo_segmentation.data:READERS",
         "train": "zoo_segmentation.training:Training",
     },
@@ -52,4 +54,10 @@ def zoo_manifest() -> Manifest:
         Default("deeplabv3_resnet50"),
         Default("lraspp_mobilenet_v3_large", "SHAPES_V1", trained_on="drawn shapes"),
     ]
-    return Manifest(api_version=1, models=models, tasks=[SEGMENTATION], defaults={SEGMENTATION.name: defaults})
+    return Manifest(
+        api_version=1,
+        models=models,
+        tasks=[SEGMENTATION],
+        defaults={SEGMENTATION.name: defaults},
+        capabilities="pkg://zoo_segmentation/capabilities.json",
+    )

@@ -29,7 +29,7 @@ from zoo import Pipeline, pipeline, registry
 from zoo.contract import Evaluator, Examples, TaskSpec, Weights, check_count
 from zoo.errors import ContractError, EvaluationError, InvalidArgument, NonFiniteResult, UnreadableFile
 from zoo.files import redacted
-from zoo.loading import task_of
+from zoo.loading import ExportedModel, task_of
 from zoo_tools.records import FORMAT, Facts, Records, data_digest, digest, files_of, model_digest, without_secrets
 
 LONG = 32  # inputs from which a progress bar is shown
@@ -271,14 +271,18 @@ class _Job:
     idle: bool = False  # whether others do the work
 
     @property
+    def _info(self) -> registry.ModelInfo:
+        return registry.model_info(self.model, task=self.task, weights=self.weights)  # type: ignore[arg-type]
+
+    @property
     def model_name(self) -> str:
-        return registry.model_info(self.model).name if isinstance(self.model, str) else type(self.model).__name__
+        return self._info.name if isinstance(self.model, str) else type(self.model).__name__
 
     def start(self) -> tuple[Pipeline, Evaluator, dict[str, Any]]:
         """The pipeline, what scores its results, and what both are made of, in words and hashes."""
         entries: Mapping[str, Weights] = {}
         if isinstance(self.model, str):
-            info = registry.model_info(self.model)
+            info = self._info
             entries = info.weights
             spec = registry.get_task(self.task or info.task, plugin=info.plugin)
         else:
@@ -312,7 +316,8 @@ class _Job:
                 json.loads(json.dumps({**self.config, **self.computing}, default=repr, sort_keys=True))
             ),
         }
-        if by_name and (self.optimize or computing):  # now that it is known which parameters there were
+        fixed = isinstance(ready.model, ExportedModel)
+        if by_name and not fixed and (self.optimize or computing):  # now that it is known which parameters there were
             ready.optimize(computing.get("dtype"), computing.get("engine", "torch"))
         if scorer is None or ready.weights != entry:
             scorer = make(self.images, self.annotations, ready.weights, **options)

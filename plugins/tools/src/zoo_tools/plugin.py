@@ -1,13 +1,51 @@
-"""The manifest: commands and engines, and no models. No torch here."""
+"""The manifest: commands, engines and formats, and no models. No torch here."""
 
 from __future__ import annotations
 
 import zoo
-from zoo import Command, Engine, Manifest
+from zoo import Command, Engine, Format, Manifest
 
 COMMANDS = (
     Command("evaluate", "zoo_tools.commands.evaluating:evaluate", "How good a model is on a data set."),
+    Command("matrix", "zoo_tools.commands.matrix:matrix", "Measure what works with which model."),
+    Command("quantize", "zoo_tools.commands.quantizing:quantize", "Make an int8 model of a float one."),
+    Command("benchmark", "zoo_tools.commands.benchmarking:benchmark", "How fast models are, on each engine."),
     Command("export", "zoo_tools.commands.exporting:export", "Write a model to a file that runs without its code."),
+)
+FORMATS = (
+    Format(
+        "onnx",
+        (".onnx",),
+        "ONNX, which ONNX Runtime and many others run",
+        write="zoo_tools.formats.onnx:write",
+        facts="zoo_tools.formats.onnx:facts",
+        open="zoo_tools.formats.onnx:open",
+        write_requires=("onnx", "onnxscript"),
+        open_requires=("onnxruntime",),
+        install=("zoo-tools[onnx]", "zoo-tools[onnxruntime]"),
+        onnx=True,
+    ),
+    Format(
+        "torch-export",
+        (".pt2",),
+        "PyTorch's exported program, which torch alone runs",
+        write="zoo_tools.formats.torch_export:write",
+        facts="zoo_tools.formats.torch_export:facts",
+        open="zoo_tools.formats.torch_export:open",
+    ),
+    Format(
+        "openvino",
+        (".xml",),
+        "OpenVINO's representation, the weights in a .bin beside it",
+        write="zoo_tools.formats.openvino:write",
+        facts="zoo_tools.formats.openvino:facts",
+        open="zoo_tools.formats.openvino:open",
+        write_requires=("openvino", "onnx", "onnxscript"),
+        open_requires=("openvino",),
+        install=("zoo-tools[openvino]", "zoo-tools[openvino]"),
+        onnx=True,
+        smooths=False,
+    ),
 )
 ENGINES = (
     Engine(
@@ -29,4 +67,4 @@ ENGINES = (
 
 @zoo.hookimpl
 def zoo_manifest() -> Manifest:
-    return Manifest(api_version=1, commands=COMMANDS, engines=ENGINES)
+    return Manifest(api_version=1, commands=COMMANDS, engines=ENGINES, formats=FORMATS)

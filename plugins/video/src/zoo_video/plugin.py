@@ -47,6 +47,7 @@ VIDEO_CLASSIFICATION = TaskSpec(
     provides={
         "evaluate": "zoo_video.evaluation:evaluate",
         "export": "zoo_video.export:export",
+        "exported": "zoo_video.export:Restored",
         "data": "zoo_video.data:READERS",
         "train": "zoo_video.training:Training",
     },
@@ -70,5 +71,9 @@ def zoo_manifest() -> Manifest:
         Default("mc3_tiny", trained_on="drawn shapes that move"),
     ]
     return Manifest(
-        api_version=1, models=models, tasks=[VIDEO_CLASSIFICATION], defaults={VIDEO_CLASSIFICATION.name: defaults}
+        api_version=1,
+        models=models,
+        tasks=[VIDEO_CLASSIFICATION],
+        defaults={VIDEO_CLASSIFICATION.name: defaults},
+        capabilities="pkg://zoo_video/capabilities.json",
     )

@@ -61,7 +61,7 @@ def evaluate(
     status is 1. Tasks have options of their own, such as --clips 4 of video classification, --ignore-index 0 of
     semantic segmentation and --num-flow-updates 32 of optical flow; how published figures were measured is said.
     """
-    info = registry.model_info(model)  # a misspelt name is told before torch is imported
+    info = registry.model_info(model, task=task, weights=weights)  # a misspelt name is told before torch is imported
     spec = registry.get_task(task or info.task, plugin=info.plugin)
     words, options = cli.read_options(context, context.args, spec, "predict", "evaluate")
     if words:

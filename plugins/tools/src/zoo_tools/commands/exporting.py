@@ -13,25 +13,40 @@ from zoo import cli, registry
 def export(
     context: typer.Context,
     model: Annotated[str, typer.Argument(help="A name, as `zoo list` shows it, or a saved model's file or folder.")],
-    words: Annotated[list[str], typer.Argument(metavar="FILE", help="Where to write it: out.onnx, or out.pt2.")],
+    words: Annotated[list[str], typer.Argument(metavar="FILE", help="Where to write it: out.onnx, out.pt2, out.xml.")],
     file_format: Annotated[
         str | None,
-        typer.Option("--format", help="onnx or torch-export; by default what FILE ends in.", show_default=False),
+        typer.Option("--format", help="By default what FILE ends in; see below.", show_default=False),
     ] = None,
     image_size: Annotated[
         str | None,
         typer.Option(metavar="HxW", help="Height and width in pixels. By default the model's own.", show_default=False),
     ] = None,
+    dynamic: Annotated[
+        str, typer.Option(metavar="AXES", help="Sizes left free: batch,height,width.", show_default=False)
+    ] = "",
+    half: Annotated[bool, typer.Option("--half", help="Weights and computations in float16.")] = False,
+    opset: Annotated[int | None, typer.Option(help="Of ONNX, from 18 to 23; 20.", show_default=False)] = None,
+    with_preprocessing: Annotated[
+        bool, typer.Option("--with-preprocessing", help="Pixels in; probabilities, classes or boxes in pixels out.")
+    ] = False,
     weights: Annotated[str, typer.Option(help="An entry's name, a file or a URL.")] = "DEFAULT",
     task: Annotated[str | None, typer.Option(help="By default the model's main one.", show_default=False)] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", "--force", help="Write over a file that is there.")] = False,
     arguments: cli.Set = None,
     categories: cli.Categories = None,
 ) -> int:
-    """Write a model to a file that runs without its code: ONNX, or a program that torch.export.load reads.
+    """Write a model to a file that runs without its code.
 
-    The file takes inputs of one size. Detectors take one picture in [0, 1] of any size that you name, and give padded
-    detections and their count: zoo export retinanet_resnet50_fpn_v2 --image-size 800x1066 out.onnx
+    \b
+    --format      FILE     run by
+    onnx          .onnx    ONNX Runtime and many others
+    torch-export  .pt2     torch alone
+    openvino      .xml     OpenVINO; the weights in a .bin beside it
+    and what other plugins bring.
+
+    The file takes inputs of one size, unless --dynamic frees some, and says what it is: zoo predict, evaluate and show
+    take it as a model (--model out.onnx). Detectors give padded detections and their count.
 
     Tasks have options of their own, such as --max-detections 50 and --mask-format roi of detection.
     """
@@ -51,7 +66,12 @@ def export(
         image_size=size,
         weights=weights,
         task=task,
-        overwrite=force,
+        dynamic=[axis for axis in dynamic.split(",") if axis],
+        half=half,
+        opset=opset,
+        with_preprocessing=with_preprocessing,
+        overwrite=overwrite,
+        progress=True,
         **options,
         **cli.for_builder(arguments, categories),
     )

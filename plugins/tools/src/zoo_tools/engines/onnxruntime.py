@@ -48,11 +48,12 @@ def build(module: nn.Module, arguments: tuple[Tensor, ...], *, dtype: torch.dtyp
         else:
             model = str(Path(folder) / "model.onnx")
             program.save(model)
-        session = onnxruntime.InferenceSession(model, _options(), providers=[providers[device]])
+        session = onnxruntime.InferenceSession(model, session_options(), providers=[providers[device]])
     return Session(session, graph)
 
 
-def _options() -> Any:
+def session_options() -> Any:
+    """As many threads as torch has; without ONNX Runtime's warnings."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3

@@ -1,0 +1,97 @@
+"""What an exported file says of itself: JSON of version 1, which docs/exporting.md explains field by field."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import zoo
+from zoo import registry
+from zoo.contract import Exportable, Preset, TaskSpec, Weights
+from zoo.contract.preprocessing import describe
+from zoo.files import redacted
+from zoo.loading import built_by
+from zoo.registry.exported import VERSION
+from zoo.registry.saved import facts_of
+
+
+@dataclass(frozen=True)
+class Described:
+    """What is known of a model that is exported.
+
+    Attributes:
+        name: of the model.
+        task: its task.
+        weights: that were loaded.
+        categories: in label order.
+        preset: the preprocessing that the file's input needs, or that is in it.
+        inside: what is in the file beside the model.
+        half: whether it computes in float16.
+        options: of the task, that were said.
+    """
+
+    name: str
+    task: TaskSpec
+    weights: Weights | None
+    categories: Sequence[str]
+    preset: Preset | None
+    inside: Sequence[str]
+    half: bool
+    options: Mapping[str, Any]
+
+    def facts(
+        self, model: nn.Module, ready: Exportable, outputs: Mapping[str, Tensor], free: Mapping[str, Any], **more: Any
+    ) -> dict[str, Any]:
+        """All that a file says, as JSON has it."""
+        plugin, distribution = _plugin_of(model)
+        known = self.weights or Weights(url="")
+        known = replace(known, num_params=sum(p.numel() for p in model.parameters()) or known.num_params)
+        return {
+            "version": VERSION,
+            "model": self.name,
+            "plugin": plugin,
+            "task": self.task.name,
+            "weights": redacted(known.url) or None,
+            "categories": list(self.categories),
+            "preprocessing": self.preset and {"target": self.preset.target, "arguments": dict(self.preset.arguments)},
+            "preprocessing_steps": describe(self.preset) if self.preset else None,
+            "inside": list(self.inside),
+            "inputs": [
+                {**port(name, t, free.get(name, {})), "holds": ready.layouts.get(name, "")}
+                for name, t in zip(ready.inputs, ready.arguments, strict=True)
+            ],
+            "outputs": [port(name, t, free.get(f"out:{name}", {})) for name, t in outputs.items()],
+            "multiples": dict(ready.multiples),
+            "half": self.half,
+            "options": dict(self.options),
+            "about": json.loads(json.dumps(facts_of(known), default=str)),
+            "versions": {"zoo-core": zoo.__version__, "torch": str(torch.__version__), **distribution},
+            "zoo": zoo.__version__,
+            **more,
+        }
+
+
+def port(name: str, t: Tensor, axes: Mapping[int, str]) -> dict[str, Any]:
+    """An input or output: its name, type and shape, in which axes that are free have names."""
+    shape = [axes.get(i, size) for i, size in enumerate(t.shape)]
+    return {"name": name, "dtype": str(t.dtype).removeprefix("torch."), "shape": shape}
+
+
+def _plugin_of(model: nn.Module) -> tuple[str | None, dict[str, str]]:
+    """The plugin that a model's builder is of, and its distribution with its version."""
+    builder = built_by(model)
+    entries = registry.registry().entries.values()
+    found = next((e for e in entries if e.spec.builder == builder), None) if builder else None
+    if found is None:
+        return None, {}
+    name = found.plugin.distribution
+    try:
+        return found.plugin.name, {name: version(name)} if name else {}
+    except PackageNotFoundError:
+        return found.plugin.name, {}

@@ -1,0 +1,94 @@
+"""OpenVINO's intermediate representation: ``model.xml``, and ``model.bin`` with the weights beside it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.parsers import expat
+
+from zoo.contract import Capture
+from zoo.errors import CheckpointError
+from zoo_tools.formats import KEY, onnx
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LARGEST = 1 << 24  # characters of metadata
+
+
+def write(capture: Capture, path: Path) -> None:
+    """Write a program as OpenVINO's IR: by ONNX, which has operators for all that detectors do.
+
+    Raises:
+        ImportError: openvino is not there, or onnx or onnxscript.
+    """
+    import openvino
+
+    with tempfile.TemporaryDirectory() as folder:
+        between = Path(folder) / "model.onnx"
+        onnx.write(capture, between)
+        model = openvino.convert_model(between)
+        model.set_rt_info(capture.facts, [KEY])
+        openvino.save_model(model, path, compress_to_fp16=False)
+
+
+def facts(path: Path) -> str | None:
+    """What is written under ``zoo`` in ``rt_info``. OpenVINO is not needed, nor is the file of weights.
+
+    Raises:
+        CheckpointError: the file is no such XML, or damaged.
+    """
+    found: list[str] = []
+    place: list[str] = []
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        place.append(name)
+        if place[:1] != ["net"]:
+            raise ValueError(f"its root is <{name}>, not <net>")
+        if place == ["net", "rt_info", KEY] and len(attributes.get("value", "")) <= LARGEST:
+            found.append(attributes.get("value", ""))
+
+    def refuse(*_: object) -> None:
+        raise ValueError("it declares entities")
+
+    parser = expat.ParserCreate()
+    parser.StartElementHandler, parser.EndElementHandler = start, lambda name: place.pop()
+    parser.EntityDeclHandler = refuse
+    try:
+        with path.open("rb") as f:
+            parser.ParseFile(f)
+    except (ValueError, expat.ExpatError) as e:
+        raise CheckpointError(f"{path} is no model of OpenVINO, or it is damaged or cut short ({e}).") from e
+    return found[0] if found else None
+
+
+def open(path: Path) -> Callable[..., dict[str, Tensor]]:  # noqa: A001  the format's word
+    """What runs the file by OpenVINO on the CPU, in float32 as it was written.
+
+    Raises:
+        ImportError: openvino is not there.
+        CheckpointError: it cannot run the file.
+    """
+    import openvino
+    import torch
+
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+    try:
+        compiled = openvino.Core().compile_model(str(path), "CPU", settings)
+    except RuntimeError as e:
+        raise CheckpointError(f"OpenVINO cannot run {path}: {str(e).splitlines()[-1]}") from e
+    names = [_name(port) for port in compiled.outputs]
+
+    def run(*arguments: Tensor) -> dict[str, Tensor]:
+        request = compiled.create_infer_request()  # one each: threads may call it at the same time
+        found = request.infer([t.detach().cpu().numpy() for t in arguments])
+        return {name: torch.from_numpy(found[i].copy()) for i, name in enumerate(names)}
+
+    return run
+
+
+def _name(port: object) -> str:
+    name: str = port.get_any_name()  # type: ignore[attr-defined]
+    return name
