@@ -203,7 +203,7 @@ def trainable_layers(given: int | None, trained: bool, default: int, most: int) 
         raise InvalidArgument(f"trainable_backbone_layers is {given}; this backbone has {most} stages.")
     if trained:
         return default if given is None else given
-    if given not in (None, most):
+    if given is not None:
         warnings.warn(
             f"trainable_backbone_layers={given} is left aside, and the whole backbone is trained: it starts from no "
             "weights. Give weights or weights_backbone, or leave the argument out to silence this.",

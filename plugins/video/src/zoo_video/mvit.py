@@ -26,6 +26,7 @@ from zoo.nn import (
     input_channels,
     join_heads,
     linear_head,
+    patch_grid,
 )
 from zoo_video.weights.mvit import MViT_V1_B_Weights, MViT_V2_S_Weights
 
@@ -402,16 +403,16 @@ class MViT(nn.Module):
             )
 
 
-def resize(positions: Tensor, size: Sequence[int], mode: str) -> Tensor:
-    """Vectors [old places, C] on a line (``linear``) or in a square picture (``bicubic``) for another size: [places,
-    C]. Ends and corners keep their places."""
-    old = [len(positions)] if mode == "linear" else [math.isqrt(len(positions))] * 2
+def resize(positions: Tensor, size: Sequence[int], mode: str, old: Sequence[int] | None = None) -> Tensor:
+    """Vectors [old places, C] on a line (``linear``) or in a picture (``bicubic``), a square unless ``old`` says how
+    many rows and columns it has, for another size: [places, C]. Ends and corners keep their places."""
+    if old is None:
+        old = [len(positions)] if mode == "linear" else [math.isqrt(len(positions))] * 2
     if math.prod(old) != len(positions):
         raise CheckpointError(
-            f"The checkpoint's positions have shape {list(positions.shape)}; expected [n², C] of a square picture, "
-            "which is all that can be fitted to another size."
+            f"The checkpoint's positions have shape {list(positions.shape)}; expected [n², C] of a square picture."
         )
-    if old == list(size):
+    if list(old) == list(size):
         return positions
     picture = positions.float().T.reshape(1, -1, *old)
     return F.interpolate(picture, size, mode=mode, align_corners=True)[0].flatten(1).T.to(positions.dtype)
@@ -425,7 +426,7 @@ def adapt(state: dict[str, Any], model: nn.Module) -> dict[str, Any]:
             continue
         if kind == "spatial_pos":
             encoding = cast(PositionalEncoding, model.get_submodule(name.rpartition(".")[0]))
-            state[name] = resize(state[name], encoding.size[1:], "bicubic")
+            state[name] = resize(state[name], encoding.size[1:], "bicubic", patch_grid(state[name]))
         elif kind == "temporal_pos" or kind.startswith("rel_pos_"):
             state[name] = resize(state[name], own.shape[:1], "linear")
     return state
