@@ -297,9 +297,15 @@ def resnet_fpn(
     )
 
 
-def resnet_extractor(resnet: ResNet, trainable_layers: int, *pyramid: Any, **options: Any) -> BackboneWithFPN:
+def resnet_extractor(
+    backbone: ResNet,
+    trainable_layers: int,
+    returned_layers: Sequence[int] | None = None,
+    extra_blocks: ExtraFPNBlock | None = None,
+    norm_layer: Norm | None = None,
+) -> BackboneWithFPN:
     """:func:`resnet_fpn` on the last ``trainable_layers`` stages trained, and the others frozen."""
-    return resnet_fpn(freeze_resnet(resnet, trainable_layers), *pyramid, **options)
+    return resnet_fpn(freeze_resnet(backbone, trainable_layers), returned_layers, extra_blocks, norm_layer)
 
 
 def resnet_fpn_backbone(

@@ -81,6 +81,10 @@ class BatchImages(nn.Module):
                 slot[:, :h, :w] = image
         return batch
 
+    def max_by_axis(self, the_list: Sequence[Sequence[int]]) -> list[int]:
+        """The largest number at each place of several lists."""
+        return [max(of_axis) for of_axis in zip(*the_list, strict=True)]
+
     def postprocess(
         self,
         result: list[dict[str, Tensor]],
@@ -185,16 +189,21 @@ class GeneralizedRCNNTransform(BatchImages):
         """(height, width) after resizing. In training, ``min_size`` is drawn anew for every call."""
         min_size = self.min_size[-1]
         if self.training:  # a random number is taken also of one size, as programs with a seed expect
-            drawn = torch.empty(1, device="cpu").uniform_(0, len(self.min_size))
-            min_size = self.min_size[int(drawn)] if len(self.min_size) > 1 else min_size
+            min_size = self.torch_choice(self.min_size)
         if self.fixed_size is not None:
             return self.fixed_size[1], self.fixed_size[0]
         scale = min(min_size / min(size), self.max_size / max(size))
         return max(1, int(size[0] * scale)), max(1, int(size[1] * scale))
 
-    def normalize(self, images: Tensor) -> Tensor:
-        mean, std = (images.new_tensor(v)[:, None, None] for v in (self.image_mean, self.image_std))
-        return (images - mean) / std
+    def torch_choice(self, k: Sequence[int]) -> int:
+        """One of ``k``, by torch's random numbers."""
+        drawn = torch.empty(1, device="cpu").uniform_(0, len(k))
+        return k[int(drawn)] if len(k) > 1 else k[0]
+
+    def normalize(self, image: Tensor) -> Tensor:
+        """An image [C, H, W] or a batch of them, less the mean and by the deviation of its channels."""
+        mean, std = (image.new_tensor(v)[:, None, None] for v in (self.image_mean, self.image_std))
+        return (image - mean) / std
 
     def resize(self, image: Tensor, target: Target | None = None) -> tuple[Tensor, Target | None]:
         """An image [C, H, W] in its new size, and its target there; what a subclass has in its place is called."""
