@@ -21,6 +21,7 @@ from zoo_detection.backbones import freeze, on_backbone, trainable_layers
 from zoo_detection.coding import BoxCoder
 from zoo_detection.dense import MapHead, OneStageDetector, ScoringHead
 from zoo_detection.detector import (
+    Detections,
     Losses,
     TransformArgument,
     clip_boxes,
@@ -203,6 +204,12 @@ class SSD(OneStageDetector):
         labels = torch.arange(1, self.num_classes, device=logits.device)[:, None].expand_as(scores)
         boxes = boxes.gather(1, chosen.flatten(1)[..., None].expand(-1, -1, 4))
         return boxes, scores.flatten(1), labels.flatten(1)
+
+    def postprocess_detections(
+        self, head_outputs: dict[str, Tensor], image_anchors: list[Tensor], image_shapes: Sequence[Size]
+    ) -> list[Detections]:
+        """As :meth:`OneStageDetector.postprocess_detections`."""
+        return super().postprocess_detections(head_outputs, image_anchors, image_shapes)
 
 
 class SSDFeatureExtractorVGG(nn.Module):
