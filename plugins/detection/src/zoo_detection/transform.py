@@ -115,8 +115,9 @@ def to_image(found: dict[str, Tensor], shape: Size, original: Size, paste: bool)
 def _scaled(of: dict[str, Tensor], size: Size, new: Size) -> dict[str, Tensor]:
     """Boxes and keypoints of an image of ``size``, in one of ``new`` size."""
     y, x = new[0] / size[0], new[1] / size[1]
+    # Of no objects there may be a tensor of shape [0]. In a graph their number is not known: only dimensions are.
     factors = {"boxes": [x, y, x, y], "keypoints": [x, y, 1.0]}
-    return {key: of[key] * of[key].new_tensor(f) for key, f in factors.items() if key in of and of[key].numel()}
+    return {key: of[key] * of[key].new_tensor(f) for key, f in factors.items() if key in of and of[key].dim() > 1}
 
 
 def resize_boxes(boxes: Tensor, original_size: Size, new_size: Size) -> Tensor:
