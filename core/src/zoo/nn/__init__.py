@@ -25,6 +25,7 @@ from zoo.nn.drop import (
 from zoo.nn.fpn import ExtraFPNBlock, FeaturePyramidNetwork, LastLevelMaxPool, LastLevelP6P7
 from zoo.nn.mlp import MLP, Permute, join_heads, linear_head
 from zoo.nn.norm import FrozenBatchNorm2d, LayerNorm2d, freeze_batch_norm
+from zoo.nn.positions import patch_grid
 
 __all__ = [
     "MLP",
@@ -55,6 +56,7 @@ __all__ = [
     "join_heads",
     "linear_head",
     "make_divisible",
+    "patch_grid",
     "refuse_script",
     "stochastic_depth",
 ]

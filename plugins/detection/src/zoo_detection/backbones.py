@@ -205,7 +205,7 @@ def trainable_layers(given: int | None, trained: bool, default: int, most: int) 
         raise InvalidArgument(f"trainable_backbone_layers is {given}; this backbone has {most} stages.")
     if trained:
         return default if given is None else given
-    if given not in (None, most):
+    if given is not None:
         warnings.warn(
             f"trainable_backbone_layers={given} is left aside, and the whole backbone is trained: it starts from no "
             "weights. Give weights or weights_backbone, or leave the argument out to silence this.",
@@ -299,9 +299,15 @@ def resnet_fpn(
     )
 
 
-def resnet_extractor(resnet: ResNet, trainable_layers: int, *pyramid: Any, **options: Any) -> BackboneWithFPN:
+def resnet_extractor(
+    backbone: ResNet,
+    trainable_layers: int,
+    returned_layers: Sequence[int] | None = None,
+    extra_blocks: ExtraFPNBlock | None = None,
+    norm_layer: Norm | None = None,
+) -> BackboneWithFPN:
     """:func:`resnet_fpn` on the last ``trainable_layers`` stages trained, and the others frozen."""
-    return resnet_fpn(freeze_resnet(resnet, trainable_layers), *pyramid, **options)
+    return resnet_fpn(freeze_resnet(backbone, trainable_layers), returned_layers, extra_blocks, norm_layer)
 
 
 def resnet_fpn_backbone(
