@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from zoo import registry
-from zoo.contract import TaskSpec, Trainable, check_count
+from zoo.contract import TaskSpec, Trainable, Weights, check_count
 from zoo.errors import InvalidArgument
 from zoo.loading import default_size, loaded_weights
 from zoo_training.augmentation import Recipe, mixed_batches, recipe as named_recipe
@@ -204,7 +204,7 @@ def train(
             "leave out quantize."
         )
     if recipe is not None:
-        size = default_size(net, described)
+        size = default_size(net, described) or _size(piece, net, described)
         if size is None:
             raise InvalidArgument(
                 f"{info.name} names no size of its inputs; give augment=recipe(…) in place of recipe."
@@ -282,6 +282,12 @@ def _piece(spec: TaskSpec, options: Mapping[str, Any]) -> Trainable:
         )
     piece: Trainable = make(**options)
     return piece
+
+
+def _size(piece: Trainable, model: nn.Module, weights: Weights) -> tuple[int, int] | None:
+    own: Any = getattr(piece, "size", None)
+    found: tuple[int, int] | None = own(model, weights) if own else None
+    return found
 
 
 def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
