@@ -10,7 +10,8 @@ from zoo import cli
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("6", 6), ("true", True), ("True", True), ("False", False), ("null", None), ("None", None), ("[1, 2.5]", [1, 2.5]),
+        ("6", 6), ("true", True), ("True", True), ("False", False), ("null", None), ("None", None),
+        ("[1, 2.5]", [1, 2.5]),
         ("(3, 4)", (3, 4)), ("['a', None]", ["a", None]), ("conv", "conv"), ("'quoted'", "quoted"), ("...", "..."),
         ("{1, 2}", "{1, 2}"), ("b'x'", "b'x'"), ("open('x')", "open('x')"), ("", ""), ("[" * 9999, "[" * 9999),
     ],
