@@ -112,7 +112,7 @@ def _scaled(of: dict[str, Tensor], size: Size, new: Size) -> dict[str, Tensor]:
     """Boxes and keypoints of an image of ``size``, in one of ``new`` size."""
     y, x = new[0] / size[0], new[1] / size[1]
     factors = {"boxes": [x, y, x, y], "keypoints": [x, y, 1.0]}
-    return {key: of[key] * of[key].new_tensor(f) for key, f in factors.items() if key in of and of[key].numel()}
+    return {key: of[key] * of[key].new_tensor(f) for key, f in factors.items() if key in of and of[key].ndim > 1}
 
 
 def resize_boxes(boxes: Tensor, original_size: Size, new_size: Size) -> Tensor:

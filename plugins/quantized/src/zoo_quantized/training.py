@@ -69,7 +69,7 @@ class FakeQuantize(nn.Module):
 class _Rounded:
     """A convolution or linear layer that rounds its weight, with the batch norm after it folded in."""
 
-    weight: nn.Parameter
+    weight: Any
     # Tuples, since they are no parts of this module:
     norms: tuple[nn.BatchNorm2d, ...]  # the one after it, or none
     before: tuple[FakeQuantize, ...]  # what rounded its input, which may have been averaged since
@@ -85,7 +85,8 @@ class _Rounded:
         column = (-1, *[1] * (weight.ndim - 1))
         factor = torch.ones(len(weight), device=weight.device)
         for norm in self.norms:
-            factor = (norm.weight * torch.rsqrt(norm.running_var + norm.eps)).float()  # type: ignore[operator]
+            variance: Any = norm.running_var
+            factor = (norm.weight * torch.rsqrt(variance + norm.eps)).float()
             factor = torch.where(factor == 0, torch.ones_like(factor), factor)
         folded = weight * factor.reshape(column)
         scale = (self.ends(folded.detach()) / 127.5).clamp(min=states.EPS)
@@ -100,17 +101,22 @@ class _Rounded:
 
 
 class RoundedConv2d(_Rounded, nn.Conv2d):
+    weight: nn.Parameter
+
     def forward(self, x: Tensor) -> Tensor:
-        return self._conv_forward(self.rounded_input(x), self.rounded().to(self.weight.dtype), self.bias)
+        made: Tensor = self._conv_forward(self.rounded_input(x), self.rounded().to(self.weight.dtype), self.bias)
+        return made
 
 
 class RoundedLinear(_Rounded, nn.Linear):
+    weight: nn.Parameter
+
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(self.rounded_input(x), self.rounded().to(self.weight.dtype), self.bias)
 
 
 ROUNDED: dict[type[nn.Module], type[nn.Module]] = {nn.Conv2d: RoundedConv2d, nn.Linear: RoundedLinear}
-FLOAT = {rounded: plain for plain, rounded in ROUNDED.items()}
+FLOAT: dict[type[Any], type[nn.Module]] = {rounded: plain for plain, rounded in ROUNDED.items()}
 
 
 def _round(module: nn.Module, args: Any, output: Tensor) -> Tensor:
@@ -138,7 +144,7 @@ def prepare(model: Q) -> Q:
     for path, module in list(model.named_modules()):
         if path in layers:
             norms = [m for p in groups.get(path, ()) if isinstance(m := model.get_submodule(p), nn.BatchNorm2d)]
-            module.norms, module.per_channel = tuple(norms), model.backend != "qnnpack"  # type: ignore[assignment]
+            module.norms, module.per_channel = tuple(norms), model.backend != "qnnpack"
             module.__class__ = ROUNDED[type(module)]
         if isinstance(module, PRODUCERS) and type(module) is not nn.Hardsigmoid:
             end = model.get_submodule(groups[path][-1]) if groups.get(path) else module
@@ -147,7 +153,7 @@ def prepare(model: Q) -> Q:
             end.add_module(ROUNDING, rounding.to(parameter.device) if parameter is not None else rounding)
             end.register_forward_hook(_round)
     for path, module in layers.items():
-        module.before = tuple(roundings[source] for source in (where[path],) if source in roundings)  # type: ignore[assignment]
+        module.before = tuple(roundings[source] for source in (where[path],) if source in roundings)
     return model
 
 
@@ -202,4 +208,4 @@ def _restore(model: nn.Module) -> None:
             del module._forward_hooks[key]
         if isinstance(module, _Rounded):
             del module.norms, module.before, module.per_channel
-            module.__class__ = FLOAT[type(module)]
+            module.__class__ = FLOAT[type(module)]  # type: ignore[assignment]

@@ -207,8 +207,7 @@ def train(
             "leave out quantize, and take float weights. With qat=True (--qat) training makes up for the rounding."
         )
     if qat:
-        _check_qat(net, info.name, fsdp)
-        net.prepare_qat()
+        _prepare_qat(net, info.name, fsdp)
     if recipe is not None:
         size = default_size(net, described) or _size(piece, net, described)
         if size is None:
@@ -292,7 +291,7 @@ def _piece(spec: TaskSpec, options: Mapping[str, Any]) -> Trainable:
     return piece
 
 
-def _check_qat(model: nn.Module, name: str, fsdp: bool) -> None:
+def _prepare_qat(model: Any, name: str, fsdp: bool) -> None:
     if fsdp:
         raise InvalidArgument("qat and fsdp were both given; ranges of activations are not spread over processes.")
     if not callable(getattr(model, "prepare_qat", None)):
@@ -300,6 +299,7 @@ def _check_qat(model: nn.Module, name: str, fsdp: bool) -> None:
             f"{name} cannot be trained for int8. Models that can are those of zoo-quantized (pip install "
             "zoo-quantized), such as quantized_resnet18."
         )
+    model.prepare_qat()
 
 
 def _size(piece: Trainable, model: nn.Module, weights: Weights) -> tuple[int, int] | None:
