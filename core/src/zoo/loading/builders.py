@@ -24,7 +24,7 @@ from zoo.loading.assigning import Convert, HeadMismatch, load, without_prefix
 from zoo.loading.built_with import BuiltWith
 from zoo.loading.checkpoints import Contents, StateDict, may_be_mapped, read_contents
 from zoo.loading.hints import evaluate_hints
-from zoo.loading.reports import built_by
+from zoo.loading.reports import built_by, check_preset
 from zoo.loading.without_memory import (
     filled_by_file,
     filled_from_outside,
@@ -263,7 +263,7 @@ class _Builder:
         path = fetch(weights.url, progress=progress, sha256=weights.sha256, license=weights.license)
         saved = saved_in(path, weights.url)
         if saved is not None:
-            weights = self._described(weights, saved)
+            weights = check_preset(self._described(weights, saved))
             arguments = {
                 **weights.config,
                 **{k: v for k, v in kwargs.items() if v is not None or k not in weights.config},
