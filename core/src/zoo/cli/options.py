@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -53,17 +54,27 @@ def read_options(
 
 
 def read_assignments(given: Iterable[str]) -> dict[str, Any]:
-    """What ``--set NAME=VALUE`` says: values are numbers, true, false, null or lists, as in JSON; else the text."""
+    """What ``--set NAME=VALUE`` says: values are numbers, true, false, null or lists, as in JSON or in Python; else the
+    text."""
     values: dict[str, Any] = {}
     for argument in given:
         name, equals, text = argument.partition("=")
         if not (equals and name.isidentifier()):
             raise typer.BadParameter(f"--set {argument}: expected NAME=VALUE, such as num_classes=6.")
-        try:
-            values[name] = json.loads(text)
-        except ValueError:
-            values[name] = text
+        values[name] = _value(text)
     return values
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    try:  # as a user of Python writes it: True, None, (1, 2)
+        found = ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return text
+    return text if isinstance(found, bytes | set | complex) or found is ... else found
 
 
 def read_categories(file: Path) -> list[str]:

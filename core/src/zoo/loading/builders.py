@@ -25,7 +25,7 @@ from zoo.loading.built_with import BuiltWith
 from zoo.loading.checkpoints import Contents, StateDict, may_be_mapped, read_contents
 from zoo.loading.foreign import Fill, filled, fits, report_of
 from zoo.loading.hints import evaluate_hints
-from zoo.loading.reports import built_by
+from zoo.loading.reports import built_by, check_preset
 from zoo.loading.signatures import check_names, signature_of
 from zoo.loading.without_memory import (
     compute_buffers,
@@ -272,7 +272,7 @@ class _Builder:
         weights = replace(weights, url=resolved(weights.url, path))
         saved = saved_in(path, weights.url)
         if saved is not None:
-            weights = self._described(weights, saved)
+            weights = check_preset(self._described(weights, saved))
             arguments = {
                 **weights.config,
                 **{k: v for k, v in kwargs.items() if v is not None or k not in weights.config},

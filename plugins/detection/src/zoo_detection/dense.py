@@ -155,10 +155,11 @@ class OneStageDetector(Detector):
             self.explain(images, maps)
             raise
         anchors = self.anchor_generator(images, maps)
-        sizes = {values.shape[1] for values in outputs.values()}
-        if sizes != {len(anchors[0])}:
+        n = anchors[0].shape[0]
+        if any(values.shape[1] != n for values in outputs.values()):  # sizes may be symbols, which no set holds
             self.explain(images, maps)
-            check_same("the number of anchors of the head", max(sizes), "that of anchor_generator", len(anchors[0]))
+            most = max(values.shape[1] for values in outputs.values())
+            check_same("the number of anchors of the head", most, "that of anchor_generator", n)
         return outputs, anchors
 
     def anchors_of_levels(self, features: dict[str, Tensor]) -> list[int]:

@@ -92,6 +92,19 @@ class Quantizable(nn.Module):
             raise InvalidArgument("The model is quantized already; fuse_model() is for one built with quantize=False.")
         eager.fuse(self, self.training if is_qat is None else is_qat)
 
+    def prepare_qat(self) -> None:
+        """Round from now on as the int8 model will, in place, so that training makes up for it: see
+        :mod:`zoo_quantized.training`. ``zoo.train(…, qat=True)`` calls this before the first step."""
+        from zoo_quantized import training
+
+        training.prepare(self)
+
+    def to_int8(self) -> Quantizable:
+        """The int8 model of this one, which :meth:`prepare_qat` was called on and which was trained; a copy."""
+        from zoo_quantized import training
+
+        return training.converted(self)
+
     @property
     def devices(self) -> tuple[str, ...] | None:
         """The types of device that the model can run on; None for all."""
