@@ -2,6 +2,7 @@
 from typing import Any
 
 from zoo_quantized import (
+    Conversion as Conversion,
     GoogLeNet_QuantizedWeights as GoogLeNet_QuantizedWeights,
     Inception_V3_QuantizedWeights as Inception_V3_QuantizedWeights,
     MissingEngine as MissingEngine,

@@ -12,7 +12,7 @@ from zoo_optical_flow.metrics import (
     outlier_share as outlier_share,
 )
 from zoo_optical_flow.plugin import PUBLIC as PUBLIC
-from zoo_optical_flow.raft import RAFT as RAFT, UpdateBlock, sequence_loss as sequence_loss
+from zoo_optical_flow.raft import RAFT as RAFT, sequence_loss as sequence_loss
 from zoo_optical_flow.result import Flow as Flow
 from zoo_optical_flow.task import crop_flow as crop_flow, pad_frames as pad_frames
 from zoo_optical_flow.video import FlowVideo as FlowVideo
@@ -30,7 +30,7 @@ def raft_large(
     feature_encoder: nn.Module,
     context_encoder: nn.Module,
     corr_block: nn.Module,
-    update_block: UpdateBlock,
+    update_block: nn.Module,
     mask_predictor: nn.Module | None = None,
 ) -> RAFT: ...
 def raft_small(
@@ -42,6 +42,6 @@ def raft_small(
     feature_encoder: nn.Module,
     context_encoder: nn.Module,
     corr_block: nn.Module,
-    update_block: UpdateBlock,
+    update_block: nn.Module,
     mask_predictor: nn.Module | None = None,
 ) -> RAFT: ...

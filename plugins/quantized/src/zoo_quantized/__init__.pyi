@@ -7,6 +7,7 @@ from torch import nn
 
 from zoo.contract import Weights
 from zoo_quantized import plugin as plugin, weights as weights
+from zoo_quantized.conversion import Conversion as Conversion, convert as convert
 from zoo_quantized.eager import MissingEngine as MissingEngine
 from zoo_quantized.googlenet import QuantizableGoogLeNet as QuantizableGoogLeNet
 from zoo_quantized.inception import QuantizableInception3 as QuantizableInception3
