@@ -59,10 +59,11 @@ FIRST_PARTY = (
         "zoo-tools",
         "zoo_tools",
         None,
-        commands=("evaluate", "export"),
+        commands=("evaluate", "export", "merge"),
         names=dict.fromkeys(("Evaluation", "evaluate"), "zoo_tools.evaluation")
         | dict.fromkeys(("ExportReport", "export"), "zoo_tools.exporting"),
     ),
+    FirstParty("serving", "zoo-serving", "zoo_serving", None, commands=("batch", "serve")),
     FirstParty(
         "training",
         "zoo-training",

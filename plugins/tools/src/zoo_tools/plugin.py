@@ -7,6 +7,7 @@ from zoo import Command, Manifest
 
 COMMANDS = (
     Command("evaluate", "zoo_tools.commands.evaluating:evaluate", "How good a model is on a data set."),
+    Command("merge", "zoo_tools.commands.merging:merge", "One file of the predictions that shards have written."),
     Command("export", "zoo_tools.commands.exporting:export", "Write a model to a file that runs without its code."),
 )
 
