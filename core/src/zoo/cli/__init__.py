@@ -34,10 +34,12 @@ from zoo.cli.output import (
     print_table,
     say,
 )
+from zoo.cli.sinks import Coco
 
 __all__ = [
     "NONE",
     "Categories",
+    "Coco",
     "Column",
     "Compile",
     "Dtype",

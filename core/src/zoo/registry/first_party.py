@@ -96,7 +96,7 @@ FIRST_PARTY = (
         "zoo-tools",
         "zoo_tools",
         None,
-        commands=("evaluate", "export", "quantize", "benchmark", "matrix"),
+        commands=("evaluate", "export", "merge", "quantize", "benchmark", "matrix"),
         engines=("onnxruntime", "openvino"),
         names=dict.fromkeys(("Evaluation", "evaluate"), "zoo_tools.evaluation")
         | dict.fromkeys(("ExportReport", "export"), "zoo_tools.exporting")
@@ -104,6 +104,7 @@ FIRST_PARTY = (
         | dict.fromkeys(("Benchmark", "benchmark"), "zoo_tools.benchmarking")
         | dict.fromkeys(("matrix",), "zoo_tools.capabilities"),
     ),
+    FirstParty("serving", "zoo-serving", "zoo_serving", None, commands=("batch", "serve")),
     FirstParty(
         "training",
         "zoo-training",

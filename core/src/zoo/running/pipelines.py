@@ -67,6 +67,11 @@ class Pipeline:
         self.watched = getattr(self.steps, "watched", lambda model: ())  # others' tasks may be of an older contract
         self.cause: str | None = None  # of numbers that are not finite, when it has been looked for
 
+    @property
+    def takes_bytes(self) -> bool:
+        """Whether an input may be a file's bytes: the task opens pictures as :class:`zoo.PictureTask` does."""
+        return type(self.steps).load is PictureTask.load
+
     def optimize(self, dtype: str | torch.dtype | None = None, engine: str = "torch") -> None:
         """Make the model what :func:`zoo.optimize` makes of it; :attr:`optimization` says how.
 

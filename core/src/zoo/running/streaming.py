@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from operator import length_hint
@@ -15,8 +16,9 @@ from torch import Tensor
 
 from zoo.errors import InvalidArgument, NonFiniteResult, UnreadableFile, ZooError
 from zoo.features import watched_outputs
-from zoo.io.image import open_reduced
+from zoo.io.image import open_image, open_reduced
 from zoo.io.reopening import facts_of, reopened
+from zoo.io.stored import Held, Stored
 from zoo.running.ahead import ahead, count_workers
 from zoo.running.engines import computing
 from zoo.running.finite import describe_cause, is_finite
@@ -88,6 +90,8 @@ class Stream:
             files = None if self.pipe.keep_images else facts_of(source)
             if self.pipe.fast_decode and isinstance(source, str | Path):
                 loaded, size = open_reduced(source, self.pipe.fast_decode)
+            elif isinstance(source, Stored | Held):
+                loaded = self.steps.load(open_image(io.BytesIO(source.read())))
             else:
                 loaded = self.steps.load(source)
             prepared = self.pipe.prepare(loaded)

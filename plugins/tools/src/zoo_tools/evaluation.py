@@ -30,6 +30,7 @@ from zoo.contract import Evaluator, Examples, TaskSpec, Weights, check_count
 from zoo.errors import ContractError, EvaluationError, InvalidArgument, NonFiniteResult, UnreadableFile
 from zoo.files import redacted
 from zoo.loading import ExportedModel, task_of
+from zoo.running.sharding import Shard
 from zoo_tools.records import FORMAT, Facts, Records, data_digest, digest, files_of, model_digest, without_secrets
 
 LONG = 32  # inputs from which a progress bar is shown
@@ -97,6 +98,7 @@ def evaluate(
     batch_size: int = 8,
     processes: int = 1,
     limit: int | None = None,
+    shard: str | None = None,
     optimize: bool = True,
     dtype: str | torch.dtype | None = None,
     engine: str = "torch",
@@ -120,6 +122,9 @@ def evaluate(
         processes: how many work at the same time, each with a model of its own; a program that asks for more than one
             must be importable (``if __name__ == "__main__":``).
         limit: take only so many inputs, the first ones.
+        shard: ``"3/16"`` takes the third of 16 parts, and keeps its records in ``output`` in a file of its own. The same
+            call without it takes over what all shards have done there, does what they have not, and gives the figures:
+            those of one evaluation, to the last digit.
         progress: show a progress bar; by default for long work.
         **config: options of the task's pipeline, such as ``clips=4``, and of its evaluator, such as
             ``ignore_index=0``; the others are arguments of the builder.
@@ -137,6 +142,9 @@ def evaluate(
     check_count("processes", processes, 1)
     if limit is not None:
         check_count("limit", limit, 1)
+    part = None if shard is None else Shard.parse(shard)
+    if part is not None and output is None:
+        raise InvalidArgument("A shard needs output, the folder where all shards keep their records.")
     if processes > 1 and not isinstance(model, str):
         raise InvalidArgument("Several processes build a model each, so they need its name; a model was given.")
     if isinstance(images, Examples) and annotations is not None:
@@ -160,9 +168,12 @@ def evaluate(
     if folder is not None:
         reader = data if isinstance(data, Examples) else getattr(scorer, "reader", None)
         identity["data"] = data_digest(every, job.annotations, folder, reader)
-    with Records(folder, identity, scorer.sources) as records:
-        # Always the same batches: what stands beside an input in a batch may change the last digit of its result.
-        batches = [every[i : i + batch_size] for i in range(0, len(wanted), batch_size)]
+    # Always the same batches: what stands beside an input in a batch may change the last digit of its result.
+    batches = [every[i : i + batch_size] for i in range(0, len(wanted), batch_size)]
+    if part is not None:
+        batches, awaited = list(part.part(batches)), set(wanted)
+        wanted = [name for batch in batches for name in batch if name in awaited]
+    with Records(folder, identity, scorer.sources, part) as records:
         left = [batch for batch in batches if not records.done.keys() >= set(batch).intersection(wanted)]
         run = _in_processes(job, left, processes) if processes > 1 else _in_turn(ready, scorer, left)
         failures = _collect(run, records, wanted, len(wanted) >= LONG if progress is None else progress)

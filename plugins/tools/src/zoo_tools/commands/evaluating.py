@@ -33,6 +33,10 @@ def evaluate(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Only so many inputs, the first ones.", show_default=False)
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="I/N", help="Only the I-th of N parts; without it all of them.", show_default=False),
+    ] = None,
     arguments: cli.Set = None,
     categories: cli.Categories = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps; auto takes the best there is.")] = "auto",
@@ -56,6 +60,9 @@ def evaluate(
 
     With --output an evaluation that was broken off, even killed, goes on where it was when the same command is given
     again, and the figures are the same. Metrics are in percent, errors of optical flow in pixels.
+
+    Several machines share an evaluation by --shard 1/16, 2/16, … with one --output; the same command without --shard
+    then gives the figures, which are those of one run.
 
     An input that cannot be read, or whose result is NaN or infinite, is named on stderr, the others go on, and the exit
     status is 1. Tasks have options of their own, such as --clips 4 of video classification, --ignore-index 0 of
@@ -82,6 +89,7 @@ def evaluate(
             batch_size=batch_size,
             processes=processes,
             limit=limit,
+            shard=shard,
             progress=bar,
             **options,
         )
