@@ -5,6 +5,7 @@ from __future__ import annotations
 from zoo.registry.capabilities import capabilities
 from zoo.registry.defaults import DefaultModel, default_model
 from zoo.registry.discovery import fetch, open_weights
+from zoo.registry.exported import VERSION as EXPORT_VERSION
 from zoo.registry.listing import list_models, metric
 from zoo.registry.lookup import (
     ModelInfo,
@@ -34,9 +35,10 @@ from zoo.registry.offers import (
     usable_engine,
 )
 from zoo.registry.records import PluginRecord
-from zoo.registry.saved import SavedModel, find_saved
+from zoo.registry.saved import SavedModel, facts_of, find_saved
 
 __all__ = [
+    "EXPORT_VERSION",
     "DefaultModel",
     "Entry",
     "ModelInfo",
@@ -50,6 +52,7 @@ __all__ = [
     "default_model",
     "engines",
     "engines_for",
+    "facts_of",
     "fetch",
     "find_command",
     "find_saved",

@@ -174,6 +174,7 @@ def input_of(source: Any) -> str | list[str]:
 
 
 def key_of(source: Any) -> str:
+    """What an input is known by among the records: its path, or its paths."""
     found = input_of(source)
     return found if isinstance(found, str) else "\0".join(found)
 

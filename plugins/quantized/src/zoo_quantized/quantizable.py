@@ -12,6 +12,7 @@ from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from zoo.contract import load_object
 from zoo.errors import InvalidArgument
 from zoo.nn import check_images
 from zoo_quantized import eager
@@ -95,15 +96,12 @@ class Quantizable(nn.Module):
     def prepare_qat(self) -> None:
         """Round from now on as the int8 model will, in place, so that training makes up for it: see
         :mod:`zoo_quantized.training`. ``zoo.train(…, qat=True)`` calls this before the first step."""
-        from zoo_quantized import training
-
-        training.prepare(self)
+        load_object(f"{TRAINING}:prepare")(self)
 
     def to_int8(self) -> Quantizable:
         """The int8 model of this one, which :meth:`prepare_qat` was called on and which was trained; a copy."""
-        from zoo_quantized import training
-
-        return training.converted(self)
+        int8: Quantizable = load_object(f"{TRAINING}:converted")(self)
+        return int8
 
     @property
     def devices(self) -> tuple[str, ...] | None:
@@ -119,6 +117,7 @@ class Quantizable(nn.Module):
         return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
 
 
+TRAINING = "zoo_quantized.training"  # which knows models and builders, and so cannot be imported here
 PRODUCERS = (Quantize, Arithmetic, nn.Conv2d, nn.Linear, nn.Hardswish, nn.Hardsigmoid)
 
 

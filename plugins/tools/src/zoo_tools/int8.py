@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.utils._pytree import TreeSpec, tree_unflatten
 
 from zoo.errors import InvalidArgument, MissingExtra
-from zoo_tools.exporting import quietly
 from zoo_tools.formats import KEY
+from zoo_tools.quiet import quietly
 
 Batch = tuple[Tensor, ...]
 

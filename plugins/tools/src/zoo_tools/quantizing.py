@@ -23,7 +23,7 @@ from zoo.contract import TaskSpec, Weights, check_count, load_object
 from zoo.errors import ExportError, InvalidArgument, UnreadableFile
 from zoo.loading import built_by, described_like, task_of
 from zoo_tools import int8
-from zoo_tools.exporting import quietly
+from zoo_tools.quiet import quietly
 
 SAMPLES = 300  # pictures that ranges are found on
 SUFFIXES = {"openvino": ".xml", "torch": ".pt2"}  # engine → what its files end in
