@@ -765,6 +765,22 @@ def test_buffers_that_follow_parameters_to_meta_are_computed(tmp_path):
     assert model(torch.ones(3)).isfinite().all()
 
 
+def test_a_constructor_that_wants_numbers_gets_them(tmp_path):
+    class Reading(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(3))
+            self.total = torch.nn.Parameter(torch.tensor(float(self.weight.detach().cpu().sum())))
+
+    @zoo.builder()
+    def reading() -> Reading:
+        return Reading()
+
+    torch.save({"weight": torch.full((3,), 2.0), "total": torch.tensor(7.0)}, tmp_path / "w.pt")
+    model = reading(weights=tmp_path / "w.pt")
+    assert (model.weight.tolist(), model.total.item()) == ([2, 2, 2], 7)
+
+
 def test_a_model_filled_by_its_own_library(tmp_path):
     made = []
 

@@ -116,6 +116,15 @@ def test_drop_rates_and_what_else_timm_takes():
         zoo.get_model("timm/resnet18", no_such_argument=1)
 
 
+def test_constructors_that_want_numbers(tmp_path):
+    """Swin V2's cannot be built without memory; Swin's masks follow its parameters."""
+    for name in ("swinv2_cr_tiny_224", "swin_tiny_patch4_window7_224"):
+        model = zoo.get_model(f"timm/{name}")
+        torch.save(model.state_dict(), tmp_path / "w.pth")
+        again = dict(zoo.get_model(f"timm/{name}", weights=tmp_path / "w.pth").named_buffers())
+        assert all(torch.equal(buffer, again[key]) for key, buffer in model.named_buffers())
+
+
 def test_files_that_do_not_fit_are_told(tmp_path):
     torch.save(made("resnet18").state_dict(), tmp_path / "resnet18.pth")
     with pytest.raises(CheckpointError, match="does not fit resnet50"):

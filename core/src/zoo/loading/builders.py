@@ -28,6 +28,7 @@ from zoo.loading.hints import evaluate_hints
 from zoo.loading.reports import built_by, check_preset
 from zoo.loading.signatures import check_names, signature_of
 from zoo.loading.without_memory import (
+    built_for_file,
     compute_buffers,
     filled_by_file,
     filled_from_outside,
@@ -331,8 +332,7 @@ class _Builder:
     def _filled(
         self, found: Contents, weights: Weights, arguments: dict[str, Any], kwargs: Mapping[str, Any], saved: bool
     ) -> nn.Module:
-        with filled_by_file(on_meta=bool(self.on_meta(arguments))) as placed:
-            model = self.function(**arguments)
+        model, placed = built_for_file(lambda: self.function(**arguments), on_meta=bool(self.on_meta(arguments)))
         if self.fill is not None and not fits(model, found.state, self.head):
             source, new_head = redacted(weights.url), kwargs.get(CLASSES) is not None
             model = filled(self.fill, self.name, source, found, arguments)

@@ -103,6 +103,18 @@ def filled_by_file(*, on_meta: bool = True, keep_real: frozenset[int] = frozense
         yield placed
 
 
+def built_for_file(build: Callable[[], nn.Module], *, on_meta: bool) -> tuple[nn.Module, Placed]:
+    """What ``build`` makes for a file to fill: without memory, or for real where its constructor wants the numbers."""
+    try:
+        with filled_by_file(on_meta=on_meta) as placed:
+            return build(), placed
+    except NotImplementedError as e:
+        if not on_meta or "meta" not in str(e):
+            raise
+    with filled_by_file(on_meta=False) as placed:
+        return build(), placed
+
+
 @contextlib.contextmanager
 def inside_a_filled_model() -> Iterator[None]:
     token = filled_from_outside.set(True)
