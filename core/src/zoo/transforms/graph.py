@@ -81,7 +81,7 @@ class GraphPreset(nn.Module):
                 x = rows @ (x @ columns.mT)
             else:
                 smooth = {"antialias": True} if self.antialias else {"align_corners": False}
-                x = F.interpolate(x, size, mode=self.mode.value, **smooth)  # type: ignore[arg-type]
+                x = F.interpolate(x, size, mode=self.mode.value, **smooth)
             x = x.round().clamp(0, 255)  # as pictures of uint8 are
         if self.crop_size is not None:
             rows, columns = self.crop_size[0], self.crop_size[-1]
