@@ -173,11 +173,11 @@ def test_an_input_that_the_model_does_not_take_is_an_error_of_its_own(tmp_path: 
 def test_weights_in_a_file_of_their_own_come_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As torch's exporter lays them down beyond 2 GB."""
 
-    def write(ready: Any, arguments: Any, outputs: Any, target: Path, facts: str) -> None:
+    def write(capture: zoo.Capture, target: Path) -> None:
         target.write_text("graph")
         target.with_name(f"{target.name}.data").write_text("weights")
 
-    monkeypatch.setattr("zoo_tools.exporting._write_onnx", write)
+    monkeypatch.setattr("zoo_tools.formats.onnx.write", write)
     report = zoo.export(path=tmp_path / "big.onnx", **DIGITS)
     assert [file.name for file in report.files] == ["big.onnx", "big.onnx.data"]
     assert [file.read_text() for file in report.files] == ["graph", "weights"]
