@@ -92,3 +92,10 @@ class Model(Protocol):
     def comparable(self, *inputs: Any) -> Any:
         """What the outputs are made of, where outputs jump however little changes, as those of a detector do, which
         finds one object more when a score is a hair above the threshold. ``zoo.optimize`` compares it."""
+
+    def prepare_qat(self) -> None:
+        """Round from now on as the int8 model will, in place, parameters staying the same objects:
+        ``zoo.train(qat=True)`` calls it before the first step."""
+
+    def to_int8(self) -> Any:
+        """The int8 model, a copy, of one that was prepared and trained; ``zoo.save`` must keep it."""

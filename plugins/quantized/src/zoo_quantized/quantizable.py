@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -92,15 +93,12 @@ class Quantizable(nn.Module):
     def prepare_qat(self) -> None:
         """Round from now on as the int8 model will, in place, so that training makes up for it: see
         :mod:`zoo_quantized.training`. ``zoo.train(…, qat=True)`` calls this before the first step."""
-        from zoo_quantized import training
-
-        training.prepare(self)
+        _training().prepare(self)
 
     def to_int8(self) -> Quantizable:
         """The int8 model of this one, which :meth:`prepare_qat` was called on and which was trained; a copy."""
-        from zoo_quantized import training
-
-        return training.converted(self)
+        int8: Quantizable = _training().converted(self)
+        return int8
 
     @property
     def devices(self) -> tuple[str, ...] | None:
@@ -114,6 +112,11 @@ class Quantizable(nn.Module):
                 "quantize='reference' to run it on any device."
             )
         return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+
+
+def _training() -> Any:
+    """It builds on this module, and is imported when a model is trained."""
+    return importlib.import_module("zoo_quantized.training")
 
 
 PRODUCERS = (Quantize, Arithmetic, nn.Conv2d, nn.Linear, nn.Hardswish, nn.Hardsigmoid)
