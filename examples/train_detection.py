@@ -8,8 +8,9 @@
 
 The pictures come from ``shapes.py``, in sizes from 112 to 208 pixels; those that are validated on, and those that are
 measured on, have seeds that training never sees. The MobileNet starts from zoo-segmentation's, which has learned to
-tell the same shapes apart. Five epochs of 8,000 pictures take about an hour of one CPU core. What is published is in
-half precision, under a name that ends in its hash. ``--start`` takes a saved model of an earlier run.
+tell the same shapes apart. Five epochs of 8,000 pictures take some twenty minutes of one CPU core. The weights are
+written in half precision, under a name that ends in their hash; those in the package are of an earlier run.
+``--start`` takes a saved model.
 """
 
 from __future__ import annotations

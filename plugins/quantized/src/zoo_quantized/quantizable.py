@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,7 +13,6 @@ from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from zoo.contract import load_object
 from zoo.errors import InvalidArgument
 from zoo.nn import check_images
 from zoo_quantized import eager
@@ -96,11 +96,11 @@ class Quantizable(nn.Module):
     def prepare_qat(self) -> None:
         """Round from now on as the int8 model will, in place, so that training makes up for it: see
         :mod:`zoo_quantized.training`. ``zoo.train(…, qat=True)`` calls this before the first step."""
-        load_object(f"{TRAINING}:prepare")(self)
+        _training().prepare(self)
 
     def to_int8(self) -> Quantizable:
         """The int8 model of this one, which :meth:`prepare_qat` was called on and which was trained; a copy."""
-        int8: Quantizable = load_object(f"{TRAINING}:converted")(self)
+        int8: Quantizable = _training().converted(self)
         return int8
 
     @property
@@ -117,7 +117,11 @@ class Quantizable(nn.Module):
         return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
 
 
-TRAINING = "zoo_quantized.training"  # which knows models and builders, and so cannot be imported here
+def _training() -> Any:
+    """It builds on this module, and is imported when a model is trained."""
+    return importlib.import_module("zoo_quantized.training")
+
+
 PRODUCERS = (Quantize, Arithmetic, nn.Conv2d, nn.Linear, nn.Hardswish, nn.Hardsigmoid)
 
 
