@@ -50,6 +50,7 @@ _LAZY = {
     "load_report": "zoo.loading",
     "reset_head": "zoo.loading",
     "save": "zoo.loading",
+    "BatchPredictor": "zoo.running.batches",
     "Pipeline": "zoo.running.pipelines",
     "pipeline": "zoo.running.pipelines",
     "PictureTask": "zoo.running.tasks",

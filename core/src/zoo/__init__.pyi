@@ -71,6 +71,9 @@ from zoo.registry import (
     refresh as refresh,
     register_model as register_model,
 )
+from zoo.running.batches import (
+    BatchPredictor as BatchPredictor,
+)
 from zoo.running.optimization import (
     OptimizationReport as OptimizationReport,
     optimize as optimize,

@@ -135,7 +135,7 @@ def _members(path: str, suffixes: Sequence[str]) -> Iterator[Stored]:
             stamp = about.st_size, about.st_mtime_ns
         with _open(path) as file, tarfile.open(fileobj=file, mode="r:") as archive:
             for member in archive:
-                archive.members = []  # which it would keep, all of them
+                archive.members = []  # type: ignore[attr-defined]  # which it would keep, all of them
                 if member.isreg() and member.name.lower().endswith(tuple(suffixes)):
                     yield Stored(path, member.name, member.offset_data, member.size, stamp)
     except (OSError, tarfile.TarError) as e:

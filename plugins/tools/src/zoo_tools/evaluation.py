@@ -119,9 +119,9 @@ def evaluate(
         processes: how many work at the same time, each with a model of its own; a program that asks for more than one
             must be importable (``if __name__ == "__main__":``).
         limit: take only so many inputs, the first ones.
-        shard: ``"3/16"`` takes the third of 16 parts, and keeps its records in ``output`` in a file of its own. The same
-            call without it takes over what all shards have done there, does what they have not, and gives the figures:
-            those of one evaluation, to the last digit.
+        shard: ``"3/16"`` takes the third of 16 parts, and keeps its records in a file of its own in ``output``. The
+            same call without it takes over what all shards have done there, does what they have not, and gives the
+            figures: those of one evaluation, to the last digit.
         progress: show a progress bar; by default for long work.
         **config: options of the task's pipeline, such as ``clips=4``, and of its evaluator, such as
             ``ignore_index=0``; the others are arguments of the builder.

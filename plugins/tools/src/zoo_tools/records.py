@@ -103,13 +103,13 @@ class Records:
         unfinished = not end and _line(self._identity).startswith(first)  # killed while it wrote its first line
         if not unfinished and not _is_object(first, SAID):
             raise InvalidArgument(
-                f"{str(folder / self._records)!r} is no file of evaluation records, or damaged. Give another output, or "
-                "delete it."
+                f"{str(folder / self._records)!r} is no file of evaluation records, or damaged. Give another output, "
+                "or delete it."
             )
         if figures and not _is_object(figures, ("model", "weights", "task", "measured", "metrics")):
             raise InvalidArgument(
-                f"{str(folder / self._metrics)!r} has no figures of an evaluation, and would be written over. Give another "
-                "output, or delete it."
+                f"{str(folder / self._metrics)!r} has no figures of an evaluation, and would be written over. Give "
+                "another output, or delete it."
             )
         return records
 
