@@ -25,7 +25,7 @@ from servers import FileServer, serving
 for name in ("starlette", "uvicorn", "prometheus_client", "multipart"):
     pytest.importorskip(name)
 
-from zoo.cli import main
+from zoo.cli import main  # noqa: E402
 
 IMAGES = Path(__file__).parents[2] / "examples/images"
 DIGIT = (IMAGES / "digits/digit_7.png").read_bytes()
@@ -142,7 +142,9 @@ def test_bad_requests(
 
 def test_requests_at_a_time_go_through_the_model_together(server: Running) -> None:
     def size() -> tuple[float, float]:
-        lines = dict(line.rsplit(" ", 1) for line in server.ask("/metrics").body.decode().splitlines() if line[0] != "#")
+        lines = dict(
+            line.rsplit(" ", 1) for line in server.ask("/metrics").body.decode().splitlines() if line[0] != "#"
+        )
         of = f'{{model="{DIGITS}"}}'
         return float(lines[f"zoo_batch_size_sum{of}"]), float(lines[f"zoo_batch_size_count{of}"])
 
@@ -159,13 +161,20 @@ def one(i: int) -> bytes:
     return (IMAGES / f"digits/digit_{i % 10}.png").read_bytes()
 
 
-def test_token_urls_overload_and_draining(tmp_path: Path) -> None:
-    (tmp_path / "img").mkdir()
-    (tmp_path / "img/7.png").write_bytes(DIGIT)
-    with serving(FileServer, tmp_path) as files:
+def test_token_urls_overload_and_draining() -> None:
+    with serving(FileServer()) as files:
+        files.files["/img/7.png"] = DIGIT
         base = f"http://127.0.0.1:{files.server_address[1]}"
         running = Running(
-            DIGITS, "--weights", "DIGITS_V1", "--concurrency", "2", "--max-wait", "1s", "--allow-urls", f"{base}/img/",
+            DIGITS,
+            "--weights",
+            "DIGITS_V1",
+            "--concurrency",
+            "2",
+            "--max-wait",
+            "1s",
+            "--allow-urls",
+            f"{base}/img/",
             ZOO_SERVE_TOKEN="secret",
         )
         try:

@@ -60,8 +60,8 @@ class BatchPredictor:
     ) -> None:
         if not isinstance(model, str | Path):
             raise InvalidArgument(
-                f"BatchPredictor builds a model in each process, so it takes a name or a file; not {type(model).__name__}."
-                " zoo.save writes a file of a model."
+                f"BatchPredictor builds a model in each process, so it takes a name or file, not {type(model).__name__}; "
+                "zoo.save writes a file of a model."
             )
         self.top, self.batch_size = check_count("top", top, 1), check_count("batch_size", batch_size, 1)
         given = {"dtype": dtype, "engine": engine}
@@ -92,8 +92,8 @@ class BatchPredictor:
 
         Returns:
             The columns of the batch but for ``bytes`` and ``image``; and of the results, what
-            :meth:`zoo.Result.to_dict` says: ``labels`` and ``scores``, of detectors ``boxes`` and ``ids``, lists with an
-            item for each thing that was found; ``error``.
+            :meth:`zoo.Result.to_dict` says: ``labels`` and ``scores``, of detectors ``boxes`` and ``ids``, lists with
+            an item for each thing that was found; ``error``.
         """
         column = self._find_column(batch)
         ready = self.pipeline

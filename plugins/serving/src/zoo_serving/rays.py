@@ -88,7 +88,9 @@ def batch(
             ray.shutdown()
     rows, failed = _check(folder, len(offsets))
     if rows != total:
-        raise BatchError(f"{str(folder)!r} has {rows} rows of {total} inputs; the same command with --resume does the rest.")
+        raise BatchError(
+            f"{str(folder)!r} has {rows} rows of {total} inputs; the same command with --resume does the rest."
+        )
     return Summary(total, failed, len(offsets), before, time.monotonic() - started)
 
 
@@ -139,8 +141,12 @@ def _run(left: Sequence[Mapping[str, int]], folder: Path, arguments: Mapping[str
     )
     try:
         with tqdm(total=len(left), unit="chunk", disable=None) as bar:
-            for _ in done.iter_rows():
+            for row in done.iter_rows():
+                if row["problem"]:
+                    raise BatchError(f"A worker cannot go on: {row['problem']}")
                 bar.update()
+    except BatchError:
+        raise
     except Exception as e:
         raise BatchError(f"A worker cannot go on: {_reason(e)}") from e
 
@@ -190,11 +196,16 @@ class Worker:
         self.folder = Path(folder)
         self.predictor = zoo.BatchPredictor(**arguments)
 
-    def __call__(self, given: Mapping[str, Any]) -> dict[str, list[int]]:
+    def __call__(self, given: Mapping[str, Any]) -> dict[str, list[Any]]:
+        """A chunk's number, and why this worker can do no chunk at all: no plugin, a full disk."""
         chunk, offset, count = (int(given[key][0]) for key in ("chunk", "offset", "count"))
-        if not _part(self.folder, chunk).exists():  # else another worker did it, and died after that
-            self._do(chunk, self._inputs(offset, count))
-        return {"chunk": [chunk]}
+        problem = ""
+        try:
+            if not _part(self.folder, chunk).exists():  # else another worker did it, and died after that
+                self._do(chunk, self._inputs(offset, count))
+        except (ZooError, OSError) as e:
+            problem = str(e)
+        return {"chunk": [chunk], "problem": [problem]}
 
     def _inputs(self, offset: int, count: int) -> list[Any]:
         with (self.folder / INPUTS).open("rb") as file:

@@ -63,8 +63,11 @@ class Metrics:
         self.requests = prometheus.Counter("zoo_requests", "Predictions asked for.", ["model", "status"], registry=r)
         self.seconds = prometheus.Histogram("zoo_request_seconds", "From request to answer.", ["model"], registry=r)
         self.batches = prometheus.Histogram(
-            "zoo_batch_size", "Pictures that went through the model together.", ["model"],
-            buckets=(1, 2, 4, 8, 16, 32, 64), registry=r,
+            "zoo_batch_size",
+            "Pictures that went through the model together.",
+            ["model"],
+            buckets=(1, 2, 4, 8, 16, 32, 64),
+            registry=r,
         )
         self.active = prometheus.Gauge("zoo_active_requests", "Predictions being worked on.", registry=r)
 
@@ -93,7 +96,9 @@ class Service:
         self.models, self.limits, self.token, self.urls = dict(models), limits or Limits(), token, tuple(urls)
         self.metrics = Metrics()
         self.batchers = {
-            name: Batcher(ready, max_batch, max_wait, self.limits.concurrency, self.metrics.batches.labels(name).observe)
+            name: Batcher(
+                ready, max_batch, max_wait, self.limits.concurrency, self.metrics.batches.labels(name).observe
+            )
             for name, ready in models.items()
         }
         self.pool = ThreadPoolExecutor(self.limits.threads, thread_name_prefix="zoo-decode")
@@ -118,7 +123,9 @@ class Service:
             Route("/metrics", self.guarded(self.show_metrics)),
             Route("/predict", self.guarded(self.predict), methods=["POST"]),
         ]
-        return Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _failed, Exception: _failed})
+        return Starlette(
+            routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _failed, Exception: _failed}
+        )
 
     def guarded(self, answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
         """The same for those who have the token."""
@@ -127,7 +134,9 @@ class Service:
             if self.token is not None:
                 given = request.headers.get("authorization", "").encode()
                 if not hmac.compare_digest(given, f"Bearer {self.token}".encode()):
-                    raise HTTPException(401, "A token is needed: Authorization: Bearer …", {"WWW-Authenticate": "Bearer"})
+                    raise HTTPException(
+                        401, "A token is needed: Authorization: Bearer …", {"WWW-Authenticate": "Bearer"}
+                    )
             return await answer(request)
 
         return guard
@@ -228,9 +237,13 @@ class Service:
         try:
             url = json.loads(body)["url"]
         except (ValueError, TypeError, KeyError, RecursionError) as e:
-            raise HTTPException(400, 'The body is no JSON with a URL; expected {"url": "https://…"}, or a picture.') from e
+            raise HTTPException(
+                400, 'The body is no JSON with a URL; expected {"url": "https://…"}, or a picture.'
+            ) from e
         if not isinstance(url, str) or not url.startswith(self.urls or ("\0",)):
-            allowed = f"those that begin with {', '.join(self.urls)}" if self.urls else "none are (zoo serve --allow-urls)"
+            allowed = (
+                f"those that begin with {', '.join(self.urls)}" if self.urls else "none are (zoo serve --allow-urls)"
+            )
             raise HTTPException(403, f"This URL is not allowed; {allowed}.")
         return await asyncio.get_running_loop().run_in_executor(self.pool, self._fetch, url)
 

@@ -35,8 +35,8 @@ def batch(
 ) -> int:
     """What a model sees in many pictures, on the workers of a Ray cluster; rows of Parquet, one an input.
 
-    An input that fails has the reason in the column "error", and the exit status is 1. A worker that dies loses nothing:
-    its chunk is done anew. A run that was broken off goes on by the same command with --resume.
+    An input that fails has the reason in the column "error", and the exit status is 1. A worker that dies loses
+    nothing: its chunk is done anew. A run that was broken off goes on by the same command with --resume.
     """
     info = registry.model_info(model)
     spec = registry.get_task(info.task, plugin=info.plugin)
@@ -68,9 +68,7 @@ def batch(
         "batch_size": batch_size,
         "workers": 0,
     }
-    done = run(
-        sources(), folder, identity, arguments, actors=actors, chunk=chunk, address=address, resume=resume
-    )
+    done = run(sources(), folder, identity, arguments, actors=actors, chunk=chunk, address=address, resume=resume)
     if done.before:
         cli.say(f"{done.before} of {done.chunks} chunks were there already.")
     if done.failed:

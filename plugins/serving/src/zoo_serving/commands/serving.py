@@ -20,13 +20,16 @@ def serve(
     host: Annotated[str, typer.Option(help="0.0.0.0 for all who can reach this machine.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
     max_batch: Annotated[int, typer.Option(min=1, help="Pictures that go through a model together.")] = 8,
-    max_wait: Annotated[str, typer.Option(metavar="TIME", help="How long the first of a batch waits: 5ms, 0.1s.")] = "5ms",
+    max_wait: Annotated[
+        str, typer.Option(metavar="TIME", help="How long the first of a batch waits: 5ms, 0.1s.")
+    ] = "5ms",
     max_size: Annotated[int, typer.Option(min=1, metavar="MB", help="Of a picture's file.")] = 20,
     max_pixels: Annotated[int, typer.Option(min=1, help="Of a picture.")] = 25_000_000,
     concurrency: Annotated[int, typer.Option(min=1, help="Requests at a time; more are answered by 503.")] = 64,
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds that an answer may take.")] = 30.0,
     allow_urls: Annotated[
-        list[str] | None, typer.Option(metavar="PREFIX", help="URLs of pictures that may be asked for. May be repeated.")
+        list[str] | None,
+        typer.Option(metavar="PREFIX", help="URLs of pictures that may be asked for. May be repeated."),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps; auto takes the best there is.")] = "auto",
 ) -> int:
@@ -48,7 +51,9 @@ def serve(
     for name in chosen:
         info = registry.model_info(name)
         if registry.get_task(info.task, plugin=info.plugin).inputs_per_sample != 1:
-            raise InvalidArgument(f"{name}: the task {info.task!r} takes several files at a time, and a request has one.")
+            raise InvalidArgument(
+                f"{name}: the task {info.task!r} takes several files at a time, and a request has one."
+            )
     try:
         import uvicorn
 
@@ -62,7 +67,9 @@ def serve(
     ready = {name: zoo.pipeline(name, entry, device, workers=0, keep_images=True) for name, entry in chosen.items()}
     for name, pipe in ready.items():
         if not pipe.takes_bytes:
-            raise InvalidArgument(f"{name}: the task {pipe.task.name!r} does not take a picture, and a request has one.")
+            raise InvalidArgument(
+                f"{name}: the task {pipe.task.name!r} does not take a picture, and a request has one."
+            )
         pipe.optimize()
     limits = Limits(max_size << 20, max_pixels, concurrency, timeout)
     service = Service(ready, max_batch=max_batch, max_wait=wait, limits=limits, token=token, urls=urls)
@@ -104,7 +111,7 @@ def _read_models(given: list[str], weights: str | None) -> dict[str, str]:
     if weights is not None:
         if len(chosen) != 1 or "=" in given[0]:
             raise typer.BadParameter("--weights is for one model; of several, name them as MODEL=WEIGHTS.")
-        chosen = {name: weights for name in chosen}
+        chosen = dict.fromkeys(chosen, weights)
     return chosen
 
 
@@ -118,7 +125,9 @@ def _seconds(text: str) -> float:
 def _prefix(text: str) -> str:
     """What URLs may begin with, up to a slash behind the host at least: else https://a.org allowed https://a.org.evil."""
     if not re.fullmatch(r"https?://[^/@?#\s]+/\S*", text):
-        raise typer.BadParameter(f"--allow-urls is {text!r}; expected scheme, host and path, such as https://a.org/img/.")
+        raise typer.BadParameter(
+            f"--allow-urls is {text!r}; expected scheme, host and path, such as https://a.org/img/."
+        )
     return text
 
 
