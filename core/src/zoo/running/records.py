@@ -174,6 +174,7 @@ def input_of(source: Any) -> str | list[str]:
 
 
 def key_of(source: Any) -> str:
+    """An input as one text, by which it is known from others."""
     found = input_of(source)
     return found if isinstance(found, str) else "\0".join(found)
 

@@ -218,7 +218,11 @@ class Worker:
         tries.parent.mkdir(exist_ok=True)
         careful = tries.exists()  # whoever had this chunk before did not live to finish it
         columns = self._one_by_one(sources, tries) if careful else self._together(sources, tries)
-        columns = {"input": [str(source) for source in sources], **columns}
+        columns = {
+            "input": [str(source) for source in sources],
+            **columns,
+            "error": [error or None for error in columns["error"]],
+        }
         write(_part(self.folder, chunk), columns)
         tries.unlink(missing_ok=True)
 

@@ -230,8 +230,9 @@ class Service:
                 files = [value for value in form.values() if isinstance(value, UploadFile)]
                 if len(files) != 1:
                     raise HTTPException(400, "The form has no file; expected one, such as: curl -F file=@dog.jpg")
-                return await files[0].read()
-        body = await limited.body()
+                content: bytes = await files[0].read()
+                return content
+        body: bytes = await limited.body()
         if kind != "application/json":
             return body
         try:

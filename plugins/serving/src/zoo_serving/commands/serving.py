@@ -85,7 +85,7 @@ def serve(
         backlog=512,
     )
 
-    class Server(uvicorn.Server):
+    class Server(uvicorn.Server):  # type: ignore[misc]
         """Says where it listens when it does."""
 
         async def startup(self, sockets: Any = None) -> None:
