@@ -12,6 +12,7 @@ import pytest
 
 ray = pytest.importorskip("ray")
 pq = pytest.importorskip("pyarrow.parquet")
+pytest.importorskip("zoo_serving")
 
 import zoo  # noqa: E402
 from zoo.cli import main  # noqa: E402

@@ -22,7 +22,7 @@ import pytest
 from PIL import Image
 from servers import FileServer, serving
 
-for name in ("starlette", "uvicorn", "prometheus_client", "multipart"):
+for name in ("starlette", "uvicorn", "prometheus_client", "multipart", "zoo_serving"):
     pytest.importorskip(name)
 
 from zoo.cli import main  # noqa: E402

@@ -61,8 +61,8 @@ class BatchPredictor:
     ) -> None:
         if not isinstance(model, str | Path):
             raise InvalidArgument(
-                f"BatchPredictor builds a model in each process, so it takes a name or file, not {type(model).__name__};"
-                " zoo.save writes a file of a model."
+                f"BatchPredictor builds a model in each process: it takes a name or file, no {type(model).__name__}. "
+                "zoo.save writes a file."
             )
         self.top, self.batch_size = check_count("top", top, 1), check_count("batch_size", batch_size, 1)
         given = {"dtype": dtype, "engine": engine}
