@@ -9,7 +9,7 @@ PYPROJECTS := $(wildcard core/pyproject.toml plugins/*/pyproject.toml)
 WORKERS ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())")
 PYTEST  := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: demo test test-all test-cuda test-clients test-engines test-plugins fuzz security lint types format bench ledger clean
+.PHONY: demo test test-all test-cuda test-clients test-engines test-plugins test-serving fuzz security lint types format bench ledger clean
 
 demo: $(VENV)/.packages
 	@rm -rf out/demo
@@ -47,6 +47,10 @@ test-plugins: .venv-plugins/.packages
 test-engines: .venv-engines/.packages
 	OMP_WAIT_POLICY=passive .venv-engines/bin/python -m pytest tests/tools tests/core/test_engines.py -m "slow or not slow"
 
+# A server and a local cluster of Ray, which the suite passes over.
+test-serving: .venv-serving/.packages
+	.venv-serving/bin/python -m pytest tests/serving tests/core/test_shards.py tests/core/test_batch_predictor.py
+
 # Writes the table of hostile cases in docs/security.md anew.
 security: $(VENV)/.tools
 	$(BIN)/python scripts/security_table.py
@@ -74,7 +78,7 @@ ledger: $(VENV)/.tools
 	$(BIN)/python scripts/ledger.py
 
 clean:
-	rm -rf $(VENV) .venv-clients .venv-engines .venv-fastai .venv-plugins out .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-clients .venv-engines .venv-fastai .venv-plugins .venv-serving out .mypy_cache .pytest_cache .ruff_cache
 
 # The environment, made when it is missing or when what it is made from has changed.
 $(VENV)/bin/python:
@@ -88,7 +92,7 @@ $(VENV)/.tools: requirements-dev.txt $(PYPROJECTS) | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ $(VENV)/.packages
 
-.venv-clients/.packages .venv-engines/.packages .venv-fastai/.packages .venv-plugins/.packages: .venv-%/.packages: requirements-%.txt requirements-dev.txt $(PYPROJECTS)
+.venv-clients/.packages .venv-engines/.packages .venv-fastai/.packages .venv-plugins/.packages .venv-serving/.packages: .venv-%/.packages: requirements-%.txt requirements-dev.txt $(PYPROJECTS)
 	$(PYTHON) -m venv .venv-$*
 	.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' requirements-dev.txt) -r requirements-$*.txt
 	@touch $@

@@ -30,7 +30,7 @@ def test_columns(predictor: zoo.BatchPredictor) -> None:
     assert [labels[0] for labels in found["labels"]] == [*"0123456789"]
     assert {len(column) for column in found.values()} == {10}
     assert {len(scores) for scores in found["scores"]} == {3}
-    assert found["error"] == [None] * 10
+    assert found["error"] == [""] * 10
     assert found["path"] == PATHS
 
 

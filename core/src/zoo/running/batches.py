@@ -26,7 +26,8 @@ class BatchPredictor:
     """A picklable function from a batch, a dict of columns, to a dict of columns of the same length.
 
     The model is built where it is first called, once: what is pickled are its arguments. A row that cannot be predicted
-    has the reason in the column ``error``, which is None elsewhere; no row makes the others fail.
+    has the reason in the column ``error``, which is empty elsewhere (a text in all batches, for engines take the
+    columns' types from the first); no row makes the others fail.
 
     Args:
         model: a model's name, or a file or folder that :func:`zoo.save` wrote.
@@ -60,8 +61,8 @@ class BatchPredictor:
     ) -> None:
         if not isinstance(model, str | Path):
             raise InvalidArgument(
-                "BatchPredictor builds a model in each process, so it takes a name or a file; not "
-                f"{type(model).__name__}. zoo.save writes a file of a model."
+                f"BatchPredictor builds a model in each process: it takes a name or file, no {type(model).__name__}. "
+                "zoo.save writes a file."
             )
         self.top, self.batch_size = check_count("top", top, 1), check_count("batch_size", batch_size, 1)
         given = {"dtype": dtype, "engine": engine}
@@ -106,7 +107,7 @@ class BatchPredictor:
         }
         for name, is_list in kinds.items():
             found[name] = [row.get(name, [] if is_list else None) for row in rows]
-        found["error"] = [str(r) or type(r).__name__ if isinstance(r, Exception) else None for r in results]
+        found["error"] = [str(r) or type(r).__name__ if isinstance(r, Exception) else "" for r in results]
         return found
 
     def _find_column(self, batch: Mapping[str, Any]) -> str:
@@ -176,6 +177,8 @@ def _source(value: Any, takes_bytes: bool) -> Any:
     """What a pipeline opens, or why there is nothing."""
     if isinstance(value, dict):  # as Hugging Face's datasets keep a picture
         value = value.get("bytes") or value.get("path")
+    if isinstance(value, Stored | Held) and takes_bytes:
+        return value
     if isinstance(value, str | Path):
         return Stored(str(value)) if takes_bytes and is_url(str(value)) else str(value)
     if isinstance(value, bytes | bytearray | memoryview):

@@ -1,0 +1,1 @@
+"""zoo's models as a service, and on a cluster."""

@@ -1,0 +1,82 @@
+"""``zoo batch``: a folder, a list, archives or URLs, on many workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from zoo import cli, registry
+from zoo.errors import InvalidArgument
+from zoo.io import find_files
+from zoo.io.stored import find_stored, is_stored
+
+SHOWN = 10  # failures that are printed
+
+
+def batch(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Folders, files, lists, tars, URLs.")],
+    model: Annotated[str, typer.Option(help="A name, as `zoo list` shows it, or a saved model's file or folder.")],
+    folder: Annotated[Path, typer.Option("--output", metavar="out.parquet", help="A folder of Parquet files.")],
+    weights: Annotated[str, typer.Option(help="An entry's name, a file or a URL.")] = "DEFAULT",
+    actors: Annotated[int, typer.Option(min=1, help="Workers, each with a model.")] = 2,
+    resume: Annotated[bool, typer.Option("--resume", help="Do what is missing in --output.")] = False,
+    address: Annotated[
+        str | None, typer.Option(help="Of a Ray cluster, such as auto; by default one on this machine.")
+    ] = None,
+    chunk: Annotated[int, typer.Option(min=1, help="Inputs of a file, which is done anew if its worker dies.")] = 256,
+    batch_size: Annotated[int, typer.Option(min=1, help="How many inputs go through the model together.")] = 8,
+    top: Annotated[int, typer.Option(min=1, help="How many labels or objects a row has, at most.")] = 5,
+    engine: Annotated[str | None, typer.Option(help="As of zoo.pipeline, where it has engines.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="As of zoo.pipeline, where it has dtype.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps; auto takes the best there is.")] = "auto",
+) -> int:
+    """What a model sees in many pictures, on the workers of a Ray cluster; rows of Parquet, one an input.
+
+    An input that fails has the reason in the column "error", and the exit status is 1. A worker that dies loses
+    nothing: its chunk is done anew. A run that was broken off goes on by the same command with --resume.
+    """
+    info = registry.model_info(model)
+    spec = registry.get_task(info.task, plugin=info.plugin)
+    if spec.inputs_per_sample != 1:
+        raise InvalidArgument(f"The task {spec.name!r} takes several files at a time; zoo predict --shard does those.")
+    for path in paths:
+        if "://" not in path and not Path(path).exists():
+            raise InvalidArgument(f"{path!r} does not exist.")
+
+    def sources() -> Iterator[Any]:
+        for path in paths:
+            if is_stored(path, spec.suffixes):
+                yield from find_stored(path, spec.suffixes)
+            elif Path(path).is_dir():
+                yield from find_files(path, spec.suffixes)
+            else:
+                yield path
+
+    from zoo_serving.rays import batch as run, failures
+
+    identity = {"model": info.full_name, "weights": weights, "top": top, "dtype": dtype, "engine": engine}
+    arguments = {
+        "model": model,
+        "weights": weights,
+        "device": device,
+        "dtype": dtype,
+        "engine": engine,
+        "top": top,
+        "batch_size": batch_size,
+        "workers": 0,
+    }
+    done = run(sources(), folder, identity, arguments, actors=actors, chunk=chunk, address=address, resume=resume)
+    if done.before:
+        cli.say(f"{done.before} of {done.chunks} chunks were there already.")
+    if done.failed:
+        for number, (name, reason) in enumerate(failures(folder)):
+            if number == SHOWN:
+                cli.complain(f"… and {done.failed - SHOWN} more, in the column error.", "yellow")
+                break
+            cli.print_error(reason if name in reason else f"{name}: {reason}")
+    failed = f", {done.failed} of which failed" if done.failed else ""
+    cli.say(f"{done.inputs} inputs{failed} in {done.seconds:.1f} s → {folder}")
+    return int(done.failed > 0)

@@ -1,0 +1,16 @@
+"""The manifest: commands, and no models. No torch here."""
+
+from __future__ import annotations
+
+import zoo
+from zoo import Command, Manifest
+
+COMMANDS = (
+    Command("batch", "zoo_serving.commands.batch:batch", "Predict a folder on many workers, with Ray."),
+    Command("serve", "zoo_serving.commands.serving:serve", "Answer requests over HTTP."),
+)
+
+
+@zoo.hookimpl
+def zoo_manifest() -> Manifest:
+    return Manifest(api_version=1, commands=COMMANDS)

@@ -1,0 +1,386 @@
+"""The service: what is asked over HTTP, and what is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import importlib.resources
+import io
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import prometheus_client as prometheus
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+import zoo
+from zoo.errors import InvalidArgument, NonFiniteResult, UnreadableFile, ZooError
+from zoo.io import open_image, opened
+from zoo_serving.batcher import Batcher, Overloaded
+
+RETRY = {"Retry-After": "1"}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request may ask for, and how many may at a time.
+
+    Attributes:
+        max_bytes: of a picture's file.
+        max_pixels: of a picture.
+        concurrency: requests that are worked on at a time; others are answered by 503.
+        timeout: seconds from the request's beginning to its answer.
+        threads: that decode and draw pictures.
+    """
+
+    max_bytes: int = 20 << 20
+    max_pixels: int = 25_000_000
+    concurrency: int = 64
+    timeout: float = 30.0
+    threads: int = 2
+
+
+@dataclass
+class Metrics:
+    """What /metrics shows, in a registry of its own."""
+
+    registry: prometheus.CollectorRegistry = field(default_factory=prometheus.CollectorRegistry)
+
+    def __post_init__(self) -> None:
+        r = self.registry
+        self.requests = prometheus.Counter("zoo_requests", "Predictions asked for.", ["model", "status"], registry=r)
+        self.seconds = prometheus.Histogram("zoo_request_seconds", "From request to answer.", ["model"], registry=r)
+        self.batches = prometheus.Histogram(
+            "zoo_batch_size",
+            "Pictures that went through the model together.",
+            ["model"],
+            buckets=(1, 2, 4, 8, 16, 32, 64),
+            registry=r,
+        )
+        self.active = prometheus.Gauge("zoo_active_requests", "Predictions being worked on.", registry=r)
+
+
+class Service:
+    """Models behind HTTP.
+
+    Args:
+        models: name → pipeline.
+        max_batch, max_wait: as of :class:`Batcher`.
+        limits: of requests.
+        token: whoever asks must have; None for all.
+        urls: what URLs of pictures may begin with, each with host and path.
+    """
+
+    def __init__(
+        self,
+        models: Mapping[str, zoo.Pipeline],
+        *,
+        max_batch: int = 8,
+        max_wait: float = 0.005,
+        limits: Limits | None = None,
+        token: str | None = None,
+        urls: Sequence[str] = (),
+    ) -> None:
+        self.models, self.limits, self.token, self.urls = dict(models), limits or Limits(), token, tuple(urls)
+        self.metrics = Metrics()
+        self.batchers = {
+            name: Batcher(
+                ready, max_batch, max_wait, self.limits.concurrency, self.metrics.batches.labels(name).observe
+            )
+            for name, ready in models.items()
+        }
+        self.pool = ThreadPoolExecutor(self.limits.threads, thread_name_prefix="zoo-decode")
+        self.active = 0
+
+    def app(self) -> Starlette:
+        """As ASGI servers take it."""
+
+        @contextlib.asynccontextmanager
+        async def lifespan(_: Starlette) -> AsyncIterator[None]:
+            yield
+            for batcher in self.batchers.values():
+                await asyncio.to_thread(batcher.close)
+            self.pool.shutdown()
+
+        routes = [
+            Route("/", self.page),
+            Route("/docs", self.docs),
+            Route("/openapi.json", self.openapi),
+            Route("/health", self.health),
+            Route("/models", self.guarded(self.list_models)),
+            Route("/metrics", self.guarded(self.show_metrics)),
+            Route("/predict", self.guarded(self.predict), methods=["POST"]),
+        ]
+        return Starlette(
+            routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _failed, Exception: _failed}
+        )
+
+    def guarded(self, answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+        """The same for those who have the token."""
+
+        async def guard(request: Request) -> Response:
+            if self.token is not None:
+                given = request.headers.get("authorization", "").encode()
+                if not hmac.compare_digest(given, f"Bearer {self.token}".encode()):
+                    raise HTTPException(
+                        401, "A token is needed: Authorization: Bearer …", {"WWW-Authenticate": "Bearer"}
+                    )
+            return await answer(request)
+
+        return guard
+
+    # ── predictions ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def predict(self, request: Request) -> Response:
+        name = request.query_params.get("model") or next(iter(self.models))
+        if name not in self.models:
+            raise HTTPException(404, f"There is no model {name!r} here; expected one of {', '.join(self.models)}.")
+        started, status = time.monotonic(), 500
+        try:
+            if self.active >= self.limits.concurrency:
+                raise HTTPException(503, "Too many requests at a time; try again.", RETRY)
+            self.active += 1
+            self.metrics.active.set(self.active)
+            try:
+                async with asyncio.timeout(self.limits.timeout):
+                    response = await self._answer(request, name)
+            except TimeoutError:
+                raise HTTPException(503, f"No answer within {self.limits.timeout:g} s; try again.", RETRY) from None
+            finally:
+                self.active -= 1
+                self.metrics.active.set(self.active)
+            status = response.status_code
+            return response
+        except HTTPException as e:
+            status = e.status_code
+            raise
+        except ClientDisconnect:
+            status = 499  # nobody reads it
+            return Response(status_code=400)
+        finally:
+            self.metrics.requests.labels(name, str(status)).inc()
+            self.metrics.seconds.labels(name).observe(time.monotonic() - started)
+
+    async def _answer(self, request: Request, name: str) -> Response:
+        drawn = _wants_picture(request)
+        top = request.query_params.get("top", "5")
+        if not (top.isascii() and top.isdecimal() and 1 <= int(top) <= 1000):
+            raise HTTPException(422, f"top is {top!r}; expected a number from 1 to 1000.")
+        data = await self._body(request)
+        loop = asyncio.get_running_loop()
+        try:
+            picture = await loop.run_in_executor(self.pool, self._decode, data)
+            del data
+            result = await self.batchers[name](picture)
+            if not drawn:
+                return JSONResponse({"model": name, **result.to_dict(int(top))})
+            return Response(await loop.run_in_executor(self.pool, _png, result), media_type="image/png")
+        except Overloaded:
+            raise HTTPException(503, "Too many pictures wait for this model; try again.", RETRY) from None
+        except (NonFiniteResult, InvalidArgument, UnreadableFile) as e:
+            raise HTTPException(422 if isinstance(e, NonFiniteResult | InvalidArgument) else 400, str(e)) from e
+        except NotImplementedError as e:
+            raise HTTPException(406, "The task of this model draws no pictures; ask for application/json.") from e
+        except ZooError as e:
+            raise HTTPException(422, str(e)) from e
+
+    def _decode(self, data: bytes) -> Image.Image:
+        if not data:
+            raise UnreadableFile("The request has no picture: its body is empty.")
+        with opened(io.BytesIO(data)) as header:
+            width, height = header.size
+        if width * height > self.limits.max_pixels:
+            raise HTTPException(
+                413, f"The picture has {width} × {height} pixels; {self.limits.max_pixels} are allowed."
+            )
+        return open_image(io.BytesIO(data))
+
+    async def _body(self, request: Request) -> bytes:
+        """The bytes of the picture that a request sends or names."""
+        most, count = self.limits.max_bytes, 0
+        too_large = HTTPException(413, f"The body has more than {most} bytes.")
+        length = request.headers.get("content-length", "0")
+        if length.isdecimal() and int(length) > most + 4096:
+            raise too_large
+
+        async def receive() -> Any:
+            nonlocal count
+            message = await request.receive()
+            count += len(message.get("body", b""))
+            if count > most + 4096:  # with what multipart has around it
+                raise too_large
+            return message
+
+        limited = Request(request.scope, receive)
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind == "multipart/form-data":
+            async with limited.form(max_files=1, max_fields=4) as form:
+                files = [value for value in form.values() if isinstance(value, UploadFile)]
+                if len(files) != 1:
+                    raise HTTPException(400, "The form has no file; expected one, such as: curl -F file=@dog.jpg")
+                content: bytes = await files[0].read()
+                return content
+        body: bytes = await limited.body()
+        if kind != "application/json":
+            return body
+        try:
+            url = json.loads(body)["url"]
+        except (ValueError, TypeError, KeyError, RecursionError) as e:
+            raise HTTPException(
+                400, 'The body is no JSON with a URL; expected {"url": "https://…"}, or a picture.'
+            ) from e
+        if not isinstance(url, str) or not url.startswith(self.urls or ("\0",)):
+            allowed = (
+                f"those that begin with {', '.join(self.urls)}" if self.urls else "none are (zoo serve --allow-urls)"
+            )
+            raise HTTPException(403, f"This URL is not allowed; {allowed}.")
+        return await asyncio.get_running_loop().run_in_executor(self.pool, self._fetch, url)
+
+    def _fetch(self, url: str) -> bytes:
+        try:
+            with _opener.open(url, timeout=self.limits.timeout) as answer:
+                data: bytes = answer.read(self.limits.max_bytes + 1)
+        except (OSError, ValueError, urllib.error.URLError) as e:
+            raise HTTPException(400, f"The URL cannot be read: {e}") from e
+        if len(data) > self.limits.max_bytes:
+            raise HTTPException(413, f"What is at the URL has more than {self.limits.max_bytes} bytes.")
+        return data
+
+    # ── about it ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def health(self, request: Request) -> Response:
+        return JSONResponse({"status": "ok", "models": list(self.models)})
+
+    async def list_models(self, request: Request) -> Response:
+        return JSONResponse(
+            {
+                "models": [
+                    {
+                        "name": name,
+                        "task": ready.task.name,
+                        "categories": list(ready.weights.read_categories()),
+                        "device": str(ready.device),
+                    }
+                    for name, ready in self.models.items()
+                ]
+            }
+        )
+
+    async def show_metrics(self, request: Request) -> Response:
+        return Response(prometheus.generate_latest(self.metrics.registry), media_type=prometheus.CONTENT_TYPE_LATEST)
+
+    async def page(self, request: Request) -> Response:
+        return HTMLResponse(_file("page.html"), headers=PAGE_HEADERS)
+
+    async def docs(self, request: Request) -> Response:
+        return HTMLResponse(_file("docs.html"), headers=PAGE_HEADERS)
+
+    async def openapi(self, request: Request) -> Response:
+        return JSONResponse(describe(list(self.models), self.token is not None))
+
+
+PAGE_HEADERS = {"Content-Security-Policy": "default-src 'self' 'unsafe-inline'; img-src 'self' blob: data:"}
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """What is allowed must not lead to what is not."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+_opener = urllib.request.build_opener(_NoRedirects, urllib.request.ProxyHandler({}))
+
+
+def _file(name: str) -> str:
+    return (importlib.resources.files("zoo_serving") / name).read_text(encoding="utf-8")
+
+
+def _wants_picture(request: Request) -> bool:
+    """Whether PNG is asked for, and JSON is not.
+
+    Raises:
+        HTTPException: neither of them.
+    """
+    accepted = [kind.partition(";")[0].strip().lower() for kind in request.headers.get("accept", "*/*").split(",")]
+    if any(kind in ("application/json", "application/*", "*/*") for kind in accepted):
+        return accepted[0] in ("image/png", "image/*")
+    if any(kind in ("image/png", "image/*") for kind in accepted):
+        return True
+    raise HTTPException(406, "Accept has neither application/json nor image/png.")
+
+
+def _png(result: Any) -> bytes:
+    drawn = io.BytesIO()
+    result.draw().save(drawn, "PNG")
+    return drawn.getvalue()
+
+
+async def _failed(request: Request, e: Exception) -> Response:
+    status, detail, headers = (
+        (e.status_code, e.detail, e.headers) if isinstance(e, HTTPException) else (500, "Internal error.", None)
+    )
+    return JSONResponse({"error": detail}, status, headers)
+
+
+def describe(models: Sequence[str], guarded: bool) -> dict[str, Any]:
+    """The service in OpenAPI 3.1."""
+    error = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+    reasons = {
+        "400": "No picture, or a damaged one.",
+        "401": "A token is needed.",
+        "404": "No such model.",
+        "406": "Neither JSON nor PNG is accepted, or the task draws nothing.",
+        "413": "Too many bytes or pixels.",
+        "422": "Nothing can be said of this picture.",
+        "503": "Overloaded; see Retry-After.",
+    }
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    form = {"schema": {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}}}
+    url = {"schema": {"type": "object", "properties": {"url": {"type": "string"}}, "required": ["url"]}}
+    parameters = [
+        {"name": "model", "in": "query", "schema": {"type": "string", "enum": list(models)}},
+        {"name": "top", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 5}},
+    ]
+    answer = {"application/json": {"schema": {"type": "object"}}, "image/png": binary}
+    plain = {"responses": {"200": {"description": "OK"}}}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "zoo serve", "version": zoo.__version__},
+        "paths": {
+            "/predict": {
+                "post": {
+                    "summary": "What a model sees in a picture.",
+                    "parameters": parameters,
+                    "requestBody": {
+                        "required": True,
+                        "content": {"image/*": binary, "multipart/form-data": form, "application/json": url},
+                    },
+                    "responses": {
+                        "200": {"description": "The result, as JSON or drawn.", "content": answer},
+                        **{status: {"description": reason, **error} for status, reason in reasons.items()},
+                    },
+                }
+            },
+            "/models": {"get": {"summary": "Models, with tasks and categories.", **plain}},
+            "/health": {"get": {"summary": "Whether it answers.", **plain}},
+            "/metrics": {"get": {"summary": "Figures for Prometheus.", **plain}},
+        },
+        "components": {
+            "schemas": {"Error": {"type": "object", "properties": {"error": {"type": "string"}}}},
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{"token": []}] if guarded else [],
+    }

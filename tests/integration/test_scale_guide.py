@@ -1,0 +1,33 @@
+"""docs/scale.md, followed to the letter."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from zoo.cli import main
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "scale.md").read_text()
+
+
+def test_every_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "examples/images/digits", "examples/images/digits")
+    ran = 0
+    for kind, block in re.findall(r"```(\w+)\n(.*?)```", PAGE, re.DOTALL):
+        if kind == "sh":
+            for line in block.splitlines():
+                assert main(shlex.split(line)[1:]) == 0, line
+                ran += 1
+        elif kind == "python":
+            exec(compile(block, "scale.md", "exec"), {})
+            ran += 1
+    assert ran == 6
+    rows = [json.loads(line) for line in Path("all.jsonl").read_text().splitlines()]
+    assert [row["top"][0]["label"] for row in rows] == [*"0123456789"]
