@@ -163,7 +163,8 @@ def predict(
     # Each path is searched by itself, so that one empty folder does not end the others; pairs need to be seen together.
     for given in paths if ready.task.inputs_per_sample == 1 else [paths]:
         try:
-            found = list(find_stored(given, spec.suffixes)) if given in stored else ready.expand(given)
+            is_one = isinstance(given, str) and given in stored
+            found = list(find_stored(str(given), spec.suffixes)) if is_one else ready.expand(given)
         except (InvalidArgument, UnreadableFile) as e:  # an empty folder, or one that cannot be read
             failed.append(printed.failure(given, e))
             continue
