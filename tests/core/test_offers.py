@@ -94,7 +94,14 @@ def test_help_lists_commands_under_their_package_without_importing_them(plugin_f
     (theirs,) = [section for section in others if "acme" in section]
     assert theirs.split() == ["From", "acme-vision:", "label", "Label", "pictures", "by", "hand."]
     (ours,) = [section for section in others if "zoo-tools" in section]
-    assert re.findall(r"^  (\S+)  ", ours, re.MULTILINE) == ["evaluate", "merge", "export"]
+    assert re.findall(r"^  (\S+)  ", ours, re.MULTILINE) == [
+        "evaluate",
+        "matrix",
+        "quantize",
+        "benchmark",
+        "merge",
+        "export",
+    ]
     assert "acme_parts" not in sys.modules
 
 

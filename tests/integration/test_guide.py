@@ -143,6 +143,8 @@ SECTIONS = {
             zoo.Stage,
             zoo.Command,
             zoo.Engine,
+            zoo.Format,
+            zoo.Capture,
             zoo.Repository,
         )
     },

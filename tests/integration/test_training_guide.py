@@ -59,7 +59,7 @@ def road(place: Path) -> dict[str, str]:
 
 
 def test_blocks_are_of_kinds_that_are_run_here() -> None:
-    assert [kind for kind, _ in BLOCKS] == ["sh", "sh", "python", "text", "sh"]
+    assert [kind for kind, _ in BLOCKS] == ["sh", "sh", "python", "text", "text", "sh"]
     assert len(SHELL[0]) == 5
     assert [line.split()[0] for line in SHELL[0]] == ["zoo", "zoo", "zoo", "zoo", "pip"]
 

@@ -27,6 +27,11 @@ def flatten_maps(maps: Sequence[Tensor], channels: int) -> Tensor:
     return torch.cat([flatten_map(values, channels) for values in maps], dim=1)
 
 
+def fewer(k: int, n: Any) -> Any:
+    """The smaller of the two; a size may be a symbol, or a tensor while a graph is traced."""
+    return min(k, n) if isinstance(n, int | Tensor) else torch.sym_min(k, n)  # type: ignore[no-untyped-call]
+
+
 def best_of_map(logits: Tensor, topk: int, quality: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """The best pairs of anchor and class among the logits [N, A, C] of a map, for each image.
 
@@ -42,10 +47,10 @@ def best_of_map(logits: Tensor, topk: int, quality: Tensor | None = None) -> tup
     """
     classes = logits.shape[2]
     best = _score(logits.amax(2, keepdim=True), quality).squeeze(2)
-    chosen = best.topk(torch.sym_min(topk, best.shape[1]), sorted=False).indices  # type: ignore[no-untyped-call]
+    chosen = best.topk(fewer(topk, best.shape[1]), sorted=False).indices
     candidates = logits.gather(1, chosen[..., None].expand(-1, -1, classes))  # [N, k, C]
     scores = _score(candidates, None if quality is None else quality.gather(1, chosen[..., None])).flatten(1)
-    scores, pairs = scores.topk(torch.sym_min(topk, scores.shape[1]))  # type: ignore[no-untyped-call]
+    scores, pairs = scores.topk(fewer(topk, scores.shape[1]))
     return scores, chosen.gather(1, pairs // classes), pairs % classes
 
 

@@ -82,7 +82,8 @@ def check_maps(head: str, scores: Sequence[Tensor], codes: Sequence[Tensor], per
 
 def check_anchors(head: str, codes: Sequence[Tensor], generator: Any, anchors: Tensor) -> None:
     """Raise InvalidArgument unless ``anchors`` [A, 4] are as many as boxes in ``codes``, [N, A * 4, H, W] each."""
-    if torch.compiler.is_compiling():  # where sizes may be symbols; the model has been called before
+    # Where sizes may be symbols, the model has been called before. (torch 2.6 cannot tell one capture from another.)
+    if getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)():
         return
     boxes = sum(level[0].numel() for level in codes) // 4
     if boxes == len(anchors):

@@ -61,6 +61,28 @@ def half(kernel: Sequence[int]) -> Size:
     return t // 2, h // 2, w // 2
 
 
+@torch.fx.wrap  # how many dimensions there are is seen in here, which a tracer passes over
+def as_volume(patches: Tensor, thw: Size) -> Tensor:
+    """Patches [N, heads, T H W, C], or without heads, as [N heads, C, T, H, W]."""
+    *batch, _, C = patches.shape
+    return patches.transpose(-2, -1).reshape(math.prod(batch), C, *thw)
+
+
+@torch.fx.wrap
+def as_patches(volume: Tensor, like: Tensor) -> Tensor:
+    """A volume [N heads, C, T, H, W] as [N, heads, T H W, C], or without heads, as ``like`` has them."""
+    *batch, _, C = like.shape
+    return volume.flatten(2).view(*batch, C, math.prod(volume.shape[2:])).transpose(-2, -1)
+
+
+@torch.fx.wrap
+def with_rows(table: Tensor, rows: int) -> Tensor:
+    """A table [L, C], interpolated where it has another number of rows."""
+    if table.shape[0] == rows:
+        return table
+    return F.interpolate(table.transpose(0, 1)[None], rows, mode="linear")[0].transpose(0, 1)
+
+
 class Pool(nn.Module):
     """Pools the patches, leaves the class token before them alone, then normalises all: [N, heads, 1 + L, C] → [N,
     heads, 1 + L', C], or without heads; and the size of the patches, (T, H, W), before and after.
@@ -85,18 +107,15 @@ class Pool(nn.Module):
         self.norm_before_pool = norm_before_pool
 
     def forward(self, x: Tensor, thw: Size) -> tuple[Tensor, Size]:
-        batch, (_, C) = x.shape[:-2], x.shape[-2:]
         token, patches = x[..., :1, :], x[..., 1:, :]
-        volume = patches.transpose(-2, -1).reshape(math.prod(batch), C, *thw)
+        volume = as_volume(patches, thw)
         if self.norm_before_pool and self.norm_act is not None:
             volume = self.norm_act(volume)
         volume = self.pool(volume)
-        patches = volume.flatten(2).view(*batch, C, math.prod(volume.shape[2:])).transpose(-2, -1)
-        x = torch.cat([token, patches], dim=-2)
+        x = torch.cat([token, as_patches(volume, patches)], dim=-2)
         if not self.norm_before_pool and self.norm_act is not None:
             x = self.norm_act(x)
-        t, h, w = volume.shape[2:]
-        return x, (t, h, w)
+        return x, (volume.shape[2], volume.shape[3], volume.shape[4])
 
 
 def relative_index(q: int, k: int) -> Tensor:
@@ -209,10 +228,7 @@ class MultiscaleAttention(nn.Module):
     def offsets(self, table: Tensor, side: int) -> Tensor:
         """A row for each offset along a side (0 time, 1 height, 2 width): the table's, interpolated where the side is
         the shorter one."""
-        rows = 2 * max(self.q_size[side], self.k_size[side]) - 1
-        if table.shape[0] == rows:
-            return table
-        return F.interpolate(table.transpose(0, 1)[None], rows, mode="linear")[0].transpose(0, 1)
+        return with_rows(table, 2 * max(self.q_size[side], self.k_size[side]) - 1)
 
     def attend_with_positions(self, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
         """Attention whose logits are biased by ``q · (r_t + r_h + r_w)``, r the learnt vectors of the offsets.
