@@ -210,8 +210,10 @@ def model_info(name: str | os.PathLike[str], *, task: str | None = None, weights
         CheckpointError, DownloadError: a file that is no saved model, or cannot be had.
     """
     now = registry()
-    if (file := find_exported(name, task=task, weights=_description(weights))) is not None:
-        return _info_of_file(now, file)
+    if format_opening(name) is not None:
+        file = find_exported(name, task=task, weights=_description(weights))
+        if file is not None:
+            return _info_of_file(now, file)
     saved = find_saved(name)
     if saved is None:
         return info_of(now, now.find(name))

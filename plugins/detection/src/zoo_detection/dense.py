@@ -48,7 +48,8 @@ def best_of_map(
     best = flatten_map(per_class.amax(2), 1).squeeze(2)
     chosen = _score(best, weight).topk(torch.sym_min(topk, best.shape[1]), sorted=False).indices  # type: ignore[no-untyped-call]
     cells, anchor = chosen // per_class.shape[1], chosen % per_class.shape[1]
-    y, x = cells // width, cells % width
+    y = cells // width
+    x = cells - y * width  # ONNX has no remainder by a symbol
     image = torch.arange(n, device=logits.device)[:, None]
     candidates = per_class.permute(0, 3, 4, 1, 2)[image, y, x, anchor]  # [N, k, C]
     scores = _score(candidates, None if weight is None else weight.gather(1, chosen)[..., None]).flatten(1)
