@@ -9,7 +9,7 @@ PYPROJECTS := $(wildcard core/pyproject.toml plugins/*/pyproject.toml)
 WORKERS ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())")
 PYTEST  := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: demo test test-all test-clients fuzz security lint types format bench ledger clean
+.PHONY: demo test test-all test-cuda test-clients test-engines test-plugins fuzz security lint types format bench ledger clean
 
 demo: $(VENV)/.packages
 	@rm -rf out/demo
@@ -27,10 +27,25 @@ test: $(VENV)/.tools
 test-all: $(VENV)/.tools
 	$(PYTEST) -m "slow or not slow"
 
+# Everything once more where there is a GPU, which pipelines, evaluation and training then take by themselves; and what
+# only a GPU shows.
+test-cuda: $(VENV)/.tools
+	OMP_NUM_THREADS=2 $(BIN)/python -m pytest -n 6 --dist worksteal tests/cuda tests/core/ops -m "slow or not slow"
+	$(PYTEST) --ignore tests/cuda --ignore tests/packaging
+
 # Programs of others, with what they need, in environments of their own: torchvision is never in the first one.
 test-clients: .venv-clients/.packages .venv-fastai/.packages
 	.venv-clients/bin/python -m pytest tests/clients -m "slow or not slow"
 	.venv-fastai/bin/python -m pytest tests/clients/test_fastai_programs.py -m "slow or not slow"
+
+# Plugins over other people's models, in an environment of their own: theirs bring torchvision, and names of thousands.
+test-plugins: .venv-plugins/.packages
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 .venv-plugins/bin/python -m pytest -n $(WORKERS) --dist worksteal \
+	  $(wildcard tests/timm_plugin tests/hub_models) -m "slow or not slow"
+
+# Engines and quantization that the default environment lacks.
+test-engines: .venv-engines/.packages
+	OMP_WAIT_POLICY=passive .venv-engines/bin/python -m pytest tests/tools tests/core/test_engines.py -m "slow or not slow"
 
 # Writes the table of hostile cases in docs/security.md anew.
 security: $(VENV)/.tools
@@ -59,7 +74,7 @@ ledger: $(VENV)/.tools
 	$(BIN)/python scripts/ledger.py
 
 clean:
-	rm -rf $(VENV) .venv-clients .venv-fastai out .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-clients .venv-engines .venv-fastai .venv-plugins out .mypy_cache .pytest_cache .ruff_cache
 
 # The environment, made when it is missing or when what it is made from has changed.
 $(VENV)/bin/python:
@@ -73,7 +88,7 @@ $(VENV)/.tools: requirements-dev.txt $(PYPROJECTS) | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ $(VENV)/.packages
 
-.venv-clients/.packages .venv-fastai/.packages: .venv-%/.packages: requirements-%.txt requirements-dev.txt $(PYPROJECTS)
+.venv-clients/.packages .venv-engines/.packages .venv-fastai/.packages .venv-plugins/.packages: .venv-%/.packages: requirements-%.txt requirements-dev.txt $(PYPROJECTS)
 	$(PYTHON) -m venv .venv-$*
 	.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' requirements-dev.txt) -r requirements-$*.txt
 	@touch $@

@@ -11,11 +11,10 @@ CPU cores, prints the held-out accuracy, and writes the weights in half precisio
 from __future__ import annotations
 
 import argparse
-import hashlib
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from publish import halved, publish
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
@@ -73,15 +72,6 @@ def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
     return (guesses == labels).double().mean().item()
 
 
-def publish(state: dict[str, Tensor], unnamed: Path) -> Path:
-    """Write tensors under a name that ends in their hash."""
-    save_file({name: tensor.contiguous() for name, tensor in state.items()}, unnamed)
-    digest = hashlib.sha256(unnamed.read_bytes()).hexdigest()[:8]
-    path = unnamed.rename(unnamed.with_stem(f"{unnamed.stem}-{digest}"))
-    print(f"{path}: {path.stat().st_size / 2**20:.2f} MB")
-    return path
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("out"))
@@ -103,8 +93,7 @@ def main() -> None:
     scans, labels = data()
     right = accuracy(model, preset(scans[-HELD_OUT:]), labels[-HELD_OUT:])
     print(f"held-out accuracy: {right:.4%} of {HELD_OUT} scans")
-    state = {name: tensor.half() for name, tensor in model.state_dict().items()}
-    publish(state, options.output / "squeezenet1_1_digits.safetensors")
+    publish(halved(model), options.output / "squeezenet1_1_digits.safetensors")
 
 
 if __name__ == "__main__":

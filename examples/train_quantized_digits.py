@@ -14,7 +14,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from train_digits import HELD_OUT, accuracy, augment, data, publish, write_data
+from publish import publish
+from train_digits import HELD_OUT, accuracy, augment, data, write_data
 
 import zoo
 import zoo_quantized

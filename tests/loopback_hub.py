@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import http.server
 import json
 import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -53,6 +56,26 @@ class Hub(http.server.ThreadingHTTPServer):
         self.refuse: dict[str, int] = {}
         self.organisations = {"org"}
         self.release: Any = _Nothing()
+
+
+@contextlib.contextmanager
+def hub_in_use(monkeypatch: Any, cache: Path) -> Iterator[Hub]:
+    """A hub that ``hf://`` means, with an empty cache; it needs no token."""
+    import huggingface_hub.constants as constants
+
+    with Hub() as server, serving(server):
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
+        for name, value in {
+            "ENDPOINT": server.url,
+            "HUGGINGFACE_CO_URL_TEMPLATE": template,
+            "HF_HUB_CACHE": str(cache / "hf"),
+            "HF_HUB_DISABLE_XET": True,
+            "HF_HUB_DISABLE_TELEMETRY": True,
+            "HF_TOKEN_PATH": str(cache / "token"),
+        }.items():
+            monkeypatch.setattr(constants, name, value)
+        yield server
 
 
 class _Nothing:

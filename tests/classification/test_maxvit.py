@@ -36,7 +36,7 @@ def sees(attention: nn.Module, height: int, width: int) -> Tensor:
 
 @pytest.mark.parametrize("kind", ["window", "grid"])
 def test_pixels_attend_to_their_partition_alone(kind: str) -> None:
-    attention = PartitionAttention(4, kind, 2, 3, 2, nn.GELU, 0.0, 0.0, 0.0)
+    attention = PartitionAttention(4, 2, 3, kind, (6, 6), 2, nn.GELU, nn.LayerNorm, 0.0, 0.0, 0.0)
     row, column = (i.flatten() for i in torch.meshgrid(torch.arange(6), torch.arange(9), indexing="ij"))
     # A window is 3 × 3 neighbours; the grid takes every 2nd row and every 3rd column, also 3 × 3.
     ids = row // 3 * 100 + column // 3 if kind == "window" else row % 2 * 100 + column % 3

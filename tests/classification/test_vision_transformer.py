@@ -140,6 +140,25 @@ def test_images_need_not_be_square(tmp_path: Path) -> None:
     assert [list(f.shape) for f in features.values()] == [[2, 16, 3, 6]] * len(features)
 
 
+@pytest.mark.parametrize(("written", "wanted"), [((24, 48), 32), ((48, 24), 32), ((24, 48), (48, 72)), ((64, 24), 24)])
+def test_files_of_images_that_were_no_squares(tmp_path: Path, written: Any, wanted: Any) -> None:
+    """The embeddings themselves tell their grid: neighbours are alike."""
+    rows, columns = (side // 8 for side in written)
+    model = randomised(tiny_vit(image_size=written))
+    y, x = torch.meshgrid(torch.linspace(0, 1, rows), torch.linspace(0, 1, columns), indexing="ij")
+    waves = torch.stack([torch.sin(k * y * 3) + torch.cos(k * x * 5) for k in range(1, 17)], -1)
+    with torch.no_grad():
+        model.encoder.pos_embedding[0, 1:] = waves.flatten(0, 1)
+    torch.save(model.state_dict(), tmp_path / "long.pth")
+    loaded = tiny_vit(weights=tmp_path / "long.pth", image_size=wanted).eval()
+    assert zoo.load_report(loaded).converted == (POSITIONS,)
+    height, width = (side // 8 for side in (wanted if isinstance(wanted, tuple) else (wanted, wanted)))
+    grid = loaded.encoder.pos_embedding[0, 1:].view(height, width, -1)
+    for there, here in (((0, 0), (0, 0)), ((0, -1), (0, -1)), ((-1, 0), (-1, 0)), ((-1, -1), (-1, -1))):
+        torch.testing.assert_close(grid[here], waves[there])
+    assert torch.equal(loaded.encoder.pos_embedding[:, 0], model.encoder.pos_embedding[:, 0])
+
+
 def test_positions_may_be_replaced_after_building() -> None:
     """As code for torchvision does it: the new positions, and the size that belongs to them."""
     model = tiny_vit().eval()

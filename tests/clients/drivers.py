@@ -242,6 +242,9 @@ def segmentation(library: Library, model: str, **kwargs: Any) -> list[float]:
 class People(Dataset[tuple[Tensor, dict[str, Any]]]):
     """Bright upright boxes on noise, with masks and three keypoints each, as the tutorial's data set gives them."""
 
+    # To what detectors resize these, the ratio is exact in float32, to which torchvision rounds it in float64 too.
+    SIZES = ((128, 160), (160, 128), (128, 128))
+
     def __init__(self, library: Library, n: int = 6) -> None:
         self.boxes_of, self.n = library.ops.boxes.masks_to_boxes, n
 
@@ -250,7 +253,7 @@ class People(Dataset[tuple[Tensor, dict[str, Any]]]):
 
     def __getitem__(self, i: int) -> tuple[Tensor, dict[str, Any]]:
         generator = torch.Generator().manual_seed(i)
-        height, width = 96 + 8 * (i % 3), 128 - 8 * (i % 2)
+        height, width = self.SIZES[i % 3]
         image, masks = noise(3, height, width, generator=generator) * 0.3, []
         for k in range(1 + i % 2):
             x, y = 10 + 55 * k + 2 * i, 12 + 3 * i
@@ -261,7 +264,8 @@ class People(Dataset[tuple[Tensor, dict[str, Any]]]):
         found = torch.stack(masks)
         boxes = self.boxes_of(found).to(image)
         middle = (boxes[:, :2] + boxes[:, 2:]) / 2
-        points = torch.stack([boxes[:, :2] + 3, middle, boxes[:, 2:] - 3], 1)
+        # None on the edge of a heat map's cell in its own box, where rounding decides which cell it belongs to.
+        points = torch.stack([boxes[:, :2] + 3.3, middle + 0.3, boxes[:, 2:] - 3.3], 1)
         return image, {
             "boxes": boxes,
             "labels": torch.ones(len(masks), dtype=torch.int64),
@@ -323,6 +327,7 @@ def custom_backbone(library: Library, backbone: str, out_channels: int) -> list[
 
 @driver("tutorial_mask_rcnn", model="maskrcnn_resnet50_fpn")
 @driver("tutorial_faster_rcnn", model="fasterrcnn_resnet50_fpn")
+@driver("tutorial_keypoint_rcnn", model="keypointrcnn_resnet50_fpn")
 def new_predictors(library: Library, model: str, **kwargs: Any) -> list[float]:
     """The tutorial's model for other classes: the predictors are replaced."""
     detection = library.models.detection

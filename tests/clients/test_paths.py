@@ -201,16 +201,17 @@ def test_blocks_compute_what_their_networks_do():
 
 
 def test_parts_of_detectors():
-    from zoo.models.detection import _utils, roi_heads, ssdlite, transform
     from zoo.models.detection.backbone_utils import _mobilenet_extractor, _resnet_fpn_extractor
+
+    from zoo.models.detection import _utils, roi_heads, ssdlite, transform
 
     boxes = torch.tensor([[2.0, 4, 6, 8]])
     assert transform.resize_boxes(boxes, (10, 20), (20, 10)).tolist() == [[1, 8, 3, 16]]
     assert transform.resize_keypoints(torch.tensor([[[2.0, 4, 1]]]), (10, 20), (20, 10)).tolist() == [[[1, 8, 1]]]
     assert transform.resize_boxes(torch.zeros(0, 4), (10, 20), (20, 10)).shape == (0, 4)
     maps = [torch.rand(1, 8, 4, 4)]
-    assert ssdlite.SSDLiteClassificationHead([8], [6], 3, nn.BatchNorm2d)(maps)[0].shape == (1, 18, 4, 4)
-    assert ssdlite.SSDLiteRegressionHead([8], [6], nn.BatchNorm2d)(maps)[0].shape == (1, 24, 4, 4)
+    assert ssdlite.SSDLiteClassificationHead([8], [6], 3, nn.BatchNorm2d)(maps).shape == (1, 4 * 4 * 6, 3)
+    assert ssdlite.SSDLiteRegressionHead([8], [6], nn.BatchNorm2d)(maps).shape == (1, 4 * 4 * 6, 4)
     assert _utils.retrieve_out_channels(nn.Conv2d(3, 7, 3), (32, 24)) == [7]
 
     body = _resnet_fpn_extractor(zoo.models.resnet18(), 2, returned_layers=[2, 3])

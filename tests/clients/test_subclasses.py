@@ -104,7 +104,7 @@ def test_new_heads_for_dense_detectors() -> None:
         losses = model([torch.rand(3, 64, 64)], [target])
         assert all(loss.isfinite() for loss in losses.values())
         outputs = model.head([torch.rand(1, 256, 4, 4)])
-        assert outputs["cls_logits"][0].shape[1] == 3 * (9 if name[0] == "r" else 1)
+        assert outputs["cls_logits"].shape == (1, 4 * 4 * (9 if name[0] == "r" else 1), 3)
     assert len(FCOSHead(32, 1, 5, num_convs=2).classification_head.conv) == 6
 
 

@@ -740,3 +740,66 @@ def test_files_of_trainers_load_in_many_threads(build, enum, tmp_path):
         models = list(pool.map(lambda _: build(weights=tmp_path / "trained.pth"), range(64)))
     assert all(holds(model, enum.state) for model in models)
     assert not any("Namespace" in str(c) for c in torch.serialization.get_safe_globals())
+
+
+class Computing(torch.nn.Module):
+    """Puts a buffer that it computes where its parameters are, as some libraries' models do."""
+
+    def __init__(self, n: int = 3) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.rand(n))
+        self.register_buffer("table", torch.arange(n, device=self.weight.device) * 2, persistent=False)
+
+    def forward(self, x):
+        return x * self.weight + self.table
+
+
+def test_buffers_that_follow_parameters_to_meta_are_computed(tmp_path):
+    @zoo.builder()
+    def computing(n: int = 3) -> Computing:
+        return Computing(n)
+
+    torch.save(computing().state_dict(), tmp_path / "w.pt")
+    model = computing(weights=tmp_path / "w.pt")
+    assert torch.equal(model.table, torch.tensor([0, 2, 4]))
+    assert model(torch.ones(3)).isfinite().all()
+
+
+def test_a_model_filled_by_its_own_library(tmp_path):
+    made = []
+
+    def net(width: int, in_channels: int = 3, num_classes: int = 2) -> torch.nn.Module:
+        return torch.nn.Sequential(torch.nn.Conv2d(in_channels, width, 1), torch.nn.Linear(width, num_classes))
+
+    def fill(state, *, in_channels=3, num_classes=2):
+        made.append((in_channels, num_classes))
+        model = net(4, in_channels, num_classes)
+        state = {key.removeprefix("old."): value for key, value in state.items()}
+        state["0.weight"] = state["0.weight"].mean(1, keepdim=True).repeat(1, in_channels, 1, 1)
+        if state["1.bias"].shape != model[1].bias.shape:
+            del state["1.weight"], state["1.bias"]
+        model.load_state_dict(state, strict=False)
+        return model
+
+    @zoo.builder(head="1", fill=fill)
+    def theirs(in_channels: int = 3, num_classes: int = 2) -> torch.nn.Module:
+        return net(4, in_channels, num_classes)
+
+    given = theirs().state_dict()
+    path = tmp_path / "w.pt"
+    torch.save(given, path)
+    assert zoo.load_report(theirs(weights=path)).converted == ()
+    assert zoo.load_report(theirs(weights=path, num_classes=5)).reinitialised == ("1.weight", "1.bias")
+    assert made == []  # what fits, but for the head, is loaded as ever
+    grey = theirs(weights=path, in_channels=1, num_classes=5)
+    report = zoo.load_report(grey)
+    assert (report.converted, report.reinitialised) == (("0.weight",), ("1.weight", "1.bias"))
+    assert set(report.loaded) == {"0.weight", "0.bias"}
+    torch.save({f"old.{key}": value for key, value in given.items()}, path)
+    renamed = zoo.load_report(theirs(weights=path))
+    assert set(renamed.converted) == set(given)
+    assert renamed.ignored == ()
+    assert made == [(1, 5), (3, 2)]
+    torch.save({"something": torch.ones(1)}, path)
+    with pytest.raises(CheckpointError, match="does not fit theirs: KeyError"):
+        theirs(weights=path)

@@ -605,6 +605,31 @@ def test_doctor_explains_failures_conflicts_and_complaints(
     assert 'zoo_broken_plugin.py", line 2' in run("doctor", "--verbose").out
 
 
+def test_doctor_sums_shared_names_up(run: Run, plugin_folder: Any) -> None:
+    shared = [f"resnet{n}" for n in (18, 34, 50, 101, 152)] + ["vgg11", "vgg13", "vgg16", "vgg19"]
+    plugin_folder.install_models("catalogue", *shared)
+    plugin_folder.install_models("few", "alexnet")
+    text = " ".join(run("doctor").out.split())
+    assert (
+        "9 shared names of catalogue and classification: resnet101, resnet152, resnet18 and 6 more; they mean "
+        "classification's, and catalogue/resnet101 is had by its full name" in text
+    )
+    assert "shared name alexnet: classification/alexnet, few/alexnet; means classification/alexnet" in text
+    assert len(json.loads(run("doctor", "--json").out)["conflicts"]) == 10
+
+
+def test_doctor_tells_what_a_plugin_notes(run: Run, plugin_folder: Any) -> None:
+    plugin_folder.install(
+        "noted",
+        """
+        @zoo.hookimpl
+        def zoo_manifest():
+            return zoo.Manifest(api_version=1, notes=["It changes how pictures are read."])
+        """,
+    )
+    assert "note It changes how pictures are read." in " ".join(run("doctor").out.split())
+
+
 def test_doctor_shows_the_environment_without_its_secrets(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     monkeypatch.setenv("ZOO_MIRROR", "https://me:secret@mirror.example/zoo")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -235,3 +236,107 @@ def test_what_follows_the_last_stage_is_frozen():
     backbone = zoo.backbone("resnet18", out_indices=[1, 3]).freeze_rest()
     frozen = {name for name, p in backbone.body.model.named_parameters() if not p.requires_grad}
     assert {name.partition(".")[0] for name in frozen} == {"layer4", "fc"}
+
+
+class NormAct(nn.BatchNorm2d):
+    """As timm's: batch norm, then dropout, then the activation."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.drop, self.act = nn.Identity(), nn.ReLU()
+
+    def forward(self, x):
+        return self.act(self.drop(super().forward(x)))
+
+
+class Theirs(nn.Module):
+    """A model as timm's are: stages are dicts, and layouts are not said or said for all."""
+
+    def __init__(self, fmt=None, **changes):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 4, 4, 4), NormAct(4))
+        self.body = nn.Sequential(nn.Conv2d(4, 6, 2, 2), nn.BatchNorm2d(6))
+        self.last = nn.Identity()
+        self.feature_info = [
+            {"module": "stem", "num_chs": 4, "reduction": 4},
+            {"module": "body", "num_chs": 6, "reduction": 8, "stage": 1},
+            {"module": "last", "num_chs": 6, "reduction": 8, **changes},
+        ]
+        self.output_fmt = fmt
+
+    def forward(self, x):
+        x = self.body(self.stem(x))
+        return self.last(x.permute(0, 2, 3, 1) if self.output_fmt is None else x.flatten(2).transpose(1, 2))
+
+
+def test_stages_as_timm_has_them():
+    assert zoo.feature_info(Theirs())[0] == Stage("stem", 4, 4, "")
+    images = torch.rand(2, 3, 16, 24)
+    for model in (Theirs().eval(), Theirs(fmt="").eval()):  # the last stage is NHWC, and NLC
+        maps = zoo.backbone(model)(images)
+        assert [tuple(x.shape) for x in maps.values()] == [(2, 4, 4, 6), (2, 6, 2, 3), (2, 6, 2, 3)]
+        assert torch.equal(maps["1"], maps["2"])
+    exported = torch.export.export(zoo.backbone(Theirs().eval()), (images,), strict=False).module()
+    assert exported(images)["2"].shape == (2, 6, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"module": "bodi"}, "there is no submodule 'bodi'. Did you mean 'body'"),
+        ({"module": ""}, "there is no submodule ''"),
+        ({"num_chs": 0}, "expected channels and stride of at least 1"),
+        ({"reduction": "8"}, "expected channels and stride of at least 1"),
+        ({"layout": "NWC"}, "a layout of NCHW, NHWC, NLC"),
+        ({"hook_type": "forward_pre"}, "what goes into a module; only what comes out"),
+    ],
+)
+def test_stages_that_cannot_be(changes, why):
+    with pytest.raises(InvalidArgument, match=re.escape(why)):
+        zoo.feature_info(Theirs(**changes))
+
+
+def test_stages_of_no_known_form():
+    model = Theirs()
+    model.feature_info = [("stem", 4, 4)]
+    with pytest.raises(InvalidArgument, match="expected zoo"):
+        zoo.feature_info(model)
+    model.feature_info = 7
+    with pytest.raises(InvalidArgument, match="Theirs has no feature_info"):
+        zoo.feature_info(model)
+    with pytest.raises(
+        InvalidArgument, match=r"promises 5 channels, NHWC, of 'last', which gives a tensor of shape \[1, "
+    ):
+        zoo.backbone(Theirs(num_chs=5))(torch.rand(1, 3, 16, 16))
+
+
+def test_frozen_batch_norm_computes_the_same_and_learns_nothing():
+    model, images = Theirs(), torch.rand(2, 3, 16, 24)
+    model(images)  # moves the running statistics
+    expected = model.eval()(images)
+    names = [name for name in model.state_dict() if not name.endswith("num_batches_tracked")]
+    frozen = zoo.backbone(model, frozen_norm=True).train().body.model
+    assert torch.equal(frozen(images), expected)  # in train mode
+    assert list(frozen.state_dict()) == names
+    assert {name for name, _ in frozen.named_parameters()} == {n for n in names if ".0." in n}
+    ours = zoo.backbone("resnet18", frozen_norm=True).body.model
+    assert not [m for m in ours.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert isinstance(zoo.nn.freeze_batch_norm(nn.BatchNorm2d(3)), zoo.nn.FrozenBatchNorm2d)
+
+
+def test_batch_norm_that_does_more_is_not_frozen_in_silence():
+    class Doubling(nn.BatchNorm2d):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    with pytest.raises(InvalidArgument, match=r"0.1 is a Doubling, which is more than batch norm"):
+        zoo.nn.freeze_batch_norm(nn.Sequential(nn.Sequential(nn.ReLU(), Doubling(3))))
+
+
+def test_a_detector_and_a_segmenter_take_it():
+    detector = zoo.get_model("fasterrcnn", backbone=Theirs(), num_classes=2, frozen_norm=True, min_size=64)
+    images = [torch.rand(3, 64, 64)]
+    targets = [{"boxes": torch.tensor([[4.0, 4.0, 40.0, 40.0]]), "labels": torch.tensor([1])}]
+    sum(detector(images, targets).values()).backward()
+    assert not [m for m in detector.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert zoo.get_model("fcn", backbone=Theirs(), frozen_norm=True)(torch.rand(2, 3, 32, 32))["out"].shape[-1] == 32

@@ -31,7 +31,7 @@ def same(a: nn.Module, b: nn.Module) -> bool:
     ours, theirs = a.state_dict(), b.state_dict()
     return (
         list(ours) == list(theirs)
-        and all(torch.equal(ours[k], theirs[k]) and ours[k].dtype == theirs[k].dtype for k in ours)
+        and all(torch.equal(ours[k].cpu(), theirs[k].cpu()) and ours[k].dtype == theirs[k].dtype for k in ours)
         and {n: type(m) for n, m in a.named_modules()} == {n: type(m) for n, m in b.named_modules()}
     )
 

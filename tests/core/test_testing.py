@@ -478,6 +478,9 @@ def test_the_default_runs_the_smallest_of_each_family(plugin_folder, monkeypatch
         ({"skip": {"features": " "}}, "only with a reason"),
         ({"skip": {"nett:features": "why"}}, "no model 'nett'.*Did you mean 'net'"),
         ({"tiny": {"nett": {}}}, "no such model.*Did you mean 'net'"),
+        ({"models": ["ne?t"]}, r"No model of acme matches ne\?t"),
+        ({"models": "net"}, r"expected a list of wildcards: \['net'\]"),
+        ({"limit": 0}, "limit is 0; expected a whole number of at least 1"),
     ],
 )
 def test_what_was_mistyped_is_told(acme, attributes, message):
@@ -557,3 +560,87 @@ def test_the_command_names_the_plugins_there_are(acme, capsys):
     acme()
     assert main(["verify-plugin", "acm"]) == 1
     assert "There is no plugin 'acm'; installed are acme, classification" in capsys.readouterr().err
+
+
+MANY = """
+    import zoo
+
+    SIZES = {"a_large": 9, "a_small": 1, "a_mid": 4, "b_one": 5, "b_two": 6}
+
+    def enum(name):
+        first = zoo.Weights(url=f"https://example.org/{name}", transforms=zoo.Preset("zoo.transforms:Nothing"))
+        return zoo.WeightsEnum(f"{name}_Weights", {"V1": first, "DEFAULT": first})
+
+    @zoo.hookimpl
+    def zoo_manifest():
+        return zoo.Manifest(api_version=1, models=[
+            zoo.ModelSpec(name, f"nowhere:{name}", task="image-classification", num_params=n, family=name[0],
+                          weights=enum(name))
+            for name, n in SIZES.items()
+        ])
+"""
+
+
+def test_some_of_many_models_are_checked(plugin_folder):
+    plugin_folder.install("many", MANY)
+    zoo.refresh()
+
+    def checked(**arguments: Any) -> list[str]:
+        found = {r.model for r in verify("many", tier="contract", **arguments).results}
+        return sorted(name for name in found if name)
+
+    assert len(checked()) == 5
+    assert checked(limit=2) == ["a_small", "b_one"]
+    assert checked(limit=4) == ["a_mid", "a_small", "b_one", "b_two"]
+    assert checked(models=["a_*"], limit=2) == ["a_mid", "a_small"]
+    assert checked(models=["*_one", "*_two"]) == ["b_one", "b_two"]
+
+
+def test_equal_problems_are_printed_once(plugin_folder, capsys):
+    plugin_folder.install("many", MANY)
+    zoo.refresh()
+    assert main(["verify-plugin", "many", "--tier", "contract", "--model", "a_*", "--model", "b_*"]) == 1
+    out = capsys.readouterr().out
+    assert out.count("V1 has no num_params, which image-classification requires") == 1
+    assert "failed  5 models  metadata" in out
+    assert "(a_large, a_small, a_mid, b_one and 1 more)" in out
+    assert main(["verify-plugin", "many", "--tier", "contract", "--limit", "1"]) == 1
+    assert "failed  a_small  metadata" in capsys.readouterr().out
+
+
+def test_checks_that_were_broken_off_go_on(acme, tmp_path, monkeypatch, capsys):
+    acme(("276", "277"))
+    made: list[str] = []
+
+    def stop(result: Any, total: int) -> None:
+        made.append(result.check)
+        if result.check == "forward":
+            raise KeyboardInterrupt
+
+    kept = tmp_path / "kept.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        verify("acme", tier="model", resume=kept, on_result=stop)
+    with kept.open("a") as f:
+        f.write('{"plugin": "acme", "vers')  # as a process that was killed leaves it
+    assert len(kept.read_text().splitlines()) == len(made) + 1
+    functions: list[str] = []
+    real = type(CHECKS[0]).function.fget
+
+    def noted(check: Any) -> Any:
+        functions.append(check.name)
+        return real(check)
+
+    monkeypatch.setattr(type(CHECKS[0]), "function", property(noted))
+    report = verify("acme", tier="model", resume=kept)
+    assert len(report.results) == len(CHECKS) - 1
+    assert functions[0] == "parameters"  # which failed, and is checked again
+    assert set(functions[1:]).isdisjoint(made)
+    assert verify("acme", tier="model", resume=kept).results[-1] == report.results[-1]  # the time it took included
+    other = tmp_path / "other.json"
+    other.write_text('{"a": 1}')
+    with pytest.raises(InvalidArgument, match="has no results of `zoo verify-plugin --resume`"):
+        verify("acme", tier="contract", resume=other)
+    monkeypatch.chdir(tmp_path)
+    assert main(["verify-plugin", "acme", "--full", "--resume"]) == 1
+    assert "checks of the tier full" in capsys.readouterr().out
+    assert (tmp_path / "zoo-verify-acme.jsonl").exists()

@@ -473,3 +473,25 @@ def test_the_tracing_exporter_writes_roi_align(opset: int, aligned: bool, tmp_pa
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (got,) = session.run(None, {i.name: t.numpy() for i, t in zip(session.get_inputs(), (features, rois), strict=True)})
     torch.testing.assert_close(torch.from_numpy(got), module(features, rois), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["fasterrcnn", "ssd", "keypointrcnn"])
+def test_a_list_of_images_in_torchs_own_exporter(name: str, tmp_path: Path) -> None:
+    """``torch.onnx.export(detector, ([image],), dynamo=True)``: resized, and with as many results as there are."""
+    model, images = tiny(name).eval(), [torch.rand(3, 50, 40)]
+    options = {"dynamo": True, "verbose": False}
+    if name == "keypointrcnn":
+        with pytest.raises(torch.onnx.errors.OnnxExporterError) as error:
+            torch.onnx.export(model, (images,), tmp_path / "model.onnx", **options)
+        assert "use zoo.export(model, path, image_size=…)" in str(error.value)
+        return
+    torch.onnx.export(model, (images,), tmp_path / "model.onnx", **options)
+    with torch.no_grad():
+        (want,) = model(images)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    found = session.run(None, {session.get_inputs()[0].name: images[0].numpy()})
+    assert len(want["boxes"]) > 0
+    assert {len(values) for values in found} == {len(want["boxes"])}
+    boxes = next(values for values in found if values.ndim == 2)
+    torch.testing.assert_close(torch.from_numpy(boxes), want["boxes"], atol=1e-2, rtol=1e-3)

@@ -165,7 +165,8 @@ def test_best_of_map_is_what_sorting_everything_gives(quality: bool, memory_form
         scores = (scores * flatten_map(weight, 1).sigmoid()).sqrt()
     want, order = scores.flatten(1).sort(descending=True)
     for topk in (7, 72, 1000):
-        got, anchors, labels = best_of_map(logits, 5, topk, weight)
+        level = flatten_map(logits, 5), topk, None if weight is None else flatten_map(weight, 1)
+        got, anchors, labels = best_of_map(*level)
         k = min(topk, min(topk, 72) * 5)
         torch.testing.assert_close(got, want[:, :k])
         assert torch.equal(anchors, order[:, :k] // 5)

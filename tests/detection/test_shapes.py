@@ -101,20 +101,21 @@ def test_ssdlite_refuses_sizes_that_make_no_sense(wrong: dict[str, Any], message
 # ── the script ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_boxes_follow_the_augmented_pictures(script: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(script, "SIZE", 40)
-    image = torch.zeros(1, 3, 40, 40)
-    image[..., 4:13, 10:30] = 1
-    target = {"boxes": torch.tensor([[10.0, 4.0, 30.0, 13.0]]), "labels": torch.tensor([3])}
+def test_boxes_follow_the_augmented_pictures(script: Any) -> None:
+    image = torch.zeros(3, 40, 50, dtype=torch.uint8)
+    image[..., 4:13, 10:20] = 255
+    target = {"boxes": torch.tensor([[10.0, 4.0, 20.0, 13.0]]), "labels": torch.tensor([3])}
     generator, seen = torch.Generator().manual_seed(0), set()
     for _ in range(60):
-        images, (moved,) = script.augment(image, [target], generator)
-        inside = images[0, 0] != images[0, 0, 20, 20]  # the middle is never in the box
+        new, moved = script.augment(image, target, generator)
+        inside = new[0] != new[0, 20, 20]  # the middle is never in the box
         rows, columns = (inside.any(dim).nonzero() for dim in (1, 0))
         assert moved["boxes"].tolist() == [[columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]]
         assert moved["labels"].tolist() == [3]
-        seen.add((*moved["boxes"][0].tolist(), images[0, 0, 20, 20].item()))
+        seen.add((*moved["boxes"][0].tolist(), new[0, 20, 20].item(), *new.shape))
     assert len(seen) > 6, "mirrored across, down, transposed, inverted"
+    assert target["boxes"].tolist() == [[10, 4, 20, 13]]
+    assert image.sum() == 9 * 10 * 255 * 3, "what was given stays"
 
 
 def test_held_out_pictures_are_written_as_coco_has_them(script: Any, tmp_path: Path) -> None:
@@ -142,11 +143,16 @@ def test_held_out_pictures_are_written_as_coco_has_them(script: Any, tmp_path: P
 def test_script_trains_and_writes_a_file_that_loads(
     script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["--pictures", "16", "--minutes", "0.1", "--batch-size", "4", "--output", str(tmp_path)]
+    monkeypatch.setattr(script, "HELD_OUT", range(1_000_001, 1_000_009))
+    monkeypatch.setattr(script, "VALIDATED", range(900_001, 900_005))
+    monkeypatch.setattr(script.write_held_out, "__defaults__", (script.HELD_OUT,))
+    arguments = ["--pictures", "16", "--epochs", "1", "--batch-size", "4", "--output", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", ["train_detection.py", *arguments])
     script.main()
-    (path,) = tmp_path.glob("*.safetensors")
-    assert str(path) in capsys.readouterr().out
+    (path,) = tmp_path.glob("ssdlite320*.safetensors")
+    said = capsys.readouterr().out
+    assert str(path) in said
+    assert "box_map_50" in said
     model = zoo.get_model(MODEL, weights=str(path), weights_backbone=None, **script.CONFIG).eval()
     (found,) = model([torch.rand(3, 60, 90)])
     assert found["boxes"].isfinite().all()

@@ -20,7 +20,7 @@ import pytest
 import torch
 
 import zoo
-from zoo.contract import Model, Trainable, hooks as hookspecs
+from zoo.contract import Catalogue, Model, Trainable, hooks as hookspecs
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text()
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -135,7 +135,16 @@ SECTIONS = {
     "TaskSpec, Option and Metric": [zoo.TaskSpec, zoo.Option, zoo.Metric],
     **{
         cls.__name__: [cls]
-        for cls in (zoo.Manifest, zoo.ModelSpec, zoo.Preset, zoo.Stage, zoo.Command, zoo.Engine, zoo.Repository)
+        for cls in (
+            zoo.Manifest,
+            zoo.Default,
+            zoo.ModelSpec,
+            zoo.Preset,
+            zoo.Stage,
+            zoo.Command,
+            zoo.Engine,
+            zoo.Repository,
+        )
     },
     **{cls.__name__: [cls] for cls in (zoo.Task, zoo.Result, zoo.Examples, zoo.Evaluator, zoo.Exportable)},
     "Trainable": [Trainable],
@@ -148,6 +157,17 @@ def test_every_field_of_the_contract_is_documented_and_no_other(title):
     section = GUIDE.split(f"### {title}\n")[1].split("\n### ")[0]
     documented = re.findall(r"^\| `(\w+)(?:\(.*\))?` \|", section, re.MULTILINE)
     assert sorted(documented) == sorted(name for cls in SECTIONS[title] for name in members(cls))
+
+
+def test_every_argument_of_builder_is_documented():
+    section = GUIDE.split("### builder\n")[1].split("\n### ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(inspect.signature(zoo.builder).parameters)
+
+
+def test_what_a_catalogue_has_is_documented():
+    section = GUIDE.split("### Catalogue\n")[1].split("\n### ")[0]
+    public = {name for name, value in vars(Catalogue).items() if callable(value) and name[0] != "_"} - {"make"}
+    assert public <= set(re.findall(r"`(\w+)\(", section))
 
 
 def members(cls: type) -> list[str]:

@@ -149,9 +149,8 @@ def test_kind_of_weights_and_of_model_must_agree(resnet_file: Path, tmp_path: Pa
 
 def test_published_example(resnet_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Quantized classification as torchvision's documentation shows it, on a file made here and a smaller ResNet."""
-    from zoo.models.quantization import ResNet18_QuantizedWeights, resnet18
-
     from zoo.io import read_image
+    from zoo.models.quantization import ResNet18_QuantizedWeights, resnet18
 
     picture = tmp_path / "picture.png"
     Image.radial_gradient("L").resize((130, 110)).convert("RGB").save(picture)

@@ -197,3 +197,35 @@ def test_rates_rise_and_fall() -> None:
     assert one_cycle(55, 100, 10) == pytest.approx(0.5)
     assert [constant(step, 100, 1) for step in (0, 1, 99)] == [0.5, 1, 1]
     assert not math.isnan(one_cycle(0, 1, 0))
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "size"),
+    [
+        ("ssdlite320_mobilenet_v3_large", {"weights_backbone": None, "size": 96}, (96, 96)),
+        ("fasterrcnn_mobilenet_v3_large_320_fpn", {"weights_backbone": None}, (320, 320)),
+        ("lraspp_mobilenet_v3_large", {"weights_backbone": None}, (520, 520)),
+        ("raft_small", {}, (368, 496)),
+    ],
+)
+def test_recipes_know_the_size_of_every_task(model: str, given: dict[str, Any], size: tuple[int, int]) -> None:
+    info = zoo.model_info(model)
+    piece = zoo.registry.provided(zoo.get_task(info.task), "train")()
+    with torch.device("meta"):
+        net = zoo.get_model(model, **given)
+    assert piece.size(net, zoo.get_model_weights(model)["DEFAULT"].value) == size
+
+
+def test_a_detector_is_trained_by_a_recipe(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    rows = ["path,label,xmin,ymin,xmax,ymax"]
+    for i in range(6):
+        image = torch.full((3, 64, 80), 90, dtype=torch.uint8)
+        image[:, 10 : 40 + i, 20:50] = 200
+        save_image(image, tmp_path / f"data/{i}.png")
+        rows.append(f"{i}.png,square,20,10,50,{40 + i}")
+    (tmp_path / "data/boxes.csv").write_text("\n".join(rows))
+    data = zoo.open_data(tmp_path / "data/boxes.csv", "object-detection", val=0.3)
+    name, given = "ssdlite320_mobilenet_v3_large", {"epochs": 1, "batch_size": 2, "device": "cpu"}
+    done = zoo.train(name, data, tmp_path / "a", "SHAPES_V1", recipe="detection", **given)
+    assert math.isfinite(done.history[-1]["val_loss"])

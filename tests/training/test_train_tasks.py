@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 
 import zoo
 import zoo_quantized
+from zoo.cli import main
 from zoo.errors import InvalidArgument
 from zoo_detection.training import Preparation, Training
 from zoo_training.training import best_epoch, train
@@ -111,3 +113,51 @@ def test_an_int8_model_is_trained_as_its_float_twin_and_quantized_then(tmp_path:
         train(name, data, tmp_path / "b", None, quantize=True, **given)
     with pytest.raises(InvalidArgument, match=r"has no weights 'DIGITS_V9'.*it has .*DIGITS_V1"):
         train(name, data, tmp_path / "b", None, **{**given, "preprocessing": "DIGITS_V9"})
+
+
+def test_quantization_aware_training_gives_an_int8_file_as_good_as_the_float_model(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = pictures(tmp_path / "data", 20)
+    name, given = "quantized_shufflenet_v2_x0_5", {"device": "cpu", "batch_size": 8, "lr": 4e-3}
+    train(name, data, tmp_path / "float", None, preprocessing="DIGITS_V1", epochs=16, warmup=0.0, **given)
+    model, lines = tmp_path / "float/last.safetensors", {}
+    options = ["--data", str(data), "--epochs", "3", "--batch-size", "8", "--lr", "5e-4", "--device", "cpu", "--qat"]
+    assert main(["train", "--model", name, "--weights", str(model), "--output", str(tmp_path / "int8"), *options]) == 0
+    int8 = zoo.load(tmp_path / "int8/last.safetensors").eval()
+    assert isinstance(int8.fc.weight(), torch.Tensor)
+    assert int8.fc.weight().dtype == torch.qint8
+    assert (tmp_path / "int8/last.safetensors").stat().st_size < 0.4 * model.stat().st_size
+    for path in (model, tmp_path / "int8/last.safetensors"):
+        lines[path.parent.name] = zoo.evaluate(path, data, device="cpu", progress=False).metrics["acc@1"]
+    assert lines["float"] > 90
+    assert abs(lines["int8"] - lines["float"]) <= 2.5, "one of 40 pictures"
+    assert main(["predict", str(data / "blue/000.png"), "--model", str(tmp_path / "int8/best.safetensors")]) == 0
+    assert "deprecated" not in capfd.readouterr().err
+    card = (tmp_path / "int8/README.md").read_text()
+    assert "qat" in card
+    for other, why in (("squeezenet1_1", "cannot be trained for int8"), (name, "processes, and there is one")):
+        with pytest.raises(InvalidArgument, match=why):
+            train(
+                other, data, tmp_path / "c", None, preprocessing="DIGITS_V1", qat=True, fsdp=other == name, device="cpu"
+            )
+
+
+def test_quantization_aware_training_goes_on_as_if_unbroken(tmp_path: Path) -> None:
+    data = pictures(tmp_path / "data", 8)
+    name, given = (
+        "quantized_shufflenet_v2_x0_5",
+        {"preprocessing": "DIGITS_V1", "device": "cpu", "qat": True, "seed": 3},
+    )
+
+    def stop(loop: Any) -> None:
+        raise KeyboardInterrupt
+
+    whole = train(name, data, tmp_path / "a", None, epochs=2, batch_size=4, **given).model
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("zoo_training.watching.Watch.step", lambda watch, loop, n: stop(loop) if loop.epoch else None)
+        with pytest.raises(KeyboardInterrupt):
+            train(name, data, tmp_path / "b", None, epochs=2, batch_size=4, checkpoint_minutes=0, **given)
+    again = train(name, data, tmp_path / "b", None, epochs=2, batch_size=4, resume=True, **given).model
+    picture = torch.rand(2, 3, 64, 64)
+    assert torch.equal(whole(picture), again(picture))

@@ -13,7 +13,6 @@ from torch import nn
 
 from zoo.errors import CheckpointError, InvalidArgument
 from zoo_video.mvit import (
-    MSBlockConfig,
     MultiscaleAttention,
     MViT,
     Pool,
@@ -40,16 +39,20 @@ def test_offsets_are_counted_on_the_finer_grid(q: int, k: int, rows: int) -> Non
 def test_biased_attention_is_that_of_the_paper() -> None:
     """softmax(q·k / √C + q·(R_t + R_h + R_w)) v, every bias looked up by itself; the class token has none."""
     size, heads, width = (2, 5, 4), 2, 6
-    cnf = MSBlockConfig(heads, 12, 12, (3, 3, 3), (3, 3, 3), (1, 2, 2), (1, 1, 1))
-    attention = randomised(
-        MultiscaleAttention(size, 12, 12, cnf, False, False, True, 0.0, 0.0, lambda n: nn.LayerNorm(n))
-    )
+    pooling = [(3, 3, 3), (3, 3, 3), (1, 2, 2), (1, 1, 1)]
+    attention = randomised(MultiscaleAttention(size, 12, 12, heads, *pooling, False, False, True, 0.0, nn.LayerNorm))
     x = torch.randn(3, 1 + math.prod(size), 12)
     with torch.no_grad():
         q, k, v = attention.qkv(x).view(3, -1, 3, heads, width).permute(2, 0, 3, 1, 4)
-        q, k, v = attention.pool_q(q), attention.pool_k(k), attention.pool_v(v)
+        (q, _), (k, _), (v, _) = attention.pool_q(q, size), attention.pool_k(k, size), attention.pool_v(v, size)
         logits = q @ k.mT / math.sqrt(width)
-        tables = [attention.rel_pos_t, attention.rel_pos_h, attention.rel_pos_w]
+        # Height and width have tables of one length, the longer side's; the shorter one's is interpolated.
+        tables = [
+            nn.functional.interpolate(table.T[None], 2 * max(n, m) - 1, mode="linear")[0].T
+            for table, n, m in zip(
+                (attention.rel_pos_t, attention.rel_pos_h, attention.rel_pos_w), (2, 3, 2), size, strict=True
+            )
+        ]
         grids = [list(torch.cartesian_prod(*map(torch.arange, s)).tolist()) for s in ((2, 3, 2), size)]
         for i, place in enumerate(grids[0]):
             for j, other in enumerate(grids[1]):
@@ -57,29 +60,32 @@ def test_biased_attention_is_that_of_the_paper() -> None:
                     row = int(a * max(m / n, 1) - b * max(n / m, 1) + (m - 1) * max(n / m, 1))
                     logits[:, :, 1 + i, 1 + j] += q[:, :, 1 + i] @ table[row]
         want = attention.project((logits.softmax(-1) @ v).transpose(1, 2).flatten(2))
-        torch.testing.assert_close(attention(x), want)
+        got, after = attention(x, size)
+        torch.testing.assert_close(got, want)
+        assert after == (2, 3, 2)
 
 
 def test_pooling_leaves_the_class_token_alone() -> None:
     x = torch.arange(2.0 * 1 * (1 + 16) * 3).view(2, 1, 17, 3)
-    out = Pool(nn.MaxPool3d((1, 2, 2), (1, 2, 2)), (1, 4, 4))(x)
+    out, after = Pool(nn.MaxPool3d((1, 2, 2), (1, 2, 2)), None)(x, (1, 4, 4))
+    assert after == (1, 2, 2)
     assert torch.equal(out[:, :, 0], x[:, :, 0])
     assert torch.equal(out[:, :, 1:], x[:, :, 1:].view(2, 1, 2, 2, 2, 2, 3).amax((3, 5)).flatten(2, 3))
 
 
 @pytest.mark.parametrize("residual_with_cls_embed", [False, True])
 def test_pooled_queries_are_added_to_what_they_gather(residual_with_cls_embed: bool) -> None:
-    cnf = MSBlockConfig(1, 4, 4, (3, 3, 3))
-    options = {"attention_dropout": 0.0, "dropout": 0.0, "norm_layer": nn.LayerNorm, "rel_pos_embed": False}
-    with_q = MultiscaleAttention((1, 2, 2), 4, 4, cnf, True, residual_with_cls_embed, **options)
-    without = MultiscaleAttention((1, 2, 2), 4, 4, cnf, False, False, **options)
+    size, ones = (1, 2, 2), (1, 1, 1)
+    pooling = [(3, 3, 3), (3, 3, 3), ones, ones]
+    with_q = MultiscaleAttention(size, 4, 4, 1, *pooling, True, residual_with_cls_embed, rel_pos_embed=False)
+    without = MultiscaleAttention(size, 4, 4, 1, *pooling, False, False, rel_pos_embed=False)
     without.load_state_dict(randomised(with_q).state_dict())
     x = torch.randn(1, 5, 4)
-    q = with_q.pool_q(with_q.qkv(x)[..., :4][:, None])[:, 0]
+    q = with_q.pool_q(with_q.qkv(x)[..., :4], size)[0]
     if not residual_with_cls_embed:
         q = torch.cat([torch.zeros(1, 1, 4), q[:, 1:]], 1)
-    want = without(x) + nn.functional.linear(q, with_q.project[0].weight)
-    torch.testing.assert_close(with_q(x), want)
+    want = without(x, size)[0] + nn.functional.linear(q, with_q.project[0].weight)
+    torch.testing.assert_close(with_q(x, size)[0], want)
 
 
 @pytest.mark.parametrize("build", VERSIONS)

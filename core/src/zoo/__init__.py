@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Any
 
 __version__ = "0.1.0"
@@ -13,6 +14,7 @@ _LAZY = {
     "API_VERSION": "zoo.contract",
     "Capture": "zoo.contract",
     "Command": "zoo.contract",
+    "Default": "zoo.contract",
     "Engine": "zoo.contract",
     "Evaluator": "zoo.contract",
     "Examples": "zoo.contract",
@@ -52,6 +54,7 @@ _LAZY = {
     "load_report": "zoo.loading",
     "reset_head": "zoo.loading",
     "save": "zoo.loading",
+    "BatchPredictor": "zoo.running.batches",
     "Pipeline": "zoo.running.pipelines",
     "pipeline": "zoo.running.pipelines",
     "PictureTask": "zoo.running.tasks",
@@ -85,6 +88,8 @@ def _from_a_plugin(name: str) -> Any:
     from zoo.registry.first_party import verb
 
     known = None if name.startswith("_") else verb(name)
+    if name in _ELSEWHERE:
+        raise MissingPlugin(f"zoo has no {name}: {_ELSEWHERE[name]}.")
     if known is None:
         raise AttributeError(f"module 'zoo' has no attribute {name!r}")
     module, ours = known
@@ -97,6 +102,41 @@ def _from_a_plugin(name: str) -> Any:
         raise MissingPlugin(
             f"zoo.{name} comes with {ours.distribution}, which is not installed: pip install {ours.distribution}"
         ) from None
+
+
+# What torchvision has at its top beside these, and what serves in its place.
+_ELSEWHERE = {
+    "tv_tensors": "its models and operators take plain tensors, and so those of torchvision.tv_tensors",
+    "disable_beta_transforms_warning": "there is no such warning; leave the call out",
+    **dict.fromkeys(
+        ("get_image_backend", "set_image_backend"), "zoo.io reads pictures with Pillow; leave the call out"
+    ),
+    **dict.fromkeys(
+        ("get_video_backend", "set_video_backend"), "zoo.io.VideoReader reads videos with PyAV; leave the call out"
+    ),
+}
+
+
+class _Modules:
+    """For ``import zoo.datasets``: finds the modules that other packages bring to ``zoo``."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
+        parent, _, own = name.rpartition(".")
+        if parent != __name__ or own.startswith("_") or own in _LAZY:
+            return None
+        try:
+            module = _from_a_plugin(own)
+        except AttributeError:
+            return None
+        if not isinstance(module, type(sys)):
+            return None
+        from zoo.contract.aliases import AliasFinder
+
+        return AliasFinder(parent, {own: module.__name__}.get).find_spec(name, None)
+
+
+sys.meta_path.append(_Modules)
 
 
 def __dir__() -> list[str]:

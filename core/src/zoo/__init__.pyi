@@ -22,6 +22,7 @@ from zoo.contract import (
     API_VERSION as API_VERSION,
     Capture as Capture,
     Command as Command,
+    Default as Default,
     Engine as Engine,
     Evaluator as Evaluator,
     Examples as Examples,
@@ -73,6 +74,9 @@ from zoo.registry import (
     refresh as refresh,
     register_model as register_model,
 )
+from zoo.running.batches import (
+    BatchPredictor as BatchPredictor,
+)
 from zoo.running.optimization import (
     OptimizationReport as OptimizationReport,
     optimize as optimize,
@@ -84,6 +88,13 @@ from zoo.running.pipelines import (
 from zoo.running.tasks import (
     PictureTask as PictureTask,
 )
+from zoo_tools.benchmarking import (
+    Benchmark as Benchmark,
+    benchmark as benchmark,
+)
+from zoo_tools.capabilities import (
+    matrix as matrix,
+)
 from zoo_tools.evaluation import (
     Evaluation as Evaluation,
     evaluate as evaluate,
@@ -91,6 +102,10 @@ from zoo_tools.evaluation import (
 from zoo_tools.exporting import (
     ExportReport as ExportReport,
     export as export,
+)
+from zoo_tools.quantizing import (
+    Quantization as Quantization,
+    quantize as quantize,
 )
 from zoo_training import datasets as datasets
 from zoo_training.cards import (

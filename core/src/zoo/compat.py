@@ -8,6 +8,7 @@ for a process, ``zoo run script.py`` for a program and all that it starts. Nothi
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.metadata
 import importlib.util
 import re
@@ -52,8 +53,12 @@ def torchvision_operators(replace: bool = False) -> bool:
             for library in _compiled():
                 with contextlib.suppress(OSError):
                     torch.ops.load_library(str(library))  # type: ignore[no-untyped-call]
-        if hasattr(torch.ops.torchvision, "nms") and not replace:
-            return False
+        if hasattr(torch.ops.torchvision, "nms"):
+            if not replace:
+                return False
+            if not _importing():  # compiled operators take sizes of their outputs from torchvision's modules alone
+                with contextlib.suppress(ImportError, RuntimeError):
+                    importlib.import_module(_PACKAGE)
         from zoo.ops._torchvision import register
 
         with silenced("Warning only once for all operators"):  # that kernels are replaced, which is what was asked for

@@ -80,6 +80,10 @@ class UnknownTask(ZooError, ValueError, KeyError):
     """No installed plugin serves that task."""
 
 
+class NoDefault(UnknownModel):
+    """A task was named and no model, and no default of that task can be taken; the message says what to do."""
+
+
 class MissingPlugin(ZooError, ImportError):
     """A plugin, or a package that only some uses need, is not installed; the message says which to install."""
 

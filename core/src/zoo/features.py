@@ -11,21 +11,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.contract import Stage, WeightsLike
+from zoo.contract import Stage, WeightsLike, short
 from zoo.errors import InvalidArgument, suggest
-from zoo.nn import check_images, first_channels
+from zoo.nn import check_images, first_channels, freeze_batch_norm
 from zoo.registry import get_model
+
+LAYOUTS = ("NCHW", "NHWC", "NLC", "")  # of a stage's output; the last is told by its shape
 
 
 def feature_info(model: str | nn.Module, **config: Any) -> list[Stage]:
     """The stages of a classification model: where features of one resolution can be read off.
+
+    A model says them as :class:`zoo.Stage`, or as timm's do: ``{"module": path, "num_chs": channels, "reduction":
+    stride}``, the layout in the model's ``output_fmt`` or told by what comes out.
 
     Args:
         model: a model, or the name of one; by name it is built on the meta device, which takes no memory.
         **config: builder arguments, where they change the stages.
 
     Raises:
-        InvalidArgument: the model does not say what its stages are.
+        InvalidArgument: the model does not say what its stages are, or says something that cannot be.
     """
     if isinstance(model, str):
         with torch.device("meta"):
@@ -33,10 +38,44 @@ def feature_info(model: str | nn.Module, **config: Any) -> list[Stage]:
     else:
         built = model
     stages = getattr(built, "feature_info", None)
-    if not stages:
-        what = repr(model) if isinstance(model, str) else type(model).__name__
+    stages = getattr(stages, "info", stages)  # timm's models that give features alone have them in an object
+    what = repr(model) if isinstance(model, str) else type(model).__name__
+    if not stages or not isinstance(stages, Sequence):
         raise InvalidArgument(f"{what} has no feature_info; expected a list of zoo.Stage(path, channels, stride).")
-    return list(stages)
+    known = dict(built.named_modules())
+    return [_stage(what, built, known, given) for given in stages]
+
+
+def _stage(what: str, model: nn.Module, known: Mapping[str, nn.Module], given: Any) -> Stage:
+    """One of a model's stages, in whichever form it is said, if it can be one.
+
+    Raises:
+        InvalidArgument: it cannot.
+    """
+    stage = given
+    if isinstance(given, Mapping) and {"module", "num_chs", "reduction"} <= given.keys():
+        if given.get("hook_type", "forward") not in ("", "forward"):
+            raise InvalidArgument(
+                f"feature_info of {what}: {short(given)} is what goes into a module; only what comes out can be read."
+            )
+        layout = given.get("layout") or getattr(model, "output_fmt", None) or ""
+        stage = Stage(given["module"], given["num_chs"], given["reduction"], getattr(layout, "value", layout))
+    if not isinstance(stage, Stage):
+        raise InvalidArgument(
+            f"feature_info of {what} has {short(given)}; expected zoo.Stage(path, channels, stride), or a dict of "
+            "module, num_chs and reduction."
+        )
+    if stage.path not in known or not stage.path:
+        raise InvalidArgument(
+            f"feature_info of {what}: there is no submodule {stage.path!r}.{suggest(str(stage.path), known)}"
+        )
+    sizes = (stage.channels, stage.stride)
+    if any(type(n) is not int or n < 1 for n in sizes) or stage.layout not in LAYOUTS:
+        raise InvalidArgument(
+            f"feature_info of {what} has {short(given)}; expected channels and stride of at least 1, and a layout of "
+            f"{', '.join(filter(None, LAYOUTS))}."
+        )
+    return stage
 
 
 class FeatureExtractor(nn.Module):
@@ -188,14 +227,34 @@ class Backbone(nn.Module):
         return self
 
 
-def _as_map(features: Tensor, stage: Stage, images: Tensor) -> Tensor:
-    """[N, C, H, W], whatever the stage's layout."""
-    if stage.layout == "NCHW":
-        return features
-    if stage.layout == "NHWC":
-        return features.permute(0, 3, 1, 2)
+def layout_of(stage: Stage, shape: Sequence[int]) -> str:
+    """The order of the dimensions of a stage's output, which its shape tells where the stage does not say it."""
+    if stage.layout or not shape:
+        return stage.layout or "NCHW"
+    if len(shape) == 3:
+        return "NLC"
+    return "NCHW" if shape[1] == stage.channels or len(shape) != 4 else "NHWC"
+
+
+def _as_map(features: Any, stage: Stage, images: Tensor) -> Tensor:
+    """[N, C, H, W], whatever the stage's layout.
+
+    Raises:
+        InvalidArgument: it is none of that many channels.
+    """
+    shape = list(features.shape) if isinstance(features, Tensor) else []
+    layout = layout_of(stage, shape)
+    if len(shape) != len(layout) or shape[layout.index("C")] != stage.channels:
+        found = f"a tensor of shape {shape}" if isinstance(features, Tensor) else f"a {type(features).__name__}"
+        raise InvalidArgument(
+            f"feature_info promises {stage.channels} channels, {layout}, of {stage.path!r}, which gives {found}."
+        )
+    if layout == "NCHW":
+        return features  # type: ignore[no-any-return]
+    if layout == "NHWC":
+        return features.permute(0, 3, 1, 2)  # type: ignore[no-any-return]
     height, width = images.shape[-2] // stage.stride, images.shape[-1] // stage.stride
-    patches = features[:, features.shape[1] - height * width :]  # a class token stands before them
+    patches: Tensor = features[:, features.shape[1] - height * width :]  # a class token stands before them
     return patches.transpose(1, 2).reshape(len(patches), -1, height, width)
 
 
@@ -205,6 +264,7 @@ def backbone(
     weights: WeightsLike = None,
     out_indices: Sequence[int] | None = None,
     trainable_layers: int | None = None,
+    frozen_norm: bool = False,
     **config: Any,
 ) -> Backbone:
     """Any classification model with stages as a module that returns feature maps, ready for a feature pyramid.
@@ -216,6 +276,8 @@ def backbone(
             from the end.
         trainable_layers: how many stages, counted from the last, are trained; the others, and what stands before
             them, are frozen. By default all are trained.
+        frozen_norm: freeze the statistics and scale of its batch norm, as :func:`zoo.nn.freeze_batch_norm` does: for
+            batches of a few large images, on weights that were trained on others.
         **config: further arguments of the builder.
 
     Raises:
@@ -231,6 +293,8 @@ def backbone(
         if not 0 <= trainable_layers <= len(stages):
             raise InvalidArgument(f"trainable_layers={trainable_layers}; expected 0 to {len(stages)}.")
         _freeze_before(built, stages, trainable_layers)
+    if frozen_norm:
+        built = freeze_batch_norm(built)
     return Backbone(built, {str(n): stages[i] for n, i in enumerate(chosen)})
 
 

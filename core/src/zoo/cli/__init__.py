@@ -7,7 +7,18 @@ status; errors of :mod:`zoo.errors` that it raises are printed as one line on st
 from __future__ import annotations
 
 from zoo.cli.app import app, main
-from zoo.cli.options import Categories, Set, for_builder, read_assignments, read_categories, read_options
+from zoo.cli.options import (
+    Categories,
+    Compile,
+    Dtype,
+    EngineName,
+    Set,
+    for_builder,
+    for_computing,
+    read_assignments,
+    read_categories,
+    read_options,
+)
 from zoo.cli.output import (
     NONE,
     Column,
@@ -23,15 +34,21 @@ from zoo.cli.output import (
     print_table,
     say,
 )
+from zoo.cli.sinks import Coco
 
 __all__ = [
     "NONE",
     "Categories",
+    "Coco",
     "Column",
+    "Compile",
+    "Dtype",
+    "EngineName",
     "Set",
     "app",
     "complain",
     "for_builder",
+    "for_computing",
     "main",
     "megabytes",
     "number",

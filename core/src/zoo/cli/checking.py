@@ -13,13 +13,18 @@ from zoo.files.names import scheme_of
 from zoo.io.folders import find_files
 
 
+def entry_name(info: registry.ModelInfo, weights: str) -> str:
+    """``weights`` without the name of the enum, which may stand before an entry's."""
+    return weights if weights in info.weights else weights.partition(".")[2] or weights
+
+
 def check_weights(info: registry.ModelInfo, weights: str) -> None:
     """Raise if ``weights`` can only be misspelt: no entry, no URL, and no file that is there.
 
     Raises:
         UnknownWeights, DownloadError: as loading them would.
     """
-    name = weights.rpartition(".")[2]
+    name = entry_name(info, weights)
     if name in info.weights or scheme_of(weights) not in ("", "file") or Path(weights).exists():
         return
     if weights.isidentifier() or weights.removesuffix(f".{name}").endswith("_Weights"):

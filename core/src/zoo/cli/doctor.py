@@ -20,6 +20,7 @@ from zoo.cli import output
 from zoo.registry import PluginRecord, discovery
 
 _VARIABLES = re.compile(r"ZOO_\w+|HF_\w+|HUGGINGFACE_\w+|TORCH_HOME|TORCH_MODEL_ZOO|XDG_CACHE_HOME|HTTPS?_PROXY", re.I)
+TOLD = 8  # shared names of the same plugins that are told one by one
 _SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSWORD", re.IGNORECASE)
 
 
@@ -36,11 +37,13 @@ def doctor(
     records = discovery.Plugins().records
     for record in records:
         discovery.check_builders(record)
-    conflicts = registry.name_conflicts(registry.Registry(records, {}))
+    found = registry.Registry(records, {})
+    conflicts = registry.name_conflicts(found)
     facts = {
         "versions": versions(),
         "torchvision": compat.misfit(),
         "plugins": [_plugin_facts(record) for record in records],
+        "engines": engine_facts(found),
         "conflicts": [asdict(conflict) for conflict in conflicts],
         "cache": cache_facts(),
         "environment": environment(os.environ),
@@ -62,6 +65,21 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[name] = "not installed"
     return found
+
+
+def engine_facts(found: registry.Registry) -> list[dict[str, Any]]:
+    """What can compute models, and what of it is missing."""
+    return [
+        {
+            "name": name,
+            "summary": engine.summary,
+            "plugin": record.name if record is not None else None,
+            "missing": missing,
+            "install": (engine.install or " ".join(missing)) if missing else None,
+        }
+        for name, engine, record in registry.engines(found)
+        for missing in [registry.missing_for(engine)]
+    ]
 
 
 def cache_facts() -> dict[str, Any]:
@@ -105,6 +123,7 @@ def _plugin_facts(record: PluginRecord) -> dict[str, Any]:
         "tasks": [task.name for task in record.manifest.tasks] if record.manifest else [],
         "seconds": round(record.seconds, 4),
         "complaint": files.redacted(record.complaint),
+        "notes": list(record.manifest.notes) if record.manifest else [],
         "error": files.redacted(record.reason) or None,
         "traceback": files.redacted(record.traceback) or None,
     }
@@ -130,11 +149,20 @@ def _print(facts: dict[str, Any], verbose: bool) -> None:
         output.say("  none is installed: pip install zoo-classification")
     for plugin in facts["plugins"]:
         _print_plugin(plugin, verbose)
-    for conflict in facts["conflicts"]:
-        means = f"means {conflict['owner']}" if conflict["owner"] else "means none of them: use the full names"
-        what = output.paint("look alike" if conflict["alike"] else "shared name", "yellow")
-        output.say(" ", what, f"{conflict['name']}: {', '.join(conflict['claims'])}; {means}")
+    _print_conflicts(facts["conflicts"])
 
+    _heading("Engines", "\n")
+    output.print_facts(
+        [
+            (
+                engine["name"],
+                f"needs {' and '.join(engine['missing'])}: pip install '{engine['install']}'"
+                if engine["missing"]
+                else engine["summary"] or "ready",
+            )
+            for engine in facts["engines"]
+        ]
+    )
     _heading("Cache", "\n")
     about = facts["cache"]
     offline = ", offline: nothing is fetched" if about["offline"] else ""
@@ -160,6 +188,32 @@ def _print(facts: dict[str, Any], verbose: bool) -> None:
         output.say(output.paint("Failed", "red", bold=True), f": {', '.join(failed)}.{more}", sep="")
 
 
+def _print_conflicts(conflicts: list[dict[str, Any]]) -> None:
+    """Names that several plugins have; where the same plugins share many, how many and the first of them."""
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for one in conflicts:
+        plugins = tuple(sorted(_plugin(claim) for claim in one["claims"]))
+        groups.setdefault((one["alike"], plugins, _plugin(one["owner"]) if one["owner"] else None), []).append(one)
+    for (alike, plugins, owner), alikes in groups.items():
+        what = output.paint("look alike" if alike else "shared name", "yellow")
+        if len(alikes) > TOLD:
+            names = ", ".join(one["name"] for one in alikes[:3])
+            means = f"they mean {owner}'s" if owner else "they mean none of them"
+            who = " and ".join(dict.fromkeys(plugins))
+            of = f"of {who}: {names} and {len(alikes) - 3} more"
+            what = output.paint(f"{len(alikes)} {'names that look alike' if alike else 'shared names'}", "yellow")
+            other = next(claim for claim in alikes[0]["claims"] if claim != alikes[0]["owner"])
+            output.say(" ", what, f"{of}; {means}, and {other} is had by its full name")
+            continue
+        for one in alikes:
+            means = f"means {one['owner']}" if one["owner"] else "means none of them: use the full names"
+            output.say(" ", what, f"{one['name']}: {', '.join(one['claims'])}; {means}")
+
+
+def _plugin(claim: str) -> str:
+    return re.split("[/:]", claim, maxsplit=1)[0]
+
+
 def _print_plugin(plugin: dict[str, Any], verbose: bool) -> None:
     colour = {"ready": "green", "failed": "red"}.get(plugin["state"], "yellow")
     source = f"{plugin['distribution']} {plugin['version']}" if plugin["distribution"] else ""
@@ -173,6 +227,7 @@ def _print_plugin(plugin: dict[str, Any], verbose: bool) -> None:
     output.print_facts(
         [
             ("complaint", plugin["complaint"]),
+            ("note", "\n".join(plugin["notes"])),
             ("stage", plugin["stage"] if plugin["error"] else ""),
             ("module", plugin["module"] if plugin["error"] else ""),
             ("error", plugin["error"] or ""),

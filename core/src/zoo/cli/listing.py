@@ -16,7 +16,7 @@ from zoo.cli import output, views
 from zoo.cli.output import Column
 from zoo.cli.views import ModelRow, WeightsTable
 from zoo.contract import Weights
-from zoo.contract.preprocessing import describe, listed
+from zoo.contract.preprocessing import listed
 from zoo.errors import DownloadError, UnknownWeights
 from zoo.registry import ModelInfo
 
@@ -74,6 +74,9 @@ def list_models(
     has_weights: Annotated[
         bool | None, typer.Option("--has-weights/--no-weights", help="Whether any weights are published.")
     ] = None,
+    can: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Was measured and works: onnx, compile, int8; repeatable.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON array.")] = False,
 ) -> int:
     """Models that match patterns and filters.
@@ -91,6 +94,7 @@ def list_models(
         max_metrics=parse_metrics(max_metric or []),
         has_weights=has_weights,
         license=license or None,
+        can=can or None,
     )
     gc.freeze()  # the process ends soon: walking through thousands of models to free nothing would take longer
     rows = [views.model_row(name) for name in names]
@@ -267,6 +271,7 @@ def show(
             ("builder" if info.exported is None else "opened by", info.builder),
             ("saved in" if info.exported is None else "exported to", info.source or ""),
             *views.export_lines(info.exported or {}),
+            *_capability_lines(info),
         ]
     )
     if not _members(info):
@@ -278,6 +283,20 @@ def show(
         output.say(title, output.paint(default, "green"), sep="")
         output.print_facts(_weights_lines(info.weights[name], info))
     return 0
+
+
+def _capability_lines(info: ModelInfo) -> list[tuple[str, str]]:
+    """What was measured to work, what not, and with which torch."""
+    table = registry.capabilities(info.full_name) if info.source is None else {}
+    cells: Mapping[str, Any] = table.get("cells", {})
+    return [
+        ("works", ", ".join(cell for cell, result in cells.items() if result["works"])),
+        (
+            "does not",
+            "\n".join(f"{cell}: {r.get('note', 'no reason given')}" for cell, r in cells.items() if not r["works"]),
+        ),
+        ("measured", f"torch {table['torch']}, {table['device']}, {table['date']}" if cells else ""),
+    ]
 
 
 def _weights_lines(w: Weights, info: ModelInfo) -> list[tuple[str, str]]:
@@ -295,7 +314,7 @@ def _weights_lines(w: Weights, info: ModelInfo) -> list[tuple[str, str]]:
         ("parameters", f"{w.num_params:,}" if w.num_params not in (None, info.num_params) else ""),
         ("GFLOPs" if w.ops_unit == "GFLOPS" else w.ops_unit, output.gflops(w.gflops) if w.gflops is not None else ""),
         ("labels", f"{len(labels)} ({few})" if labels else ""),
-        ("preprocessing", describe(w.transforms) if w.transforms else ""),
+        ("preprocessing", registry.in_words(w.transforms) if w.transforms else ""),
         ("smallest input", f"{w.min_size[0]} × {w.min_size[1]}" if w.min_size and w.min_size != (1, 1) else ""),
         ("built with", listed(config)),
         ("recipe", w.recipe or ""),
@@ -309,6 +328,7 @@ def _weights_lines(w: Weights, info: ModelInfo) -> list[tuple[str, str]]:
 
 def _model_facts(info: ModelInfo, enum_name: str) -> dict[str, Any]:
     facts = {field: getattr(info, field) for field in info.__dataclass_fields__}
+    facts["capabilities"] = dict(registry.capabilities(info.full_name)) if info.source is None else {}
     facts["weights"] = {name: _weights_facts(f"{enum_name}.{name}", info.weights[name]) for name in _members(info)}
     return facts
 
@@ -319,7 +339,7 @@ def _weights_facts(name: str, w: Weights) -> dict[str, Any]:
     facts["transforms"] = preset and {
         "target": preset.target,
         "arguments": preset.arguments,
-        "description": describe(preset),
+        "description": registry.in_words(preset),
     }
     return {
         "name": name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from zoo import registry
 from zoo.contract import TaskSpec
 from zoo.errors import InvalidArgument, suggest
 
@@ -52,17 +54,27 @@ def read_options(
 
 
 def read_assignments(given: Iterable[str]) -> dict[str, Any]:
-    """What ``--set NAME=VALUE`` says: values are numbers, true, false, null or lists, as in JSON; else the text."""
+    """What ``--set NAME=VALUE`` says: values are numbers, true, false, null or lists, as in JSON or in Python; else the
+    text."""
     values: dict[str, Any] = {}
     for argument in given:
         name, equals, text = argument.partition("=")
         if not (equals and name.isidentifier()):
             raise typer.BadParameter(f"--set {argument}: expected NAME=VALUE, such as num_classes=6.")
-        try:
-            values[name] = json.loads(text)
-        except ValueError:
-            values[name] = text
+        values[name] = _value(text)
     return values
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    try:  # as a user of Python writes it: True, None, (1, 2)
+        found = ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return text
+    return text if isinstance(found, bytes | set | complex) or found is ... else found
 
 
 def read_categories(file: Path) -> list[str]:
@@ -90,6 +102,37 @@ def for_builder(arguments: Iterable[str] | None, categories: Path | None) -> dic
     )
 
 
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+def for_computing(dtype: str | None, engine: str, compile: bool) -> dict[str, Any]:  # noqa: A002  as of zoo.pipeline
+    """What ``--dtype``, ``--engine`` and ``--compile`` say, checked without torch, as keyword arguments of
+    :func:`zoo.pipeline`; none where nothing is said.
+
+    Raises:
+        InvalidArgument: no such precision or engine.
+        MissingPlugin: what the engine needs is not installed.
+    """
+    if dtype is not None and dtype not in PRECISIONS:
+        raise typer.BadParameter(f"--dtype is {dtype!r}; expected one of {', '.join(PRECISIONS)}.")
+    if compile and engine not in ("torch", "compile"):
+        raise typer.BadParameter(f"--engine {engine} and --compile name two engines; leave one of them out.")
+    engine = "compile" if compile else engine
+    registry.usable_engine(engine)
+    given = {"dtype": dtype if dtype != "float32" else None, "engine": engine if engine != "torch" else None}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+Dtype = Annotated[
+    str | None,
+    typer.Option(
+        "--dtype", metavar="|".join(PRECISIONS), help="What to compute in; by default the model's own precision."
+    ),
+]
+EngineName = Annotated[
+    str, typer.Option("--engine", metavar="NAME", help="What computes the model; `zoo doctor` lists the engines.")
+]
+Compile = Annotated[bool, typer.Option("--compile", help="The same as --engine compile.")]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="For the builder: --set num_classes=6. May be repeated."),

@@ -10,22 +10,29 @@ import typer
 
 from zoo import registry
 from zoo.cli import output, saving, sinks
-from zoo.cli.checking import check_weights, problems_of
+from zoo.cli.checking import check_weights, entry_name, problems_of
 from zoo.cli.jobs import Job, Printed
-from zoo.cli.options import Categories, Set, for_builder, read_options
+from zoo.cli.options import Categories, Compile, Dtype, EngineName, Set, for_builder, for_computing, read_options
 from zoo.contract import PICTURE_FORMATS
 from zoo.errors import InvalidArgument, UnreadableFile
 from zoo.files import redacted
 from zoo.io.folders import find_files
-from zoo.running.records import Records, input_of
+from zoo.io.stored import find_stored, is_stored
+from zoo.running.records import NAME, Records, input_of
+from zoo.running.sharding import Shard, check_neighbours, distinct, facts_of_inputs, shards_in
 
 FORMATS = (*PICTURE_FORMATS, "none")
 
 
 def predict(
     context: typer.Context,
-    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files, or folders to search for them.")],
-    model: Annotated[str, typer.Option(help="A name, as `zoo list` shows it, or a saved model's file or folder.")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files, folders, tars, URLs, or a list: .txt.")],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="A name, as `zoo list` shows it, or a saved model's file or folder; by default the task's default one."
+        ),
+    ] = None,
     weights: Annotated[str, typer.Option(help="An entry's name, a file or a URL.")] = "DEFAULT",
     top: Annotated[int, typer.Option(min=1, help="How many labels to print.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON array, an object a line.")] = False,
@@ -44,6 +51,9 @@ def predict(
     ] = "png",
     resume: Annotated[bool, typer.Option("--resume", help="Skip what has results in --output.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")] = False,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Only the I-th of N parts; `zoo merge` makes one file of all.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="How many inputs go through the model together.")] = 8,
     workers: Annotated[
         str, typer.Option(metavar="N|auto", help="Threads that open and draw pictures; 0 does all in turn.")
@@ -52,7 +62,12 @@ def predict(
         bool, typer.Option("--fast-decode", help="Decode JPEG smaller where it is shrunk anyway; results differ a bit.")
     ] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps; auto takes the best there is.")] = "auto",
-    task: Annotated[str | None, typer.Option(help="By default the model's main one.")] = None,
+    dtype: Dtype = None,
+    engine: EngineName = "torch",
+    compiled: Compile = False,
+    task: Annotated[
+        str | None, typer.Option(help="By default the model's main one; without a model, image-classification.")
+    ] = None,
     arguments: Set = None,
     categories: Categories = None,
 ) -> int:
@@ -65,28 +80,45 @@ def predict(
     has results of an input already, that is said before anything is done: --resume skips those (a run that was broken
     off, even killed, goes on), --overwrite makes them anew. No other file is ever replaced: dog.png becomes dog-2.png.
 
+    Without --model, the smallest default of the task whose weights are on this machine is used, and named on stderr.
+    Nothing is downloaded for it.
+
+    Inputs are also the pictures in tar archives (WebDataset's layout), at URLs (s3://…, with zoo-core[fsspec]), and
+    those that a list names, a line each. --shard 3/16 takes one of 16 parts; all write to one --output, and
+    `zoo merge DIR --output all.jsonl` makes one file of them.
+
     Tasks have options of their own, such as --clips 4 of video classification.
     """
+    if model is None:
+        if weights != "DEFAULT":
+            raise typer.BadParameter("--weights needs --model, whose weights they are.")
+        chosen = registry.default_model(task)
+        output.say(chosen, err=True)
+        model, weights = chosen.name, chosen.weights
     info = registry.model_info(model, task=task, weights=weights)  # what can be told is told before torch is imported
     spec = registry.get_task(task or info.task, plugin=info.plugin)
     paths, options = read_options(context, paths, spec, "predict")
     if not paths:
         raise typer.BadParameter("Missing argument 'PATH...'.")
     options |= for_builder(arguments, categories)
-    threads = _read_workers(workers)
+    threads, computing = _read_workers(workers), for_computing(dtype, engine, compiled)
     if form not in FORMATS:
         raise typer.BadParameter(f"--format is {form!r}; expected one of {', '.join(FORMATS)}.")
     if resume and (overwrite or folder is None):
         raise typer.BadParameter(
             "--resume and --overwrite exclude one another." if folder else "--resume needs --output."
         )
+    part = None if shard is None else Shard.parse(shard)
+    if part is not None and folder is None:
+        raise typer.BadParameter("--shard needs --output, where all shards keep their records.")
     if info.source is None:
         check_weights(info, weights)
     for option, file in (("--jsonl", jsonl), ("--csv", csv), ("--coco", coco)):
         if file is not None:
             sinks.check_target(file, option, resume=resume, overwrite=overwrite)
     printed = Printed(as_json, top)
-    missing = problems_of(paths, spec)
+    stored = {path for path in paths if spec.inputs_per_sample == 1 and is_stored(path, spec.suffixes)}
+    missing = problems_of([path for path in paths if path not in stored or "://" not in path], spec)
     if len(missing) == len(set(paths)) or (missing and len(paths) <= spec.inputs_per_sample):
         for path, problem in missing.items():
             printed.failure(path, problem)
@@ -101,14 +133,17 @@ def predict(
                 "model": info.full_name,
                 "task": spec.name,
                 "weights": _weights_name(info, weights),
-                "options": {**options, "top": top, **({"fast_decode": True} if fast_decode else {})},
+                "options": {**options, **computing, "top": top, **({"fast_decode": True} if fast_decode else {})},
                 "coco": coco is not None,
+                **({} if part is None else {"shard": str(part)}),
             },
+            NAME if part is None else part.name_of(NAME),
         )
+        _check_neighbours(folder, part, records, paths)
         if not overwrite:
             records.check()
-            if not resume and spec.inputs_per_sample == 1:
-                _check_new(records, _files_in(paths, spec))
+            if not resume and spec.inputs_per_sample == 1 and part is None:
+                _check_new(records, _files_in([path for path in paths if path not in stored], spec))
         folder.mkdir(parents=True, exist_ok=True)
     from zoo.running.pipelines import pipeline
 
@@ -117,20 +152,40 @@ def predict(
         raise InvalidArgument(
             f"--coco: the task {spec.name!r} gives no detections. Leave it out; --csv has all results."
         )
-    ready = pipeline(model, weights, device, task=task, workers=threads, fast_decode=fast_decode, **options)
+    ready = pipeline(
+        model, weights, device, task=task, workers=threads, fast_decode=fast_decode, **computing, **options
+    )
+    if not ready.takes_bytes:  # the task may know URLs by itself, and a list is one of files
+        stored = {path for path in stored if "://" not in path and not path.lower().endswith(".tar")}
     sources: list[Any] = []
     failed: list[Any] = []
     found_by_search = records.every_output() if records is not None else set()
     # Each path is searched by itself, so that one empty folder does not end the others; pairs need to be seen together.
     for given in paths if ready.task.inputs_per_sample == 1 else [paths]:
         try:
-            found = ready.expand(given)
+            found = list(find_stored(given, spec.suffixes)) if given in stored else ready.expand(given)
         except (InvalidArgument, UnreadableFile) as e:  # an empty folder, or one that cannot be read
             failed.append(printed.failure(given, e))
             continue
         if isinstance(given, str) and Path(given).is_dir():  # which may hold what was written before
             found = [source for source in found if Path(source).absolute() not in found_by_search]
         sources += found
+    if part is not None and failed:
+        return printed.finish()  # shards that see other inputs would not be parts of one list
+    if records is not None:
+        sources = distinct(sources)
+        records.facts = {"inputs": facts_of_inputs(sources)}
+        if coco is not None:
+            records.facts["categories"] = list(ready.weights.read_categories())
+    if part is not None and records is not None and folder is not None:
+        check_neighbours(folder, part, records.identity, records.facts["inputs"])
+        if not overwrite and records.heading.get("inputs", records.facts["inputs"]) != records.facts["inputs"]:
+            raise InvalidArgument(
+                f"{str(records.path)!r} is of another list of inputs: files came or went in between. Give another "
+                "--output, or --overwrite."
+            )
+        total, sources = len(sources), list(part.part(sources))
+        output.say(f"Shard {part}: {len(sources)} of {total} inputs.", err=True)
     if records is not None and not resume and not overwrite:
         _check_new(records, sources)
     written: list[sinks.Sink] = [] if jsonl is None else [sinks.JsonLines(jsonl)]
@@ -140,6 +195,22 @@ def predict(
         written.append(sinks.Coco(coco, ready.weights.read_categories()))
     job = Job(ready, records, written, printed, to_coco, saving.Tree(paths), form, batch_size)
     return job.run(sources, failed, resume=resume, overwrite=overwrite)
+
+
+def _check_neighbours(folder: Path, part: Shard | None, records: Records, paths: Sequence[str]) -> None:
+    """What lies in the output folder already, as far as it can be told without the list of inputs."""
+    if part is not None:
+        inside = [
+            path for path in paths if Path(path).is_dir() and folder.absolute().is_relative_to(Path(path).absolute())
+        ]
+        if inside:
+            raise InvalidArgument(
+                f"--output {folder} is in the folder {inside[0]}, whose files the shards share out: what one writes "
+                "would be an input of the next. Give an --output elsewhere."
+            )
+        check_neighbours(folder, part, records.identity, None)
+    elif any(shards_in(folder).values()):
+        raise InvalidArgument(f"{str(folder)!r} has results of a run with --shard. Give another --output.")
 
 
 def _read_workers(text: str) -> int | str:
@@ -178,8 +249,8 @@ def _weights_name(info: registry.ModelInfo, weights: str) -> str:
     file = Path(info.source if info.source is not None else weights)
     if weights == "DEFAULT" and info.source is None:
         return info.default_weights or weights
-    if weights.rpartition(".")[2] in info.weights and info.source is None:
-        return weights.rpartition(".")[2]
+    if entry_name(info, weights) in info.weights and info.source is None:
+        return entry_name(info, weights)
     if not file.is_file():
         return redacted(str(file) if info.source is not None else weights)
     import hashlib  # which takes as long as the rest to import

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from zoo.cli import output
 from zoo.errors import harmless
 from zoo.testing import CHECKS, Report, Result, verify
 
+LINES = 12  # of one message that are printed; --json has all
 OUTCOMES = ("ok", "failed", "skipped")
 WHAT = {check.name: check.what for check in CHECKS}
 
@@ -38,6 +40,22 @@ def verify_plugin(
             envvar="ZOO_TIER",
         ),
     ] = Tier.default,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Only models that match; may be given several times."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", help="At most so many models: the smallest of each family first.")
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="The same as --tier full.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Keep results in zoo-verify-NAME.jsonl as they come, and go on from those that are there. What failed "
+            "is checked again.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> int:
     """Check that a plugin and its models keep the contract.
@@ -46,7 +64,14 @@ def verify_plugin(
     wrong. zoo.testing.PluginConformance makes the same checks under pytest, on models as small as you say.
     """
     with _progress() as on_result:
-        report = verify(name, tier=tier.value, on_result=on_result)
+        report = verify(
+            name,
+            tier="full" if full else tier.value,
+            models=model,
+            limit=limit,
+            resume=f"zoo-verify-{name}.jsonl" if resume else None,
+            on_result=on_result,
+        )
     if as_json:
         output.print_json(report.to_dict())
     else:
@@ -79,9 +104,7 @@ def _print(report: Report) -> None:
         if made:
             rows.append([check.name, *(str(counts[outcome]) for outcome in OUTCOMES), f"{seconds:.1f}"])
     output.print_table([*columns, output.Column("what it checks")], [[*row, WHAT[row[0]]] for row in rows])
-    for result in report.failed:
-        head = output.paint("failed", "red", bold=True)
-        _print_one(head, result.model or report.plugin, result.check, result.message)
+    _print_together(report, "failed", "failed", "red")
     _print_together(report, "skipped", "skipped", "yellow")
     _print_together(report, "ok", "note", "cyan")
     verdict = output.paint("failed", "red", bold=True) if report.failed else output.paint("ok", "green", bold=True)
@@ -92,14 +115,26 @@ def _print(report: Report) -> None:
 
 
 def _print_together(report: Report, outcome: str, title: str, colour: str) -> None:
-    """Messages that several models share are printed once."""
-    sharing: dict[tuple[str, str], list[str]] = {}
+    """What several models have in common is printed once, with the first one's message."""
+    sharing: dict[tuple[str, frozenset[str]], list[Result]] = {}
     for result in report.results:
         if result.outcome == outcome and result.message:
-            sharing.setdefault((result.check, result.message), []).append(result.model or report.plugin)
-    for (check, message), models in sharing.items():
+            sharing.setdefault((result.check, _kind(result)), []).append(result)
+    for (check, _), alike in sharing.items():
+        models = [result.model or report.plugin for result in alike]
         who = models[0] if len(models) == 1 else f"{len(models)} models"
-        _print_one(output.paint(title, colour), who, check, message)
+        lines = alike[0].message.splitlines()
+        text = "\n".join([*lines[:LINES], f"and {len(lines) - LINES} lines more"] if len(lines) > LINES else lines)
+        if len(models) > 1 and outcome == "failed":
+            text += f"\n({', '.join(models[:4])}{f' and {len(models) - 4} more' if len(models) > 4 else ''})"
+        _print_one(output.paint(title, colour, bold=outcome == "failed"), who, check, text)
+
+
+def _kind(result: Result) -> frozenset[str]:
+    """What a message says apart from the names and numbers in it: the same for problems that are equal."""
+    text = result.message.replace(result.model, "…") if result.model else result.message
+    subject = re.compile(r"^[\w.\-]+(?=:? )", re.MULTILINE)  # the entry that a line is about
+    return frozenset(re.sub(r"\d[\d,.]*", "#", subject.sub("…", text)).splitlines())
 
 
 def _print_one(head: str, who: str, check: str, message: str) -> None:

@@ -101,8 +101,8 @@ def find_weights(name: str, *, every: bool = False) -> list[WeightsEnum]:
     """The entries that ``zoo pull`` is asked for: a model's, one by its own name, or all that a wildcard matches.
 
     Args:
-        name: ``"resnet50"`` (its ``DEFAULT``), ``"ResNet50_Weights.IMAGENET1K_V1"``, or a shell wildcard over names
-            of either kind.
+        name: ``"resnet50"`` (its ``DEFAULT``), ``"ResNet50_Weights.IMAGENET1K_V1"``, ``"resnet50.IMAGENET1K_V1"``, or
+            a shell wildcard over names of models and entries.
         every: all entries of a model in place of its ``DEFAULT``.
 
     Raises:
@@ -111,11 +111,13 @@ def find_weights(name: str, *, every: bool = False) -> list[WeightsEnum]:
     now = registry()
     if not any(c in name for c in "*?["):
         try:
-            entry = now.find(name)
+            entry, tag = now.whole(name)
         except UnknownModel:
             if "." not in name:
                 raise
             return [get_weight(name)]
+        if tag is not None:
+            return [get_model_weights(entry.full_name)[tag]]
         return _entries(get_model_weights(entry.full_name), every)
     found: dict[WeightsEnum, None] = {}
     for entry in sorted(now.entries.values(), key=now.short_name):

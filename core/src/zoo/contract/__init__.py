@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from zoo.contract.capabilities import CAPABILITIES
+from zoo.contract.catalogue import Catalogue, enum_name
 from zoo.contract.checks import check_count, check_model, check_name, check_task, short
-from zoo.contract.enums import WeightsEnum, WeightsLike
+from zoo.contract.enums import LazyEnum, WeightsEnum, WeightsLike, make_enum
 from zoo.contract.hooks import hookimpl
 from zoo.contract.imports import is_import_string, load_object
-from zoo.contract.manifest import API_VERSION, Command, Engine, Format, Manifest, Repository, check_manifest
-from zoo.contract.models import Model, ModelSpec, Stage
+from zoo.contract.manifest import API_VERSION, Command, Default, Engine, Format, Manifest, Repository, check_manifest
+from zoo.contract.models import Model, ModelSpec, Stage, stored_weights
 from zoo.contract.protocols import (
     PICTURE_FORMATS,
     Capture,
@@ -24,14 +26,18 @@ from zoo.contract.weights import Metrics, Preset, Weights
 
 __all__ = [
     "API_VERSION",
+    "CAPABILITIES",
     "PICTURE_FORMATS",
     "Capture",
+    "Catalogue",
     "Command",
+    "Default",
     "Engine",
     "Evaluator",
     "Examples",
     "Exportable",
     "Format",
+    "LazyEnum",
     "Manifest",
     "Metric",
     "Metrics",
@@ -53,9 +59,12 @@ __all__ = [
     "check_model",
     "check_name",
     "check_task",
+    "enum_name",
     "hookimpl",
     "is_import_string",
     "load_object",
+    "make_enum",
     "save_picture",
     "short",
+    "stored_weights",
 ]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import operator
 import re
 
-from zoo.contract.enums import WeightsEnum
+from zoo.contract.enums import LazyEnum, WeightsEnum
 from zoo.contract.imports import is_import_string
-from zoo.contract.models import ModelSpec
+from zoo.contract.models import ModelSpec, stored_weights
 from zoo.contract.tasks import Metric, Option, TaskSpec
 from zoo.contract.weights import Weights
 from zoo.errors import ContractError, InvalidArgument
@@ -41,18 +41,19 @@ def check_model(spec: ModelSpec) -> None:
         check_name("task", task)
     if spec.num_params is not None and not isinstance(spec.num_params, int):
         raise ContractError(f"{spec.name}: num_params is {short(spec.num_params)}; expected a whole number.")
-    if spec.weights is None:
+    weights = stored_weights(spec)
+    if weights is None or isinstance(weights, LazyEnum):  # which is checked when it is made
         return
-    if not (isinstance(spec.weights, type) and issubclass(spec.weights, WeightsEnum)):
-        raise ContractError(f"{spec.name}: weights is {short(spec.weights)}; expected a subclass of zoo.WeightsEnum.")
-    for member in spec.weights.__members__.values():
-        _check_weights(member)
+    if not (isinstance(weights, type) and issubclass(weights, WeightsEnum)):
+        raise ContractError(f"{spec.name}: weights is {short(weights)}; expected a subclass of zoo.WeightsEnum.")
+    for member in weights.__members__.values():
+        check_weights(member)
 
 
 _Number = (int, float)
 
 
-def _check_weights(member: WeightsEnum) -> None:
+def check_weights(member: WeightsEnum) -> None:
     """Raise ContractError if a fact that lists are filtered by is of another type than the contract says."""
     w: Weights = member._value_
     right = isinstance(w.url, str) and isinstance(w.num_params or 0, int) and isinstance(w.gflops or 0, _Number)

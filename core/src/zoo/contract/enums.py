@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 import os
+import re
+import threading
+from collections.abc import Mapping
 from enum import Enum, EnumType
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from zoo.contract.weights import Preset, Weights
@@ -11,6 +16,8 @@ from zoo.errors import ContractError, UnknownWeights, suggest
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+_MEMBER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,99}")  # names of members, where they are no identifiers
 
 
 class _Body(dict[str, Any]):
@@ -35,13 +42,21 @@ class _WeightsType(EnumType):
     def __prepare__(cls, name: str, bases: tuple[type, ...], /, **kwds: Any) -> Any:  # type: ignore[override]
         return super().__prepare__(name, bases, **kwds) if bases == (Enum,) else _Body()
 
-    def __new__(metacls, cls: str, bases: tuple[type, ...], body: Any, builder: str = "", **kwds: Any) -> Any:
+    def __new__(
+        metacls,
+        cls: str,
+        bases: tuple[type, ...],
+        body: Any,
+        builder: str = "",
+        members: Mapping[str, Weights] = MappingProxyType({}),
+        **kwds: Any,
+    ) -> Any:
         if bases == (Enum,):
             return super().__new__(metacls, cls, bases, body, **kwds)
         if len(bases) > 1 or bases[0]._member_names_:  # type: ignore[attr-defined]
             raise ContractError(f"{cls}: an enum of weights has one base, which has no members of its own.")
         rest: dict[str, Any] = {"_member_names_": [], "_member_map_": {}, "builder": builder}
-        given: list[tuple[str, Weights]] = []
+        given: list[tuple[str, Weights]] = list(members.items())
         for name, value in body.items():
             if isinstance(value, Weights):
                 given.append((name, value))
@@ -49,8 +64,16 @@ class _WeightsType(EnumType):
                 rest[name] = value
             else:
                 raise ContractError(f"{cls}.{name} is {value!r}; expected zoo.Weights(…).")
+        for name, value in members.items():
+            if not (isinstance(name, str) and _MEMBER.fullmatch(name)):
+                raise ContractError(
+                    f"{cls}: {name!r} is no name of weights; expected letters, digits, '_', '-' or '.', the first a "
+                    "letter or a digit."
+                )
+            if not isinstance(value, Weights):
+                raise ContractError(f"{cls}: {name} is {value!r}; expected zoo.Weights(…).")
         enum: Any = type.__new__(metacls, cls, bases, rest)
-        names, members = rest["_member_names_"], rest["_member_map_"]
+        names, mapped = rest["_member_names_"], rest["_member_map_"]
         by_value: dict[Weights, Any] = {}
         for name, value in given:
             member = by_value.get(value)
@@ -64,9 +87,50 @@ class _WeightsType(EnumType):
                     f"{cls}.{name} and .{member.name} have equal values. Only DEFAULT may repeat another member; give "
                     "the others different URLs or facts, or drop one."
                 )
-            members[name] = member
-            type.__setattr__(enum, name, member)
+            mapped[name] = member
+            if not (members and hasattr(WeightsEnum, name)):
+                type.__setattr__(enum, name, member)
         return enum
+
+
+def make_enum(name: str, members: Mapping[str, Weights], module: str) -> type[WeightsEnum]:
+    """An enum of weights whose members' names need be no identifiers: ``resnet50_Weights["a1.in1k"]``.
+
+    Args:
+        name: of the enum, an identifier.
+        members: name → weights. ``DEFAULT`` may repeat another. One that has the name of an attribute which every
+            enum has, such as ``url``, is to be had as ``enum["url"]`` alone.
+        module: that has the enum under its name, so that members can be pickled.
+
+    Raises:
+        ContractError: a name that is none, two members that are equal, or something other than :class:`Weights`.
+    """
+    enum: Any = _WeightsType.__new__(
+        _WeightsType, name, (WeightsEnum,), {"__module__": module, "__qualname__": name}, members=members
+    )
+    return enum  # type: ignore[no-any-return]
+
+
+class LazyEnum:
+    """An enum of weights that is made when it is asked for; what :meth:`zoo.contract.Catalogue.weights` returns."""
+
+    __slots__ = ("_made", "catalogue", "model", "name")
+
+    def __init__(self, name: str, catalogue: Any, model: str) -> None:
+        self.name = name
+        self.catalogue = catalogue
+        self.model = model
+        self._made: type[WeightsEnum] | None = None
+
+    def enum(self) -> type[WeightsEnum]:
+        if self._made is None:
+            with _making:
+                if self._made is None:
+                    self._made = self.catalogue.make(self.model)
+        return self._made
+
+
+_making = threading.RLock()  # of two threads that ask, both get the same enum
 
 
 class WeightsEnum(Enum, metaclass=_WeightsType):
@@ -120,7 +184,7 @@ class WeightsEnum(Enum, metaclass=_WeightsType):
 
     # By name: a member stays itself, also when its facts were corrected since it was pickled.
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        return getattr, (type(self), self.name)
+        return operator.getitem, (type(self), self.name)
 
     def __copy__(self) -> WeightsEnum:
         return self

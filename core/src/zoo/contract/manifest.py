@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from zoo.contract.checks import check_model, check_name, check_suffixes, check_task, short
-from zoo.contract.enums import WeightsEnum
+from zoo.contract.enums import LazyEnum, WeightsEnum
 from zoo.contract.imports import is_import_string
-from zoo.contract.models import ModelSpec
+from zoo.contract.models import ModelSpec, stored_weights
 from zoo.contract.tasks import TaskSpec
 from zoo.contract.weights import Weights
 from zoo.errors import ContractError
@@ -108,6 +108,22 @@ class Repository:
     weights: Weights
 
 
+@dataclass(frozen=True)
+class Default:
+    """A model to take where a task is named and no model, if its weights are at hand.
+
+    Attributes:
+        model: the name of one of the plugin's own models.
+        weights: an entry of its weights.
+        trained_on: what these weights have seen, where that is nothing like the pictures that people have, such as
+            ``"drawn shapes"``. They are then taken only where no others are at hand, and that is said.
+    """
+
+    model: str
+    weights: str = "DEFAULT"
+    trained_on: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """All that a plugin offers, returned by its ``zoo_manifest`` hook.
@@ -122,6 +138,12 @@ class Manifest:
         provides: ``{(task, verb): import string}``: what a verb needs of tasks that other plugins bring; see
             :attr:`TaskSpec.provides`, which goes before.
         renamed: old model names → present ones; an old name works with a ``DeprecationWarning``.
+        defaults: task → models to take where only the task is named. Of those whose weights are at hand the smallest
+            is taken; of the others the first are offered for download.
+        presets: preprocessings of its own, import string of the preset → import string of a function that says in
+            words what it does: ``words(arguments) → str``, without torch. Saved models may name those that are here.
+        notes: sentences for ``zoo doctor``: what it does to the process beside offering models.
+        capabilities: ``pkg://package/capabilities.json``, what ``zoo matrix`` measured of the models; empty for none.
     """
 
     api_version: int
@@ -132,6 +154,10 @@ class Manifest:
     formats: Sequence[Format] = ()
     provides: Mapping[tuple[str, str], str] = field(default_factory=dict)
     renamed: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, Sequence[Default]] = field(default_factory=dict)
+    presets: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    capabilities: str = ""
 
 
 def check_manifest(manifest: object) -> Manifest:
@@ -159,9 +185,13 @@ def check_manifest(manifest: object) -> Manifest:
         formats=tuple(manifest.formats),
         provides=dict(manifest.provides),
         renamed=dict(manifest.renamed),
+        defaults={task: tuple(given) for task, given in manifest.defaults.items()},
+        presets=dict(manifest.presets),
+        notes=tuple(map(str, manifest.notes)),
+        capabilities=manifest.capabilities,
     )
     problems: list[str] = []
-    enums: dict[str, type[WeightsEnum]] = {}
+    enums: dict[str, type[WeightsEnum] | LazyEnum] = {}
     kinds: tuple[tuple[str, Sequence[Any], type[Any], Callable[[Any], None]], ...] = (
         ("model", read.models, ModelSpec, check_model),
         ("task", read.tasks, TaskSpec, check_task),
@@ -178,9 +208,9 @@ def check_manifest(manifest: object) -> Manifest:
             try:
                 check_name(kind, item.name)
                 check(item)
-                enum = item.weights if isinstance(item, ModelSpec) else None
-                if enum and enums.setdefault(enum.__name__, enum) is not enum:
-                    problems.append(f"{item.name}: another enum of its weights is called {enum.__name__}")
+                enum = stored_weights(item) if isinstance(item, ModelSpec) else None
+                if enum and enums.setdefault(item.weights_name, enum) is not enum:
+                    problems.append(f"{item.name}: another enum of its weights is called {item.weights_name}")
             except ContractError as e:
                 problems.append(str(e))
                 continue
@@ -190,15 +220,37 @@ def check_manifest(manifest: object) -> Manifest:
     for key, target in read.provides.items():
         if not (isinstance(key, tuple) and [type(part) for part in key] == [str, str] and is_import_string(target)):
             problems.append(f"provides has {short(key)}: {short(target)}; expected (task, verb): 'package.module:name'")
+    for preset, words in read.presets.items():
+        if not (is_import_string(preset) and is_import_string(words)):
+            problems.append(
+                f"presets has {short(preset)}: {short(words)}; expected 'package.module:Preset': 'package.module:words'"
+            )
     names = {m.name for m in read.models if isinstance(m, ModelSpec)}
     for old, new in read.renamed.items():
         if new not in names or old in names:
             problems.append(f"renamed={{{old!r}: {new!r}}}: the new name must be a model of this plugin, the old none")
+    specs = {m.name: m for m in read.models if isinstance(m, ModelSpec)}
+    for task, given in read.defaults.items():
+        problems += [f"defaults of {short(task)}: {wrong}" for d in given if (wrong := _wrong_default(task, d, specs))]
+    if read.capabilities and not str(read.capabilities).startswith("pkg://"):
+        problems.append(f"capabilities is {short(read.capabilities)}; expected 'pkg://package/capabilities.json'")
     if len(problems) > 10:
         problems[10:] = [f"and {len(problems) - 10} problems more"]
     if problems:
         raise ContractError("\n".join(problems))
     return read
+
+
+def _wrong_default(task: str, default: object, specs: Mapping[str, ModelSpec]) -> str:
+    """What is wrong with a default of a task; empty if nothing is."""
+    if not isinstance(default, Default):
+        return f"{short(default)}; expected zoo.Default(…)"
+    spec = specs.get(default.model)
+    if spec is None or task not in spec.tasks:
+        return f"{short(default.model)} is no model of this plugin that serves it"
+    if spec.weights is None or default.weights not in spec.weights.__members__:
+        return f"{short(default.weights)} is no entry of the weights of {default.model}"
+    return "" if isinstance(default.trained_on, str) else f"trained_on is {short(default.trained_on)}; expected text"
 
 
 def _check_command(command: Command) -> None:

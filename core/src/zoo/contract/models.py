@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from zoo.contract.enums import WeightsEnum
+from zoo.contract.enums import LazyEnum, WeightsEnum
 from zoo.contract.weights import Weights
 
 
@@ -18,7 +18,8 @@ class ModelSpec:
         name: as users type it; its full name is ``plugin/name``.
         builder: import string of the builder; imported only when a model is built.
         task: the task's name, or several, the main one first.
-        weights: the enum of its weights, if any are published.
+        weights: the enum of its weights, if any are published; or what :meth:`zoo.contract.Catalogue.weights` gives
+            for it, which is made into the enum when this is asked for.
         num_params: number of parameters; by default that of the ``DEFAULT`` weights.
         paper: title and link of the paper.
         family: the models it is tested and listed with; by default the module that holds the builder.
@@ -41,6 +42,12 @@ class ModelSpec:
         return (self.task,) if isinstance(self.task, str) else tuple(self.task)
 
     @property
+    def weights_name(self) -> str | None:
+        """The name of the enum of its weights, which is not made for it; None without weights."""
+        enum = stored_weights(self)
+        return enum.name if isinstance(enum, LazyEnum) else getattr(enum, "__name__", None)
+
+    @property
     def default_weights(self) -> Weights | None:
         """The ``DEFAULT`` entry, else the first, else None."""
         members = self.weights.__members__ if self.weights else {}
@@ -49,8 +56,30 @@ class ModelSpec:
 
     @property
     def parameters(self) -> int | None:
+        if self.num_params is not None:
+            return self.num_params
         default = self.default_weights
-        return self.num_params or (default.num_params if default else None)
+        return default.num_params if default else None
+
+
+_slot: Any = ModelSpec.__dict__["weights"]
+
+
+def stored_weights(spec: ModelSpec) -> type[WeightsEnum] | LazyEnum | None:
+    """What ``spec`` was given as ``weights``: a :class:`LazyEnum` where the enum is yet to be made."""
+    if type(spec) is not ModelSpec:  # a plugin's own class, which may say otherwise
+        return spec.weights
+    found: type[WeightsEnum] | LazyEnum | None = _slot.__get__(spec, ModelSpec)
+    return found
+
+
+def _weights(spec: ModelSpec) -> type[WeightsEnum] | None:
+    found = _slot.__get__(spec, ModelSpec)
+    return found.enum() if isinstance(found, LazyEnum) else found
+
+
+# Where the dataclass keeps the field: read through, so that all who ask for the enum get one.
+ModelSpec.weights = property(_weights, _slot.__set__)  # type: ignore[assignment,misc]
 
 
 @dataclass(frozen=True)
@@ -61,7 +90,8 @@ class Stage:
         path: of the submodule whose output they are, as in ``model.get_submodule(path)``.
         channels: number of channels.
         stride: input pixels per feature cell.
-        layout: order of the output's dimensions: ``NCHW``, ``NHWC`` or ``NLC`` (a sequence of patches).
+        layout: order of the output's dimensions: ``NCHW``, ``NHWC`` or ``NLC`` (a sequence of patches); empty where it
+            is told by the output itself.
     """
 
     path: str
@@ -96,3 +126,10 @@ class Model(Protocol):
     def comparable(self, *inputs: Any) -> Any:
         """What the outputs are made of, where outputs jump however little changes, as those of a detector do, which
         finds one object more when a score is a hair above the threshold. ``zoo.optimize`` compares it."""
+
+    def prepare_qat(self) -> None:
+        """Round from now on as the int8 model will, in place, parameters staying the same objects:
+        ``zoo.train(qat=True)`` calls it before the first step."""
+
+    def to_int8(self) -> Any:
+        """The int8 model, a copy, of one that was prepared and trained; ``zoo.save`` must keep it."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
+from zoo.contract.checks import short
 from zoo.contract.weights import Preset
 
 
 def describe(preset: Preset) -> str:
-    """What a preset of :mod:`zoo.transforms` does, step by step; any other is shown as the call that it is."""
+    """What a preset of :mod:`zoo.transforms` does, step by step; any other is shown as the call that it is.
+
+    :func:`zoo.registry.in_words` knows those that plugins bring.
+    """
     given = dict(preset.arguments)
     module, _, name = preset.target.partition(":")
     if module != "zoo.transforms" or name not in WORDS:
@@ -42,6 +47,64 @@ WORDS: dict[str, tuple[dict[str, Any], list[str], str]] = {
     "Pixels": ({}, ["uint8 as it is; the file prepares it"], ""),
     "OpticalFlow": ({}, ["scale both pictures to [-1, 1]"], ""),
 }
+
+
+INTERPOLATIONS = (
+    "nearest",
+    "nearest-exact",
+    "bilinear",
+    "bicubic",
+    "box",
+    "hamming",
+    "lanczos",
+    *range(6),
+)  # PIL's too
+LARGEST = 16384  # pixels of a side
+_FRAME = {"crop_size", "resize_size", "mean", "std", "interpolation"}
+# The arguments that the presets of zoo.transforms take, and those that they cannot do without.
+TAKES: dict[str, tuple[set[str], set[str]]] = {
+    "ImageClassification": (_FRAME | {"antialias"}, {"crop_size"}),
+    "SemanticSegmentation": (_FRAME - {"crop_size"} | {"antialias"}, {"resize_size"}),
+    "VideoClassification": (_FRAME, {"crop_size", "resize_size"}),
+    "ObjectDetection": (set(), set()),
+    "OpticalFlow": (set(), set()),
+}
+
+
+def problem(preset: Preset) -> str | None:
+    """What is wrong with the arguments of a preset of :mod:`zoo.transforms`, in words; None for nothing, and for
+    presets of others, which know best themselves."""
+    module, _, name = preset.target.partition(":")
+    if module != "zoo.transforms" or name not in TAKES:
+        return None
+    taken, needed = TAKES[name]
+    given = dict(preset.arguments)
+    if unknown := sorted(given.keys() - taken):
+        return f"{name} takes no argument {unknown[0]!r}; it takes {', '.join(sorted(taken)) or 'none'}."
+    if missing := sorted(needed - given.keys()):
+        return f"{name} needs the argument {missing[0]!r}."
+    for key, value in given.items():
+        expected = _expected(name, key, value)
+        if expected:
+            return f"{name}'s argument {key} is {short(value)}; expected {expected}."
+    return None
+
+
+def _expected(preset: str, key: str, value: Any) -> str | None:
+    """What a value should have been, if it is not that."""
+    if key.endswith("_size"):
+        if value is None and preset == "SemanticSegmentation":
+            return None
+        sides = list(value) if isinstance(value, list | tuple) else [value]
+        right = len(sides) in (1, 2) and all(type(side) is int and 1 <= side <= LARGEST for side in sides)
+        return None if right else f"a number of pixels from 1 to {LARGEST}, or two"
+    if key in ("mean", "std"):
+        right = isinstance(value, list | tuple) and len(value) > 0 and all(type(v) in (int, float) for v in value)
+        right = right and all(math.isfinite(v) and (v or key == "mean") for v in value)
+        return None if right else "a number for each channel" + (", not 0" if key == "std" else "")
+    if key == "interpolation":
+        return None if value in INTERPOLATIONS else f"one of {', '.join(INTERPOLATIONS[:7])}"
+    return None if value is None or isinstance(value, bool) else "true or false"
 
 
 def _numbers(size: Any) -> list[int]:

@@ -299,6 +299,11 @@ class Trainable(Protocol):
             InvalidArgument: targets that the model cannot be trained on, or a head of another size.
         """
 
+    def size(self, model: nn.Module, weights: Weights) -> tuple[int, int] | None:
+        """(height, width) that augmentation gives inputs, where neither the preprocessing cuts them out nor the model
+        takes one size only; None where none can be said."""
+        return None
+
     def with_targets(self, model: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         """The model's positional arguments in train mode, made up for those of :meth:`Task.example`."""
         return arguments

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from zoo.contract.weights import Preset
 from zoo.errors import InvalidArgument
 
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
@@ -72,6 +73,7 @@ class TaskSpec:
         input_ndim: dimensions of an input that is given as a tensor: 3 for a picture [C, H, W], 4 for a video [T, C, H,
             W]. A tensor with one more is a batch.
         same_size: whether only inputs that are prepared to one size can go through the model together.
+        transforms: the preprocessing of models that have no weights to say one, where it is the same for all.
         required: fields of :class:`Weights` that the task's entries must have; the conformance kit checks them.
     """
 
@@ -84,6 +86,7 @@ class TaskSpec:
     inputs_per_sample: int = field(default=1, kw_only=True)
     input_ndim: int = field(default=3, kw_only=True)
     same_size: bool = field(default=False, kw_only=True)
+    transforms: Preset | None = field(default=None, kw_only=True)
     required: tuple[str, ...] = field(default=("transforms", "num_params", "metrics"), kw_only=True)
 
     def options_of(self, *verbs: str) -> dict[str, Option]:

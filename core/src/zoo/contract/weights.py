@@ -64,6 +64,7 @@ class Weights:
         min_size: smallest (height, width) the model accepts.
         docs: a sentence on where the weights come from.
         extra: further facts, shown in :attr:`meta` under their own keys (``keypoint_names``, ``backend``, …).
+        unknown: fields that nobody has told, such as ``("metrics",)``: the conformance kit does not ask for them.
     """
 
     url: str
@@ -81,6 +82,7 @@ class Weights:
     min_size: tuple[int, int] | None = None
     docs: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
 
     def __hash__(self) -> int:  # equal weights have equal URLs; mappings cannot be hashed
         return hash(self.url)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zoo.draw.canvas import FIRST, INK, MARGIN, OTHERS, PAPER, class_color, font, legible
-from zoo.draw.charts import PANEL, ROW, SHEET, TRACK, contact_sheet, label_image
+from zoo.draw.charts import PANEL, ROW, SHEET, TRACK, bar_chart, contact_sheet, label_image
 from zoo.draw.detection import PERSON_SKELETON, bounding_boxes, keypoints
 from zoo.draw.flow import flow_arrows, flow_to_image, warped_difference
 from zoo.draw.segmentation import segmentation_masks, segmentation_overlay, voc_palette
@@ -19,6 +19,7 @@ __all__ = [
     "ROW",
     "SHEET",
     "TRACK",
+    "bar_chart",
     "bounding_boxes",
     "class_color",
     "contact_sheet",

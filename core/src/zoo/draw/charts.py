@@ -58,6 +58,56 @@ def label_image(image: Image.Image, lines: Sequence[tuple[str, float]]) -> Image
     return canvas
 
 
+def bar_chart(
+    title: str, groups: Sequence[tuple[str, Sequence[tuple[str, float]]]], unit: str, *, width: int = 900
+) -> Image.Image:
+    """Numbers as horizontal bars, all on one scale from zero.
+
+    Args:
+        title: above them.
+        groups: a heading, and under it (label, value, 0 or more); the first of each group is drawn pale, the longest of
+            all is as wide as there is room.
+        unit: printed after each value.
+        width: of the picture, in pixels.
+
+    Returns:
+        An RGB image.
+
+    Raises:
+        InvalidArgument: no bars, or a value that is negative or not finite.
+    """
+    bars = [bar for _, of_group in groups for bar in of_group]
+    if not bars:
+        raise InvalidArgument("groups has no bars; expected at least one (label, value).")
+    for label, value in bars:
+        if not (math.isfinite(value) and value >= 0):
+            raise InvalidArgument(f"The value of {label!r} is {value!r}; expected a number from 0 on.")
+    letters, large = font(TEXT), font(TEXT + 5)
+    names = min(max(letters.getlength(label) for label, _ in bars), width / 3)
+    texts = [f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}" for _, value in bars]
+    left = MARGIN + names + 12
+    room = width - left - MARGIN - max(map(letters.getlength, texts)) - 8
+    longest = max(value for _, value in bars) or 1.0
+    line = TEXT + 11
+    height = 2 * MARGIN + 40 + sum(line * len(of_group) + 40 for _, of_group in groups)
+    canvas = Image.new("RGB", (width, height), PAPER)
+    draw = ImageDraw.Draw(canvas)
+    draw.text((MARGIN, MARGIN), fit_text(title, width - 2 * MARGIN, large), INK, large)
+    y, i = MARGIN + 40, 0
+    for heading, of_group in groups:
+        draw.text((MARGIN, y), fit_text(heading, width - 2 * MARGIN, letters), INK, letters)
+        y += line
+        for number, (label, value) in enumerate(of_group):
+            draw.text((MARGIN, y), fit_text(label, names, letters), INK, letters)
+            end = left + max(1, round(room * value / longest))
+            draw.rectangle((left, y + 1, end, y + TEXT + 2), FIRST if number else OTHERS)
+            draw.text((end + 8, y), texts[i], INK, letters)
+            y, i = y + line, i + 1
+        y += 40 - line
+        y += line - 28
+    return canvas.crop((0, 0, width, int(y) + MARGIN))
+
+
 def contact_sheet(images: Sequence[Image.Image], columns: int | None = None) -> Image.Image:
     """All ``images`` side by side on one sheet, in reading order.
 

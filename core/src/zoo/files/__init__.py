@@ -16,7 +16,7 @@ its rules (:class:`Policy`), ``ZOO_LOCK`` (:class:`Lock`), and those of huggingf
 from __future__ import annotations
 
 from zoo.files.fetching import cached_path, fetch, hub_snapshot
-from zoo.files.hub import hub_fetched, hub_listing
+from zoo.files.hub import hub_fetched, hub_listing, resolved
 from zoo.files.local import open_resource
 from zoo.files.lockfile import Lock, LockedFile
 from zoo.files.names import cache_dir, offline, promised_hash
@@ -41,5 +41,6 @@ __all__ = [
     "promised_hash",
     "redacted",
     "replacing",
+    "resolved",
     "way_out",
 ]

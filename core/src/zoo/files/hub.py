@@ -11,7 +11,7 @@ from typing import Any
 
 from zoo.errors import DownloadError
 from zoo.files.http import Promise, offline_error
-from zoo.files.names import check_names, offline
+from zoo.files.names import check_names, offline, scheme_of
 from zoo.files.notes import note_elsewhere, verified
 from zoo.files.policy import Policy, policy
 from zoo.files.redaction import redacted
@@ -49,6 +49,16 @@ def cached_from_hub(repo: str, name: str, revision: str) -> Path | None:
 def commit_of(url: str, path: Path) -> str:
     """The commit that the revision of ``url`` named when ``path`` was fetched."""
     return path.relative_to(hub_folder(parse_hub(url)[0]) / "snapshots").parts[0]
+
+
+def resolved(url: str, path: Path) -> str:
+    """``url``, with the commit that its branch or tag named when ``path`` was fetched, where it is one of the hub's."""
+    if scheme_of(url) != "hf":
+        return url
+    repo, name, revision = parse_hub(url)
+    with contextlib.suppress(ValueError):  # from somewhere else than the hub's cache
+        revision = commit_of(url, path)
+    return f"hf://{repo}/{name}@{revision}"
 
 
 def place_in_hub(url: str, commit: str) -> Path:

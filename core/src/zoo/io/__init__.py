@@ -59,6 +59,14 @@ _LAZY = {
     ),
 }
 
+# What torchvision has beside these, and what serves in its place.
+_ELSEWHERE = {
+    "decode_heic": "Pillow reads HEIC with pillow-heif: PIL.Image.open(file) after pillow_heif.register_heif_opener(), "
+    "and zoo.transforms.functional.pil_to_tensor makes a tensor of it",
+    "read_video_timestamps": "zoo.io.VideoReader gives frames with their times",
+    "write_video": "use zoo.io.save_video",
+}
+
 __all__ = [
     "ImageReadMode",
     "Picture",
@@ -94,6 +102,10 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(_LAZY[name]), name)
     if f"zoo.io.{name}" in _LAZY.values():
         return importlib.import_module(f"zoo.io.{name}")
+    if name in _ELSEWHERE:
+        from zoo.errors import MissingPlugin
+
+        raise MissingPlugin(f"zoo.io has no {name}; {_ELSEWHERE[name]}.")
     raise AttributeError(f"module 'zoo.io' has no attribute {name!r}")
 
 

@@ -12,20 +12,23 @@ import os
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 from torch import nn
 
-from zoo.contract import Weights, WeightsEnum, check_count, load_object
+from zoo.contract import Weights, WeightsEnum, load_object
 from zoo.errors import CheckpointError, InvalidArgument, UnknownWeights, WeightsWarning, ZooError, suggest
-from zoo.files import redacted
+from zoo.files import redacted, resolved
+from zoo.loading.arguments import as_source, check_sizes, listed
 from zoo.loading.assigning import Convert, HeadMismatch, load, without_prefix
 from zoo.loading.built_with import BuiltWith
 from zoo.loading.checkpoints import Contents, StateDict, may_be_mapped, read_contents
+from zoo.loading.foreign import Fill, filled, fits, report_of
 from zoo.loading.hints import evaluate_hints
-from zoo.loading.reports import built_by
+from zoo.loading.reports import built_by, check_preset
+from zoo.loading.signatures import check_names, signature_of
 from zoo.loading.without_memory import (
+    compute_buffers,
     filled_by_file,
     filled_from_outside,
     initialise_rest,
@@ -42,7 +45,6 @@ M = TypeVar("M", bound=nn.Module)
 Enums = tuple[type[WeightsEnum], ...]
 EnumOrChoice = type[WeightsEnum] | Callable[..., type[WeightsEnum] | Enums] | None
 CLASSES = "num_classes"  # the argument that heads depend on, if nothing else is said
-_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
 
 
 def builder(
@@ -57,6 +59,7 @@ def builder(
     on_meta: Callable[[Mapping[str, Any]], bool] = lambda arguments: True,
     when_loading: Mapping[str, Any] | None = None,
     told_by_file: Callable[[StateDict], Mapping[str, Any]] = lambda state: {},
+    fill: Fill | None = None,
 ) -> Callable[[Callable[P, M]], Callable[..., M]]:
     """Make a function that builds an architecture into a builder that takes ``weights=``.
 
@@ -85,6 +88,9 @@ def builder(
             says otherwise.
         told_by_file: ``told_by_file(state_dict) → arguments`` that can be told from the file's tensors, where neither
             the caller nor the entry says them.
+        fill: ``fill(state_dict, **arguments) → model`` builds a model and puts the file's tensors into it by the means
+            of its own library. It is called where they are not the model's by name and shape, the head aside, and
+            does all that ``stem`` and ``convert`` would; a new head for ``num_classes`` too.
 
     >>> @zoo.builder(ResNet50_Weights, head="fc", stem="conv1")
     ... def resnet50(**kwargs): return ResNet(Bottleneck, [3, 4, 6, 3], **kwargs)
@@ -104,6 +110,7 @@ def builder(
             on_meta=on_meta,
             when_loading=when_loading or {},
             told_by_file=told_by_file,
+            fill=fill,
             parameters=inspect.signature(function).parameters,
         )
         if like is not None:
@@ -116,7 +123,8 @@ def builder(
         def build(*args: Any, **kwargs: Any) -> M:
             return cast(M, own(*args, **kwargs))
 
-        build.__signature__ = own.signature()  # type: ignore[attr-defined]
+        vars(build).pop("__signature__", None)  # of the function alone
+        build.__wrapped__ = own  # type: ignore[assignment]  # whose signature is read when somebody asks
         build.own = own  # type: ignore[attr-defined]
         build.weights_enum = weights if isinstance(weights, type) else None  # type: ignore[attr-defined]
         return build
@@ -126,6 +134,8 @@ def builder(
 
 @dataclass(frozen=True)
 class _Builder:
+    """What :func:`builder` was told, and what it does when the builder is called."""
+
     function: Callable[..., nn.Module]
     enum: EnumOrChoice
     head: Mapping[str, str]
@@ -136,19 +146,16 @@ class _Builder:
     on_meta: Callable[[Mapping[str, Any]], bool]
     when_loading: Mapping[str, Any]
     told_by_file: Callable[[StateDict], Mapping[str, Any]]
+    fill: Fill | None
     parameters: Mapping[str, inspect.Parameter]
 
-    def signature(self) -> inspect.Signature:
-        extra = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
-            for name, default in (("weights", None), ("progress", True), ("mmap", None))
-        ]
-        own = [
-            p if p.kind is p.VAR_KEYWORD else p.replace(kind=p.KEYWORD_ONLY)
-            for p in self.parameters.values()
-            if p.kind is not p.VAR_POSITIONAL
-        ]
-        return inspect.Signature([*extra, *own])
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return signature_of(self.function)
+
+    @property
+    def __wrapped__(self) -> Callable[..., nn.Module]:
+        return self.function
 
     @property
     def name(self) -> str:
@@ -160,7 +167,8 @@ class _Builder:
         if args or "pretrained" in kwargs or "pretrained_backbone" in kwargs:
             kwargs = self._modernise(args, {"weights": weights, "progress": progress, **kwargs})
             weights, progress = kwargs.pop("weights", None), kwargs.pop("progress", True)
-        _check_sizes(kwargs)
+        check_sizes(kwargs)
+        check_names(self.function, kwargs)
         chosen = self._weights(weights, kwargs)
         if chosen is None or filled_from_outside.get():
             model, arguments, filled = self.function(**kwargs), kwargs, is_filled_from_outside()
@@ -229,7 +237,7 @@ class _Builder:
         for enum in enums if isinstance(given, str) else ():
             if given.removeprefix(f"{enum.__name__}.") in enum.__members__:
                 return self._weights(enum.verify(given), kwargs)
-        if isinstance(given, (str, os.PathLike)) and (source := _as_source(given)) is not None:
+        if isinstance(given, (str, os.PathLike)) and (source := as_source(given)) is not None:
             return Weights(url=source)
         known = [name for enum in enums for name in enum.__members__]
         close = suggest(given, known) if known and isinstance(given, str) else ""
@@ -243,9 +251,9 @@ class _Builder:
         theirs = " or ".join(f"{enum.__name__} ({', '.join(enum.__members__)})" for enum in enums) or "none"
         config = given.value.config
         if callable(self.enum) and not isinstance(self.enum, type):
-            chosen = _listed({k: v for k, v in kwargs.items() if k in inspect.signature(self.function).parameters})
+            chosen = listed({k: v for k, v in kwargs.items() if k in inspect.signature(self.function).parameters})
             other = {k: config[k] for k in kwargs if k in config and config[k] != kwargs[k]}
-            hint = f" {given!r} is loaded with {_listed(other)}." if other else ""
+            hint = f" {given!r} is loaded with {listed(other)}." if other else ""
             return f"{given!r} is not among the weights of {self.name}({chosen}), which are {theirs}.{hint}"
         return f"{given!r} belongs to another model than {self.name}, whose weights are {theirs}."
 
@@ -261,9 +269,10 @@ class _Builder:
             with inside_a_filled_model():
                 return self.function(**arguments), arguments, True
         path = fetch(weights.url, progress=progress, sha256=weights.sha256, license=weights.license)
+        weights = replace(weights, url=resolved(weights.url, path))
         saved = saved_in(path, weights.url)
         if saved is not None:
-            weights = self._described(weights, saved)
+            weights = check_preset(self._described(weights, saved))
             arguments = {
                 **weights.config,
                 **{k: v for k, v in kwargs.items() if v is not None or k not in weights.config},
@@ -287,7 +296,7 @@ class _Builder:
                 if saved is None or kwargs:
                     raise
                 raise CheckpointError(
-                    f"{redacted(weights.url)}: {self.name} cannot be built as the file says, with {_listed(arguments)} "
+                    f"{redacted(weights.url)}: {self.name} cannot be built as the file says, with {listed(arguments)} "
                     f"({type(e).__name__}: {e})."
                 ) from e
         model._weights = weights  # type: ignore[assignment]
@@ -324,6 +333,12 @@ class _Builder:
     ) -> nn.Module:
         with filled_by_file(on_meta=bool(self.on_meta(arguments))) as placed:
             model = self.function(**arguments)
+        if self.fill is not None and not fits(model, found.state, self.head):
+            source, new_head = redacted(weights.url), kwargs.get(CLASSES) is not None
+            model = filled(self.fill, self.name, source, found, arguments)
+            report = report_of(model, found, source, self.head if new_head else (), new_head=new_head)
+            model._load_report = report  # type: ignore[assignment]
+            return model
         report = load(
             model,
             found.state,
@@ -338,6 +353,7 @@ class _Builder:
             keep_dtype=saved,
         )
         initialise_rest(self.name, model, placed, lambda: self.function(**arguments))
+        compute_buffers(self.name, model, lambda: self.function(**arguments))
         if placed.device.type != "cpu":
             model.to(placed.device)
         if kwargs.get("in_channels") not in (None, 3) and f"{self.stem}.weight" in report.converted:
@@ -378,22 +394,3 @@ def builder_of(model: nn.Module) -> _Builder:
     if not isinstance(found, _Builder):
         raise InvalidArgument(f"This {type(model).__name__} was not made by a builder of zoo.")
     return found
-
-
-def _listed(arguments: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in arguments.items())
-
-
-def _as_source(given: str | os.PathLike[str]) -> str | None:
-    """``given`` as a URL or path of a file, None if it can only be a misspelt name."""
-    text = os.fspath(given)
-    if "://" in text:
-        return text
-    looks_like_path = not isinstance(given, str) or os.sep in text or text.endswith(_SUFFIXES) or Path(text).is_file()
-    return text if looks_like_path else None
-
-
-def _check_sizes(kwargs: Mapping[str, Any]) -> None:
-    for name, least in (("num_classes", 0), ("in_channels", 1)):
-        if kwargs.get(name) is not None:
-            check_count(name, kwargs[name], least)

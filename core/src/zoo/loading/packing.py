@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.errors import CheckpointError, InvalidArgument
+from zoo.errors import CheckpointError, InvalidArgument, silenced
 
 _QUANTIZED = {"qint8": torch.qint8, "quint8": torch.quint8, "qint32": torch.qint32}
+DEPRECATED = r"torch\.quantize_per_tensor, torch\.quantize_per_channel and other quantized tensor creation functions"
 Make = Callable[[dict[str, Tensor]], Any]
 
 
@@ -89,6 +90,11 @@ def _unpacked(name: str, recipe: Any, tensors: dict[str, Tensor], used: set[str]
 
 
 def _quantized(name: str, recipe: Any, tensors: dict[str, Tensor], used: set[str]) -> Tensor:
+    with silenced(DEPRECATED):
+        return _made(name, recipe, tensors, used)
+
+
+def _made(name: str, recipe: Any, tensors: dict[str, Tensor], used: set[str]) -> Tensor:
     numbers, dtype = tensors[name], _QUANTIZED[recipe["dtype"]]
     if "axis" not in recipe:
         made = torch._make_per_tensor_quantized_tensor(numbers, float(recipe["scale"]), int(recipe["zero_point"]))

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from torch import nn
 
 from zoo.contract import Weights
+from zoo.errors import CheckpointError
+from zoo.files import redacted
 
 MAX_NAMED = 8  # keys that an error message lists before it says how many more there are
 
@@ -60,6 +62,34 @@ def built_by(model: nn.Module) -> str | None:
     return getattr(model, "_built_by", None)
 
 
+def described_like(model: nn.Module, other: nn.Module) -> None:
+    """Say of ``model``, which computes what ``other`` does in another way, that the same builder made it, and which
+    weights it has."""
+    for name in ("_built_by", "_weights"):
+        if hasattr(other, name):
+            setattr(model, name, getattr(other, name))
+
+
 def loaded_weights(model: nn.Module) -> Weights | None:
     """The description of the weights that a builder put into ``model``."""
     return getattr(model, "_weights", None)
+
+
+def check_preset(weights: Weights) -> Weights:
+    """The weights of a saved model's file, whose preprocessing can be made.
+
+    Raises:
+        CheckpointError: it cannot be made with the arguments that the file says.
+    """
+    preset = weights.transforms
+    if preset is None:
+        return weights
+    try:
+        preset()
+    except Exception as e:  # a plugin's own may raise anything
+        given = ", ".join(f"{name}={value!r}" for name, value in preset.arguments.items())
+        raise CheckpointError(
+            f"{redacted(weights.url)}: what it says of itself is wrong: its preprocessing {preset.target} cannot be "
+            f"made with {given} ({type(e).__name__}: {e})."
+        ) from e
+    return weights

@@ -211,6 +211,23 @@ def reset_head(model: nn.Module, num_classes: int) -> nn.Module:
     return model
 
 
+def rebuilt_as(model: nn.Module, **arguments: Any) -> nn.Module:
+    """Write down that a model is what its builder makes with other arguments than it was built with, because it was
+    changed in place; :func:`save` keeps them. A model that no builder made stays as it is.
+
+    Args:
+        model: the model.
+        **arguments: those that are others now, as ``quantize=True``.
+
+    Returns:
+        The model.
+    """
+    made = getattr(model, "_built_with", None)
+    if isinstance(made, BuiltWith):
+        model._built_with = BuiltWith({**made.arguments, **arguments}, made.filled, made.builder)  # type: ignore[assignment]
+    return model
+
+
 def placed_at(
     build: Any, device: str | torch.device | None, dtype: torch.dtype | None, config: Mapping[str, Any]
 ) -> nn.Module:

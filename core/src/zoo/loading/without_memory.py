@@ -53,6 +53,7 @@ class Placed:
 
     def __init__(self) -> None:
         self.device = torch.device("cpu")
+        self.known = False
         self.order: dict[int, int] = {}
         self.keep: list[Tensor] = []  # so that ids stay theirs
 
@@ -75,7 +76,8 @@ class _Placing(TorchFunctionMode):
 
     def place(self, parameter: nn.Parameter) -> None:
         n = next(self.turn)
-        self.placed.device = self.placed.device if n else parameter.device
+        if not (self.placed.known or parameter.is_meta):  # as those are that a constructor looks at and throws away
+            self.placed.device, self.placed.known = parameter.device, True
         self.placed.order[id(parameter)] = n
         self.placed.keep.append(parameter)
         if n not in self.keep_real:
@@ -154,3 +156,22 @@ def initialise_rest(
             raise CheckpointError(f"{name}: {key} was neither in the file nor initialised by the model.")
         path, _, leaf = key.rpartition(".")
         setattr(model.get_submodule(path), leaf, fresh)
+
+
+def compute_buffers(name: str, model: nn.Module, build: Callable[[], nn.Module]) -> None:
+    """Give buffers that are still on the meta device their numbers: a constructor puts some where its parameters are,
+    and they are in no file. The model is built for real for it.
+
+    Raises:
+        CheckpointError: it has no numbers for one of them either; the message calls the model ``name``.
+    """
+    left = [key for key, buffer in model.named_buffers() if buffer.is_meta]
+    if not left:
+        return
+    with inside_a_filled_model():
+        real = dict(build().named_buffers())
+    for key in left:
+        if key not in real or real[key].is_meta:
+            raise CheckpointError(f"{name}: {key} was neither in the file nor computed by the model.")
+        path, _, leaf = key.rpartition(".")
+        setattr(model.get_submodule(path), leaf, real[key])

@@ -57,18 +57,20 @@ MODULES = {
     " _default_anchorgen=.faster_rcnn:default_anchors"
     " RPNHead=.rpn:RPNHead RegionProposalNetwork=.rpn:RegionProposalNetwork",
     "detection.fcos": ".fcos",
-    "detection.generalized_rcnn": "GeneralizedRCNN=.detector:Detector",
+    "detection.generalized_rcnn": "GeneralizedRCNN=.faster_rcnn:GeneralizedRCNN",
     "detection.image_list": "ImageList=.transform:ImageList",
     "detection.keypoint_rcnn": ".keypoint_rcnn",
     "detection.mask_rcnn": ".mask_rcnn",
     "detection.retinanet": ".retinanet _default_anchorgen=.retinanet:default_anchors",
     "detection.roi_heads": ".roi_heads paste_masks_in_image=.masks:paste_masks_in_image"
-    " heatmaps_to_keypoints=.keypoints:keypoints_of box_ops=zoo.ops:boxes"
+    " expand_boxes=.masks:expand_boxes expand_masks=.masks:expand_masks paste_mask_in_image=.masks:paste_mask_in_image"
+    " heatmaps_to_keypoints=.keypoints:heatmaps_to_keypoints keypoints_to_heatmap=.keypoints:keypoints_to_heatmap"
+    " box_ops=zoo.ops:boxes"
     " det_utils=zoo.models.detection:_utils",
     "detection.rpn": ".rpn AnchorGenerator=.anchors:AnchorGenerator box_ops=zoo.ops:boxes"
     " det_utils=zoo.models.detection:_utils",
-    "detection.ssd": ".ssd _vgg_extractor=.ssd:vgg16_extractor",
-    "detection.ssdlite": ".ssdlite",
+    "detection.ssd": ".ssd _vgg_extractor=.ssd:vgg_extractor",
+    "detection.ssdlite": ".ssdlite _mobilenet_extractor=.ssdlite:mobilenet_on",
     "detection.transform": ".transform",
     "video.mvit": ".mvit",
     "video.resnet": ".resnet",

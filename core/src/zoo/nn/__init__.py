@@ -24,7 +24,8 @@ from zoo.nn.drop import (
 )
 from zoo.nn.fpn import ExtraFPNBlock, FeaturePyramidNetwork, LastLevelMaxPool, LastLevelP6P7
 from zoo.nn.mlp import MLP, Permute, join_heads, linear_head
-from zoo.nn.norm import FrozenBatchNorm2d, LayerNorm2d
+from zoo.nn.norm import FrozenBatchNorm2d, LayerNorm2d, freeze_batch_norm
+from zoo.nn.positions import patch_grid
 
 __all__ = [
     "MLP",
@@ -50,10 +51,12 @@ __all__ = [
     "drop_block2d",
     "drop_block3d",
     "first_channels",
+    "freeze_batch_norm",
     "input_channels",
     "join_heads",
     "linear_head",
     "make_divisible",
+    "patch_grid",
     "refuse_script",
     "stochastic_depth",
 ]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from zoo.errors import InvalidArgument
+
+M = TypeVar("M", bound=nn.Module)
 
 
 class FrozenBatchNorm2d(nn.Module):
@@ -34,10 +37,63 @@ class FrozenBatchNorm2d(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        # torch.nn.functional's refuses an eps of 0 in some versions, which published detectors have.
+        statistics = (self.weight, self.bias, self.running_mean, self.running_var)
+        return torch.batch_norm(x, *statistics, False, 0.0, self.eps, torch.backends.cudnn.enabled)
 
     def extra_repr(self) -> str:
         return f"{self.weight.shape[0]}, eps={self.eps}"
+
+
+class _FrozenBatchNormAct2d(FrozenBatchNorm2d):
+    """One that goes on as the batch norm did which it stands for: ``drop``, then ``act``."""
+
+    drop: nn.Module
+    act: nn.Module
+
+    def forward(self, x: Tensor) -> Tensor:
+        activated: Tensor = self.act(self.drop(super().forward(x)))
+        return activated
+
+
+def freeze_batch_norm(model: M) -> M | FrozenBatchNorm2d:
+    """Put a :class:`FrozenBatchNorm2d` with the same numbers in the place of every 2d batch norm.
+
+    Batch norm that also activates, timm's ``BatchNormAct2d``, goes on to do so. Names of tensors stay, but for
+    ``num_batches_tracked``, which is gone.
+
+    Args:
+        model: is changed.
+
+    Returns:
+        ``model``, or what stands in its place where it is a batch norm itself.
+
+    Raises:
+        InvalidArgument: a batch norm that computes something else, of which this knows nothing.
+    """
+    for path, module in list(model.named_modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.BatchNorm2d | nn.SyncBatchNorm):
+                setattr(module, name, _frozen(f"{path}.{name}".lstrip("."), child))
+    return _frozen("the model", model) if isinstance(model, nn.BatchNorm2d | nn.SyncBatchNorm) else model
+
+
+def _frozen(path: str, norm: nn.Module) -> FrozenBatchNorm2d:
+    children = dict(norm.named_children())
+    own = type(norm).forward in (nn.BatchNorm2d.forward, nn.SyncBatchNorm.forward)
+    if not own and children.keys() != {"drop", "act"}:
+        raise InvalidArgument(
+            f"{path} is a {type(norm).__name__}, which is more than batch norm, nobody knows what. "
+            "Leave frozen_norm out, and freeze it by its own library."
+        )
+    frozen = (FrozenBatchNorm2d if own else _FrozenBatchNormAct2d)(norm.num_features, norm.eps)  # type: ignore[arg-type]
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        given = getattr(norm, name)
+        if given is not None and not given.is_meta:  # else a file will give it
+            setattr(frozen, name, given.detach().clone())
+    for name, child in children.items():
+        setattr(frozen, name, child)
+    return frozen.train(norm.training)
 
 
 class LayerNorm2d(nn.LayerNorm):

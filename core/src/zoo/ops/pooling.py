@@ -19,8 +19,10 @@ from torch import Tensor
 from zoo.ops._checks import captured, widened
 
 # Summands laid out at a time, of a few dozen bytes each: forward, and backward, where each time sweeps the whole table.
-_SUMMANDS = 1 << 17
-_SUMMANDS_BACKWARD = 1 << 21
+# A GPU is kept busy by many, and each time costs it a dozen calls.
+_SUMMANDS = {"cpu": 1 << 17}
+_SUMMANDS_BACKWARD = {"cpu": 1 << 21}
+_SUMMANDS_ELSEWHERE = 1 << 23
 
 
 class Axis(NamedTuple):
@@ -58,10 +60,11 @@ class _Pool(torch.autograd.Function):
         ctx.table_size = len(table)
         K, h, w, C = len(yp), yp.shape[1], xp.shape[1], table.shape[1]
         y, x = Axis(yp.int(), yw), Axis(xp.int(), xw)  # faster than int64; no table has 2 billion rows
-        at_once = not rows_last and K * yp[:1].numel() * xp[:1].numel() <= 8 * _SUMMANDS  # the sums are the output
+        summands = _SUMMANDS.get(table.device.type, _SUMMANDS_ELSEWHERE)
+        at_once = not rows_last and K * yp[:1].numel() * xp[:1].numel() <= 8 * summands  # the sums are the output
         out = table.new_empty(K, C, h, w) if rows_last else table.new_empty(0 if at_once else K, h, w, C)
         out = out if rows_last else out.permute(0, 3, 1, 2)
-        for lo, hi in [(0, K)] if at_once else _pieces(y, x, _SUMMANDS):
+        for lo, hi in [(0, K)] if at_once else _pieces(y, x, summands):
             places, weights = _summands(y, x, lo, hi)
             cells = F.embedding_bag(places, table, mode="sum", per_sample_weights=weights)
             cells = cells.view(hi - lo, h, w, C).permute(0, 3, 1, 2)
@@ -84,7 +87,8 @@ class _Unpool(torch.autograd.Function):
         ctx.save_for_backward(yp, yw, xp, xw)
         ctx.rows_last = cells.is_contiguous()
         y, x, table = Axis(yp, yw), Axis(xp, xw), None
-        for lo, hi in _pieces(y, x, _SUMMANDS_BACKWARD):
+        summands = _SUMMANDS_BACKWARD.get(cells.device.type, _SUMMANDS_ELSEWHERE)
+        for lo, hi in _pieces(y, x, summands):
             places, weights = _summands(y, x, lo, hi)
             sorted_places, order = places.flatten().int().sort()  # int32 sorts far faster
             count = torch.bincount(sorted_places, minlength=table_size)
@@ -123,7 +127,7 @@ def unpool_sum(cells: Tensor, y: Axis, x: Axis, table_size: int) -> Tensor:
 def places_of_max(table: Tensor, y: Axis, x: Axis) -> Tensor:
     """Which row of the table :func:`pool_max` takes, int64 ``[K, C, rows, columns]``; -1 for a cell without pixels."""
     parts = [table.new_empty(0, table.shape[1], dtype=torch.int64)]
-    for lo, hi in _pieces(y, x, _SUMMANDS):
+    for lo, hi in _pieces(y, x, _SUMMANDS.get(table.device.type, _SUMMANDS_ELSEWHERE)):
         places, weights = _summands(y, x, lo, hi)
         offsets = torch.arange(0, places.numel(), places.shape[1], device=table.device)
         best = torch.embedding_bag(table, places.flatten(), offsets, False, 2)[3]
@@ -135,7 +139,8 @@ def places_of_max(table: Tensor, y: Axis, x: Axis) -> Tensor:
 def pool_max(table: Tensor, y: Axis, x: Axis, like: Tensor) -> Tensor:
     """The same of maxima in place of sums; 0 where a cell has no pixel with a weight."""
     parts = []
-    for lo, hi in [(0, y.places.shape[0])] if captured() else _pieces(y, x, _SUMMANDS):
+    summands = _SUMMANDS.get(table.device.type, _SUMMANDS_ELSEWHERE)
+    for lo, hi in [(0, y.places.shape[0])] if captured() else _pieces(y, x, summands):
         places, weights = _summands(y, x, lo, hi)
         parts.append(F.embedding_bag(places, table, mode="max") * (weights[:, :1] > 0))
     cells = torch.cat(parts) if parts else table[:0]
@@ -147,18 +152,21 @@ def pool_max(table: Tensor, y: Axis, x: Axis, like: Tensor) -> Tensor:
 
 
 def bilinear(start: Tensor, cell: Tensor, cells: int, size: Tensor, samples: int) -> Axis:
-    """Pixels along an axis and their weights in the means of the samples of each cell, ``[K, cells, n]``.
+    """Pixels along an axis and their weights in the means of the samples of each cell, ``[..., cells, n]``.
 
-    ``start`` and ``cell`` ``[K]`` are where the first cell begins and how wide each is, ``size`` ``[K]`` the number of
-    pixels. ``samples`` below 1 are as many per cell as it has pixels, rounded up. A sample up to a pixel outside takes
-    the value of the border, and one farther out is 0.
+    ``start`` and ``cell`` ``[...]`` are where the first cell begins and how wide each is, ``size`` ``[...]`` the number
+    of pixels. ``samples`` below 1 are as many per cell as it has pixels, rounded up. A sample up to a pixel outside
+    takes the value of the border, and one farther out is 0.
     """
-    start, cell, size = start[:, None, None], cell[:, None, None], size[:, None, None]
-    index = torch.arange(cells, device=start.device)[:, None]
+    start, cell, size = start[..., None, None], cell[..., None, None], size[..., None, None]
+    number: Tensor | int = samples
     if samples > 0:
-        number: Tensor | int = samples
-        sample: Tensor = torch.arange(samples, device=start.device)
+        half = 0.5 / samples
+        middles = torch.linspace(half, cells - half, cells * samples, dtype=start.dtype, device=start.device)
+        at = torch.addcmul(start, cell, middles.view(cells, samples))
+        valid = (at >= -1) & (at <= size)
     else:
+        index = torch.arange(cells, device=start.device)[:, None]
         number = cell.ceil().nan_to_num().clamp(min=0)
         # Of a region that is far larger than the image, only the samples on the image count: at most two per pixel.
         most = min(int(number.max()), 2 * int(size.max()) + 4) if len(cell) else 0
@@ -166,22 +174,22 @@ def bilinear(start: Tensor, cell: Tensor, cells: int, size: Tensor, samples: int
             ((-1 - start - index * cell) * number / cell).floor().clamp(min=0).minimum((number - most).clamp(min=0))
         )
         sample = skipped.nan_to_num() + torch.arange(most, device=start.device)
-    at = start + index * cell + (sample + 0.5) * cell / number
-    valid = (at >= -1) & (at <= size) & (sample < number)
+        at = start + index * cell + (sample + 0.5) * cell / number
+        valid = (at >= -1) & (at <= size) & (sample < number)
     at = torch.where(valid, at, 0).clamp(min=0).minimum(size - 1)
-    low = at.floor().minimum((size - 2).clamp(min=0))
+    low = at.floor()
     high_weight = torch.where(valid, (at - low) / number, 0)
     low_weight = torch.where(valid, (1 - at + low) / number, 0)
-    low = low.long()
-    last = size.long() - 1
     if samples > 0:
-        return Axis(torch.cat([low, (low + 1).minimum(last)], -1), torch.cat([low_weight, high_weight], -1))
+        high = (low + 1).minimum(size - 1)  # has a weight of 0 where that is not one further
+        return Axis(torch.cat([low, high], -1).long(), torch.cat([low_weight, high_weight], -1))
     # Neighbouring samples share pixels: with one weight per pixel there are about a quarter as many summands.
-    first = torch.where(valid, low, last).amin(-1, keepdim=True) if most else low.new_zeros(*low.shape[:2], 1)
+    low, last = low.long(), size.long() - 1
+    first = torch.where(valid, low, last).amin(-1, keepdim=True) if most else low.new_zeros(*low.shape[:-1], 1)
     offset = torch.where(valid, low - first, 0)
     n = int(offset.max()) + 2 if offset.numel() else 1
     weights = (
-        at.new_zeros(*low.shape[:2], n).scatter_add_(2, offset, low_weight).scatter_add_(2, offset + 1, high_weight)
+        at.new_zeros(*low.shape[:-1], n).scatter_add_(-1, offset, low_weight).scatter_add_(-1, offset + 1, high_weight)
     )
     return Axis((first + torch.arange(n, device=start.device)).minimum(last), weights)
 

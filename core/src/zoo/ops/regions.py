@@ -46,11 +46,13 @@ def _regions(
         check_shape("boxes", boxes, "K", 5)
         check_floating(input=input, boxes=boxes)
         images = boxes[:, 0].long()
-        if not captured() and not boxes.is_meta and len(boxes) and not (0 <= images.min() <= images.max() < len(input)):
-            raise InvalidOperand(
-                f"boxes[:, 0] are indices of images, and must be from 0 to {len(input) - 1} for an input of "
-                f"{list(input.shape)}, but go from {int(images.min())} to {int(images.max())}."
-            )
+        if not captured() and not boxes.is_meta and len(boxes):
+            least, most = torch.stack(torch.aminmax(images)).tolist()  # one wait for a GPU
+            if not 0 <= least <= most < len(input):
+                raise InvalidOperand(
+                    f"boxes[:, 0] are indices of images, and must be from 0 to {len(input) - 1} for an input of "
+                    f"{list(input.shape)}, but go from {least} to {most}."
+                )
         regions = boxes[:, 1:]
     else:
         if not is_list(boxes):
@@ -87,13 +89,18 @@ def aligned_axes(
     aligned: bool,
 ) -> tuple[Axis, Axis]:
     """What RoIAlign of boxes ``[K, 4]`` reads; the features of each begin at row ``begin`` and may differ in size."""
-    offset = 0.5 if aligned else 0.0
-    x1, y1, x2, y2 = (boxes * scale - offset).unbind(1)
-    w, h = x2 - x1, y2 - y1
+    corners = boxes * scale - 0.5 if aligned else boxes * scale
+    begins, extents = corners[:, :2], corners[:, 2:] - corners[:, :2]
     if not aligned:
-        w, h = w.clamp(min=1), h.clamp(min=1)
-    rows = bilinear(y1, h / output_size[0], output_size[0], height, sampling_ratio)
-    columns = bilinear(x1, w / output_size[1], output_size[1], width, sampling_ratio)
+        extents = extents.clamp(min=1)
+    if sampling_ratio > 0 and output_size[0] == output_size[1]:  # both axes at once: half as many calls
+        both = torch.stack([width, height], 1)
+        places, weights = bilinear(begins, extents / output_size[0], output_size[0], both, sampling_ratio)
+        columns, rows = (Axis(places[:, i], weights[:, i]) for i in (0, 1))
+    else:
+        h, w = output_size
+        rows = bilinear(begins[:, 1], extents[:, 1] / h, h, height, sampling_ratio)
+        columns = bilinear(begins[:, 0], extents[:, 0] / w, w, width, sampling_ratio)
     places = rows.places * width.long()[:, None, None] + begin[:, None, None]
     return Axis(places, rows.weights), columns
 

@@ -37,7 +37,9 @@ _PAIRS = {"cpu": 1 << 16}
 _PAIRS_ELSEWHERE = 1 << 23
 # Boxes per block: more are compared in vain inside a larger one, and a smaller one is more often waited for.
 _BLOCK = {"cpu": 192}
-_BLOCK_ELSEWHERE = 1024
+_BLOCK_ELSEWHERE = 2048
+# Rounds towards the fixed point between two looks whether it is reached: to look, one has to wait for the GPU.
+_ROUNDS = 4
 # The sweep remembers every overlap, so at this many per box it gives up.
 _CROWDED = 8
 _GROUP = 32
@@ -68,8 +70,10 @@ def _by_score(scores: Tensor) -> Tensor:
 def _small(classes: Tensor) -> Tensor:
     """Classes as small whole numbers, which float32 holds: as they are if possible, since numbering them is a sort."""
     whole = classes.long()
-    if len(classes) and not classes.is_floating_point() and whole.min() >= 0 and whole.max() < 1 << 16:
-        return whole
+    if len(classes) and not classes.is_floating_point():
+        least, most = torch.stack(torch.aminmax(whole)).tolist()  # one wait for a GPU
+        if least >= 0 and most < 1 << 16:
+            return whole
     return classes.unique(return_inverse=True)[1]  # type: ignore[no-any-return, no-untyped-call]
 
 
@@ -116,9 +120,12 @@ def _fixed_point(strikes: Callable[[Tensor], Tensor], keep: Tensor) -> Tensor:
 
     After k rounds the best k boxes are right, and a few rounds do unless the overlaps form long chains.
     """
-    while not torch.equal(refined := strikes(keep).eq_(0), keep):
-        keep = refined
-    return keep.nonzero().squeeze(1)
+    rounds = 1 if keep.is_cpu else _ROUNDS
+    while True:
+        for _ in range(rounds):
+            before, keep = keep, strikes(keep).eq_(0)
+        if torch.equal(keep, before):
+            return keep.nonzero().squeeze(1)
 
 
 def _in_line(rows: Tensor, threshold: float) -> tuple[Tensor, list[int], int] | None:
@@ -198,10 +205,10 @@ def _strike(rows: Tensor, threshold: float, waiting: Tensor, by_class: bool, spa
     size, pairs = _BLOCK.get(kind, _BLOCK_ELSEWHERE), _PAIRS.get(kind, _PAIRS_ELSEWHERE)
     block, waiting = waiting[:size], waiting[size:]
     top = rows.index_select(1, block)  # indexing would leave the rows strided
-    # Each round waits for the one before, so they are left to the CPU.
-    overlaps = _iou(top[:, :, None], top[:, None, :], space, by_class).gt_(threshold).tril_(-1).cpu()
-    kept = _fixed_point(overlaps.mv, overlaps.new_ones(len(block)))
-    kept = block[kept.to(block.device, non_blocking=True)]
+    overlaps = _iou(top[:, :, None], top[:, None, :], space, by_class).gt_(threshold).tril_(-1)
+    kept = block[_fixed_point(overlaps.mv, overlaps.new_ones(len(block)))]
+    if not len(waiting):
+        return kept, waiting
     top, rest = rows.index_select(1, kept), rows.index_select(1, waiting)
     parts = torch.split(rest, max(1, pairs // len(kept)), dim=1)
     best = [_iou(top[:, :, None], part[:, None, :], space, by_class).amax(0) for part in parts]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from zoo.registry.capabilities import capabilities
+from zoo.registry.defaults import DefaultModel, default_model
 from zoo.registry.discovery import fetch, open_weights
+from zoo.registry.exported import VERSION as EXPORT_VERSION
 from zoo.registry.listing import list_models, metric
 from zoo.registry.lookup import (
     ModelInfo,
@@ -24,6 +27,7 @@ from zoo.registry.offers import (
     formats,
     get_engine,
     get_task,
+    in_words,
     missing_for,
     open_repository,
     provided,
@@ -31,19 +35,24 @@ from zoo.registry.offers import (
     usable_engine,
 )
 from zoo.registry.records import PluginRecord
-from zoo.registry.saved import SavedModel, find_saved
+from zoo.registry.saved import SavedModel, facts_of, find_saved
 
 __all__ = [
+    "EXPORT_VERSION",
+    "DefaultModel",
     "Entry",
     "ModelInfo",
     "NameConflict",
     "PluginRecord",
     "Registry",
     "SavedModel",
+    "capabilities",
     "check_format",
     "commands",
+    "default_model",
     "engines",
     "engines_for",
+    "facts_of",
     "fetch",
     "find_command",
     "find_saved",
@@ -55,6 +64,7 @@ __all__ = [
     "get_model_weights",
     "get_task",
     "get_weight",
+    "in_words",
     "list_models",
     "metric",
     "missing_for",

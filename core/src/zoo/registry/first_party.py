@@ -18,6 +18,7 @@ class FirstParty:
         namespace: its place under ``zoo.models``; empty for the top, None for none.
         prefix: what its model names begin with, where ``zoo.models`` shows them without.
         models: globs of the names of its models, for "install … to get it".
+        tasks: that it serves out of the box.
         commands: that it brings to ``zoo``.
         engines: that it brings.
         names: that it brings to the module ``zoo`` → the modules that they come from.
@@ -29,6 +30,7 @@ class FirstParty:
     namespace: str | None
     models: tuple[str, ...] = ()
     prefix: str = ""
+    tasks: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
     engines: tuple[str, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
@@ -40,9 +42,22 @@ _CLASSIFICATION = (
 )
 FIRST_PARTY = (
     FirstParty("classification", "zoo-classification", "zoo_classification", "", tuple(_CLASSIFICATION.split())),
-    FirstParty("quantized", "zoo-quantized", "zoo_quantized", "quantization", ("quantized_*",), prefix="quantized_"),
     FirstParty(
-        "segmentation", "zoo-segmentation", "zoo_segmentation", "segmentation", ("fcn_*", "deeplabv3*", "lraspp*")
+        "quantized",
+        "zoo-quantized",
+        "zoo_quantized",
+        "quantization",
+        ("quantized_*",),
+        prefix="quantized_",
+        commands=("convert",),
+    ),
+    FirstParty(
+        "segmentation",
+        "zoo-segmentation",
+        "zoo_segmentation",
+        "segmentation",
+        ("fcn_*", "deeplabv3*", "lraspp*"),
+        tasks=("semantic-segmentation",),
     ),
     FirstParty(
         "detection",
@@ -50,22 +65,46 @@ FIRST_PARTY = (
         "zoo_detection",
         "detection",
         ("fasterrcnn*", "maskrcnn*", "keypointrcnn*", "retinanet*", "fcos*", "ssd300_*", "ssdlite*"),
+        tasks=("object-detection", "instance-segmentation", "keypoint-detection"),
     ),
     FirstParty(
-        "video", "zoo-video", "zoo_video", "video", ("mvit_*", "r3d_*", "mc3_*", "r2plus1d_*", "s3d", "swin3d_*")
+        "video",
+        "zoo-video",
+        "zoo_video",
+        "video",
+        ("mvit_*", "r3d_*", "mc3_*", "r2plus1d_*", "s3d", "swin3d_*"),
+        tasks=("video-classification",),
     ),
-    FirstParty("optical_flow", "zoo-optical-flow", "zoo_optical_flow", "optical_flow", ("raft_*",)),
-    FirstParty("efficientnet_lite", "zoo-efficientnet-lite", "zoo_efficientnet_lite", None, ("efficientnet_lite*",)),
+    FirstParty(
+        "optical_flow",
+        "zoo-optical-flow",
+        "zoo_optical_flow",
+        "optical_flow",
+        ("raft_*",),
+        tasks=("optical-flow",),
+    ),
+    FirstParty(
+        "efficientnet_lite",
+        "zoo-efficientnet-lite",
+        "zoo_efficientnet_lite",
+        None,
+        ("efficientnet_lite*",),
+        tasks=("image-classification",),  # zoo-classification comes along; its weights that come with it know digits
+    ),
     FirstParty(
         "tools",
         "zoo-tools",
         "zoo_tools",
         None,
-        commands=("evaluate", "export"),
+        commands=("evaluate", "export", "merge", "quantize", "benchmark", "matrix"),
         engines=("onnxruntime", "openvino"),
         names=dict.fromkeys(("Evaluation", "evaluate"), "zoo_tools.evaluation")
-        | dict.fromkeys(("ExportReport", "export"), "zoo_tools.exporting"),
+        | dict.fromkeys(("ExportReport", "export"), "zoo_tools.exporting")
+        | dict.fromkeys(("Quantization", "quantize"), "zoo_tools.quantizing")
+        | dict.fromkeys(("Benchmark", "benchmark"), "zoo_tools.benchmarking")
+        | dict.fromkeys(("matrix",), "zoo_tools.capabilities"),
     ),
+    FirstParty("serving", "zoo-serving", "zoo_serving", None, commands=("batch", "serve")),
     FirstParty(
         "training",
         "zoo-training",
@@ -82,6 +121,11 @@ FIRST_PARTY = (
         | dict.fromkeys(("Published", "push_to_hub"), "zoo_training.publishing"),
     ),
 )
+# Plugins over other people's models, which rank as strangers' do: plugin → what pip installs.
+CATALOGUES = {"timm": "zoo-timm", "transformers": "zoo-transformers"}
+TASKS_OF_CATALOGUES = dict.fromkeys(
+    ("depth-estimation", "image-feature-extraction", "panoptic-segmentation"), "transformers"
+)
 BY_NAMESPACE = {p.namespace: p for p in FIRST_PARTY if p.namespace is not None}
 BY_DISTRIBUTION = {p.distribution: p for p in FIRST_PARTY}
 
@@ -89,6 +133,15 @@ BY_DISTRIBUTION = {p.distribution: p for p in FIRST_PARTY}
 def provider(model: str) -> FirstParty | None:
     """Our plugin that has a model of that name, installed or not."""
     return next((p for p in FIRST_PARTY if any(fnmatch.fnmatchcase(model, glob) for glob in p.models)), None)
+
+
+def provider_of_task(task: str) -> tuple[str, str] | None:
+    """The plugin of this repository that serves a task out of the box, installed or not, and what pip installs."""
+    ours = next((p for p in FIRST_PARTY if task in p.tasks), None)
+    if ours is not None:
+        return ours.plugin, ours.distribution
+    plugin = TASKS_OF_CATALOGUES.get(task)
+    return None if plugin is None else (plugin, CATALOGUES[plugin])
 
 
 def commands_of_ours() -> dict[str, str]:

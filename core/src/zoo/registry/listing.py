@@ -8,6 +8,7 @@ from types import ModuleType
 
 from zoo.contract import ModelSpec, Weights
 from zoo.errors import InvalidArgument, UnknownTask, suggest
+from zoo.registry.capabilities import able
 from zoo.registry.first_party import BY_NAMESPACE
 from zoo.registry.names import Entry, Registry, registry
 from zoo.registry.records import LOCAL
@@ -27,6 +28,7 @@ def list_models(
     max_metrics: Mapping[str, float] | None = None,
     has_weights: bool | None = None,
     license: Names = None,  # noqa: A002  the field's name
+    can: Names = None,
 ) -> list[str]:
     """The names of the models that pass every filter, sorted. Takes milliseconds and does not import torch.
 
@@ -42,6 +44,8 @@ def list_models(
         max_metrics: the same, for metrics of which less is better.
         has_weights: whether any weights are published.
         license: shell wildcards, in any case: the licence of one entry of the model's weights matches one of them.
+        can: such as ``"onnx"``, one or several of :data:`zoo.contract.CAPABILITIES`: all of them were measured of the
+            model, and work.
 
     Raises:
         UnknownTask, InvalidArgument: a task, plugin or metric that nothing installed has.
@@ -67,10 +71,12 @@ def list_models(
     if max_params is not None:
         found = [entry for entry in found if (n := entry.spec.parameters) is not None and n <= max_params]
     if has_weights is not None:
-        found = [entry for entry in found if bool(entry.spec.weights) == has_weights]
+        found = [entry for entry in found if (entry.spec.weights_name is not None) == has_weights]
     if license is not None:
         globs = [glob.lower() for glob in ([license] if isinstance(license, str) else license)]
         found = [e for e in found if any(matches(w.license.lower(), globs) for w in _weights_of(e.spec))]
+    if can is not None:
+        found = able(now, found, [can] if isinstance(can, str) else list(can))
     if min_metrics or max_metrics:
         _check_metrics(now, {*(min_metrics or {}), *(max_metrics or {})})
         found = [e for e in found if any(_meets(w, min_metrics or {}, max_metrics or {}) for w in _weights_of(e.spec))]

@@ -12,7 +12,8 @@ from zoo.registry.names import registry
 def versions_of(entries: Iterable[WeightsEnum]) -> dict[str, str]:
     """The versions of zoo-core and of the distributions whose plugins offer ``entries``."""
     enums = {type(entry) for entry in entries}
-    offered = registry().entries.values() if enums else ()
+    names = {enum.__name__ for enum in enums}  # looked at first: catalogues make enums when they are asked for
+    offered = [entry for entry in registry().entries.values() if entry.spec.weights_name in names]
     plugins = [entry.plugin for entry in offered if entry.spec.weights in enums]
     found = {p.distribution: p.version for p in plugins if p.distribution and p.version}
     return dict(sorted({**found, "zoo-core": importlib.metadata.version("zoo-core")}.items()))

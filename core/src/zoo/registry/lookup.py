@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from zoo.contract import ModelSpec, Weights, WeightsEnum, check_model, check_name, load_object
-from zoo.errors import ContractError, InvalidArgument, PluginError, UnknownWeights, suggest, told
+from zoo.contract import LazyEnum, ModelSpec, Weights, WeightsEnum, check_model, check_name, load_object
+from zoo.errors import ContractError, InvalidArgument, PluginError, UnknownModel, UnknownWeights, suggest, told
 from zoo.files import redacted
 from zoo.registry.exported import ExportedFile, find_exported, format_opening
 from zoo.registry.names import Builder, Entry, Registry, add_local, meant, registry, weights_claims
@@ -27,11 +29,29 @@ F = TypeVar("F", bound=Builder)
 def get_model_builder(name: str) -> Builder:
     """The function that builds the model; its module is imported, and torch with it.
 
+    Of a whole name, such as ``"timm/resnet50.a1_in1k"``, it loads those weights unless others are given.
+
     Raises:
         UnknownModel: no such model; the message has the closest matches and what to install.
         PluginError: the builder's module cannot be imported, or has no such function.
     """
-    return _builder(registry().find(name))
+    entry, tag = registry().whole(name)
+    build = _builder(entry)
+    if tag is None:
+        return build
+
+    @functools.wraps(build)
+    def whole(**config: Any) -> Any:
+        return build(**_with_weights(entry, tag, config))
+
+    return whole
+
+
+def _with_weights(entry: Entry, tag: str, config: dict[str, Any]) -> dict[str, Any]:
+    """A builder's arguments where the model's name names the weights too, and the caller no others."""
+    if config.get("weights", "DEFAULT") != "DEFAULT" or entry.spec.weights is None:
+        return config
+    return {**config, "weights": entry.spec.weights[tag]}
 
 
 def _builder(entry: Entry) -> Builder:
@@ -61,7 +81,8 @@ def get_model(
     """Build a model by name: ``zoo.get_model("resnet50", weights="DEFAULT")``.
 
     Args:
-        name: bare (``"resnet50"``) or full (``"classification/resnet50"``); or a model that :func:`zoo.save` wrote: the
+        name: bare (``"resnet50"``) or full (``"classification/resnet50"``); with weights (``"timm/resnet50.a1_in1k"``),
+            which are loaded unless others, or None, are given; or a model that :func:`zoo.save` wrote: the
             path or URL of its file, or of a folder or repository (``"hf://org/name"``) that holds it; or an exported
             file, such as ``"resnet50.onnx"``, which runs on the CPU as it was exported.
         device: where it goes; ``"meta"`` builds it without memory. By default where the builder puts it.
@@ -78,7 +99,10 @@ def get_model(
         return _exported(name, device, dtype, **config)
     saved = find_saved(name, progress=config.get("progress", True))
     if saved is None:
-        build = get_model_builder(cast(str, name))
+        entry, tag = registry().whole(name)
+        build = _builder(entry)
+        if tag is not None:
+            config = _with_weights(entry, tag, config)
     else:
         build = _builder(saved.entry())
         if config.get("weights", "DEFAULT") == "DEFAULT":
@@ -127,7 +151,7 @@ def get_model_weights(name: str | Builder) -> type[WeightsEnum]:
         UnknownWeights: no weights are published for it.
     """
     if isinstance(name, str):
-        weights = registry().find(name).spec.weights
+        weights = registry().whole(name)[0].spec.weights
     else:
         weights = getattr(name, "weights_enum", None)
         if weights is None:
@@ -140,22 +164,28 @@ def get_model_weights(name: str | Builder) -> type[WeightsEnum]:
 
 
 def get_weight(name: str) -> WeightsEnum:
-    """The entry that ``"ResNet50_Weights.IMAGENET1K_V2"`` names.
+    """The entry that ``"ResNet50_Weights.IMAGENET1K_V2"`` names, or ``"resnet50.IMAGENET1K_V2"``.
 
     Raises:
         UnknownWeights: no such enum or member; the message has the closest matches.
     """
-    enum_name, dot, member = name.rpartition(".") if isinstance(name, str) else ("", "", "")
+    plugin, slash, rest = name.rpartition("/") if isinstance(name, str) else ("", "", "")
+    enum_name, dot, member = rest.partition(".")  # an entry's name may have points, an enum's has none
+    enum_name = f"{plugin}{slash}{enum_name}"
     if not dot:
         raise UnknownWeights(f"{name!r} is not of the form 'ResNet50_Weights.IMAGENET1K_V2'.")
     claims = weights_claims(registry())
     if enum_name not in claims:
+        with contextlib.suppress(UnknownModel):
+            entry, tag = registry().whole(name)
+            if tag is not None and entry.spec.weights is not None:
+                return entry.spec.weights[tag]
         raise UnknownWeights(f"There are no weights {enum_name!r}.{suggest(enum_name, claims)}")
     enum = meant(claims[enum_name])
     if enum is None:
         full = " and ".join(repr(f"{record.name}/{name}") for record in claims[enum_name].values())
         raise UnknownWeights(f"Several plugins have weights {enum_name!r}. Say which one you mean: {full}.")
-    found = enum.verify(member)
+    found = (enum.enum() if isinstance(enum, LazyEnum) else enum).verify(member)
     if found is None:  # verify returns None for None alone
         raise UnknownWeights(f"{name!r} names no weights.")
     return found
@@ -172,7 +202,7 @@ class ModelInfo:
         plugin: name of the plugin; ``distribution`` and ``version`` say where it came from.
         num_params: number of parameters, if known.
         paper: title and link.
-        weights: member name → facts, ``DEFAULT`` included.
+        weights: member name → facts, ``DEFAULT`` included; of a whole name (``timm/resnet50.a1_in1k``), those alone.
         default_weights: what ``DEFAULT`` stands for.
         builder: its import string.
         input: where the model is particular about its input.
@@ -210,13 +240,17 @@ def model_info(name: str | os.PathLike[str], *, task: str | None = None, weights
         CheckpointError, DownloadError: a file that is no saved model, or cannot be had.
     """
     now = registry()
-    if format_opening(name) is not None:
-        file = find_exported(name, task=task, weights=_description(weights))
-        if file is not None:
-            return _info_of_file(now, file)
+    if format_opening(name) and (file := find_exported(name, task=task, weights=_description(weights))) is not None:
+        return _info_of_file(now, file)
     saved = find_saved(name)
     if saved is None:
-        return info_of(now, now.find(name))
+        entry, tag = now.whole(name)
+        known = info_of(now, entry)
+        if tag is None:
+            return known
+        chosen = known.weights[tag]
+        named = known.default_weights if tag == "DEFAULT" else tag
+        return replace(known, weights={str(named): chosen, "DEFAULT": chosen}, default_weights=named)
     about = info_of(now, saved.entry())
     tasks = tuple(dict.fromkeys([saved.task, *about.tasks])) if saved.task in about.tasks else about.tasks
     return replace(

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from zoo.contract import Command, Engine, Format, ModelSpec, TaskSpec, WeightsEnum
-from zoo.errors import AmbiguousModel, ContractError, PluginError, UnknownModel, suggest
+from zoo.contract import Command, Engine, Format, LazyEnum, ModelSpec, TaskSpec, WeightsEnum, stored_weights
+from zoo.errors import AmbiguousModel, ContractError, PluginError, UnknownModel, UnknownWeights, suggest
 from zoo.registry.discovery import forget, get_plugins, lock
-from zoo.registry.first_party import provider
+from zoo.registry.first_party import CATALOGUES, provider
 from zoo.registry.records import PluginRecord
 
 Builder = Callable[..., Any]
@@ -116,6 +116,35 @@ class Registry:
         """The bare name where it works, else the full one."""
         return entry.spec.name if self.owner(entry.spec.name) is entry else entry.full_name
 
+    def whole(self, name: object) -> tuple[Entry, str | None]:
+        """The model that ``name`` means, and the weights where it names both: ``timm/resnet50.a1_in1k``.
+
+        Models' names may have points too: of several readings, the one with the longest model counts.
+
+        Raises:
+            UnknownWeights: the model is there and has no such weights.
+            UnknownModel, AmbiguousModel: as of :meth:`find`.
+        """
+        text = name if isinstance(name, str) else ""
+        known = text in self.entries or text in self.by_bare_name or text in self.by_old_name
+        models = [] if known else [text[:i] for i, c in enumerate(text) if c == "."][::-1]
+        of_model = None
+        for model in models:
+            found = self.entries.get(model) or self.owner(model)
+            if found is None or found.spec.weights is None:
+                continue
+            if (tag := text[len(model) + 1 :]) in found.spec.weights.__members__:
+                return found, tag
+            of_model = of_model or (found, tag)
+        if of_model is None:
+            return self.find(name), None
+        found, tag = of_model
+        members = found.spec.weights.__members__ if found.spec.weights else {}
+        others = [e for e in self.by_bare_name.get(found.spec.name, ()) if e is not found]
+        theirs = [e.full_name for e in others if (enum := e.spec.weights) is not None and tag in enum.__members__]
+        hint = f" There is {theirs[0]}.{tag}." if theirs else suggest(tag, members)
+        raise UnknownWeights(f"{self.short_name(found)!r} has no weights {tag!r}.{hint}")
+
     def find(self, name: object) -> Entry:
         if not isinstance(name, str):
             raise UnknownModel(f"{name!r} is not a model name; expected a string such as 'resnet50'.")
@@ -151,7 +180,10 @@ class Registry:
         message = f"There is no model {name!r}."
         message += suggest(bare, self.by_bare_name)
         ours = provider(bare)
-        if ours and not any(r.name == ours.plugin for r in self.records):
+        catalogue = CATALOGUES.get(plugin)
+        if catalogue and not any(r.name == plugin for r in self.records):
+            message = f"There is no model {name!r}. Those of {plugin} come with {catalogue}: pip install {catalogue}"
+        elif ours and not any(r.name == ours.plugin for r in self.records):
             message += f" Models of that kind come with {ours.distribution}: pip install {ours.distribution}"
         if failed:
             message += (
@@ -206,17 +238,24 @@ def plugins() -> list[PluginRecord]:
     return list(registry().records)
 
 
-def weights_claims(now: Registry) -> dict[str, dict[type[WeightsEnum], PluginRecord]]:
-    """Bare (``"ResNet50_Weights"``) and full names (``"classification/ResNet50_Weights"``) → enums, and whose."""
-    claims: dict[str, dict[type[WeightsEnum], PluginRecord]] = {}
+Enum = type[WeightsEnum] | LazyEnum
+
+
+def weights_claims(now: Registry) -> dict[str, dict[Enum, PluginRecord]]:
+    """Bare (``"ResNet50_Weights"``) and full names (``"classification/ResNet50_Weights"``) → enums, and whose.
+
+    Those of catalogues are not made for it.
+    """
+    claims: dict[str, dict[Enum, PluginRecord]] = {}
     for entry in now.entries.values():
-        if (enum := entry.spec.weights) is not None:
-            claims.setdefault(enum.__name__, {}).setdefault(enum, entry.plugin)
-            claims[f"{entry.plugin.name}/{enum.__name__}"] = {enum: entry.plugin}
+        if (enum := stored_weights(entry.spec)) is not None:
+            name = str(entry.spec.weights_name)
+            claims.setdefault(name, {}).setdefault(enum, entry.plugin)
+            claims[f"{entry.plugin.name}/{name}"] = {enum: entry.plugin}
     return claims
 
 
-def meant(claims: Mapping[type[WeightsEnum], PluginRecord]) -> type[WeightsEnum] | None:
+def meant(claims: Mapping[Enum, PluginRecord]) -> Enum | None:
     """As with models: the only one, or ours among several."""
     ours = [enum for enum, record in claims.items() if record.first_party]
     return (ours or list(claims))[0] if ours or len(claims) == 1 else None

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from zoo.contract import Command, Engine, Format, Repository, TaskSpec, load_object
+from zoo.contract import Command, Engine, Format, Preset, Repository, TaskSpec, load_object
+from zoo.contract.preprocessing import describe
 from zoo.errors import InvalidArgument, MissingPlugin, UnknownTask, suggest
 from zoo.registry.discovery import get_plugins
-from zoo.registry.first_party import engines_of_ours
+from zoo.registry.first_party import engines_of_ours, provider_of_task
 from zoo.registry.listing import join
-from zoo.registry.names import registry
+from zoo.registry.names import Registry, registry
 from zoo.registry.records import PluginRecord
 
 T = TypeVar("T")
@@ -38,7 +39,11 @@ def get_task(name: str, *, plugin: str | None = None) -> TaskSpec:
             full = " and ".join(repr(f"{record.name}/{name}") for _, record in tasks[bare])
             raise UnknownTask(f"Several plugins serve the task {name!r}. Say which one you mean: {full}.")
         known = [*tasks, *(f"{record.name}/{task}" for task, of in tasks.items() for _, record in of if len(of) > 1)]
-        raise UnknownTask(f"{problem} {join(known)}.{suggest(name, known)}")
+        ours = provider_of_task(name)
+        lacking = ours is not None and not any(record.name == ours[0] for record in registry().records)
+        how = f" It comes with {ours[1]}: pip install {ours[1]}" if ours and lacking else ""
+        how = how or suggest(name, known)
+        raise UnknownTask(f"{problem} {join(known)}.{how}")
     return found
 
 
@@ -76,6 +81,18 @@ def provided(task: TaskSpec, verb: str) -> Any | None:
         claims = registry().provides.get((task.name, verb), ())
         target = claims[0][0] if claims else None
     return None if target is None else load_object(target)
+
+
+def in_words(preset: Preset) -> str:
+    """What a preprocessing does, in words; torch is not imported. Of a plugin's own, as its manifest has it.
+
+    One that nobody describes is shown as the call that it is.
+    """
+    for record in registry().records:
+        words = record.manifest.presets.get(preset.target) if record.manifest else None
+        if words is not None:
+            return str(load_object(words)(dict(preset.arguments)))
+    return describe(preset)
 
 
 # What the core itself brings.
@@ -137,9 +154,13 @@ def _is_there(module: str) -> bool:
         return False
 
 
-def engines() -> list[tuple[str, Engine, PluginRecord | None]]:
-    """Every engine: the name that works, what it is, and whose it is; None for the core's own."""
-    offers = registry().engines
+def engines(of: Registry | None = None) -> list[tuple[str, Engine, PluginRecord | None]]:
+    """Every engine: the name that works, what it is, and whose it is; None for the core's own.
+
+    Args:
+        of: by default what is installed.
+    """
+    offers = (of or registry()).engines
     own: list[tuple[str, Engine, PluginRecord | None]] = [(engine.name, engine, None) for engine in BUILT_IN]
     reserved = {engine.name for engine in BUILT_IN}
     return own + [

@@ -6,7 +6,9 @@ the preprocessing one of zoo's own or of an installed plugin's weights; all the 
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -15,8 +17,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from zoo import files
-from zoo.contract import Preset, Repository, Weights, short
-from zoo.contract.preprocessing import WORDS
+from zoo.contract import Preset, Repository, Weights, short, stored_weights
+from zoo.contract.preprocessing import WORDS, problem
 from zoo.errors import CheckpointError, InvalidArgument, PluginError, UnknownModel, ZooError, suggest
 from zoo.files.safetensors import is_safetensors, read_header
 from zoo.registry.discovery import fetch, get_plugins
@@ -33,6 +35,12 @@ _NUMBER = (int, float)
 FACTS: dict[str, tuple[type, ...]] = {
     "num_params": (int,), "metrics": (dict,), "gflops": _NUMBER, "ops_unit": (str,), "recipe": (str,),
     "license": (str,), "min_size": (list,), "docs": (str,), "extra": (dict,),
+}  # fmt: skip
+
+# Further facts that tasks and commands read, and of which types they are.
+EXTRA: dict[str, tuple[type, ...]] = {
+    "frame_rate": _NUMBER, "num_frames": (int,), "keypoint_names": (list,), "skeleton": (list,), "runtime": (dict,),
+    "license_source": (str,), "data": (str,), "training": (dict,),
 }  # fmt: skip
 
 
@@ -67,9 +75,13 @@ class SavedModel:
 
         Raises:
             UnknownModel: nothing installed has it; the message says what to install.
+            CheckpointError: the file says that it is for another task than the model.
         """
         now = registry()
         if (found := now.entries.get(self.name)) is not None:
+            if self.task and self.task not in found.spec.tasks:
+                right = ", ".join(found.spec.tasks)
+                raise CheckpointError(f"{self.source}: its task is {short(self.task)}; {self.name} is for {right}.")
             return found
         plugin = self.name.partition("/")[0]
         if any(record.name == plugin and record.state == "failed" for record in now.records):
@@ -93,6 +105,9 @@ def names_a_file(name: object) -> bool:
     now = registry()
     if name in now.entries or name in now.by_bare_name or name in now.by_old_name:
         return False
+    if "." in name:
+        with contextlib.suppress(ZooError):  # a model's name with that of its weights
+            return now.whole(name)[1] is None
     return name.startswith(("/", "./", "../", "~")) or (os.sep != "/" and os.sep in name) or os.path.exists(name)  # noqa: PTH110
 
 
@@ -269,8 +284,8 @@ def parse(facts: Any, source: str, size: int | None = None) -> SavedModel:
     if not _FULL_NAME.fullmatch(name) or ".." in name:
         raise wrong(f"model is {short(name)}; expected 'plugin/model'.")
     arguments = take("arguments", (dict,), {}, facts)
-    for problem in _problems(arguments):
-        raise wrong(problem)
+    for reason in _problems(arguments):
+        raise wrong(reason)
     categories = take("categories", (list,), None, facts)
     if categories is not None and not all(isinstance(label, str) for label in categories):
         raise wrong("categories are not all text.")
@@ -286,6 +301,17 @@ def parse(facts: Any, source: str, size: int | None = None) -> SavedModel:
     for values in known.get("metrics", {}).values():
         if not isinstance(values, dict) or not all(isinstance(value, _NUMBER) for value in values.values()):
             raise wrong("metrics are not of the form {data set: {metric: number}}.")
+    for key, kinds in EXTRA.items():
+        given = take(key, kinds, None, known.get("extra", {}))
+        parts = given if isinstance(given, list) else []
+        if (kinds == _NUMBER or kinds == (int,)) and given is not None and not 0 < given < math.inf:
+            raise wrong(f"{key} is {given}; expected a positive number.")
+        if not all(isinstance(part, str if key == "keypoint_names" else list) for part in parts):
+            raise wrong(
+                f"{key} is {short(given)}; expected {'names' if key == 'keypoint_names' else 'pairs of numbers'}."
+            )
+        if key == "skeleton" and not all([type(n) for n in pair] == [int, int] for pair in parts):
+            raise wrong(f"skeleton is {short(given)}; expected pairs of numbers.")
     versions = take("versions", (dict,), {}, facts)
     return SavedModel(
         source=source,
@@ -319,7 +345,10 @@ def _preset(given: Mapping[str, Any] | None, wrong: Callable[[str], CheckpointEr
             f"its preprocessing is {short(target)}, which is neither one of zoo.transforms nor one of an installed "
             f"plugin's weights.{suggest(target, known)}"
         )
-    return Preset(target, {name: _tuples(value) for name, value in arguments.items()})
+    preset = Preset(target, {name: _tuples(value) for name, value in arguments.items()})
+    if (reason := problem(preset)) is not None:
+        raise wrong(f"its preprocessing: {reason}")
+    return preset
 
 
 def _tuples(value: Any) -> Any:
@@ -328,10 +357,15 @@ def _tuples(value: Any) -> Any:
 
 
 def known_presets() -> set[str]:
-    """Import strings of the preprocessings that a file may name: zoo's own, and those of installed plugins' weights."""
-    enums = {e.spec.weights for e in registry().entries.values() if e.spec.weights is not None}
-    presets = (member.value.transforms for enum in enums for member in enum)
-    return {f"zoo.transforms:{name}" for name in WORDS} | {preset.target for preset in presets if preset is not None}
+    """Import strings of the preprocessings that a file may name: zoo's own, and those of installed plugins' weights.
+
+    Of catalogues, whose weights are made when they are asked for, those that the manifest names.
+    """
+    now = registry()
+    enums = {stored_weights(e.spec) for e in now.entries.values()}
+    presets = (member.value.transforms for enum in enums if isinstance(enum, type) for member in enum)
+    named = {preset for record in now.records if record.manifest for preset in record.manifest.presets}
+    return {f"zoo.transforms:{name}" for name in WORDS} | {p.target for p in presets if p is not None} | named
 
 
 def _problems(arguments: Mapping[str, Any]) -> Iterator[str]:

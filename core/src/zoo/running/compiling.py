@@ -28,8 +28,14 @@ def build(module: nn.Module, arguments: tuple[Tensor, ...], *, dtype: torch.dtyp
         Casting(module, dtype)
     options: Any = {"freezing": True} if device.type == "cpu" else None
     compiled = torch.compile(module, dynamic=any(dynamic), options=options)
-    compiled(*arguments)
-    return compiled
+
+    def run(*tensors: Tensor) -> Any:
+        # Always in the same mode: for another, it would be compiled again, and weights are frozen in this one alone.
+        with torch.inference_mode(False), torch.no_grad():
+            return compiled(*(t.clone() if t.is_inference() else t for t in tensors))
+
+    run(*arguments)
+    return run
 
 
 def check_compiler(device: torch.device) -> None:

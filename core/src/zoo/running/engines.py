@@ -158,3 +158,9 @@ class EngineModule(StandIn):
         self._seen[kind] = seen
         self._programs = [program, *self._programs][:KEPT]
         return program
+
+
+def computing(model: nn.Module, modules: Sequence[nn.Module]) -> list[nn.Module]:
+    """In place of modules of ``model`` that an engine computes, what stands for them: they themselves never run."""
+    stands = {inner: m for m in model.modules() if isinstance(m, EngineModule) for inner in m.source.modules()}
+    return list(dict.fromkeys(stands.get(module, module) for module in modules))

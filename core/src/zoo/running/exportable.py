@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from zoo.contract import Exportable, Preset
 from zoo.errors import InvalidArgument
 from zoo.loading import default_size, image_size_of, in_channels_of, loaded_weights
+from zoo.running.optimization import copied as copied
 from zoo.transforms.graph import in_graph
 
 AXES = {0: "batch", 2: "height", 3: "width"}  # of pictures [N, C, H, W]

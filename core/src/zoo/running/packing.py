@@ -6,7 +6,7 @@ of a ResNet-50, and multiplies matrices by MKL, which on processors that are not
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,36 +15,51 @@ from torch.nn import functional as F
 from zoo.errors import InvalidArgument
 from zoo.running.watching import is_exactly
 
-L = TypeVar("L", bound=nn.Module)
+DTYPES = (torch.float32, torch.bfloat16)
+ORDERS = 2  # of the weights that a layer keeps, each for inputs of one shape
+# What a layer must have for it to pay, since these operators take some 40 µs more to call: numbers of a convolution's
+# weights, multiplications of a linear layer.
+LEAST_WEIGHTS, LEAST_WORK = 1 << 14, 1 << 22
+SMALL, MANY = 1 << 20, 8  # numbers up to which it keeps more: heads run on several levels
 
 
-def can_pack(layer: nn.Module, shape: torch.Size | None) -> bool:
-    """Whether :func:`packed` takes a layer that is given inputs of that shape."""
+def _operator(name: str) -> Any:
+    """None where torch was built without oneDNN."""
+    return getattr(getattr(torch.ops.mkldnn, name, None), "default", None)
+
+
+_CONVOLUTION, _LINEAR = _operator("_convolution_pointwise"), _operator("_linear_pointwise")
+
+
+def can_pack(layer: nn.Module, shapes: set[torch.Size]) -> bool:
+    """Whether :func:`packed` takes a layer, which is given inputs of such shapes."""
     mkldnn: Any = torch.backends.mkldnn
-    if shape is None or not (mkldnn.is_available() and mkldnn.enabled):
-        return False
     weight = getattr(layer, "weight", None)
-    if not isinstance(weight, Tensor) or weight.device.type != "cpu" or weight.dtype not in _dtypes():
+    if not (_CONVOLUTION and mkldnn.is_available() and mkldnn.enabled) or not isinstance(weight, Tensor) or not shapes:
+        return False
+    if weight.device.type != "cpu" or weight.dtype not in dtypes():
+        return False
+    if len(shapes) > (MANY if weight.numel() <= SMALL else ORDERS):
         return False
     if is_exactly(layer, (nn.Conv2d,)):
         conv: Any = layer
-        return len(shape) == 4 and 0 not in shape and conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
-    return is_exactly(layer, (nn.Linear,)) and len(shape) >= 2 and 0 not in shape
+        return weight.numel() >= LEAST_WEIGHTS and conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
+    most = max(shape[:-1].numel() for shape in shapes)
+    return is_exactly(layer, (nn.Linear,)) and most * weight.numel() >= LEAST_WORK
 
 
-def _dtypes() -> tuple[torch.dtype, ...]:
-    half = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return (torch.float32, torch.bfloat16) if half else (torch.float32,)
+def dtypes() -> tuple[torch.dtype, ...]:
+    """What oneDNN computes in here."""
+    return DTYPES if torch.ops.mkldnn._is_mkldnn_bf16_supported() else DTYPES[:1]
 
 
-def packed(layer: nn.Module, shape: torch.Size) -> nn.Module:
-    """A layer that computes what ``layer`` does; fastest for inputs of that shape, and right for any."""
+def packed(layer: nn.Module) -> nn.Module:
+    """A layer that computes what ``layer`` does, with its parameters."""
     kind = PackedConv2d if isinstance(layer, nn.Conv2d) else PackedLinear
     new = kind.__new__(kind)
     new.__dict__.update(layer.__dict__)
-    new._parameters = {"bias": layer._parameters["bias"]}
-    new.shape = tuple(shape)
-    new.pack(layer.weight)  # type: ignore[arg-type]
+    new._parameters = dict(layer._parameters)
+    new.orders = {}
     return new
 
 
@@ -53,30 +68,37 @@ def is_packed(layer: nn.Module) -> bool:
 
 
 class _Packed(nn.Module):
-    """What both have in common. The weights can be read, and are in the state dict, as ever."""
+    """What both have in common. What is traced, differentiated, under autocast or on another device goes
+    the usual way.
 
-    order: Tensor  # the weights in oneDNN's order
-    dtype: torch.dtype
-    shape: tuple[int, ...]
+    Attributes:
+        orders: shape of inputs, and what tells the weights → the weights in oneDNN's order. What is a good order for
+            one shape need not be for another, for which each call would put them in order.
+    """
 
-    def pack(self, weight: Tensor) -> None:
+    orders: dict[Any, Tensor]
+
+    def order(self, x: Tensor) -> Tensor | None:
+        """The weights for an input; None where it goes the usual way."""
+        weight = self._parameters["weight"]  # each microsecond counts: a small model has a hundred layers
+        if weight is None or not x.is_cpu or x.dtype is not weight.dtype or x.dtype not in DTYPES:
+            return None
+        if type(x) is not Tensor or x.numel() == 0 or torch.is_autocast_enabled("cpu"):
+            return None
+        if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
+            return None
+        if torch._C._get_tracing_state() is not None or torch.compiler.is_compiling():
+            return None
+        key = x.shape, weight.data_ptr(), 0 if weight.is_inference() else weight._version
+        found = self.orders.get(key)
+        if found is None:
+            for old in list(self.orders)[: 1 - (MANY if weight.numel() <= SMALL else ORDERS)]:
+                self.orders.pop(old, None)  # another thread may have been first
+            found = self.orders[key] = self.arranged(x.shape)
+        return found
+
+    def arranged(self, shape: torch.Size) -> Tensor:
         raise NotImplementedError
-
-    @property
-    def weight(self) -> Tensor:
-        return self.order.to_dense() if self.order.is_mkldnn else self.order
-
-    def ready(self, x: Tensor) -> bool:
-        """Whether the operator takes an input: what is traced, differentiated or of another kind goes the usual way."""
-        return (
-            x.dtype == self.dtype
-            and x.device.type == "cpu"
-            and type(x) is Tensor
-            and not (torch.is_grad_enabled() and x.requires_grad)
-            and not torch.compiler.is_compiling()
-            and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-            and x.numel() > 0
-        )
 
     def train(self, mode: bool = True) -> Any:
         if mode:
@@ -86,57 +108,43 @@ class _Packed(nn.Module):
         return super().train(mode)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        weight = self.weight
-        moved = fn(weight)
-        if moved.device.type != "cpu" or moved.dtype != self.dtype:
-            raise InvalidArgument(
-                f"A model that zoo.optimize made on the CPU in {self.dtype} stays there; optimise it on {moved.device} "
-                f"in {moved.dtype}."
-            )
+        self.orders = {}
         return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
 
-    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        destination[prefix + "weight"] = self.weight
-        super()._save_to_state_dict(destination, prefix, keep_vars)
-
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "order": self.weight}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self.pack(self.order)
+        return {**self.__dict__, "orders": {}}
 
 
-class PackedConv2d(_Packed, nn.Conv2d):  # type: ignore[override]
+class PackedConv2d(_Packed, nn.Conv2d):
     """A convolution; what it gives is channels-last."""
 
-    def pack(self, weight: Tensor) -> None:
-        self.dtype = weight.dtype
-        self.settings = list(self.padding), list(self.stride), list(self.dilation), self.groups
-        self.order = torch.ops.mkldnn._reorder_convolution_weight(weight.detach(), *self.settings, list(self.shape))
+    def arranged(self, shape: torch.Size) -> Tensor:
+        found: Tensor = torch.ops.mkldnn._reorder_convolution_weight(
+            self.weight.detach(), list(self.padding), list(self.stride), list(self.dilation), self.groups, list(shape)
+        )
+        return found
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.dim() == 4 and self.ready(x):
-            found: Tensor = torch.ops.mkldnn._convolution_pointwise(
-                x, self.order, self.bias, *self.settings, "none", [], ""
-            )
-            return found
-        usual: Tensor = self._conv_forward(x, self.weight, self.bias)
-        return usual
+        order = self.order(x) if x.dim() == 4 else None
+        if order is None:
+            usual: Tensor = self._conv_forward(x, self.weight, self.bias)
+            return usual
+        found: Tensor = _CONVOLUTION(
+            x, order, self._parameters["bias"], self.padding, self.stride, self.dilation, self.groups, "none", [], ""
+        )
+        return found
 
 
-class PackedLinear(_Packed, nn.Linear):  # type: ignore[override]
+class PackedLinear(_Packed, nn.Linear):
     """A linear layer."""
 
-    def pack(self, weight: Tensor) -> None:
-        self.dtype = weight.dtype
-        rows = 1
-        for side in self.shape[:-1]:
-            rows *= side
-        self.order = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), rows)
+    def arranged(self, shape: torch.Size) -> Tensor:
+        found: Tensor = torch.ops.mkldnn._reorder_linear_weight(self.weight.detach(), shape[:-1].numel())
+        return found
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.ready(x):
-            found: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.order, self.bias, "none", [], "")
-            return found
-        return F.linear(x, self.weight, self.bias)
+        order = self.order(x) if x.dim() > 1 else None
+        if order is None:
+            return F.linear(x, self.weight, self.bias)
+        found: Tensor = _LINEAR(x, order, self._parameters["bias"], "none", [], "")
+        return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from collections.abc import Generator, Sequence
 from dataclasses import replace
@@ -19,7 +20,8 @@ from zoo.loading import ExportedModel, loaded_weights, task_of
 from zoo.running.ahead import check_workers
 from zoo.running.devices import pick_device
 from zoo.running.inputs import Inputs
-from zoo.running.optimization import OptimizationReport, copied, optimize as optimize_model, placed
+from zoo.running.optimization import OptimizationReport, check_request, copied, optimize as optimize_model, placed
+from zoo.running.precision import read_dtype, read_engine
 from zoo.running.streaming import Stream, progress_bar
 from zoo.running.tasks import PictureTask, make_task
 
@@ -65,14 +67,33 @@ class Pipeline:
         self.watched = getattr(self.steps, "watched", lambda model: ())  # others' tasks may be of an older contract
         self.cause: str | None = None  # of numbers that are not finite, when it has been looked for
 
-    def optimize(self) -> None:
-        """Change the model as :func:`zoo.optimize` does, in place; :attr:`optimization` says how."""
-        self.optimization, self.optimize_from = self._optimize(self.model), None
+    @property
+    def takes_bytes(self) -> bool:
+        """Whether an input may be a file's bytes: the task opens pictures as :class:`zoo.PictureTask` does."""
+        return type(self.steps).load is PictureTask.load
+
+    def optimize(self, dtype: str | torch.dtype | None = None, engine: str = "torch") -> None:
+        """Make the model what :func:`zoo.optimize` makes of it; :attr:`optimization` says how.
+
+        Args:
+            dtype, engine: as of :func:`zoo.optimize`.
+
+        Raises:
+            EngineError: what was asked for cannot be; without either, nothing is changed then.
+        """
+        self.optimize_from = None
+        if dtype is None and engine == "torch":
+            self.optimization = self._optimize(self.model)
+            return
+        example = placed(self.model, self.steps.example(self.model, self.weights))
+        self.model = optimize_model(self.model, example, dtype=dtype, engine=engine, inplace=True, measure=False)
+        self.optimization = cast(OptimizationReport, self.model.optimization_report)
 
     def _optimize(self, model: nn.Module) -> OptimizationReport:
         try:
             example = placed(model, self.steps.example(model, self.weights))
-            optimize_model(model, example, inplace=True)
+            # Not by the clock, so that the same inputs have the same results to the last digit.
+            optimize_model(model, example, inplace=True, measure=False)
             return cast(OptimizationReport, model.optimization_report)
         except Exception as e:  # noqa: BLE001  a plugin's own code can raise anything
             reason = f"Nothing was done: the model did not run on the task's example. {type(e).__name__}: {e}"
@@ -168,12 +189,15 @@ def least_size(ready: Pipeline) -> tuple[int, int]:
 
 
 def pipeline(
-    model: str | Path | nn.Module,
+    model: str | Path | nn.Module | None = None,
     weights: Any = "DEFAULT",
     device: str | torch.device = "auto",
     *,
     task: str | None = None,
     optimize: bool | None = None,
+    dtype: str | torch.dtype | None = None,
+    engine: str = "torch",
+    compile: bool = False,  # noqa: A002  torch's word for it
     categories: Sequence[str] | None = None,
     workers: int | str = "auto",
     keep_images: bool = False,
@@ -185,16 +209,22 @@ def pipeline(
     Args:
         model: the model's name; a file, folder or repository with a model that :func:`zoo.save` wrote; a file that
             :func:`zoo.export` wrote (``"model.onnx"``); or a model that a builder made, used with the weights that were
-            loaded into it.
+            loaded into it. By default the task's default model, the smallest one whose weights are on this machine; a
+            line on stderr says which.
         weights: as the builder takes them. For a model that was given: a :class:`zoo.Weights` that describes them, in
             place of the one that the builder left.
         device: ``"auto"`` is CUDA, else MPS, else the CPU; for a model that has ``devices`` (types of device, None
-            for all), and none of them, the first of those.
-        task: by default the model's main one.
+            for all), and none of them, the first of those. A model that is used itself stays where it is.
+        task: by default the model's main one; without a model, image classification.
         optimize: run the model as :func:`zoo.optimize` makes it: faster, the same outputs within 1e-4 of their spread.
             That takes a few forwards, so by default it is done at the first call with 32 inputs or more, or a video of
             as many parts; with True at once. A model that was given is copied for it, so the pipeline does not see what
             is changed or trained later; with False it is used itself.
+        dtype: ``"bfloat16"`` or ``"float16"`` to compute in half precision, as :func:`zoo.optimize` does it: inputs are
+            cast and outputs widened. By default the model's own.
+        engine: what computes the model, at once: ``"torch"``, ``"compile"``, ``"onnxruntime"``, ``"openvino"`` or
+            another that a plugin brings. The first inputs of each shape take long.
+        compile: the same as ``engine="compile"``.
         categories: class names in label order, in place of those that are known of the weights.
         workers: threads that open and prepare inputs ahead of the model, and one that reads its outputs behind it; 0
             does all in turn. ``"auto"`` is one a core, 16 at most, and 0 for fewer than 16 inputs.
@@ -207,11 +237,28 @@ def pipeline(
 
     Raises:
         UnknownModel, UnknownWeights, UnknownTask: a name that nothing installed has.
-        InvalidArgument: no weights, so that there is nothing to predict with; no such device; ``fast_decode`` where
-            it cannot be.
+        NoDefault: no model was named, and no default of the task is on this machine.
+        InvalidArgument: no weights, so that there is nothing to predict with; no such device, precision or engine;
+            ``fast_decode`` where it cannot be.
+        MissingPlugin: what the engine needs is not installed.
+        EngineError: the engine, or half precision, gives other outputs than are tolerated.
     """
+    if model is None:
+        if not (isinstance(weights, str) and weights == "DEFAULT"):
+            raise InvalidArgument(f"weights={weights!r} without a model; name the model whose weights they are.")
+        chosen = registry.default_model(task)
+        print(chosen, file=sys.stderr)
+        model, weights = chosen.name, chosen.weights
     threads = check_workers(workers)
     where = pick_device(device)
+    engine, precision = read_engine(engine, compile), read_dtype(dtype)
+    special = engine != "torch" or precision not in (None, torch.float32)
+    if special:
+        check_request(engine, precision, where)
+        if optimize is False:
+            raise InvalidArgument(
+                "optimize=False leaves the model as it is; leave it out, or dtype, engine and compile."
+            )
     if isinstance(model, str | Path):
         info = registry.model_info(model, task=task, weights=weights)
         spec = registry.get_task(task or info.task, plugin=info.plugin)
@@ -220,7 +267,7 @@ def pipeline(
         listed = default is not None and info.source is None and config.keys().isdisjoint(default.config)
         if listed and weights == "DEFAULT":
             # What is listed as the model's default is meant, where a builder would choose by its other arguments.
-            weights = registry.get_model_weights(info.full_name)["DEFAULT"]
+            weights = registry.get_model_weights(info.full_name)[info.default_weights or "DEFAULT"]
         if info.exported is not None:
             # A file that says nothing of itself is what the caller says.
             config |= {"task": task} if not info.exported else {}
@@ -247,11 +294,15 @@ def pipeline(
     able = getattr(built, "devices", None)
     if able and str(device) == "auto" and where.type not in able:
         where = torch.device(able[0])
+    if optimize is False and not isinstance(model, str | Path) and str(device) == "auto":
+        where = next((p.device for p in built.parameters()), where)  # it is used itself, so it stays where it is
     report: OptimizationReport | None = None
     if optimize is not False and not isinstance(model, str | Path):
         try:
             built = copied(built)
         except InvalidArgument as e:
+            if special:
+                raise
             report = OptimizationReport(notes=(str(e),))
     if isinstance(built, ExportedModel) and built.mixes_no_sizes:
         spec = replace(spec, same_size=True)
@@ -260,7 +311,9 @@ def pipeline(
     if fast_decode:
         ready.fast_decode = least_size(ready)
     ready.optimization = report
-    if optimize and report is None:
+    if special:
+        ready.optimize(precision, engine)
+    elif optimize and report is None:
         ready.optimize()
     elif optimize is None and report is None:
         ready.optimize_from = OPTIMIZE_FROM

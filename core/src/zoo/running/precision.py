@@ -27,6 +27,17 @@ def read_dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
     return found
 
 
+def read_engine(engine: str, compile: bool) -> str:  # noqa: A002
+    """The engine that two options name.
+
+    Raises:
+        InvalidArgument: they name different ones.
+    """
+    if compile and engine not in ("torch", "compile"):
+        raise InvalidArgument(f"engine={engine!r} and compile=True: torch.compile is an engine; leave one of them out.")
+    return "compile" if compile else engine
+
+
 def name_of(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 

@@ -30,6 +30,7 @@ SAID = {
     "weights": "other weights",
     "options": "other options",
     "coco": "a run with or without --coco",
+    "shard": "another shard",
 }
 
 
@@ -59,6 +60,8 @@ class Records:
         self.identity = {"format": FORMAT, **identity}
         self.kept: dict[str, Kept] = {}
         self.others: dict[str, Any] | None = None  # the identity in the file, where that is another
+        self.facts: dict[str, Any] = {}  # what the heading says besides: of the list of inputs, of categories
+        self.heading: dict[str, Any] = {}  # the last that is there
         self._file: int | None = None
         self._read()
 
@@ -85,8 +88,10 @@ class Records:
                         "error" in value["row"],
                         tuple(value["output"]),
                     )
-                elif value is not None and {key: value.get(key) for key in self.identity} != self.identity:
-                    self.others = value
+                elif value is not None:
+                    self.heading = value
+                    if {key: value.get(key) for key in self.identity} != self.identity:
+                        self.others = value
                 offset += len(line)
 
     def check(self) -> None:
@@ -131,16 +136,20 @@ class Records:
 
     def begin(self, *, anew: bool = False) -> None:
         """Open the file to append to it; ``anew`` replaces it by an empty one."""
+        head = {**self.identity, **self.facts}
         if anew and self.path.exists():
             with replacing(self.path) as file:
-                file.write(_line(self.identity))
+                file.write(_line(head))
+            self.heading = head
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         size = os.fstat(self._file).st_size
         if not size:
-            self._append(_line(self.identity))
+            self._append(_line(head))
         elif os.pread(self._file, 1, size - 1) != b"\n":
             # Somebody was killed while writing this line; what begins a file is needed to know it by.
-            self._append(b"\n" + _line(self.identity))
+            self._append(b"\n" + _line(head))
+        elif any(self.heading.get(key) != value for key, value in self.facts.items()):
+            self._append(_line(head))
 
     def add(self, source: Any, files: Any, row: Mapping[str, Any], output: Iterable[Path], **more: Any) -> None:
         """Keep what came of an input; ``files`` is what :func:`stamps_of` gave before it was opened."""
@@ -165,6 +174,7 @@ def input_of(source: Any) -> str | list[str]:
 
 
 def key_of(source: Any) -> str:
+    """What an input is known by among the records: its path, or its paths."""
     found = input_of(source)
     return found if isinstance(found, str) else "\0".join(found)
 
@@ -173,6 +183,9 @@ def stamps_of(source: Any) -> tuple[tuple[int, int], ...] | None:
     """Size and time of each file of an input, by which it is the same; None where one is not there, or is no file."""
     found = []
     for file in source if isinstance(source, list | tuple) else [source]:
+        if isinstance(stamp := getattr(file, "stamp", None), tuple):  # of the archive that it lies in
+            found.append(stamp)
+            continue
         try:
             about = Path(file).stat()
         except (OSError, ValueError, TypeError):

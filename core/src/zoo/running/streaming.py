@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from operator import length_hint
@@ -15,12 +16,16 @@ from torch import Tensor
 
 from zoo.errors import InvalidArgument, NonFiniteResult, UnreadableFile, ZooError
 from zoo.features import watched_outputs
-from zoo.io.image import open_reduced
+from zoo.io.image import open_image, open_reduced
 from zoo.io.reopening import facts_of, reopened
+from zoo.io.stored import Held, Stored
 from zoo.running.ahead import ahead, count_workers
+from zoo.running.engines import computing
 from zoo.running.finite import describe_cause, is_finite
+from zoo.running.memory import give_back
 
 PROGRESS_FROM = 32  # inputs from which a progress bar is shown
+GIVE_BACK_EVERY = 1 << 26  # pixels of opened pictures after which free memory goes back to the system
 
 Pair = tuple[Any, Any]  # an input that is open, and what the model is fed
 Batch = list[tuple[Any, Pair | ZooError]]  # sources, and what came of opening each
@@ -52,6 +57,7 @@ class Stream:
     ) -> None:
         self.pipe, self.steps, self.batch_size, self.workers = pipe, pipe.steps, batch_size, workers
         self.large, self.progress = large, progress
+        self.pixels = 0  # since memory was given back
 
     def run(self, sources: Sequence[Any]) -> Generator[tuple[Any, Any], None, None]:
         """``(source, result or error)`` for each, in order."""
@@ -84,6 +90,8 @@ class Stream:
             files = None if self.pipe.keep_images else facts_of(source)
             if self.pipe.fast_decode and isinstance(source, str | Path):
                 loaded, size = open_reduced(source, self.pipe.fast_decode)
+            elif isinstance(source, Stored | Held):
+                loaded = self.steps.load(open_image(io.BytesIO(source.read())))
             else:
                 loaded = self.steps.load(source)
             prepared = self.pipe.prepare(loaded)
@@ -130,8 +138,12 @@ class Stream:
     @torch.inference_mode()
     def _forward(self, pairs: list[Pair]) -> _Run:
         model, device = self.pipe.model, self.pipe.device
+        self.pixels += sum(map(pixels_of, pairs))
+        if self.pixels >= GIVE_BACK_EVERY:
+            self.pixels = 0
+            give_back()
         arguments = self.steps.collate([prepared for _, prepared in pairs])
-        watched = {str(i): module for i, module in enumerate(self.pipe.watched(model))}
+        watched = {str(i): module for i, module in enumerate(computing(model, self.pipe.watched(model)))}
         found: dict[str, Any] = {}
         try:
             with watched_outputs(watched, found):

@@ -44,7 +44,7 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.outputs: defaultdict[nn.Module, list[Tensor]] = defaultdict(list)  # kept, so that their ids stay theirs
         self.readers: defaultdict[int, set[nn.Module | None]] = defaultdict(set)  # by id of tensor; None is any other
         self.running: nn.Module | None = None
-        self.shapes: dict[nn.Module, torch.Size] = {}  # of what first went into it
+        self.shapes: defaultdict[nn.Module, set[torch.Size]] = defaultdict(set)  # of what went into it
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.read((args, kwargs))
@@ -59,7 +59,7 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.calls[module] += 1
         self.running = module
         if inputs and isinstance(inputs[0], Tensor):
-            self.shapes.setdefault(module, inputs[0].shape)
+            self.shapes[module].add(inputs[0].shape)
 
     def leave(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
         self.running = None

@@ -81,7 +81,7 @@ def names(record: PluginRecord) -> str | None:
     if record.manifest is None:
         raise Skip("the plugin has no manifest to read")
     now, problems, notes = registry.registry(), [], []
-    enums = {spec.weights for spec in record.manifest.models if spec.weights is not None}
+    enums = {enum for spec in record.manifest.models if (enum := spec.weights) is not None}
     shared = {c.name: c for c in registry.name_conflicts(now)}
     for enum in sorted(enums, key=lambda e: e.__name__):
         if "DEFAULT" not in enum.__members__ and len(enum):
@@ -94,7 +94,8 @@ def names(record: PluginRecord) -> str | None:
             claims = ", ".join(entry.full_name for entry in now.by_bare_name[spec.name])
             notes.append(f"the bare name {spec.name!r} is claimed by {claims}")
     raise_for(problems)
-    return "; ".join(notes) or None
+    more = f"; and {len(notes) - 3} more" if len(notes) > 3 else ""
+    return "; ".join(notes[:3]) + more or None
 
 
 # ── each model ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -111,7 +112,7 @@ def metadata(entry: Entry) -> str | None:
             problems += [
                 f"{name} has no {field}, which {task.name} requires."
                 for field in task.required
-                if getattr(weights, field) in (None, "", (), {})
+                if getattr(weights, field) in (None, "", (), {}) and field not in weights.unknown
             ]
             keys = [metric.key for metric in task.metrics]
             given = dict.fromkeys(key for values in weights.metrics.values() for key in values)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from zoo import registry
-from zoo.contract import ModelSpec, load_object
+from zoo.contract import ModelSpec, check_count, load_object
 from zoo.errors import InvalidArgument, suggest
 from zoo.registry import PluginRecord
+from zoo.registry.listing import matches
 from zoo.testing.outcomes import Fault, Report, Result, Skip
+from zoo.testing.resuming import Kept
 
 if TYPE_CHECKING:
     from zoo.testing.examples import Bench
@@ -94,12 +97,16 @@ class Conformance:
         tiny: model → builder arguments that make it small enough to test; the others are built as they are.
         tier: ``"contract"``, ``"model"``, ``"full"`` or ``"default"``; by default the environment's ``ZOO_TIER``.
         skip: check → reason to leave it out, for all models; ``"model:check"`` leaves it out for one.
+        models: shell wildcards; only models that match one of them are checked. By default all.
+        limit: check at most so many models: the smallest of each family, then the next.
     """
 
     plugin: ClassVar[str] = ""
     tiny: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     tier: ClassVar[str | None] = None
     skip: ClassVar[Mapping[str, str]] = {}
+    models: ClassVar[Sequence[str]] = ()
+    limit: ClassVar[int | None] = None
 
     # ── to override where a model takes something else ───────────────────────────────────────────────────────────
 
@@ -144,7 +151,8 @@ class Conformance:
         tier = self.chosen_tier()
         specs = self._specs()
         self._check_attributes(specs)
-        in_full = set(specs) if tier != "default" else _smallest_of_families(specs.values())
+        specs = self._wanted(specs)
+        in_full = set(specs) if tier != "default" else set(_by_families(specs.values(), 1))
         cases = [Case(c, None) for c in CHECKS if c.of == "plugin" and (c.tier == "contract" or tier != "contract")]
         for name in specs:
             reach = TIERS.index("model" if tier == "default" else tier) if name in in_full else 0
@@ -199,6 +207,23 @@ class Conformance:
         manifest = cls.record().manifest
         return {spec.name: spec for spec in manifest.models} if manifest else {}
 
+    def _wanted(self, specs: Mapping[str, ModelSpec]) -> dict[str, ModelSpec]:
+        """Those of the models that are to be checked.
+
+        Raises:
+            InvalidArgument: there are none, or the limit is no number of them.
+        """
+        if isinstance(self.models, str):
+            raise InvalidArgument(f"models is {self.models!r}; expected a list of wildcards: [{self.models!r}].")
+        found = {n: spec for n, spec in specs.items() if not self.models or matches(n, self.models)}
+        if specs and not found:
+            raise InvalidArgument(f"No model of {self.plugin} matches {', '.join(self.models)}.")
+        if self.limit is None:
+            return found
+        least = check_count("limit", self.limit, 1)
+        chosen = set(_by_families(found.values())[:least])
+        return {n: spec for n, spec in found.items() if n in chosen}
+
     def _check_attributes(self, specs: Mapping[str, ModelSpec]) -> None:
         known = [check.name for check in CHECKS]
         for key, reason in self.skip.items():
@@ -233,11 +258,21 @@ class Conformance:
         cls._at_hand = None
 
 
-def _smallest_of_families(specs: Any) -> set[str]:
+def _by_families(specs: Iterable[ModelSpec], each: int | None = None) -> list[str]:
+    """Names of the smallest models of each family, then those that are next in size, and so on.
+
+    Args:
+        each: so many of each family; by default all.
+    """
     families: dict[str, list[ModelSpec]] = {}
     for spec in specs:
         families.setdefault(spec.family or spec.builder.partition(":")[0], []).append(spec)
-    return {min(f, key=lambda s: (s.parameters or float("inf"), s.name)).name for f in families.values()}
+    ranked = [
+        (rank, spec.name)
+        for family in families.values()
+        for rank, spec in enumerate(sorted(family, key=lambda s: (s.parameters or math.inf, s.name))[:each])
+    ]
+    return [name for _, name in sorted(ranked, key=lambda pair: pair[0])]
 
 
 # ── without pytest ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -249,6 +284,9 @@ def verify(
     tiny: Mapping[str, Mapping[str, Any]] | None = None,
     tier: str | None = None,
     skip: Mapping[str, str] | None = None,
+    models: Sequence[str] | None = None,
+    limit: int | None = None,
+    resume: str | os.PathLike[str] | None = None,
     on_result: Callable[[Result, int], None] | None = None,
 ) -> Report:
     """Check a plugin without pytest; ``zoo verify-plugin`` does.
@@ -256,24 +294,35 @@ def verify(
     Args:
         plugin: its name, or a class derived from :class:`Conformance`, whose attributes then hold where the
             arguments are None.
-        tiny, tier, skip: see :class:`Conformance`.
+        tiny, tier, skip, models, limit: see :class:`Conformance`.
+        resume: a file to which results are written as they come, and from which those of the plugin's version are
+            taken; what failed is checked again.
         on_result: ``on_result(result, number of checks in all)`` is called after each check.
 
     Raises:
         InvalidArgument: no such plugin, tier, check or model.
     """
     base = Conformance if isinstance(plugin, str) else plugin
-    given = {"plugin": plugin if isinstance(plugin, str) else None, "tiny": tiny, "tier": tier, "skip": skip}
+    given: dict[str, Any] = {
+        "plugin": plugin if isinstance(plugin, str) else None,
+        "tiny": tiny,
+        "tier": tier,
+        "skip": skip,
+    }
+    given |= {"models": models, "limit": limit}
     kit = type("Given", (base,), {name: value for name, value in given.items() if value is not None})()
-    cases, results = kit.cases(), []
+    cases, results, record = kit.cases(), [], kit.record()
     try:
-        for case in cases:
-            results.append(_result(kit, case))
-            if on_result is not None:
-                on_result(results[-1], len(cases))
+        with Kept(resume, record.name, record.version) as kept:
+            for case in cases:
+                known = kept.get(case.check.name, case.model)
+                results.append(known or _result(kit, case))
+                if known is None:
+                    kept.keep(results[-1])
+                if on_result is not None:
+                    on_result(results[-1], len(cases))
     finally:
         kit.forget()
-    record = kit.record()
     return Report(record.name, record.version, kit.chosen_tier(), tuple(results))
 
 

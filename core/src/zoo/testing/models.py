@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from zoo.contract import Result, Stage, short
 from zoo.errors import UnknownWeights
-from zoo.features import feature_extractor
+from zoo.features import feature_extractor, feature_info, layout_of
 from zoo.loading import load_report
 from zoo.testing.contract import entries, raise_for
 from zoo.testing.examples import Bench, prepare
@@ -241,26 +241,25 @@ def _logits(model: nn.Module, bench: Bench) -> int:
 
 def features(bench: Bench) -> str | None:
     model = bench.build_on_meta()
-    stages: list[Stage] = list(getattr(model, "feature_info", ()))
-    if not stages:
+    if not getattr(model, "feature_info", None):
         raise Skip("it declares no feature_info; with one, zoo.backbone takes it")
+    stages = feature_info(model)
     images = bench.steps.example(model, bench.spec.default_weights, FEATURE_SIDE)[0]
     if bench.task.input_ndim != 3 or not isinstance(images, Tensor):
         raise Skip(f"stages are checked of models that take images, not of those for {bench.spec.tasks[0]}")
     shape = tuple(images.shape)
-    there = dict(model.named_modules())
-    raise_for([f"feature_info: there is no submodule {s.path!r}." for s in stages if s.path not in there])
     found = feature_extractor(model, [stage.path for stage in stages])(images.to("meta"))
     raise_for([problem for stage in stages for problem in _stage_problems(stage, found[stage.path], shape)])
     return None
 
 
 def _stage_problems(stage: Stage, output: Any, image: tuple[int, ...]) -> Iterator[str]:
-    if not isinstance(output, Tensor) or output.ndim != len(stage.layout):
+    layout = layout_of(stage, output.shape if isinstance(output, Tensor) else ())
+    if not isinstance(output, Tensor) or output.ndim != len(layout):
         what = f"a tensor of {output.ndim} dimensions" if isinstance(output, Tensor) else type(output).__name__
-        yield f"feature_info: {stage.path} gives {what}; expected {stage.layout}."
+        yield f"feature_info: {stage.path} gives {what}; expected {layout}."
         return
-    sizes = dict(zip(stage.layout, output.shape, strict=True))
+    sizes = dict(zip(layout, output.shape, strict=True))
     if sizes["C"] != stage.channels:
         yield f"feature_info: {stage.path} has {sizes['C']} channels; {stage.channels} are promised."
     cells = sizes["L"] if "L" in sizes else sizes["H"] * sizes["W"]

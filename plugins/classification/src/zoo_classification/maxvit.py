@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -38,19 +39,19 @@ class MBConv(nn.Module):
         self,
         in_channels: int,
         out_channels: int,
-        stride: int,
         expansion_ratio: float,
         squeeze_ratio: float,
+        stride: int,
         activation_layer: Callable[..., nn.Module],
         norm_layer: Callable[..., nn.Module],
-        stochastic_depth_prob: float = 0.0,
+        p_stochastic_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.proj: nn.Module = nn.Identity()
         if stride != 1 or in_channels != out_channels:
             pool = [nn.AvgPool2d(kernel_size=3, stride=stride, padding=1)] if stride != 1 else []
             self.proj = nn.Sequential(*pool, nn.Conv2d(in_channels, out_channels, kernel_size=1))
-        self.stochastic_depth = StochasticDepth(stochastic_depth_prob, "row")
+        self.stochastic_depth = StochasticDepth(p_stochastic_dropout, "row")
         hidden = int(out_channels * expansion_ratio)
         conv = partial(Conv2dNormActivation, norm_layer=norm_layer, activation_layer=activation_layer, inplace=None)
         self.layers = nn.Sequential(
@@ -69,12 +70,21 @@ class MBConv(nn.Module):
 
 
 class RelativePositionalAttention(nn.Module):
-    """Self-attention with a learnt bias for each offset, within partitions: [N, partitions, size², dim] → the same."""
+    """Self-attention with a learnt bias for each offset, within partitions: [N, partitions, size², dim] → the same.
+
+    Args:
+        feat_dim: dim.
+        head_dim: width of a head.
+        max_seq_len: pixels of a partition, size².
+    """
 
     relative_position_index: Tensor
 
-    def __init__(self, dim: int, head_dim: int, size: int) -> None:
+    def __init__(self, feat_dim: int, head_dim: int, max_seq_len: int) -> None:
         super().__init__()
+        dim, size = feat_dim, math.isqrt(max_seq_len)
+        if size**2 != max_seq_len:
+            raise InvalidArgument(f"max_seq_len is {max_seq_len}; expected the pixels of a square partition.")
         if dim % check_count("head_dim", head_dim, 1):
             raise InvalidArgument(f"A width of {dim} cannot be split into heads of head_dim={head_dim}; use a divisor.")
         self.n_heads, self.head_dim, self.size = dim // head_dim, head_dim, size
@@ -85,10 +95,14 @@ class RelativePositionalAttention(nn.Module):
         self.register_buffer("relative_position_index", relative_position_index((size, size)))
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
+    def get_relative_positional_bias(self) -> Tensor:
+        """[1, heads, size², size²]."""
+        return self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)[None]
+
     def forward(self, x: Tensor) -> Tensor:
         qkv = self.to_qkv(x).view(-1, self.size**2, 3, self.n_heads, self.head_dim)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each [N * partitions, heads, size², head_dim]
-        bias = self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)[None]
+        bias = self.get_relative_positional_bias()
         attended = F.scaled_dot_product_attention(q, k, v, bias, scale=self.scale_factor)
         x = self.merge(join_heads(attended).reshape(x.shape))
         return x
@@ -97,36 +111,39 @@ class RelativePositionalAttention(nn.Module):
 class PartitionAttention(nn.Module):
     """Attention and an MLP within partitions of size × size pixels: [N, C, H, W] → the same.
 
-    ``"window"`` makes a partition of neighbours, ``"grid"`` of pixels spread evenly over the image.
+    ``"window"`` makes a partition of neighbours, ``"grid"`` of pixels spread evenly over the image. ``grid_size`` is
+    the images', which may be of other sizes as well.
     """
 
     def __init__(
         self,
-        dim: int,
-        partition_type: str,
+        in_channels: int,
         head_dim: int,
         partition_size: int,
+        partition_type: str,
+        grid_size: tuple[int, int],
         mlp_ratio: float,
         activation_layer: Callable[..., nn.Module],
+        norm_layer: Callable[..., nn.Module],
         attention_dropout: float,
         mlp_dropout: float,
-        stochastic_depth_prob: float,
+        p_stochastic_dropout: float,
     ) -> None:
         super().__init__()
         self.partition_size, self.partition_type = partition_size, partition_type
         self.attn_layer = nn.Sequential(
-            nn.LayerNorm(dim),
-            RelativePositionalAttention(dim, head_dim, partition_size),
+            norm_layer(in_channels),
+            RelativePositionalAttention(in_channels, head_dim, partition_size**2),
             nn.Dropout(attention_dropout),
         )
         self.mlp_layer = nn.Sequential(
-            nn.LayerNorm(dim),
-            nn.Linear(dim, int(dim * mlp_ratio)),
+            nn.LayerNorm(in_channels),
+            nn.Linear(in_channels, int(in_channels * mlp_ratio)),
             activation_layer(),
-            nn.Linear(int(dim * mlp_ratio), dim),
+            nn.Linear(int(in_channels * mlp_ratio), in_channels),
             nn.Dropout(mlp_dropout),
         )
-        self.stochastic_dropout = StochasticDepth(stochastic_depth_prob, "row")
+        self.stochastic_dropout = StochasticDepth(p_stochastic_dropout, "row")
 
     def forward(self, x: Tensor) -> Tensor:
         p, (_, C, H, W) = self.partition_size, x.shape
@@ -144,23 +161,51 @@ class PartitionAttention(nn.Module):
 
 
 class MaxVitLayer(nn.Module):
-    """Convolution, attention within windows, attention across a grid: [N, in_channels, H, W] → [N, dim, H', W']."""
+    """Convolution, attention within windows, attention across a grid: [N, in_channels, H, W] → [N, out_channels, H',
+    W']. The arguments are those of :class:`MaxVit`; ``grid_size`` is (H', W') of its images."""
 
     def __init__(
         self,
-        mbconv: Callable[..., nn.Module],
-        attention: Callable[..., nn.Module],
         in_channels: int,
-        dim: int,
+        out_channels: int,
+        squeeze_ratio: float,
+        expansion_ratio: float,
         stride: int,
-        stochastic_depth_prob: float,
+        norm_layer: Callable[..., nn.Module],
+        activation_layer: Callable[..., nn.Module],
+        head_dim: int,
+        mlp_ratio: float,
+        mlp_dropout: float,
+        attention_dropout: float,
+        p_stochastic_dropout: float,
+        partition_size: int,
+        grid_size: tuple[int, int],
     ) -> None:
         super().__init__()
+
+        def attention(kind: str) -> PartitionAttention:
+            return PartitionAttention(
+                out_channels,
+                head_dim,
+                partition_size,
+                kind,
+                grid_size,
+                mlp_ratio,
+                activation_layer,
+                nn.LayerNorm,
+                attention_dropout,
+                mlp_dropout,
+                p_stochastic_dropout,
+            )
+
+        ratios = expansion_ratio, squeeze_ratio
         self.layers = nn.Sequential(
             OrderedDict(
-                MBconv=mbconv(in_channels, dim, stride, stochastic_depth_prob=stochastic_depth_prob),
-                window_attention=attention(dim, "window", stochastic_depth_prob=stochastic_depth_prob),
-                grid_attention=attention(dim, "grid", stochastic_depth_prob=stochastic_depth_prob),
+                MBconv=MBConv(
+                    in_channels, out_channels, *ratios, stride, activation_layer, norm_layer, p_stochastic_dropout
+                ),
+                window_attention=attention("window"),
+                grid_attention=attention("grid"),
             )
         )
 
@@ -170,28 +215,52 @@ class MaxVitLayer(nn.Module):
 
 
 class MaxVitBlock(nn.Module):
-    """One stage: its first layer halves the resolution. [N, in_channels, H, W] → [N, dim, ⌈H / 2⌉, ⌈W / 2⌉]."""
+    """One stage: its first layer halves the resolution. [N, in_channels, H, W] → [N, out_channels, ⌈H / 2⌉, ⌈W / 2⌉].
+
+    The arguments are those of :class:`MaxVitLayer`; ``input_grid_size`` is (H, W), and ``p_stochastic`` has the rate
+    of each of ``n_layers``. ``grid_size`` is then that of the result.
+    """
 
     def __init__(
         self,
-        mbconv: Callable[..., nn.Module],
-        attention: Callable[..., nn.Module],
         in_channels: int,
-        dim: int,
-        drop_rates: Sequence[float],
+        out_channels: int,
+        squeeze_ratio: float,
+        expansion_ratio: float,
+        norm_layer: Callable[..., nn.Module],
+        activation_layer: Callable[..., nn.Module],
+        head_dim: int,
+        mlp_ratio: float,
+        mlp_dropout: float,
+        attention_dropout: float,
+        partition_size: int,
+        input_grid_size: tuple[int, int],
+        n_layers: int,
+        p_stochastic: Sequence[float],
     ) -> None:
         super().__init__()
+        if len(p_stochastic) != n_layers:
+            raise InvalidArgument(f"p_stochastic has {len(p_stochastic)} rates; expected one for each of {n_layers}.")
+        height, width = input_grid_size
+        self.grid_size = (-(-height // 2), -(-width // 2))
         self.layers = nn.Sequential()
-        for i, p in enumerate(drop_rates):
-            first = i == 0
+        for i, p in enumerate(p_stochastic):
             self.layers.append(
                 MaxVitLayer(
-                    mbconv,
-                    attention,
-                    in_channels if first else dim,
-                    dim,
-                    stride=2 if first else 1,
-                    stochastic_depth_prob=p,
+                    out_channels if i else in_channels,
+                    out_channels,
+                    squeeze_ratio,
+                    expansion_ratio,
+                    1 if i else 2,
+                    norm_layer,
+                    activation_layer,
+                    head_dim,
+                    mlp_ratio,
+                    mlp_dropout,
+                    attention_dropout,
+                    p,
+                    partition_size,
+                    self.grid_size,
                 )
             )
 
@@ -270,29 +339,30 @@ class MaxVit(nn.Module):
             conv(in_channels, stem_channels, stride=2, norm_layer=norm_layer, activation_layer=activation_layer),
             conv(stem_channels, stem_channels, norm_layer=None, activation_layer=None),
         )
-        mbconv = partial(
-            MBConv,
-            expansion_ratio=expansion_ratio,
-            squeeze_ratio=squeeze_ratio,
-            activation_layer=activation_layer,
-            norm_layer=norm_layer,
-        )
-        attention = partial(
-            PartitionAttention,
-            head_dim=head_dim,
-            partition_size=partition_size,
-            mlp_ratio=mlp_ratio,
-            activation_layer=activation_layer,
-            attention_dropout=attention_dropout,
-            mlp_dropout=mlp_dropout,
-        )
         total = sum(block_layers)
         drop_rates = iter(stochastic_depth_prob * i / max(total - 1, 1) for i in range(total))
         self.blocks = nn.Sequential()
-        width = stem_channels
+        width, (height, columns) = stem_channels, as_pair("input_size", input_size)
+        grid = (-(-height // 2), -(-columns // 2))
         for dim, depth in zip(block_channels, block_layers, strict=True):
-            self.blocks.append(MaxVitBlock(mbconv, attention, width, dim, list(islice(drop_rates, depth))))
-            width = dim
+            block = MaxVitBlock(
+                width,
+                dim,
+                squeeze_ratio,
+                expansion_ratio,
+                norm_layer,
+                activation_layer,
+                head_dim,
+                mlp_ratio,
+                mlp_dropout,
+                attention_dropout,
+                partition_size,
+                grid,
+                depth,
+                list(islice(drop_rates, depth)),
+            )
+            self.blocks.append(block)
+            width, grid = dim, block.grid_size
         self.classifier = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zoo
-from zoo import Manifest, Metric, Option, TaskSpec
+from zoo import Default, Manifest, Metric, Option, TaskSpec
 from zoo.contract.families import Family, model_specs, offered_names
 
 # fmt: off
@@ -101,4 +101,16 @@ def public_names() -> dict[str, str]:
 @zoo.hookimpl
 def zoo_manifest() -> Manifest:
     models = model_specs("zoo_classification", FAMILIES, CLASSIFICATION.name)
-    return Manifest(api_version=1, models=models, tasks=[CLASSIFICATION])
+    defaults = [
+        Default("mobilenet_v3_large"),
+        Default("efficientnet_b0"),
+        Default("resnet50"),
+        Default("squeezenet1_1", "DIGITS_V1", trained_on="hand-written digits"),
+    ]
+    return Manifest(
+        api_version=1,
+        models=models,
+        tasks=[CLASSIFICATION],
+        defaults={CLASSIFICATION.name: defaults},
+        capabilities="pkg://zoo_classification/capabilities.json",
+    )

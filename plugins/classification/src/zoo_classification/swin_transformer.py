@@ -234,7 +234,7 @@ class ShiftedWindowAttention(nn.Module):
         self.relative_position_bias_table = nn.Parameter(torch.empty(rows, self.num_heads))
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
-    def position_bias(self) -> Tensor:
+    def get_relative_position_bias(self) -> Tensor:
         """[1, heads, tokens, tokens]"""
         return self.look_up(self.relative_position_bias_table)
 
@@ -267,7 +267,9 @@ class ShiftedWindowAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         N, H, W, _ = x.shape
         windows = self.window_size, self.shift_size
-        x = self.proj(self.attend(partition(x, *windows), shifted_bias(self.position_bias(), N, (H, W), *windows)))
+        x = self.proj(
+            self.attend(partition(x, *windows), shifted_bias(self.get_relative_position_bias(), N, (H, W), *windows))
+        )
         return join(F.dropout(x, self.dropout, self.training), (H, W), *windows)
 
 
@@ -283,7 +285,7 @@ class ShiftedWindowAttentionV2(ShiftedWindowAttention):
         )
         self.register_buffer("relative_coords_table", log_spaced_offsets(self.window_size))
 
-    def position_bias(self) -> Tensor:
+    def get_relative_position_bias(self) -> Tensor:
         return self.look_up(16 * self.cpb_mlp(self.relative_coords_table).flatten(0, 2).sigmoid())
 
     def attend(self, x: Tensor, mask: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ from zoo.nn import (
     input_channels,
     join_heads,
     linear_head,
+    patch_grid,
 )
 from zoo_classification.weights.vision_transformer import (
     ViT_B_16_Weights,
@@ -301,21 +302,22 @@ class VisionTransformer(nn.Module):
         return x
 
 
-def resize_embedding(pos: Tensor, grid: Sequence[int], mode: str = "bicubic") -> Tensor:
-    """Position embeddings [1, 1 + n², width] for a grid of (rows, columns) of patches: [1, 1 + rows * columns, width].
+def resize_embedding(pos: Tensor, grid: Sequence[int], mode: str = "bicubic", *, square: bool = True) -> Tensor:
+    """Position embeddings [1, 1 + n, width] for a grid of (rows, columns) of patches: [1, 1 + rows * columns, width].
 
     The first one, the class token's, stays; the others are resized as a picture whose corners keep their places.
     """
-    if pos.ndim != 3 or pos.shape[0] != 1 or pos.shape[1] < 2 or math.isqrt(pos.shape[1] - 1) ** 2 != pos.shape[1] - 1:
+    fits = pos.ndim == 3 and pos.shape[0] == 1 and pos.shape[1] > 1
+    old = patch_grid(pos[0, 1:]) if fits else (0, 0)
+    if not fits or (square and old[0] != old[1]):
         raise CheckpointError(
-            f"{POSITIONS} has shape {list(pos.shape)}; expected [1, 1 + n², width], the embeddings of a class token "
-            "and a square grid of patches."
+            f"{POSITIONS} has shape {list(pos.shape)}; expected [1, 1 + {'n²' if square else 'n'}, width], the "
+            f"embeddings of a class token and a{' square' if square else ''} grid of patches."
         )
     token, patches = pos[:, :1], pos[:, 1:]
-    old = math.isqrt(patches.shape[1])
-    if (old, old) == tuple(grid):
+    if old == tuple(grid):
         return pos
-    picture = patches.mT.reshape(1, -1, old, old).float()  # half precision is too coarse to interpolate in
+    picture = patches.mT.reshape(1, -1, *old).float()  # half precision is too coarse to interpolate in
     picture = F.interpolate(picture, size=tuple(grid), mode=mode, align_corners=True)
     return torch.cat([token, picture.flatten(2).mT.to(pos.dtype)], dim=1)
 
@@ -354,7 +356,8 @@ def adapt(state: dict[str, Any], model: Any) -> dict[str, Any]:
     """Rename the MLP's keys of the first files, and resize position embeddings of another image size."""
     state = {k.replace(".mlp.linear_1.", ".mlp.0.").replace(".mlp.linear_2.", ".mlp.3."): v for k, v in state.items()}
     if POSITIONS in state and state[POSITIONS].shape != model.get_parameter(POSITIONS).shape:
-        state[POSITIONS] = resize_embedding(state[POSITIONS], patches_per_side(model.image_size, model.patch_size))
+        grid = patches_per_side(model.image_size, model.patch_size)
+        state[POSITIONS] = resize_embedding(state[POSITIONS], grid, square=False)
     return state
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +13,14 @@ from zoo.errors import InvalidArgument
 from zoo_detection.transform import ImageList
 
 
-def grid(features: Tensor, offset: float) -> tuple[Tensor, Tensor]:
-    """x and y, each [H * W], of all cells of a map [N, C, H, W], row by row, moved by ``offset`` cells.
+def single(dtype: torch.dtype) -> torch.dtype:
+    """At least single precision: half of it cannot tell pixels apart in a large image."""
+    return torch.promote_types(dtype, torch.float32)
 
-    At least in single precision: half of it cannot tell pixels apart in a large image.
-    """
-    dtype = torch.promote_types(features.dtype, torch.float32)
-    y, x = (torch.arange(n, device=features.device, dtype=dtype) + offset for n in features.shape[-2:])
+
+def grid(size: Sequence[int], like: Tensor, offset: float) -> tuple[Tensor, Tensor]:
+    """x and y, each [H * W], of all cells of a map of ``size`` (H, W), row by row, moved by ``offset`` cells."""
+    y, x = (torch.arange(n, device=like.device, dtype=single(like.dtype)) + offset for n in size)
     y, x = torch.meshgrid(y, x, indexing="ij")
     return x.flatten(), y.flatten()
 
@@ -56,39 +58,68 @@ class AnchorGenerator(nn.Module):
             )
         self.sizes = tuple(tuple(s) if isinstance(s, Sequence) else (s,) for s in sizes)
         self.aspect_ratios = tuple(per_map)
-        self.cell_anchors = [_cell_anchors(s, r) for s, r in zip(self.sizes, self.aspect_ratios, strict=True)]
+        self.cell_anchors = [self.generate_anchors(s, r) for s, r in zip(self.sizes, self.aspect_ratios, strict=True)]
 
     def num_anchors_per_location(self) -> list[int]:
         """Per feature map."""
         return [len(s) * len(r) for s, r in zip(self.sizes, self.aspect_ratios, strict=True)]
 
-    def per_level(self, image_size: Sequence[int], feature_maps: Sequence[Tensor]) -> list[Tensor]:
-        """The anchors [A, 4] of each map, for images of ``image_size`` (H, W), padding included."""
-        if len(feature_maps) != len(self.cell_anchors):
+    def generate_anchors(
+        self,
+        scales: Sequence[float],
+        aspect_ratios: Sequence[float],
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> Tensor:
+        """The anchors of a cell, [len(aspect_ratios) * len(scales), 4] around the origin, rounded to whole pixels."""
+        # On the CPU also where models are built on meta: they are no part of what is loaded.
+        height = torch.tensor(aspect_ratios, dtype=dtype, device=device).sqrt()[:, None]
+        size = torch.tensor(scales, dtype=dtype, device=device)
+        half = torch.stack([size / height, size * height], dim=-1).view(-1, 2) / 2
+        return torch.cat([-half, half], dim=1).round()
+
+    def set_cell_anchors(self, dtype: torch.dtype, device: torch.device | str) -> None:
+        """Move ``cell_anchors``, the anchors of a cell of each map, to another type or device."""
+        self.cell_anchors = [anchors.to(dtype=dtype, device=device) for anchors in self.cell_anchors]
+
+    def grid_anchors(
+        self, grid_sizes: Sequence[Sequence[int]], strides: Sequence[Sequence[Any]], like: Tensor | None = None
+    ) -> list[Tensor]:
+        """The anchors [A, 4] of each map: those of a cell around all cells.
+
+        Args:
+            grid_sizes: (H, W) of each map.
+            strides: pixels from one cell of it to the next, down and across.
+            like: has the type and device of the result, in place of ``cell_anchors``.
+        """
+        if len(grid_sizes) != len(self.cell_anchors):
             raise InvalidArgument(
-                f"There are {len(feature_maps)} feature maps, and sizes and aspect_ratios for "
+                f"There are {len(grid_sizes)} feature maps, and sizes and aspect_ratios for "
                 f"{len(self.cell_anchors)}; expected one tuple for each map."
             )
         levels = []
-        for features, cell in zip(feature_maps, self.cell_anchors, strict=True):
-            x, y = grid(features, 0)
-            x, y = (v * (image_size[-i] // features.shape[-i]) for i, v in ((1, x), (2, y)))
+        for size, (down, across), cell in zip(grid_sizes, strides, self.cell_anchors, strict=True):
+            x, y = grid(size, cell if like is None else like, 0)
+            x, y = x * across, y * down
             centres = torch.stack([x, y, x, y], dim=1)
             levels.append((centres[:, None] + cell.to(centres)).view(-1, 4))
         return levels
 
+    def per_level(self, image_size: Sequence[int], feature_maps: Sequence[Tensor]) -> list[Tensor]:
+        """The anchors [A, 4] of each map, for images of ``image_size`` (H, W), padding included."""
+        sizes = [features.shape[-2:] for features in feature_maps]
+        strides = [[image_size[-2] // height, image_size[-1] // width] for height, width in sizes]
+        first, methods = feature_maps[0], ("grid_anchors", "set_cell_anchors")
+        if all(getattr(getattr(self, m), "__func__", None) is vars(AnchorGenerator)[m] for m in methods):
+            # Nothing is moved: what calls change is no good to threads and graphs.
+            return self.grid_anchors(sizes, strides, first)
+        self.set_cell_anchors(single(first.dtype), first.device)
+        tensors = [[torch.tensor(stride, device=first.device) for stride in of_map] for of_map in strides]
+        return self.grid_anchors([list(size) for size in sizes], tensors)
+
     def forward(self, image_list: ImageList, feature_maps: Sequence[Tensor]) -> list[Tensor]:
         anchors = torch.cat(self.per_level(image_list.tensors.shape[-2:], feature_maps))
         return [anchors] * len(image_list.image_sizes)
-
-
-def _cell_anchors(sizes: Sequence[float], aspect_ratios: Sequence[float]) -> Tensor:
-    """[len(sizes) * len(aspect_ratios), 4] around the origin, rounded to whole pixels."""
-    # On the CPU also where models are built on meta: they are no part of what is loaded.
-    height = torch.tensor(aspect_ratios, dtype=torch.float32, device="cpu").sqrt()[:, None]
-    size = torch.tensor(sizes, dtype=torch.float32, device="cpu")
-    half = torch.stack([size / height, size * height], dim=-1).view(-1, 2) / 2
-    return torch.cat([-half, half], dim=1).round()
 
 
 class DefaultBoxGenerator(nn.Module):
@@ -154,8 +185,8 @@ class DefaultBoxGenerator(nn.Module):
         height, width = image_list.tensors.shape[-2:]
         boxes = []
         for k, features in enumerate(feature_maps):
-            x, y = grid(features, 0.5)
             rows, columns = features.shape[-2:]
+            x, y = grid((rows, columns), features, 0.5)
             if self.steps is not None:
                 rows, columns = height / self.steps[k], width / self.steps[k]  # type: ignore[assignment]
             centres = torch.stack([x / columns, y / rows], dim=1)[:, None]

@@ -156,6 +156,7 @@ def last_stages(levels: int) -> Callable[..., Backbone]:
         weights_backbone: WeightsLike = None,
         trainable_backbone_layers: int | None = None,
         backbone_config: dict[str, Any] | None = None,
+        frozen_norm: bool = False,
     ) -> Backbone:
         config = backbone_config or {}
         if isinstance(backbone, nn.Module) and (config or weights_backbone is not None):
@@ -169,6 +170,7 @@ def last_stages(levels: int) -> Callable[..., Backbone]:
             weights=weights_backbone,
             out_indices=range(max(0, count - levels), count),
             trainable_layers=trainable_backbone_layers,
+            frozen_norm=frozen_norm,
             **config,
         ).freeze_rest()
 
@@ -203,7 +205,7 @@ def trainable_layers(given: int | None, trained: bool, default: int, most: int) 
         raise InvalidArgument(f"trainable_backbone_layers is {given}; this backbone has {most} stages.")
     if trained:
         return default if given is None else given
-    if given not in (None, most):
+    if given is not None:
         warnings.warn(
             f"trainable_backbone_layers={given} is left aside, and the whole backbone is trained: it starts from no "
             "weights. Give weights or weights_backbone, or leave the argument out to silence this.",
@@ -297,9 +299,15 @@ def resnet_fpn(
     )
 
 
-def resnet_extractor(resnet: ResNet, trainable_layers: int, *pyramid: Any, **options: Any) -> BackboneWithFPN:
+def resnet_extractor(
+    backbone: ResNet,
+    trainable_layers: int,
+    returned_layers: Sequence[int] | None = None,
+    extra_blocks: ExtraFPNBlock | None = None,
+    norm_layer: Norm | None = None,
+) -> BackboneWithFPN:
     """:func:`resnet_fpn` on the last ``trainable_layers`` stages trained, and the others frozen."""
-    return resnet_fpn(freeze_resnet(resnet, trainable_layers), *pyramid, **options)
+    return resnet_fpn(freeze_resnet(backbone, trainable_layers), returned_layers, extra_blocks, norm_layer)
 
 
 def resnet_fpn_backbone(

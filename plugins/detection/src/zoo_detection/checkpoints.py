@@ -29,6 +29,7 @@ def present_keys(*rules: Rules) -> Callable[[dict[str, Any], nn.Module], dict[st
     patterns = [(re.compile(pattern), new) for some in rules for pattern, new in some]
 
     def convert(state: dict[str, Any], model: nn.Module) -> dict[str, Any]:
+        """A state dict → the same under present keys; for ``zoo.builder(convert=…)``."""
         return {
             next((p.sub(new, key) for p, new in patterns if p.fullmatch(key)), key): value
             for key, value in state.items()

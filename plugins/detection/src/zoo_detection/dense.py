@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from zoo.nn import check_count
 from zoo_detection.detector import Detections, Detector, Losses, clip_boxes, sizes_as_boxes, suppress, widened
-from zoo_detection.fitting import check_anchors, check_maps, run_part
-from zoo_detection.transform import ImageList, Target
+from zoo_detection.fitting import check_anchors, check_maps, check_same, run_part
+from zoo_detection.transform import ImageList, Size, Target
 
 # The cells of a map are counted row by row, in each the anchors, as AnchorGenerator does.
 
@@ -27,34 +27,26 @@ def flatten_maps(maps: Sequence[Tensor], channels: int) -> Tensor:
     return torch.cat([flatten_map(values, channels) for values in maps], dim=1)
 
 
-def best_of_map(
-    logits: Tensor, num_classes: int, topk: int, quality: Tensor | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The best pairs of anchor and class in a map [N, A * ``num_classes``, H, W], for each image.
+def best_of_map(logits: Tensor, topk: int, quality: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """The best pairs of anchor and class among the logits [N, A, C] of a map, for each image.
 
     The best k pairs belong to at most k anchors, which are those with the best class of their own; so the classes of
     all others are read once and not sorted.
 
     Args:
         topk: how many, where there are so many.
-        quality: a map [N, A, H, W] of logits that weigh the scores of all classes, as FCOS's centre-ness.
+        quality: logits [N, A, 1] that weigh the scores of all classes, as FCOS's centre-ness.
 
     Returns:
         Scores in [0, 1], indices of the anchors, and classes: [N, K] each.
     """
-    n, _, height, width = logits.shape
-    per_class = logits.reshape(n, -1, num_classes, height, width)
-    weight = None if quality is None else flatten_map(quality, 1).squeeze(2)
-    best = flatten_map(per_class.amax(2), 1).squeeze(2)
-    chosen = _score(best, weight).topk(torch.sym_min(topk, best.shape[1]), sorted=False).indices  # type: ignore[no-untyped-call]
-    cells, anchor = chosen // per_class.shape[1], chosen % per_class.shape[1]
-    y = cells // width
-    x = cells - y * width  # ONNX has no remainder by a symbol
-    image = torch.arange(n, device=logits.device)[:, None]
-    candidates = per_class.permute(0, 3, 4, 1, 2)[image, y, x, anchor]  # [N, k, C]
-    scores = _score(candidates, None if weight is None else weight.gather(1, chosen)[..., None]).flatten(1)
+    classes = logits.shape[2]
+    best = _score(logits.amax(2, keepdim=True), quality).squeeze(2)
+    chosen = best.topk(torch.sym_min(topk, best.shape[1]), sorted=False).indices  # type: ignore[no-untyped-call]
+    candidates = logits.gather(1, chosen[..., None].expand(-1, -1, classes))  # [N, k, C]
+    scores = _score(candidates, None if quality is None else quality.gather(1, chosen[..., None])).flatten(1)
     scores, pairs = scores.topk(torch.sym_min(topk, scores.shape[1]))  # type: ignore[no-untyped-call]
-    return scores, chosen.gather(1, pairs // num_classes), pairs % num_classes
+    return scores, chosen.gather(1, pairs // classes), pairs % classes
 
 
 def _score(logits: Tensor, quality: Tensor | None) -> Tensor:
@@ -62,14 +54,34 @@ def _score(logits: Tensor, quality: Tensor | None) -> Tensor:
     return scores if quality is None else (scores * quality.sigmoid()).sqrt()
 
 
+class MapHead(nn.Module):
+    """Maps [N, C, H, W] → [N, A, K], K numbers for each of the anchors of all cells of all maps.
+
+    Subclasses say what they make of the maps in ``maps``, and what K is in ``columns``.
+    """
+
+    columns: int
+
+    def maps(self, x: Sequence[Tensor]) -> list[Tensor]:
+        """[N, A * K, H, W] of each map."""
+        raise NotImplementedError
+
+    def forward(self, x: Sequence[Tensor]) -> Tensor:
+        return flatten_maps(self.maps(x), self.columns)
+
+
 class ScoringHead(nn.Module):
-    """Maps → ``cls_logits`` and ``bbox_regression``, each a list with one map for each."""
+    """Maps → ``cls_logits`` [N, A, num_classes] and ``bbox_regression`` [N, A, 4], of the anchors of all maps."""
 
-    classification_head: nn.Module
-    regression_head: nn.Module
+    classification_head: Any
+    regression_head: Any
 
-    def forward(self, x: Sequence[Tensor]) -> dict[str, list[Tensor]]:
+    def forward(self, x: Sequence[Tensor]) -> dict[str, Tensor]:
         return {"cls_logits": self.classification_head(x), "bbox_regression": self.regression_head(x)}
+
+    def maps(self, x: Sequence[Tensor]) -> dict[str, list[Tensor]]:
+        """The same, before the cells of all maps are put into a row: [N, A * K, H, W] of each map."""
+        return {"cls_logits": self.classification_head.maps(x), "bbox_regression": self.regression_head.maps(x)}
 
 
 class OneStageDetector(Detector):
@@ -115,40 +127,83 @@ class OneStageDetector(Detector):
     def detect(
         self, images: ImageList, features: dict[str, Tensor], targets: list[Target] | None, most: int | None = None
     ) -> tuple[Losses, list[Detections]]:
-        predicted = self.predict(images, features)
-        losses = {} if targets is None else self.compute_loss(targets, *predicted)
+        outputs, anchors = self.predict(images, features)
+        per_level = self.anchors_of_levels(features)
+        losses = {} if targets is None else self.losses(targets, outputs, anchors, per_level)
         if self.training:
             return losses, []
-        padding = () if most is None else (most,)
-        return losses, self.postprocess(*self.candidates(images, *predicted), *padding)
+        if most is None:
+            return losses, self.postprocess_detections(*self.split(outputs, anchors, per_level), images.image_sizes)
+        found = self.candidates(*self.split(outputs, anchors, per_level), images.image_sizes)
+        return losses, self.postprocess(*found, most)
 
     @property
     def pads(self) -> bool:
-        own = type(self)
-        return own.detect is OneStageDetector.detect and own.postprocess is OneStageDetector.postprocess
+        own, names = type(self), ("detect", "postprocess", "postprocess_detections")
+        theirs = [next(c for c in own.__mro__ if name in vars(c)).__module__ for name in names]
+        return all(module.partition(".")[0] == __name__.partition(".")[0] for module in theirs)
 
     def predictions(self, images: ImageList, features: dict[str, Tensor]) -> Any:
         return self.predict(images, features)
 
-    def predict(self, images: ImageList, features: dict[str, Tensor]) -> tuple[dict[str, list[Tensor]], Tensor]:
-        """What the head makes of the maps, and the anchors of all maps, [A, 4]."""
+    def predict(self, images: ImageList, features: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[Tensor]]:
+        """What the head makes of the maps, and the anchors [A, 4] of each image."""
         maps = list(features.values())
-        outputs, anchors = run_part("head", self.head, maps), self.anchor_generator(images, maps)[0]
+        try:
+            outputs = run_part("head", self.head, maps)
+        except RuntimeError:
+            self.explain(images, maps)
+            raise
+        anchors = self.anchor_generator(images, maps)
+        n = anchors[0].shape[0]
+        if any(values.shape[1] != n for values in outputs.values()):  # sizes may be symbols, which no set holds
+            self.explain(images, maps)
+            most = max(values.shape[1] for values in outputs.values())
+            check_same("the number of anchors of the head", most, "that of anchor_generator", n)
+        return outputs, anchors
+
+    def anchors_of_levels(self, features: dict[str, Tensor]) -> list[int]:
+        """How many anchors each map has."""
+        per_cell = self.anchor_generator.num_anchors_per_location()
+        sizes = [of_map.shape[-2:] for of_map in features.values()]
+        return [height * width * n for (height, width), n in zip(sizes, per_cell, strict=True)]
+
+    def explain(self, images: ImageList, maps: list[Tensor]) -> None:
+        """Raise InvalidArgument where the head's maps do not fit each other, the features or the anchors."""
+        if not hasattr(self.head, "maps"):
+            return
+        outputs = self.head.maps(maps)
         codes = outputs["bbox_regression"]
         check_maps("head", outputs["cls_logits"], codes, self.num_classes, len(maps))
         if self.quality is not None:
             check_maps("head", outputs[self.quality], codes, 1, len(maps))
-        check_anchors("head", codes, self.anchor_generator, anchors)
+        check_anchors("head", codes, self.anchor_generator, self.anchor_generator(images, maps)[0])
+
+    def split(self, outputs: dict[str, Tensor], anchors: list[Tensor], per_level: list[int]) -> tuple[Any, Any]:
+        """Outputs and anchors in the form that :meth:`postprocess_detections` takes: here as they are."""
         return outputs, anchors
 
-    def compute_loss(self, targets: list[Target], head_outputs: dict[str, list[Tensor]], anchors: Tensor) -> Losses:
+    def losses(
+        self, targets: list[Target], outputs: dict[str, Tensor], anchors: list[Tensor], per_level: list[int]
+    ) -> Losses:
+        """By ``compute_loss``, which takes what torchvision's does."""
         raise NotImplementedError
 
     def candidates(
-        self, images: ImageList, outputs: dict[str, list[Tensor]], anchors: Tensor
+        self, head_outputs: Any, anchors: Any, image_shapes: Sequence[Size]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """For each image as many boxes [N, K, 4], with scores and labels [N, K], good or not."""
         raise NotImplementedError
+
+    def postprocess_detections(self, head_outputs: Any, anchors: Any, image_shapes: Sequence[Size]) -> list[Detections]:
+        """The detections of each image, best first, in the batch's pixels.
+
+        Args:
+            head_outputs: what the head gives; of RetinaNet and FCOS each a list with that of each map.
+            anchors: [A, 4] of each image; of RetinaNet and FCOS a list of each, of each map.
+            image_shapes: (height, width) of each image.
+        """
+        return self.postprocess(*self.candidates(head_outputs, anchors, image_shapes))
 
     def postprocess(self, boxes: Tensor, scores: Tensor, labels: Tensor, most: int | None = None) -> list[Detections]:
         """The detections among the candidates: good ones that no better of their class overlap."""
@@ -168,17 +223,21 @@ class DenseDetector(OneStageDetector):
 
     has_background = False
 
+    def split(self, outputs: dict[str, Tensor], anchors: list[Tensor], per_level: list[int]) -> tuple[Any, Any]:
+        """Map by map."""
+        levels = {key: list(torch.split(values, per_level, dim=1)) for key, values in outputs.items()}
+        return levels, [list(torch.split(of_image, per_level)) for of_image in anchors]
+
     def candidates(
-        self, images: ImageList, outputs: dict[str, list[Tensor]], anchors: Tensor
+        self, head_outputs: dict[str, list[Tensor]], anchors: list[list[Tensor]], image_shapes: Sequence[Size]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The best of each map; only their boxes are decoded."""
-        found, begin = [], 0
-        for i, logits in enumerate(outputs["cls_logits"]):
-            quality = None if self.quality is None else outputs[self.quality][i]
-            scores, chosen, labels = best_of_map(logits, self.num_classes, self.topk_candidates, quality)
-            found.append((scores, chosen + begin, labels))
-            begin += logits[0].numel() // self.num_classes
-        scores, chosen, labels = (torch.cat(parts, dim=1) for parts in zip(*found, strict=True))
-        codes = flatten_maps(outputs["bbox_regression"], 4).gather(1, chosen[..., None].expand(-1, -1, 4))
-        boxes = self.box_coder.decode(codes, anchors[chosen])
-        return clip_boxes(boxes, sizes_as_boxes(images.image_sizes, boxes)), scores, labels
+        found = []
+        for i, logits in enumerate(head_outputs["cls_logits"]):
+            quality = None if self.quality is None else head_outputs[self.quality][i]
+            scores, chosen, labels = best_of_map(logits, self.topk_candidates, quality)
+            rows = chosen[..., None].expand(-1, -1, 4)
+            codes, places = head_outputs["bbox_regression"][i].gather(1, rows), anchors[0][i][chosen]
+            found.append((self.box_coder.decode(codes, places), scores, labels))
+        boxes, scores, labels = (torch.cat(parts, dim=1) for parts in zip(*found, strict=True))
+        return clip_boxes(boxes, sizes_as_boxes(image_shapes, boxes)), scores, labels

@@ -47,6 +47,12 @@ class Detector(nn.Module):
 
     __prepare_scriptable__ = refuse_script
     has_background = True  # label 0 is background, and no object's
+    compute_parts = (  # the rest chooses by values, and boxes need the digits of single precision
+        "backbone",
+        "head",
+        "rpn.head",
+        *(f"roi_heads.{kind}_{part}" for kind in ("box", "mask", "keypoint") for part in ("head", "predictor")),
+    )
     transform: nn.Module
     backbone: nn.Module
     num_classes: int | None
@@ -74,10 +80,12 @@ class Detector(nn.Module):
             unpadded: list[Detections] = finish_unpadded(self, padded, batch.image_sizes, original_sizes)
             return unpadded
         losses, detections = self.detect(batch, features, resized)
-        if self.training:
-            return losses
-        finished = self.finish(detections, batch.image_sizes, original_sizes)
-        return (losses, finished) if return_losses else finished
+        finished = [] if self.training else self.finish(detections, batch.image_sizes, original_sizes)
+        return (losses, finished) if return_losses and not self.training else self.eager_outputs(losses, finished)
+
+    def eager_outputs(self, losses: Losses, detections: list[Detections]) -> Any:
+        """What a call gives of the two: losses in training, else detections. Programs put in their own."""
+        return losses if self.training else detections
 
     def check(self, images: Sequence[Tensor] | Tensor, targets: Sequence[Mapping[str, Any]] | None) -> None:
         """Raise InvalidArgument if the targets are not what this model can be trained on."""

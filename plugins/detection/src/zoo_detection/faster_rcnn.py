@@ -115,7 +115,62 @@ def default_anchors(levels: int = 5) -> AnchorGenerator:
     return AnchorGenerator(tuple((32 * 2**i,) for i in range(levels)), ((0.5, 1.0, 2.0),) * levels)
 
 
-class FasterRCNN(Detector):
+class GeneralizedRCNN(Detector):
+    """A detector of two stages, put together from its parts: see :class:`zoo_detection.detector.Detector` for what it
+    takes and gives.
+
+    Args:
+        backbone: images → feature maps, a dict, or one map.
+        rpn: as :class:`zoo_detection.RegionProposalNetwork`.
+        roi_heads: as :class:`zoo_detection.RoIHeads`.
+        transform: as :class:`zoo_detection.transform.GeneralizedRCNNTransform`.
+    """
+
+    rpn: Any
+    roi_heads: Any
+
+    def __init__(self, backbone: nn.Module, rpn: nn.Module, roi_heads: nn.Module, transform: nn.Module) -> None:
+        super().__init__()
+        self.transform = transform
+        self.backbone = backbone
+        self.rpn = rpn
+        self.roi_heads = roi_heads
+
+    @property
+    def num_classes(self) -> int | None:  # type: ignore[override]
+        """With background; None where the predictor does not say. Predictors are replaced, so it is asked."""
+        scores = getattr(self.roi_heads.box_predictor, "cls_score", None)
+        return getattr(scores, "out_features", None)
+
+    @property
+    def detections_per_img(self) -> int:  # type: ignore[override]
+        most: int = self.roi_heads.detections_per_img
+        return most
+
+    def detect(
+        self, images: ImageList, features: dict[str, Tensor], targets: list[Target] | None, most: int | None = None
+    ) -> tuple[Losses, list[Detections]]:
+        padded, fixed = ((), ()) if most is None else ((True,), (most,))  # replaced parts do not know of padding
+        proposals, proposal_losses = self.rpn(images, features, targets, *padded)
+        detections, losses = self.roi_heads(features, proposals, images.image_sizes, targets, *fixed)
+        return {**losses, **proposal_losses}, detections
+
+    def predictions(self, images: ImageList, features: dict[str, Tensor]) -> Any:
+        """Of the first stage, and of the second for proposals that do not depend on the first."""
+        heads, sizes = self.roi_heads, images.image_sizes
+        regions = [box[None] * box.new_tensor(QUARTERS) for box in sizes_as_boxes(sizes, images.tensors)]
+        found = [heads.run(k, features, regions, sizes) for k in KINDS if heads.parts(k)[0] is not None]
+        return self.rpn.predict(images, features), heads.predict_boxes(features, regions, sizes), found
+
+    @property
+    def pads(self) -> bool:
+        replaced = {"forward", "filter_proposals", "postprocess_detections"}
+        kinds = ((self.rpn, RegionProposalNetwork), (self.roi_heads, RoIHeads))
+        whole = all(type(part) is kind and not replaced & part.__dict__.keys() for part, kind in kinds)
+        return whole and type(self).detect is GeneralizedRCNN.detect
+
+
+class FasterRCNN(GeneralizedRCNN):
     """Faster R-CNN, from `Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks
     <https://arxiv.org/abs/1506.01497>`_.
 
@@ -181,14 +236,11 @@ class FasterRCNN(Detector):
         transform: TransformArgument = "default",
         **kwargs: Any,
     ) -> None:
-        super().__init__()
         channels: Any = getattr(backbone, "out_channels", None)
         if not hasattr(channels, "__index__"):
             raise InvalidArgument(f"the backbone's out_channels is {channels!r}; expected one number for all its maps.")
-        self.transform = image_transform(transform, min_size, max_size, image_mean, image_std, **kwargs)
-        self.backbone = backbone
         anchor_generator: Any = rpn_anchor_generator or default_anchors()
-        self.rpn = RegionProposalNetwork(
+        rpn = RegionProposalNetwork(
             anchor_generator=anchor_generator,
             head=rpn_head or RPNHead(channels, anchor_generator.num_anchors_per_location()[0]),
             fg_iou_thresh=rpn_fg_iou_thresh,
@@ -209,7 +261,7 @@ class FasterRCNN(Detector):
                 f"num_classes is {num_classes} and box_predictor {'not ' * (box_predictor is None)}given; expected one "
                 "of them: a predictor has its own number of classes."
             )
-        self.roi_heads = RoIHeads(
+        roi_heads = RoIHeads(
             box_roi_pool=pool,
             box_head=box_head,
             box_predictor=box_predictor or FastRCNNPredictor(1024, num_classes),  # type: ignore[arg-type]
@@ -222,38 +274,8 @@ class FasterRCNN(Detector):
             nms_thresh=box_nms_thresh,
             detections_per_img=box_detections_per_img,
         )
-
-    @property
-    def num_classes(self) -> int | None:  # type: ignore[override]
-        """With background; None where the predictor does not say. Predictors are replaced, so it is asked."""
-        scores = getattr(self.roi_heads.box_predictor, "cls_score", None)
-        return getattr(scores, "out_features", None)
-
-    @property
-    def detections_per_img(self) -> int:  # type: ignore[override]
-        return self.roi_heads.detections_per_img
-
-    def detect(
-        self, images: ImageList, features: dict[str, Tensor], targets: list[Target] | None, most: int | None = None
-    ) -> tuple[Losses, list[Detections]]:
-        padded, fixed = ((), ()) if most is None else ((True,), (most,))  # replaced parts do not know of padding
-        proposals, proposal_losses = self.rpn(images, features, targets, *padded)
-        detections, losses = self.roi_heads(features, proposals, images.image_sizes, targets, *fixed)
-        return {**losses, **proposal_losses}, detections
-
-    def predictions(self, images: ImageList, features: dict[str, Tensor]) -> Any:
-        """Of the first stage, and of the second for proposals that do not depend on the first."""
-        heads, sizes = self.roi_heads, images.image_sizes
-        regions = [box[None] * box.new_tensor(QUARTERS) for box in sizes_as_boxes(sizes, images.tensors)]
-        found = [heads.run(k, features, regions, sizes) for k in KINDS if heads.parts(k)[0] is not None]
-        return self.rpn.predict(images, features), heads.predict_boxes(features, regions, sizes), found
-
-    @property
-    def pads(self) -> bool:
-        replaced = {"forward", "filter_proposals", "postprocess_detections"}
-        kinds = ((self.rpn, RegionProposalNetwork), (self.roi_heads, RoIHeads))
-        whole = all(type(part) is kind and not replaced & part.__dict__.keys() for part, kind in kinds)
-        return whole and type(self).detect is FasterRCNN.detect
+        made = image_transform(transform, min_size, max_size, image_mean, image_std, **kwargs)
+        super().__init__(backbone, rpn, roi_heads, made)
 
 
 def heads_v2() -> dict[str, Any]:
@@ -348,6 +370,7 @@ def fasterrcnn(body: Backbone, num_classes: int = 91, **kwargs: Any) -> FasterRC
         weights_backbone: as the backbone's builder takes ``weights``.
         trainable_backbone_layers: stages that are trained, counted from the last; by default all.
         backbone_config: further arguments of the backbone's builder.
+        frozen_norm: freeze the statistics and scale of the backbone's batch norm.
         **kwargs: further arguments of :class:`FasterRCNN`.
 
     Raises:

@@ -19,7 +19,7 @@ from zoo_detection.anchors import AnchorGenerator
 from zoo_detection.backbones import FPNBackbone, Norm, frozen_norm_resnet50, last_stages, on_backbone, p6_p7, resnet_fpn
 from zoo_detection.checkpoints import FPN_AND_RPN, present_keys
 from zoo_detection.coding import BoxLinearCoder, centres_and_sizes
-from zoo_detection.dense import DenseDetector, flatten_maps
+from zoo_detection.dense import DenseDetector, MapHead, flatten_maps
 from zoo_detection.detector import Losses, TransformArgument, image_transform
 from zoo_detection.losses import sparse_focal_loss
 from zoo_detection.retinanet import LAYERS, PRIOR, draw_small
@@ -35,8 +35,8 @@ def tower(channels: int, depth: int, norm_layer: Norm | None) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-class FCOSClassificationHead(nn.Module):
-    """Maps [N, C, H, W] → logits [N, num_anchors * num_classes, H, W] of each; FCOS has one anchor a place."""
+class FCOSClassificationHead(MapHead):
+    """Maps [N, C, H, W] → logits [N, A, num_classes] of the places of all maps; FCOS has one anchor a place."""
 
     def __init__(
         self,
@@ -56,12 +56,16 @@ class FCOSClassificationHead(nn.Module):
         draw_small(self.cls_logits)
         nn.init.constant_(self.cls_logits.bias, -math.log((1 - prior_probability) / prior_probability))  # type: ignore[arg-type]
 
-    def forward(self, x: Sequence[Tensor]) -> list[Tensor]:
+    @property
+    def columns(self) -> int:  # type: ignore[override]
+        return self.num_classes
+
+    def maps(self, x: Sequence[Tensor]) -> list[Tensor]:
         return [self.cls_logits(self.conv(features)) for features in x]
 
 
 class FCOSRegressionHead(nn.Module):
-    """Maps [N, C, H, W] → distances to the four sides [N, 4, H, W], and logits of the centre-ness [N, 1, H, W]."""
+    """Maps [N, C, H, W] → distances to the four sides [N, A, 4], and logits of the centre-ness [N, A, 1]."""
 
     def __init__(self, in_channels: int, num_anchors: int, num_convs: int = 4, norm_layer: Norm | None = None) -> None:
         super().__init__()
@@ -70,23 +74,70 @@ class FCOSRegressionHead(nn.Module):
         self.bbox_ctrness = nn.Conv2d(in_channels, num_anchors, 3, padding=1)
         draw_small(self.bbox_reg, self.bbox_ctrness, self.conv)
 
-    def forward(self, x: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    def forward(self, x: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        distances, centreness = self.maps(x)
+        return flatten_maps(distances, 4), flatten_maps(centreness, 1)
+
+    def maps(self, x: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """The same, before the cells of all maps are put into a row: [N, 4, H, W] and [N, 1, H, W] of each map."""
         towers = [self.conv(features) for features in x]
         return [F.relu(self.bbox_reg(t)) for t in towers], [self.bbox_ctrness(t) for t in towers]
 
 
 class FCOSHead(nn.Module):
-    """Maps → ``cls_logits``, ``bbox_regression`` and ``bbox_ctrness``, each a list with one map for each."""
+    """Maps → ``cls_logits`` [N, A, num_classes], ``bbox_regression`` [N, A, 4] and ``bbox_ctrness`` [N, A, 1], of the
+    places of all maps."""
 
-    def __init__(self, in_channels: int, num_anchors: int, num_classes: int, num_convs: int = 4) -> None:
+    def __init__(self, in_channels: int, num_anchors: int, num_classes: int, num_convs: int | None = 4) -> None:
         super().__init__()
+        num_convs = 4 if num_convs is None else num_convs
+        self.box_coder = BoxLinearCoder(normalize_by_size=True)
         self.classification_head = FCOSClassificationHead(in_channels, num_anchors, num_classes, num_convs)
         self.regression_head = FCOSRegressionHead(in_channels, num_anchors, num_convs)
 
-    def forward(self, x: Sequence[Tensor]) -> dict[str, list[Tensor]]:
+    def forward(self, x: Sequence[Tensor]) -> dict[str, Tensor]:
         logits = self.classification_head(x)
         distances, centreness = self.regression_head(x)
         return {"cls_logits": logits, "bbox_regression": distances, "bbox_ctrness": centreness}
+
+    def maps(self, x: Sequence[Tensor]) -> dict[str, list[Tensor]]:
+        """The same, before the cells of all maps are put into a row."""
+        distances, centreness = self.regression_head.maps(x)
+        logits = self.classification_head.maps(x)
+        return {"cls_logits": logits, "bbox_regression": distances, "bbox_ctrness": centreness}
+
+    def compute_loss(
+        self,
+        targets: list[Target],
+        head_outputs: dict[str, Tensor],
+        anchors: Sequence[Tensor],
+        matched_idxs: Sequence[Tensor],
+    ) -> Losses:
+        """The three losses, summed over the batch and divided by the number of places that stand for an object.
+
+        Args:
+            head_outputs: what the head gave.
+            anchors: the places [A, 4] of each image.
+            matched_idxs: of each image the object of every place, or -1: int64 [A].
+        """
+        chosen = [(found >= 0).nonzero().squeeze(1) for found in matched_idxs]
+        objects = [found[rows] for found, rows in zip(matched_idxs, chosen, strict=True)]
+        labels = torch.cat([t["labels"][i] for t, i in zip(targets, objects, strict=True)])
+        boxes = torch.cat([t["boxes"][i] for t, i in zip(targets, objects, strict=True)])
+        rows = torch.cat([rows + i * len(matched_idxs[0]) for i, rows in enumerate(chosen)])
+        places = torch.cat([of_image[rows] for of_image, rows in zip(anchors, chosen, strict=True)])
+        n = max(1, len(rows))
+
+        distances = head_outputs["bbox_regression"].flatten(0, 1)[rows]
+        centreness = head_outputs["bbox_ctrness"].flatten()[rows]
+        wanted = self.box_coder.encode(boxes, places).view(-1, 2, 2)  # (left, top), (right, bottom)
+        ratio = (wanted.amin(1) / wanted.amax(1)).prod(1).sqrt()
+        boxes_loss = generalized_box_iou_loss(self.box_coder.decode(distances, places), boxes, reduction="sum")
+        return {
+            "classification": sparse_focal_loss(head_outputs["cls_logits"].flatten(0, 1), rows, labels) / n,
+            "bbox_regression": boxes_loss / n,
+            "bbox_ctrness": F.binary_cross_entropy_with_logits(centreness, ratio, reduction="sum") / n,
+        }
 
 
 def default_anchors(levels: int = 5, first: int = 8) -> AnchorGenerator:
@@ -171,29 +222,25 @@ class FCOS(DenseDetector):
         area, smallest = torch.where(fits, box_area(boxes), math.inf).min(dim=1)
         return smallest.masked_fill(area.isinf(), -1)
 
-    def compute_loss(self, targets: list[Target], head_outputs: dict[str, list[Tensor]], anchors: Tensor) -> Losses:
-        """The three losses, summed over the batch and divided by the number of places that stand for an object."""
-        cells = [centreness[0].numel() for centreness in head_outputs["bbox_ctrness"]]
-        matches = [self.match(target["boxes"], anchors, cells[0], cells[-1]) for target in targets]
-        chosen = [(found >= 0).nonzero().squeeze(1) for found in matches]
-        objects = [found[rows] for found, rows in zip(matches, chosen, strict=True)]
-        labels = torch.cat([t["labels"][i] for t, i in zip(targets, objects, strict=True)])
-        boxes = torch.cat([t["boxes"][i] for t, i in zip(targets, objects, strict=True)])
-        rows = torch.cat([rows + i * len(anchors) for i, rows in enumerate(chosen)])
-        places = anchors[torch.cat(chosen)]
-        n = max(1, len(rows))
+    def losses(
+        self, targets: list[Target], outputs: dict[str, Tensor], anchors: list[Tensor], per_level: list[int]
+    ) -> Losses:
+        return self.compute_loss(targets, outputs, anchors, per_level)
 
-        logits = flatten_maps(head_outputs["cls_logits"], self.num_classes).flatten(0, 1)
-        distances = flatten_maps(head_outputs["bbox_regression"], 4).flatten(0, 1)[rows]
-        centreness = flatten_maps(head_outputs["bbox_ctrness"], 1).flatten()[rows]
-        wanted = self.box_coder.encode(boxes, places).view(-1, 2, 2)  # (left, top), (right, bottom)
-        ratio = (wanted.amin(1) / wanted.amax(1)).prod(1).sqrt()
-        boxes_loss = generalized_box_iou_loss(self.box_coder.decode(distances, places), boxes, reduction="sum")
-        return {
-            "classification": sparse_focal_loss(logits, rows, labels) / n,
-            "bbox_regression": boxes_loss / n,
-            "bbox_ctrness": F.binary_cross_entropy_with_logits(centreness, ratio, reduction="sum") / n,
-        }
+    def compute_loss(
+        self,
+        targets: list[Target],
+        head_outputs: dict[str, Tensor],
+        anchors: list[Tensor],
+        num_anchors_per_level: Sequence[int],
+    ) -> Losses:
+        """The head's losses, for the places [A, 4] of each image, so many of each map."""
+        first, last = num_anchors_per_level[0], num_anchors_per_level[-1]
+        matched_idxs = [
+            self.match(target["boxes"], places, first, last) for target, places in zip(targets, anchors, strict=True)
+        ]
+        losses: Losses = self.head.compute_loss(targets, head_outputs, anchors, matched_idxs)
+        return losses
 
 
 HEAD = "head.classification_head.cls_logits"

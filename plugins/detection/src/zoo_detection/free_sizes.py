@@ -73,7 +73,8 @@ class FreeDetector(nn.Module):
         batch = batched(detector.transform, images)
         features = detector.features(batch)
         if isinstance(detector, OneStageDetector):
-            boxes, scores, labels = detector.candidates(batch, *detector.predict(batch, features))
+            predicted = detector.split(*detector.predict(batch, features), detector.anchors_of_levels(features))
+            boxes, scores, labels = detector.candidates(*predicted, batch.image_sizes)
             good = scores > detector.score_thresh
             found = best({"boxes": boxes, "labels": labels, "scores": scores}, good, detector.nms_thresh, self.most)
         else:

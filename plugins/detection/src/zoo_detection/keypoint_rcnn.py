@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -93,6 +94,14 @@ class KeypointRCNN(FasterRCNN):
         heads = self.roi_heads
         heads.keypoint_roi_pool = keypoint_roi_pool or MultiScaleRoIAlign(LEVELS, output_size=14, sampling_ratio=2)
         heads.keypoint_head, heads.keypoint_predictor = keypoint_head, keypoint_predictor
+
+    def forward(self, images: Any, targets: Any = None, return_losses: bool = False) -> Any:
+        if torch.onnx.is_in_onnx_export():
+            raise InvalidArgument(
+                "torch.onnx.export cannot write the peaks of heat maps, whose sizes depend on values: use "
+                "zoo.export(model, path, image_size=…), or zoo export on the command line."
+            )
+        return super().forward(images, targets, return_losses)
 
     def target_checks(self) -> dict[str, Any]:
         return {"masks": False, "num_keypoints": getattr(self.roi_heads.keypoint_predictor, "out_channels", None)}

@@ -20,15 +20,26 @@ def keypoint_loss(logits: Tensor, keypoints: Tensor, boxes: Tensor) -> Tensor:
         keypoints: [P, K, 3] in pixels of the image, with visibility.
         boxes: xyxy [P, 4].
     """
-    size = logits.shape[-1]
-    corner, extent = boxes[:, None, :2], (boxes[:, 2:] - boxes[:, :2])[:, None]
-    xy = keypoints[..., :2]
-    cell = ((xy - corner) * (size / extent)).floor().long()
-    cell = torch.where(xy == boxes[:, None, 2:], size - 1, cell)  # the far border belongs to the last cell
-    seen = ((cell >= 0) & (cell < size)).all(2) & (keypoints[..., 2] > 0)
-    index = cell[..., 1] * size + cell[..., 0]
+    index, valid = keypoints_to_heatmap(keypoints, boxes, logits.shape[-1])
+    seen = valid > 0
     loss = F.cross_entropy(logits.flatten(2)[seen], index[seen], reduction="sum")
     return loss / seen.sum().clamp(min=1)
+
+
+def keypoints_to_heatmap(keypoints: Tensor, rois: Tensor, heatmap_size: int) -> tuple[Tensor, Tensor]:
+    """Which cell of its box's heat map each keypoint lies in, and whether it is seen there: int64 [P, K] both.
+
+    Args:
+        keypoints: [P, K, 3] in pixels of the image, with visibility.
+        rois: boxes, xyxy [P, 4].
+        heatmap_size: cells in a row, and in a column.
+    """
+    corner, extent = rois[:, None, :2], (rois[:, 2:] - rois[:, :2])[:, None]
+    xy = keypoints[..., :2]
+    cell = ((xy - corner) * (heatmap_size / extent)).floor().long()
+    cell = torch.where(xy == rois[:, None, 2:], heatmap_size - 1, cell)  # the far border belongs to the last cell
+    valid = (((cell >= 0) & (cell < heatmap_size)).all(2) & (keypoints[..., 2] > 0)).long()
+    return (cell[..., 1] * heatmap_size + cell[..., 0]) * valid, valid
 
 
 def keypoints_of(logits: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
@@ -54,6 +65,11 @@ def keypoints_of(logits: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
             "zoo.export(model, path, image_size=…), or zoo export on the command line."
         )
     return (_keypoints_op if torch.compiler.is_compiling() else _keypoints_of)(logits, boxes)
+
+
+def heatmaps_to_keypoints(maps: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
+    """:func:`keypoints_of` by torchvision's arguments."""
+    return keypoints_of(maps, rois)
 
 
 @exact

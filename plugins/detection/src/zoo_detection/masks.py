@@ -72,6 +72,27 @@ def paste_masks_in_image(masks: Tensor, boxes: Tensor, img_shape: tuple[int, int
     return paste_masks(masks, boxes, img_shape)
 
 
+def expand_boxes(boxes: Tensor, scale: float) -> Tensor:
+    """Boxes [N, 4] that are ``scale`` times as wide and high, about their centres."""
+    centres, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2 * scale
+    return torch.cat([centres - half, centres + half], dim=1)
+
+
+def expand_masks(mask: Tensor, padding: int) -> tuple[Tensor, float]:
+    """Masks [N, 1, M, M] with a border of zeros; and how much larger they are for it."""
+    cells = mask.shape[-1]
+    return torch.nn.functional.pad(mask, (padding,) * 4), (cells + 2 * padding) / cells
+
+
+def paste_mask_in_image(mask: Tensor, box: Tensor, im_h: int, im_w: int) -> Tensor:
+    """A mask [M, M] that fills its box [4], whole numbers, pixels of its last row and column included → the mask
+    [im_h, im_w] of an image."""
+    edges = box[None].to(mask)
+    x = _interpolation(edges[:, 0], edges[:, 2], im_w, mask.shape[-1]).to(mask)[0]
+    y = _interpolation(edges[:, 1], edges[:, 3], im_h, mask.shape[-2]).to(mask)[0]
+    return y @ mask @ x.T
+
+
 def _interpolation(first: Tensor, last: Tensor, pixels: int, cells: int) -> Tensor:
     """[N, pixels, cells]: the weight of every cell in every pixel, for cells that span ``first`` to ``last`` [N]."""
     pixel = torch.arange(pixels, device=first.device, dtype=first.dtype)

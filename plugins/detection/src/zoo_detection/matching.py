@@ -45,10 +45,15 @@ class Matcher:
         matches = nearest.masked_fill(best < self.high_threshold, BETWEEN_THRESHOLDS)
         matches.masked_fill_(best < self.low_threshold, BELOW_LOW_THRESHOLD)
         if self.allow_low_quality_matches:
-            # An object that no anchor touches has none: all would be equally good for it.
-            most = match_quality_matrix.amax(dim=1, keepdim=True).clamp(min=1e-9)
-            matches = torch.where((match_quality_matrix == most).any(dim=0), nearest, matches)
+            self.set_low_quality_matches_(matches, nearest, match_quality_matrix)
         return matches
+
+    def set_low_quality_matches_(self, matches: Tensor, all_matches: Tensor, match_quality_matrix: Tensor) -> None:
+        """Into ``matches`` [A] what ``all_matches`` [A] says of the anchors that overlap some object most."""
+        # An object that no anchor touches has none: all would be equally good for it.
+        most = match_quality_matrix.amax(dim=1, keepdim=True).clamp(min=1e-9)
+        chosen = (match_quality_matrix == most).any(dim=0)
+        matches.copy_(torch.where(chosen, all_matches, matches))
 
 
 class SSDMatcher(Matcher):

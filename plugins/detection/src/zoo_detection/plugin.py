@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zoo
-from zoo import Manifest, Metric, Option, TaskSpec
+from zoo import Default, Manifest, Metric, Option, Preset, TaskSpec
 from zoo.contract.families import Family, model_specs, offered_names
 
 BOXES, MASKS, KEYPOINTS = "object-detection", "instance-segmentation", "keypoint-detection"
@@ -73,6 +73,7 @@ def task(name: str, *metrics: Metric) -> TaskSpec:
             "coco": "zoo_detection.task:for_coco",
         },
         suffixes=(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
+        transforms=Preset("zoo.transforms:ObjectDetection"),
     )
 
 
@@ -93,4 +94,15 @@ def public_names() -> dict[str, str]:
 @zoo.hookimpl
 def zoo_manifest() -> Manifest:
     models = model_specs("zoo_detection", FAMILIES, BOXES)
-    return Manifest(api_version=1, models=models, tasks=TASKS)
+    defaults = {
+        BOXES: [
+            Default("ssdlite320_mobilenet_v3_large"),
+            Default("fasterrcnn_mobilenet_v3_large_320_fpn"),
+            Default("fasterrcnn_resnet50_fpn_v2"),
+            Default("ssdlite320_mobilenet_v3_large", "SHAPES_V1", trained_on="drawn shapes"),
+        ],
+        MASKS: [Default("maskrcnn_resnet50_fpn"), Default("maskrcnn_resnet50_fpn_v2")],
+        KEYPOINTS: [Default("keypointrcnn_resnet50_fpn")],
+    }
+    capabilities = "pkg://zoo_detection/capabilities.json"
+    return Manifest(api_version=1, models=models, tasks=TASKS, defaults=defaults, capabilities=capabilities)

@@ -33,7 +33,7 @@ from zoo_detection.backbones import (
 )
 from zoo_detection.checkpoints import FPN_AND_RPN, RETINANET_HEAD, present_keys
 from zoo_detection.coding import BoxCoder
-from zoo_detection.dense import DenseDetector, ScoringHead, flatten_maps
+from zoo_detection.dense import DenseDetector, MapHead, ScoringHead
 from zoo_detection.detector import Losses, TransformArgument, draw_convolutions, image_transform
 from zoo_detection.losses import sparse_focal_loss
 from zoo_detection.matching import BETWEEN_THRESHOLDS, Matcher
@@ -50,8 +50,10 @@ def tower(channels: int, norm_layer: Norm | None) -> nn.Sequential:
     return nn.Sequential(*(Conv2dNormActivation(channels, channels, norm_layer=norm_layer) for _ in range(4)))
 
 
-class RetinaNetClassificationHead(nn.Module):
-    """Maps [N, C, H, W] → logits [N, num_anchors * num_classes, H, W] of each."""
+class RetinaNetClassificationHead(MapHead):
+    """Maps [N, C, H, W] → logits [N, A, num_classes] of the anchors of all maps."""
+
+    BETWEEN_THRESHOLDS = BETWEEN_THRESHOLDS
 
     def __init__(
         self,
@@ -70,25 +72,81 @@ class RetinaNetClassificationHead(nn.Module):
         draw_small(self.cls_logits)
         nn.init.constant_(self.cls_logits.bias, -math.log((1 - prior_probability) / prior_probability))  # type: ignore[arg-type]
 
-    def forward(self, x: Sequence[Tensor]) -> list[Tensor]:
+    @property
+    def columns(self) -> int:  # type: ignore[override]
+        return self.num_classes
+
+    def maps(self, x: Sequence[Tensor]) -> list[Tensor]:
         return [self.cls_logits(self.conv(features)) for features in x]
 
+    def compute_loss(
+        self, targets: list[Target], head_outputs: dict[str, Tensor], matched_idxs: Sequence[Tensor]
+    ) -> Tensor:
+        """The mean over images of the focal loss by the number of anchors that stand for an object.
 
-class RetinaNetRegressionHead(nn.Module):
-    """Maps [N, C, H, W] → what the box coder decodes, [N, num_anchors * 4, H, W], of each."""
+        Args:
+            head_outputs: with ``cls_logits`` [N, A, num_classes].
+            matched_idxs: of each image which object each anchor stands for, int64 [A], as :class:`Matcher` says it.
+        """
+        losses = []
+        for target, logits, matches in zip(targets, head_outputs["cls_logits"], matched_idxs, strict=True):
+            chosen = (matches >= 0).nonzero().squeeze(1)
+            labels, counted = target["labels"][matches[chosen]], matches != self.BETWEEN_THRESHOLDS
+            losses.append(sparse_focal_loss(logits, chosen, labels, counted) / max(1, len(chosen)))
+        return torch.stack(losses).mean()
+
+
+class RetinaNetRegressionHead(MapHead):
+    """Maps [N, C, H, W] → what ``box_coder`` decodes, [N, A, 4], of the anchors of all maps.
+
+    ``_loss_type`` is ``"l1"`` for the loss of what is regressed, or ``"giou"`` for that of the boxes.
+    """
+
+    columns = 4
 
     def __init__(self, in_channels: int, num_anchors: int, norm_layer: Norm | None = None) -> None:
         super().__init__()
         self.conv = tower(in_channels, norm_layer)
         self.bbox_reg = nn.Conv2d(in_channels, num_anchors * 4, 3, padding=1)
         draw_small(self.bbox_reg, self.conv)
+        self.box_coder = BoxCoder((1.0, 1.0, 1.0, 1.0))
+        self._loss_type = "l1"
 
-    def forward(self, x: Sequence[Tensor]) -> list[Tensor]:
+    def maps(self, x: Sequence[Tensor]) -> list[Tensor]:
         return [self.bbox_reg(self.conv(features)) for features in x]
+
+    def compute_loss(
+        self,
+        targets: list[Target],
+        head_outputs: dict[str, Tensor],
+        anchors: Sequence[Tensor],
+        matched_idxs: Sequence[Tensor],
+    ) -> Tensor:
+        """The mean over images of the box loss by the number of anchors that stand for an object.
+
+        Args:
+            head_outputs: with ``bbox_regression`` [N, A, 4].
+            anchors: [A, 4] of each image.
+            matched_idxs: as in :meth:`RetinaNetClassificationHead.compute_loss`.
+        """
+        losses = []
+        for target, codes, of_image, matches in zip(
+            targets, head_outputs["bbox_regression"], anchors, matched_idxs, strict=True
+        ):
+            chosen = (matches >= 0).nonzero().squeeze(1)
+            boxes = target["boxes"][matches[chosen]]
+            losses.append(self.regression_loss(codes[chosen], of_image[chosen], boxes) / max(1, len(chosen)))
+        return torch.stack(losses).mean()
+
+    def regression_loss(self, codes: Tensor, anchors: Tensor, boxes: Tensor) -> Tensor:
+        """Summed over P anchors [P, 4] that stand for ``boxes`` [P, 4]."""
+        if self._loss_type == "giou":
+            return generalized_box_iou_loss(self.box_coder.decode(codes, anchors), boxes, reduction="sum")
+        return F.l1_loss(codes, self.box_coder.encode(boxes, anchors), reduction="sum")
 
 
 class RetinaNetHead(ScoringHead):
-    """Maps → ``cls_logits`` and ``bbox_regression``, each a list with one map for each."""
+    """Maps → ``cls_logits`` [N, A, num_classes] and ``bbox_regression`` [N, A, 4], of the anchors of all maps."""
 
     def __init__(self, in_channels: int, num_anchors: int, num_classes: int, norm_layer: Norm | None = None) -> None:
         super().__init__()
@@ -96,6 +154,19 @@ class RetinaNetHead(ScoringHead):
             in_channels, num_anchors, num_classes, norm_layer=norm_layer
         )
         self.regression_head = RetinaNetRegressionHead(in_channels, num_anchors, norm_layer=norm_layer)
+
+    def compute_loss(
+        self,
+        targets: list[Target],
+        head_outputs: dict[str, Tensor],
+        anchors: Sequence[Tensor],
+        matched_idxs: Sequence[Tensor],
+    ) -> Losses:
+        """Those of both heads."""
+        return {
+            "classification": self.classification_head.compute_loss(targets, head_outputs, matched_idxs),
+            "bbox_regression": self.regression_head.compute_loss(targets, head_outputs, anchors, matched_idxs),
+        }
 
 
 def default_anchors(levels: int = 5) -> AnchorGenerator:
@@ -166,33 +237,22 @@ class RetinaNet(DenseDetector):
         self.proposal_matcher = proposal_matcher or Matcher(fg_iou_thresh, bg_iou_thresh, True)
         if box_loss not in BOX_LOSSES:
             raise InvalidArgument(f"box_loss is {box_loss!r}; expected one of {', '.join(BOX_LOSSES)}.")
-        self.box_loss = box_loss
+        if box_loss != "l1":
+            self.head.regression_head._loss_type = box_loss
 
-    def compute_loss(self, targets: list[Target], head_outputs: dict[str, list[Tensor]], anchors: Tensor) -> Losses:
-        """Both losses, each the mean over images of the sum over anchors by the number of those for an object."""
-        logits = flatten_maps(head_outputs["cls_logits"], self.num_classes)
-        codes = flatten_maps(head_outputs["bbox_regression"], 4)
-        classification, regression = [], []
-        for target, image_logits, image_codes in zip(targets, logits, codes, strict=True):
-            matches = self.proposal_matcher(box_iou(target["boxes"], anchors))
-            chosen = (matches >= 0).nonzero().squeeze(1)
-            objects = matches[chosen]
-            n = max(1, len(chosen))
-            labels = target["labels"][objects]
-            counted = matches != BETWEEN_THRESHOLDS
-            classification.append(sparse_focal_loss(image_logits, chosen, labels, counted) / n)
-            loss = self.regression_loss(image_codes[chosen], anchors[chosen], target["boxes"][objects])
-            regression.append(loss / n)
-        return {
-            "classification": torch.stack(classification).mean(),
-            "bbox_regression": torch.stack(regression).mean(),
-        }
+    def losses(
+        self, targets: list[Target], outputs: dict[str, Tensor], anchors: list[Tensor], per_level: list[int]
+    ) -> Losses:
+        return self.compute_loss(targets, outputs, anchors)
 
-    def regression_loss(self, codes: Tensor, anchors: Tensor, boxes: Tensor) -> Tensor:
-        """Summed over P anchors [P, 4] that stand for ``boxes`` [P, 4]."""
-        if self.box_loss == "giou":
-            return generalized_box_iou_loss(self.box_coder.decode(codes, anchors), boxes, reduction="sum")
-        return F.l1_loss(codes, self.box_coder.encode(boxes, anchors), reduction="sum")
+    def compute_loss(self, targets: list[Target], head_outputs: dict[str, Tensor], anchors: list[Tensor]) -> Losses:
+        """The head's losses, for the anchors [A, 4] of each image, each with the object that it overlaps enough."""
+        matched_idxs = [
+            self.proposal_matcher(box_iou(target["boxes"], of_image))
+            for target, of_image in zip(targets, anchors, strict=True)
+        ]
+        losses: Losses = self.head.compute_loss(targets, head_outputs, anchors, matched_idxs)
+        return losses
 
 
 LAYERS = (2, 3, 4)  # of the ResNet: strides 8, 16 and 32

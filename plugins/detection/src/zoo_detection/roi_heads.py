@@ -122,6 +122,16 @@ class RoIHeads(nn.Module):
         self.look_closer(features, found, image_shapes, predicted[0].shape[1])
         return found, losses
 
+    def check_targets(self, targets: list[Target] | None) -> None:
+        """Raise InvalidArgument unless each target has boxes and labels, and masks or keypoints where there are heads.
+
+        A detector has checked them before, in far more detail.
+        """
+        wanted = ["boxes", "labels", *(f"{kind}s" for kind in KINDS if getattr(self, f"has_{kind}")())]
+        for i, target in enumerate([{}] if targets is None else targets):
+            if missing := [key for key in wanted if key not in target]:
+                raise InvalidArgument(f"Target {i} has no {', '.join(missing)}; expected {', '.join(wanted)}.")
+
     # ── training ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     @torch.no_grad()

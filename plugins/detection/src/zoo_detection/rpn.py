@@ -82,8 +82,8 @@ class RegionProposalNetwork(nn.Module):
         self.box_coder = BoxCoder((1.0, 1.0, 1.0, 1.0))
         self.proposal_matcher = Matcher(fg_iou_thresh, bg_iou_thresh, allow_low_quality_matches=True)
         self.fg_bg_sampler = BalancedPositiveNegativeSampler(batch_size_per_image, positive_fraction)
-        self.pre_nms_top_n = dict(pre_nms_top_n)
-        self.post_nms_top_n = dict(post_nms_top_n)
+        self.pre_nms_top_n = self._pre_nms_top_n = dict(pre_nms_top_n)
+        self.post_nms_top_n = self._post_nms_top_n = dict(post_nms_top_n)
         self.nms_thresh = nms_thresh
         self.score_thresh = score_thresh
 
@@ -196,6 +196,11 @@ class RegionProposalNetwork(nn.Module):
         found, wanted = pred_bbox_deltas.reshape(-1, 4)[positive], torch.cat(list(regression_targets))[positive]
         box_loss = F.smooth_l1_loss(found, wanted, reduction="sum", beta=1 / 9) / max(1, len(drawn))
         return F.binary_cross_entropy_with_logits(objectness.flatten()[drawn], is_object), box_loss
+
+
+def permute_and_flatten(layer: Tensor, N: int, A: int, C: int, H: int, W: int) -> Tensor:  # noqa: N803
+    """A map [N, A * C, H, W] → [N, H * W * A, C]."""
+    return layer.view(N, A, C, H, W).permute(0, 3, 4, 1, 2).reshape(N, -1, C)
 
 
 def concat_box_prediction_layers(box_cls: Sequence[Tensor], box_regression: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

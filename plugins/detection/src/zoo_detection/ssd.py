@@ -19,8 +19,9 @@ from zoo_classification.weights.vgg import VGG16_Weights
 from zoo_detection.anchors import DefaultBoxGenerator
 from zoo_detection.backbones import freeze, on_backbone, trainable_layers
 from zoo_detection.coding import BoxCoder
-from zoo_detection.dense import OneStageDetector, ScoringHead, flatten_maps
+from zoo_detection.dense import MapHead, OneStageDetector, ScoringHead
 from zoo_detection.detector import (
+    Detections,
     Losses,
     TransformArgument,
     clip_boxes,
@@ -30,19 +31,23 @@ from zoo_detection.detector import (
 )
 from zoo_detection.fitting import check_same
 from zoo_detection.matching import SSDMatcher
-from zoo_detection.transform import ImageList, Target
+from zoo_detection.transform import Size, Target
 from zoo_detection.weights.ssd import SSD300_VGG16_Weights
 
 
-class SSDScoringHead(nn.Module):
-    """Maps [N, C, H, W] → [N, A * num_columns, H, W] of each, by a module for each."""
+class SSDScoringHead(MapHead):
+    """Maps [N, C, H, W] → [N, A, num_columns] of the default boxes of all maps, by a module for each map."""
 
     def __init__(self, module_list: nn.ModuleList, num_columns: int) -> None:
         super().__init__()
         self.module_list = module_list
         self.num_columns = num_columns
 
-    def forward(self, x: Sequence[Tensor]) -> list[Tensor]:
+    @property
+    def columns(self) -> int:  # type: ignore[override]
+        return self.num_columns
+
+    def maps(self, x: Sequence[Tensor]) -> list[Tensor]:
         check_same("the number of modules of the head", len(self.module_list), "that of feature maps", len(x))
         return [module(features) for module, features in zip(self.module_list, x, strict=True)]
 
@@ -57,21 +62,21 @@ def _convolutions(in_channels: Sequence[int], num_anchors: Sequence[int], num_co
 
 
 class SSDClassificationHead(SSDScoringHead):
-    """Maps → logits [N, A * num_classes, H, W] of each."""
+    """Maps → logits [N, A, num_classes] of the default boxes of all maps."""
 
     def __init__(self, in_channels: Sequence[int], num_anchors: Sequence[int], num_classes: int) -> None:
         super().__init__(_convolutions(in_channels, num_anchors, num_classes), num_classes)
 
 
 class SSDRegressionHead(SSDScoringHead):
-    """Maps → what the box coder decodes, [N, A * 4, H, W], of each."""
+    """Maps → what the box coder decodes, [N, A, 4], of the default boxes of all maps."""
 
     def __init__(self, in_channels: Sequence[int], num_anchors: Sequence[int]) -> None:
         super().__init__(_convolutions(in_channels, num_anchors, 4), 4)
 
 
 class SSDHead(ScoringHead):
-    """Maps → ``cls_logits`` and ``bbox_regression``, each a list with one map for each.
+    """Maps → ``cls_logits`` [N, A, num_classes] and ``bbox_regression`` [N, A, 4], of the default boxes of all maps.
 
     Args:
         in_channels: of each map.
@@ -143,11 +148,31 @@ class SSD(OneStageDetector):
         self.proposal_matcher = SSDMatcher(iou_thresh)
         self.neg_to_pos_ratio = (1.0 - positive_fraction) / positive_fraction
 
-    def compute_loss(self, targets: list[Target], head_outputs: dict[str, list[Tensor]], anchors: Tensor) -> Losses:
-        """Both losses, summed over the batch and divided by the number of default boxes that stand for an object."""
-        logits = flatten_maps(head_outputs["cls_logits"], self.num_classes)
-        codes = flatten_maps(head_outputs["bbox_regression"], 4)
-        matches = torch.stack([self.proposal_matcher(box_iou(target["boxes"], anchors)) for target in targets])
+    def losses(
+        self, targets: list[Target], outputs: dict[str, Tensor], anchors: list[Tensor], per_level: list[int]
+    ) -> Losses:
+        matched_idxs = [
+            self.proposal_matcher(box_iou(target["boxes"], of_image))
+            for target, of_image in zip(targets, anchors, strict=True)
+        ]
+        return self.compute_loss(targets, outputs, anchors, matched_idxs)
+
+    def compute_loss(
+        self,
+        targets: list[Target],
+        head_outputs: dict[str, Tensor],
+        anchors: list[Tensor],
+        matched_idxs: Sequence[Tensor],
+    ) -> Losses:
+        """Both losses, summed over the batch and divided by the number of default boxes that stand for an object.
+
+        Args:
+            head_outputs: what the head gave.
+            anchors: the default boxes [A, 4] of each image.
+            matched_idxs: of each image which object each of them stands for, int64 [A]; negative for none.
+        """
+        logits, codes = head_outputs["cls_logits"], head_outputs["bbox_regression"]
+        matches = torch.stack(list(matched_idxs))
         positive = matches >= 0
         classes = torch.zeros_like(matches)
         regression = []
@@ -155,7 +180,7 @@ class SSD(OneStageDetector):
             chosen = positive[i].nonzero().squeeze(1)
             objects = matches[i, chosen]
             classes[i, chosen] = target["labels"][objects]
-            wanted = self.box_coder.encode(target["boxes"][objects], anchors[chosen])
+            wanted = self.box_coder.encode(target["boxes"][objects], anchors[i][chosen])
             regression.append(F.smooth_l1_loss(codes[i, chosen], wanted, reduction="sum"))
         per_anchor = F.cross_entropy(logits.flatten(0, 1), classes.flatten(), reduction="none").view_as(matches)
         # Background is nearly everywhere: of each image only the worst of it counts.
@@ -168,17 +193,23 @@ class SSD(OneStageDetector):
         }
 
     def candidates(
-        self, images: ImageList, outputs: dict[str, list[Tensor]], anchors: Tensor
+        self, head_outputs: dict[str, Tensor], anchors: list[Tensor], image_shapes: Sequence[Size]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The best default boxes of each class."""
-        logits = flatten_maps(outputs["cls_logits"], self.num_classes)
-        boxes = self.box_coder.decode(flatten_maps(outputs["bbox_regression"], 4), anchors)
-        boxes = clip_boxes(boxes, sizes_as_boxes(images.image_sizes, boxes))
+        logits = head_outputs["cls_logits"]
+        boxes = self.box_coder.decode(head_outputs["bbox_regression"], anchors[0])
+        boxes = clip_boxes(boxes, sizes_as_boxes(image_shapes, boxes))
         per_class = logits.softmax(2)[..., 1:].transpose(1, 2)  # [N, C - 1, A], without background
-        scores, chosen = per_class.topk(torch.sym_min(self.topk_candidates, anchors.shape[0]), dim=2)  # type: ignore[no-untyped-call]
+        scores, chosen = per_class.topk(torch.sym_min(self.topk_candidates, logits.shape[1]), dim=2)  # type: ignore[no-untyped-call]
         labels = torch.arange(1, self.num_classes, device=logits.device)[:, None].expand_as(scores)
         boxes = boxes.gather(1, chosen.flatten(1)[..., None].expand(-1, -1, 4))
         return boxes, scores.flatten(1), labels.flatten(1)
+
+    def postprocess_detections(
+        self, head_outputs: dict[str, Tensor], image_anchors: list[Tensor], image_shapes: Sequence[Size]
+    ) -> list[Detections]:
+        """As :meth:`OneStageDetector.postprocess_detections`."""
+        return super().postprocess_detections(head_outputs, image_anchors, image_shapes)
 
 
 class SSDFeatureExtractorVGG(nn.Module):
@@ -188,17 +219,15 @@ class SSDFeatureExtractorVGG(nn.Module):
     is learned, for each channel (`ParseNet <https://arxiv.org/abs/1506.04579>`_).
 
     Args:
-        vgg: gives its convolutions.
-        trainable: stages that are trained, 0 to 5, counted from the last.
+        backbone: the ``features`` of a VGG-16.
+        highres: one block more on top, as for images of 512×512.
     """
 
-    out_channels = (512, 1024, 512, 256, 256, 256)
-
-    def __init__(self, vgg: VGG, trainable: int = 5) -> None:
+    def __init__(self, backbone: nn.Module, highres: bool = False) -> None:
         super().__init__()
-        layers: Any = vgg.features
+        layers: Any = backbone
         pools = [i for i, layer in enumerate(layers) if isinstance(layer, nn.MaxPool2d)]
-        freeze(layers[: len(layers) if trainable == 0 else [0, *pools][5 - trainable]])
+        self.out_channels = (512, 1024, 512, 256, 256, 256) + (256,) * highres
         layers[pools[2]].ceil_mode = True  # 75 pixels become 38, not 37
         self.scale_weight = nn.Parameter(torch.ones(512) * 20)
         self.features = layers[: pools[3]]
@@ -214,6 +243,8 @@ class SSDFeatureExtractorVGG(nn.Module):
                 nn.Sequential(*conv(256, 128, 1), *conv(128, 256, 3)),
             ]
         )
+        if highres:
+            self.extra.append(nn.Sequential(*conv(256, 128, 1), *conv(128, 256, 4)))
         draw_convolutions(nn.init.xavier_uniform_, self.extra)
         linear = nn.Sequential(
             nn.MaxPool2d(3, stride=1, padding=1), *conv(512, 1024, 3, padding=6, dilation=6), *conv(1024, 1024, 1)
@@ -230,13 +261,21 @@ class SSDFeatureExtractorVGG(nn.Module):
         return {str(i): features for i, features in enumerate(found)}
 
 
+def vgg_extractor(backbone: VGG, highres: bool, trainable_layers: int) -> SSDFeatureExtractorVGG:
+    """The last ``trainable_layers`` of the five stages are trained."""
+    layers: Any = backbone.features
+    begins = [0, *(i for i, layer in enumerate(layers) if isinstance(layer, nn.MaxPool2d))]
+    freeze(layers[: len(layers) if trainable_layers == 0 else begins[5 - trainable_layers]])
+    return SSDFeatureExtractorVGG(layers, highres)
+
+
 def vgg16_extractor(
     weights_backbone: WeightsLike = VGG16_Weights.IMAGENET1K_FEATURES, trainable_backbone_layers: int | None = None
 ) -> SSDFeatureExtractorVGG:
     """The backbone of the published model."""
     vgg = vgg16(weights=weights_backbone)
     trained = weights_backbone is not None or is_filled_from_outside()
-    return SSDFeatureExtractorVGG(vgg, trainable_layers(trainable_backbone_layers, trained, 4, 5))
+    return vgg_extractor(vgg, False, trainable_layers(trainable_backbone_layers, trained, 4, 5))
 
 
 @zoo.builder(

@@ -46,7 +46,7 @@ def extra_block(in_channels: int, out_channels: int, norm_layer: Norm) -> nn.Seq
 
 
 class SSDLiteScoringHead(SSDScoringHead):
-    """Maps → [N, A * num_columns, H, W] of each."""
+    """Maps → [N, A, num_columns] of the default boxes of all maps."""
 
     def __init__(
         self, in_channels: Sequence[int], num_anchors: Sequence[int], num_columns: int, norm_layer: Norm
@@ -60,7 +60,7 @@ class SSDLiteScoringHead(SSDScoringHead):
 
 
 class SSDLiteClassificationHead(SSDLiteScoringHead):
-    """Maps → logits [N, A * num_classes, H, W] of each."""
+    """Maps → logits [N, A, num_classes] of the default boxes of all maps."""
 
     def __init__(
         self, in_channels: Sequence[int], num_anchors: Sequence[int], num_classes: int, norm_layer: Norm
@@ -69,14 +69,14 @@ class SSDLiteClassificationHead(SSDLiteScoringHead):
 
 
 class SSDLiteRegressionHead(SSDLiteScoringHead):
-    """Maps → what the box coder decodes, [N, A * 4, H, W], of each."""
+    """Maps → what the box coder decodes, [N, A, 4], of the default boxes of all maps."""
 
     def __init__(self, in_channels: Sequence[int], num_anchors: Sequence[int], norm_layer: Norm) -> None:
         super().__init__(in_channels, num_anchors, 4, norm_layer)
 
 
 class SSDLiteHead(ScoringHead):
-    """Maps → ``cls_logits`` and ``bbox_regression``, each a list with one map for each.
+    """Maps → ``cls_logits`` [N, A, num_classes] and ``bbox_regression`` [N, A, 4], of the default boxes of all maps.
 
     Args:
         in_channels: of each map.
@@ -97,22 +97,22 @@ class SSDLiteFeatureExtractorMobileNet(nn.Module):
     The first map is inside the first block of stride 32, after its expansion.
 
     Args:
-        mobilenet: gives its ``features``.
+        backbone: the ``features`` of the MobileNetV3.
+        c4_pos: which of them is that block.
         norm_layer: of the blocks on top.
-        trainable: stages that are trained, 0 to 6, counted from the last.
+        width_mult: factor of their channels, of which there are at least ``min_depth``.
     """
 
-    def __init__(self, mobilenet: MobileNetV3, norm_layer: Norm, trainable: int = 6) -> None:
+    def __init__(
+        self, backbone: nn.Module, c4_pos: int, norm_layer: Norm, width_mult: float = 1.0, min_depth: int = 16
+    ) -> None:
         super().__init__()
-        layers: Any = mobilenet.features
-        stages = mobilenet_stages(mobilenet)
-        freeze_mobilenet(layers, stages, trainable)
-        split = stages[-2]
-        block = layers[split].block
+        layers: Any = backbone
+        block = layers[c4_pos].block
         self.features = nn.Sequential(
-            nn.Sequential(*layers[:split], block[0]), nn.Sequential(block[1:], *layers[split + 1 :])
+            nn.Sequential(*layers[:c4_pos], block[0]), nn.Sequential(block[1:], *layers[c4_pos + 1 :])
         )
-        widths = [layers[-1].out_channels, 512, 256, 256, 128]
+        widths = [layers[-1].out_channels, *(max(min_depth, int(n * width_mult)) for n in (512, 256, 256, 128))]
         self.extra = nn.ModuleList(extra_block(before, after, norm_layer) for before, after in pairwise(widths))
         draw_normal(self.extra)
         self.out_channels = [block[0].out_channels, *widths]
@@ -143,6 +143,14 @@ def told_of(state: dict[str, Any]) -> dict[str, Any]:
     return told
 
 
+def mobilenet_on(mobilenet: MobileNetV3, trainable_layers: int, norm_layer: Norm) -> SSDLiteFeatureExtractorMobileNet:
+    """The last ``trainable_layers`` of the six stages are trained."""
+    layers: Any = mobilenet.features
+    stages = mobilenet_stages(mobilenet)
+    freeze_mobilenet(layers, stages, trainable_layers)
+    return SSDLiteFeatureExtractorMobileNet(layers, stages[-2], norm_layer)
+
+
 def mobilenet_extractor(
     weights_backbone: WeightsLike = MobileNet_V3_Large_Weights.IMAGENET1K_V1,
     trainable_backbone_layers: int | None = None,
@@ -160,7 +168,7 @@ def mobilenet_extractor(
         draw_normal(mobilenet)
     trained = weights_backbone is not None or is_filled_from_outside()
     trainable = trainable_layers(trainable_backbone_layers, trained, 6, 6)
-    return SSDLiteFeatureExtractorMobileNet(mobilenet, norm_layer, trainable), norm_layer
+    return mobilenet_on(mobilenet, trainable, norm_layer), norm_layer
 
 
 @zoo.builder(

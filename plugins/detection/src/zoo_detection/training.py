@@ -14,6 +14,7 @@ from zoo.errors import InvalidArgument
 from zoo_detection.detector import Detector
 from zoo_detection.keypoint_rcnn import KeypointRCNN
 from zoo_detection.mask_rcnn import MaskRCNN
+from zoo_detection.transform import GeneralizedRCNNTransform
 
 PER_OBJECT = ("boxes", "labels", "masks", "keypoints", "area", "iscrowd")
 # In eval mode these do something else than in train mode, which must not happen to what is only measured.
@@ -43,6 +44,14 @@ class Training(Trainable):
         """Pictures, and two made-up objects in each, with all that the model wants to know of them."""
         (images,) = arguments
         return images, [_target(model, image) for image in images]
+
+    def size(self, model: nn.Module, weights: Weights) -> tuple[int, int] | None:
+        """The size that the model resizes every picture to, else the shorter side that it does."""
+        transform: Any = getattr(model, "transform", None)
+        if not isinstance(transform, GeneralizedRCNNTransform):
+            return None
+        width, height = transform.fixed_size or (transform.min_size[-1],) * 2
+        return height, width
 
     def prepare(self, model: nn.Module, weights: Weights) -> Preparation:
         if weights.transforms is None:

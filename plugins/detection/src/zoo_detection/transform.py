@@ -81,6 +81,10 @@ class BatchImages(nn.Module):
                 slot[:, :h, :w] = image
         return batch
 
+    def max_by_axis(self, the_list: Sequence[Sequence[int]]) -> list[int]:
+        """The largest number at each place of several lists."""
+        return [max(of_axis) for of_axis in zip(*the_list, strict=True)]
+
     def postprocess(
         self,
         result: list[dict[str, Tensor]],
@@ -111,8 +115,9 @@ def to_image(found: dict[str, Tensor], shape: Size, original: Size, paste: bool)
 def _scaled(of: dict[str, Tensor], size: Size, new: Size) -> dict[str, Tensor]:
     """Boxes and keypoints of an image of ``size``, in one of ``new`` size."""
     y, x = new[0] / size[0], new[1] / size[1]
+    # Of no objects there may be a tensor of shape [0]. In a graph their number is not known: only dimensions are.
     factors = {"boxes": [x, y, x, y], "keypoints": [x, y, 1.0]}
-    return {key: of[key] * of[key].new_tensor(f) for key, f in factors.items() if key in of and of[key].numel()}
+    return {key: of[key] * of[key].new_tensor(f) for key, f in factors.items() if key in of and of[key].dim() > 1}
 
 
 def resize_boxes(boxes: Tensor, original_size: Size, new_size: Size) -> Tensor:
@@ -185,16 +190,21 @@ class GeneralizedRCNNTransform(BatchImages):
         """(height, width) after resizing. In training, ``min_size`` is drawn anew for every call."""
         min_size = self.min_size[-1]
         if self.training:  # a random number is taken also of one size, as programs with a seed expect
-            drawn = torch.empty(1, device="cpu").uniform_(0, len(self.min_size))
-            min_size = self.min_size[int(drawn)] if len(self.min_size) > 1 else min_size
+            min_size = self.torch_choice(self.min_size)
         if self.fixed_size is not None:
             return self.fixed_size[1], self.fixed_size[0]
         scale = min(min_size / min(size), self.max_size / max(size))
         return max(1, int(size[0] * scale)), max(1, int(size[1] * scale))
 
-    def normalize(self, images: Tensor) -> Tensor:
-        mean, std = (images.new_tensor(v)[:, None, None] for v in (self.image_mean, self.image_std))
-        return (images - mean) / std
+    def torch_choice(self, k: Sequence[int]) -> int:
+        """One of ``k``, by torch's random numbers."""
+        drawn = torch.empty(1, device="cpu").uniform_(0, len(k))
+        return k[int(drawn)] if len(k) > 1 else k[0]
+
+    def normalize(self, image: Tensor) -> Tensor:
+        """An image [C, H, W] or a batch of them, less the mean and by the deviation of its channels."""
+        mean, std = (image.new_tensor(v)[:, None, None] for v in (self.image_mean, self.image_std))
+        return (image - mean) / std
 
     def resize(self, image: Tensor, target: Target | None = None) -> tuple[Tensor, Target | None]:
         """An image [C, H, W] in its new size, and its target there; what a subclass has in its place is called."""

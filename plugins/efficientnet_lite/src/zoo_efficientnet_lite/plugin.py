@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import zoo
-from zoo import Manifest
+from zoo import Default, Manifest
 from zoo.contract.families import Family, model_specs, offered_names
 
+TASK = "image-classification"
 FAMILIES = (
     Family(
         "efficientnet_lite",
@@ -24,4 +25,10 @@ def public_names() -> dict[str, str]:
 
 @zoo.hookimpl
 def zoo_manifest() -> Manifest:
-    return Manifest(api_version=1, models=model_specs("zoo_efficientnet_lite", FAMILIES, "image-classification"))
+    models = model_specs("zoo_efficientnet_lite", FAMILIES, TASK)
+    return Manifest(
+        api_version=1,
+        models=models,
+        defaults={TASK: [Default(spec.name) for spec in models]},
+        capabilities="pkg://zoo_efficientnet_lite/capabilities.json",
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zoo
-from zoo import Manifest, Metric, ModelSpec, Option, TaskSpec
+from zoo import Default, Manifest, Metric, ModelSpec, Option, TaskSpec
 from zoo_optical_flow.weights.raft import Raft_Large_Weights, Raft_Small_Weights
 
 PAPER = "RAFT: Recurrent All-Pairs Field Transforms for Optical Flow, https://arxiv.org/abs/2003.12039"
@@ -71,4 +71,12 @@ def zoo_manifest() -> Manifest:
             for name, weights in (("raft_large", Raft_Large_Weights), ("raft_small", Raft_Small_Weights))
         ],
         tasks=[OPTICAL_FLOW],
+        defaults={
+            OPTICAL_FLOW.name: [
+                Default("raft_small"),
+                Default("raft_large"),
+                Default("raft_small", "SHAPES_V1", trained_on="drawn shapes that move"),
+            ]
+        },
+        capabilities="pkg://zoo_optical_flow/capabilities.json",
     )

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from zoo_optical_flow.weights.raft import Raft_Large_Weights, Raft_Small_Weights
 
 Norm = Callable[..., nn.Module] | None
 Lookup = Callable[[Tensor], Tensor]
+Step = Callable[[Tensor, Tensor], Tensor]
 
 CORRELATIONS = ("auto", "full", "local")
 FULL_UP_TO = 2**31  # bytes of the full correlation volume: "auto" goes without it from there on
@@ -44,11 +46,13 @@ class InstanceNorm2d(nn.InstanceNorm2d):
 class ResidualBlock(nn.Module):
     """Two 3×3 convolutions around which the input passes: [N, in, H, W] → [N, out, H / stride, W / stride]."""
 
-    def __init__(self, in_channels: int, out_channels: int, norm: Norm, stride: int = 1) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, *, norm_layer: Norm, stride: int = 1, always_project: bool = False
+    ) -> None:
         super().__init__()
-        self.convnormrelu1 = conv(in_channels, out_channels, 3, norm, stride)
-        self.convnormrelu2 = conv(out_channels, out_channels, 3, norm)
-        self.downsample = shortcut(in_channels, out_channels, norm, stride)
+        self.convnormrelu1 = conv(in_channels, out_channels, 3, norm_layer, stride)
+        self.convnormrelu2 = conv(out_channels, out_channels, 3, norm_layer)
+        self.downsample = shortcut(in_channels, out_channels, norm_layer, stride, always_project)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.downsample(x) + self.convnormrelu2(self.convnormrelu1(x))
@@ -58,42 +62,53 @@ class ResidualBlock(nn.Module):
 class BottleneckBlock(nn.Module):
     """The same at a quarter of the width: 1×1, 3×3 and 1×1 convolutions."""
 
-    def __init__(self, in_channels: int, out_channels: int, norm: Norm, stride: int = 1) -> None:
+    def __init__(self, in_channels: int, out_channels: int, *, norm_layer: Norm, stride: int = 1) -> None:
         super().__init__()
-        self.convnormrelu1 = conv(in_channels, out_channels // 4, 1, norm)
-        self.convnormrelu2 = conv(out_channels // 4, out_channels // 4, 3, norm, stride)
-        self.convnormrelu3 = conv(out_channels // 4, out_channels, 1, norm)
-        self.downsample = shortcut(in_channels, out_channels, norm, stride)
+        self.convnormrelu1 = conv(in_channels, out_channels // 4, 1, norm_layer)
+        self.convnormrelu2 = conv(out_channels // 4, out_channels // 4, 3, norm_layer, stride)
+        self.convnormrelu3 = conv(out_channels // 4, out_channels, 1, norm_layer)
+        self.downsample = shortcut(in_channels, out_channels, norm_layer, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.downsample(x) + self.convnormrelu3(self.convnormrelu2(self.convnormrelu1(x)))
         return out.relu_()
 
 
-def shortcut(in_channels: int, out_channels: int, norm: Norm, stride: int) -> nn.Module:
-    if stride == 1:
+def shortcut(in_channels: int, out_channels: int, norm: Norm, stride: int, always: bool = False) -> nn.Module:
+    if stride == 1 and not always:
         return nn.Identity()
     return Conv2dNormActivation(in_channels, out_channels, 1, stride, norm_layer=norm, activation_layer=None, bias=True)
 
 
 class FeatureEncoder(nn.Module):
-    """Frames [N, 3, H, W] → features [N, ``widths[-1]``, H / 8, W / 8].
+    """Frames [N, 3, H, W] → features [N, ``layers[-1]``, H / 8, W / 8].
 
     Args:
         block: :class:`ResidualBlock` or :class:`BottleneckBlock`.
-        widths: of the stem, of the three stages of two blocks, and of the output.
-        norm: after every convolution but the last; None for none.
+        layers: widths of the stem, of the three stages of two blocks, and of the output.
+        strides: of the stem and of the three stages; together 8, as RAFT has it.
+        norm_layer: after every convolution but the last; None for none.
     """
 
-    downsample_factor = 8
     in_channels = input_channels("convnormrelu")
 
-    def __init__(self, block: Callable[..., nn.Module], widths: tuple[int, int, int, int, int], norm: Norm) -> None:
+    def __init__(
+        self,
+        *,
+        block: Callable[..., nn.Module] = ResidualBlock,
+        layers: Sequence[int] = (64, 64, 96, 128, 256),
+        strides: Sequence[int] = (2, 1, 2, 2),
+        norm_layer: Norm = nn.BatchNorm2d,
+    ) -> None:
         super().__init__()
-        stem, *stages, self.output_dim = widths
-        self.convnormrelu = conv(3, stem, 7, norm, stride=2)
-        for i, (in_channels, width, stride) in enumerate(zip((stem, *stages), stages, (1, 2, 2), strict=False), 1):
-            layer = nn.Sequential(block(in_channels, width, norm, stride), block(width, width, norm))
+        if len(layers) != 5 or len(strides) != 4:
+            raise InvalidArgument(f"layers is {layers} and strides {strides}; expected 5 widths and 4 strides.")
+        stem, *stages, self.output_dim = layers
+        self.downsample_factor = math.prod(strides)
+        self.convnormrelu = conv(3, stem, 7, norm_layer, stride=strides[0])
+        for i, (in_channels, width, stride) in enumerate(zip((stem, *stages), stages, strides[1:], strict=False), 1):
+            first = block(in_channels, width, norm_layer=norm_layer, stride=stride)
+            layer = nn.Sequential(first, block(width, width, norm_layer=norm_layer))
             self.add_module(f"layer{i}", layer)
         self.conv = nn.Conv2d(stages[-1], self.output_dim, 1)
         for module in self.modules():
@@ -167,6 +182,25 @@ class CorrBlock(nn.Module):
 
         return look_up
 
+    def build_pyramid(self, fmap1: Tensor, fmap2: Tensor) -> None:
+        """Prepare for :meth:`index_pyramid`, as programs call it; this is kept until the next call."""
+        self._look_up = self(fmap1, fmap2)
+
+    def index_pyramid(self, centroids_coords: Tensor) -> Tensor:
+        """What the function that a call returns would give for these coordinates."""
+        found: Tensor = self._look_up(centroids_coords)
+        return found
+
+
+def looked_up(corr_block: Any, fmap1: Tensor, fmap2: Tensor) -> Lookup:
+    """The function that looks correlations up; of a module of another kind by its two methods."""
+    methods = ("build_pyramid", "index_pyramid")
+    if all(getattr(getattr(corr_block, m, None), "__func__", None) is vars(CorrBlock)[m] for m in methods):
+        found: Lookup = corr_block(fmap1, fmap2)
+        return found
+    corr_block.build_pyramid(fmap1, fmap2)
+    return lambda coords: corr_block.index_pyramid(centroids_coords=coords)
+
 
 def window(products: Lookup, x: Tensor, y: Tensor, height: int, width: int, radius: int) -> Tensor:
     """Products with the places around ``(x, y)``, each [Q] → [Q, (2 ``radius`` + 1)²], columns first.
@@ -208,44 +242,60 @@ def dot_rows(first: Tensor, table: Tensor, index: Tensor) -> Tensor:
 
 
 class MotionEncoder(nn.Module):
-    """Correlations [N, ``corr_channels``, h, w] and flow [N, 2, h, w] → motion features [N, ``out_channels``, h, w].
+    """Flow [N, 2, h, w] and correlations [N, ``in_channels_corr``, h, w] → motion features [N, ``out_channels``, h, w].
 
     Args:
-        corr_widths: of one or two convolutions of the correlations.
-        flow_widths: of the two convolutions of the flow.
-        out_channels: of the result, whose last two channels are the flow itself.
+        corr_layers: widths of the convolutions on the correlations, one or two.
+        flow_layers: widths of the two convolutions on the flow.
     """
 
     def __init__(
-        self, corr_channels: int, corr_widths: tuple[int, ...], flow_widths: tuple[int, int], out_channels: int
+        self,
+        *,
+        in_channels_corr: int,
+        corr_layers: Sequence[int] = (256, 192),
+        flow_layers: Sequence[int] = (128, 64),
+        out_channels: int = 128,
     ) -> None:
         super().__init__()
-        width = corr_widths[-1]
-        self.convcorr1 = conv(corr_channels, corr_widths[0], 1, None)
-        self.convcorr2 = conv(corr_widths[0], width, 3, None) if len(corr_widths) > 1 else nn.Identity()
-        self.convflow1 = conv(2, flow_widths[0], 7, None)
-        self.convflow2 = conv(*flow_widths, 3, None)
-        self.conv = conv(width + flow_widths[1], out_channels - 2, 3, None)
+        if len(corr_layers) not in (1, 2) or len(flow_layers) != 2:
+            raise InvalidArgument(
+                f"corr_layers is {corr_layers} and flow_layers {flow_layers}; expected one or two widths, and two."
+            )
+        first, width, before = corr_layers[0], corr_layers[-1], flow_layers[0]
+        self.convcorr1 = conv(in_channels_corr, first, 1, None)
+        self.convcorr2 = conv(first, width, 3, None) if len(corr_layers) == 2 else nn.Identity()
+        self.convflow1 = conv(2, before, 7, None)
+        self.convflow2 = conv(before, flow_layers[1], 3, None)
+        self.conv = conv(width + flow_layers[1], out_channels - 2, 3, None)
         self.out_channels = out_channels
 
-    def forward(self, flow: Tensor, correlations: Tensor) -> Tensor:
-        seen = self.convcorr2(self.convcorr1(correlations))
+    def forward(self, flow: Tensor, corr_features: Tensor) -> Tensor:
+        seen = self.convcorr2(self.convcorr1(corr_features))
         moved = self.convflow2(self.convflow1(flow))
         return torch.cat([self.conv(torch.cat([seen, moved], 1)), flow], 1)
 
 
 class ConvGRU(nn.Module):
-    """A gated recurrent unit of convolutions; its input is the context, then what is new at every step."""
+    """A gated recurrent unit of convolutions: hidden state [N, hidden_size, h, w] and input [N, input_size, h, w] →
+    next hidden state. Of RAFT's input a part is the context, which is the same at every step: see :meth:`start`."""
 
-    def __init__(self, input_size: int, hidden_size: int, kernel_size: tuple[int, int]) -> None:
+    def __init__(
+        self, *, input_size: int, hidden_size: int, kernel_size: tuple[int, int], padding: tuple[int, int]
+    ) -> None:
         super().__init__()
         channels, self.hidden_size = hidden_size + input_size, hidden_size
-        self.padding = (kernel_size[0] // 2, kernel_size[1] // 2)
-        self.convz = nn.Conv2d(channels, hidden_size, kernel_size, padding=self.padding)
-        self.convr = nn.Conv2d(channels, hidden_size, kernel_size, padding=self.padding)
-        self.convq = nn.Conv2d(channels, hidden_size, kernel_size, padding=self.padding)
+        self.padding = padding
+        self.convz = nn.Conv2d(channels, hidden_size, kernel_size, padding=padding)
+        self.convr = nn.Conv2d(channels, hidden_size, kernel_size, padding=padding)
+        self.convq = nn.Conv2d(channels, hidden_size, kernel_size, padding=padding)
 
-    def start(self, context: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    def forward(self, h: Tensor, x: Tensor) -> Tensor:
+        both = torch.cat([h, x], 1)
+        update, reset = self.convz(both).sigmoid(), self.convr(both).sigmoid()
+        return torch.lerp(h, self.convq(torch.cat([reset * h, x], 1)).tanh(), update)
+
+    def start(self, context: Tensor) -> Step:
         """The unit for one pair of frames: hidden state [N, hidden, h, w] and news [N, …, h, w] → next hidden state.
 
         Convolution is linear in its input's channels: what the context adds is the same at every step and computed
@@ -270,17 +320,30 @@ class ConvGRU(nn.Module):
 
 
 class RecurrentBlock(nn.Module):
-    """One unit for each kernel size, one after the other: a 3×3, or a 1×5 and a 5×1."""
+    """One :class:`ConvGRU` for each kernel size, one after the other: a 3×3, or a 1×5 and a 5×1."""
 
-    def __init__(self, input_size: int, hidden_size: int, kernel_sizes: tuple[tuple[int, int], ...]) -> None:
+    def __init__(
+        self,
+        *,
+        input_size: int,
+        hidden_size: int,
+        kernel_size: Sequence[tuple[int, int]] = ((1, 5), (5, 1)),
+        padding: Sequence[tuple[int, int]] = ((0, 2), (2, 0)),
+    ) -> None:
         super().__init__()
         self.hidden_size = hidden_size
-        for i, kernel_size in enumerate(kernel_sizes, 1):
-            self.add_module(f"convgru{i}", ConvGRU(input_size, hidden_size, kernel_size))
+        for i, (kernel, pad) in enumerate(zip(kernel_size, padding, strict=True), 1):
+            unit = ConvGRU(input_size=input_size, hidden_size=hidden_size, kernel_size=kernel, padding=pad)
+            self.add_module(f"convgru{i}", unit)
 
-    def start(self, context: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    def forward(self, h: Tensor, x: Tensor) -> Tensor:
+        for unit in self.children():
+            h = unit(h, x)
+        return h
+
+    def start(self, context: Tensor) -> Step:
         """As of :class:`ConvGRU`."""
-        steps = [unit.start(context) for unit in self.children()]  # type: ignore[operator]
+        steps = [started(unit, ConvGRU, context) for unit in self.children()]
 
         def step(hidden: Tensor, news: Tensor) -> Tensor:
             for one in steps:
@@ -290,10 +353,18 @@ class RecurrentBlock(nn.Module):
         return step
 
 
+def started(unit: Any, kind: Any, context: Tensor) -> Step:
+    """``unit.start(context)`` where the unit's ``forward`` is that of ``kind``, else one that calls ``forward``."""
+    if getattr(unit.forward, "__func__", None) is kind.forward:
+        step: Step = unit.start(context)
+        return step
+    return lambda hidden, news: unit(hidden, torch.cat([context, news], 1))
+
+
 class FlowHead(nn.Module):
     """Hidden state [N, C, h, w] → change of the flow [N, 2, h, w]."""
 
-    def __init__(self, in_channels: int, hidden_size: int) -> None:
+    def __init__(self, *, in_channels: int, hidden_size: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, hidden_size, 3, padding=1)
         self.conv2 = nn.Conv2d(hidden_size, 2, 3, padding=1)
@@ -307,16 +378,24 @@ class FlowHead(nn.Module):
 class UpdateBlock(nn.Module):
     """Motion features, the recurrent unit and the flow head: one refinement of the flow."""
 
-    def __init__(self, motion_encoder: MotionEncoder, recurrent_block: RecurrentBlock, flow_head: FlowHead) -> None:
+    def __init__(self, *, motion_encoder: nn.Module, recurrent_block: nn.Module, flow_head: nn.Module) -> None:
         super().__init__()
         self.motion_encoder = motion_encoder
         self.recurrent_block = recurrent_block
         self.flow_head = flow_head
         self.hidden_state_size = recurrent_block.hidden_size
 
+    def forward(
+        self, hidden_state: Tensor, context: Tensor, corr_features: Tensor, flow: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The next hidden state, and the change of the flow."""
+        news = self.motion_encoder(flow, corr_features)
+        hidden_state = self.recurrent_block(hidden_state, torch.cat([context, news], 1))
+        return hidden_state, self.flow_head(hidden_state)
+
     def start(self, context: Tensor) -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
         """The refinement for one pair: hidden state, correlations and flow → next hidden state, change of the flow."""
-        recur = self.recurrent_block.start(context)
+        recur = started(self.recurrent_block, RecurrentBlock, context)
 
         def step(hidden: Tensor, correlations: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
             hidden = recur(hidden, self.motion_encoder(flow, correlations))
@@ -325,13 +404,21 @@ class UpdateBlock(nn.Module):
         return step
 
 
+def refinement(update_block: Any, context: Tensor) -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """``update_block.start(context)`` where its ``forward`` is :class:`UpdateBlock`'s, else one that calls it."""
+    if getattr(update_block.forward, "__func__", None) is UpdateBlock.forward:
+        step: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]] = update_block.start(context)
+        return step
+    return lambda hidden, correlations, flow: update_block(hidden, context, correlations, flow)
+
+
 # ── upsampling ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class MaskPredictor(nn.Module):
     """Hidden state [N, C, h, w] → what :func:`upsample_convex` weighs by [N, 9 · 8 · 8, h, w]."""
 
-    def __init__(self, in_channels: int, hidden_size: int, multiplier: float = 0.25) -> None:
+    def __init__(self, *, in_channels: int, hidden_size: int, multiplier: float = 0.25) -> None:
         super().__init__()
         self.convrelu = conv(in_channels, hidden_size, 3, None)
         self.conv = nn.Conv2d(hidden_size, 9 * 8 * 8, 1)
@@ -389,7 +476,7 @@ class RAFT(nn.Module):
         feature_encoder: nn.Module,
         context_encoder: nn.Module,
         corr_block: nn.Module,
-        update_block: UpdateBlock,
+        update_block: nn.Module,
         mask_predictor: nn.Module | None = None,
     ) -> None:
         super().__init__()
@@ -403,12 +490,12 @@ class RAFT(nn.Module):
         levels = getattr(self.corr_block, "num_levels", 0)  # each halves the features of an eighth
         check_frames(image1, image2, 8 * 2**levels, self.in_channels)
         check_count("num_flow_updates", num_flow_updates, 1)
-        correlate = self.corr_block(*self.feature_encoder(torch.cat([image1, image2])).chunk(2))
+        correlate = looked_up(self.corr_block, *self.feature_encoder(torch.cat([image1, image2])).chunk(2))
         # Correlations are looked up with the channels last; what they meet has the same order in memory.
         about_first = self.context_encoder(image1).contiguous(memory_format=torch.channels_last)
-        hidden_size = self.update_block.hidden_state_size
+        hidden_size: Any = self.update_block.hidden_state_size
         hidden, context = about_first[:, :hidden_size].tanh(), about_first[:, hidden_size:].relu()
-        update = self.update_block.start(context)
+        update = refinement(self.update_block, context)
 
         # Positions are in single precision at least: half cannot count the columns of a wide frame.
         n, _, h, w = hidden.shape
@@ -495,19 +582,18 @@ def raft_large(*, correlation: str = "auto", **parts: Any) -> RAFT:
         correlation: how correlations are computed, see :class:`CorrBlock`: ``"full"``, ``"local"`` or ``"auto"``.
         **parts: of :class:`RAFT`, in place of this model's own.
     """
-    widths = (64, 64, 96, 128, 256)
     corr_block = CorrBlock(num_levels=4, radius=4, correlation=correlation)
     return RAFT(
         **{
-            "feature_encoder": FeatureEncoder(ResidualBlock, widths, InstanceNorm2d),
-            "context_encoder": FeatureEncoder(ResidualBlock, widths, nn.BatchNorm2d),
+            "feature_encoder": FeatureEncoder(norm_layer=InstanceNorm2d),
+            "context_encoder": FeatureEncoder(),
             "corr_block": corr_block,
             "update_block": UpdateBlock(
-                MotionEncoder(corr_block.out_channels, (256, 192), (128, 64), 128),
-                RecurrentBlock(128 + 128, 128, ((1, 5), (5, 1))),
-                FlowHead(128, 256),
+                motion_encoder=MotionEncoder(in_channels_corr=corr_block.out_channels),
+                recurrent_block=RecurrentBlock(input_size=128 + 128, hidden_size=128),
+                flow_head=FlowHead(in_channels=128, hidden_size=256),
             ),
-            "mask_predictor": MaskPredictor(128, 256),
+            "mask_predictor": MaskPredictor(in_channels=128, hidden_size=256),
             **parts,
         }
     )
@@ -522,13 +608,19 @@ def raft_small(*, correlation: str = "auto", **parts: Any) -> RAFT:
     corr_block = CorrBlock(num_levels=4, radius=3, correlation=correlation)
     return RAFT(
         **{
-            "feature_encoder": FeatureEncoder(BottleneckBlock, (32, 32, 64, 96, 128), InstanceNorm2d),
-            "context_encoder": FeatureEncoder(BottleneckBlock, (32, 32, 64, 96, 160), None),
+            "feature_encoder": FeatureEncoder(
+                block=BottleneckBlock, layers=(32, 32, 64, 96, 128), norm_layer=InstanceNorm2d
+            ),
+            "context_encoder": FeatureEncoder(block=BottleneckBlock, layers=(32, 32, 64, 96, 160), norm_layer=None),
             "corr_block": corr_block,
             "update_block": UpdateBlock(
-                MotionEncoder(corr_block.out_channels, (96,), (64, 32), 82),
-                RecurrentBlock(64 + 82, 96, ((3, 3),)),
-                FlowHead(96, 128),
+                motion_encoder=MotionEncoder(
+                    in_channels_corr=corr_block.out_channels, corr_layers=(96,), flow_layers=(64, 32), out_channels=82
+                ),
+                recurrent_block=RecurrentBlock(
+                    input_size=64 + 82, hidden_size=96, kernel_size=((3, 3),), padding=((1, 1),)
+                ),
+                flow_head=FlowHead(in_channels=96, hidden_size=128),
             ),
             **parts,
         }

@@ -17,6 +17,7 @@ from zoo.transforms import OpticalFlow
 from zoo_optical_flow.raft import sequence_loss
 from zoo_optical_flow.task import UPDATES, pad_frames
 
+CROP = (368, 496)
 Example = tuple[Tensor, Tensor, Tensor, Tensor]  # two frames, their flow, and where it is known
 
 
@@ -48,6 +49,10 @@ class Training(Trainable):
 
     def __init__(self, num_flow_updates: int = UPDATES, gamma: float = 0.8) -> None:
         self.updates, self.gamma = check_count("num_flow_updates", num_flow_updates, 1), gamma
+
+    def size(self, model: nn.Module, weights: Weights) -> tuple[int, int]:
+        """Of the crops that RAFT was first trained on."""
+        return CROP
 
     def prepare(self, model: nn.Module, weights: Weights) -> Preparation:
         return Preparation(weights.transforms() if weights.transforms else OpticalFlow())

@@ -88,10 +88,9 @@ def check_quantize(quantize: object) -> object:
 def as_asked(model: Q, quantize: How, backend: str) -> Q:
     """The float ``model`` as ``quantize`` says; without numbers where its parameters have none yet."""
     check_quantize(quantize)
-    eager.check_backend(backend)
+    model.backend = eager.check_backend(backend)
     if not quantize or torch.empty(0).is_meta:
         return model
-    model.backend = backend
     model.norm_eps = next((m.eps for m in model.modules() if isinstance(m, nn.BatchNorm2d)), model.norm_eps)
     to_be_loaded = any(p.is_meta for p in model.parameters())
     if quantize == "auto":

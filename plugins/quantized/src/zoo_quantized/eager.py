@@ -7,6 +7,7 @@ it runs, and no others.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import threading
 from collections.abc import Iterable, Iterator
@@ -20,13 +21,14 @@ from zoo_quantized.marks import Arithmetic, Dequantize, Quantize, fusions
 
 Q = TypeVar("Q", bound=nn.Module)
 
-# What a checkpoint asks for → engines that can run it, the nearest first.
+# What a checkpoint asks for → engines that can run it, the nearest first, where the fastest is not there.
 ENGINES = {
     "fbgemm": ("fbgemm", "x86", "onednn", "qnnpack"),
     "x86": ("x86", "fbgemm", "onednn", "qnnpack"),
     "onednn": ("onednn", "x86", "fbgemm", "qnnpack"),
     "qnnpack": ("qnnpack", "onednn", "x86", "fbgemm"),
 }
+FASTEST = "onednn"
 # The largest integer that each leaves to activations: sums of 16 bits hold the products of 7 bits only.
 LARGEST = {"fbgemm": 127, "x86": 127, "onednn": 255, "qnnpack": 255}
 
@@ -49,6 +51,13 @@ def check_backend(backend: str) -> str:
     return backend
 
 
+@functools.cache
+def _has_vnni() -> bool:
+    """Whether the processor has instructions for sums of products of 8 bits. Without them oneDNN's may overflow."""
+    asked = getattr(torch.cpu, "_is_vnni_supported", None)
+    return asked is not None and bool(asked())
+
+
 def _supported() -> list[str]:
     found: list[str] = torch.backends.quantized.supported_engines
     return found
@@ -67,6 +76,20 @@ def engine_for(backend: str) -> str:
     if engine is None:
         raise _instead(f"torch {torch.__version__} was built without int8 kernels for this machine")
     return engine
+
+
+def fastest_for(engine: str, model: nn.Module) -> str:
+    """The engine that computes a float ``model``'s layers in int8, as ``engine`` would: itself, or oneDNN.
+
+    FBGEMM has no kernel for depthwise convolutions of channels that are no multiple of 8, and takes five times as long
+    as oneDNN for such a model; QNNPACK is made for ARM. Otherwise they are within a fifth of one another, and the
+    engine that a file was made for rounds as its makers saw it. See docs/benchmarks.md.
+    """
+    if FASTEST not in _supported() or not _has_vnni():
+        return engine
+    convs = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
+    slow = any(m.groups == m.in_channels > 1 and m.in_channels % 8 for m in convs)
+    return FASTEST if engine == "qnnpack" or slow else engine
 
 
 def is_there(backend: str) -> bool:
@@ -162,7 +185,8 @@ def calibrated(model: Q, batches: Iterable[Tensor], backend: str) -> Q:
     channel or, for QNNPACK, the whole tensor.
     """
     engine, quantization = engine_for(backend), _ao("quantization")
-    with using(engine), quiet():
+    model.runs_on = runs_on = fastest_for(engine, model)  # type: ignore[assignment]
+    with using(runs_on), quiet():
         fuse(model, is_qat=False)
         model.qconfig = quantization.get_default_qconfig(backend)
         quantization.prepare(model, inplace=True)
@@ -177,7 +201,8 @@ def skeleton(model: Q, backend: str) -> Q:
     """A float model, made into an int8 model without numbers, to be loaded; in place. Parameters may be on meta."""
     engine, functional, intrinsic = engine_for(backend), _ao("nn.quantized"), _ao("nn.intrinsic.quantized")
     replaced: dict[str, nn.Module] = {}
-    with using(engine), quiet():
+    model.runs_on = runs_on = fastest_for(engine, model)  # type: ignore[assignment]
+    with using(runs_on), quiet():
         for first, *rest in fusions(model):
             conv: Any = model.get_submodule(first)
             relu = bool(rest) and isinstance(model.get_submodule(rest[-1]), nn.ReLU)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zoo
-from zoo import Manifest
+from zoo import Command, Manifest
 from zoo.contract.families import Family, model_specs, offered_names
 
 # fmt: off
@@ -32,11 +32,15 @@ FAMILIES = (
 )
 # fmt: on
 
+COMMANDS = (Command("convert", "zoo_quantized.commands:convert", "Write a published int8 file as plain safetensors."),)
+
 
 def public_names() -> dict[str, str]:
     """Every name that ``zoo_quantized`` offers (classes, builders, weights) → the module that it comes from."""
     names = {
         "quantize": "zoo_quantized.quantization",
+        "convert": "zoo_quantized.conversion",
+        "Conversion": "zoo_quantized.conversion",
         "Quantizable": "zoo_quantized.quantizable",
         "MissingEngine": "zoo_quantized.eager",
     }
@@ -46,4 +50,4 @@ def public_names() -> dict[str, str]:
 @zoo.hookimpl
 def zoo_manifest() -> Manifest:
     models = model_specs("zoo_quantized", FAMILIES, "image-classification", prefix="quantized_")
-    return Manifest(api_version=1, models=models)
+    return Manifest(api_version=1, models=models, commands=COMMANDS)

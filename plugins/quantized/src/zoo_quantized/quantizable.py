@@ -12,6 +12,7 @@ from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from zoo.contract import load_object
 from zoo.errors import InvalidArgument
 from zoo.nn import check_images
 from zoo_quantized import eager
@@ -26,11 +27,14 @@ class Quantizable(nn.Module):
     Attributes:
         engine: None in a float model; ``"fbgemm"`` or another of torch's engines in an int8 model, ``"reference"`` in
             one that runs anywhere.
+        runs_on: the engine that computes an int8 model, where that is another: the fastest that takes the same
+            integers.
         backend: what an int8 model was made for, whichever engine runs it.
         norm_eps: of the batch norms that the model had; files of quantization-aware training still have them.
     """
 
     engine: str | None = None
+    runs_on: str | None = None
     backend: str = "fbgemm"
     norm_eps: float = 1e-5
     in_channels: int | None  # the float model's
@@ -50,13 +54,13 @@ class Quantizable(nn.Module):
             return self.dequant(body(self.quant(x)))
         if not len(x):  # on which torch's kernels end the process
             return tree_map(lambda y: y[:0], self.between(body, x.new_zeros(1, *x.shape[1:])))
-        with eager.using(self.engine):
+        with eager.using(self.runs_on or self.engine):
             return self.dequant(body(self.quant(x)))
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         if self.devices is None:
             return super().load_state_dict(state_dict, *args, **kwargs)
-        with eager.using(self.engine), eager.quiet():  # weights are packed for the engine that is set
+        with eager.using(self.runs_on or self.engine), eager.quiet():  # weights are packed for the engine that is set
             if not hasattr(state_dict, "_metadata"):  # or torch would take it for one of the first version
                 state_dict = OrderedDict(state_dict)
                 state_dict._metadata = self.state_dict()._metadata  # type: ignore[attr-defined]
@@ -89,6 +93,16 @@ class Quantizable(nn.Module):
             raise InvalidArgument("The model is quantized already; fuse_model() is for one built with quantize=False.")
         eager.fuse(self, self.training if is_qat is None else is_qat)
 
+    def prepare_qat(self) -> None:
+        """Round from now on as the int8 model will, in place, so that training makes up for it: see
+        :mod:`zoo_quantized.training`. ``zoo.train(…, qat=True)`` calls this before the first step."""
+        load_object(f"{TRAINING}:prepare")(self)
+
+    def to_int8(self) -> Quantizable:
+        """The int8 model of this one, which :meth:`prepare_qat` was called on and which was trained; a copy."""
+        int8: Quantizable = load_object(f"{TRAINING}:converted")(self)
+        return int8
+
     @property
     def devices(self) -> tuple[str, ...] | None:
         """The types of device that the model can run on; None for all."""
@@ -103,6 +117,7 @@ class Quantizable(nn.Module):
         return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
 
 
+TRAINING = "zoo_quantized.training"  # which knows models and builders, and so cannot be imported here
 PRODUCERS = (Quantize, Arithmetic, nn.Conv2d, nn.Linear, nn.Hardswish, nn.Hardsigmoid)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from zoo.errors import InvalidArgument
+from zoo.loading import rebuilt_as
 from zoo_quantized import eager, reference
 from zoo_quantized.building import as_asked
 from zoo_quantized.quantizable import Quantizable
@@ -29,8 +30,8 @@ def quantize(model: Q, calibration_batches: Iterable[Any], backend: str = "x86",
         progress: show a progress bar.
 
     Returns:
-        The int8 model, in eval mode. Its ``state_dict`` saved is what the builder loads with ``quantize=True`` or
-        ``"reference"``.
+        The int8 model, in eval mode. ``zoo.save`` keeps it as it is; its ``state_dict`` saved is what the builder loads
+        with ``quantize=True`` or ``"reference"``.
 
     Raises:
         InvalidArgument: another kind of model, no batches, batches that are no images, an unknown backend.
@@ -38,7 +39,7 @@ def quantize(model: Q, calibration_batches: Iterable[Any], backend: str = "x86",
 
     >>> float_model = zoo.get_model("quantized_resnet18", weights="DEFAULT")
     >>> int8_model = zoo_quantized.quantize(float_model, (preprocess(p)[None] for p in pictures))
-    >>> torch.save(int8_model.state_dict(), "resnet18_int8.pth")
+    >>> zoo.save(int8_model, "resnet18_int8.safetensors")
     """
     if not isinstance(model, Quantizable) or model.engine is not None:
         what = "is quantized already" if isinstance(model, Quantizable) else f"is a {type(model).__name__}"
@@ -53,9 +54,9 @@ def quantize(model: Q, calibration_batches: Iterable[Any], backend: str = "x86",
     batches = _images(calibration_batches, progress)
     twin = copy.deepcopy(model).cpu().eval()
     if backend == "reference":
-        return reference.calibrated(twin, batches)
+        return rebuilt_as(reference.calibrated(twin, batches), quantize="reference")  # type: ignore[return-value]
     twin.backend = backend
-    return eager.calibrated(twin, batches, backend)
+    return rebuilt_as(eager.calibrated(twin, batches, backend), quantize="auto", backend=backend)  # type: ignore[return-value]
 
 
 def quantize_model(model: Quantizable, backend: str) -> None:

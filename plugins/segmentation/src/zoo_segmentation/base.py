@@ -13,13 +13,18 @@ import zoo
 from zoo.contract import WeightsLike
 from zoo.errors import InvalidArgument
 from zoo.features import Backbone
-from zoo.nn import refuse_script
+from zoo.nn import freeze_batch_norm, refuse_script
 
 NUM_CLASSES = 21  # Pascal VOC's 20 and background
 
 
 def named_backbone(
-    model: str | nn.Module, weights: WeightsLike, config: Mapping[str, Any], aux: bool = False, low: int | None = None
+    model: str | nn.Module,
+    weights: WeightsLike,
+    config: Mapping[str, Any],
+    aux: bool = False,
+    low: int | None = None,
+    frozen_norm: bool = False,
 ) -> Backbone:
     """Any registered model as a backbone: its last stage as ``out``, and what else the head needs.
 
@@ -30,6 +35,7 @@ def named_backbone(
         aux: also the stage before, as ``aux``.
         low: also the last stage of at most this stride, as ``low``; the first where none is as fine. The last stage
             is then called ``high``.
+        frozen_norm: freeze the statistics and scale of its batch norm.
 
     Raises:
         InvalidArgument: the model has no stages, or only one where two are needed.
@@ -45,7 +51,7 @@ def named_backbone(
         named = {"low": fine[-1] if fine else stages[0], "high": stages[-1]}
     else:
         named = {"aux": stages[-2], "out": stages[-1]} if aux else {"out": stages[-1]}
-    return Backbone(body, named).freeze_rest()
+    return Backbone(freeze_batch_norm(body) if frozen_norm else body, named).freeze_rest()
 
 
 def enlarge(logits: Tensor, size: Sequence[int]) -> Tensor:

@@ -157,6 +157,7 @@ def deeplabv3(
     num_classes: int = NUM_CLASSES,
     aux_loss: bool = False,
     weights_backbone: WeightsLike = None,
+    frozen_norm: bool = False,
     atrous_rates: Sequence[int] | None = None,
     **kwargs: Any,
 ) -> DeepLabV3:
@@ -171,12 +172,13 @@ def deeplabv3(
         weights_backbone: as the backbone's builder takes ``weights``.
         atrous_rates: dilations of the pyramid, in feature cells; by default 12, 24 and 36 at stride 8, and as many
             pixels at another.
+        frozen_norm: freeze the statistics and scale of the backbone's batch norm.
         **kwargs: further arguments of the backbone's builder.
 
     Raises:
         InvalidArgument: the backbone has no stages, or too few; rates below 1.
     """
-    body = named_backbone(backbone, weights_backbone, kwargs, aux=aux_loss)
+    body = named_backbone(backbone, weights_backbone, kwargs, aux=aux_loss, frozen_norm=frozen_norm)
     if atrous_rates is None:
         atrous_rates = [max(1, round(rate * 8 / body.strides[-1])) for rate in RATES]
     elif not atrous_rates:

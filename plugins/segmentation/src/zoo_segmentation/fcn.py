@@ -99,6 +99,7 @@ def fcn(
     num_classes: int = NUM_CLASSES,
     aux_loss: bool = False,
     weights_backbone: WeightsLike = None,
+    frozen_norm: bool = False,
     **kwargs: Any,
 ) -> FCN:
     """FCN on any model with stages, from `Fully Convolutional Networks for Semantic Segmentation
@@ -110,11 +111,12 @@ def fcn(
         num_classes: background included.
         aux_loss: whether there is a second classifier, on the last stage but one.
         weights_backbone: as the backbone's builder takes ``weights``.
+        frozen_norm: freeze the statistics and scale of the backbone's batch norm.
         **kwargs: further arguments of the backbone's builder.
 
     Raises:
         InvalidArgument: the backbone has no stages, or too few.
     """
-    body = named_backbone(backbone, weights_backbone, kwargs, aux=aux_loss)
+    body = named_backbone(backbone, weights_backbone, kwargs, aux=aux_loss, frozen_norm=frozen_norm)
     aux_classifier = FCNHead(body.out_channels[0], num_classes) if aux_loss else None
     return FCN(body, FCNHead(body.out_channels[-1], num_classes), aux_classifier)

@@ -99,6 +99,7 @@ def lraspp(
     backbone: str | nn.Module = "mobilenet_v3_large",
     num_classes: int = NUM_CLASSES,
     weights_backbone: WeightsLike = None,
+    frozen_norm: bool = False,
     inter_channels: int = 128,
     **kwargs: Any,
 ) -> LRASPP:
@@ -110,11 +111,12 @@ def lraspp(
         num_classes: background included.
         weights_backbone: as the backbone's builder takes ``weights``.
         inter_channels: width of the head.
+        frozen_norm: freeze the statistics and scale of the backbone's batch norm.
         **kwargs: further arguments of the backbone's builder.
 
     Raises:
         InvalidArgument: the backbone has no stages, or only one.
     """
-    body = named_backbone(backbone, weights_backbone, kwargs, low=8)
+    body = named_backbone(backbone, weights_backbone, kwargs, low=8, frozen_norm=frozen_norm)
     low, high = body.out_channels
     return LRASPP(body, low, high, num_classes, check_count("inter_channels", inter_channels, 1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zoo
-from zoo import Manifest, Metric, Option, TaskSpec
+from zoo import Default, Manifest, Metric, Option, TaskSpec
 from zoo.contract.families import Family, model_specs, offered_names
 
 # fmt: off
@@ -48,4 +48,16 @@ def public_names() -> dict[str, str]:
 @zoo.hookimpl
 def zoo_manifest() -> Manifest:
     models = model_specs("zoo_segmentation", FAMILIES, SEGMENTATION.name)
-    return Manifest(api_version=1, models=models, tasks=[SEGMENTATION])
+    defaults = [
+        Default("lraspp_mobilenet_v3_large"),
+        Default("deeplabv3_mobilenet_v3_large"),
+        Default("deeplabv3_resnet50"),
+        Default("lraspp_mobilenet_v3_large", "SHAPES_V1", trained_on="drawn shapes"),
+    ]
+    return Manifest(
+        api_version=1,
+        models=models,
+        tasks=[SEGMENTATION],
+        defaults={SEGMENTATION.name: defaults},
+        capabilities="pkg://zoo_segmentation/capabilities.json",
+    )

@@ -44,6 +44,11 @@ class Training(Trainable):
             raise InvalidArgument(f"loss is {loss!r}; expected one of {', '.join(LOSSES)}.{suggest(loss, LOSSES)}")
         self.name = loss
 
+    def size(self, model: nn.Module, weights: Weights) -> tuple[int, int] | None:
+        """That of the preprocessing, whose shorter side is meant where it is one number."""
+        side = weights.transforms.arguments.get("resize_size") if weights.transforms else None
+        return (side, side) if isinstance(side, int) else (side[0], side[-1]) if side else None
+
     def prepare(self, model: nn.Module, weights: Weights) -> Preparation:
         if weights.transforms is None:
             raise InvalidArgument("The weights name no preprocessing; give zoo.Weights(transforms=zoo.Preset(…)).")

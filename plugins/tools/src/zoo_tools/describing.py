@@ -14,11 +14,9 @@ from torch import Tensor, nn
 import zoo
 from zoo import registry
 from zoo.contract import Exportable, Preset, TaskSpec, Weights
-from zoo.contract.preprocessing import describe
 from zoo.files import redacted
 from zoo.loading import built_by
-from zoo.registry.exported import VERSION
-from zoo.registry.saved import facts_of
+from zoo.registry import EXPORT_VERSION, facts_of, in_words
 
 
 @dataclass(frozen=True)
@@ -53,14 +51,14 @@ class Described:
         known = self.weights or Weights(url="")
         known = replace(known, num_params=sum(p.numel() for p in model.parameters()) or known.num_params)
         return {
-            "version": VERSION,
+            "version": EXPORT_VERSION,
             "model": self.name,
             "plugin": plugin,
             "task": self.task.name,
             "weights": redacted(known.url) or None,
             "categories": list(self.categories),
             "preprocessing": self.preset and {"target": self.preset.target, "arguments": dict(self.preset.arguments)},
-            "preprocessing_steps": describe(self.preset) if self.preset else None,
+            "preprocessing_steps": in_words(self.preset) if self.preset else None,
             "inside": list(self.inside),
             "inputs": [
                 {**port(name, t, free.get(name, {})), "holds": ready.layouts.get(name, "")}

@@ -30,6 +30,7 @@ from zoo.contract import Evaluator, Examples, TaskSpec, Weights, check_count
 from zoo.errors import ContractError, EvaluationError, InvalidArgument, NonFiniteResult, UnreadableFile
 from zoo.files import redacted
 from zoo.loading import ExportedModel, task_of
+from zoo.running.sharding import Shard
 from zoo_tools.records import FORMAT, Facts, Records, data_digest, digest, files_of, model_digest, without_secrets
 
 LONG = 32  # inputs from which a progress bar is shown
@@ -97,7 +98,11 @@ def evaluate(
     batch_size: int = 8,
     processes: int = 1,
     limit: int | None = None,
+    shard: str | None = None,
     optimize: bool = True,
+    dtype: str | torch.dtype | None = None,
+    engine: str = "torch",
+    compile: bool = False,  # noqa: A002  as of zoo.pipeline
     progress: bool | None = None,
     **config: Any,
 ) -> Evaluation:
@@ -106,7 +111,7 @@ def evaluate(
     How the data must lie on the disk is the task's affair; the docstring of its evaluator says it.
 
     Args:
-        model, weights, device, task, optimize: as :func:`zoo.pipeline` takes them.
+        model, weights, device, task, optimize, dtype, engine, compile: as :func:`zoo.pipeline` takes them.
         images: the folder of the inputs; or an opened reader, such as :func:`zoo.open_data` gives, without annotations.
         annotations: what is true of them, a file or a folder. Classification reads it off the folders' names.
         output: a folder that keeps a record of each finished input (``records.jsonl``), and the figures at the end
@@ -117,6 +122,9 @@ def evaluate(
         processes: how many work at the same time, each with a model of its own; a program that asks for more than one
             must be importable (``if __name__ == "__main__":``).
         limit: take only so many inputs, the first ones.
+        shard: ``"3/16"`` takes the third of 16 parts, and keeps its records in a file of its own in ``output``. The
+            same call without it takes over what all shards have done there, does what they have not, and gives the
+            figures: those of one evaluation, to the last digit.
         progress: show a progress bar; by default for long work.
         **config: options of the task's pipeline, such as ``clips=4``, and of its evaluator, such as
             ``ignore_index=0``; the others are arguments of the builder.
@@ -127,12 +135,16 @@ def evaluate(
             has records of another model, of other weights, options or data, or files of those names that are no
             evaluation's.
         EvaluationError: a process died, or the folder is in use. Finished inputs keep their records.
+        EngineError, MissingPlugin: of the engine.
     """
     check_count("batch_size", batch_size, 1)
     model = str(model) if isinstance(model, Path) else model
     check_count("processes", processes, 1)
     if limit is not None:
         check_count("limit", limit, 1)
+    part = None if shard is None else Shard.parse(shard)
+    if part is not None and output is None:
+        raise InvalidArgument("A shard needs output, the folder where all shards keep their records.")
     if processes > 1 and not isinstance(model, str):
         raise InvalidArgument("Several processes build a model each, so they need its name; a model was given.")
     if isinstance(images, Examples) and annotations is not None:
@@ -142,9 +154,12 @@ def evaluate(
     for name, path in zip(("images", "annotations"), paths, strict=True):
         if isinstance(path, Path) and not path.exists():
             raise InvalidArgument(f"{name}: there is no {str(path)!r}.")
-    job = _Job(model, weights, str(device), task, *paths, optimize, config)
+    precision = None if dtype is None else str(dtype).removeprefix("torch.")
+    given = {"dtype": precision, "engine": "compile" if compile and engine == "torch" else engine, "compile": compile}
+    computing = given if precision not in (None, "float32") or given["engine"] != "torch" else {}
+    job = _Job(model, weights, str(device), task, *paths, optimize, config, computing)
     # Where others do the work, this process needs the model for its description alone.
-    ready, scorer, identity = (job if processes == 1 else replace(job, device="cpu", optimize=False)).start()
+    ready, scorer, identity = (job if processes == 1 else replace(job, device="cpu", optimize=False, idle=True)).start()
     every = list(scorer.sources)
     if not every:
         raise InvalidArgument(f"There is nothing to evaluate in {_said(data)}.")
@@ -153,9 +168,12 @@ def evaluate(
     if folder is not None:
         reader = data if isinstance(data, Examples) else getattr(scorer, "reader", None)
         identity["data"] = data_digest(every, job.annotations, folder, reader)
-    with Records(folder, identity, scorer.sources) as records:
-        # Always the same batches: what stands beside an input in a batch may change the last digit of its result.
-        batches = [every[i : i + batch_size] for i in range(0, len(wanted), batch_size)]
+    # Always the same batches: what stands beside an input in a batch may change the last digit of its result.
+    batches = [every[i : i + batch_size] for i in range(0, len(wanted), batch_size)]
+    if part is not None:
+        batches, awaited = list(part.part(batches)), set(wanted)
+        wanted = [name for batch in batches for name in batch if name in awaited]
+    with Records(folder, identity, scorer.sources, part) as records:
         left = [batch for batch in batches if not records.done.keys() >= set(batch).intersection(wanted)]
         run = _in_processes(job, left, processes) if processes > 1 else _in_turn(ready, scorer, left)
         failures = _collect(run, records, wanted, len(wanted) >= LONG if progress is None else progress)
@@ -260,6 +278,8 @@ class _Job:
     annotations: Path | None
     optimize: bool
     config: Mapping[str, Any]
+    computing: Mapping[str, Any]  # precision and engine, where they are not the usual ones
+    idle: bool = False  # whether others do the work
 
     @property
     def _info(self) -> registry.ModelInfo:
@@ -285,10 +305,11 @@ class _Job:
         # Made first where it can be: wrong paths are told before anything is downloaded.
         scorer = None if entry is None else make(self.images, self.annotations, entry, **options)
         by_name = isinstance(self.model, str)
+        computing = {} if self.idle else dict(self.computing)
+        now = {} if by_name else computing
+        optimize = None if now else self.optimize and not by_name
         try:
-            ready = pipeline(
-                self.model, self.weights, self.device, task=self.task, optimize=self.optimize and not by_name, **others
-            )
+            ready = pipeline(self.model, self.weights, self.device, task=self.task, optimize=optimize, **now, **others)
         except TypeError as e:
             if not others:
                 raise
@@ -302,12 +323,13 @@ class _Job:
             # Another signature in the URL does not make other weights; their parameters would.
             "description": digest(repr(replace(ready.weights, url=redacted(ready.weights.url), metrics={}, docs=""))),
             "parameters": model_digest(self.model if isinstance(self.model, nn.Module) else ready.model),
-            "options": without_secrets(json.loads(json.dumps(self.config, default=repr, sort_keys=True))),
+            "options": without_secrets(
+                json.loads(json.dumps({**self.config, **self.computing}, default=repr, sort_keys=True))
+            ),
         }
-        if (
-            self.optimize and by_name and not isinstance(ready.model, ExportedModel)
-        ):  # now that it is known which parameters there were
-            ready.optimize()
+        fixed = isinstance(ready.model, ExportedModel)
+        if by_name and not fixed and (self.optimize or computing):  # now that it is known which parameters there were
+            ready.optimize(computing.get("dtype"), computing.get("engine", "torch"))
         if scorer is None or ready.weights != entry:
             scorer = make(self.images, self.annotations, ready.weights, **options)
         return ready, scorer, identity

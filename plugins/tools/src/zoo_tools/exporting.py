@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import io
 import json
-import logging
 import re
 import tempfile
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,11 +20,11 @@ from zoo.contract import Capture, Exportable, Format, Preset, TaskSpec, check_co
 from zoo.errors import ExportError, InvalidArgument, ZooError
 from zoo.files import redacted
 from zoo.loading import check_categories, loaded_weights, task_of
-from zoo.running.exportable import SIDES, Float32, export_pictures
-from zoo.running.optimization import copied
+from zoo.running.exportable import SIDES, Float32, copied, export_pictures
 from zoo.transforms.graph import GraphPreset
 from zoo_tools.adaptive import any_size_pools
 from zoo_tools.describing import Described
+from zoo_tools.quiet import quietly
 from zoo_tools.stages import Stages
 
 LONGEST = 300  # characters of another's error that are told
@@ -430,18 +427,3 @@ def _describe(t: Tensor) -> str:
 
 def _port(one: Mapping[str, Any]) -> str:
     return f"{one['dtype']} [{', '.join(map(str, one['shape']))}]"
-
-
-@contextlib.contextmanager
-def quietly() -> Iterator[None]:
-    """Without what torch's exporter says to its own developers on the way."""
-    logger = logging.getLogger("torch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        silent = io.StringIO()  # of a graph that cannot be made, all of it would be printed
-        with warnings.catch_warnings(), contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from zoo.errors import EvaluationError, InvalidArgument
 from zoo.files import redacted
 from zoo.io import find_files
+from zoo.running.sharding import Shard
 
 FORMAT = 2  # of the file of records
 LOCK, RECORDS, METRICS = ".lock", "records.jsonl", "metrics.json"
@@ -32,13 +33,29 @@ class Records:
     process was killed, and is dropped. A record of an input whose files are not those that it was made from, by size,
     times and inode, is made anew. Files of these names that are no evaluation's are refused and left as they are.
 
+    Args:
+        folder: None for in memory alone.
+        identity: what they are of.
+        sources: name of each input → its files.
+        shard: whose file it is. Without one, what the shards in the folder have done is taken over.
+
     Attributes:
         done: name of each finished input → its record.
     """
 
-    def __init__(self, folder: Path | None, identity: Mapping[str, Any], sources: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        folder: Path | None,
+        identity: Mapping[str, Any],
+        sources: Mapping[str, Any],
+        shard: Shard | None = None,
+    ) -> None:
         self.done: dict[str, Any] = {}
         self._folder, self._identity, self._sources = folder, identity, sources
+        self._whole = shard is None
+        # Shards have a file each, and the whole evaluation reads them all.
+        names = (LOCK, RECORDS, METRICS)
+        self._lock, self._records, self._metrics = names if shard is None else map(shard.name_of, names)
         self._open = contextlib.ExitStack()
 
     def __enter__(self) -> Records:
@@ -46,7 +63,7 @@ class Records:
             return self
         from filelock import FileLock, Timeout
 
-        path = self._folder / RECORDS
+        path = self._folder / self._records
         self._look(self._folder)  # before anything is created there
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -54,14 +71,15 @@ class Records:
             raise InvalidArgument(f"output: {str(self._folder)!r} is no folder.") from e
         with contextlib.ExitStack() as opened:
             try:
-                opened.enter_context(FileLock(self._folder / LOCK, timeout=0))
+                opened.enter_context(FileLock(self._folder / self._lock, timeout=0))
             except Timeout as e:
                 raise EvaluationError(
                     f"Another evaluation is writing to {str(self._folder)!r}; wait for it, or give another output."
                 ) from e
             whole = self._look(self._folder)
             lines = whole.split(b"\n")[:-1]
-            self.done = self._read(path, lines) if lines else {}
+            self.done = self._read_shards(self._folder) if self._whole else {}
+            self.done |= self._read(path, lines) if lines else {}
             self._file = opened.enter_context(open(path, "a+b", opener=_opener))
             self._file.truncate(whole.rfind(b"\n") + 1)
             if not lines:
@@ -78,22 +96,31 @@ class Records:
         Raises:
             InvalidArgument: it, the lock or the figures in this folder are somebody else's.
         """
-        lock, records, figures = (_content(folder / name) for name in (LOCK, RECORDS, METRICS))
+        lock, records, figures = (_content(folder / name) for name in (self._lock, self._records, self._metrics))
         if lock:
-            raise InvalidArgument(f"{str(folder / LOCK)!r} is no evaluation's. Give another output.")
+            raise InvalidArgument(f"{str(folder / self._lock)!r} is no evaluation's. Give another output.")
         first, end, _ = records.partition(b"\n")
         unfinished = not end and _line(self._identity).startswith(first)  # killed while it wrote its first line
         if not unfinished and not _is_object(first, SAID):
             raise InvalidArgument(
-                f"{str(folder / RECORDS)!r} is no file of evaluation records, or damaged. Give another output, or "
-                "delete it."
+                f"{str(folder / self._records)!r} is no file of evaluation records, or damaged. Give another output, "
+                "or delete it."
             )
         if figures and not _is_object(figures, ("model", "weights", "task", "measured", "metrics")):
             raise InvalidArgument(
-                f"{str(folder / METRICS)!r} has no figures of an evaluation, and would be written over. Give another "
-                "output, or delete it."
+                f"{str(folder / self._metrics)!r} has no figures of an evaluation, and would be written over. Give "
+                "another output, or delete it."
             )
         return records
+
+    def _read_shards(self, folder: Path) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for path in sorted(folder.glob(f"{Path(RECORDS).stem}-*-of-*.jsonl")):
+            lines = _content(path).split(b"\n")[:-1]
+            if lines and not _is_object(lines[0], SAID):
+                raise InvalidArgument(f"{str(path)!r} is no file of evaluation records, or damaged. Delete it.")
+            found |= self._read(path, lines) if lines else {}
+        return found
 
     def _read(self, path: Path, lines: Sequence[bytes]) -> dict[str, Any]:
         first = json.loads(lines[0])
@@ -130,9 +157,9 @@ class Records:
         if self._folder is not None:
             self._look(self._folder)  # somebody may have put a file there meanwhile
             with tempfile.TemporaryDirectory(dir=self._folder, prefix=".zoo-") as scratch:
-                written = Path(scratch) / METRICS
+                written = Path(scratch) / self._metrics
                 written.write_text(json.dumps(figures, indent=2) + "\n")
-                written.replace(self._folder / METRICS)
+                written.replace(self._folder / self._metrics)
 
 
 def _line(value: Mapping[str, Any]) -> bytes:

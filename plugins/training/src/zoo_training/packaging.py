@@ -188,7 +188,11 @@ def _with(about: SavedModel, changed: Mapping[str, Any]) -> SavedModel:
 def _check_required(about: SavedModel, task: TaskSpec) -> None:
     """Raise InvalidArgument where ``zoo verify-plugin`` would find something missing."""
     weights = about.weights
-    if missing := [field for field in task.required if getattr(weights, field) in (None, "", (), {})]:
+    if missing := [
+        field
+        for field in task.required
+        if getattr(weights, field) in (None, "", (), {}) and field not in weights.unknown
+    ]:
         how = "Give --metric 'DATA:acc@1=97.5', or save" if missing == ["metrics"] else "Save"
         raise InvalidArgument(
             f"The file does not say its {' and '.join(missing)}, which {task.name} asks of published weights. {how} it "

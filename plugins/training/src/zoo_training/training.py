@@ -6,7 +6,7 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from zoo import registry
-from zoo.contract import TaskSpec, Trainable, check_count
+from zoo.contract import TaskSpec, Trainable, Weights, check_count
 from zoo.errors import InvalidArgument
 from zoo.loading import default_size, loaded_weights
 from zoo_training.augmentation import Recipe, mixed_batches, recipe as named_recipe
@@ -92,6 +92,7 @@ def train(
     compile: bool = False,  # noqa: A002  torch's name
     checkpointing: bool = False,
     fsdp: bool = False,
+    qat: bool = False,
     checkpoint_minutes: float = 10.0,
     resume: bool = False,
     progress: bool | None = None,
@@ -121,7 +122,7 @@ def train(
         ema: decay of a moving average of the weights, which is then what is validated and kept.
         freeze: paths of modules that are not trained; ``"backbone"`` is all but the head.
         preprocessing: the entry of the model's weights whose preprocessing is taken, where ``weights`` are None or
-            know none; by default that of ``"DEFAULT"``.
+            know none; by default that of ``"DEFAULT"``, or the task's where the model has no entries.
         recipe: augmentation by name, as :func:`zoo_training.augmentation.recipe` takes it; None for none. What it mixes
             batches by (mixup, CutMix), and its options of the task, such as ``label_smoothing``, are taken too.
         flip: probability with which the recipe mirrors; 0 where left and right mean something, as of digits.
@@ -134,6 +135,8 @@ def train(
         compile: run the model through :func:`torch.compile`.
         checkpointing: compute a model's blocks again in the backward pass: less memory for more time.
         fsdp: under torchrun, spread parameters, gradients and the optimizer's state over the processes, by FSDP2.
+        qat: quantization-aware training: round in training as the model's int8 form will, and write that form. Figures
+            are of the model that rounds; it takes a model that can be quantized, such as those of zoo-quantized.
         checkpoint_minutes: between checkpoints within an epoch; 0 writes one after each step.
         resume: go on from ``output``'s checkpoint. A process that torchrun starts again does so by itself.
         **config: options of the task for training, such as ``loss="dice"`` of segmentation and ``label_smoothing=0.1``
@@ -188,10 +191,12 @@ def train(
                 f"num_classes is {config['num_classes']}, and the data have {len(categories)} categories: "
                 f"{', '.join(categories[:10])}. Leave it out: the head is made for the data."
             )
-    net = registry.get_model(info.full_name, weights=weights, **config)
+    net = registry.get_model(info.full_name if info.source else model, weights=weights, **config)
     described = loaded_weights(net)
     if preprocessing is not None or described is None or described.transforms is None:
         described = info.weights.get(preprocessing or "DEFAULT")
+    if described is None and preprocessing is None and spec.transforms is not None:
+        described = Weights(url="", transforms=spec.transforms)
     if described is None:
         known = ", ".join(info.weights) or "no entries"
         raise InvalidArgument(
@@ -201,10 +206,12 @@ def train(
     if not any(True for _ in net.parameters()):
         raise InvalidArgument(
             f"{info.name} has no parameters to train. An int8 model is trained as a float one, and quantized then: "
-            "leave out quantize."
+            "leave out quantize, and take float weights. With qat=True (--qat) training makes up for the rounding."
         )
+    if qat:
+        _prepare_qat(net, info.name, fsdp)
     if recipe is not None:
-        size = default_size(net, described)
+        size = default_size(net, described) or _size(piece, net, described)
         if size is None:
             raise InvalidArgument(
                 f"{info.name} names no size of its inputs; give augment=recipe(…) in place of recipe."
@@ -228,10 +235,11 @@ def train(
         "batch": batch_size * accumulate * world, "optimizer": optimizer, "lr": rate, "weight_decay": weight_decay,
         "layer_decay": layer_decay, "schedule": schedule, "warmup": warmup, "clip": clip, "precision": precision,
         "ema": ema, "freeze": list(freeze), "preprocessing": preprocessing, "recipe": recipe, "flip": flip,
-        "seed": seed,
+        "seed": seed, "qat": qat,
     }  # fmt: skip
     told = ("epochs", "batch", "optimizer", "lr", "weight_decay", "schedule", "recipe", "precision", "ema", "seed")
     facts = {"examples": len(readers[0])} | {name: identity[name] for name in told if identity[name] is not None}
+    facts |= {"qat": True} if qat else {}
     named = {"data": Path(data).resolve().name} if isinstance(data, str | Path) else {}
     described = replace(described, extra={**named, "training": facts})
     held_out = HeldOut(readers[1], spec, described, piece)
@@ -252,14 +260,15 @@ def train(
             folder.mkdir(parents=True, exist_ok=True)
         loop.keep()  # the folder is this run's from now on
     shown = rank == 0 and (sys.stderr.isatty() if progress is None else progress)
-    watch = Watch(folder, described, spec, held_out, patience, shown)
+    finished: Callable[[Any], nn.Module] = (lambda model: model.to_int8()) if qat else (lambda model: model)
+    watch = Watch(folder, described, spec, held_out, patience, shown, finished)
     try:
         loop.run(watch.step, watch.epoch)
     finally:
         watch.close()
         if again is not None:
             again.close()
-    return Training(folder, whole.eval(), categories, tuple(loop.history), best_epoch(loop.history, spec))
+    return Training(folder, finished(whole.eval()), categories, tuple(loop.history), best_epoch(loop.history, spec))
 
 
 def _options(spec: TaskSpec, config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -282,6 +291,23 @@ def _piece(spec: TaskSpec, options: Mapping[str, Any]) -> Trainable:
         )
     piece: Trainable = make(**options)
     return piece
+
+
+def _prepare_qat(model: Any, name: str, fsdp: bool) -> None:
+    if fsdp:
+        raise InvalidArgument("qat and fsdp were both given; ranges of activations are not spread over processes.")
+    if not callable(getattr(model, "prepare_qat", None)):
+        raise InvalidArgument(
+            f"{name} cannot be trained for int8. Models that can are those of zoo-quantized (pip install "
+            "zoo-quantized), such as quantized_resnet18."
+        )
+    model.prepare_qat()
+
+
+def _size(piece: Trainable, model: nn.Module, weights: Weights) -> tuple[int, int] | None:
+    own: Any = getattr(piece, "size", None)
+    found: tuple[int, int] | None = own(model, weights) if own else None
+    return found
 
 
 def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:

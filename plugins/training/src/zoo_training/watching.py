@@ -9,7 +9,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,13 +94,15 @@ class Watch:
         held_out: the figures of an epoch.
         patience: stop after so many epochs without a better one, or None.
         shown: whether a line of progress is written to the terminal.
+        finished: the model in training → the one that is saved.
     """
 
     def __init__(
-        self, folder: Path, weights: Weights, task: TaskSpec, held_out: HeldOut, patience: int | None, shown: bool
-    ) -> None:
+        self, folder: Path, weights: Weights, task: TaskSpec, held_out: HeldOut, patience: int | None, shown: bool,
+        finished: Callable[[nn.Module], nn.Module] = lambda model: model,
+    ) -> None:  # fmt: skip
         self.folder, self.weights, self.task, self.held_out = folder, weights, task, held_out
-        self.patience, self.shown = patience, shown
+        self.patience, self.shown, self.finished = patience, shown, finished
         self.begin, self.done, self.steps = time.monotonic(), 0, 0
         self.board: Any = None
 
@@ -130,9 +132,10 @@ class Watch:
         if sheet is not None:
             write_picture(self.folder / PREDICTIONS, sheet)
         figures = {key.removeprefix("val_"): value for key, value in row.items() if key.startswith("val_")}
-        write_model(self.folder / LAST, loop.whole, self.weights, figures)
+        model = self.finished(loop.whole)
+        write_model(self.folder / LAST, model, self.weights, figures)
         if best == row["epoch"]:
-            write_model(self.folder / BEST, loop.whole, self.weights, figures)
+            write_model(self.folder / BEST, model, self.weights, figures)
             if (matrix := self.held_out.confusion()) is not None:
                 classes = list(self.weights.read_categories())
                 counts = [[name, *row] for name, row in zip(classes, matrix, strict=True)]

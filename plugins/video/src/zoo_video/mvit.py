@@ -26,6 +26,7 @@ from zoo.nn import (
     input_channels,
     join_heads,
     linear_head,
+    patch_grid,
 )
 from zoo_video.weights.mvit import MViT_V1_B_Weights, MViT_V2_S_Weights
 
@@ -43,41 +44,59 @@ class MSBlockConfig:
     num_heads: int
     input_channels: int
     output_channels: int
-    kernel_q: Size = (1, 1, 1)
-    kernel_kv: Size = (3, 3, 3)
-    stride_q: Size = (1, 1, 1)
-    stride_kv: Size = (1, 1, 1)
+    kernel_q: Sequence[int] = (1, 1, 1)
+    kernel_kv: Sequence[int] = (3, 3, 3)
+    stride_q: Sequence[int] = (1, 1, 1)
+    stride_kv: Sequence[int] = (1, 1, 1)
 
 
-def pooled(size: Size, kernel: Size, stride: Size) -> Size:
+def pooled(size: Sequence[int], kernel: Sequence[int], stride: Sequence[int]) -> Size:
     """What a pooling with half a kernel of padding leaves of ``size``."""
     t, h, w = ((n + 2 * (k // 2) - k) // s + 1 for n, k, s in zip(size, kernel, stride, strict=True))
     return t, h, w
 
 
-def half(kernel: Size) -> Size:
+def half(kernel: Sequence[int]) -> Size:
     t, h, w = kernel
     return t // 2, h // 2, w // 2
 
 
 class Pool(nn.Module):
     """Pools the patches, leaves the class token before them alone, then normalises all: [N, heads, 1 + L, C] → [N,
-    heads, 1 + L', C]. ``pool`` is a module on [N, C, T, H, W]."""
+    heads, 1 + L', C], or without heads; and the size of the patches, (T, H, W), before and after.
 
-    def __init__(self, pool: nn.Module, size: Size, norm: nn.Module | None = None) -> None:
+    Args:
+        pool: a module on [N, C, T, H, W].
+        norm: on the last dimension; or, with ``norm_before_pool``, on what is pooled.
+        activation: after the norm.
+    """
+
+    def __init__(
+        self,
+        pool: nn.Module,
+        norm: nn.Module | None,
+        activation: nn.Module | None = None,
+        norm_before_pool: bool = False,
+    ) -> None:
         super().__init__()
         self.pool = pool
-        self.size = size
-        self.norm_act = nn.Sequential(norm) if norm is not None else nn.Identity()
+        layers = [layer for layer in (norm, activation) if layer is not None]
+        self.norm_act = nn.Sequential(*layers) if layers else None
+        self.norm_before_pool = norm_before_pool
 
-    def forward(self, x: Tensor) -> Tensor:
-        N, heads, _, C = x.shape
-        token, patches = x[:, :, :1], x[:, :, 1:]
-        volume = patches.transpose(2, 3).reshape(N * heads, C, *self.size)
-        pooled = self.pool(volume).flatten(2)
-        patches = pooled.view(N, heads, C, pooled.shape[2]).transpose(2, 3)
-        x = self.norm_act(torch.cat([token, patches], dim=2))
-        return x
+    def forward(self, x: Tensor, thw: Size) -> tuple[Tensor, Size]:
+        batch, (_, C) = x.shape[:-2], x.shape[-2:]
+        token, patches = x[..., :1, :], x[..., 1:, :]
+        volume = patches.transpose(-2, -1).reshape(math.prod(batch), C, *thw)
+        if self.norm_before_pool and self.norm_act is not None:
+            volume = self.norm_act(volume)
+        volume = self.pool(volume)
+        patches = volume.flatten(2).view(*batch, C, math.prod(volume.shape[2:])).transpose(-2, -1)
+        x = torch.cat([token, patches], dim=-2)
+        if not self.norm_before_pool and self.norm_act is not None:
+            x = self.norm_act(x)
+        t, h, w = volume.shape[2:]
+        return x, (t, h, w)
 
 
 def relative_index(q: int, k: int) -> Tensor:
@@ -98,16 +117,18 @@ def one_hot_places(size: Size) -> Tensor:
 
 
 class MultiscaleAttention(nn.Module):
-    """Attention with pooled queries, keys and values: [N, 1 + L, C] → [N, 1 + L', output_dim].
+    """Attention with pooled queries, keys and values: [N, 1 + L, C] → [N, 1 + L', output_dim]; and the size of the
+    patches, (T, H, W), before and after.
 
     Args:
-        size: of the patches.
+        input_size: that of the patches, which the tables of relative positions are for.
         embed_dim: C.
         output_dim: of all heads together.
+        kernel_q, kernel_kv, stride_q, stride_kv: of the pooling; see :class:`MSBlockConfig`.
         residual_pool: whether the pooled queries are added to what they gather.
         residual_with_cls_embed: whether that of the class token too.
         rel_pos_embed: whether a learnt vector for every offset biases the attention.
-        dropout: of the output; ``attention_dropout`` of the attention weights.
+        dropout: of the output.
     """
 
     index_t: Tensor
@@ -117,70 +138,83 @@ class MultiscaleAttention(nn.Module):
 
     def __init__(
         self,
-        size: Size,
+        input_size: Sequence[int],
         embed_dim: int,
         output_dim: int,
-        cnf: MSBlockConfig,
+        num_heads: int,
+        kernel_q: Sequence[int],
+        kernel_kv: Sequence[int],
+        stride_q: Sequence[int],
+        stride_kv: Sequence[int],
         residual_pool: bool,
         residual_with_cls_embed: bool,
         rel_pos_embed: bool,
-        attention_dropout: float,
-        dropout: float,
-        norm_layer: Norm,
+        dropout: float = 0.0,
+        norm_layer: Norm = nn.LayerNorm,
     ) -> None:
         super().__init__()
-        head_dim = output_dim // cnf.num_heads
-        self.num_heads, self.head_dim = cnf.num_heads, head_dim
+        head_dim = output_dim // num_heads
+        self.num_heads, self.head_dim = num_heads, head_dim
         self.residual_pool, self.residual_with_cls_embed = residual_pool, residual_with_cls_embed
-        self.attention_dropout = attention_dropout
         self.qkv = nn.Linear(embed_dim, 3 * output_dim)
         layers: list[nn.Module] = [nn.Linear(output_dim, output_dim)]
         if dropout > 0:
             layers.append(nn.Dropout(dropout, inplace=True))
         self.project = nn.Sequential(*layers)
 
-        def pool(kernel: Size, stride: Size) -> Pool | None:
+        def pool(kernel: Sequence[int], stride: Sequence[int]) -> Pool | None:
             if math.prod(kernel) == math.prod(stride) == 1:
                 return None
-            conv = nn.Conv3d(head_dim, head_dim, kernel, stride, half(kernel), groups=head_dim, bias=False)
-            return Pool(conv, size, norm_layer(head_dim))
+            (t, h, w), (st, sh, sw) = kernel, stride
+            conv = nn.Conv3d(head_dim, head_dim, (t, h, w), (st, sh, sw), half(kernel), groups=head_dim, bias=False)
+            return Pool(conv, norm_layer(head_dim))
 
-        self.pool_q = pool(cnf.kernel_q, cnf.stride_q)
-        self.pool_k = pool(cnf.kernel_kv, cnf.stride_kv)
-        self.pool_v = pool(cnf.kernel_kv, cnf.stride_kv)
+        self.pool_q = pool(kernel_q, stride_q)
+        self.pool_k = pool(kernel_kv, stride_kv)
+        self.pool_v = pool(kernel_kv, stride_kv)
 
         self.rel_pos_embed = rel_pos_embed
         if rel_pos_embed:
-            self.q_size = pooled(size, cnf.kernel_q, cnf.stride_q)
-            self.k_size = pooled(size, cnf.kernel_kv, cnf.stride_kv)
-            rows = {side: 2 * max(q, k) - 1 for side, q, k in zip("thw", self.q_size, self.k_size, strict=True)}
-            self.rel_pos_h = nn.Parameter(torch.zeros(rows["h"], head_dim))
-            self.rel_pos_w = nn.Parameter(torch.zeros(rows["w"], head_dim))
-            self.rel_pos_t = nn.Parameter(torch.zeros(rows["t"], head_dim))
+            self.q_size = pooled(input_size, kernel_q, stride_q)
+            self.k_size = pooled(input_size, kernel_kv, stride_kv)
+            time, *spatial = (max(q, k) for q, k in zip(self.q_size, self.k_size, strict=True))
+            rows = 2 * max(spatial) - 1  # the longer side's for both, as in the published checkpoints
+            self.rel_pos_h = nn.Parameter(torch.zeros(rows, head_dim))
+            self.rel_pos_w = nn.Parameter(torch.zeros(rows, head_dim))
+            self.rel_pos_t = nn.Parameter(torch.zeros(2 * time - 1, head_dim))
             for table in (self.rel_pos_h, self.rel_pos_w, self.rel_pos_t):
                 nn.init.trunc_normal_(table, std=0.02)
             for side, q, k in zip("thw", self.q_size, self.k_size, strict=True):
                 self.register_buffer(f"index_{side}", relative_index(q, k), persistent=False)
             self.register_buffer("key_places", one_hot_places(self.k_size), persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, thw: Size) -> tuple[Tensor, Size]:
         N, L, _ = x.shape
         q, k, v = self.qkv(x).view(N, L, 3, self.num_heads, self.head_dim).permute(2, 0, 3, 1, 4)
-        q = self.pool_q(q) if self.pool_q is not None else q
-        k = self.pool_k(k) if self.pool_k is not None else k
-        v = self.pool_v(v) if self.pool_v is not None else v
+        size = thw
+        if self.pool_k is not None and self.pool_v is not None:
+            k, v = self.pool_k(k, thw)[0], self.pool_v(v, thw)[0]
+        if self.pool_q is not None:
+            q, size = self.pool_q(q, thw)
         scale = self.head_dim**-0.5
-        p = self.attention_dropout if self.training else 0.0
         if self.rel_pos_embed:
-            x = self.attend_with_positions(q, k, v, scale, p)
+            x = self.attend_with_positions(q, k, v, scale)
         else:
-            x = F.scaled_dot_product_attention(q, k, v, dropout_p=p, scale=scale)
+            x = F.scaled_dot_product_attention(q, k, v, scale=scale)
         if self.residual_pool:
             x = x + q if self.residual_with_cls_embed else torch.cat([x[:, :, :1], x[:, :, 1:] + q[:, :, 1:]], dim=2)
         x = self.project(join_heads(x))
-        return x
+        return x, size
 
-    def attend_with_positions(self, q: Tensor, k: Tensor, v: Tensor, scale: float, p: float) -> Tensor:
+    def offsets(self, table: Tensor, side: int) -> Tensor:
+        """A row for each offset along a side (0 time, 1 height, 2 width): the table's, interpolated where the side is
+        the shorter one."""
+        rows = 2 * max(self.q_size[side], self.k_size[side]) - 1
+        if table.shape[0] == rows:
+            return table
+        return F.interpolate(table.transpose(0, 1)[None], rows, mode="linear")[0].transpose(0, 1)
+
+    def attend_with_positions(self, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
         """Attention whose logits are biased by ``q · (r_t + r_h + r_w)``, r the learnt vectors of the offsets.
 
         A query's bias depends on a key's row, column and time alone. So it is a product too, of what the query makes
@@ -191,9 +225,9 @@ class MultiscaleAttention(nn.Module):
         patches = q[:, :, 1:].reshape(N, heads, *self.q_size, C)
         places = torch.cat(
             [
-                torch.einsum("nathwc,tkc->nathwk", patches, self.rel_pos_t[self.index_t]),
-                torch.einsum("nathwc,hkc->nathwk", patches, self.rel_pos_h[self.index_h]),
-                torch.einsum("nathwc,wkc->nathwk", patches, self.rel_pos_w[self.index_w]),
+                torch.einsum("nathwc,tkc->nathwk", patches, self.offsets(self.rel_pos_t, 0)[self.index_t]),
+                torch.einsum("nathwc,hkc->nathwk", patches, self.offsets(self.rel_pos_h, 1)[self.index_h]),
+                torch.einsum("nathwc,wkc->nathwk", patches, self.offsets(self.rel_pos_w, 2)[self.index_w]),
             ],
             dim=-1,
         )
@@ -201,17 +235,17 @@ class MultiscaleAttention(nn.Module):
         q = torch.cat([q * scale, places], dim=-1)
         k = torch.cat([k, self.key_places.to(k.dtype).expand(N, heads, -1, -1)], dim=-1)
         padded = F.pad(v, (0, sum(self.k_size)))
-        return F.scaled_dot_product_attention(q, k, padded, dropout_p=p, scale=1.0)[..., : self.head_dim]
+        return F.scaled_dot_product_attention(q, k, padded, scale=1.0)[..., : self.head_dim]
 
 
 class PositionalEncoding(nn.Module):
     """Puts the class token before the patches and, without relative positions, adds a learnt vector to each:
     [N, L, C] → [N, 1 + L, C]."""
 
-    def __init__(self, embed_size: int, size: Size, rel_pos_embed: bool) -> None:
+    def __init__(self, embed_size: int, spatial_size: tuple[int, int], temporal_size: int, rel_pos_embed: bool) -> None:
         super().__init__()
-        time, height, width = size
-        self.size = size
+        (height, width), time = spatial_size, temporal_size
+        self.spatial_size, self.temporal_size = spatial_size, temporal_size
         self.class_token = nn.Parameter(torch.zeros(embed_size))
         self.rel_pos_embed = rel_pos_embed
         if not rel_pos_embed:
@@ -228,7 +262,8 @@ class PositionalEncoding(nn.Module):
 
 
 class MultiscaleBlock(nn.Module):
-    """Attention, then an MLP, each normalised before and added to its input: [N, 1 + L, C] → [N, 1 + L', C'].
+    """Attention, then an MLP, each normalised before and added to its input: [N, 1 + L, C] → [N, 1 + L', C']; and the
+    size of the patches, (T, H, W), before and after.
 
     Where the width changes, the skip connection is projected: around the attention (``proj_after_attn``, as in the
     second version) or around the MLP (the first).
@@ -236,7 +271,7 @@ class MultiscaleBlock(nn.Module):
 
     def __init__(
         self,
-        size: Size,
+        input_size: Sequence[int],
         cnf: MSBlockConfig,
         residual_pool: bool,
         residual_with_cls_embed: bool,
@@ -244,7 +279,6 @@ class MultiscaleBlock(nn.Module):
         proj_after_attn: bool,
         dropout: float = 0.0,
         stochastic_depth_prob: float = 0.0,
-        attention_dropout: float = 0.0,
         norm_layer: Norm = nn.LayerNorm,
     ) -> None:
         super().__init__()
@@ -253,18 +287,21 @@ class MultiscaleBlock(nn.Module):
         self.pool_skip: Pool | None = None
         if math.prod(cnf.stride_q) > 1:
             t, h, w = (s + 1 if s > 1 else s for s in cnf.stride_q)
-            self.pool_skip = Pool(nn.MaxPool3d((t, h, w), cnf.stride_q, half((t, h, w))), size)
+            self.pool_skip = Pool(nn.MaxPool3d((t, h, w), tuple(cnf.stride_q), half((t, h, w))), None)
         self.norm1 = norm_layer(cnf.input_channels)
         self.norm2 = norm_layer(attn_dim)
         self.attn = MultiscaleAttention(
-            size,
+            input_size,
             cnf.input_channels,
             attn_dim,
-            cnf,
+            cnf.num_heads,
+            cnf.kernel_q,
+            cnf.kernel_kv,
+            cnf.stride_q,
+            cnf.stride_kv,
             residual_pool,
             residual_with_cls_embed,
             rel_pos_embed,
-            attention_dropout,
             dropout,
             norm_layer,
         )
@@ -274,16 +311,17 @@ class MultiscaleBlock(nn.Module):
         if cnf.input_channels != cnf.output_channels:
             self.project = nn.Linear(cnf.input_channels, cnf.output_channels)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, thw: Size) -> tuple[Tensor, Size]:
         normed = self.norm1(x)
         skip = self.project(normed) if self.proj_after_attn and self.project is not None else x
         if self.pool_skip is not None:
-            skip = self.pool_skip(skip[:, None])[:, 0]
-        x = skip + self.stochastic_depth(self.attn(normed))
+            skip, _ = self.pool_skip(skip, thw)
+        attended, thw = self.attn(normed, thw)
+        x = skip + self.stochastic_depth(attended)
         normed = self.norm2(x)
         skip = self.project(normed) if not self.proj_after_attn and self.project is not None else x
         x = skip + self.stochastic_depth(self.mlp(normed))
-        return x
+        return x, thw
 
 
 class MViT(nn.Module):
@@ -296,7 +334,7 @@ class MViT(nn.Module):
         residual_pool, residual_with_cls_embed, rel_pos_embed: of the attention, see :class:`MultiscaleAttention`.
         proj_after_attn: where the skip connection is projected, see :class:`MultiscaleBlock`.
         dropout: probability, before the head.
-        attention_dropout: of the attention weights.
+        attention_dropout: of what the attention and the MLPs give.
         stochastic_depth_prob: of the last block, in [0, 1]; the blocks before it have proportionally less.
         num_classes: number of logits; 0 gives the features of the class token instead.
         block: MultiscaleBlock by default, or a class with its arguments.
@@ -352,20 +390,20 @@ class MViT(nn.Module):
                 self.clip_size, patch_embed_kernel, patch_embed_stride, patch_embed_padding, strict=True
             )
         )
-        size = (t, h, w)
-        self.pos_encoding = PositionalEncoding(dim, size, rel_pos_embed)
+        self.grid_size = size = (t, h, w)
+        self.pos_encoding = PositionalEncoding(dim, (h, w), t, rel_pos_embed)
         self.blocks = nn.ModuleList()
         for i, cnf in enumerate(block_setting):
             self.blocks.append(
                 block(
-                    size=size,
+                    input_size=list(size),
                     cnf=cnf,
                     residual_pool=residual_pool,
                     residual_with_cls_embed=residual_with_cls_embed,
                     rel_pos_embed=rel_pos_embed,
                     proj_after_attn=proj_after_attn,
+                    dropout=attention_dropout,
                     stochastic_depth_prob=stochastic_depth_prob * i / max(len(block_setting) - 1, 1),
-                    attention_dropout=attention_dropout,
                     norm_layer=norm_layer,
                 )
             )
@@ -386,8 +424,9 @@ class MViT(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         self.check_size(x)
         x = self.pos_encoding(self.conv_proj(x).flatten(2).transpose(1, 2))
+        thw = self.grid_size
         for block in self.blocks:
-            x = block(x)
+            x, thw = block(x, thw)
         logits: Tensor = self.head(self.norm(x)[:, 0])
         return logits
 
@@ -402,16 +441,16 @@ class MViT(nn.Module):
             )
 
 
-def resize(positions: Tensor, size: Sequence[int], mode: str) -> Tensor:
-    """Vectors [old places, C] on a line (``linear``) or in a square picture (``bicubic``) for another size: [places,
-    C]. Ends and corners keep their places."""
-    old = [len(positions)] if mode == "linear" else [math.isqrt(len(positions))] * 2
+def resize(positions: Tensor, size: Sequence[int], mode: str, old: Sequence[int] | None = None) -> Tensor:
+    """Vectors [old places, C] on a line (``linear``) or in a picture (``bicubic``), a square unless ``old`` says how
+    many rows and columns it has, for another size: [places, C]. Ends and corners keep their places."""
+    if old is None:
+        old = [len(positions)] if mode == "linear" else [math.isqrt(len(positions))] * 2
     if math.prod(old) != len(positions):
         raise CheckpointError(
-            f"The checkpoint's positions have shape {list(positions.shape)}; expected [n², C] of a square picture, "
-            "which is all that can be fitted to another size."
+            f"The checkpoint's positions have shape {list(positions.shape)}; expected [n², C] of a square picture."
         )
-    if old == list(size):
+    if list(old) == list(size):
         return positions
     picture = positions.float().T.reshape(1, -1, *old)
     return F.interpolate(picture, size, mode=mode, align_corners=True)[0].flatten(1).T.to(positions.dtype)
@@ -425,7 +464,7 @@ def adapt(state: dict[str, Any], model: nn.Module) -> dict[str, Any]:
             continue
         if kind == "spatial_pos":
             encoding = cast(PositionalEncoding, model.get_submodule(name.rpartition(".")[0]))
-            state[name] = resize(state[name], encoding.size[1:], "bicubic")
+            state[name] = resize(state[name], encoding.spatial_size, "bicubic", patch_grid(state[name]))
         elif kind == "temporal_pos" or kind.startswith("rel_pos_"):
             state[name] = resize(state[name], own.shape[:1], "linear")
     return state

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zoo
-from zoo import Manifest, Metric, Option, TaskSpec
+from zoo import Default, Manifest, Metric, Option, TaskSpec
 from zoo.contract.families import Family, model_specs, offered_names
 
 # fmt: off
@@ -64,4 +64,16 @@ def public_names() -> dict[str, str]:
 @zoo.hookimpl
 def zoo_manifest() -> Manifest:
     models = model_specs("zoo_video", FAMILIES, VIDEO_CLASSIFICATION.name)
-    return Manifest(api_version=1, models=models, tasks=[VIDEO_CLASSIFICATION])
+    defaults = [
+        Default("s3d"),
+        Default("r3d_18"),
+        Default("mvit_v2_s"),
+        Default("mc3_tiny", trained_on="drawn shapes that move"),
+    ]
+    return Manifest(
+        api_version=1,
+        models=models,
+        tasks=[VIDEO_CLASSIFICATION],
+        defaults={VIDEO_CLASSIFICATION.name: defaults},
+        capabilities="pkg://zoo_video/capabilities.json",
+    )

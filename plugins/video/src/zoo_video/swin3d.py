@@ -65,15 +65,15 @@ def join(x: Tensor, size: Size, window: Size, shift: Size) -> Tensor:
     return (x.roll(shifts, dims=(1, 2, 3)) if any(shifts) else x)[:, :T, :H, :W]
 
 
-def shifted_bias(table: Tensor, index: Tensor, size: Size, window: Size, shift: Size) -> Tensor:
+def shifted_bias(bias: Tensor, size: Size, window: Size, shift: Size) -> Tensor:
     """What is added to the attention: [windows, heads, tokens, tokens], or [1, …] where nothing is shifted.
 
-    A window that was cut to the clip takes the first rows and columns of the whole window's index, although its
-    tokens have other offsets: the published accuracies were measured so, by the authors too.
+    A window that was cut to the clip takes the first rows and columns of the whole window's bias, although its tokens
+    have other offsets: the published accuracies were measured so, by the authors too.
     """
     padded, window, shifts = fitted(size, window, shift)
     tokens = math.prod(window)
-    bias = table[index[:tokens, :tokens].flatten()].view(1, tokens, tokens, -1).permute(0, 3, 1, 2)
+    bias = bias[:, :, :tokens, :tokens]
     return bias + shift_mask(padded, window, shifts, like=bias)[:, None] if any(shifts) else bias
 
 
@@ -117,10 +117,16 @@ class ShiftedWindowAttention3d(ShiftedWindowAttention):
         tokens = math.prod(window_size)
         self.relative_position_index = self.relative_position_index.view(tokens, tokens)  # as the files have it
 
+    def get_relative_position_bias(self, window_size: Sequence[int] | None = None) -> Tensor:
+        """What is added to the attention in a window, by default of the whole size: [1, heads, tokens, tokens]."""
+        tokens = math.prod(self.window_size if window_size is None else window_size)
+        rows = self.relative_position_bias_table[self.relative_position_index[:tokens, :tokens].flatten()]
+        return rows.view(1, tokens, tokens, -1).permute(0, 3, 1, 2)
+
     def forward(self, x: Tensor) -> Tensor:
         N, T, H, W, _ = x.shape
         place = self.window_size, self.shift_size
-        mask = shifted_bias(self.relative_position_bias_table, self.relative_position_index, (T, H, W), *place)
+        mask = shifted_bias(self.get_relative_position_bias(self.window_size), (T, H, W), *place)
         # Windows are told apart by their masks, clips are not: with windows and heads in one dimension, the masks are
         # broadcast over the clips of a batch rather than repeated.
         x = partition(x, *place)

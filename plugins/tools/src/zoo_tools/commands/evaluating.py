@@ -33,9 +33,16 @@ def evaluate(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Only so many inputs, the first ones.", show_default=False)
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="I/N", help="Only the I-th of N parts; without it all of them.", show_default=False),
+    ] = None,
     arguments: cli.Set = None,
     categories: cli.Categories = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps; auto takes the best there is.")] = "auto",
+    dtype: cli.Dtype = None,
+    engine: cli.EngineName = "torch",
+    compiled: cli.Compile = False,
     task: Annotated[str | None, typer.Option(help="By default the model's main one.")] = None,
 ) -> int:
     """How good a model is on a data set, beside the published figures.
@@ -54,6 +61,9 @@ def evaluate(
     With --output an evaluation that was broken off, even killed, goes on where it was when the same command is given
     again, and the figures are the same. Metrics are in percent, errors of optical flow in pixels.
 
+    Several machines share an evaluation by --shard 1/16, 2/16, … with one --output; the same command without --shard
+    then gives the figures, which are those of one run.
+
     An input that cannot be read, or whose result is NaN or infinite, is named on stderr, the others go on, and the exit
     status is 1. Tasks have options of their own, such as --clips 4 of video classification, --ignore-index 0 of
     semantic segmentation and --num-flow-updates 32 of optical flow; how published figures were measured is said.
@@ -63,7 +73,7 @@ def evaluate(
     words, options = cli.read_options(context, context.args, spec, "predict", "evaluate")
     if words:
         raise typer.BadParameter(f"Got unexpected extra argument ({words[0]})")
-    options |= cli.for_builder(arguments, categories)
+    options |= cli.for_builder(arguments, categories) | cli.for_computing(dtype, engine, compiled)
     from zoo_tools.evaluation import evaluate as measure
 
     bar = cli.on_terminal(sys.stderr)
@@ -79,6 +89,7 @@ def evaluate(
             batch_size=batch_size,
             processes=processes,
             limit=limit,
+            shard=shard,
             progress=bar,
             **options,
         )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from zoo_tools.exporting import quietly
+from zoo_tools.quiet import quietly
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from zoo.errors import InvalidArgument
 from zoo_tools.engines.capturing import Captured, captured
-from zoo_tools.exporting import quietly
+from zoo_tools.quiet import quietly
 
 LARGE = 1_500_000_000  # bytes of parameters from which the graph goes through a file: a message has 2 GB at most
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from zoo.errors import InvalidArgument
 from zoo_tools.engines.capturing import Captured, captured
-from zoo_tools.exporting import quietly
+from zoo_tools.quiet import quietly
 
 STATIC = 4  # shapes for which a program is compiled, as is fastest; for more, one program takes all
 PRECISIONS = {None: "f32", torch.float32: "f32", torch.bfloat16: "bf16"}

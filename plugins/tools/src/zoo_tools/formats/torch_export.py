@@ -23,6 +23,7 @@ from zoo_tools.formats import KEY
 if TYPE_CHECKING:
     from torch import Tensor
 
+INT8 = b"torch.ops.quantized_decomposed."  # in the graph of a model of int8
 LARGEST = 1 << 24  # bytes of metadata
 LARGEST_GRAPH = 1 << 28  # bytes of JSON
 _KEPT = re.compile(
@@ -31,7 +32,7 @@ _KEPT = re.compile(
 )
 _IGNORED = re.compile(r"extra/[^/]+|data/sample_inputs/model\.pt")
 _OPERATOR = re.compile(
-    r"torch\.ops\.(aten|prims|zoo|zoo_\w+)\.\w+\.\w+|_operator\.\w+|math\.\w+|torch\.sym_\w+|torch\._sym_\w+"
+    r"torch\.ops\.(aten|prims|zoo|zoo_\w+)\.\w+\.\w+|torch\.ops\.quantized_decomposed\.(de)?quantize_per_(tensor|channel)\.default|_operator\.\w+|math\.\w+|torch\.sym_\w+|torch\._sym_\w+"
 )
 _REFUSED = re.compile(r"torch\.ops\.aten\.(from_file|save|_?load\w*)\b.*|_operator\.(attrgetter|methodcaller|call)")
 _PLAIN = re.compile(r"[\w.:\-+ ]*")
@@ -84,12 +85,22 @@ def open(path: Path) -> Callable[..., dict[str, Tensor]]:  # noqa: A001  the for
     logger = logging.getLogger("torch.export")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
+    in_int8 = INT8 in checked.getvalue()
+    if in_int8:
+        from zoo_tools.int8 import load_operators
+
+        load_operators()
     try:
-        module = torch.export.load(checked).module(check_guards=False)
+        module: Any = torch.export.load(checked).module(check_guards=False)
     except Exception as e:  # whatever torch raises of a file that is not as it expects
         raise CheckpointError(f"{path} cannot be loaded: {type(e).__name__}: {str(e).splitlines()[0]}") from e
     finally:
         logger.setLevel(level)
+
+    if in_int8:
+        from zoo_tools.int8 import frozen
+
+        module = frozen(module)
 
     def run(*arguments: Tensor) -> dict[str, Tensor]:
         return named_tensors(module(*arguments))

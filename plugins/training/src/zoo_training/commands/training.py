@@ -48,7 +48,7 @@ def train(
         str | None, typer.Option(help="Entry whose preprocessing is taken, with --weights none.", show_default=False)
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="Augmentation: finetune or imagenet; by default none.", show_default=False)
+        str | None, typer.Option(help="Augmentation: finetune, imagenet, detection.", show_default=False)
     ] = None,
     flip: Annotated[float, typer.Option(min=0, max=1, help="How often the recipe mirrors; 0 for digits.")] = 0.5,
     val: Annotated[float, typer.Option(help="Share held out, where the data are not split.")] = 0.2,
@@ -69,6 +69,9 @@ def train(
         bool, typer.Option("--checkpointing", help="Compute blocks again in the backward pass: less memory, more time.")
     ] = False,
     fsdp: Annotated[bool, typer.Option("--fsdp", help="Under torchrun: spread the model by FSDP2.")] = False,
+    qat: Annotated[
+        bool, typer.Option("--qat", help="Quantization-aware training: the weights that are written are int8.")
+    ] = False,
     checkpoint_minutes: Annotated[float, typer.Option(min=0, help="Between checkpoints; 0: each step.")] = 10.0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --output.")] = False,
     arguments: Annotated[
@@ -122,6 +125,7 @@ def train(
         compile=compiled,
         checkpointing=checkpointing,
         fsdp=fsdp,
+        qat=qat,
         checkpoint_minutes=checkpoint_minutes,
         resume=resume,
         progress=cli.on_terminal(sys.stderr),

@@ -1,0 +1,42 @@
+# Written by scripts/stubs.py: the names that are imported when first used, and the builders' real arguments.
+from typing import Any
+
+from zoo_quantized import (
+    Conversion as Conversion,
+    GoogLeNet_QuantizedWeights as GoogLeNet_QuantizedWeights,
+    Inception_V3_QuantizedWeights as Inception_V3_QuantizedWeights,
+    MissingEngine as MissingEngine,
+    MobileNet_V2_QuantizedWeights as MobileNet_V2_QuantizedWeights,
+    MobileNet_V3_Large_QuantizedWeights as MobileNet_V3_Large_QuantizedWeights,
+    Quantizable as Quantizable,
+    QuantizableBasicBlock as QuantizableBasicBlock,
+    QuantizableBottleneck as QuantizableBottleneck,
+    QuantizableGoogLeNet as QuantizableGoogLeNet,
+    QuantizableInception3 as QuantizableInception3,
+    QuantizableMobileNetV2 as QuantizableMobileNetV2,
+    QuantizableMobileNetV3 as QuantizableMobileNetV3,
+    QuantizableResNet as QuantizableResNet,
+    QuantizableShuffleNetV2 as QuantizableShuffleNetV2,
+    ResNet18_QuantizedWeights as ResNet18_QuantizedWeights,
+    ResNet50_QuantizedWeights as ResNet50_QuantizedWeights,
+    ResNeXt101_32X8D_QuantizedWeights as ResNeXt101_32X8D_QuantizedWeights,
+    ResNeXt101_64X4D_QuantizedWeights as ResNeXt101_64X4D_QuantizedWeights,
+    ShuffleNet_V2_X0_5_QuantizedWeights as ShuffleNet_V2_X0_5_QuantizedWeights,
+    ShuffleNet_V2_X1_0_QuantizedWeights as ShuffleNet_V2_X1_0_QuantizedWeights,
+    ShuffleNet_V2_X1_5_QuantizedWeights as ShuffleNet_V2_X1_5_QuantizedWeights,
+    ShuffleNet_V2_X2_0_QuantizedWeights as ShuffleNet_V2_X2_0_QuantizedWeights,
+    googlenet as googlenet,
+    inception_v3 as inception_v3,
+    mobilenet_v2 as mobilenet_v2,
+    mobilenet_v3_large as mobilenet_v3_large,
+    resnet18 as resnet18,
+    resnet50 as resnet50,
+    resnext101_32x8d as resnext101_32x8d,
+    resnext101_64x4d as resnext101_64x4d,
+    shufflenet_v2_x0_5 as shufflenet_v2_x0_5,
+    shufflenet_v2_x1_0 as shufflenet_v2_x1_0,
+    shufflenet_v2_x1_5 as shufflenet_v2_x1_5,
+    shufflenet_v2_x2_0 as shufflenet_v2_x2_0,
+)
+
+def __getattr__(name: str) -> Any: ...  # modules of plugins, older names

@@ -1,0 +1,63 @@
+"""Results kept in a file as they come, so that long checks that were broken off go on from there. No torch here."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+
+from zoo.errors import InvalidArgument
+from zoo.testing.outcomes import Result
+
+
+class Kept:
+    """The results of one plugin's checks in a file of JSON, a line each; those of another version are not taken.
+
+    Raises:
+        InvalidArgument: the file is there and is something else.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None, plugin: str, version: str | None) -> None:
+        self.whose = {"plugin": plugin, "version": version}
+        self.found: dict[tuple[str, str | None], Result] = {}
+        self._file = None
+        if path is None:
+            return
+        path = Path(path)
+        text = path.read_text() if path.exists() else ""
+        for line in text.splitlines():
+            self._read(path, line)
+        self._file = path.open("a")
+        if text and not text.endswith("\n"):
+            self._file.write("\n")
+
+    def _read(self, path: Path, line: str) -> None:
+        try:
+            said = json.loads(line)
+            whose = {key: said.pop(key) for key in self.whose}
+            result = Result(**said)
+        except (ValueError, TypeError, KeyError, AttributeError) as e:
+            if not line.endswith("}"):  # the last line of a run that was killed
+                return
+            raise InvalidArgument(f"{path} has no results of `zoo verify-plugin --resume`; name another file.") from e
+        if whose == self.whose:
+            self.found[result.check, result.model] = result
+
+    def get(self, check: str, model: str | None) -> Result | None:
+        """What came of a check that need not be made again: one that failed is."""
+        known = self.found.get((check, model))
+        return None if known is None or known.outcome == "failed" else known
+
+    def keep(self, result: Result) -> None:
+        if self._file is not None:
+            self._file.write(json.dumps({**self.whose, **asdict(result)}) + "\n")
+            self._file.flush()
+
+    def __enter__(self) -> Kept:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if self._file is not None:
+            self._file.close()

@@ -1,0 +1,25 @@
+"""Weights as they are published: tensors in half precision, under a name that ends in their hash."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+
+def halved(model: nn.Module) -> dict[str, Tensor]:
+    """A model's tensors, the floating ones in half precision: half the file, and nothing that can be measured."""
+    return {name: t.half() if t.is_floating_point() else t for name, t in model.state_dict().items()}
+
+
+def publish(state: Mapping[str, Tensor], unnamed: Path) -> Path:
+    """Write tensors to a file, rename it by its hash, and say how large it is."""
+    unnamed.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, unnamed)
+    digest = hashlib.sha256(unnamed.read_bytes()).hexdigest()[:8]
+    path = unnamed.rename(unnamed.with_stem(f"{unnamed.stem}-{digest}"))
+    print(f"{path}: {path.stat().st_size / 2**20:.2f} MB")
+    return path

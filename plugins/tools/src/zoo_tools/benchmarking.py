@@ -1,0 +1,366 @@
+"""How fast models are: cold and warm, on each engine and in each precision, in turns."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
+from zoo import registry
+from zoo.contract import check_count
+from zoo.draw import bar_chart
+from zoo.errors import InvalidArgument, ZooError
+from zoo.running.devices import pick_device
+from zoo_tools.cells import reason
+from zoo_tools.int8 import Int8Model
+from zoo_tools.machine import describe_machine, describe_software, load_of_machine, today
+from zoo_tools.ways import EAGER, PRECISIONS, Way, example_of, find, make, size_of, ways_of
+
+FORMAT = 1
+IN_A_ROW = 3  # runs of a turn that count, after one that does not: threads of another engine may still spin
+LEAST, MOST = 9, 300  # runs of each
+COLD_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One model, run one way, with one batch.
+
+    Attributes:
+        model: its name.
+        weights: the entry's name, or another; None for random numbers.
+        device: that it ran on, ``"cpu"`` or the card's name.
+        torch: its version.
+        threads: of torch, and of the engine.
+        batch: inputs that go through the model together.
+        engine: ``"eager"`` for the model as it is, else as :func:`zoo.optimize` takes it.
+        precision: ``"float32"``, ``"bfloat16"``, ``"float16"`` or ``"int8"``.
+        ms: milliseconds of a run, the median; None where it could not run.
+        ms_p95: so many or fewer take 95 of 100 runs.
+        runs: how many were measured.
+        per_second: inputs, by the median.
+        times_eager: how many times as fast as the model as it is, in float32.
+        off: largest difference of the outputs from those, in their standard deviations.
+        same: share of equal top classes, where the output has classes.
+        first_answer_s: seconds from the start of a fresh process to its first output, cold: importing, building, what
+            the engine compiles. Of int8 the file is there already.
+        memory_mb: the most that a process of its own held, or the card.
+        file_mb: of the weights in float32; of int8, of the file.
+        note: why it could not run.
+        date: of the measurement.
+        load: of the machine before it.
+    """
+
+    model: str
+    weights: str | None
+    device: str
+    torch: str
+    threads: int
+    batch: int
+    engine: str
+    precision: str
+    ms: float | None = None
+    ms_p95: float | None = None
+    runs: int = 0
+    per_second: float | None = None
+    times_eager: float | None = None
+    off: float | None = None
+    same: float | None = None
+    first_answer_s: float | None = None
+    memory_mb: float | None = None
+    file_mb: float | None = None
+    note: str = ""
+    date: str = ""
+    load: float | None = None
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What :func:`benchmark` measured.
+
+    Attributes:
+        measurements: in the order in which they were made.
+        machine: where: see :func:`zoo_tools.machine.describe_machine`; ``gflops`` has what a product of large matrices
+            reaches, by precision.
+        software: versions.
+    """
+
+    measurements: Sequence[Measurement]
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    software: Mapping[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``--output`` writes; docs/benchmarking.md explains it field by field."""
+        return {
+            "format": FORMAT,
+            "machine": dict(self.machine),
+            "software": dict(self.software),
+            "measurements": [asdict(one) for one in self.measurements],
+        }
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write it as JSON.
+
+        Raises:
+            FileExistsError: there is such a file.
+        """
+        target = Path(path)
+        if target.exists() and not overwrite:
+            raise FileExistsError(f"{target} is there already; --force writes over it.")
+        part = target.with_name(f".{target.name}.{os.getpid()}")
+        part.write_text(json.dumps(self.to_dict(), indent=1) + "\n")
+        part.replace(target)
+
+
+def benchmark(
+    models: str | Sequence[str],
+    *,
+    batches: Sequence[int] = (1, 8),
+    engines: str | Sequence[str] = (EAGER, "torch"),
+    precisions: Sequence[str] = ("float32",),
+    device: str = "cpu",
+    weights: str | None = None,
+    threads: int | None = None,
+    seconds: float = 3.0,
+    cold: bool = True,
+    told: Callable[[str], None] | None = None,
+    **config: Any,
+) -> Benchmark:
+    """Measure models: the first answer of a fresh process, latency, throughput, memory, size, and agreement.
+
+    The model as it is, in float32, is always among what is measured; the others are compared with it. All ways to run a
+    model take turns, so that the machine's drift falls on all alike.
+
+    Args:
+        models: names, as :func:`zoo.get_model` takes them.
+        batches: inputs that go through the model together.
+        engines: ``"eager"`` and those that :func:`zoo.optimize` takes; ``"all"`` for all that are installed.
+        precisions: ``"float32"``, ``"bfloat16"``, ``"float16"``, ``"int8"`` (by ``openvino``, and by ``compile``).
+        device: where.
+        weights: an entry's name, or a file; by default random numbers, which are as fast.
+        threads: of torch and the engines; by default torch's own number.
+        seconds: about how long each way runs.
+        cold: start a process for each way, for its first answer and its memory.
+        told: called with a sentence before each piece of work.
+        **config: arguments of the builder.
+
+    Raises:
+        UnknownModel: a name that nothing installed has.
+        InvalidArgument: no such engine, precision or device.
+        MissingPlugin: an engine that was named is not installed.
+
+    >>> zoo.benchmark("resnet50", engines="all", precisions=("float32", "bfloat16")).measurements[1].times_eager
+    """
+    names = [models] if isinstance(models, str) else list(models)
+    infos = [registry.model_info(name) for name in names]
+    batches = [check_count("batch", batch, 1) for batch in batches]
+    chosen = read_engines(engines)
+    for precision in precisions:
+        if precision not in PRECISIONS:
+            raise InvalidArgument(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}.")
+    where = pick_device(device)
+    say = told or (lambda text: None)
+    before = torch.get_num_threads()
+    if threads is not None:
+        torch.set_num_threads(check_count("threads", threads, 1))
+    found: list[Measurement] = []
+    try:
+        machine = {**describe_machine(where), "gflops": gflops(where)}
+        for name, info in zip(names, infos, strict=True):
+            model = find(name, weights, config, str(where))
+            for batch in batches:
+                rows, ready = _in_turns(
+                    name, info.name, model, batch, ways_of(chosen, precisions), where, weights, seconds, say
+                )
+                for row in rows:
+                    row = replace(row, file_mb=round(size_of(model) / 2**20, 2))
+                    with tempfile.TemporaryDirectory() as folder:
+                        asked: dict[str, Any] = {}
+                        fast = ready.get(Way(row.engine, row.precision))
+                        if isinstance(fast, Int8Model) and fast.facts:
+                            file = Path(folder) / f"model{fast.suffix}"
+                            fast.save(file)
+                            size = sum(one.stat().st_size for one in Path(folder).iterdir())
+                            row = replace(row, file_mb=round(size / 2**20, 2))
+                            shapes = [list(t.shape) for t in example_of(model, name, batch, "cpu")]
+                            asked = {"file": str(file), "shapes": shapes}
+                        if cold and row.ms is not None:
+                            say(f"{row.model}: first answer, {row.engine} {row.precision}, batch {batch}")
+                            row = replace(row, **_cold(name, row, str(where), weights, config, asked))
+                    found.append(row)
+    finally:
+        torch.set_num_threads(before)
+    return Benchmark(found, machine, describe_software())
+
+
+def read_engines(engines: str | Sequence[str]) -> list[str]:
+    """Names of engines; ``"all"`` is those that are installed.
+
+    Raises:
+        InvalidArgument, MissingPlugin: one that there is not.
+    """
+    every = [name for name, engine, _ in registry.engines() if not registry.missing_for(engine)]
+    if engines == "all" or list(engines) == ["all"]:
+        return [EAGER, *every]
+    names = [engines] if isinstance(engines, str) else list(engines)
+    for name in names:
+        if name != EAGER:
+            registry.usable_engine(name)
+    return names
+
+
+def gflops(device: torch.device) -> dict[str, float]:
+    """What a product of two 1,024-square matrices reaches, in billions of operations a second, by precision."""
+    found = {}
+    side = 1024 if device.type == "cpu" else 8192
+    for name in ("float32", "bfloat16"):
+        a = torch.randn(side, side, device=device).to(getattr(torch, name))
+        best = min(_timed(torch.matmul, (a, a), device) for _ in range(5))
+        found[name] = round(2 * side**3 / best / 1e9, 1)
+    return found
+
+
+def _timed(run: Callable[..., Any], arguments: tuple[Any, ...], device: torch.device) -> float:
+    start = time.perf_counter()
+    run(*arguments)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - start
+
+
+@torch.inference_mode()
+def _in_turns(
+    name: str,
+    shown: str,
+    model: Any,
+    batch: int,
+    ways: Sequence[Way],
+    device: torch.device,
+    weights: str | None,
+    seconds: float,
+    say: Callable[[str], None],
+) -> tuple[list[Measurement], dict[Way, Any]]:
+    example = example_of(model, name, batch, str(device))
+    expected = _outputs(model, model, example)
+    card = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+    rows: dict[Way, Measurement] = {}
+    ready: dict[Way, Any] = {}
+    for way in ways:
+        say(f"{shown}: making {way}, batch {batch}")
+        row = Measurement(
+            shown, weights, card, torch.__version__, torch.get_num_threads(), batch, way.engine, way.precision,
+            date=today(), load=load_of_machine(),
+        )  # fmt: skip
+        try:
+            with torch.inference_mode(False), torch.no_grad():
+                fast = make(way, model, example)
+            off, same = _compared(_outputs(fast, model, example), expected)
+            row = replace(row, off=off, same=same)
+            ready[way] = fast
+        except Exception as e:  # noqa: BLE001  engines and compilers raise anything; it is what there is to say
+            row = replace(row, note=str(e) if isinstance(e, ZooError) else reason(e))
+        rows[way] = row
+    say(f"{shown}: measuring, batch {batch}")
+    times: dict[Way, list[float]] = {way: [] for way in ready}
+    end = time.perf_counter() + seconds * len(ready)
+    while ready and (
+        min(map(len, times.values())) < LEAST or (time.perf_counter() < end and len(times[ways[0]]) < MOST)
+    ):
+        for way, fast in ready.items():
+            for i in range(IN_A_ROW + 1):
+                seconds_taken = _timed(fast, example, device)
+                if i:
+                    times[way].append(seconds_taken * 1e3)
+    usual = statistics.median(times[ways[0]])
+    for way, taken in times.items():
+        middle = statistics.median(taken)
+        rows[way] = replace(
+            rows[way],
+            ms=round(middle, 3),
+            ms_p95=round(statistics.quantiles(taken, n=20)[-1], 3),
+            runs=len(taken),
+            per_second=round(batch / middle * 1e3, 2),
+            times_eager=round(usual / middle, 3),
+        )
+    return list(rows.values()), ready
+
+
+def _outputs(fast: Any, model: Any, example: tuple[Any, ...]) -> list[Tensor]:
+    """The tensors in what it returns, or of detectors in what that is made of."""
+    if hasattr(model, "comparable") and not hasattr(fast, "comparable"):
+        return []
+    return [t for t in tree_leaves(getattr(fast, "comparable", fast)(*example)) if isinstance(t, Tensor)]
+
+
+def _compared(got: list[Tensor], want: list[Tensor]) -> tuple[float | None, float | None]:
+    """How far outputs are off, and how many top classes are the same."""
+    if not got or [t.shape for t in got] != [t.shape for t in want]:
+        return None, None
+    off = 0.0
+    for a, b in zip(got, want, strict=True):
+        if b.is_floating_point() and b.numel():
+            spread = b.double().std(correction=0).item() or 1.0
+            off = max(off, (a.double() - b.double()).abs().max().item() / spread)
+    classes = want[0].ndim in (2, 4) and len(want) == 1 and want[0].shape[1] > 1
+    same = (got[0].argmax(1) == want[0].argmax(1)).double().mean().item() if classes else None
+    return float(f"{off:.3g}"), same
+
+
+def _cold(
+    name: str,
+    row: Measurement,
+    device: str,
+    weights: str | None,
+    config: Mapping[str, Any],
+    more: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The first answer and the memory of a fresh process."""
+    asked = {
+        "model": name,
+        "weights": weights,
+        "config": dict(config),
+        "device": device,
+        "engine": row.engine,
+        "precision": row.precision,
+        "batch": row.batch,
+        "threads": row.threads,
+        **more,
+    }
+    command = [sys.executable, "-m", "zoo_tools.ways", json.dumps(asked)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=COLD_SECONDS, check=True)
+        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return found
+    except subprocess.TimeoutExpired:
+        return {"note": f"no first answer within {COLD_SECONDS:g} s of a fresh process"}
+    except (subprocess.CalledProcessError, ValueError, IndexError) as e:
+        said = getattr(e, "stderr", "") or str(e)
+        return {"note": f"a fresh process failed: {said.strip().splitlines()[-1][:200]}"}
+
+
+def draw(found: Benchmark) -> Image.Image:
+    """Inputs a second as bars: a group for each model and batch, its first bar the model as it is.
+
+    Raises:
+        InvalidArgument: nothing was measured.
+    """
+    groups: dict[str, list[tuple[str, float]]] = {}
+    for row in found.measurements:
+        if row.per_second is not None:
+            heading = f"{row.model}, batch {row.batch}"
+            groups.setdefault(heading, []).append((f"{row.engine} {row.precision}", row.per_second))
+    where = found.machine.get("card") or found.machine.get("processor") or ""
+    return bar_chart(f"Inputs a second: {where}", list(groups.items()), "/s")

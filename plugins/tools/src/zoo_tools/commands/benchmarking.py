@@ -1,0 +1,130 @@
+"""``zoo benchmark``: how fast models are, cold and warm, on each engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zoo import cli, registry
+
+if TYPE_CHECKING:
+    from zoo_tools.benchmarking import Measurement
+
+
+def benchmark(
+    models: Annotated[list[str], typer.Argument(metavar="MODEL", help="Names, as `zoo list` shows them, or files.")],
+    batch: Annotated[str, typer.Option(metavar="N,N", help="Inputs that go through the model together.")] = "1,8",
+    engine: Annotated[
+        str, typer.Option(metavar="NAME,NAME", help="eager, torch, compile, onnxruntime, openvino; all that there are.")
+    ] = "eager,torch",
+    dtype: Annotated[
+        str, typer.Option(metavar="NAME,NAME", help="float32, bfloat16, float16, int8 (openvino and compile).")
+    ] = "float32",
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1; auto takes the best there is.")] = "cpu",
+    weights: Annotated[str, typer.Option(help="An entry's name, or none for random numbers, as fast.")] = "none",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="By default as many as torch takes.", show_default=False)
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.1, help="About how long each way runs.")] = 3.0,
+    cold: Annotated[
+        bool, typer.Option("--cold/--no-cold", help="Start a process each for the first answer and memory.")
+    ] = True,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="Write all that was measured.", show_default=False)
+    ] = None,
+    chart: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Draw inputs a second.", show_default=False)
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over files that are there.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON in place of tables.")] = False,
+    arguments: cli.Set = None,
+) -> int:
+    """Measure models: latency, throughput, memory, the first answer of a fresh process, and agreement.
+
+    The model as it is, in float32, is always measured too, and the others are compared with it. All take turns, so that
+    the machine's drift falls on all alike; nothing else should run meanwhile.
+
+    zoo benchmark resnet50 mobilenet_v3_large --engine all --dtype float32,bfloat16 --output speed.json
+    """
+    for name in models:
+        registry.model_info(name)  # a misspelt name is told before torch is imported
+    batches = [int(text) for text in batch.split(",") if text.strip().isdecimal()]
+    if not batches or len(batches) != len(batch.split(",")) or not all(batches):
+        raise typer.BadParameter(f"--batch is {batch!r}; expected numbers from 1 on, such as 1,8.")
+    for option, file in (("--output", output), ("--chart", chart)):
+        if file is not None and file.exists() and not force:
+            raise FileExistsError(f"{option}: {file} is there already; --force writes over it.")
+    if chart is not None and chart.suffix.lower() != ".png":
+        raise typer.BadParameter(f"--chart {chart}: end it in .png.")
+    from zoo_tools.benchmarking import benchmark as measure, draw
+
+    found = measure(
+        models,
+        batches=batches,
+        engines="all" if engine == "all" else [name.strip() for name in engine.split(",")],
+        precisions=[name.strip() for name in dtype.split(",")],
+        device=device,
+        weights=None if weights == "none" else weights,
+        threads=threads,
+        seconds=seconds,
+        cold=cold,
+        told=lambda text: cli.say(cli.paint(text, dim=True, err=True), err=True),
+        **cli.read_assignments(arguments or ()),
+    )
+    if output is not None:
+        found.save(output, overwrite=force)
+    if chart is not None:
+        draw(found).save(chart)
+    if as_json:
+        cli.print_json(found.to_dict())
+        return 0
+    machine = found.machine
+    rates = ", ".join(f"{value:g} {name}" for name, value in machine["gflops"].items())
+    one = found.measurements[0]
+    cli.say(f"{machine.get('card', machine['processor'])}, {one.threads} threads, torch {one.torch}")
+    cli.say(f"GFLOP/s of large matrices: {rates}")
+    x86 = machine["architecture"] in ("x86_64", "AMD64")
+    if "bfloat16" in dtype and x86 and not {"avx512_bf16", "amx_bf16"} & set(machine["instructions"]):
+        cli.say("This processor has neither AVX-512 BF16 nor AMX: bfloat16 is emulated.")
+    for name in dict.fromkeys(row.model for row in found.measurements):
+        rows = [row for row in found.measurements if row.model == name]
+        print()
+        cli.say(cli.paint(name, bold=True))
+        _print(rows)
+    return int(all(row.ms is None for row in found.measurements))
+
+
+def _print(rows: Sequence[Measurement]) -> None:
+    """80 columns at most."""
+    columns = [cli.Column("Engine"), cli.Column("Dtype"), *(cli.Column(title, number=True) for title in TITLES)]
+    table = []
+    for row in (row for row in rows if row.ms is not None):
+        numbers = (
+            f"{row.batch}",
+            _short(row.ms),
+            _short(row.ms_p95),
+            _short(row.per_second),
+            cli.NONE if row.times_eager is None else f"{row.times_eager:.2f}",
+            cli.NONE if row.off is None else f"{row.off:.0e}",
+            cli.NONE if row.first_answer_s is None else f"{row.first_answer_s:.1f}",
+            cli.NONE if row.memory_mb is None else f"{row.memory_mb:.0f}",
+            cli.NONE if row.file_mb is None else f"{row.file_mb:.1f}",
+        )
+        table.append([row.engine, row.precision, *numbers])
+    cli.print_table(columns, table)
+    for row in rows:
+        if row.note:
+            cli.say(f"{row.engine} {row.precision}, batch {row.batch}: {row.note}")
+
+
+TITLES = ("N", "ms", "p95", "/s", "times", "off", "cold s", "MB", "file")
+
+
+def _short(value: float | None) -> str:
+    """Three digits that count."""
+    if value is None:
+        return cli.NONE
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"

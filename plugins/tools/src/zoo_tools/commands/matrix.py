@@ -1,0 +1,66 @@
+"""``zoo matrix``: what works with which model, measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from zoo import cli
+from zoo.contract import CAPABILITIES
+
+
+def matrix(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help="Models, plugins, or wildcards; by default all plugins.")
+    ] = None,
+    output: Annotated[Path, typer.Option(metavar="DIR", help="capabilities/PLUGIN.json is written there.")] = Path(
+        "measurements"
+    ),
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep what was measured with the same torch and plugin.")
+    ] = False,
+    cells: Annotated[
+        str | None, typer.Option(metavar="NAME,NAME", help="Which to measure; by default all.", show_default=False)
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--every", help="All models of a plugin, not the smallest of each family.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="Where the models run: cpu, cuda.")] = "cpu",
+    timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="For each cell.")] = 300,
+) -> int:
+    """Measure what works with models: precisions, compilers, exporters, training, copying, int8.
+
+    Each model runs in a process of its own, so that a crash or a hang is an answer, and not the end. Every answer is
+    written at once: a run that is broken off goes on with --resume. Cells whose packages are missing stay empty.
+
+    zoo matrix resnet18 --cells onnx,compile
+
+    zoo matrix detection --resume
+    """
+    from zoo_tools.capabilities import matrix as measure, table
+
+    chosen = None if cells is None else [cell.strip() for cell in cells.split(",")]
+
+    def told(model: str, cell: str, result: Mapping[str, Any] | None) -> None:
+        if result is None:
+            said = "not measured: a package that it needs is not installed"
+        elif result["works"]:
+            facts = {k: v for k, v in result.items() if k not in ("works", "seconds", "note")}
+            said = " ".join(["yes", *(f"{key} {value}" for key, value in facts.items())])
+        else:
+            said = f"no   {result['note']}"
+        cli.say(f"{model}  {cell.ljust(13)} {said}")
+
+    found = measure(
+        names or (), output, cells=chosen, resume=resume, every=every, device=device, timeout=timeout, told=told
+    )
+    columns = [cli.Column("Capability", code=True), *(cli.Column(name) for name in found)]
+    rows = table(found)
+    shown = [[cell, *(words[cell] for _, words in rows)] for cell in CAPABILITIES]
+    if len(found) <= 4:
+        print()
+        cli.print_table(columns, shown)
+    return 0

@@ -1,0 +1,345 @@
+"""Float models into int8, calibrated on pictures: :func:`quantize`."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten
+
+import zoo
+from zoo import registry
+from zoo.contract import TaskSpec, Weights, check_count, load_object
+from zoo.errors import ExportError, InvalidArgument, UnreadableFile
+from zoo.loading import built_by, described_like, task_of
+from zoo_tools import int8
+from zoo_tools.quiet import quietly
+
+SAMPLES = 300  # pictures that ranges are found on
+SUFFIXES = {"openvino": ".xml", "torch": ".pt2"}  # engine → what its files end in
+FEW = 64  # of fewer, parts are taken too
+TASKS = ("image-classification", "semantic-segmentation")
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """What :func:`quantize` did, as ``model.quantization``.
+
+    Attributes:
+        engine: that runs the model.
+        samples: inputs that it was calibrated on.
+        layers: how many of its layers have weights in int8.
+        seconds: that it took.
+        agreement: share of the calibration inputs, and of pixels in segmentation, whose top class is the float model's.
+    """
+
+    engine: str
+    samples: int
+    layers: int
+    seconds: float
+    agreement: float
+
+
+def quantize(
+    model: str | Path | nn.Module,
+    data: str | os.PathLike[str] | Sequence[Any] | Iterable[Tensor],
+    *,
+    engine: str = "openvino",
+    samples: int = SAMPLES,
+    weights: Any = "DEFAULT",
+    task: str | None = None,
+    **config: Any,
+) -> int8.Int8Model:
+    """An int8 copy of a model for the CPU, its ranges found on pictures like those that it will see.
+
+    What comes back takes and returns float tensors as the model does, in batches of any size, and is used like it:
+    ``zoo.pipeline(fast, weights)``, ``zoo.evaluate(fast, …)``. ``fast.quantization`` says what was done;
+    :func:`save_quantized` writes it to a file.
+
+    Args:
+        model: its name, a saved model, or a model that was built; of a task that classifies pictures or their pixels.
+        data: a folder of pictures, or a list of paths or pictures: they are prepared as for predictions. Or prepared
+            batches, float [N, C, H, W]; of tuples and lists, as a data loader gives them, the first element counts.
+        engine: ``"openvino"`` (quantized by NNCF), or ``"torch"`` (by torchao, compiled by inductor, which takes half a
+            minute for each shape of a batch).
+        samples: pictures to calibrate on, at most, taken evenly from all; a few hundred are enough. Of fewer than 64,
+            parts are used as well.
+        weights, task, config: as :func:`zoo.pipeline` takes them.
+
+    Raises:
+        InvalidArgument: a model of another task, or one that cannot be captured; no data; no such engine.
+        MissingExtra: the engine's packages are not installed.
+
+    >>> fast = zoo.quantize("resnet50", "imagenet/val")
+    >>> fast.quantization.agreement
+    0.99
+    """
+    start = time.perf_counter()
+    check_engine(engine)
+    check_count("samples", samples, 1)
+    built, batches, spec = _prepare(model, data, samples, weights, task, config)
+    name = registry.model_info(model).name if not isinstance(model, nn.Module) else None
+    modes = {module: module.training for module in built.modules()}
+    parameters = next(built.parameters(), torch.empty(0))
+    if parameters.device.type != "cpu" or parameters.dtype != torch.float32:
+        raise InvalidArgument(
+            f"The model is {parameters.dtype} on {parameters.device}; expected one in float32 on the CPU."
+        )
+    try:
+        with torch.no_grad():
+            built.eval()
+            outputs = built(*batches[0])
+            structure = tree_flatten(outputs)[1]
+            quantized, layers = _quantized(built, batches, structure, engine, spec, name)
+            if not layers:
+                raise InvalidArgument(f"{type(built).__name__} has no layers that {engine} could quantize.")
+            same = [_same(built(*batch), quantized(*batch)) for batch in batches[:: max(1, len(batches) // 8)]]
+    finally:
+        for module, training in modes.items():
+            module.training = training
+    described_like(quantized, built)
+    quantized.quantization = Quantization(
+        engine, sum(len(b[0]) for b in batches), layers, round(time.perf_counter() - start, 1), _mean(same)
+    )
+    return quantized
+
+
+def save_quantized(model: nn.Module, path: str | os.PathLike[str], *, overwrite: bool = False) -> tuple[Path, ...]:
+    """Write what :func:`quantize` made to a file that runs without the model's code.
+
+    Args:
+        model: the int8 model.
+        path: ends in ``.xml`` for OpenVINO (``NAME.bin`` is written beside it), in ``.pt2`` for torch.
+        overwrite: files that are there may be replaced.
+
+    Returns:
+        The files.
+
+    Raises:
+        InvalidArgument: another kind of model, or another ending.
+        FileExistsError: there is such a file.
+    """
+    path = Path(path)
+    if not isinstance(model, int8.Int8Model):
+        raise InvalidArgument(f"save_quantized writes what zoo.quantize made, not a {type(model).__name__}.")
+    check_target(path, model.quantization.engine, overwrite=overwrite)
+    if not model.facts:
+        raise InvalidArgument(
+            "The model's task is not known, so no file of it could be used: no plugin's builder made it."
+        )
+    model.save(path)
+    return (path, path.with_suffix(".bin")) if model.suffix == ".xml" else (path,)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An int8 model beside the float one, on pictures.
+
+    Attributes:
+        before, after: metric → value, by :func:`zoo.evaluate`; empty where nothing says what is true of the pictures.
+        measured: inputs that these are of.
+        agreement: share of inputs, and of pixels in segmentation, whose top class is the same.
+        compared: inputs that this is of.
+        note: why there are no metrics.
+    """
+
+    before: Mapping[str, float]
+    after: Mapping[str, float]
+    measured: int
+    agreement: float
+    compared: int
+    note: str = ""
+
+
+def compare(
+    model: nn.Module,
+    quantized: nn.Module,
+    images: str | os.PathLike[str],
+    annotations: str | os.PathLike[str] | None = None,
+    *,
+    limit: int | None = None,
+    task: str | None = None,
+    batch_size: int = 8,
+) -> Comparison:
+    """Measure a model and what :func:`quantize` made of it on the same pictures.
+
+    Args:
+        model, quantized: both with weights that say how pictures are prepared.
+        images, annotations, task: as :func:`zoo.evaluate` takes them.
+        limit: inputs, at most.
+
+    Raises:
+        InvalidArgument: there are no pictures.
+    """
+    note, before, after, measured = "", {}, {}, 0
+    options: dict[str, Any] = {"device": "cpu", "task": task, "limit": limit, "optimize": False}
+    try:
+        first = zoo.evaluate(model, images, annotations, batch_size=batch_size, **options)
+        second = zoo.evaluate(quantized, images, annotations, batch_size=batch_size, **options)
+        before, after, measured = dict(first.metrics), dict(second.metrics), second.measured
+    except InvalidArgument as e:
+        note = f"There is no accuracy to compare: {e}"
+    ready = zoo.pipeline(model, device="cpu", task=task, optimize=False)
+    sources = ready.expand(os.fspath(images))[:limit]
+    same = []
+    with torch.inference_mode():
+        for source in sources:
+            try:
+                inputs = ready.steps.collate([ready.prepare(ready.steps.load(source))])
+            except UnreadableFile:
+                continue
+            same.append(_same(ready.model(*inputs), quantized(*inputs)))
+    if not same:
+        raise InvalidArgument(f"No picture in {os.fspath(images)!r} can be read.")
+    return Comparison(before, after, measured, _mean(same), len(same), note)
+
+
+def check_engine(engine: str) -> None:
+    """Raise if there is no such engine, or its packages are not installed; none is imported.
+
+    Raises:
+        InvalidArgument, MissingExtra: as :func:`quantize`.
+    """
+    if engine not in SUFFIXES:
+        raise InvalidArgument(f"engine is {engine!r}; expected one of {', '.join(SUFFIXES)}.")
+    int8.check_packages(engine)
+
+
+def check_target(path: Path, engine: str, *, overwrite: bool) -> None:
+    """Raise what :func:`save_quantized` would, before anything is computed."""
+    suffix = SUFFIXES[engine]
+    if path.suffix != suffix:
+        raise InvalidArgument(f"{path.name}: a file of {engine} ends in {suffix}.")
+    if not path.parent.is_dir():
+        raise InvalidArgument(f"There is no folder {path.parent} to write {path.name} to.")
+    for file in (path, path.with_suffix(".bin")) if suffix == ".xml" else (path,):
+        if file.exists() and not overwrite:
+            raise FileExistsError(f"{file} is there already; it is not written over unless overwrite=True, or --force.")
+
+
+def _quantized(
+    model: nn.Module, batches: list[int8.Batch], structure: Any, engine: str, spec: TaskSpec | None, name: str | None
+) -> tuple[int8.Int8Model, int]:
+    """The int8 model with what a file of it says of itself, and how many of its layers are in int8."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"model{SUFFIXES[engine]}"
+        facts = None if spec is None else _exported(model, path, spec, batches[0][0].shape)
+        if engine == "torch":
+            quantized, layers = int8.by_torch(int8.capture(model, _pair(batches[0])), batches, structure)
+        else:
+            import openvino
+
+            graph = int8.capture(model, _pair(batches[0])) if facts is None else None
+            with quietly():
+                ir = openvino.Core().read_model(path) if graph is None else openvino.convert_model(graph)
+                quantized, layers = int8.by_openvino(ir, batches, structure)
+                del ir  # which maps the file
+    if facts is not None:
+        known = {**json.loads(facts), "precision": "int8", "engine": engine}
+        quantized.facts = json.dumps(known if name is None else {**known, "model": name})
+    return quantized, layers
+
+
+def _exported(model: nn.Module, path: Path, spec: TaskSpec, shape: Sequence[int]) -> str:
+    """Export the float model, for any batch and, where the task is of pictures of any size, any size; what the file
+    says of itself."""
+    size = (int(shape[-2]), int(shape[-1]))
+    free = [("batch", "height", "width"), ("batch",)]
+    for axes in free if spec.name == "semantic-segmentation" else free[1:]:
+        try:
+            zoo.export(model, path, image_size=size, dynamic=axes, task=spec.name, progress=False)
+            break
+        except ExportError:
+            if axes == free[-1]:
+                raise
+    facts: str | None = load_object(registry.format_of(path, None).facts)(path)
+    return facts or "{}"
+
+
+def _pair(batch: int8.Batch) -> int8.Batch:
+    """Two inputs: a graph captured with one would be taken for that of a model that takes one alone."""
+    return tuple(torch.cat([t[:1], t[:1]]) for t in batch)
+
+
+def _prepare(
+    model: str | Path | nn.Module, data: Any, samples: int, weights: Any, task: str | None, config: dict[str, Any]
+) -> tuple[nn.Module, list[int8.Batch], TaskSpec | None]:
+    """The model, batches of what it is fed, and its task, where that is known."""
+    given = list(data) if not isinstance(data, str | os.PathLike) else None
+    if given == []:
+        raise InvalidArgument("There is nothing to calibrate on: data is empty.")
+    if given and isinstance(_first(given[0]), Tensor) and _first(given[0]).ndim == 4:
+        built = model if isinstance(model, nn.Module) else zoo.get_model(model, weights=weights, **config)
+        return built, _few([(_first(batch),) for batch in given], samples), _known_task(built, task)
+    description = weights if isinstance(weights, Weights) else "DEFAULT" if isinstance(model, nn.Module) else weights
+    ready = zoo.pipeline(model, description, "cpu", task=task, optimize=False, **config)
+    built = model if isinstance(model, nn.Module) else ready.model
+    _check(ready.task)
+    sources = ready.expand(os.fspath(data) if given is None else given)
+    chosen = [sources[i * len(sources) // min(samples, len(sources))] for i in range(min(samples, len(sources)))]
+    opened = (ready.steps.load(source) for source in chosen)
+    every = _with_crops(opened, len(chosen), samples)
+    return built, [tuple(ready.steps.collate([ready.prepare(one)])) for one in every], ready.task
+
+
+def _with_crops(opened: Iterable[Any], count: int, samples: int) -> Iterator[Any]:
+    """Pictures; of fewer than ``FEW`` also parts of them, mirrored or not: ranges of activations need variety."""
+    drawn = random.Random(0)
+    times = -(-min(FEW, samples) // count) if count else 1
+    for picture in opened:
+        yield picture
+        for _ in range(times - 1 if isinstance(picture, Image.Image) else 0):
+            share = drawn.uniform(0.5, 1)
+            width, height = (max(1, int(side * share)) for side in picture.size)
+            x, y = drawn.randint(0, picture.width - width), drawn.randint(0, picture.height - height)
+            part = picture.crop((x, y, x + width, y + height))
+            yield part.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if drawn.random() < 0.5 else part
+
+
+def _first(batch: Any) -> Any:
+    return batch[0] if isinstance(batch, list | tuple) and batch else batch
+
+
+def _few(batches: list[int8.Batch], samples: int) -> list[int8.Batch]:
+    kept: list[int8.Batch] = []
+    for (batch,) in batches:
+        left = samples - sum(len(b[0]) for b in kept)
+        if left > 0:
+            kept.append((batch[:left].float(),))
+    return kept
+
+
+def _known_task(model: nn.Module, task: str | None) -> TaskSpec | None:
+    if task is None and built_by(model) is None:
+        return None  # of a model that nobody registered the batches say enough
+    spec = task_of(model, task)
+    _check(spec)
+    return spec
+
+
+def _check(task: TaskSpec) -> None:
+    if task.name not in TASKS:
+        raise InvalidArgument(
+            f"The task {task.name!r} is not quantized yet; expected a model of {' or '.join(TASKS)}, whose outputs "
+            "do not jump where numbers are rounded."
+        )
+
+
+def _same(a: Any, b: Any) -> float:
+    """The share of top classes that are equal, of the first output."""
+    left, right = (next(t for t in tree_flatten(x)[0] if isinstance(t, Tensor)) for x in (a, b))
+    return (left.argmax(1) == right.argmax(1)).double().mean().item()
+
+
+def _mean(values: Sequence[float]) -> float:
+    return round(sum(values) / len(values), 4)

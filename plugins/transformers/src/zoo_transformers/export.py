@@ -1,0 +1,44 @@
+"""Models of transformers as they are exported: prepared pictures in, a dict of tensors out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from zoo.contract import Exportable
+from zoo.errors import InvalidArgument
+from zoo.loading import default_size, loaded_weights
+
+# What of a model's outputs results are made from; the rest are features on the way.
+KEPT = (
+    "logits pred_boxes pred_masks class_queries_logits masks_queries_logits predicted_depth image_embeds pooler_output "
+    "last_hidden_state"
+).split()
+
+
+class Plain(nn.Module):
+    """A model of transformers, whose outputs are a dict."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixel_values: Tensor) -> dict[str, Tensor]:
+        outputs = self.model(pixel_values)
+        return {key: outputs[key] for key in KEPT if isinstance(outputs.get(key), Tensor)}
+
+
+def export(model: nn.Module, image_size: tuple[int, int] | None) -> Exportable:
+    """A model as it can be captured, of one picture that is prepared already.
+
+    Raises:
+        InvalidArgument: no size is given, and neither the model nor its preprocessing has one.
+    """
+    weights = loaded_weights(model)
+    if image_size is None and weights is not None and weights.transforms is not None:
+        prepared = weights.transforms()(torch.zeros(3, 224, 224, dtype=torch.uint8))
+        image_size = prepared.shape[-2], prepared.shape[-1]
+    size = image_size or default_size(model, weights)
+    if size is None:
+        raise InvalidArgument("Give image_size=(height, width): neither the model nor its weights have one.")
+    return Exportable(Plain(model), (torch.rand(1, 3, *size),), ("pixel_values",))

@@ -1,0 +1,121 @@
+"""The manifest: well-known checkpoints, a model a task for all others, and the tasks. No torch here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import zoo
+from zoo import Default, Manifest, Metric, ModelSpec, Option, Repository, TaskSpec
+from zoo_transformers.catalogue import CATALOGUE
+from zoo_transformers.repositories import SERVED, open_folder
+
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+
+
+def task(
+    name: str,
+    implementation: str,
+    *,
+    metrics: tuple[Metric, ...] = (),
+    options: tuple[Option, ...] = (),
+    **provides: str,
+) -> TaskSpec:
+    """A task on pictures; only those that are prepared to one size go through a model together."""
+    return TaskSpec(
+        name,
+        f"zoo_transformers.tasks:{implementation}",
+        metrics=metrics,
+        options=options,
+        provides={"export": "zoo_transformers.export:export", **provides},
+        suffixes=PICTURES,
+        same_size=True,
+        required=("transforms",),
+    )
+
+
+DETECTION = {"evaluate": "zoo_detection.evaluation:CocoEvaluator", "data": "zoo_detection.data:READERS"}
+DETECTION["coco"] = "zoo_detection.task:for_coco"
+SEGMENTATION = {"evaluate": "zoo_segmentation.evaluation:ClassMaps", "data": "zoo_segmentation.data:READERS"}
+BOX_MAP, MASK_MAP = Metric("box_map", "Box MAP"), Metric("mask_map", "Mask MAP")
+MIN_SCORE = Option("min_score", float, 0.5, "Objects that score less are left out.")
+PANOPTIC_SCORE = Option("min_score", float, 0.8, "Segments that score less are left out.")
+IGNORE = Option("ignore_index", int, 255, "True class of the pixels that do not count.", verb="evaluate")
+
+TASKS = (
+    task(
+        "image-classification",
+        "Classifying",
+        metrics=(Metric("acc@1", "Acc@1"), Metric("acc@5", "Acc@5")),
+        evaluate="zoo_classification.evaluation:evaluate",
+        data="zoo_classification.data:READERS",
+    ),
+    task("object-detection", "Detecting", metrics=(BOX_MAP,), options=(MIN_SCORE,), **DETECTION),
+    task(
+        "instance-segmentation", "SegmentingInstances", metrics=(BOX_MAP, MASK_MAP), options=(MIN_SCORE,), **DETECTION
+    ),
+    task(
+        "semantic-segmentation",
+        "SegmentingClasses",
+        metrics=(Metric("miou", "Mean IoU"), Metric("pixel_acc", "Pixelwise Acc")),
+        options=(IGNORE,),
+        **SEGMENTATION,
+    ),
+    task("panoptic-segmentation", "SegmentingAll", metrics=(Metric("pq", "PQ"),), options=(PANOPTIC_SCORE,)),
+    task(
+        "depth-estimation",
+        "Measuring",
+        metrics=(Metric("abs_rel", "AbsRel", higher_is_better=False), Metric("rmse", "RMSE", higher_is_better=False)),
+    ),
+    task(
+        "image-feature-extraction",
+        "Embedding",
+        options=(Option("normalize", bool, False, "Scale vectors to length 1."),),
+    ),
+)
+
+# Of the tasks that nobody else brings.
+DEFAULTS = {
+    "depth-estimation": "Depth-Anything-V2-Small-hf depth-anything-small-hf dpt-large",
+    "image-feature-extraction": "dinov2-small dinov2-base",
+    "panoptic-segmentation": "mask2former-swin-tiny-coco-panoptic detr-resnet-50-panoptic",
+}
+
+PUBLIC = {
+    "Depth": "zoo_transformers.results",
+    "PanopticSegmentation": "zoo_transformers.results",
+    "ImageEmbedding": "zoo_transformers.results",
+    "Processor": "zoo_transformers.image_processing",
+    **{kind.builder: "zoo_transformers.models" for kind in SERVED},
+}
+
+
+def public_names() -> dict[str, str]:
+    """Every name that ``zoo_transformers`` offers → the module that it comes from."""
+    return PUBLIC
+
+
+@zoo.hookimpl
+def zoo_manifest() -> Manifest:
+    generic = [
+        ModelSpec(kind.name, f"zoo_transformers.models:{kind.builder}", task=kind.tasks, family="any")
+        for kind in SERVED
+    ]
+    return Manifest(
+        api_version=1,
+        models=[*CATALOGUE.models("zoo_transformers.models", family="checkpoints"), *generic],
+        tasks=TASKS,
+        defaults={task: [Default(name) for name in names.split()] for task, names in DEFAULTS.items()},
+        presets={
+            "zoo_transformers.image_processing:Processor": "zoo_transformers.catalogue:in_words",
+            "zoo_transformers.image_processing:of_repository": "zoo_transformers.catalogue:in_words",
+        },
+        notes=(
+            "Before it imports transformers, it gives a torchvision that does not fit the installed torch zoo's "
+            "operators (zoo.compat.torchvision_operators). Of repositories JSON and safetensors are read, no code.",
+        ),
+    )
+
+
+@zoo.hookimpl
+def zoo_open_repository(path: Path) -> Repository | None:
+    return open_folder(path)

@@ -1,0 +1,215 @@
+"""Results of the tasks that zoo has no others for: depth, all segments of a picture, vectors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from zoo.contract import Result, check_count, save_picture
+from zoo.draw import INK, MARGIN, PAPER, class_color, font, legible, segmentation_overlay
+from zoo.io import Picture
+from zoo.transforms.functional import as_pil
+
+# From far to near: viridis, whose lightness grows evenly.
+SCALE = [(68, 1, 84), (71, 44, 122), (59, 81, 139), (44, 113, 142), (33, 144, 141), (39, 173, 129), (92, 200, 99),
+         (170, 220, 50), (253, 231, 37)]  # fmt: skip
+BAR, TICKS, TEXT = 24, 5, 18  # pixels; marks on the scale; pixels
+
+
+@dataclass(frozen=True)
+class Depth(Result):
+    """How far everything in one picture is.
+
+    Attributes:
+        values: float [H, W], of the picture's size: distances in metres where ``unit`` is ``"metres"``; where it is
+            ``"relative"`` without a unit, and what is larger is nearer.
+        unit: ``"metres"`` or ``"relative"``.
+        image: the picture.
+    """
+
+    values: Tensor
+    unit: str
+    image: Picture
+
+    @property
+    def nearest(self) -> float:
+        """The value of what is nearest."""
+        return (self.values.min() if self.unit == "metres" else self.values.max()).item()
+
+    @property
+    def farthest(self) -> float:
+        """The value of what is farthest."""
+        return (self.values.max() if self.unit == "metres" else self.values.min()).item()
+
+    def lines(self, k: int = 5) -> list[str]:
+        """What ``zoo predict`` prints: the values of what is nearest, in the middle of the picture, and farthest."""
+        check_count("k", k, 1)
+        unit = " m" if self.unit == "metres" else ", relative: larger is nearer"
+        height, width = self.values.shape
+        middle = self.values[height // 2, width // 2].item()
+        return [f"nearest {self.nearest:.3g}, in the middle {middle:.3g}, farthest {self.farthest:.3g}{unit}"]
+
+    def to_dict(self, k: int = 5) -> dict[str, Any]:
+        """What ``zoo predict --json`` prints: size, unit, and what the values range over."""
+        height, width = self.values.shape
+        middle, mean = self.values[height // 2, width // 2].item(), self.values.double().mean().item()
+        figures = {"nearest": self.nearest, "farthest": self.farthest, "mean": mean, "middle": middle}
+        return {"height": height, "width": width, "unit": self.unit, **figures}
+
+    def colours(self) -> Image.Image:
+        """The values as colours, near ones bright, of the picture's size."""
+        low, high = self.values.min().double(), self.values.max().double()
+        share = (self.values.double() - low) / (high - low).clamp_min(torch.finfo(torch.float64).tiny)
+        return Image.fromarray(_painted((1 - share if self.unit == "metres" else share).numpy()))
+
+    def draw(self) -> Image.Image:
+        """The depth map in colours, and beside it the scale with its values."""
+        picture = legible(self.colours())
+        letters = font(TEXT)
+        height, left = picture.height, picture.width + 2 * MARGIN
+        values = np.linspace(self.nearest, self.farthest, TICKS)
+        labels = [f"{value:.3g}" + (" m" if self.unit == "metres" else "") for value in values]
+        words = ["near", "far"]
+        room = math.ceil(max(letters.getlength(label) for label in [*labels, *words]))
+        canvas = Image.new("RGB", (left + BAR + MARGIN // 2 + room + MARGIN, height + 2 * MARGIN), PAPER)
+        canvas.paste(picture, (MARGIN, MARGIN))
+        top, bottom = MARGIN + TEXT + 6, MARGIN + height - TEXT - 7
+        bar = _painted(np.linspace(1, 0, max(bottom - top + 1, 2))[:, None].repeat(BAR, 1))
+        canvas.paste(Image.fromarray(bar), (left, top))
+        draw = ImageDraw.Draw(canvas)
+        draw.text((left, MARGIN - 2), words[0], INK, letters)
+        draw.text((left, bottom + 4), words[1], INK, letters)
+        for i, label in enumerate(labels):
+            y = top + i * (bottom - top) / (TICKS - 1)
+            draw.line((left + BAR, y, left + BAR + 4, y), INK)
+            draw.text((left + BAR + MARGIN // 2, y - TEXT / 2), label, INK, letters)
+        return canvas
+
+    def save(self, folder: str | Path, stem: str, format: str = "png") -> list[Path]:  # noqa: A002
+        """Write ``STEM.png``, the picture that :meth:`draw` gives, and ``STEM.npy``, the values, float32 [H, W]."""
+        values = Path(folder) / f"{stem}.npy"
+        np.save(values, self.values.float().numpy())
+        return [save_picture(self.draw(), folder, stem, format), values]
+
+
+def _painted(share: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Numbers from 0 to 1 → their colours on the scale, uint8 [..., 3]."""
+    at = share * (len(SCALE) - 1)
+    steps, table = np.arange(len(SCALE)), np.array(SCALE)
+    return np.stack([np.interp(at, steps, table[:, c]) for c in range(3)], -1).round().astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class PanopticSegmentation(Result):
+    """A picture taken apart: every pixel is of one segment at most, an object or a region.
+
+    Attributes:
+        segment_map: int64 [H, W], of the picture's size: the place of the pixel's segment in what follows, or -1.
+        labels: int64 [S], of the segments.
+        scores: float [S], 0 to 1.
+        categories: names of the labels.
+        image: the picture.
+    """
+
+    segment_map: Tensor
+    labels: Tensor
+    scores: Tensor
+    categories: Sequence[str]
+    image: Picture
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def names(self) -> list[str]:
+        """The category of each segment."""
+        return [self.categories[label] for label in self.labels.tolist()]
+
+    @property
+    def areas(self) -> list[float]:
+        """The share of each segment in the picture, from 0 to 1."""
+        counts = (self.segment_map.flatten() + 1).bincount(minlength=len(self) + 1)[1:]
+        return (counts.double() / self.segment_map.numel()).tolist()
+
+    def mask(self, i: int) -> Tensor:
+        """The pixels of a segment, bool [H, W]."""
+        return self.segment_map == i
+
+    def _largest(self, k: int) -> list[tuple[int, str, float, float]]:
+        rows = [*zip(range(len(self)), self.names, self.scores.tolist(), self.areas, strict=True)]
+        return sorted(rows, key=lambda row: -row[3])[: check_count("k", k, 1)]
+
+    def lines(self, k: int = 5) -> list[str]:
+        """What ``zoo predict`` prints: the ``k`` largest segments, each with its share of the picture and its score."""
+        rows = [f"{area:7.2%}  {name}  ({score:.0%})" for _, name, score, area in self._largest(k)]
+        left = len(self) - len(rows)
+        return [*rows, *([f"and {left} smaller"] if left else [])] or ["nothing found"]
+
+    def to_dict(self, k: int | None = None) -> dict[str, Any]:
+        """What ``zoo predict --json`` prints: the ``k`` largest segments (all by default)."""
+        height, width = self.segment_map.shape
+        segments = [
+            {"label": name, "id": int(self.labels[i]), "score": score, "share": area}
+            for i, name, score, area in self._largest(k or max(len(self), 1))
+        ]
+        return {"height": height, "width": width, "segments": segments}
+
+    def draw(self) -> Image.Image:
+        """The picture tinted by segment, with a legend."""
+        names = [f"{name} {score:.0%}" for name, score in zip(self.names, self.scores.tolist(), strict=True)]
+        palette = [(0, 0, 0), *(class_color(i) for i in range(len(self)))]
+        return segmentation_overlay(as_pil(self.image), self.segment_map + 1, ["nothing", *names], palette)
+
+
+@dataclass(frozen=True)
+class ImageEmbedding(Result):
+    """A picture as a vector: pictures of like things have vectors of like direction.
+
+    Attributes:
+        vector: float [D].
+        image: the picture.
+    """
+
+    vector: Tensor
+    image: Picture
+
+    def similarity(self, other: ImageEmbedding) -> float:
+        """The cosine of the angle between two vectors, -1 to 1."""
+        return torch.cosine_similarity(self.vector.double(), other.vector.double(), 0).item()
+
+    def lines(self, k: int = 5) -> list[str]:
+        """What ``zoo predict`` prints: the first ``k`` numbers, and how many there are."""
+        some = ", ".join(f"{value:.4g}" for value in self.vector[: check_count("k", k, 1)].tolist())
+        return [f"[{some}{', …' if len(self.vector) > k else ''}]  {len(self.vector)} numbers"]
+
+    def to_dict(self, k: int = 5) -> dict[str, Any]:
+        """What ``zoo predict --json`` prints: all of the vector."""
+        return {"vector": self.vector.tolist()}
+
+    def draw(self) -> Image.Image:
+        """The picture, and below it the vector: a stripe for each number, blue below zero, red above."""
+        picture = legible(as_pil(self.image))
+        share = self.vector.float() / self.vector.abs().max().clamp_min(1e-12)
+        level = (255 * (1 - share.abs())).round()
+        red, blue = torch.where(share > 0, 255, level), torch.where(share < 0, 255, level)
+        stripes = torch.stack([red, level, blue], -1).byte()[None].numpy()
+        canvas = Image.new("RGB", (picture.width, picture.height + 40), PAPER)
+        canvas.paste(picture, (0, 0))
+        canvas.paste(
+            Image.fromarray(stripes).resize((picture.width, 32), Image.Resampling.NEAREST), (0, picture.height + 8)
+        )
+        return canvas
+
+    def save(self, folder: str | Path, stem: str, format: str = "png") -> list[Path]:  # noqa: A002
+        """Write ``STEM.npy``, the vector, float32 [D], whatever the ``format``."""
+        path = Path(folder) / f"{stem}.npy"
+        np.save(path, self.vector.float().numpy())
+        return [path]

@@ -1,0 +1,234 @@
+"""What models of transformers say, read by transformers' own processors, as results of zoo."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo import PictureTask, Weights
+from zoo.errors import InvalidArgument
+from zoo.io import Picture
+from zoo.loading import loaded_weights
+from zoo.transforms.functional import get_dimensions
+from zoo_classification.task import Classification
+from zoo_detection import Detection
+from zoo_segmentation.task import Segmentation
+from zoo_transformers.results import Depth, ImageEmbedding, PanopticSegmentation
+
+
+class TransformersTask(PictureTask):
+    """Pictures in, one at a time prepared by the processor of the weights; those of one size go through together."""
+
+    def processor(self, weights: Weights, method: str) -> Any:
+        """transformers' processor of these weights, which has a method for reading what the model says.
+
+        Raises:
+            InvalidArgument: it has not: the model is not for this task.
+        """
+        made: Any = self.transform(weights)
+        found = getattr(made, "processor", None)
+        if not hasattr(found, method):
+            raise InvalidArgument(f"{type(found).__name__}, the processor of these weights, has no {method}().")
+        return found
+
+    def example(self, model: nn.Module, weights: Weights | None, size: int | None = None) -> tuple[Any, ...]:
+        """A picture of noise as the processor prepares it; without one of the size that ``zoo.PictureTask`` gives."""
+        described = loaded_weights(model) or weights
+        (noise,) = super().example(model, described, size)
+        if described is None or described.transforms is None or size is not None:
+            return (noise,)
+        made: Any = described.transforms()
+        return (made((noise[0] * 255).byte())[None],)
+
+    def watched(self, model: nn.Module) -> Sequence[nn.Module]:
+        """The model as a whole: processors pick what is largest."""
+        return (model,)
+
+
+def sizes_of(inputs: Sequence[Picture]) -> list[tuple[int, int]]:
+    """(height, width) of each."""
+    return [(height, width) for _, height, width in map(get_dimensions, inputs)]
+
+
+class Classifying(TransformersTask):
+    """Pictures in, labels with probabilities out."""
+
+    def decode(self, outputs: Any, inputs: Sequence[Picture], weights: Weights) -> list[Classification]:
+        every = outputs["logits"].float().softmax(-1).cpu()
+        categories = weights.class_names(every.shape[-1])
+        return [Classification(p, categories, image) for p, image in zip(every, inputs, strict=True)]
+
+
+@dataclass
+class Detecting(TransformersTask):
+    """Pictures in, the objects in them out.
+
+    Args:
+        min_score: of the results: objects that score less are neither printed nor drawn.
+    """
+
+    min_score: float = 0.5
+
+    def decode(self, outputs: Any, inputs: Sequence[Picture], weights: Weights) -> list[Detection]:
+        processor = self.processor(weights, "post_process_object_detection")
+        found = processor.post_process_object_detection(outputs, threshold=0.0, target_sizes=sizes_of(inputs))
+        results = []
+        for one, image in zip(found, inputs, strict=True):
+            order = one["scores"].argsort(descending=True, stable=True)
+            parts = {key: one[key][order].cpu() for key in ("boxes", "labels", "scores")}
+            parts |= {"boxes": parts["boxes"].float(), "scores": parts["scores"].float()}
+            names = _names(weights, parts["labels"])
+            results.append(Detection(**parts, categories=names, image=image, min_score=self.min_score))
+        return results
+
+
+@dataclass
+class SegmentingInstances(TransformersTask):
+    """Pictures in, the objects in them with their pixels out.
+
+    Args:
+        min_score: objects that score less are left out.
+    """
+
+    min_score: float = 0.5
+
+    def decode(self, outputs: Any, inputs: Sequence[Picture], weights: Weights) -> list[Detection]:
+        processor = self.processor(weights, "post_process_instance_segmentation")
+        found = processor.post_process_instance_segmentation(
+            outputs, threshold=self.min_score, target_sizes=sizes_of(inputs)
+        )
+        results = []
+        for one, image in zip(found, inputs, strict=True):
+            segments, labels, scores = _segments(one)
+            order = scores.argsort(descending=True, stable=True)
+            masks = segments[None] == order[:, None, None]
+            there = masks.flatten(1).any(1)
+            masks, order = masks[there], order[there]
+            results.append(
+                Detection(
+                    _boxes(masks),
+                    labels[order],
+                    scores[order],
+                    _names(weights, labels),
+                    image,
+                    masks=masks[:, None].float(),
+                    min_score=self.min_score,
+                )
+            )
+        return results
+
+
+class SegmentingClasses(TransformersTask):
+    """Pictures in, the class of every pixel out."""
+
+    def decode(self, outputs: Any, inputs: Sequence[Picture], weights: Weights) -> list[Segmentation]:
+        processor = self.processor(weights, "post_process_semantic_segmentation")
+        maps = processor.post_process_semantic_segmentation(outputs, target_sizes=sizes_of(inputs))
+        known = weights.config.get("num_classes") or len(weights.read_categories())
+        results = []
+        for one, image in zip(maps, inputs, strict=True):
+            names = weights.class_names(max(known, int(one.max()) + 1))
+            results.append(Segmentation(one.cpu().to(_integers(len(names))), names, image))
+        return results
+
+
+@dataclass
+class SegmentingAll(TransformersTask):
+    """Pictures in, all that is in them, objects and regions, out.
+
+    Args:
+        min_score: segments that score less are left out.
+    """
+
+    min_score: float = 0.8
+
+    def decode(self, outputs: Any, inputs: Sequence[Picture], weights: Weights) -> list[PanopticSegmentation]:
+        processor = self.processor(weights, "post_process_panoptic_segmentation")
+        found = processor.post_process_panoptic_segmentation(
+            outputs, threshold=self.min_score, target_sizes=sizes_of(inputs), label_ids_to_fuse=set()
+        )
+        results = []
+        for one, image in zip(found, inputs, strict=True):
+            segments, labels, scores = _segments(one)
+            results.append(PanopticSegmentation(segments, labels, scores, _names(weights, labels), image))
+        return results
+
+
+class Measuring(TransformersTask):
+    """Pictures in, how far everything in them is out."""
+
+    def decode(self, outputs: Any, inputs: Sequence[Picture], weights: Weights) -> list[Depth]:
+        processor = self.processor(weights, "post_process_depth_estimation")
+        read: Callable[..., Any] = processor.post_process_depth_estimation
+        sizes = sizes_of(inputs)
+        more = {"source_sizes": sizes} if "source_sizes" in inspect.signature(read).parameters else {}
+        unit = weights.extra.get("depth", "relative")
+        found = read(outputs, target_sizes=sizes, **more)
+        return [Depth(one["predicted_depth"].float().cpu(), unit, im) for one, im in zip(found, inputs, strict=True)]
+
+
+@dataclass
+class Embedding(TransformersTask):
+    """Pictures in, vectors out: the projection where the model has one, else what it pools, else its class token.
+
+    Args:
+        normalize: scale vectors to length 1.
+    """
+
+    normalize: bool = False
+
+    def decode(self, outputs: Any, inputs: Sequence[Picture], weights: Weights) -> list[ImageEmbedding]:
+        vectors = vectors_of(outputs).float()
+        vectors = F.normalize(vectors, dim=-1) if self.normalize else vectors
+        return [ImageEmbedding(vector, image) for vector, image in zip(vectors.cpu(), inputs, strict=True)]
+
+
+def vectors_of(outputs: Any) -> Tensor:
+    """A vector of each picture, [N, D].
+
+    Raises:
+        InvalidArgument: the model's outputs hold none.
+    """
+    for key in ("image_embeds", "pooler_output"):
+        if isinstance(outputs.get(key), Tensor):
+            found: Tensor = outputs[key]
+            return found.flatten(1)
+    last = outputs.get("last_hidden_state")
+    if not isinstance(last, Tensor) or last.ndim < 3:
+        raise InvalidArgument(f"The model gives {', '.join(outputs)}; expected pooler_output or last_hidden_state.")
+    return last[:, 0] if last.ndim == 3 else last.flatten(2).mean(-1)
+
+
+def _names(weights: Weights, labels: Tensor) -> list[str]:
+    known = len(weights.read_categories())
+    most = int(labels.max()) if len(labels) else -1
+    return weights.class_names(known if most < known else most + 1)
+
+
+def _integers(classes: int) -> torch.dtype:
+    return torch.uint8 if classes <= 256 else torch.int64
+
+
+def _segments(one: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """Segments numbered from 0 on, -1 for none; their labels and scores."""
+    given, about = one["segmentation"].cpu().long(), one["segments_info"]
+    numbered = torch.full_like(given, -1)
+    for i, row in enumerate(about):
+        numbered[given == row["id"]] = i
+    labels = torch.tensor([row["label_id"] for row in about], dtype=torch.int64)
+    return numbered, labels, torch.tensor([row.get("score", 1.0) for row in about], dtype=torch.float32)
+
+
+def _boxes(masks: Tensor) -> Tensor:
+    """Those that frame each mask's pixels, of which there must be some: bool [n, H, W] → float [n, 4], xyxy."""
+    boxes = torch.zeros(len(masks), 4)
+    for i, mask in enumerate(masks):
+        rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
+        boxes[i] = torch.stack([columns[0, 0], rows[0, 0], columns[-1, 0] + 1, rows[-1, 0] + 1]).float()
+    return boxes

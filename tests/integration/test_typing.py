@@ -1,0 +1,113 @@
+"""Builders take what their signatures and stubs say, and say so when they are given something else."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import zoo
+from zoo.errors import InvalidArgument
+from zoo.loading.signatures import taken_by
+from zoo.loading.without_memory import filled_by_file
+from zoo.registry import get_model_builder
+
+ROOT = Path(__file__).parents[2]
+
+
+def own(name: str) -> Any:
+    build: Any = get_model_builder(name)
+    return getattr(build, "own", None) or build.__wrapped__.own
+
+
+@pytest.mark.parametrize("name", zoo.list_models())
+def test_every_argument_of_a_signature_is_taken(name: str) -> None:
+    builder = own(name)
+    shown = inspect.signature(get_model_builder(name)).parameters
+    assert list(shown)[:3] == ["weights", "progress", "mmap"]
+    assert "num_classes" in shown or zoo.model_info(name).task == "optical-flow"
+    rest = [n for n, p in shown.items() if p.kind is p.VAR_KEYWORD]
+    assert bool(rest) == (name in ("fcn", "deeplabv3", "lraspp"))
+    defaults = {
+        n: p.default
+        for n, p in shown.items()
+        if p.default is not p.empty and n not in ("weights", "progress", "mmap", *rest)
+    }
+    if "backbone" in defaults and not isinstance(defaults["backbone"], str):
+        defaults["backbone"] = "resnet18"
+    with filled_by_file():
+        builder.function(**defaults)
+
+
+@pytest.mark.parametrize("name", ["resnet50", "wide_resnet50_2", "densenet121", "ssd300_vgg16", "swin3d_t"])
+def test_what_a_builder_gives_itself_is_none_of_its_arguments(name: str) -> None:
+    taken, made = taken_by(own(name).function), inspect.unwrap(own(name).function).__annotations__["return"]
+    scope = sys.modules[inspect.unwrap(own(name).function).__module__]
+    for argument in inspect.signature(getattr(scope, made)).parameters.keys() - taken.parameters.keys():
+        with pytest.raises(TypeError), filled_by_file():
+            own(name).function(**{argument: None})
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "meant"),
+    [
+        ("resnet50", "num_clases", "num_classes"),
+        ("squeezenet1_1", "dropuot", "dropout"),
+        ("fasterrcnn_resnet50_fpn", "min_sizes", "min_size"),
+        ("ssdlite320_mobilenet_v3_large", "width_mul", "width_mult"),
+        ("lraspp_mobilenet_v3_large", "weights_backbon", "weights_backbone"),
+        ("raft_small", "corelation", "correlation"),
+        ("quantized_resnet18", "quantise", "quantize"),
+        ("r3d_18", "in_channel", "in_channels"),
+    ],
+)
+def test_a_misspelt_argument_is_told_before_anything_is_downloaded(
+    name: str, argument: str, meant: str, offline: None
+) -> None:
+    entry = "DEFAULT" if zoo.model_info(name).weights else None
+    for weights in (None, entry):
+        with pytest.raises(InvalidArgument, match=rf"takes no argument '{argument}'\. Did you mean '{meant}'\?") as e:
+            zoo.get_model(name, weights=weights, **{argument: 3})
+        assert isinstance(e.value, TypeError)
+        assert "It takes weights, progress, mmap, " in str(e.value)
+
+
+def test_what_a_plugin_takes_out_of_its_keyword_arguments_is_taken() -> None:
+    from torch import nn
+
+    @zoo.builder()
+    def odd(**kwargs: Any) -> nn.Module:
+        width = kwargs.pop("width", 3)
+        return nn.Conv2d(3, width, 1, **kwargs)
+
+    assert odd(width=5).out_channels == 5
+    assert odd(bias=False).bias is None
+    with pytest.raises(TypeError, match=r"odd takes no argument 'biass'\. Did you mean 'bias'\?"):
+        odd(biass=False)
+
+
+def test_stubs_are_up_to_date() -> None:
+    run = subprocess.run([sys.executable, ROOT / "scripts/stubs.py", "--check"], capture_output=True, text=True)
+    assert run.returncode == 0, f"python scripts/stubs.py writes them:\n{run.stdout}{run.stderr}"
+
+
+@pytest.mark.slow
+def test_a_misspelt_argument_is_a_type_error(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "from zoo.models import resnet50\n"
+        "from zoo.models.detection import fasterrcnn_resnet50_fpn\n"
+        "from zoo_video import r3d_18\n"
+        "resnet50(weights='DEFAULT', num_classes=3, in_channels=1).fc\n"
+        "resnet50(num_clases=3)\n"
+        "fasterrcnn_resnet50_fpn(min_sizes=3)\n"
+        "r3d_18(in_channels='3')\n"
+    )
+    mypy = [sys.executable, "-m", "mypy", "--config-file", "pyproject.toml", "--follow-imports=silent", str(program)]
+    run = subprocess.run(mypy, capture_output=True, text=True, cwd=ROOT)
+    told = [line.partition(": error: ") for line in run.stdout.splitlines() if str(program) in line and "error" in line]
+    assert [line[0].rpartition(":")[2] for line in told] == ["5", "6", "7"], run.stdout + run.stderr
