@@ -188,7 +188,7 @@ def batched(transform: Any, images: Tensor) -> ImageList:
         images = F.interpolate(images, size=new, mode="bilinear", align_corners=False)
         size = new
     step = transform.size_divisible
-    height, width = (-(-side // step) * step for side in size)
+    height, width = ((side + step - 1) // step * step for side in size)  # ONNX divides towards zero
     padded = F.pad(images, (0, width - size[1], 0, height - size[0]))
     return ImageList(padded, [size])
 

@@ -51,7 +51,7 @@ class WholeFlow(LastFlow):
 
 def _lacking(size: Any) -> Any:
     """Pixels that a side lacks to be as RAFT needs it."""
-    return torch.sym_max(-(-size // MULTIPLE) * MULTIPLE, SMALLEST) - size  # type: ignore[no-untyped-call]
+    return torch.sym_max((size + MULTIPLE - 1) // MULTIPLE * MULTIPLE, SMALLEST) - size  # type: ignore[no-untyped-call]
 
 
 def _padded(x: Tensor, axis: int) -> Tensor:

@@ -134,11 +134,11 @@ def export(
             known = loaded_weights(built)
             preset = known.transforms if known else None
             with torch.no_grad():
-                ready = _prepared(source, spec, size, axes, preset if with_preprocessing else None, options)
                 if with_preprocessing and preset is None:
                     raise InvalidArgument(
                         f"with_preprocessing: nothing is known of how {name} is fed: no weights were loaded."
                     )
+                ready = _prepared(source, spec, size, axes, preset if with_preprocessing else None, options)
                 ready = _placed(ready, half, with_preprocessing)
                 free = {*axes, *(SIDES if with_preprocessing else ())}
                 described = Described(
