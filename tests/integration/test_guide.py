@@ -143,10 +143,11 @@ SECTIONS = {
             zoo.Stage,
             zoo.Command,
             zoo.Engine,
+            zoo.Format,
             zoo.Repository,
         )
     },
-    **{cls.__name__: [cls] for cls in (zoo.Task, zoo.Result, zoo.Examples, zoo.Evaluator, zoo.Exportable)},
+    **{cls.__name__: [cls] for cls in (zoo.Task, zoo.Result, zoo.Examples, zoo.Evaluator, zoo.Exportable, zoo.Capture)},
     "Trainable": [Trainable],
     "Model": [Model],
 }
