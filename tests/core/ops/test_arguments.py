@@ -42,6 +42,13 @@ CALLS: dict[str, dict[str, Any]] = {
     "generalized_box_iou_loss": {**PAIR, "reduction": "mean", "eps": 1e-7},
     "masks_to_boxes": {"masks": FEATURES[0] > 0.5},
     "nms": {"boxes": BOXES, "scores": torch.rand(2), "iou_threshold": 0.5},
+    "nms_mask": {
+        "boxes": BOXES[None],
+        "scores": torch.rand(1, 2),
+        "iou_threshold": 0.5,
+        "idxs": torch.zeros(1, 2, dtype=torch.int64),
+        "valid": torch.ones(1, 2, dtype=torch.bool),
+    },
     "nms_padded": {"boxes": BOXES, "scores": torch.rand(2), "iou_threshold": 0.5, "max_output": 3},
     "ps_roi_align": {**POOLED, "sampling_ratio": 2},
     "ps_roi_pool": POOLED,
