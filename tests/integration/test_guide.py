@@ -148,7 +148,7 @@ SECTIONS = {
             zoo.Repository,
         )
     },
-    **{cls.__name__: [cls] for cls in (zoo.Task, zoo.Result, zoo.Examples, zoo.Evaluator, zoo.Exportable)},
+    **{cls.__name__: [cls] for cls in (zoo.Task, zoo.Result, zoo.Examples, zoo.Evaluator, zoo.Exportable, zoo.Capture)},
     "Trainable": [Trainable],
     "Model": [Model],
 }

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import InvalidOperand
-from zoo.ops._checks import check_number, check_tensor, exporting_to_onnx
+from zoo.ops._checks import check_floating, check_number, check_tensor, exporting_to_onnx
 from zoo.ops._onnx import onnx_operator
 from zoo.ops.suppression import batched_nms, nms
 
@@ -46,8 +46,11 @@ def nms_mask(
         InvalidOperand: other shapes.
     """
     check_number("iou_threshold", iou_threshold)
-    for name, given in (("boxes", boxes), ("scores", scores), ("idxs", idxs), ("valid", valid)):
-        check_tensor(name, given)
+    for name, t in (("boxes", boxes), ("scores", scores), ("idxs", idxs), ("valid", valid)):
+        check_tensor(name, t)
+    check_floating(boxes=boxes, scores=scores)
+    if valid.dtype != torch.bool:
+        raise InvalidOperand(f"valid must be torch.bool, but got {valid.dtype}.")
     if boxes.ndim != 3 or boxes.shape[2] != 4 or any(t.ndim != 2 for t in (scores, idxs, valid)):
         raise InvalidOperand(
             f"Expected boxes [N, K, 4] and scores, idxs and valid [N, K], but got {list(boxes.shape)}, "

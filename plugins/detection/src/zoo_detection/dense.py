@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.nn import check_count
-from zoo_detection.detector import Detections, Detector, Losses, clip_boxes, sizes_as_boxes, suppress, widened
+from zoo_detection.detector import Detections, Detector, Losses, at_most, clip_boxes, sizes_as_boxes, suppress, widened
 from zoo_detection.fitting import check_anchors, check_maps, check_same, run_part
 from zoo_detection.transform import ImageList, Size, Target
 
@@ -27,11 +27,6 @@ def flatten_maps(maps: Sequence[Tensor], channels: int) -> Tensor:
     return torch.cat([flatten_map(values, channels) for values in maps], dim=1)
 
 
-def fewer(k: int, n: Any) -> Any:
-    """The smaller of the two; a size may be a symbol, or a tensor while a graph is traced."""
-    return min(k, n) if isinstance(n, int | Tensor) else torch.sym_min(k, n)  # type: ignore[no-untyped-call]
-
-
 def best_of_map(logits: Tensor, topk: int, quality: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """The best pairs of anchor and class among the logits [N, A, C] of a map, for each image.
 
@@ -47,10 +42,10 @@ def best_of_map(logits: Tensor, topk: int, quality: Tensor | None = None) -> tup
     """
     classes = logits.shape[2]
     best = _score(logits.amax(2, keepdim=True), quality).squeeze(2)
-    chosen = best.topk(fewer(topk, best.shape[1]), sorted=False).indices
+    chosen = best.topk(at_most(topk, best.shape[1]), sorted=False).indices
     candidates = logits.gather(1, chosen[..., None].expand(-1, -1, classes))  # [N, k, C]
     scores = _score(candidates, None if quality is None else quality.gather(1, chosen[..., None])).flatten(1)
-    scores, pairs = scores.topk(fewer(topk, scores.shape[1]))
+    scores, pairs = scores.topk(at_most(topk, scores.shape[1]))
     return scores, chosen.gather(1, pairs // classes), pairs % classes
 
 

@@ -175,6 +175,13 @@ def widened(values: Tensor) -> Tensor:
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
+def at_most(limit: int, size: Any) -> Any:
+    """The smaller of both; of a symbol without a branch, so that a graph serves all sizes."""
+    if isinstance(size, torch.SymInt):
+        return torch.sym_min(limit, size)  # type: ignore[no-untyped-call]
+    return min(limit, int(size))
+
+
 def sizes_as_boxes(sizes: Sequence[Size], like: Tensor) -> Tensor:
     """(height, width) of N images → their lower right corners, twice: [N, 4], what coordinates may be at most."""
     if not torch.compiler.is_compiling():

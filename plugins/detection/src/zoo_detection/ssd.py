@@ -19,11 +19,12 @@ from zoo_classification.weights.vgg import VGG16_Weights
 from zoo_detection.anchors import DefaultBoxGenerator
 from zoo_detection.backbones import freeze, on_backbone, trainable_layers
 from zoo_detection.coding import BoxCoder
-from zoo_detection.dense import MapHead, OneStageDetector, ScoringHead, fewer
+from zoo_detection.dense import MapHead, OneStageDetector, ScoringHead
 from zoo_detection.detector import (
     Detections,
     Losses,
     TransformArgument,
+    at_most,
     clip_boxes,
     draw_convolutions,
     image_transform,
@@ -200,7 +201,7 @@ class SSD(OneStageDetector):
         boxes = self.box_coder.decode(head_outputs["bbox_regression"], anchors[0])
         boxes = clip_boxes(boxes, sizes_as_boxes(image_shapes, boxes))
         per_class = logits.softmax(2)[..., 1:].transpose(1, 2)  # [N, C - 1, A], without background
-        scores, chosen = per_class.topk(fewer(self.topk_candidates, logits.shape[1]), dim=2)
+        scores, chosen = per_class.topk(at_most(self.topk_candidates, logits.shape[1]), dim=2)
         labels = torch.arange(1, self.num_classes, device=logits.device)[:, None].expand_as(scores)
         boxes = boxes.gather(1, chosen.flatten(1)[..., None].expand(-1, -1, 4))
         return boxes, scores.flatten(1), labels.flatten(1)
