@@ -1,6 +1,7 @@
 """``torch.hub.load(checkout, "resnet50", source="local", weights="DEFAULT")``: every model, installed or not."""
 
 import importlib.metadata
+import re
 import sys
 import tomllib
 from collections.abc import Iterable
@@ -10,6 +11,10 @@ from typing import Any
 dependencies = ["torch", "numpy", "PIL", "pluggy", "importlib_metadata", "huggingface_hub", "safetensors", "filelock"]
 
 _ROOT = Path(__file__).resolve().parent
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 class _Package(importlib.metadata.Distribution):
@@ -26,6 +31,10 @@ class _Package(importlib.metadata.Distribution):
             groups = self.project.get("entry-points", {}).items()
             return "\n".join(f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in e.items()) for group, e in groups)
         return None
+
+    def needs(self) -> set[str]:
+        """Names of the distributions that it depends on."""
+        return {_plain(re.split(r"[^\w.-]", given, maxsplit=1)[0]) for given in self.project.get("dependencies", [])}
 
     def locate_file(self, path: Any) -> Path:
         return self.folder / "src" / path
@@ -46,10 +55,12 @@ class _Checkout(importlib.metadata.DistributionFinder):
 
 
 def _offer_checkout() -> None:
-    """Let Python and the registry find the packages of this checkout that are not installed."""
-    installed = {d.name for d in importlib.metadata.distributions() if d.name}
+    """Let Python and the registry find the packages of this checkout that are not installed, if what they need is."""
+    installed = {_plain(d.name) for d in importlib.metadata.distributions() if d.name}
     folders = [_ROOT / "core", *sorted(p for p in (_ROOT / "plugins").iterdir() if (p / "pyproject.toml").is_file())]
-    missing = [p for p in map(_Package, folders) if p.project["name"] not in installed]
+    packages = [_Package(folder) for folder in folders]
+    known = installed | {p.project["name"] for p in packages}
+    missing = [p for p in packages if p.project["name"] not in installed and p.needs() <= known]
     sys.path += [str(p.folder / "src") for p in missing]
     if missing:
         sys.meta_path.append(_Checkout(missing))

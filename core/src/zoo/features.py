@@ -16,7 +16,7 @@ from zoo.errors import InvalidArgument, suggest
 from zoo.nn import check_images, first_channels, freeze_batch_norm
 from zoo.registry import get_model
 
-LAYOUTS = ("NCHW", "NHWC", "NLC", "")  # of a stage's output; the last is told by its shape
+LAYOUTS = ("NCHW", "NHWC", "NLC", "NCTHW", "NTHWC", "")  # of a stage; the last is told by its shape
 
 
 def feature_info(model: str | nn.Module, **config: Any) -> list[Stage]:
