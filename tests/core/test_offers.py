@@ -16,21 +16,10 @@ import pytest
 
 import zoo
 from zoo import registry
-from zoo.cli import main
 from zoo.errors import ContractError, InvalidArgument, MissingPlugin, PluginError
 from zoo.registry import discovery, engines_for, get_engine, open_repository, provided
 
 Run = Callable[..., SimpleNamespace]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def command(*arguments: object) -> SimpleNamespace:
-        status = main([str(a) for a in arguments])
-        out, err = capsys.readouterr()
-        return SimpleNamespace(status=status, out=out, err=err)
-
-    return command
 
 
 def install(folder: Any, name: str, offers: str, parts: str | None = None, then: Any = None, **options: str) -> None:

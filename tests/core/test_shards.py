@@ -20,7 +20,6 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
-from zoo.cli import main
 from zoo.errors import InvalidArgument
 from zoo.running.sharding import Shard
 
@@ -28,16 +27,6 @@ ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "examples/images/digits"
 MODEL = ("--model", "squeezenet1_1", "--weights", "DIGITS_V1", "--format", "none")
 Run = Callable[..., SimpleNamespace]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def command(*arguments: object) -> SimpleNamespace:
-        status = main([str(a) for a in arguments])
-        out, err = capsys.readouterr()
-        return SimpleNamespace(status=status, out=out, err=err)
-
-    return command
 
 
 @pytest.fixture

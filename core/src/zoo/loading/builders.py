@@ -169,7 +169,8 @@ class _Builder:
             kwargs = self._modernise(args, {"weights": weights, "progress": progress, **kwargs})
             weights, progress = kwargs.pop("weights", None), kwargs.pop("progress", True)
         check_sizes(kwargs)
-        check_names(self.function, kwargs)
+        if not kwargs.keys() <= self.parameters.keys():
+            check_names(self.function, kwargs)
         chosen = self._weights(weights, kwargs)
         if chosen is None or filled_from_outside.get():
             model, arguments, filled = self.function(**kwargs), kwargs, is_filled_from_outside()
@@ -252,7 +253,7 @@ class _Builder:
         theirs = " or ".join(f"{enum.__name__} ({', '.join(enum.__members__)})" for enum in enums) or "none"
         config = given.value.config
         if callable(self.enum) and not isinstance(self.enum, type):
-            chosen = listed({k: v for k, v in kwargs.items() if k in inspect.signature(self.function).parameters})
+            chosen = listed({k: v for k, v in kwargs.items() if k in self.parameters})
             other = {k: config[k] for k in kwargs if k in config and config[k] != kwargs[k]}
             hint = f" {given!r} is loaded with {listed(other)}." if other else ""
             return f"{given!r} is not among the weights of {self.name}({chosen}), which are {theirs}.{hint}"

@@ -52,8 +52,6 @@ def check_names(function: Any, given: Collection[str]) -> None:
     Raises:
         InvalidKind: a name is of none.
     """
-    if not given or inspect.signature(function).parameters.keys() >= set(given):
-        return
     taken = taken_by(function)
     unknown = [name for name in given if name not in taken.parameters]
     if not unknown or not taken.complete:

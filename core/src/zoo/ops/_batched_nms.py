@@ -10,7 +10,7 @@ from torch import Tensor
 from zoo.errors import InvalidOperand
 from zoo.ops._checks import check_floating, check_number, check_tensor, exporting_to_onnx
 from zoo.ops._onnx import onnx_operator
-from zoo.ops.suppression import batched_nms, nms
+from zoo.ops.suppression import apart, batched_nms, nms
 
 
 @torch.library.custom_op("zoo::nms_mask", mutates_args=())
@@ -61,11 +61,7 @@ def nms_mask(
         return kept
     n, k = scores.shape
     boxes, scores = boxes.float(), torch.where(valid, scores.float(), -math.inf)
-    # ONNX's own operator knows no classes of single boxes, so each class is moved to a place of its own, in rows of 16:
-    # in one long row, float32 would not hold a hundredth of a pixel.
-    corners = boxes.flatten()
-    extent = corners.amax(0) - corners.amin(0) + 1
-    boxes = boxes + torch.stack([idxs % 16, idxs // 16], 2).repeat(1, 1, 2) * extent
+    boxes = apart(boxes, idxs)
     number = scores.flatten().nonzero().shape[0]  # stands for the number of kept boxes, which is unknown as well
     limit = torch.full((1,), 2**31 - 1 if most is None else most, dtype=torch.int64)
     least = torch.full((1,), torch.finfo(torch.float32).min)

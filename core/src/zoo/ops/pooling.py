@@ -25,6 +25,10 @@ _SUMMANDS_BACKWARD = {"cpu": 1 << 21}
 _SUMMANDS_ELSEWHERE = 1 << 23
 
 
+def _at_a_time(t: Tensor, of_devices: dict[str, int]) -> int:
+    return of_devices.get(t.device.type, _SUMMANDS_ELSEWHERE)
+
+
 class Axis(NamedTuple):
     """What each cell reads along one axis ``[K, cells, n]``: rows of the table, added to the other axis's, and their
     weights, multiplied by the other's."""
@@ -60,7 +64,7 @@ class _Pool(torch.autograd.Function):
         ctx.table_size = len(table)
         K, h, w, C = len(yp), yp.shape[1], xp.shape[1], table.shape[1]
         y, x = Axis(yp.int(), yw), Axis(xp.int(), xw)  # faster than int64; no table has 2 billion rows
-        summands = _SUMMANDS.get(table.device.type, _SUMMANDS_ELSEWHERE)
+        summands = _at_a_time(table, _SUMMANDS)
         at_once = not rows_last and K * yp[:1].numel() * xp[:1].numel() <= 8 * summands  # the sums are the output
         out = table.new_empty(K, C, h, w) if rows_last else table.new_empty(0 if at_once else K, h, w, C)
         out = out if rows_last else out.permute(0, 3, 1, 2)
@@ -87,7 +91,7 @@ class _Unpool(torch.autograd.Function):
         ctx.save_for_backward(yp, yw, xp, xw)
         ctx.rows_last = cells.is_contiguous()
         y, x, table = Axis(yp, yw), Axis(xp, xw), None
-        summands = _SUMMANDS_BACKWARD.get(cells.device.type, _SUMMANDS_ELSEWHERE)
+        summands = _at_a_time(cells, _SUMMANDS_BACKWARD)
         for lo, hi in _pieces(y, x, summands):
             places, weights = _summands(y, x, lo, hi)
             sorted_places, order = places.flatten().int().sort()  # int32 sorts far faster
@@ -127,7 +131,7 @@ def unpool_sum(cells: Tensor, y: Axis, x: Axis, table_size: int) -> Tensor:
 def places_of_max(table: Tensor, y: Axis, x: Axis) -> Tensor:
     """Which row of the table :func:`pool_max` takes, int64 ``[K, C, rows, columns]``; -1 for a cell without pixels."""
     parts = [table.new_empty(0, table.shape[1], dtype=torch.int64)]
-    for lo, hi in _pieces(y, x, _SUMMANDS.get(table.device.type, _SUMMANDS_ELSEWHERE)):
+    for lo, hi in _pieces(y, x, _at_a_time(table, _SUMMANDS)):
         places, weights = _summands(y, x, lo, hi)
         offsets = torch.arange(0, places.numel(), places.shape[1], device=table.device)
         best = torch.embedding_bag(table, places.flatten(), offsets, False, 2)[3]
@@ -139,7 +143,7 @@ def places_of_max(table: Tensor, y: Axis, x: Axis) -> Tensor:
 def pool_max(table: Tensor, y: Axis, x: Axis, like: Tensor) -> Tensor:
     """The same of maxima in place of sums; 0 where a cell has no pixel with a weight."""
     parts = []
-    summands = _SUMMANDS.get(table.device.type, _SUMMANDS_ELSEWHERE)
+    summands = _at_a_time(table, _SUMMANDS)
     for lo, hi in [(0, y.places.shape[0])] if captured() else _pieces(y, x, summands):
         places, weights = _summands(y, x, lo, hi)
         parts.append(F.embedding_bag(places, table, mode="max") * (weights[:, :1] > 0))

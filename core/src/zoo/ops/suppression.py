@@ -284,6 +284,16 @@ def _nms(boxes: Tensor, scores: Tensor, idxs: Tensor | None, iou_threshold: floa
     return order[kept]  # out here, where it becomes a normal tensor, which autograd can save
 
 
+def apart(boxes: Tensor, idxs: Tensor) -> Tensor:
+    """Boxes ``[..., 4]``, those of each class moved to a place of its own: ONNX's operator knows no classes."""
+    # One extra zero: a maximum exists where there are no boxes. Places are in rows of 16: in one long row, float32
+    # would not hold a hundredth of a pixel.
+    corners = torch.cat([boxes.flatten(), boxes.new_zeros(1)])
+    extent = corners.amax(0) - corners.amin(0) + 1
+    place = torch.stack([idxs % 16, idxs // 16], -1)
+    return boxes + torch.cat([place, place], -1) * extent
+
+
 def _onnx_nms(
     boxes: Tensor,
     scores: Tensor,
@@ -295,11 +305,7 @@ def _onnx_nms(
     """ONNX's own operator. It knows no classes of single boxes, so each class is moved to a place of its own."""
     boxes, scores = boxes.float(), scores.float()
     if idxs is not None:
-        # One extra box of zeros: a maximum exists where there are no boxes. Places are in rows of 16: in one long row,
-        # float32 would not hold a hundredth of a pixel.
-        corners = torch.cat([boxes.flatten(), boxes.new_zeros(1)])
-        extent = corners.amax(0) - corners.amin(0) + 1
-        boxes = boxes + torch.stack([idxs % 16, idxs // 16], 1).repeat(1, 2) * extent
+        boxes = apart(boxes, idxs)
     most = torch.full((1,), 2**31 - 1 if max_output is None else max_output, dtype=torch.int64)
     least = []
     if valid is not None:  # scores have to be above a threshold, which then -infinity alone is not

@@ -9,18 +9,15 @@ A line of JSON is printed before each cell and one after it.
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import importlib.util
 import inspect
-import io
 import json
 import os
 import pickle
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +29,7 @@ from torch.utils._pytree import tree_flatten, tree_map_only
 from zoo import registry
 from zoo.contract import Exportable, Task, TaskSpec, load_object
 from zoo.errors import MissingExtra, MissingPlugin, ZooError
+from zoo_tools.quiet import quietly
 
 SIDE = 64  # pixels of a picture's side, where a model takes it so small
 SETTLED = 128  # of those that batch norms take their statistics from
@@ -385,7 +383,7 @@ def measure(subject: Subject, cell: str) -> dict[str, Any] | None:
             return None
     start = time.perf_counter()
     try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad(), _quietly():
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), quietly():
             torch.manual_seed(0)
             found = {"works": True, **FUNCTIONS[cell](subject)}
     except (MissingExtra, MissingPlugin):
@@ -406,18 +404,6 @@ def reason(e: BaseException) -> str:
     return f"{type(e).__name__}: {said}"[:300]
 
 
-@contextlib.contextmanager
-def _quietly() -> Any:
-    """Without what compilers print on the way; standard output holds the answers alone."""
-    with (
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()),
-    ):
-        warnings.simplefilter("ignore")
-        yield
-
-
 def main(arguments: list[str]) -> int:
     """A line before each cell, and one after it."""
     name, device, *cells = arguments
@@ -429,7 +415,7 @@ def main(arguments: list[str]) -> int:
 
     say(cell="build", state="begun")
     try:
-        with _quietly():
+        with quietly():
             subject = Subject(name, device)
     except Exception as e:  # noqa: BLE001  a plugin's own code
         say(cell="build", state="done", result={"works": False, "note": reason(e)})
