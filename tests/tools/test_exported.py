@@ -319,11 +319,9 @@ def test_a_file_says_all_that_a_pipeline_needs(file: Path, run: Any) -> None:
 
 def test_evaluation_of_a_file_is_that_of_the_model(tmp_path: Path) -> None:
     for path in DIGITS:
-        folder = tmp_path / "data" / path.stem[0]
+        folder = tmp_path / "data" / path.stem[-1]
         folder.mkdir(parents=True, exist_ok=True)
         (folder / path.name).write_bytes(path.read_bytes())
-    if not all(folder.name.isdigit() for folder in (tmp_path / "data").iterdir()):
-        pytest.skip("the digits are named otherwise")
     zoo.export("squeezenet1_1", tmp_path / "out.pt2", weights="DIGITS_V1", dynamic="batch")
     want = zoo.evaluate("squeezenet1_1", tmp_path / "data", weights="DIGITS_V1")
     got = zoo.evaluate(str(tmp_path / "out.pt2"), tmp_path / "data", output=tmp_path / "records")
