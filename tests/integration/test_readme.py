@@ -1,4 +1,4 @@
-"""Every code block of the README does what it says."""
+"""Every code block of the README, and of the pages it leads to first, does what it says."""
 
 from __future__ import annotations
 
@@ -13,9 +13,16 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: str) -> list[tuple[str, str]]:
+    return re.findall(r"^```(\w+)\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+
+
+BLOCKS = blocks(README)
 FILES = {code.split("\n", 1)[0].removeprefix("# "): code for _, code in BLOCKS if re.match(r"# [\w.]+\n", code)}
-SHELL = [line for kind, code in BLOCKS if kind == "sh" for line in code.splitlines()]
+START, TORCHVISION = ((ROOT / "docs" / f"{page}.md").read_text() for page in ("start", "torchvision"))
+SHELL = [line for kind, code in [*BLOCKS, *blocks(START)] if kind == "sh" for line in code.splitlines()]
 
 
 def test_every_block_is_of_a_kind_that_is_run_here():
@@ -31,9 +38,30 @@ def test_python(tmp_path, monkeypatch):
         [sys.executable, "-c", program], cwd=tmp_path, check=True, capture_output=True, text=True, env=os.environ
     )
     assert done.stdout.startswith("7 [('7', 0.9")
-    assert "50 tensors loaded" in done.stdout
-    assert "2 reinitialised: classifier.1.weight, classifier.1.bias" in done.stdout
     assert (tmp_path / "seven.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("page", "printed"), [(START, "circle"), (TORCHVISION, "2 reinitialised: classifier.1.weight, classifier.1.bias")]
+)
+def test_python_of_the_first_pages(page, printed, tmp_path):
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    program = "\n".join(code for kind, code in blocks(page) if kind == "python")
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert printed in done.stdout
+
+
+def test_the_table_of_differences_is_what_the_tests_say():
+    command = [sys.executable, str(ROOT / "scripts" / "differences.py"), "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_pages_that_are_named_are_there():
+    pages = (ROOT / "README.md", ROOT / "docs/start.md", ROOT / "docs/torchvision.md")
+    links = [page.parent / link for page in pages for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text())]
+    assert len(links) > 10
+    assert [str(link) for link in links if not link.exists()] == []
 
 
 def test_what_the_comments_say_is_printed():
