@@ -91,3 +91,17 @@ def test_the_workflows_run_what_is_there():
         else:
             assert (ROOT / arguments[0]).is_file(), command
     assert any(command == "bash .ci/run" for command in commands)
+
+
+def test_decisions_are_numbered_records():
+    text = (ROOT / "docs/decisions.md").read_text()
+    records = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
+    assert len(records) > 160
+    for number, record in enumerate(records, 1):
+        title, _, facts, *_ = record.splitlines()
+        assert title.startswith(f"{number}. "), title
+        read = re.fullmatch(r"(\d{4}-\d\d-\d\d) · (accepted|superseded by \d+) · `(\S+)`", facts)
+        assert read is not None, f"{title}: {facts}"
+        assert (ROOT / read[3]).exists(), f"{title}: {read[3]}"
+        parts = re.findall(r"^\*\*(\w+)\.\*\* \S", record, re.MULTILINE)
+        assert parts == ["Context", "Decision", "Alternative"], title
