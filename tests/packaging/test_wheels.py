@@ -34,7 +34,7 @@ def test_versions_are_in_lockstep():
 
 def test_core_depends_on_no_particular_torch():
     torch = [d for d in project(ROOT / "core")["dependencies"] if d.startswith("torch")]
-    assert torch == ["torch>=2.4"]
+    assert torch == ["torch>=2.8"]
 
 
 @pytest.fixture(scope="module")
