@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from zoo.cli.output import as_json
+from zoo.contract import flattened
 from zoo.errors import InvalidArgument
 from zoo.files import replacing
-
-BOX = ("x1", "y1", "x2", "y2")
 
 
 class Sink(Protocol):
@@ -97,7 +96,7 @@ class Csv(Spooled):
         self.columns: dict[str, None] = {"input": None}
 
     def row(self, row: Mapping[str, Any], coco: Mapping[str, Any] | None) -> None:
-        for flat in flattened(row):
+        for flat in flattened(row, as_json):
             self.columns.update(dict.fromkeys(flat))
             self.keep(flat)
 
@@ -109,30 +108,6 @@ class Csv(Spooled):
             writer.writeheader()
             writer.writerows(self.kept())
             text.detach()
-
-
-def flattened(row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A row of JSON as rows of a table: a row an element of the first list of objects in it, the rest repeated."""
-    several = [key for key, value in row.items() if isinstance(value, list) and all(isinstance(v, dict) for v in value)]
-    things = row[several[0]] if several else []
-    common: dict[str, Any] = {}
-    for key, value in row.items():
-        if key not in several[:1]:
-            common.update(_cells(key, value))
-    return [
-        {**common, **{name: cell for key, value in thing.items() for name, cell in _cells(key, value).items()}}
-        for thing in things or [{}]
-    ]
-
-
-def _cells(key: str, value: Any) -> dict[str, Any]:
-    """A value in columns: numbers of a list have one each; words of a list are one."""
-    if isinstance(value, list) and value and all(isinstance(v, str) for v in value):
-        return {key: "; ".join(value)}
-    if isinstance(value, list) and value and all(isinstance(v, int | float) for v in value):
-        names: Sequence[str] = BOX if key == "box" and len(value) == 4 else [f"{key}_{i}" for i in range(len(value))]
-        return dict(zip(names, value, strict=True))
-    return {key: as_json(value) if isinstance(value, list | dict) else value}
 
 
 class Coco(Spooled):

@@ -79,18 +79,18 @@ def with_scale(
     left = picture.width + 2 * margin
     canvas = Image.new("RGB", (left + bar + 2 * tick + math.ceil(room) + margin, height + 2 * margin), PAPER)
     canvas.paste(picture, (margin, margin + (height - picture.height) // 2))
-    top, bottom = margin + round(1.5 * text), margin + height - round(1.6 * text)
+    top, bottom = margin + round(1.9 * text), margin + height - round(1.9 * text)
     draw = ImageDraw.Draw(canvas)
     for y in range(top, bottom + 1):
         draw.line((left, y, left + bar - 1, y), colour((bottom - y) / (bottom - top)))
     thin = max(1, round(scale))
     draw.rectangle((left - thin, top - thin, left + bar - 1 + thin, bottom + thin), None, INK, thin)
-    draw.text((left, top - thin - tick), ends[0], INK, letters, anchor="ld")
-    draw.text((left, bottom + thin + tick), ends[1], INK, letters, anchor="la")
+    draw.text((left, top - thin - 2 * tick), ends[0], INK, letters, anchor="ld")
+    draw.text((left, bottom + thin + 2 * tick), ends[1], INK, letters, anchor="la")
     for place, label in labels:
-        y = bottom - place * (bottom - top)
-        draw.line((left + bar, y, left + bar + tick, y), INK, thin)
-        draw.text((left + bar + 2 * tick, y), label, INK, letters, anchor="lm")
+        at = bottom - place * (bottom - top)
+        draw.line((left + bar, at, left + bar + tick, at), INK, thin)
+        draw.text((left + bar + 2 * tick, at), label, INK, letters, anchor="lm")
     return canvas
 
 

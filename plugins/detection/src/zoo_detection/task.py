@@ -10,13 +10,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo import PictureTask, Weights
-from zoo.contract import Result, check_count, save_picture
+from zoo.contract import Result, check_count, optional, save_picture
 from zoo.draw import bounding_boxes, class_color, keypoints, legible, segment_map
 from zoo.errors import InvalidArgument
 from zoo.io import Picture
@@ -127,6 +128,24 @@ class Detection(Result):
                 result["keypoints"] = self.keypoints[i].flatten().tolist()
             results.append(result)
         return results
+
+    def to_supervision(self) -> Any:
+        """The objects that score ``min_score`` as ``supervision.Detections``: boxes, scores, class numbers, masks where
+        there are any, and as data ``class_name`` and ``keypoints`` [D, K, 3].
+
+        Raises:
+            MissingPlugin: supervision is not installed.
+        """
+        sv = optional("supervision", "to_supervision()")
+        shown = self.above(self.min_score)
+        data: dict[str, Any] = {"class_name": np.array(shown.names, str)}
+        if shown.keypoints is not None:
+            data["keypoints"] = shown.keypoints.float().numpy()
+        masks = None
+        if shown.masks is not None:
+            masks = np.array([shown.mask(i).numpy() for i in range(len(shown))], bool).reshape(-1, *self._size)
+        scores, labels = shown.scores.float().numpy(), shown.labels.numpy().astype(int)
+        return sv.Detections(shown.boxes.float().numpy(), masks, scores, labels, data=data)
 
     @property
     def _size(self) -> tuple[int, int]:

@@ -8,13 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo import PictureTask, Weights
-from zoo.contract import Result, check_count, save_picture
+from zoo.contract import Result, check_count, optional, save_picture
 from zoo.draw import segmentation_overlay, voc_palette
 from zoo.errors import InvalidArgument
 from zoo.io import Picture, encode_mask
@@ -52,7 +53,7 @@ class Segmentation(Result):
         """What ``zoo predict --json`` prints: the size in pixels and the ``k`` largest areas, each with its number, its
         share, and its ``mask``: COCO's compressed run lengths, which :func:`zoo.io.decode_mask` reads."""
         height, width = self.class_map.shape
-        ids = {self.categories[i]: i for i in self.class_map.unique().tolist()}
+        ids = {self.categories[i]: i for i in np.unique(self.class_map).tolist()}
         areas = [
             {"label": name, "id": ids[name], "share": share, "mask": encode_mask(self.class_map == ids[name])}
             for name, share in self._largest(k)
@@ -68,6 +69,18 @@ class Segmentation(Result):
         A class has the colour of :func:`zoo.draw.class_color`; the background is left as it is.
         """
         return segmentation_overlay(as_pil(self.image), self.class_map, self.categories, largest=None)
+
+    def to_supervision(self) -> Any:
+        """The classes that are there as ``supervision.Detections``: a mask and its box each, and ``class_name``.
+
+        Raises:
+            MissingPlugin: supervision is not installed.
+        """
+        sv = optional("supervision", "to_supervision()")
+        ids = np.unique(self.class_map).astype(int)
+        masks = self.class_map.numpy() == ids[:, None, None]
+        names = np.array([self.categories[i] for i in ids.tolist()])
+        return sv.Detections(sv.mask_to_xyxy(masks), masks, class_id=ids, data={"class_name": names})
 
     def save(self, folder: str | Path, stem: str, format: str = "png") -> list[Path]:  # noqa: A002
         """Write ``STEM.png``, to look at, and ``STEM_classes.png``, to compute with, whatever the ``format``.
