@@ -15,7 +15,8 @@ Caption = tuple[str, str]  # a label and its score, either perhaps ""
 
 WIDEST = 18  # letters' heights that a label may be wide, where its box is no wider
 CROWDED = 0.25  # share of the picture that labels may take before their letters shrink
-SHRUNK = 0.6  # of their size, to which letters shrink at most
+SHRUNK = 0.4  # of their size, to which letters shrink at most
+MANY, OF_BOX = 20, 0.35  # objects, from which on letters are no higher than this share of the boxes' sides
 COVERED = 0.1  # share of a label that others may cover; beyond, it is shortened, and then left out
 HIDDEN = 0.35  # share of the picture that labels hide at most
 
@@ -34,7 +35,7 @@ def write_labels(
     """
     draw = ImageDraw.Draw(canvas)
     if size is None:
-        size = _fitting_size(canvas.size, [caption for _, caption, _ in shown])
+        size = _fitting_size(canvas.size, shown)
     edge = edge_width(line_width(canvas.size))
     letters, pad = font(size), max(2, size // 5)
     height = sum(letters.getmetrics()) + pad // 2
@@ -59,14 +60,18 @@ def write_labels(
         draw.text((x + pad, y + pad // 4), text, ink_on(color), letters)
 
 
-def _fitting_size(picture: tuple[int, int], captions: Sequence[Caption]) -> int:
+def _fitting_size(picture: tuple[int, int], shown: Sequence[tuple[Frame, Caption, RGB]]) -> int:
     size = letter_size(picture)
-    for smaller in range(size, max(SMALLEST_LETTERS, round(SHRUNK * size)) - 1, -1):
+    least = max(SMALLEST_LETTERS, round(SHRUNK * size))
+    if len(shown) > MANY:
+        sides = [min(right - left, bottom - top) for (left, top, right, bottom), _, _ in shown]
+        size = min(size, max(least, round(OF_BOX * float(np.median(sides)))))
+    for smaller in range(size, least, -1):
         letters = font(smaller)
-        area = sum(letters.getlength(" ".join(caption)) for caption in captions) * sum(letters.getmetrics())
+        area = sum(letters.getlength(" ".join(words)) for _, words, _ in shown) * sum(letters.getmetrics())
         if area <= CROWDED * picture[0] * picture[1]:
             return smaller
-    return max(SMALLEST_LETTERS, round(SHRUNK * size))
+    return least
 
 
 def _place(

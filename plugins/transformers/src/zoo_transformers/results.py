@@ -185,12 +185,10 @@ class PanopticSegmentation(Result):
 
     def draw(self) -> Image.Image:
         """The picture at its own size, tinted by segment, with a legend."""
-        named = [f"{name} {score:.0%}" for name, score in zip(self.names, self.scores.tolist(), strict=True)]
-        names = ["nothing", *named]
+        segments = [f"{name} {score:.0%}" for name, score in zip(self.names, self.scores.tolist(), strict=True)]
+        names = ["nothing", *segments]
         palette = [(0, 0, 0), *(class_color(i) for i in range(len(self)))]
-        return segmentation_overlay(
-            as_pil(self.image), self.segment_map + 1, ["nothing", *names], palette, largest=None
-        )
+        return segmentation_overlay(as_pil(self.image), self.segment_map + 1, names, palette, largest=None)
 
 
 @dataclass(frozen=True)
