@@ -33,7 +33,7 @@ def save(result: Any, scratch: Path, stem: str, form: str, task: str = "") -> li
             f"--output: the task {task!r} draws no pictures; leave it out, or give --format none, for records alone."
         ) from e
     record = folder / f"{stem}.json"
-    if record not in made:
+    if more and record not in made:  # one that saves in formats of its own decides that too
         record.write_text(as_json(result.to_dict()) + "\n", encoding="utf-8")
         made = [*made, record]
     return made
