@@ -202,9 +202,6 @@ class Detection(Result):
                 part, (top, left) = shown._mask(i, size)
                 owner[top : top + part.shape[0], left : left + part.shape[1]].masked_fill_(part, i)
             picture = segment_map(picture, owner, len(shown), colors=colors)
-        picture = bounding_boxes(
-            picture, shown.boxes * scale.repeat(2), shown.labels, shown.scores, names=self.categories, colors=colors
-        )
         if shown.keypoints is not None:
             visible = shown.keypoints[..., 2] > 0
             if shown.keypoints_scores is not None:
@@ -212,7 +209,9 @@ class Detection(Result):
             points = shown.keypoints[..., :2] * scale
             sides = [side_of(name) for name in self.keypoint_names] or None
             picture = keypoints(picture, points, visible, skeleton=self.skeleton, sides=sides, colors=colors)
-        return picture
+        return bounding_boxes(
+            picture, shown.boxes * scale.repeat(2), shown.labels, shown.scores, names=self.categories, colors=colors
+        )
 
     def save(self, folder: str | Path, stem: str, format: str = "png") -> list[Path]:  # noqa: A002
         """Write ``STEM.png``, the picture that :meth:`draw` gives, and ``STEM.json``, all objects in COCO's format.
