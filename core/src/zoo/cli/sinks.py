@@ -27,6 +27,7 @@ class Sink(Protocol):
     def finish(self) -> None: ...
 
 
+RUNS = {"size", "counts"}  # keys of a mask
 STARTS = {"--jsonl": b'{"input"', "--csv": b"input", "--coco": b'{\n "images"'}
 
 
@@ -96,7 +97,7 @@ class Csv(Spooled):
         self.columns: dict[str, None] = {"input": None}
 
     def row(self, row: Mapping[str, Any], coco: Mapping[str, Any] | None) -> None:
-        for flat in flattened(row, as_json):
+        for flat in flattened(without_masks(row), as_json):
             self.columns.update(dict.fromkeys(flat))
             self.keep(flat)
 
@@ -108,6 +109,13 @@ class Csv(Spooled):
             writer.writeheader()
             writer.writerows(self.kept())
             text.detach()
+
+
+def without_masks(value: Any) -> Any:
+    """A row of JSON without the run lengths of masks, which are no cells of a table."""
+    if isinstance(value, Mapping):
+        return {k: without_masks(v) for k, v in value.items() if not (isinstance(v, Mapping) and v.keys() == RUNS)}
+    return [without_masks(item) for item in value] if isinstance(value, list) else value
 
 
 class Coco(Spooled):

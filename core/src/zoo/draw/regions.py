@@ -16,14 +16,16 @@ from zoo.draw.canvas import INK, RGB, edge_width
 Plane = NDArray[np.integer[Any]]
 
 
-def blend(pixels: Tensor, owner: Tensor, colors: Sequence[RGB], opacity: float) -> Tensor:
+def blend(
+    pixels: Tensor, owner: Tensor, colors: Sequence[RGB], opacity: float, *, everywhere: bool = False
+) -> Tensor:
     """``pixels`` [3, H, W] under the colours of those whose they are: ``owner`` [H, W], 0 for nobody, else 1 + the
-    place in the list."""
+    place in the list. With ``everywhere``, nobody's are mixed too, with themselves, which rounds some down by one."""
     if pixels.dtype == torch.uint8:
         table = np.array([(0, 0, 0), *colors], np.float32)[:, :, None]
         levels = np.arange(256, dtype=np.float32)
         mixed = (levels * np.float32(1 - opacity) + table * np.float32(opacity)).astype(np.uint8)
-        mixed[0] = np.arange(256)
+        mixed[0] = levels * np.float32(1 - opacity) + levels * np.float32(opacity) if everywhere else levels
         places = owner.cpu().numpy().astype(np.intp) * 256
         planes = pixels.cpu().numpy()
         out = np.empty_like(planes)
@@ -33,7 +35,9 @@ def blend(pixels: Tensor, owner: Tensor, colors: Sequence[RGB], opacity: float) 
     base = pixels.float() if pixels.dtype in (torch.float16, torch.bfloat16) else pixels
     colours = torch.tensor([(0, 0, 0), *colors]).to(base) / 255
     layer = colours[owner.long()].movedim(-1, 0)
-    return torch.where(owner > 0, base * (1 - opacity) + layer * opacity, base).to(pixels.dtype)
+    under = torch.where(owner > 0, layer, base)
+    mixed_all = base * (1 - opacity) + under * opacity
+    return (mixed_all if everywhere else torch.where(owner > 0, mixed_all, base)).to(pixels.dtype)
 
 
 def paint_edges(pixels: Tensor, owner: Plane, colors: Sequence[RGB], width: int) -> None:

@@ -211,8 +211,9 @@ def check_masks(masks: Tensor, image: Tensor) -> Tensor:
 
 
 def tint(pixels: Tensor, masks: Tensor, colors: Sequence[RGB], opacity: float) -> Tensor:
-    """``pixels`` [3, H, W] under the colours of ``masks``, bool [N, H, W], the later ones over the earlier."""
+    """``pixels`` [3, H, W] under the colours of ``masks``, bool [N, H, W], the later ones over the earlier; to the last
+    bit as torchvision does it, which mixes pixels outside all masks with themselves."""
     owner = torch.zeros(pixels.shape[1:], dtype=torch.int32, device=pixels.device)
     for i, mask in enumerate(masks, 1):
         owner.masked_fill_(mask, i)
-    return blend(pixels, owner, colors, opacity)
+    return blend(pixels, owner, colors, opacity, everywhere=len(masks) > 0)
