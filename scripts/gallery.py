@@ -273,10 +273,10 @@ INTRODUCTION = """# Gallery
 What `result.draw()` gives for every task. `zoo predict --output DIR` writes it, `result.show()` and `zoo predict
 --show` open it, and notebooks show it by themselves. All pictures follow one set of rules:
 
-- A class has one colour in every picture, `zoo.draw.class_color(index)`; objects that have masks or joints have one each.
-  Every colour has a contrast of 4.5 or more (as
-  WCAG measures it) against the dark edge that is drawn around it, so one of both stands out on any ground. The first
-  ten, and neighbours, can be told apart without any one kind of cones; `tests/core/test_draw_legible.py` computes it.
+- A class has one colour in every picture, `zoo.draw.class_color(index)`; objects with masks or joints have one each.
+- Every colour has a contrast of 4.5 or more (as WCAG measures it) against the dark edge that is drawn around it, so one
+  of both stands out on any ground. The first ten, and neighbours, can be told apart without any one kind of cones;
+  `tests/core/test_draw_legible.py` computes it.
 - Lines, letters and legends grow with the picture. Results are drawn on pictures of their own size; tiny ones are
   enlarged.
 - Labels do not lie upon one another, and leave most of the picture free.

@@ -134,7 +134,7 @@ def with_wheel(picture: Image.Image, length: float) -> Image.Image:
     """``picture``, a flow in colours, with the wheel of the colours in the corner where it hides least motion, and
     beneath it the length in pixels of what is fully saturated."""
     canvas = convert_mode(picture, "RGB").copy()
-    side = round(0.28 * min(canvas.size))
+    side = round(min(0.28 * min(canvas.size), 50 + 0.11 * min(canvas.size)))
     letters = font(max(9, side // 6))
     text = f"{length:.1f} px" if length < 99.95 else f"{length:.0f} px"
     pad = max(2, side // 16)

@@ -16,9 +16,7 @@ from zoo.draw.canvas import INK, RGB, edge_width
 Plane = NDArray[np.integer[Any]]
 
 
-def blend(
-    pixels: Tensor, owner: Tensor, colors: Sequence[RGB], opacity: float, *, everywhere: bool = False
-) -> Tensor:
+def blend(pixels: Tensor, owner: Tensor, colors: Sequence[RGB], opacity: float, *, everywhere: bool = False) -> Tensor:
     """``pixels`` [3, H, W] under the colours of those whose they are: ``owner`` [H, W], 0 for nobody, else 1 + the
     place in the list. With ``everywhere``, nobody's are mixed too, with themselves, which rounds some down by one."""
     if pixels.dtype == torch.uint8:

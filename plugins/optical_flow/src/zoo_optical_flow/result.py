@@ -26,7 +26,7 @@ from zoo.draw import (
 )
 from zoo.errors import InvalidArgument, suggest
 from zoo.io import Picture
-from zoo.transforms.functional import as_pil, pil_to_tensor, to_pil_image
+from zoo.transforms.functional import as_pil, convert_mode, pil_to_tensor, to_pil_image
 from zoo_optical_flow.consistency import forward_backward_error, occlusion
 from zoo_optical_flow.flo import write_flo
 from zoo_optical_flow.kitti import write_kitti_flow
@@ -65,6 +65,11 @@ class Flow(Result):
         :func:`zoo_optical_flow.occlusion`; None without ``backward``."""
         return None if self.backward is None else occlusion(self.flow, self.backward)
 
+    @cached_property
+    def _error(self) -> Tensor:
+        """float32 [H, W]: how far there-and-back is off, in pixels."""
+        return forward_backward_error(self.flow, self.flow if self.backward is None else self.backward)
+
     def lines(self, k: int = 5) -> list[str]:
         """What ``zoo predict`` prints; there is one line, whatever ``k``, and one more with ``backward``."""
         facts = self.to_dict()
@@ -88,7 +93,7 @@ class Flow(Result):
             "max_length": length.max().item(),
         }
         if self.backward is not None and self.occluded is not None:
-            seen = forward_backward_error(self.flow, self.backward)[~self.occluded]
+            seen = self._error[~self.occluded]
             facts |= {
                 "occluded": self.occluded.float().mean().item(),
                 "consistency": seen.mean().item() if len(seen) else None,
@@ -99,26 +104,39 @@ class Flow(Result):
         """The first frame with arrows, the flow in colours with their wheel, and both frames' difference before and
         after warping; with ``backward`` also what is hidden in the second frame, and the error between there and back.
         """
-        step = max(4, max(self.flow.shape) // 20)
+        flow, frames, sample = self._shrunk()
+        step = max(4, max(flow.shape) // 20)
         longest = self.flow.norm(dim=0).max().item()
-        still, warped = (warped_difference(*self.frames, flow) for flow in (torch.zeros_like(self.flow), self.flow))
+        colours = legible(to_pil_image(flow_to_image(self.flow[sample], max(longest, 1e-3))), largest=None)
+        still, warped = (warped_difference(*frames, motion) for motion in (torch.zeros_like(flow), flow))
         before, after = (pil_to_tensor(image).float().mean().item() for image in (still, warped))
         panels = [
-            (flow_arrows(self.frames[0], self.flow, step, largest=SIDE), "First frame, arrows to the second"),
-            (_with_wheel(self.flow, longest), f"Flow: {direction(*self.flow.mean((1, 2)).tolist())}"),
+            (flow_arrows(frames[0], flow, step, largest=None), "First frame, arrows to the second"),
+            (with_wheel(colours, longest), f"Flow: {direction(*self.flow.mean((1, 2)).tolist())}"),
             (still, f"Difference of the frames: {before:.1f} of 255"),
             (warped, f"Difference along the flow: {after:.1f} of 255"),
         ]
         if self.backward is not None and self.occluded is not None:
-            hidden = segmentation_masks(as_pil(self.frames[0]), self.occluded[None], colors=HIDDEN)
-            error = forward_backward_error(self.flow, self.backward)
+            hidden = segmentation_masks(frames[0], self.occluded[sample[1:]][None], colors=HIDDEN)
+            error = self._error[sample[1:]]
             finite = error[error.isfinite()]
-            most = finite.quantile(0.99).item() if 0 < finite.numel() < 2**24 else 1.0
+            most = max(finite.quantile(0.99).item() if len(finite) else 1.0, 1.0)
             panels += [
                 (hidden, f"Hidden in the second frame: {self.occluded.float().mean():.1%}"),
-                (error_map(error, max(most, 1.0)), f"Error there and back, to {max(most, 1.0):.1f} px"),
+                (error_map(error, most), f"Error there and back, to {most:.1f} px"),
             ]
-        return contact_sheet([with_caption(legible(picture, largest=SIDE), text) for picture, text in panels], 2)
+        return contact_sheet([with_caption(legible(picture, largest=None), text) for picture, text in panels], 2)
+
+    def _shrunk(self) -> tuple[Tensor, tuple[Image.Image, Image.Image], tuple[slice, slice, slice]]:
+        """Flow and frames as large as a panel is, where they are larger; and which of the flow's pixels those are."""
+        every = -(-max(self.flow.shape[1:]) // SIDE)
+        sample = (slice(None), slice(every // 2, None, every), slice(every // 2, None, every))
+        flow = self.flow[sample] / every
+        size = (flow.shape[2], flow.shape[1])
+        first, second = (convert_mode(as_pil(frame), "RGB") for frame in self.frames)
+        if every > 1:
+            first, second = (frame.resize(size, Image.Resampling.BOX) for frame in (first, second))
+        return flow, (first, second), sample
 
     def save(self, folder: Path, stem: str, format: str = "png") -> list[Path]:  # noqa: A002
         """Write the picture that :meth:`draw` gives, the flow in colours at its own size, and its numbers; with
@@ -143,10 +161,6 @@ class Flow(Result):
                 paths.append(folder / f"{stem}{what}_kitti.png")
                 write_kitti_flow(flow, paths[-1], ~hidden if hidden is not None and not what else None)
         return paths
-
-
-def _with_wheel(flow: Tensor, longest: float) -> Image.Image:
-    return with_wheel(legible(to_pil_image(flow_to_image(flow, max(longest, 1e-3))), largest=SIDE), longest)
 
 
 def direction(right: float, down: float) -> str:
