@@ -12,14 +12,14 @@ from PIL import Image
 from torch import Tensor, nn
 
 from zoo import PictureTask, Weights
-from zoo.draw import contact_sheet, label_image, with_caption
+from zoo.draw import contact_sheet, label_image, legible, with_caption
 from zoo.errors import InvalidArgument
 from zoo.io.video import Frame, VideoReader, clip_times
 from zoo.transforms.functional import as_pil, to_pil_image
 from zoo_classification.task import Classification, ClassificationTask
 
 FRAMES = 16  # of a clip, where neither model nor weights say
-STILLS, STILL_SIDE = 4, 240  # pictures kept of a clip, and the longest side of each in pixels
+STILLS, STILL_SIDE = 4, 240  # pictures kept of a clip, and the longest side of each in pixels; small ones are enlarged
 
 
 @dataclass
@@ -128,8 +128,9 @@ class Prepare:
         for image, time in frames:
             prepared[time] = self.preset(image[None])
             if any(time in clip for clip in stills):
-                pictures[time] = to_pil_image(image)
-                pictures[time].thumbnail((STILL_SIDE, STILL_SIDE))
+                pictures[time] = legible(
+                    to_pil_image(image), smallest=STILL_SIDE, enlarged=STILL_SIDE, largest=STILL_SIDE
+                )
         video.spans = [(clip[0], clip[-1]) for clip in wanted]
         video.stills = [[pictures[time] for time in sorted(clip)] for clip in stills]
         return torch.stack([torch.cat([prepared[time] for time in clip], dim=1) for clip in wanted])
