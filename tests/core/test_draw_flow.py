@@ -8,7 +8,7 @@ from helpers import read_reference
 from PIL import Image
 from reference.fill import images
 
-from zoo.draw import flow_arrows, flow_to_image, warped_difference
+from zoo.draw import error_map, flow_arrows, flow_to_image, flow_wheel, warped_difference, with_wheel
 from zoo.errors import InvalidArgument
 from zoo.transforms.functional import pil_to_tensor
 
@@ -100,3 +100,45 @@ def test_pictures_of_another_size_are_refused() -> None:
         flow_arrows(Image.new("RGB", (8, 8)), torch.zeros(2, 8, 8), step=0)
     with pytest.raises(InvalidArgument, match="max_norm is 0"):
         flow_to_image(torch.zeros(2, 8, 8), max_norm=0)
+
+
+def test_the_wheel_has_the_colours_of_the_flow() -> None:
+    wheel = flow_wheel(101)
+    assert wheel.mode == "RGBA"
+    for right, down in ((40, 0), (0, 40), (-30, 20), (0, 0)):
+        pixel = wheel.getpixel((50 + right, 50 + down))
+        want = flow_to_image(constant(right / 50, down / 50, (1, 1)), max_norm=1)[:, 0, 0].tolist()
+        assert isinstance(pixel, tuple)
+        assert list(pixel[:3]) == pytest.approx(want, abs=2)
+    assert wheel.getpixel((0, 0))[3] == 0, "transparent around"  # type: ignore[index]
+
+
+def test_the_wheel_lies_where_least_moves() -> None:
+    flow = torch.zeros(2, 200, 300)
+    flow[0, :, :150] = 9
+    picture = Image.fromarray(flow_to_image(flow).permute(1, 2, 0).numpy())
+    drawn = with_wheel(picture, 9.0)
+    changed = (pil_to_tensor(drawn) != pil_to_tensor(picture)).any(0)
+    assert changed[:, 150:].any()
+    assert not changed[:, :150].any()
+    assert picture.getpixel((299, 199)) == (255, 255, 255), "the picture itself stays"
+    tiny = Image.new("RGB", (40, 40))
+    assert with_wheel(tiny, 1.0).tobytes() == tiny.tobytes()
+
+
+def test_errors_get_lighter() -> None:
+    drawn = pil_to_tensor(error_map(torch.tensor([[0.0, 1, 2, 3, 4, 9, torch.inf, torch.nan]]), 4.0)).int().sum(0)[0]
+    assert (drawn[:5].diff() > 0).all()
+    assert drawn[4] == drawn[5] == drawn[6] == drawn[7]
+    for errors, most in ((torch.zeros(2, 2, 2), 1.0), (torch.zeros(2, 2), 0.0), (torch.zeros(2, 2).int(), 1.0)):
+        with pytest.raises(InvalidArgument, match="expected"):
+            error_map(errors, most)
+
+
+def test_arrows_of_large_pictures_are_drawn_at_their_size() -> None:
+    grey = Image.new("RGB", (1280, 960), (128, 128, 128))
+    flow = constant(40, 0, (960, 1280))
+    assert flow_arrows(grey, flow, 160).size == (640, 480)
+    whole = flow_arrows(grey, flow, 160, largest=None)
+    assert whole.size == (1280, 960)
+    assert grey.getcolors() == [(1280 * 960, (128, 128, 128))]

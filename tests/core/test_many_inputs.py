@@ -353,7 +353,11 @@ def test_the_output_has_the_inputs_tree_and_the_format(predict: Any, tmp_path: P
     source, out = pictures(tmp_path / "in"), tmp_path / "out"
     status, _, err = predict(source, "--output", out, "--format", form)
     assert (status, err) == (0, "")
-    assert tree(out) == [f"a/x.{form}", f"b/deep/x.{form}", "predictions.jsonl", f"top.{form}"]
+    assert tree(out) == sorted(
+        ["predictions.jsonl", *(f"{name}.{end}" for name in ("a/x", "b/deep/x", "top") for end in (form, "json"))]
+    )
+    said = {row["input"]: row["row"]["top"] for row in rows(out / "predictions.jsonl")}
+    assert json.loads((out / "a/x.json").read_text()) == {"top": said[str(source / "a/x.png")]}
     with Image.open(out / f"a/x.{form}") as image:
         assert image.format == {"jpg": "JPEG"}.get(form, form.upper())
         assert image.width > 300
@@ -362,7 +366,9 @@ def test_the_output_has_the_inputs_tree_and_the_format(predict: Any, tmp_path: P
 def test_several_folders_lie_in_the_output_as_they_do_to_one_another(predict: Any, tmp_path: Path) -> None:
     source = pictures(tmp_path / "in")
     predict(source / "a", source / "b", source / "top.png", "--output", tmp_path / "out", "--format", "jpg")
-    assert tree(tmp_path / "out") == ["a/x.jpg", "b/deep/x.jpg", "predictions.jsonl", "top.jpg"]
+    assert [name for name in tree(tmp_path / "out") if not name.endswith(".json")] == [
+        *("a/x.jpg", "b/deep/x.jpg", "predictions.jsonl", "top.jpg")
+    ]
 
 
 def test_results_that_are_there_are_told_before_anything_is_done(
@@ -406,8 +412,11 @@ def test_resume_does_what_is_left(predict: Any, tmp_path: Path) -> None:
     assert {name: row["top"][0]["label"] for name, row in found.items()} == {
         "a/x.png": "1", "b/deep/x.png": "2", "broken.png": "8", "new.png": "7", "top.png": "9"
     }  # fmt: skip
-    assert [row["output"] for row in found.values()] == [[str(out / name)] for name in found]
-    assert tree(out) == sorted([*found, "predictions.jsonl"])  # nothing twice, nothing beside
+    beside = [Path(name).with_suffix(".json").as_posix() for name in found]
+    assert [row["output"] for row in found.values()] == [
+        [str(out / name), str(out / record)] for name, record in zip(found, beside, strict=True)
+    ]
+    assert tree(out) == sorted([*found, *beside, "predictions.jsonl"])  # nothing twice, nothing else
     assert (out / "a/x.png").stat().st_mtime_ns == before["a/x.png"]
     assert (out / "top.png").stat().st_mtime_ns != before["top.png"]
     assert predict(source, "--output", out, "--resume")[1] == ""
@@ -444,11 +453,14 @@ def test_overwrite_replaces_its_own_and_nothing_else(predict: Any, tmp_path: Pat
     source, out = pictures(tmp_path / "in"), tmp_path / "out"
     predict(source, "--output", out, "--top", 1)
     (out / "top.png").rename(out / "kept.png")
-    (out / "b/deep/x.json").write_text("precious")
+    (out / "b/deep/x.txt").write_text("precious")
     before = (out / "a/x.png").stat().st_mtime_ns
     status, _, err = predict(source, "--output", out, "--overwrite", "--top", 3)
     assert (status, err) == (0, "")
-    assert tree(out) == ["a/x.png", "b/deep/x.json", "b/deep/x.png", "kept.png", "predictions.jsonl", "top.png"]
+    assert [name for name in tree(out) if not name.endswith(".json")] == [
+        *("a/x.png", "b/deep/x.png", "b/deep/x.txt", "kept.png", "predictions.jsonl", "top.png")
+    ]
+    assert (out / "b/deep/x.txt").read_text() == "precious"
     assert (out / "a/x.png").stat().st_mtime_ns != before
     assert {len(row["row"]["top"]) for row in rows(out / "predictions.jsonl")} == {3}
     shutil.copy(DIGITS / "digit_5.png", source / "kept.png")

@@ -322,3 +322,13 @@ def test_images_are_saved(tmp_path: Path) -> None:
         save_image(image, tmp_path / "one.nosuch")
     with pytest.raises(InvalidArgument, match="no picture format"):
         save_image(image, tmp_path / "one.png", format="nosuch")
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.33, 0.77, 0.9])
+def test_outside_masks_pixels_are_rounded_as_torchvision_rounds_them(alpha: float) -> None:
+    image = torch.arange(256, dtype=torch.uint8).view(1, 16, 16).expand(3, -1, -1)
+    masks = torch.zeros(1, 16, 16, dtype=torch.bool)
+    masks[0, 3:6] = True
+    drawn = draw_segmentation_masks(image, masks, alpha, colors=[(9, 99, 255)])
+    under = torch.where(masks, torch.tensor([9, 99, 255])[:, None, None], image).to(torch.uint8)
+    assert torch.equal(drawn, (image * (1 - alpha) + under * alpha).to(torch.uint8))

@@ -18,10 +18,11 @@ import zoo
 from zoo.cli import main
 from zoo.draw import class_color
 from zoo.errors import InvalidArgument
+from zoo.io import decode_mask
 from zoo.transforms.functional import pil_to_tensor
 from zoo_detection import Detection
 from zoo_detection.masks import paste_masks
-from zoo_detection.task import DetectionTask, compress, run_lengths
+from zoo_detection.task import DetectionTask, compress, run_lengths, side_of
 
 PERSONS = zoo.get_weight("KeypointRCNN_ResNet50_FPN_Weights.COCO_V1").value
 OBJECTS = zoo.get_weight("MaskRCNN_ResNet50_FPN_Weights.COCO_V1").value
@@ -138,7 +139,7 @@ def test_boxes_are_drawn_in_the_colours_of_their_classes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "expected"), [((40, 32), (800, 640)), ((2000, 1500), (1600, 1200)), ((1, 1), (800, 800))]
+    ("size", "expected"), [((40, 32), (800, 640)), ((2000, 1500), (2000, 1500)), ((1, 1), (800, 800))]
 )
 def test_pictures_are_drawn_at_a_size_to_look_at(size: tuple[int, int], expected: tuple[int, int]) -> None:
     w, h = size
@@ -186,6 +187,45 @@ def test_masks_of_boxes_are_those_of_the_picture() -> None:
     assert small.to_coco() == full.to_coco()
     assert small.draw().tobytes() == full.draw().tobytes()
     assert small.to_coco()[0]["segmentation"]["size"] == [480, 640]
+
+
+def test_masks_of_boxes_at_and_beyond_the_border_are_those_of_the_picture() -> None:
+    generator = torch.Generator().manual_seed(0)
+    corners = torch.rand(40, 2, generator=generator) * torch.tensor([700.0, 540]) - 40
+    boxes = torch.cat([corners, corners + torch.rand(40, 2, generator=generator) * 200], 1)
+    roi = torch.rand(40, 1, 28, 28, generator=generator)
+    result = detection(boxes.tolist(), masks=roi, scores=torch.full((40,), 0.9), labels=torch.ones(40).long())
+    whole = paste_masks(roi, boxes, (480, 640))[:, 0] > 0.5
+    rows = result.to_coco()
+    for i, row in enumerate(rows):
+        assert torch.equal(result.mask(i), whole[i])
+        assert torch.equal(decode_mask(row["segmentation"]), whole[i])
+
+
+def test_labels_stand_above_joints() -> None:
+    points = torch.zeros(1, 17, 3)
+    points[0, :, :2] = torch.tensor([[100.0 + 5 * i, 95.0] for i in range(17)])
+    points[0, :, 2] = 1
+    box = [[100, 100, 200, 200]]
+    with_points, without = (detection(box, **more).draw() for more in ({"keypoints": points}, {}))
+    label = (102, 84, 140, 96)
+    ink = [(torch.tensor(list(p.crop(label).convert("L").tobytes())) < 60).sum() for p in (with_points, without)]
+    assert ink[0] >= ink[1] > 20
+
+
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [
+        ("left_wrist", "left"),
+        ("Right Eye", "right"),
+        ("r_knee", "right"),
+        ("nose", ""),
+        ("upright", ""),
+        ("LEFT", "left"),
+    ],
+)
+def test_sides_are_read_from_names(name: str, side: str) -> None:
+    assert side_of(name) == side
 
 
 def test_persons_are_drawn_with_the_limbs_that_the_model_believes_in() -> None:

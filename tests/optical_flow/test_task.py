@@ -153,11 +153,11 @@ def test_command_line_writes_pictures_and_numbers(tmp_path: Path, capsys, truth)
     assert "px on average" in printed
     assert {path.name for path in tmp_path.iterdir()} == {
         "predictions.jsonl",
-        *(f"frame1-frame2{ending}" for ending in (".png", "-flow.png", ".flo")),
+        *(f"frame1-frame2{ending}" for ending in (".png", "_flow.png", ".flo", ".json")),
     }
     flow = read_flo(tmp_path / "frame1-frame2.flo")
     assert end_point_error(flow, truth) < end_point_error(torch.zeros_like(truth), truth) / 3
-    assert Image.open(tmp_path / "frame1-frame2-flow.png").size == (160, 128)
+    assert Image.open(tmp_path / "frame1-frame2_flow.png").size == (160, 128)
 
     assert main([*command, "--json"]) == 0
     (answer,) = json.loads(capsys.readouterr().out)

@@ -282,8 +282,10 @@ def test_command_line(steady: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     name, whole, *rest = capsys.readouterr().out.splitlines()
     assert name == str(steady)
     assert "2 flows of 152×128 pixels: moves" in whole
-    (written,) = (path for path in tmp_path.iterdir() if path.name != "predictions.jsonl")
-    assert rest[-1].strip() == f"→ {written}"
+    (written,) = (path for path in tmp_path.iterdir() if path.suffix in (".mp4", ".gif"))
+    record = written.with_suffix(".json")
+    assert [line.strip() for line in rest[-2:]] == [f"→ {written}", f"→ {record}"]
+    assert len(json.loads(record.read_text())["pairs"]) == 2
     assert len(VideoReader(written).times) == 2
 
     assert main([*command, "--json"]) == 0

@@ -16,6 +16,7 @@ from PIL import Image
 import zoo
 from zoo.cli import main
 from zoo.errors import InvalidArgument
+from zoo.io import decode_mask
 from zoo_segmentation.metrics import ConfusionMatrix
 from zoo_segmentation.task import Segmentation, SegmentationTask, class_map
 
@@ -105,17 +106,25 @@ def test_areas_are_shares_of_the_picture() -> None:
     result = one_result()
     assert list(result.areas.items()) == [("nothing", pytest.approx(59 / 80)), ("block", 0.25), ("dot", 1 / 80)]
     assert result.lines(2) == [" 73.75%  nothing", " 25.00%  block"]
-    assert result.to_dict(1) == {
-        "height": 10,
-        "width": 8,
-        "areas": [{"label": "nothing", "share": pytest.approx(59 / 80)}],
-    }
+    said = result.to_dict(1)
+    (area,) = said.pop("areas")
+    assert said == {"height": 10, "width": 8}
+    assert torch.equal(decode_mask(area.pop("mask")), result.class_map == 0)
+    assert area == {"label": "nothing", "id": 0, "share": pytest.approx(59 / 80)}
+
+
+def test_masks_in_json_are_those_that_pycocotools_reads() -> None:
+    mask = pytest.importorskip("pycocotools.mask")
+    result = one_result()
+    for area in json.loads(json.dumps(result.to_dict()))["areas"]:
+        assert np.array_equal(mask.decode(area["mask"]) == 1, result.class_map == area["id"])
+        assert mask.area(area["mask"]) == round(80 * area["share"])
 
 
 def test_saved_classes_are_indices_under_the_voc_palette(tmp_path: Path) -> None:
     result = one_result()
     overlay, classes = result.save(tmp_path, "a")
-    assert [overlay.name, classes.name] == ["a_overlay.png", "a_classes.png"]
+    assert [overlay.name, classes.name] == ["a.png", "a_classes.png"]
     with Image.open(classes) as png:
         assert png.mode == "P"
         assert np.array_equal(np.asarray(png), result.class_map)
@@ -164,7 +173,9 @@ def test_predict_writes_overlay_and_indexed_png(tmp_path: Path, capsys: pytest.C
     assert main([*arguments, "--output", str(tmp_path / "out"), "--json"]) == 0
     (said,) = json.loads(capsys.readouterr().out)
     assert said["areas"][0]["label"] == "background"
-    assert [Path(p).name for p in said["output"]] == ["shapes_overlay.png", "shapes_classes.png"]
+    assert [Path(p).name for p in said["output"]] == ["shapes.png", "shapes_classes.png", "shapes.json"]
+    beside = json.loads(Path(said["output"][2]).read_text())
+    assert beside["areas"][0] == said["areas"][0]
     with Image.open(said["output"][1]) as png:
         assert (png.mode, png.size) == ("P", Image.open(PICTURE).size)
 
@@ -179,4 +190,4 @@ def test_predict_writes_overlay_and_indexed_png(tmp_path: Path, capsys: pytest.C
     assert "shapes-2_classes.png" in printed, "nothing is written over"
     arguments += ["--output", str(tmp_path / "out"), "--overwrite", "--format", "jpg"]
     assert main(arguments) == 0
-    assert "shapes-2_overlay.jpg" in capsys.readouterr().out
+    assert "shapes-2.jpg" in capsys.readouterr().out

@@ -246,3 +246,17 @@ def test_reader_and_pipeline_see_the_same_example() -> None:
     assert len(reader.times) == 64
     assert reader.end == pytest.approx(3.84)
     assert next(iter(reader)).image.shape == (3, 96, 96)
+
+
+def test_sheets_have_a_row_for_each_clip_and_no_empty_half(steps: Path) -> None:
+    one, three = (brightness(clips=n)(steps) for n in (1, 3))
+    single, sheet = one.draw(2), three.draw(2)
+    assert sheet.height > 2.5 * single.height * 0.8
+    pixels = torch.frombuffer(bytearray(sheet.convert("L").tobytes()), dtype=torch.uint8).view(
+        sheet.height, sheet.width
+    )
+    for clip in pixels.tensor_split(3):
+        for half in clip.tensor_split(2, dim=1):
+            assert (half < 250).float().mean() > 0.02
+    stills = [clip.image for clip in three.clips]
+    assert all(still.width > 3 * still.height for still in stills), "four in a row"

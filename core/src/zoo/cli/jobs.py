@@ -12,7 +12,8 @@ from typing import Any
 
 from zoo.cli import output, saving
 from zoo.cli.sinks import Sink
-from zoo.errors import UnreadableFile
+from zoo.contract import show_picture
+from zoo.errors import InvalidArgument, UnreadableFile
 from zoo.running.records import Records, input_of, stamps_of
 
 WRITERS = 4  # threads that draw and compress, at most
@@ -166,8 +167,8 @@ class Job:
 class Printed:
     """What has been printed so far: as text, or as one JSON array that grows line by line."""
 
-    def __init__(self, as_json: bool, top: int) -> None:
-        self.as_json, self.top = as_json, top
+    def __init__(self, as_json: bool, top: int, show: bool = False) -> None:
+        self.as_json, self.top, self.show = as_json, top, show
         self.failed = 0
         self.printed = 0
         self.told: set[str] = set()
@@ -193,6 +194,11 @@ class Printed:
         paths = {"output": [str(path) for path in written]} if written else {}
         row = {"input": input_of(source), **result.to_dict(self.top), **paths}
         self.row(row)
+        if self.show:
+            try:
+                show_picture(result.draw(), " ".join(_files(source)))
+            except NotImplementedError as e:  # zoo.Result's own draw()
+                raise InvalidArgument("--show: results of this task are not drawn; leave it out.") from e
         if self.as_json:
             return row
         name = output.paint(" ".join(_files(source)), bold=True)

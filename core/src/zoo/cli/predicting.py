@@ -13,7 +13,7 @@ from zoo.cli import output, saving, sinks
 from zoo.cli.checking import check_weights, entry_name, problems_of
 from zoo.cli.jobs import Job, Printed
 from zoo.cli.options import Categories, Compile, Dtype, EngineName, Set, for_builder, for_computing, read_options
-from zoo.contract import PICTURE_FORMATS
+from zoo.contract import PICTURE_FORMATS, check_screen
 from zoo.errors import InvalidArgument, UnreadableFile
 from zoo.files import redacted
 from zoo.io.folders import find_files
@@ -49,6 +49,7 @@ def predict(
     form: Annotated[
         str, typer.Option("--format", metavar="|".join(FORMATS), help="Of the pictures; none for records alone.")
     ] = "png",
+    show: Annotated[bool, typer.Option("--show", help="Show each result's picture in a window.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Skip what has results in --output.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")] = False,
     shard: Annotated[
@@ -108,6 +109,8 @@ def predict(
         raise typer.BadParameter(
             "--resume and --overwrite exclude one another." if folder else "--resume needs --output."
         )
+    if show:
+        check_screen()
     part = None if shard is None else Shard.parse(shard)
     if part is not None and folder is None:
         raise typer.BadParameter("--shard needs --output, where all shards keep their records.")
@@ -116,7 +119,7 @@ def predict(
     for option, file in (("--jsonl", jsonl), ("--csv", csv), ("--coco", coco)):
         if file is not None:
             sinks.check_target(file, option, resume=resume, overwrite=overwrite)
-    printed = Printed(as_json, top)
+    printed = Printed(as_json, top, show)
     stored = {path for path in paths if spec.inputs_per_sample == 1 and is_stored(path, spec.suffixes)}
     missing = problems_of([path for path in paths if path not in stored or "://" not in path], spec)
     if len(missing) == len(set(paths)) or (missing and len(paths) <= spec.inputs_per_sample):

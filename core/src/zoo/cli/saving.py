@@ -9,11 +9,12 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from zoo.cli.output import as_json
 from zoo.errors import InvalidArgument
 
 
 def save(result: Any, scratch: Path, stem: str, form: str, task: str = "") -> list[Path]:
-    """The files that a result writes, in a folder of its own in ``scratch``.
+    """The files that a result writes, and ``STEM.json``, what it says, in a folder of their own in ``scratch``.
 
     Raises:
         InvalidArgument: it cannot be drawn, or not in that format.
@@ -31,6 +32,10 @@ def save(result: Any, scratch: Path, stem: str, form: str, task: str = "") -> li
         raise InvalidArgument(
             f"--output: the task {task!r} draws no pictures; leave it out, or give --format none, for records alone."
         ) from e
+    record = folder / f"{stem}.json"
+    if more and record not in made:  # one that saves in formats of its own decides that too
+        record.write_text(as_json(result.to_dict()) + "\n", encoding="utf-8")
+        made = [*made, record]
     return made
 
 

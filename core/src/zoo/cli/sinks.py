@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from zoo.cli.output import as_json
+from zoo.contract import flattened
 from zoo.errors import InvalidArgument
 from zoo.files import replacing
-
-BOX = ("x1", "y1", "x2", "y2")
 
 
 class Sink(Protocol):
@@ -28,6 +27,7 @@ class Sink(Protocol):
     def finish(self) -> None: ...
 
 
+RUNS = {"size", "counts"}  # keys of a mask
 STARTS = {"--jsonl": b'{"input"', "--csv": b"input", "--coco": b'{\n "images"'}
 
 
@@ -97,7 +97,7 @@ class Csv(Spooled):
         self.columns: dict[str, None] = {"input": None}
 
     def row(self, row: Mapping[str, Any], coco: Mapping[str, Any] | None) -> None:
-        for flat in flattened(row):
+        for flat in flattened(without_masks(row), as_json):
             self.columns.update(dict.fromkeys(flat))
             self.keep(flat)
 
@@ -111,28 +111,11 @@ class Csv(Spooled):
             text.detach()
 
 
-def flattened(row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A row of JSON as rows of a table: a row an element of the first list of objects in it, the rest repeated."""
-    several = [key for key, value in row.items() if isinstance(value, list) and all(isinstance(v, dict) for v in value)]
-    things = row[several[0]] if several else []
-    common: dict[str, Any] = {}
-    for key, value in row.items():
-        if key not in several[:1]:
-            common.update(_cells(key, value))
-    return [
-        {**common, **{name: cell for key, value in thing.items() for name, cell in _cells(key, value).items()}}
-        for thing in things or [{}]
-    ]
-
-
-def _cells(key: str, value: Any) -> dict[str, Any]:
-    """A value in columns: numbers of a list have one each; words of a list are one."""
-    if isinstance(value, list) and value and all(isinstance(v, str) for v in value):
-        return {key: "; ".join(value)}
-    if isinstance(value, list) and value and all(isinstance(v, int | float) for v in value):
-        names: Sequence[str] = BOX if key == "box" and len(value) == 4 else [f"{key}_{i}" for i in range(len(value))]
-        return dict(zip(names, value, strict=True))
-    return {key: as_json(value) if isinstance(value, list | dict) else value}
+def without_masks(value: Any) -> Any:
+    """A row of JSON without the run lengths of masks, which are no cells of a table."""
+    if isinstance(value, Mapping):
+        return {k: without_masks(v) for k, v in value.items() if not (isinstance(v, Mapping) and v.keys() == RUNS)}
+    return [without_masks(item) for item in value] if isinstance(value, list) else value
 
 
 class Coco(Spooled):

@@ -21,6 +21,8 @@ from zoo.contract.protocols import (
     Trainable,
     save_picture,
 )
+from zoo.contract.showing import check_screen, show_picture
+from zoo.contract.tables import flattened, optional
 from zoo.contract.tasks import Metric, Option, TaskSpec
 from zoo.contract.weights import Metrics, Preset, Weights
 
@@ -58,13 +60,17 @@ __all__ = [
     "check_manifest",
     "check_model",
     "check_name",
+    "check_screen",
     "check_task",
     "enum_name",
+    "flattened",
     "hookimpl",
     "is_import_string",
     "load_object",
     "make_enum",
+    "optional",
     "save_picture",
     "short",
+    "show_picture",
     "stored_weights",
 ]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from zoo.contract.showing import as_html, as_png, show_picture
+from zoo.contract.tables import flattened, optional
 from zoo.contract.weights import Weights
 from zoo.errors import InvalidArgument
 
@@ -72,6 +75,41 @@ class Result(Protocol):
             The paths.
         """
         return [save_picture(self.draw(), folder, stem, format)]
+
+    def show(self) -> None:
+        """Show what is drawn: in a notebook beneath the cell, else with the system's viewer of pictures.
+
+        Raises:
+            InvalidArgument: there is nothing to show it on, as on a server.
+        """
+        show_picture(self.draw(), type(self).__name__)
+
+    def to_pandas(self) -> Any:
+        """All that was found as a ``pandas.DataFrame``: a row for each thing, columns as of ``zoo predict --csv``.
+
+        Raises:
+            MissingPlugin: pandas is not installed.
+        """
+        return optional("pandas", "to_pandas()").DataFrame(flattened(self.to_dict(sys.maxsize)))
+
+    def _repr_png_(self) -> bytes | None:
+        """What notebooks show of a result."""
+        try:
+            return as_png(self.draw())
+        except NotImplementedError:
+            return None
+
+    def _repr_html_(self) -> str:
+        """What notebooks show of a result, where they can: the picture, and what it says."""
+        return as_html(self)
+
+    @classmethod
+    def __subclasshook__(cls, other: type) -> Any:
+        """What is written alike is a result too, without what is shown by these four methods."""
+        if cls is not Result:
+            return NotImplemented
+        names = ("lines", "to_dict", "draw", "save")
+        return all(any(name in base.__dict__ for base in other.__mro__) for name in names) or NotImplemented
 
 
 class Task(Protocol):

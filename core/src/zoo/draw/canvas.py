@@ -24,12 +24,29 @@ INK, PAPER = "#1f2328", "#ffffff"
 FIRST, OTHERS = "#1f6feb", "#8c959f"  # the best label, and the rest
 MARGIN, TEXT = 20, 17  # pixels
 LINE = 320  # so many pixels of the longer side make a line one pixel wider
+LETTERS, SMALLEST_LETTERS = 120, 10  # likewise letters one pixel higher; pixels
+LARGE = 1600  # pixels of the longer side, beyond which a picture is looked at as a whole, smaller than it is
 SMALLEST, ENLARGED, LARGEST = 240, 320, 640  # longer side: below which a picture is enlarged, to what, shrunk to what
 
 
 def line_width(size: tuple[int, int]) -> int:
     """The width of lines, in pixels, for a picture of ``size``."""
     return max(1, round(max(size) / LINE))
+
+
+def edge_width(width: int) -> int:
+    """The width of the dark edges of a line ``width`` pixels wide."""
+    return max(1, width // 4)
+
+
+def letter_size(size: tuple[int, int]) -> int:
+    """The height of letters, in pixels, for a picture of ``size``."""
+    return SMALLEST_LETTERS + max(size) // LETTERS + max(0, max(size) - LARGE) // (LETTERS * 2 // 3)
+
+
+def scale_of(size: tuple[int, int]) -> float:
+    """How many times as large what stands beside a picture of ``size`` is drawn: 1 up to :data:`LARGEST` pixels."""
+    return max(1.0, max(size) / LARGEST)
 
 
 @functools.lru_cache(maxsize=32)
@@ -53,7 +70,7 @@ def fit_text(text: str, width: float, letters: ImageFont.FreeTypeFont) -> str:
 
 
 def legible(
-    image: Image.Image, *, smallest: int = SMALLEST, enlarged: int = ENLARGED, largest: int = LARGEST
+    image: Image.Image, *, smallest: int = SMALLEST, enlarged: int = ENLARGED, largest: int | None = LARGEST
 ) -> Image.Image:
     """``image`` in RGB at a size to look at: tiny ones enlarged, each pixel a square, huge ones shrunk.
 
@@ -61,7 +78,7 @@ def legible(
         image: of any size and mode.
         smallest: a picture whose longer side has fewer pixels is enlarged,
         enlarged: as often as its longer side goes into this.
-        largest: the longer side, in pixels, that a picture is shrunk to.
+        largest: the longer side, in pixels, that a picture is shrunk to; None leaves large ones as they are.
     """
     image = convert_mode(image, "RGB")
     _, height, width = get_dimensions(image)
@@ -69,7 +86,7 @@ def legible(
     if longer < smallest:
         factor = enlarged // longer
         return image.resize((width * factor, height * factor), Image.Resampling.NEAREST)
-    if longer > largest:
+    if largest is not None and longer > largest:
         size = (max(1, round(width * largest / longer)), max(1, round(height * largest / longer)))
         return image.resize(size, Image.Resampling.LANCZOS)
     return image
@@ -77,16 +94,20 @@ def legible(
 
 # ── colours ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-# Neither dark nor pale nor grey, and far apart: each is the one that is farthest in CIELAB from those before it, with
-# the distance to its three predecessors counted a third.
+# Light enough for black letters and dark edges (WCAG contrast 4.5 or more against INK), none grey. Each is the one that
+# is farthest in CIELAB from those before it, as it is seen with three kinds of cones and with any two: the first ten
+# differ for protanopes, deuteranopes and tritanopes too, and so does each from the three before it.
 PALETTE = """
-    1e69ff 00ff00 ff0000 5af0f0 a500ff f0e100 ff1e5a 00b4f0 d25aff 78c300 c34b2d 0078c3 ff00d2 2dff87 ff8700 a5b4ff
-    ff0096 1ea54b ffa569 7878e1 f000ff 3cf0b4 a56900 ffb4f0 784bff 00a587 f0b42d c33c69 0fd21e 874bd2 f0d287 e14b00
-    87f000 c35ab4 3c783c a55a3c c3f01e d287ff 78b478 ff7878 ffe15a 875aa5 1ea50f ff3c3c b4964b c30fa5 87f069 3c96ff
-    968700 f087a5 a5f0b4 ff78ff b4b400 e10069 e1782d d2a5ff b4e178 2dd2f0 d23c4b ff4bc3 5a8700 4be1c3 c35a5a ff96f0
-    c3c35a b40fe1 00d278 b45a87 78782d ff694b 87f096 c32d87 9687d2 96692d c3e14b ff5aa5 00b478 e18769 00ff5a 964bb4
-    87a54b d28700 5aa5f0 d21ed2 78c34b f0b45a 0069e1 b478b4 1e870f ff5a87 c3783c 8778ff 96b42d f087c3 00c3c3 5a69b4
+    3c96ff ffc300 ff3c78 00ffe1 69961e fff0b4 c378b4 ff9669 ff0ff0 a5d2ff 00ff2d f05a00 ff4bb4 5a9669 a5e100 00b4ff
+    d25ad2 b4875a 78ff78 1ec3d2 8778ff c37800 c3ff87 ff78a5 c35aff 78ffff 00a500 ffc369 c3a5ff 78d2b4 ff3c4b f0f000
+    ffc3f0 00d287 ff00c3 b4a500 c37887 96ffb4 2d96b4 ff9600 ff96f0 78c369 87ff00 ffc3a5 7887c3 00a596 e1f05a f06969
+    00ff96 b478e1 b4a54b ff9696 3cd200 4bd2ff fff087 1ea569 ff873c b496c3 ffe14b c3e1b4 ff694b 00b44b ff5af0 d2c3ff
+    b4b478 78d23c 1ed2a5 8787f0 c3783c 96b400 00ff69 87b4ff ffb4c3 78964b e1a51e a5ff5a e169b4 87c387 b4872d 00d24b
+    78a5d2 b4ffe1 d29687 b4d25a d278ff 00d2c3 e1a569 87f087 c3d200 ff4b2d f096c3 c3f0a5 87e1f0 5aa500 ffa54b 00ffc3
 """.split()
+
+
+BACKGROUNDS = ("background", "nothing", "void", "unlabeled", "unlabelled", "n/a")
 
 
 def class_color(index: int) -> RGB:
@@ -98,11 +119,29 @@ def class_color(index: int) -> RGB:
     return red, green, blue
 
 
+def contrast(one: str | RGB, other: str | RGB) -> float:
+    """The `contrast ratio <https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio>`_ of two colours, from 1 to 21.
+
+    WCAG asks for 4.5 between letters and what they stand on, and for 3 between what a drawing consists of.
+    """
+    darker, lighter = sorted(_luminance(_parse_color("colour", color)) for color in (one, other))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(color: RGB) -> float:
+    channels = [c / 3294 if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in color]
+    return 0.2126 * channels[0] + 0.7152 * channels[1] + 0.0722 * channels[2]
+
+
 def ink_on(color: RGB) -> str:
     """Black or white, whichever stands out more against ``color``, by their contrast ratio in WCAG."""
-    channels = [c / 3294 if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in color]
-    luminance = 0.2126 * channels[0] + 0.7152 * channels[1] + 0.0722 * channels[2]
-    return "#000000" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else PAPER
+    return "#000000" if (_luminance(color) + 0.05) ** 2 > 1.05 * 0.05 else PAPER
+
+
+def class_palette(names: Sequence[str]) -> list[RGB]:
+    """The colours of classes by their names: :func:`class_color` of their numbers; black for a background, which is
+    not tinted."""
+    return [(0, 0, 0) if name.strip("_ ").lower() in BACKGROUNDS else class_color(i) for i, name in enumerate(names)]
 
 
 def parse_colors(name: str, colors: Any, n: int) -> list[RGB]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw
 
 from zoo.contract import check_count
-from zoo.draw.canvas import FIRST, INK, MARGIN, OTHERS, PAPER, TEXT, fit_text, font, legible
+from zoo.draw.canvas import FIRST, INK, LARGEST, MARGIN, OTHERS, PAPER, TEXT, fit_text, font, legible
 from zoo.errors import InvalidArgument
 from zoo.transforms.functional import convert_mode, get_dimensions
 
@@ -17,12 +17,15 @@ PANEL, ROW, BAR = 360, 46, 10  # pixels
 SHEET = 4096  # longest side of a contact sheet
 
 
-def label_image(image: Image.Image, lines: Sequence[tuple[str, float]]) -> Image.Image:
+def label_image(
+    image: Image.Image, lines: Sequence[tuple[str, float]], *, largest: int | None = LARGEST
+) -> Image.Image:
     """The picture, and beside it a bar for each label and its probability.
 
     Args:
         image: of any size and mode.
         lines: (label, probability from 0 to 1), drawn in this order; the first is highlighted.
+        largest: the longer side, in pixels, that a picture is shrunk to; None leaves large ones as they are.
 
     Returns:
         An RGB image, about 1,000 pixels wide at most.
@@ -35,7 +38,7 @@ def label_image(image: Image.Image, lines: Sequence[tuple[str, float]]) -> Image
     for label, probability in lines:
         if not -1e-3 <= probability <= 1.001:  # sums of rounded numbers end a little beside 0 and 1
             raise InvalidArgument(f"The probability of {label!r} is {probability!r}; expected a number from 0 to 1.")
-    picture = legible(image)
+    picture = legible(image, largest=largest)
     chart_height = ROW * len(lines)
     height = max(picture.height, chart_height) + 2 * MARGIN
     left = picture.width + 2 * MARGIN

@@ -20,15 +20,15 @@ from zoo.draw.canvas import (
     INK,
     PAPER,
     RGB,
+    SMALLEST_LETTERS,
     Colors,
     class_color,
-    fit_text,
-    font,
-    ink_on,
+    edge_width,
     line_width,
     paint_on,
     parse_colors,
 )
+from zoo.draw.labels import Caption, Frame, write_labels
 from zoo.errors import InvalidArgument
 from zoo.transforms.functional import Picture
 
@@ -43,9 +43,8 @@ PERSON_SKELETON = (
 """Which of COCO's 17 keypoints are connected. They are a nose, and then left before right: eyes, ears, shoulders,
 elbows, wrists, hips, knees, ankles."""
 
-LETTERS = 160  # so many pixels of the longer side make letters one pixel higher
-SMALLEST_LETTERS = 10  # pixels
-LABEL = 20  # letters' heights that a label may be wide, where its box is no wider
+PERSON_SIDES = ("", *("left", "right") * 8)
+"""The side of each of COCO's 17 keypoints; none of the nose."""
 
 
 # ── boxes ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -64,9 +63,10 @@ def bounding_boxes(
 ) -> Picture:
     """The picture with a frame around each object, and its label and score on a plate beside it.
 
-    A label stands above its box, or where it covers fewest of the others; it never leaves the picture. Long ones are
-    cut with an ellipsis. In a picture too small for labels there are none, unless ``font_size`` is given;
-    :func:`legible` enlarges it.
+    A frame has dark edges, so that it shows on any picture. A label stands above its box, or where it covers fewest of
+    the others; it never leaves the picture. Long ones are cut with an ellipsis. Of very many the letters are smaller,
+    and those that would lie upon others lose their score, or are left out. In a picture too small for labels there are
+    none; :func:`legible` enlarges it. With ``font_size`` all are written, at that size.
 
     Args:
         image: PIL image, or tensor [1 or 3, H, W], uint8 or float in [0, 1].
@@ -98,19 +98,20 @@ def bounding_boxes(
         for i, frame in reversed(frames.items()):
             left, top, right, bottom = frame
             inner = _thickness(frame, thick)
+            edge = edge_width(inner)
             # Dark at its edges, a frame of any colour can be seen on any picture.
             if corners.shape[1] == 4:
                 around = [(x, y) for x, y in corners[i].take(range(5), 0, mode="wrap").tolist()]
-                draw.line(around, INK, inner + 2, "curve")
+                draw.line(around, INK, inner + 2 * edge, "curve")
                 draw.line(around, chosen[i], inner, "curve")
                 continue
-            draw.rectangle((left - 1, top - 1, right + 1, bottom + 1), None, INK, inner + 2)
+            draw.rectangle((left - edge, top - edge, right + edge, bottom + edge), None, INK, inner + 2 * edge)
             draw.rectangle(frame, None, chosen[i], inner)
         shown = [(frame, texts[i], chosen[i]) for i, frame in frames.items() if texts[i] != ("", "")]
         if font_size is not None:
-            _write_labels(draw, shown, check_count("font_size", font_size, 1))
+            write_labels(canvas, shown, check_count("font_size", font_size, 1), every=True)
         elif canvas.height >= 6 * SMALLEST_LETTERS:  # else a label would hide what it names
-            _write_labels(draw, shown, SMALLEST_LETTERS + max(canvas.size) // LETTERS)
+            write_labels(canvas, shown)
 
     return paint_on(image, paint)
 
@@ -152,7 +153,7 @@ def _as_tensor(name: str, given: Any) -> Tensor:
         raise InvalidArgument(f"{name} cannot be read as a tensor ({e}); got {type(given).__name__}.") from e
 
 
-def _captions(labels: Any, scores: Any, names: Sequence[str] | None, n: int) -> tuple[list[tuple[str, str]], list[RGB]]:
+def _captions(labels: Any, scores: Any, names: Sequence[str] | None, n: int) -> tuple[list[Caption], list[RGB]]:
     """What to write on ``n`` objects, (label, score), and the colours of their classes."""
     if labels is None:
         words, classes = [""] * n, list(range(n))
@@ -184,9 +185,6 @@ def _check_length(name: str, listed: Sequence[Any], n: int) -> None:
         raise InvalidArgument(f"There are {n} boxes and {len(listed)} {name}; expected one for each box.")
 
 
-Frame = tuple[int, int, int, int]  # left, top, right, bottom: the outermost pixels
-
-
 def _frames(rows: NDArray[np.float64], thick: int, size: tuple[int, int]) -> dict[int, Frame]:
     """Object → its frame: half of the line outside the box, all of it inside the picture. None for what is outside."""
     frames = {}
@@ -207,47 +205,6 @@ def _thickness(frame: Frame, thick: int) -> int:
     return max(1, min(thick, (min(right - left, bottom - top) - 1) // 3))
 
 
-def _write_labels(draw: ImageDraw.ImageDraw, shown: Sequence[tuple[Frame, tuple[str, str], RGB]], size: int) -> None:
-    """A plate with its text for each frame, the first ones where they like best."""
-    letters, (across, down) = font(size), draw.im.size
-    pad = max(2, size // 5)
-    height = sum(letters.getmetrics()) + pad // 2
-    plates: list[tuple[int, int, int, str, RGB]] = []
-    taken = np.empty((0, 4))
-    for frame, caption, color in shown:
-        left, top, right, bottom = frame
-        room = min(across, max(right - left + 1, LABEL * size)) - 2 * pad
-        text = _fit_caption(caption, room, letters)
-        if not text or height > down:
-            continue
-        width = round(letters.getlength(text)) + 2 * pad
-        middle = (top + bottom + 1 - height) // 2
-        rows = [top - height, top, bottom + 1, bottom + 1 - height, middle]  # best above the box
-        spots = [(x, y) for x in (left, right + 1 - width) for y in rows if 0 <= y <= down - height]
-        spots.append((left, min(max(top, 0), down - height)))
-        corners = np.array([(min(max(x, 0), across - width), y) for x, y in spots])
-        plate = np.concatenate([corners, corners + np.array((width, height))], 1)
-        overlap = np.minimum(plate[:, None, 2:], taken[:, 2:]) - np.maximum(plate[:, None, :2], taken[:, :2])
-        best = int(overlap.clip(0).prod(-1).sum(1).argmin())
-        taken = np.concatenate([taken, plate[best : best + 1]])
-        plates.append((int(plate[best, 0]), int(plate[best, 1]), width, text, color))
-    for x, y, width, text, color in reversed(plates):
-        draw.rectangle((x, y, x + width - 1, y + height - 1), color)
-        draw.text((x + pad, y + pad // 4), text, ink_on(color), letters)
-
-
-def _fit_caption(caption: tuple[str, str], room: float, letters: Any) -> str:
-    """Label and score in ``room`` pixels: the label is cut first, then the score left out; "" where three letters of
-    the label have no room."""
-    label, score = caption
-    for end in [score, ""] if label and score else [score]:
-        rest = room - letters.getlength(f" {end}" if label and end else end)
-        text = fit_text(label, rest, letters)
-        if rest >= 0 and (text == " ".join(label.split()) or len(text) > 3):
-            return f"{text} {end}".strip()
-    return ""
-
-
 # ── keypoints ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -257,11 +214,14 @@ def keypoints(
     visibility: ArrayLike | Tensor | None = None,
     *,
     skeleton: Sequence[tuple[int, int]] | None = None,
+    sides: Sequence[str] | None = None,
     colors: Colors | None = None,
     radius: int | None = None,
     width: int | None = None,
 ) -> Picture:
     """The picture with the keypoints of each object as dots, and lines along its skeleton.
+
+    The object's left is filled; its right is hollow: dots are white in a ring, and lines white within.
 
     Args:
         image: PIL image, or tensor [1 or 3, H, W], uint8 or float in [0, 1].
@@ -269,6 +229,8 @@ def keypoints(
         visibility: [N, K]; keypoints where it is 0, and lines to them, are not drawn.
         skeleton: pairs of keypoints that are connected; by default :data:`PERSON_SKELETON` for 17 keypoints, and
             nothing for others.
+        sides: ``"left"``, ``"right"`` or ``""`` for each of the K keypoints, as the object has them; by default a
+            person's for 17 keypoints, and none for others.
         colors: of the objects; by default :func:`class_color`, one after another.
         radius: of the dots, in pixels; by default it follows the sizes of the picture and of the object.
         width: of the lines, in pixels; likewise.
@@ -278,11 +240,12 @@ def keypoints(
 
     Raises:
         InvalidArgument: no picture, keypoints or visibility of another shape, a skeleton of keypoints that are not
-            there, too few colours, a visible keypoint at no finite place.
+            there, sides that are not K, too few colours, a visible keypoint at no finite place.
     """
     points, visible = check_keypoints(keypoints, visibility)
     n, k = visible.shape
     pairs = check_skeleton("skeleton", skeleton if skeleton is not None else PERSON_SKELETON if k == 17 else (), k)
+    right = _right_ones(sides, k)
     chosen = [class_color(i) for i in range(n)] if colors is None else parse_colors("colors", colors, n)
 
     def paint(canvas: Image.Image) -> None:
@@ -295,17 +258,29 @@ def keypoints(
             fitting = min(largest, max(1, round(float(np.ptp(seen, axis=0).max()) / 50)))
             line = fitting if width is None else check_count("width", width, 1)
             dot = fitting + 1 if radius is None else check_count("radius", radius, 1)
-            limbs = [points[i][[a, b]].flatten().tolist() for a, b in pairs if visible[i, a] and visible[i, b]]
-            for ink, wide in ((INK, line + 2), (chosen[i], line)):
-                for limb in limbs:
-                    draw.line(limb, ink, wide)
-            rings: list[tuple[int, str | RGB]] = [(1, INK), (0, PAPER), (-1, chosen[i])]
-            for x, y in seen.tolist():
-                for more, ink in rings if dot > 2 else [rings[0], (0, chosen[i])]:
+            limbs = [(a, b) for a, b in pairs if visible[i, a] and visible[i, b]]
+            hollow = {(a, b) for a, b in limbs if right[a] and right[b]}
+            for ink, wide in ((INK, line + 2 * edge_width(line)), (chosen[i], line), (PAPER, max(1, line // 3))):
+                for limb in hollow if ink == PAPER else limbs:
+                    draw.line(points[i][list(limb)].flatten().tolist(), ink, wide)
+            ring = max(1, dot // 4)
+            for (x, y), is_right in zip(seen.tolist(), right[visible[i]].tolist(), strict=True):
+                inks: list[str | RGB] = [INK, PAPER, chosen[i]] if not is_right else [INK, chosen[i], PAPER]
+                rings = zip((edge_width(dot), 0, -ring), inks, strict=True)
+                for more, ink in rings if dot > 2 else [(1, INK), (0, inks[2])]:
                     r = dot + more
                     draw.ellipse((x - r, y - r, x + r, y + r), ink)
 
     return paint_on(image, paint)
+
+
+def _right_ones(sides: Sequence[str] | None, k: int) -> NDArray[np.bool_]:
+    """Which of ``k`` keypoints are on the right."""
+    if sides is None:
+        sides = PERSON_SIDES if k == len(PERSON_SIDES) else [""] * k
+    if len(sides) != k or not set(sides) <= {"left", "right", ""}:
+        raise InvalidArgument(f"sides are {list(sides)!r}; expected 'left', 'right' or '' for each of {k} keypoints.")
+    return np.array([side == "right" for side in sides])
 
 
 def check_keypoints(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageStat
 from torch import Tensor
 
 from zoo.contract import check_count
-from zoo.draw.canvas import INK, PAPER, legible
+from zoo.draw.canvas import INK, LARGEST, PAPER, edge_width, font, legible, line_width
 from zoo.errors import InvalidArgument
 from zoo.transforms.functional import convert_mode, pil_to_tensor, to_pil_image
 
@@ -69,13 +70,16 @@ def _colour_wheel() -> Tensor:
     return torch.cat(sectors)
 
 
-def flow_arrows(image: Image.Image | Tensor, flow: Tensor, step: int = 16) -> Image.Image:
+def flow_arrows(
+    image: Image.Image | Tensor, flow: Tensor, step: int = 16, *, largest: int | None = LARGEST
+) -> Image.Image:
     """The picture with an arrow on every ``step``-th pixel: from there to where the flow says that it goes.
 
     Args:
         image: PIL image, or tensor [3, H, W], uint8 or float in [0, 1].
         flow: floating point [2, H, W], in pixels.
         step: distance between arrows, in pixels of ``image``.
+        largest: the longer side, in pixels, that a picture is shrunk to; None leaves large ones as they are.
 
     Returns:
         An RGB image of the size of :func:`legible`.
@@ -86,9 +90,12 @@ def flow_arrows(image: Image.Image | Tensor, flow: Tensor, step: int = 16) -> Im
     check_count("step", step, 1)
     image = image if isinstance(image, Image.Image) else to_pil_image(image)
     vectors = _check_flow(flow, image).detach().float().cpu()
-    picture = legible(image)
+    picture = legible(image, largest=largest)
+    picture = picture.copy() if picture is image else picture
     scale = picture.width / image.width
     draw = ImageDraw.Draw(picture)
+    line = line_width(picture.size)
+    thin, wide = max(1, line // 2 + 1), max(1, line // 2 + 1) + 2 * edge_width(line)
     for y in range(step // 2, image.height, step):
         for x in range(step // 2, image.width, step):
             u, v = (scale * n for n in vectors[:, y, x].tolist())
@@ -96,12 +103,74 @@ def flow_arrows(image: Image.Image | Tensor, flow: Tensor, step: int = 16) -> Im
             if not 1 <= length < math.inf:  # too short to see, or no number
                 continue
             start, end = (scale * (x + 0.5), scale * (y + 0.5)), (scale * (x + 0.5) + u, scale * (y + 0.5) + v)
-            barb = min(0.35 * length, 6) / length
+            barb = min(0.35 * length, 2 + 4 * thin) / length
             left, right = ((end[0] - barb * (u - side * v), end[1] - barb * (v + side * u)) for side in (-0.6, 0.6))
-            for colour, width in ((INK, 3), (PAPER, 1)):  # light on dark can be seen on any picture
+            for colour, width in ((INK, wide), (PAPER, thin)):  # light on dark can be seen on any picture
                 draw.line((start, end), colour, width)
                 draw.line((left, end, right), colour, width)
     return picture
+
+
+def flow_wheel(size: int) -> Image.Image:
+    """The colours of :func:`flow_to_image` by where to: a disc, white in the middle, transparent around.
+
+    Args:
+        size: height and width, in pixels.
+
+    Returns:
+        An RGBA image.
+    """
+    check_count("size", size, 2)
+    place = torch.linspace(-1, 1, size)
+    flow = torch.stack(torch.meshgrid(place, place, indexing="xy"))
+    colours = to_pil_image(flow_to_image(flow, 1.0))
+    disc = Image.new("L", (4 * size, 4 * size))
+    ImageDraw.Draw(disc).ellipse((0, 0, 4 * size - 1, 4 * size - 1), 255)
+    colours.putalpha(disc.resize((size, size), Image.Resampling.LANCZOS))
+    return colours
+
+
+def with_wheel(picture: Image.Image, length: float) -> Image.Image:
+    """``picture``, a flow in colours, with the wheel of the colours in the corner where it hides least motion, and
+    beneath it the length in pixels of what is fully saturated."""
+    canvas = convert_mode(picture, "RGB").copy()
+    side = round(min(0.28 * min(canvas.size), 50 + 0.11 * min(canvas.size)))
+    letters = font(max(9, side // 6))
+    text = f"{length:.1f} px" if length < 99.95 else f"{length:.0f} px"
+    pad = max(2, side // 16)
+    height, width = side + sum(letters.getmetrics()) + 2 * pad, max(side, round(letters.getlength(text))) + 2 * pad
+    if min(canvas.size) < 80:
+        return canvas
+    corners = [(x, y) for y in (canvas.height - height - pad, pad) for x in (canvas.width - width - pad, pad)]
+    # White stands for what does not move: the lightest corner is the emptiest.
+    x, y = max(corners, key=lambda at: ImageStat.Stat(canvas.crop((*at, at[0] + width, at[1] + height))).sum[1])
+    draw = ImageDraw.Draw(canvas)
+    draw.rounded_rectangle(
+        (x, y, x + width - 1, y + height - 1), 2 * pad, PAPER, INK, edge_width(line_width(canvas.size))
+    )
+    wheel = flow_wheel(side)
+    canvas.paste(wheel, (x + (width - side) // 2, y + pad), wheel)
+    draw.text((x + width / 2, y + side + pad + 1), text, INK, letters, anchor="ma")
+    return canvas
+
+
+ERRORS = ((0, 0, 0), (75, 15, 105), (185, 50, 85), (245, 130, 20), (252, 255, 164))  # from 0 on, ever lighter
+
+
+def error_map(errors: Tensor, most: float) -> Image.Image:
+    """Errors [H, W] as colours: black where there is none, by purple and orange to pale yellow from ``most`` on.
+
+    Raises:
+        InvalidArgument: no floating point [H, W], or a ``most`` that is not positive.
+    """
+    if errors.ndim != 2 or not errors.is_floating_point() or not errors.numel():
+        raise InvalidArgument(f"errors are {errors.dtype} {list(errors.shape)}; expected floating point [H, W].")
+    if not most > 0:
+        raise InvalidArgument(f"most is {most!r}; expected a positive number.")
+    share = (errors.detach().float().cpu() / most).nan_to_num(1).clamp(0, 1).numpy()
+    at, table = share * (len(ERRORS) - 1), np.array(ERRORS)
+    planes = [np.interp(at, range(len(ERRORS)), table[:, c]) for c in range(3)]
+    return Image.fromarray(np.stack(planes, -1).round().astype(np.uint8))
 
 
 def warped_difference(first: Image.Image | Tensor, second: Image.Image | Tensor, flow: Tensor) -> Image.Image:

@@ -7,31 +7,27 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from PIL import Image, ImageDraw
+from PIL import Image, ImageColor
 from torch import Tensor
 
 from zoo.contract import check_count
 from zoo.draw.canvas import (
     INK,
-    MARGIN,
-    OTHERS,
+    LARGEST,
     PAPER,
     RGB,
-    TEXT,
     Colors,
     check_image,
     class_color,
-    fit_text,
-    font,
+    class_palette,
     legible,
     line_width,
     parse_colors,
 )
+from zoo.draw.legends import Entry, with_legend
+from zoo.draw.regions import blend, paint_edges, put, slide
 from zoo.errors import InvalidArgument
 from zoo.transforms.functional import Picture, convert_mode, get_dimensions, pil_to_tensor, to_pil_image
-
-LEGEND, SWATCH, LEGEND_ROW, LEGEND_ROWS = 260, 18, 30, 16  # pixels; classes named before the rest is summed up
 
 
 def voc_palette(n: int = 256) -> list[tuple[int, int, int]]:
@@ -50,11 +46,13 @@ def segmentation_overlay(
     image: Image.Image,
     class_map: Tensor | np.ndarray[Any, Any],
     names: Sequence[str],
-    palette: Sequence[tuple[int, int, int]],
+    palette: Sequence[tuple[int, int, int]] | None = None,
     *,
     opacity: float = 0.6,
+    largest: int | None = LARGEST,
 ) -> Image.Image:
-    """The picture in grey tinted by class, with white lines where one class meets another, and beside it a legend.
+    """The picture in grey tinted by class, with white lines where one class meets another, and beside it a legend of
+    the classes that are there, each with its share of the picture.
 
     Classes whose colour is black (the background) are left as they are and have a hollow square in the legend.
 
@@ -62,8 +60,9 @@ def segmentation_overlay(
         image: of any size and mode.
         class_map: integers [H, W], the class of every pixel; of the image's size.
         names: of the classes, in order.
-        palette: red, green and blue of the classes, 0 to 255; no fewer than names.
+        palette: red, green and blue of the classes, 0 to 255; no fewer than names. By default :func:`class_palette`.
         opacity: of the tint, from 0 to 1.
+        largest: the longer side, in pixels, that a picture is shrunk to; None draws on the picture as it is.
 
     Returns:
         An RGB image; small pictures are enlarged and large ones shrunk, as by :func:`legible`.
@@ -76,47 +75,46 @@ def segmentation_overlay(
         raise InvalidArgument(
             f"class_map has shape {list(classes.shape)}; expected [{image.height}, {image.width}], as the image."
         )
-    present, counts = np.unique(classes, return_counts=True)
-    if not 0 <= present[0] <= present[-1] < len(names) <= len(palette):
+    if palette is None:
+        palette = class_palette(names)
+    low, high = int(classes.min()), int(classes.max())
+    if not 0 <= low <= high < len(names) <= len(palette):
         raise InvalidArgument(
-            f"class_map has classes from {present[0]} to {present[-1]}; there are {len(names)} names and "
-            f"{len(palette)} colours. Every class needs a name, every name a colour."
+            f"class_map has classes from {low} to {high}; there are {len(names)} names and {len(palette)} colours. "
+            "Every class needs a name, every name a colour."
         )
-    picture = legible(image)
-    rows = np.arange(picture.height) * image.height // picture.height
-    columns = np.arange(picture.width) * image.width // picture.width
-    shown = classes[rows][:, columns]
-    colours = np.array(palette, np.float32)
-    tint = opacity * np.any(colours, axis=1, keepdims=True)[shown]
+    counts = np.bincount(classes.ravel(), minlength=high + 1)
+    present = counts.nonzero()[0]
+    picture = legible(image, largest=largest)
+    shown = classes
+    if picture.size != image.size:
+        rows = np.arange(picture.height) * image.height // picture.height
+        columns = np.arange(picture.width) * image.width // picture.width
+        shown = classes[rows][:, columns]
     # Under the tint the picture is grey: its own colours would mix with the class's into a third.
-    grey = np.asarray(picture.convert("L"), np.float32)[..., None]
-    pixels = np.where(tint > 0, grey * (1 - tint) + colours[shown] * tint, np.asarray(picture, np.float32))
-    edge = np.zeros(shown.shape, bool)
-    edge[:, 1:] |= shown[:, 1:] != shown[:, :-1]
-    edge[1:] |= shown[1:] != shown[:-1]
-    pixels[edge] = 255
+    tinted = [c for c in present.tolist() if any(palette[c])]
+    place = np.zeros(high + 1, np.int16 if high < 2**15 - 1 else np.int32)
+    place[tinted] = range(1, len(tinted) + 1)
+    owner = place[shown]
+    grey = picture.convert("L").convert("RGB")
+    grey.paste(picture, mask=Image.fromarray((owner == 0).astype(np.uint8) * 255))
+    pixels = blend(pil_to_tensor(grey), torch.from_numpy(owner), [palette[c] for c in tinted], opacity)
+    _paint_borders(pixels, shown, max(1, line_width(picture.size) // 2))
 
-    order = np.argsort(-counts, kind="stable")
-    lines = [(names[present[i]], palette[present[i]], counts[i] / classes.size) for i in order[:LEGEND_ROWS]]
-    if len(order) > LEGEND_ROWS:
-        rest = order[LEGEND_ROWS:]
-        lines.append((f"{len(rest)} more", (0, 0, 0), counts[rest].sum() / classes.size))
-    height = max(picture.height, LEGEND_ROW * len(lines)) + 2 * MARGIN
-    left = picture.width + 2 * MARGIN
-    right = left + LEGEND
-    canvas = Image.new("RGB", (right + MARGIN, height), PAPER)
-    canvas.paste(Image.fromarray(np.rint(pixels).astype(np.uint8)), (MARGIN, (height - picture.height) // 2))
-    draw, letters = ImageDraw.Draw(canvas), font(TEXT)
-    top = (height - LEGEND_ROW * len(lines)) // 2
-    for i, (name, colour, share) in enumerate(lines):
-        y = top + i * LEGEND_ROW
-        draw.rectangle((left, y + 4, left + SWATCH - 1, y + 3 + SWATCH), colour if any(colour) else PAPER, OTHERS)
-        value = f"{share:.1%}"
-        value_left = right - letters.getlength(value)
-        name_left = left + SWATCH + 10
-        draw.text((name_left, y), fit_text(name, value_left - name_left - 10, letters), INK, letters)
-        draw.text((value_left, y), value, INK, letters)
-    return canvas
+    order = present[np.argsort(-counts[present], kind="stable")].tolist()
+    entries = [Entry(names[c].strip("_"), palette[c], f"{counts[c] / classes.size:.1%}") for c in order]
+    return with_legend(to_pil_image(pixels), entries)
+
+
+def _paint_borders(pixels: Tensor, classes: np.ndarray[Any, Any], line: int) -> None:
+    """White lines where classes meet, in large pictures with dark edges."""
+    edge = np.zeros(classes.shape, bool)
+    edge[:, 1:] |= classes[:, 1:] != classes[:, :-1]
+    edge[1:] |= classes[1:] != classes[:-1]
+    if line > 1:
+        put(pixels, slide(edge, line, np.maximum), ImageColor.getrgb(INK))
+        edge = slide(edge, line // 2, np.maximum)
+    put(pixels, edge, ImageColor.getrgb(PAPER))
 
 
 def segmentation_masks(
@@ -127,7 +125,7 @@ def segmentation_masks(
     opacity: float = 0.5,
     outline: bool = True,
 ) -> Picture:
-    """The picture with each object tinted in a colour of its own and outlined.
+    """The picture with each object tinted in a colour of its own, and an edge of that colour with a dark line around.
 
     Args:
         image: PIL image, or tensor [1 or 3, H, W], uint8 or float in [0, 1].
@@ -135,7 +133,7 @@ def segmentation_masks(
             them, of which 0.5 and more is the object.
         colors: of the objects; by default :func:`class_color`, one after another.
         opacity: of the tint, from 0 to 1.
-        outline: draw the edge of each mask in its full colour.
+        outline: draw the edge of each mask in its full colour, and around it a dark line.
 
     Returns:
         A picture in RGB of the kind of ``image``: PIL image, or tensor of its dtype.
@@ -149,14 +147,52 @@ def segmentation_masks(
         return to_pil_image(segmentation_masks(pixels, masks, colors=colors, opacity=opacity, outline=outline))
     pixels = check_image(image)
     found = check_masks(masks, pixels)
+    owner = torch.full(pixels.shape[1:], -1, dtype=torch.int32, device=pixels.device)
+    for i in reversed(range(len(found))):  # the first lies on top
+        owner.masked_fill_(found[i], i)
+    return segment_map(pixels, owner, len(found), colors=colors, opacity=opacity, outline=outline)
+
+
+def segment_map(
+    image: Picture,
+    owner: Tensor,
+    n: int,
+    *,
+    colors: Colors | None = None,
+    opacity: float = 0.5,
+    outline: bool = True,
+) -> Picture:
+    """:func:`segmentation_masks` of masks that do not overlap, which takes a plane however many they are.
+
+    Args:
+        image: PIL image, or tensor [1 or 3, H, W], uint8 or float in [0, 1].
+        owner: integers [H, W] of the picture's size: which of ``n`` objects a pixel is of, or -1.
+        n: how many there are; the first lie in front.
+        colors, opacity, outline: as of :func:`segmentation_masks`.
+
+    Returns:
+        A picture in RGB of the kind of ``image``: PIL image, or tensor of its dtype.
+
+    Raises:
+        InvalidArgument: no picture, a plane of another size or with other numbers, too few colours, another opacity.
+    """
+    if not isinstance(image, Tensor):
+        get_dimensions(image)  # of a picture
+        pixels = pil_to_tensor(convert_mode(image, "RGB"))
+        return to_pil_image(segment_map(pixels, owner, n, colors=colors, opacity=opacity, outline=outline))
+    pixels = check_image(image)
+    height, width = pixels.shape[1:]
+    if owner.shape != (height, width) or (owner.numel() and not -1 <= owner.min() <= owner.max() < n):
+        raise InvalidArgument(
+            f"owner has the shape {list(owner.shape)}; expected [{height}, {width}] with numbers from -1 to {n - 1}."
+        )
     if not 0 <= opacity <= 1:
         raise InvalidArgument(f"opacity is {opacity!r}; expected a number from 0 to 1.")
-    chosen = (
-        [class_color(i) for i in range(len(found))] if colors is None else parse_colors("colors", colors, len(found))
-    )
-    height, width = pixels.shape[1:]
-    edge = max(1, line_width((height, width)) // 2) if outline else 0
-    return tint(pixels, found.flip(0), chosen[::-1], opacity, edge)
+    chosen = [class_color(i) for i in range(n)] if colors is None else parse_colors("colors", colors, n)
+    tinted = blend(pixels, owner + 1, chosen, opacity)
+    if outline and n:
+        paint_edges(tinted, owner.cpu().numpy(), chosen, max(1, round(0.75 * line_width((height, width)))))
+    return tinted
 
 
 def check_masks(masks: Tensor, image: Tensor) -> Tensor:
@@ -174,21 +210,10 @@ def check_masks(masks: Tensor, image: Tensor) -> Tensor:
     return found if found.dtype == torch.bool else found >= 0.5
 
 
-def tint(pixels: Tensor, masks: Tensor, colors: Sequence[RGB], opacity: float, edge: int = 0) -> Tensor:
-    """``pixels`` [3, H, W] under the colours of ``masks``, bool [N, H, W], the later ones over the earlier.
-
-    Args:
-        edge: so many pixels along the inside of what is seen of a mask have its full colour.
-    """
-    base = pixels.float() if pixels.dtype in (torch.uint8, torch.float16, torch.bfloat16) else pixels
-    owner = torch.zeros_like(base[0])  # 0 for nobody, else 1 + the place in the list
+def tint(pixels: Tensor, masks: Tensor, colors: Sequence[RGB], opacity: float) -> Tensor:
+    """``pixels`` [3, H, W] under the colours of ``masks``, bool [N, H, W], the later ones over the earlier; to the last
+    bit as torchvision does it, which mixes pixels outside all masks with themselves."""
+    owner = torch.zeros(pixels.shape[1:], dtype=torch.int32, device=pixels.device)
     for i, mask in enumerate(masks, 1):
         owner.masked_fill_(mask, i)
-    table = torch.tensor([(0, 0, 0), *colors]).to(base) / (1 if pixels.dtype == torch.uint8 else 255)
-    layer = table[owner.long()].movedim(-1, 0)
-    tinted = base * (1 - opacity) + layer * opacity
-    if edge:
-        around = torch.stack([owner, -owner]).to(torch.float32)[:, None]  # the greatest and the least owner nearby
-        most, least = F.max_pool2d(around, 2 * edge + 1, stride=1, padding=edge)[:, 0]
-        tinted = torch.where(most != -least, layer, tinted)
-    return torch.where(owner > 0, tinted, base).to(pixels.dtype)
+    return blend(pixels, owner, colors, opacity, everywhere=len(masks) > 0)

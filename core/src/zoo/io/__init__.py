@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from zoo.io.folders import find_files, input_and_truth, natural_key
     from zoo.io.image import ImageReadMode, Picture, check_picture, load_image, open_image, opened, save_image
+    from zoo.io.masks import decode_mask, encode_mask, run_lengths
     from zoo.io.video import VideoReader, read_video, save_video
 
 _LAZY = {
@@ -30,6 +31,8 @@ _LAZY = {
     "Picture": "zoo.io.image",
     "VideoReader": "zoo.io.video",
     "check_picture": "zoo.io.image",
+    "decode_mask": "zoo.io.masks",
+    "encode_mask": "zoo.io.masks",
     "find_files": "zoo.io.folders",
     "input_and_truth": "zoo.io.folders",
     "load_image": "zoo.io.image",
@@ -37,6 +40,7 @@ _LAZY = {
     "open_image": "zoo.io.image",
     "opened": "zoo.io.image",
     "read_video": "zoo.io.video",
+    "run_lengths": "zoo.io.masks",
     "save_image": "zoo.io.image",
     "save_video": "zoo.io.video",
     **dict.fromkeys(
@@ -76,9 +80,11 @@ __all__ = [
     "decode_gif",
     "decode_image",
     "decode_jpeg",
+    "decode_mask",
     "decode_png",
     "decode_webp",
     "encode_jpeg",
+    "encode_mask",
     "encode_png",
     "find_files",
     "input_and_truth",
@@ -89,6 +95,7 @@ __all__ = [
     "read_file",
     "read_image",
     "read_video",
+    "run_lengths",
     "save_image",
     "save_video",
     "write_file",

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from PIL import Image
 from torch import Tensor
 
 from zoo import PictureTask, Weights
-from zoo.contract import Result, check_count
+from zoo.contract import Result, check_count, optional
 from zoo.draw import label_image
 from zoo.io import Picture
 from zoo.transforms.functional import as_pil
@@ -51,6 +52,15 @@ class Classification(Result):
     def draw(self, k: int = 5) -> Image.Image:
         """The picture with its ``k`` most probable labels."""
         return label_image(as_pil(self.image), self.top(k))
+
+    def to_supervision(self) -> Any:
+        """All labels as ``supervision.Classifications``: class numbers with their probabilities.
+
+        Raises:
+            MissingPlugin: supervision is not installed.
+        """
+        sv = optional("supervision", "to_supervision()")
+        return sv.Classifications(np.arange(len(self.probabilities)), self.probabilities.float().numpy())
 
 
 class ClassificationTask(PictureTask):

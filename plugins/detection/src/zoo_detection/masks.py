@@ -40,9 +40,7 @@ def paste_masks(masks: Tensor, boxes: Tensor, size: tuple[int, int], chunk: int 
     """
     n, cells = masks.shape[0], masks.shape[-1]
     height, width = size
-    centres, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
-    half = half * ((cells + 2) / cells)  # the border lies around the box
-    first, last = (edge.sign() * edge.abs().floor() for edge in (centres - half, centres + half))  # old ONNX: no trunc
+    first, last = _edges(boxes, cells)
     padded = torch.nn.functional.pad(masks[:, 0], (1, 1, 1, 1))
 
     def part(which: slice) -> Tensor:
@@ -59,6 +57,30 @@ def paste_masks(masks: Tensor, boxes: Tensor, size: tuple[int, int], chunk: int 
     for start in range(0, n, step):
         pasted[start : start + step, 0] = part(slice(start, start + step))
     return pasted
+
+
+def _edges(boxes: Tensor, cells: int) -> tuple[Tensor, Tensor]:
+    """First and last pixels, [N, 2] each, of masks with a border of one of their ``cells`` around boxes [N, 4]."""
+    centres, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
+    half = half * ((cells + 2) / cells)  # the border lies around the box
+    first, last = (edge.sign() * edge.abs().floor() for edge in (centres - half, centres + half))  # old ONNX: no trunc
+    return first, last
+
+
+@exact
+def paste_mask_window(mask: Tensor, box: Tensor, size: tuple[int, int]) -> tuple[Tensor, tuple[int, int]]:
+    """What :func:`paste_masks` makes of a mask [M, M] and a box [4], without the zeros around: the part of the picture
+    where it lies, [h, w], and its row and column."""
+    cells = mask.shape[-1]
+    first, last = _edges(box[None], cells)
+    spans = []
+    for axis, pixels in ((1, size[0]), (0, size[1])):
+        start = min(max(int(first[0, axis]), 0), pixels)
+        end = min(max(int(last[0, axis]) + 1, start + 1), pixels)
+        rows = _interpolation(first[:, axis] - start, last[:, axis] - start, end - start, cells + 2)
+        spans.append((start, rows.to(mask)[0]))
+    (top, y), (left, x) = spans
+    return y @ (torch.nn.functional.pad(mask, (1, 1, 1, 1)) @ x.T), (top, left)
 
 
 def paste_masks_in_image(masks: Tensor, boxes: Tensor, img_shape: tuple[int, int], padding: int = 1) -> Tensor:

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo import PictureTask, Weights
-from zoo.contract import Result, check_count, save_picture
-from zoo.draw import bounding_boxes, class_color, keypoints, legible, segmentation_masks
+from zoo.contract import Result, check_count, optional, save_picture
+from zoo.draw import bounding_boxes, class_color, keypoints, legible, segment_map
 from zoo.errors import InvalidArgument
 from zoo.io import Picture
+from zoo.io.masks import compress as compress, encode_mask, run_lengths as run_lengths
 from zoo.ops import box_convert
 from zoo.transforms.functional import as_pil, get_dimensions
-from zoo_detection.masks import paste_masks
+from zoo_detection.masks import paste_mask_window
 
 MIN_SCORE = 0.5
 HEADS = ("head", "rpn.head", "roi_heads.box_predictor")
 MIN_KEYPOINT_SCORE = 0.0  # logits; what a model believes less is not drawn
-SMALLEST, ENLARGED, LARGEST = 400, 800, 1600  # pixels of the longer side of drawn pictures, as of zoo.draw.legible
+SMALLEST, ENLARGED = 400, 800  # pixels of the longer side of drawn pictures, as of zoo.draw.legible
 
 
 @dataclass(frozen=True)
@@ -120,28 +122,60 @@ class Detection(Result):
         for i, (label, score, box) in enumerate(zip(self.labels.tolist(), self.scores.tolist(), boxes, strict=True)):
             result = {"image_id": image_id, "category_id": label, "bbox": box, "score": score}
             if self.masks is not None:
-                runs = run_lengths(self._mask(i, self._size))
-                result["segmentation"] = {**runs, "counts": compress(runs["counts"])}
+                mask, offset = self._mask(i, self._size)
+                result["segmentation"] = encode_mask(mask, self._size, offset)
             if self.keypoints is not None:
                 result["keypoints"] = self.keypoints[i].flatten().tolist()
             results.append(result)
         return results
+
+    def to_supervision(self) -> Any:
+        """The objects that score ``min_score`` as ``supervision.Detections``: boxes, scores, class numbers, masks where
+        there are any, and as data ``class_name`` and ``keypoints`` [D, K, 3].
+
+        Raises:
+            MissingPlugin: supervision is not installed.
+        """
+        sv = optional("supervision", "to_supervision()")
+        shown = self.above(self.min_score)
+        data: dict[str, Any] = {"class_name": np.array(shown.names, str)}
+        if shown.keypoints is not None:
+            data["keypoints"] = shown.keypoints.float().numpy()
+        masks = None
+        if shown.masks is not None:
+            masks = np.array([shown.mask(i).numpy() for i in range(len(shown))], bool).reshape(-1, *self._size)
+        scores, labels = shown.scores.float().numpy(), shown.labels.numpy().astype(int)
+        return sv.Detections(shown.boxes.float().numpy(), masks, scores, labels, data=data)
 
     @property
     def _size(self) -> tuple[int, int]:
         _, height, width = get_dimensions(self.image)
         return height, width
 
-    def _mask(self, i: int, size: tuple[int, int]) -> Tensor:
-        """The pixels of the ``i``-th object in the picture resized to ``size``, bool [height, width]."""
+    def mask(self, i: int) -> Tensor:
+        """The pixels that are rather of the ``i``-th object than not, bool [H, W]."""
+        part, (top, left) = self._mask(i, self._size)
+        whole = torch.zeros(self._size, dtype=torch.bool)
+        whole[top : top + part.shape[0], left : left + part.shape[1]] = part
+        return whole
+
+    def _mask(self, i: int, size: tuple[int, int]) -> tuple[Tensor, tuple[int, int]]:
+        """The pixels of the ``i``-th object in the picture resized to ``size``: a part of it, bool [h, w], that has all
+        of them, and its row and column."""
         height, width = self._size
         mask = self._tensors()["masks"][i : i + 1].float()
         if mask.shape[-2:] != (height, width):
             scale = torch.tensor([size[1] / width, size[0] / height] * 2)
-            mask = paste_masks(mask, self.boxes[i : i + 1].float() * scale, size)
-        elif size != (height, width):
+            part, offset = paste_mask_window(mask[0, 0], self.boxes[i].float() * scale, size)
+            return part > 0.5, offset
+        if size != (height, width):
             mask = F.interpolate(mask, size, mode="bilinear", antialias=True)
-        return mask[0, 0] > 0.5
+        found = mask[0, 0] > 0.5
+        rows, columns = found.any(1).nonzero(), found.any(0).nonzero()
+        if not len(rows):
+            return found[:0, :0], (0, 0)
+        top, left = int(rows[0]), int(columns[0])
+        return found[top : int(rows[-1]) + 1, left : int(columns[-1]) + 1], (top, left)
 
     def draw(self, min_score: float | None = None) -> Image.Image:
         """The picture with its objects: frames, names and scores, masks and keypoints where there are any.
@@ -153,28 +187,31 @@ class Detection(Result):
             min_score: what scores less is left out; by default the result's ``min_score``.
 
         Returns:
-            An RGB image of 1,600 pixels at most; of tiny pictures each pixel is a square.
+            An RGB image of the picture's size; tiny ones are enlarged, each pixel a square.
         """
         shown = self.above(self.min_score if min_score is None else check_score("min_score", min_score))
         image = as_pil(self.image)
-        picture = legible(image, smallest=SMALLEST, enlarged=ENLARGED, largest=LARGEST)
+        picture = legible(image, smallest=SMALLEST, enlarged=ENLARGED, largest=None)
         size = picture.height, picture.width
         scale = torch.tensor([picture.width / image.width, picture.height / image.height])
         parts = shown.masks is not None or shown.keypoints is not None
         colors = [class_color(i) for i in range(len(shown))] if parts else None
         if shown.masks is not None and len(shown):
-            masks = torch.stack([shown._mask(i, size) for i in range(len(shown))])
-            picture = segmentation_masks(picture, masks, colors=colors)
-        picture = bounding_boxes(
-            picture, shown.boxes * scale.repeat(2), shown.labels, shown.scores, names=self.categories, colors=colors
-        )
+            owner = torch.full(size, -1, dtype=torch.int32)
+            for i in reversed(range(len(shown))):  # the best lies on top
+                part, (top, left) = shown._mask(i, size)
+                owner[top : top + part.shape[0], left : left + part.shape[1]].masked_fill_(part, i)
+            picture = segment_map(picture, owner, len(shown), colors=colors)
         if shown.keypoints is not None:
             visible = shown.keypoints[..., 2] > 0
             if shown.keypoints_scores is not None:
                 visible &= shown.keypoints_scores >= MIN_KEYPOINT_SCORE
             points = shown.keypoints[..., :2] * scale
-            picture = keypoints(picture, points, visible, skeleton=self.skeleton, colors=colors)
-        return picture
+            sides = [side_of(name) for name in self.keypoint_names] or None
+            picture = keypoints(picture, points, visible, skeleton=self.skeleton, sides=sides, colors=colors)
+        return bounding_boxes(
+            picture, shown.boxes * scale.repeat(2), shown.labels, shown.scores, names=self.categories, colors=colors
+        )
 
     def save(self, folder: str | Path, stem: str, format: str = "png") -> list[Path]:  # noqa: A002
         """Write ``STEM.png``, the picture that :meth:`draw` gives, and ``STEM.json``, all objects in COCO's format.
@@ -198,8 +235,14 @@ def for_coco(result: Detection) -> dict[str, Any]:
     for i, row in enumerate(rows):
         row["area"] = row["bbox"][2] * row["bbox"][3]
         if result.masks is not None:
-            row["area"] = int(result._mask(i, (height, width)).sum())
+            row["area"] = int(result._mask(i, (height, width))[0].sum())
     return {"width": width, "height": height, "annotations": rows}
+
+
+def side_of(keypoint: str) -> str:
+    """``"left"`` or ``"right"``, where the name of a keypoint says so: ``left_wrist``, ``Left-Eye``, ``r_knee``."""
+    words = re.split(r"[\W_]+", keypoint.lower())
+    return "left" if {"left", "l"} & {*words} else "right" if {"right", "r"} & {*words} else ""
 
 
 def check_score(name: str, score: Any) -> float:
@@ -207,28 +250,6 @@ def check_score(name: str, score: Any) -> float:
     if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
         raise InvalidArgument(f"{name} is {score!r}; expected a number from 0 to 1.")
     return score
-
-
-def run_lengths(mask: Tensor) -> dict[str, Any]:
-    """A mask, bool [H, W], as COCO's uncompressed run lengths: pixels column by column, zeros first."""
-    pixels = mask.t().flatten()
-    changes = (pixels[1:] != pixels[:-1]).nonzero().squeeze(1) + 1
-    ends = [0, *changes.tolist(), len(pixels)]
-    counts = [after - before for before, after in pairwise(ends)]
-    return {"size": list(mask.shape), "counts": [0, *counts] if len(pixels) and pixels[0] else counts}
-
-
-def compress(counts: Sequence[int]) -> str:
-    """COCO's compressed form of run lengths: from the fourth on how much longer each is than the last but one, five
-    bits a character from the lowest, signed; a sixth bit says that more follow."""
-    text = []
-    for i, count in enumerate(counts):
-        rest, more = count - counts[i - 2] if i > 2 else count, True
-        while more:
-            bits, rest = rest & 31, rest >> 5
-            more = rest != (-1 if bits & 16 else 0)
-            text.append(chr(48 + bits + 32 * more))
-    return "".join(text)
 
 
 def _numbers(box: Sequence[float]) -> str:

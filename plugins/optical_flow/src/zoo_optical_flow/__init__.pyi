@@ -5,7 +5,9 @@ from torch import nn
 
 from zoo.contract import Weights
 from zoo_optical_flow import plugin as plugin, weights as weights
+from zoo_optical_flow.consistency import forward_backward_error as forward_backward_error, occlusion as occlusion
 from zoo_optical_flow.flo import read_flo as read_flo, write_flo as write_flo
+from zoo_optical_flow.kitti import read_kitti_flow as read_kitti_flow, write_kitti_flow as write_kitti_flow
 from zoo_optical_flow.metrics import (
     end_point_error as end_point_error,
     error_shares as error_shares,

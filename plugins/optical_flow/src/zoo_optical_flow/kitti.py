@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import struct
+import zlib
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.errors import UnreadableFile
+from zoo.errors import InvalidArgument, UnreadableFile
 from zoo.io import load_image, opened
 
 ZERO, STEPS = 2**15, 64  # the number that stands for no motion, and how many there are to a pixel
@@ -33,3 +37,48 @@ def read_kitti_flow(path: str | os.PathLike[str]) -> tuple[Tensor, Tensor]:
         raise UnreadableFile(f"{str(path)!r} is no KITTI flow: {pixels}.")
     right, down, known = numbers.int()
     return (torch.stack([right, down]).float() - ZERO) / STEPS, known > 0
+
+
+def write_kitti_flow(flow: Tensor, path: str | os.PathLike[str], known: Tensor | None = None) -> None:
+    """Write ``flow`` [2, H, W] as a PNG of KITTI's kind, in 64ths of a pixel, replacing a file that is there.
+
+    Args:
+        flow: floating point, in pixels, to the right and down, from -512 to below 512.
+        path: of the file, which ends in ``.png``.
+        known: bool [H, W], where the flow is known; by default where it is finite and below 1e9, as in ``.flo`` files.
+
+    Raises:
+        InvalidArgument: another shape or kind, no pixel, or a known flow that the format has no number for.
+    """
+    if flow.ndim != 3 or flow.shape[0] != 2 or not flow.numel() or not flow.is_floating_point():
+        raise InvalidArgument(
+            f"The flow is {flow.dtype} of the shape {list(flow.shape)}; expected floating point [2, H, W], not empty."
+        )
+    vectors = flow.detach().cpu().double()
+    if known is None:
+        known = (vectors.abs() < 1e9).all(0)
+    if known.dtype != torch.bool or known.shape != flow.shape[1:]:
+        raise InvalidArgument(
+            f"known is {known.dtype} of the shape {list(known.shape)}; expected bool {list(flow.shape[1:])}."
+        )
+    known = known.cpu()
+    steps = (vectors * STEPS + ZERO).round()
+    wrong = known & ~((steps >= 0) & (steps < 2**16)).all(0)
+    if wrong.any():
+        y, x = wrong.nonzero()[0].tolist()
+        raise InvalidArgument(
+            f"The flow at row {y}, column {x} is {vectors[:, y, x].tolist()}; KITTI's files hold -512 to 511.98 "
+            "pixels. Write a .flo file, or say that it is not known."
+        )
+    numbers = torch.cat([torch.where(known, steps, 0), known[None].double()]).permute(1, 2, 0)
+    rows = numbers.numpy().astype(">u2")
+    height, width, _ = rows.shape
+    lines = np.zeros((height, 1 + 6 * width), np.uint8)  # the first byte says that they are as they are
+    lines[:, 1:] = rows.reshape(height, -1).view(np.uint8)
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)  # 16 bits of RGB, not interlaced
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines.tobytes(), 6)), (b"IEND", b""))
+    Path(path).write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*chunk) for chunk in chunks))
+
+
+def _chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))

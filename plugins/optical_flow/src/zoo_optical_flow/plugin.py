@@ -24,6 +24,8 @@ OPTICAL_FLOW = TaskSpec(
         Option("pad", bool, True, "Pad the frames to a size that the model takes."),
         Option("padding", str, "sintel", "Where: sintel, half on each side; kitti, all of the height's below."),
         Option("num_flow_updates", int, None, "How many updates of the flow; RAFT makes 12 by itself."),
+        Option("backward", bool, False, "Also the flow back, and by both what is hidden in the other frame."),
+        Option("flow_format", str, "flo", "Of the numbers in --output: flo, kitti (PNGs of 16 bits), or both."),
         Option("stride", int, None, "Of a video, take every so-manieth frame."),
         Option("frame_rate", float, None, "Of a video, take so many frames a second."),
         Option("num_flow_updates", int, 12, "How many updates the file makes.", verb="export"),
@@ -55,9 +57,13 @@ PUBLIC = {
     "Flow": "zoo_optical_flow.result",
     "FlowVideo": "zoo_optical_flow.video",
     "crop_flow": "zoo_optical_flow.task",
+    "forward_backward_error": "zoo_optical_flow.consistency",
+    "occlusion": "zoo_optical_flow.consistency",
     "pad_frames": "zoo_optical_flow.task",
     "read_flo": "zoo_optical_flow.flo",
+    "read_kitti_flow": "zoo_optical_flow.kitti",
     "write_flo": "zoo_optical_flow.flo",
+    "write_kitti_flow": "zoo_optical_flow.kitti",
 }
 """Every name that ``zoo_optical_flow`` offers → the module that it comes from."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,34 @@ from PIL import Image
 from torch import Tensor
 
 from zoo.contract import Result, save_picture
-from zoo.draw import contact_sheet, flow_arrows, flow_to_image, legible, warped_difference
+from zoo.draw import (
+    contact_sheet,
+    error_map,
+    flow_arrows,
+    flow_to_image,
+    legible,
+    segmentation_masks,
+    warped_difference,
+    with_caption,
+    with_wheel,
+)
+from zoo.errors import InvalidArgument, suggest
 from zoo.io import Picture
-from zoo.transforms.functional import to_pil_image
+from zoo.transforms.functional import as_pil, convert_mode, pil_to_tensor, to_pil_image
+from zoo_optical_flow.consistency import forward_backward_error, occlusion
 from zoo_optical_flow.flo import write_flo
+from zoo_optical_flow.kitti import write_kitti_flow
+
+FORMATS = ("flo", "kitti", "both")
+SIDE = 960  # pixels of the longer side of a panel, at most
+HIDDEN = "#ff3c78"  # what is not seen in the second frame
+
+
+def check_flow_format(given: Any) -> str:
+    if given not in FORMATS:
+        expected = ", ".join(map(repr, FORMATS))
+        raise InvalidArgument(f"flow_format is {given!r}; expected one of {expected}.{suggest(str(given), FORMATS)}")
+    return str(given)
 
 
 @dataclass(frozen=True)
@@ -25,53 +50,132 @@ class Flow(Result):
     Attributes:
         flow: float32 [2, H, W]: how far each pixel of the first frame moves to the right and down, in pixels.
         frames: the two pictures.
+        backward: float32 [2, H, W], from the second frame to the first, where ``backward=True`` asked for it.
+        flow_format: of the numbers that :meth:`save` writes: ``"flo"``, ``"kitti"`` or ``"both"``.
     """
 
     flow: Tensor
     frames: tuple[Picture, Picture]
+    backward: Tensor | None = None
+    flow_format: str = "flo"
+
+    @cached_property
+    def occluded(self) -> Tensor | None:
+        """bool [H, W]: which pixels of the first frame are hidden in the second, or out of it, by
+        :func:`zoo_optical_flow.occlusion`; None without ``backward``."""
+        return None if self.backward is None else occlusion(self.flow, self.backward)
+
+    @cached_property
+    def _error(self) -> Tensor:
+        """float32 [H, W]: how far there-and-back is off, in pixels."""
+        return forward_backward_error(self.flow, self.flow if self.backward is None else self.backward)
 
     def lines(self, k: int = 5) -> list[str]:
-        """What ``zoo predict`` prints; there is one line, whatever ``k``."""
+        """What ``zoo predict`` prints; there is one line, whatever ``k``, and one more with ``backward``."""
         facts = self.to_dict()
-        return [describe(facts["mean"], facts["mean_length"], facts["max_length"])]
+        lines = [describe(facts["mean"], facts["mean_length"], facts["max_length"])]
+        if self.backward is not None:
+            error = facts["consistency"]
+            lines.append(
+                f"{facts['occluded']:.1%} hidden in the second frame; "
+                + ("all of it" if error is None else f"elsewhere {error:.2f} px between there and back")
+            )
+        return lines
 
     def to_dict(self, k: int = 5) -> dict[str, Any]:
-        """What ``zoo predict --json`` prints: size and statistics. :meth:`save` writes the numbers themselves."""
+        """What ``zoo predict --json`` prints: size and statistics; with ``backward`` the share that is hidden, and the
+        mean error between there and back of what is not. :meth:`save` writes the numbers themselves."""
         length = self.flow.norm(dim=0)
-        return {
+        facts = {
             "size": list(self.flow.shape[1:]),
             "mean": self.flow.mean((1, 2)).tolist(),
             "mean_length": length.mean().item(),
             "max_length": length.max().item(),
         }
+        if self.backward is not None and self.occluded is not None:
+            seen = self._error[~self.occluded]
+            facts |= {
+                "occluded": self.occluded.float().mean().item(),
+                "consistency": seen.mean().item() if len(seen) else None,
+            }
+        return facts
 
     def draw(self) -> Image.Image:
-        """The first frame with arrows, the flow in colours, and both frames' difference before and after warping."""
-        colours = legible(to_pil_image(flow_to_image(self.flow)))
-        still = warped_difference(*self.frames, torch.zeros_like(self.flow))
-        warped = warped_difference(*self.frames, self.flow)
-        step = max(4, max(self.flow.shape) // 20)
-        return contact_sheet(
-            [flow_arrows(self.frames[0], self.flow, step), colours, legible(still), legible(warped)], 2
-        )
+        """The first frame with arrows, the flow in colours with their wheel, and both frames' difference before and
+        after warping; with ``backward`` also what is hidden in the second frame, and the error between there and back.
+        """
+        flow, frames, sample = self._shrunk()
+        step = max(4, max(flow.shape) // 20)
+        longest = self.flow.norm(dim=0).max().item()
+        colours = legible(to_pil_image(flow_to_image(self.flow[sample], max(longest, 1e-3))), largest=None)
+        still, warped = (warped_difference(*frames, motion) for motion in (torch.zeros_like(flow), flow))
+        before, after = (pil_to_tensor(image).float().mean().item() for image in (still, warped))
+        panels = [
+            (flow_arrows(frames[0], flow, step, largest=None), "First frame, arrows to the second"),
+            (with_wheel(colours, longest), f"Flow: {direction(*self.flow.mean((1, 2)).tolist())}"),
+            (still, f"Difference of the frames: {before:.1f} of 255"),
+            (warped, f"Difference along the flow: {after:.1f} of 255"),
+        ]
+        if self.backward is not None and self.occluded is not None:
+            hidden = segmentation_masks(frames[0], self.occluded[sample[1:]][None], colors=HIDDEN)
+            error = self._error[sample[1:]]
+            finite = error[error.isfinite()]
+            most = max(finite.quantile(0.99).item() if len(finite) else 1.0, 1.0)
+            panels += [
+                (hidden, f"Hidden in the second frame: {self.occluded.float().mean():.1%}"),
+                (error_map(error, most), f"Error there and back, to {most:.1f} px"),
+            ]
+        return contact_sheet([with_caption(legible(picture, largest=None), text) for picture, text in panels], 2)
+
+    def _shrunk(self) -> tuple[Tensor, tuple[Image.Image, Image.Image], tuple[slice, slice, slice]]:
+        """Flow and frames as large as a panel is, where they are larger; and which of the flow's pixels those are."""
+        every = -(-max(self.flow.shape[1:]) // SIDE)
+        sample = (slice(None), slice(every // 2, None, every), slice(every // 2, None, every))
+        flow = self.flow[sample] / every
+        size = (flow.shape[2], flow.shape[1])
+        first, second = (convert_mode(as_pil(frame), "RGB") for frame in self.frames)
+        if every > 1:
+            first, second = (frame.resize(size, Image.Resampling.BOX) for frame in (first, second))
+        return flow, (first, second), sample
 
     def save(self, folder: Path, stem: str, format: str = "png") -> list[Path]:  # noqa: A002
-        """Write the picture that :meth:`draw` gives, the flow in colours at its own size, and its numbers.
+        """Write the picture that :meth:`draw` gives, the flow in colours at its own size, and its numbers; with
+        ``backward`` also what is hidden, and the flow back.
 
         Returns:
-            The paths: ``stem.png``, ``stem-flow.png`` and ``stem.flo``, in ``folder``.
+            The paths, in ``folder``: ``STEM.png``, ``STEM_flow.png``, ``STEM.flo`` or ``STEM_kitti.png``; and
+            ``STEM_occluded.png``, white where hidden, ``STEM_backward.flo`` or ``STEM_backward_kitti.png``. In KITTI's
+            files the flow is known where it is not hidden.
         """
-        drawn = save_picture(self.draw(), folder, stem, format)
-        colours = save_picture(to_pil_image(flow_to_image(self.flow)), folder, f"{stem}-flow", format)
-        numbers = folder / f"{stem}.flo"
-        write_flo(self.flow, numbers)
-        return [drawn, colours, numbers]
+        paths = [save_picture(self.draw(), folder, stem, format)]
+        paths.append(save_picture(to_pil_image(flow_to_image(self.flow)), folder, f"{stem}_flow", format))
+        hidden = self.occluded
+        if hidden is not None:
+            paths.append(save_picture(to_pil_image(hidden.byte() * 255), folder, f"{stem}_occluded"))
+        flows = {"": self.flow} if self.backward is None else {"": self.flow, "_backward": self.backward}
+        for what, flow in flows.items():
+            if self.flow_format in ("flo", "both"):
+                paths.append(folder / f"{stem}{what}.flo")
+                write_flo(flow, paths[-1])
+            if self.flow_format in ("kitti", "both"):
+                paths.append(folder / f"{stem}{what}_kitti.png")
+                write_kitti_flow(flow, paths[-1], ~hidden if hidden is not None and not what else None)
+        return paths
+
+
+def direction(right: float, down: float) -> str:
+    """A motion in words: ``3.2 px right, 6.0 px up``."""
+    parts = [
+        f"{abs(value):.1f} px {more if value > 0 else less}"
+        for value, more, less in ((right, "right", "left"), (down, "down", "up"))
+        if abs(value) >= 0.05
+    ]
+    return ", ".join(parts) or "no motion"
 
 
 def describe(mean: Sequence[float], mean_length: float, max_length: float) -> str:
     """Statistics of a flow, in words; lengths in pixels."""
-    right, down = mean
     return (
         f"moves {mean_length:.2f} px on average, {max_length:.2f} px at most; "
-        f"mean ({right:+.2f}, {down:+.2f}) px to the right and down"
+        f"taken together {direction(mean[0], mean[1])}"
     )

@@ -18,7 +18,7 @@ from zoo.io import Picture
 from zoo.io.video import check_frame_rate
 from zoo.transforms import OpticalFlow
 from zoo.transforms.functional import get_dimensions
-from zoo_optical_flow.result import Flow
+from zoo_optical_flow.result import Flow, check_flow_format
 from zoo_optical_flow.video import FlowVideo, Pairs, Video, is_video
 
 Pair = tuple[Picture, Picture]
@@ -126,17 +126,22 @@ class FlowTask(PictureTask):
     Args:
         pad, padding, stride, frame_rate: as of :class:`Prepare`.
         num_flow_updates: how many times the model refines a flow; None leaves it to the model.
+        backward: also find the flow from the second frame to the first, which takes twice as long.
+        flow_format: of the numbers that results save: ``"flo"``, ``"kitti"`` or ``"both"``.
     """
 
     pad: bool = True
     padding: str = "sintel"
     num_flow_updates: int | None = None
+    backward: bool = False
+    flow_format: str = "flo"
     stride: int | None = None
     frame_rate: float | None = None
 
     def __post_init__(self) -> None:
         if self.num_flow_updates is not None:
             check_count("num_flow_updates", self.num_flow_updates, 1)
+        check_flow_format(self.flow_format)
 
     def load(self, source: Any) -> Pair | Video:
         """Two pictures, each from a path or a PIL image, upright; tensors are taken as they are. Or a video's frames.
@@ -162,18 +167,25 @@ class FlowTask(PictureTask):
         }
 
     def collate(self, prepared: Sequence[tuple[Tensor, Tensor]]) -> tuple[Any, ...]:
-        """Prepared pairs of one size → the first frames [N, 3, H, W], the second ones, and the updates if given."""
-        first, second = zip(*prepared, strict=True)
+        """Prepared pairs of one size → the first frames [N, 3, H, W], the second ones, and the updates if given.
+
+        With ``backward`` there are twice as many: all pairs, and all of them the other way round.
+        """
+        first, second = (torch.stack(frames) for frames in zip(*prepared, strict=True))
         updates = () if self.num_flow_updates is None else (self.num_flow_updates,)
-        return torch.stack(first), torch.stack(second), *updates
+        if self.backward:
+            return torch.cat([first, second]), torch.cat([second, first]), *updates
+        return first, second, *updates
 
     def decode(self, outputs: Any, inputs: Sequence[Pair], weights: Weights) -> list[Flow]:
         """The model's last flows [N, 2, H, W], cut to the size of the frames → one result per pair."""
         flows = (outputs if isinstance(outputs, Tensor) else outputs[-1]).float().cpu()
         results = []
-        for flow, frames in zip(flows, inputs, strict=True):
+        for i, frames in enumerate(inputs):
             _, height, width = get_dimensions(frames[0])
-            results.append(Flow(crop_flow(flow, height, width, self.padding).clone(), frames))
+            pair = flows[i :: len(inputs)]  # there, and perhaps back
+            there, *back = (crop_flow(flow, height, width, self.padding).clone() for flow in pair)
+            results.append(Flow(there, frames, back[0] if back else None, self.flow_format))
         return results
 
     def gather(self, source: Video, results: Iterator[Flow]) -> FlowVideo:

@@ -16,13 +16,13 @@ from PIL import Image
 from torch import Tensor
 
 from zoo.contract import Result, check_count
-from zoo.draw import contact_sheet, flow_to_image, legible
+from zoo.draw import contact_sheet, flow_to_image, legible, with_caption, with_wheel
 from zoo.errors import InvalidArgument, UnreadableFile
 from zoo.io import opened
 from zoo.io.video import Frame, VideoReader, save_video, steady_times
 from zoo.transforms.functional import as_pil, convert_mode, pil_to_tensor, to_pil_image
 from zoo_optical_flow.plugin import ANIMATIONS, VIDEOS
-from zoo_optical_flow.result import Flow, describe
+from zoo_optical_flow.result import Flow, describe, direction
 
 FRAME_RATE = 25  # of frames that come as a tensor, which does not say
 FULL = 0.95  # share of the pairs in which no pixel moves further than what is drawn in full colour
@@ -134,12 +134,14 @@ class FlowVideo(Result):
         source: path of the video, or its frames.
         motions: what moves between each frame and the next, a :class:`Motion` for each.
         size: height and width of frames and flows, in pixels.
+        both_ways: whether the flows back were kept too.
     """
 
     def __init__(self, video: Video, flows: Iterable[Flow]) -> None:
         self.source = video.source
         self.motions: list[Motion] = []
         self.size = (0, 0)
+        self.both_ways = False
         self._video = video
         self._file = tempfile.TemporaryFile(prefix="zoo-flow-")  # noqa: SIM115  closed when it is forgotten
         for (start, end), flow in zip(itertools.pairwise(video.times), flows, strict=True):
@@ -147,17 +149,23 @@ class FlowVideo(Result):
             right, down = facts["mean"]
             self.motions.append(Motion(start, end, (right, down), facts["mean_length"], facts["max_length"]))
             self.size = flow.flow.shape[1], flow.flow.shape[2]
-            self._file.write(flow.flow.half().numpy().tobytes())
+            self.both_ways = flow.backward is not None
+            for one in (flow.flow, flow.backward):
+                if one is not None:
+                    self._file.write(one.half().numpy().tobytes())
 
     def __len__(self) -> int:
         return len(self.motions)
 
     def __iter__(self) -> Iterator[Flow]:
         for i, (first, second) in enumerate(itertools.pairwise(frame.image for frame in self._video.frames())):
-            yield Flow(self._flow(i), (first, second))
+            if self.both_ways:
+                yield Flow(self._flow(2 * i), (first, second), self._flow(2 * i + 1))
+            else:
+                yield Flow(self._flow(i), (first, second))
 
     def _flow(self, i: int) -> Tensor:
-        """float32 [2, H, W]."""
+        """The ``i``-th that was kept, float32 [2, H, W]."""
         height, width = self.size
         self._file.seek(i * 2 * height * width * 2)
         numbers = np.frombuffer(self._file.read(2 * height * width * 2), np.float16)
@@ -205,11 +213,16 @@ class FlowVideo(Result):
             yield Frame(torch.cat(_panels(flow, full), 2 if side_by_side else 1), motion.start)
 
     def draw(self) -> Image.Image:
-        """A few moments, each with its flow in colours, below one another."""
+        """A few moments, each with its flow in colours beside it, below one another."""
         shown = {len(self) * i // SHOWN for i in range(SHOWN)}
-        chosen = (flow for i, flow in enumerate(self) if i in shown)
-        panels = [panel for flow in chosen for panel in _panels(flow, self.full_length)]
-        return contact_sheet([legible(to_pil_image(panel)) for panel in panels], 2)
+        full, panels = self.full_length, []
+        for i, (flow, motion) in enumerate(zip(self, self.motions, strict=True)):
+            if i not in shown:
+                continue
+            frame, colours = (legible(to_pil_image(panel)) for panel in _panels(flow, full))
+            panels.append(with_caption(frame, f"{motion.start:.2f} s"))
+            panels.append(with_caption(with_wheel(colours, full), direction(*motion.mean)))
+        return contact_sheet(panels, 2)
 
     def save(self, folder: Path, stem: str, format: str = "png") -> list[Path]:  # noqa: A002  it is no picture
         """Write what :meth:`render` gives as ``stem.mp4`` or, where PyAV is missing, as an animated ``stem.gif``.

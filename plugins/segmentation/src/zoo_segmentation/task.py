@@ -8,16 +8,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo import PictureTask, Weights
-from zoo.contract import Result, check_count, save_picture
+from zoo.contract import Result, check_count, optional, save_picture
 from zoo.draw import segmentation_overlay, voc_palette
 from zoo.errors import InvalidArgument
-from zoo.io import Picture
+from zoo.io import Picture, encode_mask
 from zoo.transforms.functional import as_pil, get_dimensions
 
 
@@ -49,21 +50,40 @@ class Segmentation(Result):
         return [f"{share:7.2%}  {name}" for name, share in self._largest(k)]
 
     def to_dict(self, k: int = 5) -> dict[str, Any]:
-        """What ``zoo predict --json`` prints: the size in pixels and the ``k`` largest areas."""
+        """What ``zoo predict --json`` prints: the size in pixels and the ``k`` largest areas, each with its number, its
+        share, and its ``mask``: COCO's compressed run lengths, which :func:`zoo.io.decode_mask` reads."""
         height, width = self.class_map.shape
-        areas = [{"label": name, "share": share} for name, share in self._largest(k)]
+        ids = {self.categories[i]: i for i in np.unique(self.class_map).tolist()}
+        areas = [
+            {"label": name, "id": ids[name], "share": share, "mask": encode_mask(self.class_map == ids[name])}
+            for name, share in self._largest(k)
+        ]
         return {"height": height, "width": width, "areas": areas}
 
     def _largest(self, k: int) -> list[tuple[str, float]]:
         return list(self.areas.items())[: check_count("k", k, 1)]
 
     def draw(self) -> Image.Image:
-        """The picture tinted by class, with a legend."""
-        palette = voc_palette(max(256, len(self.categories)))
-        return segmentation_overlay(as_pil(self.image), self.class_map, self.categories, palette)
+        """The picture at its own size, tinted by class, with a legend of the classes that are in it.
+
+        A class has the colour of :func:`zoo.draw.class_color`; the background is left as it is.
+        """
+        return segmentation_overlay(as_pil(self.image), self.class_map, self.categories, largest=None)
+
+    def to_supervision(self) -> Any:
+        """The classes that are there as ``supervision.Detections``: a mask and its box each, and ``class_name``.
+
+        Raises:
+            MissingPlugin: supervision is not installed.
+        """
+        sv = optional("supervision", "to_supervision()")
+        ids = np.unique(self.class_map).astype(int)
+        masks = self.class_map.numpy() == ids[:, None, None]
+        names = np.array([self.categories[i] for i in ids.tolist()])
+        return sv.Detections(sv.mask_to_xyxy(masks), masks, class_id=ids, data={"class_name": names})
 
     def save(self, folder: str | Path, stem: str, format: str = "png") -> list[Path]:  # noqa: A002
-        """Write ``STEM_overlay.png``, to look at, and ``STEM_classes.png``, to compute with, whatever the ``format``.
+        """Write ``STEM.png``, to look at, and ``STEM_classes.png``, to compute with, whatever the ``format``.
 
         The second is of the picture's size, in mode P: its pixels are the classes, shown in Pascal VOC's colours.
 
@@ -74,8 +94,7 @@ class Segmentation(Result):
             raise InvalidArgument(f"A PNG with a palette has 256 classes; there are {len(self.categories)}.")
         classes = Image.fromarray(self.class_map.byte().numpy())
         classes.putpalette([value for colour in voc_palette() for value in colour])
-        overlay = save_picture(self.draw(), folder, f"{stem}_overlay", format)
-        return [overlay, save_picture(classes, folder, f"{stem}_classes")]
+        return [save_picture(self.draw(), folder, stem, format), save_picture(classes, folder, f"{stem}_classes")]
 
 
 class SegmentationTask(PictureTask):

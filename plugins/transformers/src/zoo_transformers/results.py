@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,18 +9,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch import Tensor
 
-from zoo.contract import Result, check_count, save_picture
-from zoo.draw import INK, MARGIN, PAPER, class_color, font, legible, segmentation_overlay
-from zoo.io import Picture
+from zoo.contract import Result, check_count, optional, save_picture
+from zoo.draw import PAPER, class_color, legible, segmentation_overlay, ticks, with_scale
+from zoo.io import Picture, encode_mask
 from zoo.transforms.functional import as_pil
 
 # From far to near: viridis, whose lightness grows evenly.
 SCALE = [(68, 1, 84), (71, 44, 122), (59, 81, 139), (44, 113, 142), (33, 144, 141), (39, 173, 129), (92, 200, 99),
          (170, 220, 50), (253, 231, 37)]  # fmt: skip
-BAR, TICKS, TEXT = 24, 5, 18  # pixels; marks on the scale; pixels
 
 
 @dataclass(frozen=True)
@@ -71,33 +69,33 @@ class Depth(Result):
         return Image.fromarray(_painted((1 - share if self.unit == "metres" else share).numpy()))
 
     def draw(self) -> Image.Image:
-        """The depth map in colours, and beside it the scale with its values."""
-        picture = legible(self.colours())
-        letters = font(TEXT)
-        height, left = picture.height, picture.width + 2 * MARGIN
-        values = np.linspace(self.nearest, self.farthest, TICKS)
-        labels = [f"{value:.3g}" + (" m" if self.unit == "metres" else "") for value in values]
-        words = ["near", "far"]
-        room = math.ceil(max(letters.getlength(label) for label in [*labels, *words]))
-        canvas = Image.new("RGB", (left + BAR + MARGIN // 2 + room + MARGIN, height + 2 * MARGIN), PAPER)
-        canvas.paste(picture, (MARGIN, MARGIN))
-        top, bottom = MARGIN + TEXT + 6, MARGIN + height - TEXT - 7
-        bar = _painted(np.linspace(1, 0, max(bottom - top + 1, 2))[:, None].repeat(BAR, 1))
-        canvas.paste(Image.fromarray(bar), (left, top))
-        draw = ImageDraw.Draw(canvas)
-        draw.text((left, MARGIN - 2), words[0], INK, letters)
-        draw.text((left, bottom + 4), words[1], INK, letters)
-        for i, label in enumerate(labels):
-            y = top + i * (bottom - top) / (TICKS - 1)
-            draw.line((left + BAR, y, left + BAR + 4, y), INK)
-            draw.text((left + BAR + MARGIN // 2, y - TEXT / 2), label, INK, letters)
-        return canvas
+        """The picture, beside it the depth map in colours, and beside that the scale with its values; of the picture's
+        own size."""
+        near, far = self.nearest, self.farthest
+        unit = " m" if self.unit == "metres" else ""
+        low, high = sorted((near, far))
+        marks = [value for value in ticks(low, high) if low <= value <= high]
+        labels = [((value - far) / (near - far) if near != far else 0.5, f"{value:.3g}{unit}") for value in marks]
+        depth = legible(self.colours(), largest=None)
+        image = legible(as_pil(self.image), largest=None)
+        side_by_side = depth.width <= 1.4 * depth.height
+        gap = max(8, max(depth.size) // 80)
+        size = (2 * depth.width + gap, depth.height) if side_by_side else (depth.width, 2 * depth.height + gap)
+        both = Image.new("RGB", size, PAPER)
+        both.paste(image.resize(depth.size) if image.size != depth.size else image, (0, 0))
+        both.paste(depth, (depth.width + gap, 0) if side_by_side else (0, depth.height + gap))
+        return with_scale(both, _colour, labels, ("near", "far"))
 
     def save(self, folder: str | Path, stem: str, format: str = "png") -> list[Path]:  # noqa: A002
         """Write ``STEM.png``, the picture that :meth:`draw` gives, and ``STEM.npy``, the values, float32 [H, W]."""
         values = Path(folder) / f"{stem}.npy"
         np.save(values, self.values.float().numpy())
         return [save_picture(self.draw(), folder, stem, format), values]
+
+
+def _colour(share: float) -> tuple[int, int, int]:
+    red, green, blue = _painted(np.array(share)).tolist()
+    return red, green, blue
 
 
 def _painted(share: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -154,19 +152,43 @@ class PanopticSegmentation(Result):
         return [*rows, *([f"and {left} smaller"] if left else [])] or ["nothing found"]
 
     def to_dict(self, k: int | None = None) -> dict[str, Any]:
-        """What ``zoo predict --json`` prints: the ``k`` largest segments (all by default)."""
+        """What ``zoo predict --json`` prints: the ``k`` largest segments (all by default), each with its ``mask``:
+        COCO's compressed run lengths, which :func:`zoo.io.decode_mask` reads."""
         height, width = self.segment_map.shape
         segments = [
-            {"label": name, "id": int(self.labels[i]), "score": score, "share": area}
+            {
+                "label": name,
+                "id": int(self.labels[i]),
+                "score": score,
+                "share": area,
+                "mask": encode_mask(self.mask(i)),
+            }
             for i, name, score, area in self._largest(k or max(len(self), 1))
         ]
         return {"height": height, "width": width, "segments": segments}
 
+    def to_supervision(self) -> Any:
+        """All segments as ``supervision.Detections``: masks, boxes, scores, and ``class_name``.
+
+        Raises:
+            MissingPlugin: supervision is not installed.
+        """
+        sv = optional("supervision", "to_supervision()")
+        masks = (self.segment_map == torch.arange(len(self))[:, None, None]).numpy()
+        return sv.Detections(
+            sv.mask_to_xyxy(masks),
+            masks,
+            confidence=self.scores.float().numpy(),
+            class_id=self.labels.numpy().astype(int),
+            data={"class_name": np.array(self.names)},
+        )
+
     def draw(self) -> Image.Image:
-        """The picture tinted by segment, with a legend."""
-        names = [f"{name} {score:.0%}" for name, score in zip(self.names, self.scores.tolist(), strict=True)]
+        """The picture at its own size, tinted by segment, with a legend."""
+        segments = [f"{name} {score:.0%}" for name, score in zip(self.names, self.scores.tolist(), strict=True)]
+        names = ["nothing", *segments]
         palette = [(0, 0, 0), *(class_color(i) for i in range(len(self)))]
-        return segmentation_overlay(as_pil(self.image), self.segment_map + 1, ["nothing", *names], palette)
+        return segmentation_overlay(as_pil(self.image), self.segment_map + 1, names, palette, largest=None)
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch import Tensor, nn
 
 from zoo import PictureTask, Weights
-from zoo.draw import MARGIN, OTHERS, contact_sheet, font
+from zoo.draw import contact_sheet, label_image, legible, with_caption
 from zoo.errors import InvalidArgument
 from zoo.io.video import Frame, VideoReader, clip_times
-from zoo.transforms.functional import to_pil_image
+from zoo.transforms.functional import as_pil, to_pil_image
 from zoo_classification.task import Classification, ClassificationTask
 
 FRAMES = 16  # of a clip, where neither model nor weights say
-STILLS, STILL_SIDE = 4, 240  # pictures kept of a clip, and the longest side of each in pixels
+STILLS, STILL_SIDE = 4, 240  # pictures kept of a clip, and the longest side of each in pixels; small ones are enlarged
 
 
 @dataclass
@@ -47,6 +47,10 @@ class Clip(Classification):
     def __str__(self) -> str:
         return f"{self.start:.1f}–{self.end:.1f} s"
 
+    def draw(self, k: int = 5) -> Image.Image:
+        """Its frames in a row with the time beneath, and beside them the ``k`` most probable labels."""
+        return label_image(with_caption(as_pil(self.image), str(self)), self.top(k), largest=None)
+
 
 @dataclass(frozen=True)
 class VideoLabels(Classification):
@@ -67,13 +71,10 @@ class VideoLabels(Classification):
         return {**super().to_dict(k), "clips": clips}
 
     def draw(self, k: int = 5) -> Image.Image:
-        """A contact sheet: some frames of every clip, beside its labels."""
+        """A row for each clip: some of its frames, when they are shown, and beside them its labels."""
         if len(self.clips) == 1:
-            return super().draw(k)
-        panels = [clip.draw(min(k, 3)) for clip in self.clips]
-        for panel, clip in zip(panels, self.clips, strict=True):  # when it is, in the margin above its frames
-            ImageDraw.Draw(panel).text((MARGIN, 1), str(clip), OTHERS, font(13))
-        return contact_sheet(panels)
+            return self.clips[0].draw(k)
+        return contact_sheet([clip.draw(min(k, 3)) for clip in self.clips], 1)
 
 
 class Prepare:
@@ -127,8 +128,9 @@ class Prepare:
         for image, time in frames:
             prepared[time] = self.preset(image[None])
             if any(time in clip for clip in stills):
-                pictures[time] = to_pil_image(image)
-                pictures[time].thumbnail((STILL_SIDE, STILL_SIDE))
+                pictures[time] = legible(
+                    to_pil_image(image), smallest=STILL_SIDE, enlarged=STILL_SIDE, largest=STILL_SIDE
+                )
         video.spans = [(clip[0], clip[-1]) for clip in wanted]
         video.stills = [[pictures[time] for time in sorted(clip)] for clip in stills]
         return torch.stack([torch.cat([prepared[time] for time in clip], dim=1) for clip in wanted])
@@ -178,7 +180,7 @@ class VideoTask(PictureTask):
         results = []
         of_each = torch.split(outputs, [len(video.spans) for video in inputs])
         for logits, video in zip(of_each, inputs, strict=True):
-            strips = [contact_sheet(stills, columns=2) for stills in video.stills]
+            strips = [contact_sheet(stills, columns=len(stills)) for stills in video.stills]
             each = ClassificationTask().decode(logits, strips, weights)
             clips = [
                 Clip(one.probabilities, one.categories, one.image, start, end)
