@@ -13,7 +13,7 @@ from zoo.contract import LazyEnum, ModelSpec, Weights, WeightsEnum, check_model,
 from zoo.errors import ContractError, InvalidArgument, PluginError, UnknownModel, UnknownWeights, suggest, told
 from zoo.files import redacted
 from zoo.registry.exported import ExportedFile, find_exported, format_opening
-from zoo.registry.names import Builder, Entry, Registry, add_local, meant, registry, weights_claims
+from zoo.registry.names import Builder, Entry, Registry, add_local, one_meant, registry, weights_claims
 from zoo.registry.records import LOCAL, PluginRecord
 from zoo.registry.saved import find_saved
 
@@ -181,10 +181,7 @@ def get_weight(name: str) -> WeightsEnum:
             if tag is not None and entry.spec.weights is not None:
                 return entry.spec.weights[tag]
         raise UnknownWeights(f"There are no weights {enum_name!r}.{suggest(enum_name, claims)}")
-    enum = meant(claims[enum_name])
-    if enum is None:
-        full = " and ".join(repr(f"{record.name}/{name}") for record in claims[enum_name].values())
-        raise UnknownWeights(f"Several plugins have weights {enum_name!r}. Say which one you mean: {full}.")
+    enum = one_meant(claims[enum_name], enum_name)
     found = (enum.enum() if isinstance(enum, LazyEnum) else enum).verify(member)
     if found is None:  # verify returns None for None alone
         raise UnknownWeights(f"{name!r} names no weights.")
