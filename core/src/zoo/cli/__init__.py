@@ -7,7 +7,7 @@ status; errors of :mod:`zoo.errors` that it raises are printed as one line on st
 from __future__ import annotations
 
 from zoo.cli.app import app, main
-from zoo.cli.checking import check_device, needs_weights, read_weights
+from zoo.cli.checking import check_device, check_there, find_model, needs_weights, read_weights
 from zoo.cli.helping import reads_options
 from zoo.cli.options import (
     Categories,
@@ -52,8 +52,10 @@ __all__ = [
     "Work",
     "app",
     "check_device",
+    "check_there",
     "complain",
     "counted",
+    "find_model",
     "for_builder",
     "for_computing",
     "main",

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
+from typer.main import get_command
 
 import zoo
 from zoo.cli import (
@@ -96,9 +97,9 @@ def _print_usage_error(e: Any) -> None:
     if type(e).__name__ == "NoArgsIsHelpError" and context is not None:
         output.say(output.Painted(context.get_help()), err=True)
         return
-    output.complain(f"Error: {e.format_message()}", "red")
+    output.complain(f"Error: {e.format_message().removeprefix('Invalid value: ')}", "red")
     if context is not None:
-        output.say(output.paint(f"`{context.command_path} --help` shows how it is used.", dim=True, err=True), err=True)
+        output.note(f"`{context.command_path} --help` shows how it is used.", err=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -118,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             given = None if arguments is None else list(arguments)
             helping.given.set(tuple(sys.argv[1:] if given is None else given))
             if completion.asked():
-                return completion.answer()
+                return completion.answer(get_command(app))
             status = app(given, prog_name="zoo", standalone_mode=False)
             sys.stdout.flush()  # here, where a closed pipe can be told from an error
             return int(status or 0)

@@ -102,3 +102,32 @@ def problems_of(paths: Sequence[str], task: TaskSpec) -> dict[str, ZooError]:
         except (InvalidArgument, UnreadableFile, OSError) as e:
             found[path] = e if isinstance(e, ZooError) else UnreadableFile(f"{path!r} cannot be read: {e}")
     return found
+
+
+def find_model(
+    model: str, weights: str = "DEFAULT", *, task: str | None = None, device: str = "auto"
+) -> tuple[registry.ModelInfo, TaskSpec, str | None]:
+    """What a command's ``MODEL``, ``--weights``, ``--task`` and ``--device`` mean, checked without torch.
+
+    Returns:
+        What is known of the model, its task, and the weights as :func:`zoo.get_model` takes them (see
+        :func:`read_weights`).
+
+    Raises:
+        UnknownModel, UnknownTask, UnknownWeights, DownloadError, CheckpointError, InvalidArgument: what is wrong.
+    """
+    info = registry.model_info(model, task=task, weights=weights)
+    spec = registry.get_task(task or info.task, plugin=info.plugin)
+    check_device(device)
+    return info, spec, read_weights(info, weights)
+
+
+def check_there(option: str, *paths: Path | None) -> None:
+    """Raise if one of the files or folders that an option names is not there.
+
+    Raises:
+        UnreadableFile: it is not.
+    """
+    for path in paths:
+        if path is not None and not path.exists():
+            raise UnreadableFile(f"{option}: {str(path)!r} does not exist.")

@@ -17,7 +17,7 @@ from zoo.cli.checking import check_weights, problems_of
 from zoo.cli.inputs import as_paths
 from zoo.cli.tables import GAP, Column, print_table, width
 from zoo.cli.working import working
-from zoo.errors import InvalidArgument, ZooError
+from zoo.errors import InvalidArgument
 from zoo.registry import ModelInfo
 
 
@@ -98,7 +98,7 @@ def _facts(name: str, info: ModelInfo) -> dict[str, Any]:
 
 
 def _print_facts(infos: dict[str, ModelInfo]) -> None:
-    """A column a model, or where a terminal has no room for that, a row a model."""
+    """A column a model, or where a terminal has no room for that, one model below the other."""
     every = [_facts(name, info) for name, info in infos.items()]
     keys = list(dict.fromkeys((data, key) for fact in every for data, of in fact["metrics"].items() for key in of))
     tasks = registry.registry().tasks
@@ -119,8 +119,9 @@ def _print_facts(infos: dict[str, ModelInfo]) -> None:
     lines.append(["Licence", *(fact["license"] or output.NONE for fact in every)])
     widths = [max(width(line[i]) for line in [["", *infos], *lines]) for i in range(len(infos) + 1)]
     if output.on_terminal() and sum(widths) + len(GAP) * len(infos) > output.columns():
-        columns = [Column("Model", code=True), *(Column(line[0], rank=n) for n, line in enumerate(lines[1:]))]
-        print_table(columns, [[name, *(line[i + 1] for line in lines[1:])] for i, name in enumerate(infos)])
+        for i, name in enumerate(infos):
+            output.say(output.Painted("\n" * bool(i)), output.paint(name, "cyan", bold=True), sep="")
+            output.print_facts([(line[0], line[i + 1].strip()) for line in lines])
         return
     print_table([Column(""), *(Column(name) for name in infos)], lines)
 
@@ -155,13 +156,14 @@ def _sources(infos: dict[str, ModelInfo], inputs: Sequence[str]) -> list[Any]:
 def _run(infos: dict[str, ModelInfo], sources: Sequence[Any], device: str) -> dict[str, Any]:
     from zoo.running.pipelines import pipeline
 
-    answers: dict[str, list[str | ZooError]] = {}
+    answers: dict[str, list[str | Exception]] = {}
     milliseconds: dict[str, float] = {}
     for name in infos:
         with working(f"Loading {name}"):
             ready = pipeline(name, device=device, optimize=False, workers=0)
             next(iter(ready.stream(sources[:1])))  # the first takes longer than the others
-        times, said = [], []
+        times: list[float] = []
+        said: list[str | Exception] = []
         with working(f"Running {name}", total=len(sources), unit="input") as work:
             for source in sources:
                 start = time.perf_counter()

@@ -17,7 +17,8 @@ from typing import Annotated, Any
 import typer
 
 from zoo import registry
-from zoo.cli.helping import read_docstring, task_at_hand, verbs_of
+from zoo.cli import output
+from zoo.cli.helping import choices_of, read_docstring, summary_of, task_at_hand, verbs_of
 from zoo.contract import CAPABILITIES, stored_weights
 from zoo.errors import ZooError, harmless
 
@@ -76,7 +77,7 @@ def completion(
         eval "$(zoo completion bash)"
         zoo completion fish > ~/.config/fish/completions/zoo.fish
     """
-    print(SCRIPTS[shell], end="")
+    output.say(output.Painted(SCRIPTS[shell]), end="")
     return 0
 
 
@@ -85,20 +86,20 @@ def asked() -> bool:
     return os.environ.get(VARIABLE) in list(Shell)
 
 
-def answer() -> int:
+def answer(root: Any) -> int:
     """Print the candidates for the words at hand, each with its help, where the shell shows that."""
     shell = Shell(os.environ[VARIABLE])
     words = _words_of_bash() if shell is Shell.bash else sys.argv[1:]
     with contextlib.suppress(ZooError, OSError, ValueError):  # a question has no place for errors
-        for value, text in candidates(words[:-1], words[-1] if words else ""):
+        for value, text in candidates(root, words[:-1], words[-1] if words else ""):
             text = harmless(text, line=True)
             if shell is Shell.bash:
                 behind = max((words[-1].rfind(c) for c in BREAKS), default=-1) + 1 if words else 0
-                print(harmless(value[behind:], line=True))
+                output.say(value[behind:])
             elif shell is Shell.zsh:
-                print(harmless(value, line=True).replace(":", "\\:") + (f":{text}" if text else ""))
+                output.say(value.replace(":", "\\:") + (f":{text}" if text else ""))
             else:
-                print(harmless(value, line=True) + (f"\t{text}" if text else ""))
+                output.say(output.Painted(harmless(value, line=True) + (f"\t{text}" if text else "")))
     return 0
 
 
@@ -112,18 +113,13 @@ def _words_of_bash() -> list[str]:
     return words[1:] + ([""] if line[-1:].isspace() or len(words) == 1 else [])
 
 
-def candidates(words: Sequence[str], begun: str) -> Iterator[tuple[str, str]]:
+def candidates(root: Any, words: Sequence[str], begun: str) -> Iterator[tuple[str, str]]:
     """What could stand in place of ``begun`` after these words, each with a line of help or none.
 
-    >>> [name for name, _ in candidates(["show"], "resnet5")]
+    >>> [name for name, _ in candidates(root, ["show"], "resnet5")]
     ['resnet50']
     """
-    from typer.main import get_command
-
-    from zoo.cli.app import app
-    from zoo.cli.plugged import summary_of
-
-    command: Any = get_command(app)
+    command = root
     left = list(words)
     while hasattr(command, "commands"):
         names: dict[str, str] = {name: summary_of(sub) for name, sub in command.commands.items() if not sub.hidden}
@@ -176,8 +172,8 @@ def _of_command(command: Any, words: Sequence[str], begun: str) -> Iterator[tupl
 
 def _values(param: Any, name: str, words: Sequence[str], begun: str) -> Iterator[tuple[str, str]]:
     """What an option or argument may be; nothing where the shell knows better, as of files."""
-    if choices := getattr(param.type, "choices", None):
-        yield from _fitting([(str(getattr(c, "value", c)), "") for c in choices], begun)
+    if choices := choices_of(param):
+        yield from _fitting([(choice, "") for choice in choices], begun)
         return
     kind = (param.metavar or param.name or "").rstrip(".").upper()
     kinds = {

@@ -84,7 +84,9 @@ def page_of(command: Any, path: str, task: TaskSpec | None = None) -> Page:
     page.sections |= first | panels
     if verbs := verbs_of(command):
         if task is None:
-            page.text.append("A task has options of its own: --model NAME beside --help shows those of its task.")
+            page.text.append(
+                "Tasks have options of their own: name a model beside --help, and those of its task are shown."
+            )
         else:
             rows = [
                 (f"--{o.name.replace('_', '-')} {_kind(o.type)}".rstrip(), _default(o.help, o.default))
@@ -107,6 +109,11 @@ def read_docstring(text: str) -> tuple[str, list[str], list[str]]:
         part = part.removeprefix("\b").strip("\n")
         paragraphs.append(f"\n{part}" if kept else " ".join(part.split()))
     return paragraphs[0].strip(), [p for p in paragraphs[1:] if p.strip()], examples
+
+
+def summary_of(command: Any) -> str:
+    """A command's line in a list of commands."""
+    return str(command.short_help or read_docstring(command.help or "")[0])
 
 
 def _usage(command: Any) -> Iterator[str]:
@@ -133,17 +140,29 @@ def spelt(param: Any) -> str:
     return f"{names} {param.metavar or _kind_of(param)}"
 
 
+def choices_of(param: Any) -> list[str]:
+    """The values that an option or argument may have, where it names them; however typer keeps them, by its version."""
+    kept = getattr(param, "type_descriptor", None) or getattr(param, "type", None)
+    return [str(getattr(choice, "value", choice)) for choice in getattr(kept, "choices", None) or ()]
+
+
+def _type_of(param: Any) -> str:
+    about = getattr(param, "type_descriptor", None)
+    if about is None:
+        return str(param.type.name)
+    return "path" if about.is_path else str(param.bare_type())
+
+
 def _kind_of(param: Any) -> str:
-    name = param.type.name
-    if choices := getattr(param.type, "choices", None):
-        return "|".join(str(getattr(choice, "value", choice)) for choice in choices)
+    if choices := choices_of(param):
+        return "|".join(choices)
+    name = _type_of(param)
     if "int" in name:
         return "N"
     if "float" in name:
         return "X"
-    return {"path": "PATH", "file": "FILE", "directory": "DIR"}.get(
-        name, max(param.opts, key=len).rpartition("-")[2].upper()
-    )
+    own: str = max(param.opts, key=len).rpartition("-")[2].upper()
+    return {"path": "PATH", "file": "FILE", "directory": "DIR"}.get(name, own)
 
 
 def _kind(kind: type) -> str:
@@ -216,8 +235,7 @@ def show_with_rich(command: Any, path: str = "") -> Any:
         if not hasattr(command, "page"):
             for name, sub in sorted(getattr(command, "commands", {}).items()):
                 if not sub.hidden:
-                    summary = sub.short_help or read_docstring(sub.help or "")[0]
-                    page.sections.setdefault("Commands", []).append((name, summary))
+                    page.sections.setdefault("Commands", []).append((name, summary_of(sub)))
         return laid_out(page)
 
     command.get_help = get_help
@@ -257,7 +275,7 @@ def laid_out(page: Page) -> str:
         console.print()
         kept = paragraph.startswith("\n")
         shown = Text(harmless(paragraph).strip("\n"), no_wrap=kept, overflow="ignore" if kept else "fold")
-        console.print(shown, crop=not kept)
+        console.print(shown, soft_wrap=kept)
     if page.examples:
         heading("Examples")
         for example in page.examples:

@@ -190,6 +190,7 @@ def _print_rows(rows: Sequence[Row], weights: bool, sort: str | None) -> None:
     titles = {title for title, _ in measured if title != output.NONE}
     # Numbers of one kind are named by the heading; of several, by a word beside each.
     one = len(titles) == 1
+    several = weights and len({row.data for row in rows if row.data}) > 1
     columns = [
         Column("Weights" if weights else "Name", code=True),
         *([] if weights and len(tasks) == 1 else [Column("Task", rank=2)]),
@@ -197,6 +198,7 @@ def _print_rows(rows: Sequence[Row], weights: bool, sort: str | None) -> None:
         Column("GFLOPs", number=True, rank=3),
         Column(next(iter(titles)), number=True) if one else Column("Value", number=True),
         *([] if one else [Column("Metric")]),
+        *([Column("Data", rank=1)] if several else []),
         *([Column("Licence", rank=4), Column("")] if weights else []),
     ]
     table = []
@@ -206,6 +208,8 @@ def _print_rows(rows: Sequence[Row], weights: bool, sort: str | None) -> None:
             cells.append(row.task)
         cells += [output.count(row.num_params), output.gflops(row.weights.gflops if row.weights else None)]
         cells += [output.number(value)] if one else [output.number(value), title]
+        if several:
+            cells.append(row.data or output.NONE)
         if weights:
             cells += [row.weights.license if row.weights else output.NONE, "DEFAULT" if row.default else ""]
         table.append(cells)

@@ -51,6 +51,12 @@ def paint(text: str, colour: str | None = None, *, bold: bool = False, dim: bool
     return Painted(typer.style(text, fg=colour, bold=bold or None, dim=dim or None))
 
 
+def note(text: str, *, err: bool = False) -> None:
+    """A remark of less weight, wrapped to fit a terminal."""
+    for line in _wrapped(harmless(text, line=True), 0, stream=sys.stderr if err else None):
+        say(paint(line, dim=True, err=err), err=err)
+
+
 def say(*parts: object, sep: str = " ", end: str = "\n", err: bool = False) -> None:
     """``print`` of one line, for what is not ours: all but what :func:`paint` gave is made harmless."""
     shown = (part if isinstance(part, Painted) else harmless(part, line=True) for part in parts)
@@ -61,8 +67,10 @@ def complain(text: str, colour: str) -> None:
     """A message on stderr; what comes before its first colon in colour. Further lines of it are indented."""
     head, colon, rest = text.partition(":")
     sys.stdout.flush()  # so that both streams, shown in one place, keep their order
-    more = Painted(harmless(rest).replace("\n", "\n  "))
-    say(paint(head + colon, colour, bold=True, err=True), more, sep="", err=True)
+    first, *more = harmless(rest).split("\n")
+    first, *wrapped = _wrapped(first, 0, first=len(head + colon), stream=sys.stderr)
+    lines = [*wrapped, *(f"  {part}" for line in more for part in _wrapped(line, 2, stream=sys.stderr))]
+    say(paint(head + colon, colour, bold=True, err=True), Painted("\n".join([first, *lines])), sep="", err=True)
 
 
 def interrupted(what: str = "") -> None:
@@ -172,10 +180,14 @@ def print_facts(facts: Sequence[tuple[str, str]], indent: str = "  ") -> None:
             print(margin + line)
 
 
-def _wrapped(line: str, margin: int) -> list[str]:
-    if not on_terminal():
+def _wrapped(line: str, margin: int, *, first: int = 0, stream: TextIO | None = None) -> list[str]:
+    """Lines that fit a terminal beside a margin, and the first of them beside ``first`` characters more."""
+    if not on_terminal(stream):
         return [line]
     width = max(20, columns() - margin)
-    if len(line) <= width:
+    if len(line) + first <= width:
         return [line]
-    return textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False)
+    begun = " " * first
+    wrapped = textwrap.wrap(line, width, initial_indent=begun, break_long_words=False, break_on_hyphens=False)
+    indented = len(line) - len(line.lstrip())
+    return [" " * indented + wrapped[0].lstrip(), *wrapped[1:]]

@@ -12,7 +12,7 @@ from typer.main import get_command
 
 from zoo import registry
 from zoo.cli import output
-from zoo.cli.helping import Page, page_of, read_docstring, show_with_rich
+from zoo.cli.helping import Page, page_of, show_with_rich, summary_of
 from zoo.contract import Command, load_object
 from zoo.errors import PluginError, suggest, told
 from zoo.registry import PluginRecord
@@ -23,6 +23,10 @@ OTHERS = "Other commands"
 
 class Commands(TyperGroup):
     """The core's commands, which plugins cannot take away; then theirs, each under the package that brings it."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.suggest_commands = False  # of newer versions of typer; get_command does it, for plugins' commands too
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:
         with _saying_what_was_interrupted():
@@ -85,11 +89,6 @@ class Commands(TyperGroup):
 
     def get_help(self, ctx: Any) -> str:
         return str(show_with_rich(self).get_help(ctx))
-
-
-def summary_of(command: Any) -> str:
-    """A command's line in the list of all."""
-    return str(command.short_help or read_docstring(command.help or "")[0])
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -40,6 +41,9 @@ def show(
         enum_name = registry.get_model_weights(info.full_name).__name__ if info.source is None else ""
     except UnknownWeights:
         enum_name = ""
+    default = info.default_weights
+    with contextlib.suppress(UnknownWeights):  # of a name that says the weights, the model's own default
+        default = info.default_weights if info.source else registry.get_model_weights(info.full_name)["DEFAULT"].name
     if as_json:
         output.print_json(_model_facts(info, enum_name))
         return 0
@@ -62,7 +66,7 @@ def show(
     if not views.members(info):
         print("\nNo weights are published for it.")
     for name in views.members(info):
-        default = "  DEFAULT" if name == info.default_weights else ""
+        default = "  DEFAULT" if name == default else ""
         title = output.paint(f"{enum_name}.{name}".lstrip("."), "cyan", bold=True)
         print()
         output.say(title, output.paint(default, "green"), sep="")

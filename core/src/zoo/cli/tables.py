@@ -55,8 +55,7 @@ def print_table(columns: Sequence[Column], rows: Rows) -> None:
         print(GAP.join(cells).rstrip())
     left_out = [column.title for i, column in enumerate(columns) if i not in shown and column.title]
     if left_out:
-        said = f"Not shown, for want of room: {', '.join(left_out)}."
-        output.say(paint(said, dim=True))
+        output.note(f"Not shown, for want of room: {', '.join(left_out)}.")
 
 
 def _fitting(columns: Sequence[Column], widths: Sequence[int], room: int) -> list[int]:

@@ -59,11 +59,13 @@ def table(
             output.say(output.Painted("\n" * bool(i)), heading, sep="")
         markdown = form is Format.markdown
         links = [Column("Recipe", link=True, rank=5)] if markdown or recipes else []
+        several = not markdown and len({next(iter(m.value.metrics), "") for m in one.entries} - {""}) > 1
         columns = [
             Column("Weight", code=True),
             *(Column(metric.title, number=True, rank=0 if n == 0 else 2) for n, metric in enumerate(one.metrics)),
             Column("Params", number=True, rank=1),
             Column(views.ops_title(one.entries), number=True, rank=3),
+            *([Column("Data", rank=1)] if several else []),
             *links,
             Column("Licence", rank=4),
             *([] if markdown else [Column("")]),
@@ -75,7 +77,8 @@ def table(
             sizes = (output.count(w.num_params), output.gflops(w.gflops))
             recipe = [w.recipe or output.NONE] if links else []
             mark = [] if markdown else ["DEFAULT" if views.is_default(member) else ""]
-            rows.append([repr(member), *metrics, *sizes, *recipe, w.license, *mark])
+            data = [next(iter(w.metrics), output.NONE)] if several else []
+            rows.append([repr(member), *metrics, *sizes, *data, *recipe, w.license, *mark])
         (print_markdown if markdown else print_table)(columns, rows)
         _print_runtimes(form, one)
     return 0

@@ -231,6 +231,11 @@ class Row:
         return [] if self.weights is None else [name for of in self.weights.metrics.values() for name in of]
 
     @property
+    def data(self) -> str:
+        """The data set that :meth:`value_of` a metric is of: the first that the weights were measured on."""
+        return next(iter(self.weights.metrics), "") if self.weights is not None else ""
+
+    @property
     def num_params(self) -> int | None:
         own = None if self.weights is None else self.weights.num_params
         return self.info.num_params if own is None else own
@@ -249,7 +254,8 @@ class Row:
 
 def entry_rows(names: Iterable[str]) -> list[Row]:
     """A row for each entry of the weights of models, each entry once."""
-    now, found = registry(), {}
+    now = registry()
+    found: dict[WeightsEnum, Row] = {}
     for name in names:
         entry = now.find(name)
         info = info_of(now, entry)

@@ -30,9 +30,9 @@ def moves() -> bool:
 class Work:
     """What :func:`working` gives."""
 
-    def __init__(self, what: str, total: int | None, unit: str) -> None:
+    def __init__(self, what: str, total: int | None, unit: str, done: int) -> None:
         self.what, self.total, self.unit = harmless(what, line=True), total, unit
-        self.done, self.start = 0, time.monotonic()
+        self.done, self.before, self.start = done, done, time.monotonic()
 
     def advance(self, n: int = 1) -> None:
         """So many more are done."""
@@ -46,8 +46,8 @@ class Work:
 class _Lines(Work):
     """Printed by a thread of its own, so that it is told of work that says nothing."""
 
-    def __init__(self, what: str, total: int | None, unit: str) -> None:
-        super().__init__(what, total, unit)
+    def __init__(self, what: str, total: int | None, unit: str, done: int) -> None:
+        super().__init__(what, total, unit, done)
         self.told, self.ended = False, threading.Event()
         self.thread = threading.Thread(target=self._tell, daemon=True)
         self.thread.start()
@@ -60,9 +60,9 @@ class _Lines(Work):
 
     def _far(self) -> str:
         seconds = time.monotonic() - self.start
-        if not self.total or not self.done:
+        if not self.total or self.done == self.before:
             return " …" if seconds < EVERY else f" … {_time(seconds)}"
-        left = seconds / self.done * (self.total - self.done)
+        left = seconds / (self.done - self.before) * (self.total - self.done)
         return f": {self.done} of {output.counted(self.total, self.unit)}, {_time(seconds)}, about {_time(left)} left"
 
     def end(self, good: bool) -> None:
@@ -73,7 +73,7 @@ class _Lines(Work):
 
 
 class _Moving(Work):
-    def __init__(self, what: str, total: int | None, unit: str) -> None:
+    def __init__(self, what: str, total: int | None, unit: str, done: int) -> None:
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -86,7 +86,7 @@ class _Moving(Work):
         )
         from rich.text import Text
 
-        super().__init__(what, total, unit)
+        super().__init__(what, total, unit, done)
         console = Console(stderr=True, highlight=False, markup=False, emoji=False)
         columns: list[ProgressColumn] = [
             SpinnerColumn("line" if console.options.ascii_only else "dots"),
@@ -101,7 +101,7 @@ class _Moving(Work):
         if total:
             columns += [TextColumn("left", style="dim"), TimeRemainingColumn()]
         self.progress = Progress(*columns, console=console, transient=True, redirect_stdout=False)
-        self.task = self.progress.add_task(Text(self.what).plain, total=total)
+        self.task = self.progress.add_task(Text(self.what).plain, total=total, completed=done)
         self.progress.start()
 
     def advance(self, n: int = 1) -> None:
@@ -117,19 +117,20 @@ class _Moving(Work):
 
 
 @contextlib.contextmanager
-def working(what: str, total: int | None = None, unit: str = "") -> Iterator[Work]:
+def working(what: str, total: int | None = None, unit: str = "", done: int = 0) -> Iterator[Work]:
     """Show on stderr that something is done, for as long as the block runs.
 
     Args:
         what: in a few words: ``"Exporting resnet50"``.
         total: how many units there are, if that is known; :meth:`Work.advance` says how many are done.
         unit: of one of them: ``"input"``.
+        done: how many were done before.
 
     >>> with cli.working("Drawing", total=3, unit="picture") as work:
     ...     for picture in pictures:
     ...         work.advance()
     """
-    work: Any = (_Moving if moves() else _Lines)(what, total, unit)
+    work: Any = (_Moving if moves() else _Lines)(what, total, unit, done)
     good = False
     try:
         yield work
