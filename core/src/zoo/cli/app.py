@@ -36,6 +36,7 @@ from zoo.cli import (
 )
 from zoo.cli.plugged import Commands
 from zoo.errors import ZooError, harmless
+from zoo.files import receiving
 
 # Typer's own markup stays off: zoo.cli.helping lays help out, and errors need no rich, which takes longer to import
 # than most commands to run.
@@ -113,6 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=output.SPELT_OUT)  # a label or path may be beyond the terminal's encoding
+    receiving.lines.set(True)
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: output.complain(f"Warning: {message}", "yellow")
         try:

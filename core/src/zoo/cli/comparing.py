@@ -15,7 +15,7 @@ from zoo import registry
 from zoo.cli import output
 from zoo.cli.checking import check_weights, problems_of
 from zoo.cli.inputs import as_paths
-from zoo.cli.tables import GAP, Column, print_table, width
+from zoo.cli.tables import GAP, Column, print_table, same_places, width
 from zoo.cli.working import working
 from zoo.errors import InvalidArgument
 from zoo.registry import ModelInfo
@@ -127,7 +127,7 @@ def _print_facts(infos: dict[str, ModelInfo]) -> None:
 
 
 def _aligned(cells: Any) -> list[str]:
-    every = list(cells)
+    every = same_places(list(cells))
     most = max(width(cell) for cell in every)
     return [cell.rjust(most) for cell in every]
 

@@ -84,9 +84,7 @@ def page_of(command: Any, path: str, task: TaskSpec | None = None) -> Page:
     page.sections |= first | panels
     if verbs := verbs_of(command):
         if task is None:
-            page.text.append(
-                "Tasks have options of their own: name a model beside --help, and those of its task are shown."
-            )
+            page.text.append("Tasks have options of their own: name a model beside --help to see those of its task.")
         else:
             rows = [
                 (f"--{o.name.replace('_', '-')} {_kind(o.type)}".rstrip(), _default(o.help, o.default))

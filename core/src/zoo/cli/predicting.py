@@ -195,6 +195,10 @@ def predict(
     for option, file in (("--jsonl", jsonl), ("--csv", csv), ("--coco", coco)):
         if file is not None:
             sinks.check_target(file, option, resume=resume, overwrite=overwrite)
+    if coco is not None and not registry.provides(spec, "coco"):
+        raise InvalidArgument(
+            f"--coco: the task {spec.name!r} gives no detections. Leave it out; --csv has all results."
+        )
     printed = Printed(as_json, top)
     given_paths = as_paths(words)
     held = [path for path in given_paths if not isinstance(path, str)]  # from standard input
@@ -234,10 +238,6 @@ def predict(
     from zoo.running.pipelines import pipeline
 
     to_coco = registry.provided(spec, "coco") if coco is not None else None
-    if coco is not None and to_coco is None:
-        raise InvalidArgument(
-            f"--coco: the task {spec.name!r} gives no detections. Leave it out; --csv has all results."
-        )
     ready = pipeline(
         model, weights, device, task=task, workers=threads, fast_decode=fast_decode, **computing, **options
     )

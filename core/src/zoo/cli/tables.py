@@ -80,7 +80,7 @@ def _align(column: Column, cells: Sequence[str]) -> list[str]:
     """The title and the cells of a column, all of one width."""
     if column.number:
         if column.fixed:
-            cells = _same_places(cells)
+            cells = same_places(cells)
         after = [len(cell) - i if (i := cell.find(".")) >= 0 else 0 for cell in cells]
         most = max(after, default=0)
         cells = [cell + " " * (most - n) for cell, n in zip(cells, after, strict=True)]
@@ -90,7 +90,7 @@ def _align(column: Column, cells: Sequence[str]) -> list[str]:
     return [pad + cell if column.number else cell + pad for cell, pad in zip(every, pads, strict=True)]
 
 
-def _same_places(cells: Sequence[str]) -> list[str]:
+def same_places(cells: Sequence[str]) -> list[str]:
     """``37`` and ``46.7`` as ``37.0`` and ``46.7``; what is no decimal number stays."""
     plain = [cell for cell in cells if _DECIMAL.fullmatch(cell)]
     most = max((len(cell.partition(".")[2]) for cell in plain), default=0)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import sys
 import time
 import warnings
 from collections.abc import Iterable
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo.errors import CacheWarning, DownloadError, OfflineError
+from zoo.files import receiving
 from zoo.files.names import SILENCE, cache_dir, check_names, file_name, identity, offline, promised_hash, sha256
 from zoo.files.notes import CHUNK, full_hash, note_path, read_note, verified, warn_unless
 from zoo.files.part import Part
@@ -147,13 +147,11 @@ def _receive(source: str, part: Part, progress: bool) -> None:
     from http.client import HTTPException, IncompleteRead, InvalidURL
     from urllib.error import HTTPError
 
-    from tqdm import tqdm
-
+    from zoo.errors import harmless
     from zoo.files.connection import TooSlow, asked_to_wait, open_url
 
-    visible = progress and ("ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty()))
     failures, furthest = 0, part.size
-    with tqdm(desc=part.target.name, unit="B", unit_scale=True, unit_divisor=1024, disable=not visible) as bar:
+    with receiving.bar(harmless(part.target.name, line=True), progress) as bar:
         while True:
             pause = PAUSE * 2**failures
             error: Exception

@@ -111,9 +111,11 @@ def get_model(
             config = {**saved.arguments, **config}
     if device is None and dtype is None:
         model: nn.Module = build(**config)
-        return model
-    placed: nn.Module = load_object("zoo.loading.saved:placed_at")(build, device, dtype, config)
-    return placed
+    else:
+        model = load_object("zoo.loading.saved:placed_at")(build, device, dtype, config)
+    if saved is None and isinstance(getattr(model, "__dict__", None), dict):
+        model.__dict__["_full_name"] = entry.full_name  # by which it knows its task
+    return model
 
 
 def _exported(
