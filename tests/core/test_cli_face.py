@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import importlib
 import io
 import json
 import os
@@ -28,9 +29,10 @@ from typer.main import get_command
 
 import zoo
 from zoo import io as zoo_io
-from zoo.cli import helping, tables, working
+from zoo.cli import helping, tables
 from zoo.cli.app import app
 from zoo.cli.completion import candidates
+from zoo.registry import discovery
 
 Run = Callable[..., SimpleNamespace]
 DIGITS = "SqueezeNet1_1_Weights.DIGITS_V1"
@@ -71,7 +73,7 @@ def test_every_command_has_a_sentence_examples_and_readable_names() -> None:
             for left, right in rows:
                 assert "<" not in left, (name, left)
                 assert right, (name, left)
-                assert right[0].isupper() or not right[0].isalpha() or right.split()[0] in ("eager", "cosine"), right
+                assert right[0].isupper() or not right[0].isalpha() or right.startswith("cosine, "), right
     assert {"list", "show", "compare", "tasks", "plugins", "predict", "cache list", "completion", "doctor"} <= {*names}
 
 
@@ -80,7 +82,6 @@ def test_help_in_a_pipe_is_plain_and_whole(run: Run) -> None:
         got = run(*name.split(), "--help")
         assert got.status == 0
         assert "\x1b" not in got.out
-        assert "…" not in got.out.replace("s3://…", "").replace("train …", "")
         assert "Examples" in got.out
 
 
@@ -108,7 +109,7 @@ def test_a_stranger_command_gets_a_page_too(run: Run, plugin_folder: Any) -> Non
         """,
     )
     (plugin_folder.path / "acme_commands.py").write_text(
-        'def dig(depth: int = 3) -> int:\n    """Dig.\n\n    Deep.\n\n    Examples:\n        zoo dig --depth 4\n    """\n'
+        'def dig(depth: int = 3) -> int:\n    """Dig.\n\n    Examples:\n        zoo dig --depth 4\n    """\n'
     )
     zoo.refresh()
     out = run("dig", "--help").out
@@ -157,7 +158,8 @@ def test_what_a_shell_is_told(line: str, expected: list[str]) -> None:
 
 def test_bash_completes_by_the_script(tmp_path: Path) -> None:
     shim = tmp_path / "zoo"
-    shim.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{BLOCKED}" "$@"\n')
+    (tmp_path / "blocked.py").write_text(BLOCKED)
+    shim.write_text(f'#!/bin/sh\nexec {sys.executable} {tmp_path}/blocked.py "$@"\n')
     shim.chmod(0o755)
     script = (
         'eval "$(zoo completion bash)"; COMP_LINE="$1" COMP_POINT=${#1}; _zoo_completion zoo; echo "${COMPREPLY[*]}"'
@@ -372,8 +374,8 @@ def test_frames_of_a_video_are_inputs_of_a_task_on_pictures(run: Run, folder: Pa
     pytest.importorskip("av")
     picture = torch.from_numpy(np.array(Image.open(digit).convert("RGB"))).permute(2, 0, 1)
     zoo_io.save_video(((picture, i / 10) for i in range(20)), folder / "clip.mp4", 2.0)
-    rows = run("predict", "clip.mp4", "--model", DIGITS, "--json", "--output", "drawn", "--frame-rate", "2")
-    assert inputs_of(rows) == [f"clip.mp4#t={t:.2f}" for t in (0, 0.5, 1, 1.5)]
+    command = ("predict", "clip.mp4", "--model", DIGITS, "--json", "--output", "drawn", "--frame-rate", "2")
+    assert inputs_of(run(*command)) == [f"clip.mp4#t={t:.2f}" for t in (0, 0.5, 1, 1.5)]
     assert sorted(file.name for file in (folder / "drawn").glob("*.png")) == [
         f"clip_{t:06.2f}s.png" for t in (0, 0.5, 1, 1.5)
     ]
@@ -396,9 +398,9 @@ def test_entries_are_listed_sorted_and_filtered_by_themselves(run: Run) -> None:
     values = [next(of["acc@1"] for of in row["metrics"].values() if "acc@1" in of) for row in rows]
     assert len(rows) == 20
     assert values == sorted(values, reverse=True)
-    rows = json.loads(run("list", "resnet50", "--weights", "--license", "BSD-*", "--json").out)
-    assert [row["weights"] for row in rows] == ["ResNet50_Weights.IMAGENET1K_V2"]
-    assert rows[0]["default"] is True
+    rows = json.loads(run("list", "regnet_y_128gf", "--weights", "--license", "cc-*", "--json").out)
+    assert [row["weights"].partition(".")[2] for row in rows] == ["IMAGENET1K_SWAG_E2E_V1", "IMAGENET1K_SWAG_LINEAR_V1"]
+    assert [row["default"] for row in rows] == [True, False]
     rows = json.loads(run("list", "resnet*", "--weights", "--min-metric", "acc@1=82", "--json").out)
     assert {row["weights"] for row in rows} == {"ResNet152_Weights.IMAGENET1K_V2"}
     rows = json.loads(run("list", "--task", "optical-flow", "--weights", "--sort", "epe", "--json").out)
@@ -434,7 +436,7 @@ def test_tasks_and_plugins(run: Run) -> None:
 
 
 def test_without_any_plugin_it_is_said_what_to_install(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ZOO_PLUGINS", "none")
+    monkeypatch.setattr(discovery, "scan", lambda: iter(()))
     zoo.refresh()
     try:
         got = run("list")
@@ -452,10 +454,13 @@ def test_models_are_compared_in_facts_and_on_pictures(run: Run, folder: Path) ->
     rows = {line[:20].strip(): line[20:].split() for line in run("compare", "resnet18", "resnet50").out.splitlines()}
     assert rows["Acc@1, ImageNet-1K"] == ["69.758", "80.858"]
     assert rows["Params"] == ["11.7M", "25.6M"]
-    found = json.loads(run("compare", DIGITS, DIGITS.replace("DIGITS_V1", "DEFAULT"), "--on", "d*.png", "--json").out)
-    assert [one["model"] for one in found["models"]] == [DIGITS, "SqueezeNet1_1_Weights.DEFAULT"]
-    assert len(found["inputs"]) == 3
-    assert found["agreement"][0]["agree"] == found["agreement"][0]["inputs"] == 3
+    names = [DIGITS, "squeezenet1_1.DIGITS_V1"]
+    found = json.loads(run("compare", *names, "--on", "d*.png", "--json").out)
+    assert [one["model"] for one in found["models"]] == names
+    assert [row["input"] for row in found["inputs"]] == ["d1.png", "d2.png", "d10.png"]
+    assert found["agreement"] == [{"models": names, "agree": 3, "inputs": 3}]
+    out = run("compare", *names, "--on", "d*.png", "--limit", "2").out
+    assert "agree on 2 of 2 inputs (100%)" in out
     assert all(ms > 0 for ms in found["milliseconds"].values())
 
 
@@ -502,6 +507,7 @@ def test_a_hub_that_refuses_connections_is_told(run: Run, monkeypatch: pytest.Mo
 def test_long_work_in_a_pipe_is_told_in_lines(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    working = importlib.import_module("zoo.cli.working")
     monkeypatch.setattr(working, "PATIENCE", 0.05)
     monkeypatch.setattr(working, "EVERY", 0.05)
     with working.working("Drawing", total=4, unit="picture") as work:

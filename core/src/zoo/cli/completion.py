@@ -109,7 +109,7 @@ def _words_of_bash() -> list[str]:
     try:
         words = shlex.split(line)
     except ValueError:  # a quote is open
-        words = line.split()
+        words = [word.lstrip("\"'") for word in line.split()]
     return words[1:] + ([""] if line[-1:].isspace() or len(words) == 1 else [])
 
 

@@ -31,7 +31,7 @@ def read_options(
     known = {name.replace("_", "-"): option for name, option in task.options_of(*verbs).items()}
     left = iter(words)
     for word in left:
-        if not word.startswith("-") or Path(word).exists():
+        if not word.startswith("-") or word == "-" or Path(word).exists():
             others.append(word)
             continue
         spelt, given, text = word.partition("=")
