@@ -11,20 +11,22 @@ Files in, results out:
 
     >>> predict = zoo.pipeline("resnet50")
     >>> predict("dog.jpg").top(5)
-    >>> predict("pictures/")                          # a folder: a list of results
-    >>> predict(cv2.imread("dog.jpg"), bgr=True)      # an array of OpenCV's
-    >>> zoo.pipeline("fasterrcnn_resnet50_fpn_v2", min_score=0.3)("street.jpg").draw()
+    >>> predict("pictures/")                             # a list of results
+    >>> predict(cv2.imread("dog.jpg"), bgr=True)         # OpenCV's array
+    >>> detect = zoo.pipeline("fcos_resnet50_fpn", min_score=0.3)
+    >>> detect("street.jpg").draw()
 
 The model itself, as torchvision's:
 
     >>> model = zoo.get_model("resnet50", weights="DEFAULT").eval()
-    >>> preprocess = zoo.get_weight("ResNet50_Weights.DEFAULT").transforms()
-    >>> zoo.get_model("resnet50", weights="DEFAULT", num_classes=6)     # a new head
-    >>> zoo.backbone("resnet50", weights="DEFAULT")                     # features
+    >>> prepare = zoo.get_weight("ResNet50_Weights.DEFAULT").transforms()
+    >>> zoo.get_model("resnet50", weights="DEFAULT", num_classes=6)
+    >>> zoo.backbone("resnet50", weights="DEFAULT")      # features
     >>> zoo.save(model, "mine.safetensors"); zoo.load("mine.safetensors")
 
-With zoo-tools and zoo-training: ``zoo.evaluate``, ``zoo.export``, ``zoo.quantize``, ``zoo.benchmark``, ``zoo.train``.
-In a shell: ``zoo --help``, ``zoo doctor``. More: ``help(zoo.pipeline)``, ``help(zoo.get_model)``, and the README.
+With zoo-tools and zoo-training: zoo.evaluate, zoo.export, zoo.quantize,
+zoo.benchmark, zoo.train. In a shell: ``zoo --help``, ``zoo doctor``.
+More: help(zoo.pipeline), help(zoo.get_model), and the README.
 """
 
 from __future__ import annotations

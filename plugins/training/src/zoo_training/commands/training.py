@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -249,7 +248,7 @@ def train(
         qat=qat,
         checkpoint_minutes=checkpoint_minutes,
         resume=resume,
-        progress=cli.on_terminal(sys.stderr),
+        progress=True,
         **config,
     )
     if int(os.environ.get("RANK", "0")):  # the first process of torchrun speaks for all
