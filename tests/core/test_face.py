@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import zoo
 from zoo.errors import InvalidArgument, InvalidKind
@@ -49,12 +50,18 @@ def test_results_say_what_they_are_in_a_line(digits: zoo.Pipeline, picture: np.n
     assert len(found) < 160
 
     class Broken(zoo.Result):
+        def to_dict(self, k: int = 5) -> dict[str, Any]:
+            return {}
+
+        def draw(self) -> Image.Image:
+            return Image.new("L", (1, 1))
+
         def lines(self, k: int = 5) -> list[str]:
             raise OSError("gone")
 
     assert repr(Broken()) == "<Broken: cannot be read: OSError>"
 
-    class Own(zoo.Result):
+    class Own(Broken):
         def __repr__(self) -> str:
             return "own"
 

@@ -263,7 +263,7 @@ def laid_out(page: Page) -> str:
 
     def heading(title: str) -> None:
         console.print()
-        console.print(Text(harmless(title, line=True), style="bold yellow"))
+        console.print(Text(f"{harmless(title, line=True)}:", style="bold yellow"))
 
     console.print(Text("Usage: ", style="bold yellow") + Text(harmless(page.usage, line=True), style="bold"))
     if page.summary:

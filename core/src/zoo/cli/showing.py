@@ -43,7 +43,9 @@ def show(
         enum_name = ""
     default = info.default_weights
     with contextlib.suppress(UnknownWeights):  # of a name that says the weights, the model's own default
-        default = info.default_weights if info.source else registry.get_model_weights(info.full_name)["DEFAULT"].name
+        if info.source is None:
+            marked = registry.get_model_weights(info.full_name).__members__.get("DEFAULT")
+            default = marked.name if marked is not None else None
     if as_json:
         output.print_json(_model_facts(info, enum_name))
         return 0

@@ -11,7 +11,7 @@ COMMANDS = (
     Command("quantize", "zoo_tools.commands.quantizing:quantize", "Make an int8 model of a float one."),
     Command("benchmark", "zoo_tools.commands.benchmarking:benchmark", "Measure how fast models are, on each engine."),
     Command("merge", "zoo_tools.commands.merging:merge", "Merge the predictions of shards into one file."),
-    Command("export", "zoo_tools.commands.exporting:export", "Export a model to a file that runs without its code."),
+    Command("export", "zoo_tools.commands.exporting:export", "Write a model to a file that runs without its code."),
 )
 FORMATS = (
     Format(

@@ -51,7 +51,7 @@ def export(
     arguments: cli.Set = None,
     categories: cli.Categories = None,
 ) -> int:
-    """Export a model to a file that runs without its code.
+    """Write a model to a file that runs without its code.
 
     \b
     --format      FILE     run by
