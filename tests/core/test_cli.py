@@ -286,12 +286,13 @@ def test_table_as_text_is_one_line_a_row_nothing_cut(run: Run) -> None:
         "98.682",
         "644.8M",
         "374.570",
+        "ImageNet-1K",
         "CC-BY-NC-4.0",
         "DEFAULT",
     ]
     got = run("table", "image-classification", "--recipes")
     rows = {line.split()[0]: line.split()[1:] for line in got.out.splitlines()}
-    assert rows["RegNet_Y_128GF_Weights.IMAGENET1K_SWAG_E2E_V1"][4] == "https://github.com/facebookresearch/SWAG"
+    assert rows["RegNet_Y_128GF_Weights.IMAGENET1K_SWAG_E2E_V1"][5] == "https://github.com/facebookresearch/SWAG"
 
 
 def test_json_is_standard_though_a_metric_is_not_a_number(run: Run) -> None:

@@ -14,7 +14,6 @@ from zoo.files.http import Promise, offline_error
 from zoo.files.names import check_names, offline, scheme_of
 from zoo.files.notes import note_elsewhere, verified
 from zoo.files.policy import Policy, policy
-from zoo.files.reaching import check_reachable
 from zoo.files.redaction import redacted
 
 
@@ -111,6 +110,8 @@ def fetch_from_hub(url: str, progress: bool, force: bool, promise: Promise) -> P
 def _download_from_hub(
     url: str, repo: str, name: str, revision: str, progress: bool, replace: bool, rules: Policy
 ) -> Path:
+    from zoo.files.reaching import check_reachable
+
     check_reachable(endpoint_of_hub(), url)
     import huggingface_hub.utils
 
@@ -187,6 +188,8 @@ def hub_listing(url: str) -> tuple[str, list[str]]:
         if not snapshot.is_dir():
             raise offline_error(url, "is not in the hub's cache")
         return revision, [file.relative_to(snapshot).as_posix() for file in snapshot.rglob("*") if file.is_file()]
+    from zoo.files.reaching import check_reachable
+
     check_reachable(endpoint_of_hub(), url)
     import huggingface_hub
 
