@@ -130,4 +130,4 @@ def check_there(option: str, *paths: Path | None) -> None:
     """
     for path in paths:
         if path is not None and not path.exists():
-            raise UnreadableFile(f"{option}: {str(path)!r} does not exist.")
+            raise UnreadableFile(f"{option}: there is no {str(path)!r}.")

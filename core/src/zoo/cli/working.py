@@ -50,6 +50,8 @@ class _Lines(Work):
         super().__init__(what, total, unit, done)
         self.told, self.ended = False, threading.Event()
         self.thread = threading.Thread(target=self._tell, daemon=True)
+
+    def begin(self) -> None:
         self.thread.start()
 
     def _tell(self) -> None:
@@ -67,7 +69,8 @@ class _Lines(Work):
 
     def end(self, good: bool) -> None:
         self.ended.set()
-        self.thread.join()
+        if self.thread.ident is not None:
+            self.thread.join()
         if self.told and good:
             output.say(f"{self.what}: done in {_time(time.monotonic() - self.start)}", err=True)
 
@@ -102,6 +105,8 @@ class _Moving(Work):
             columns += [TextColumn("left", style="dim"), TimeRemainingColumn()]
         self.progress = Progress(*columns, console=console, transient=True, redirect_stdout=False)
         self.task = self.progress.add_task(Text(self.what).plain, total=total, completed=done)
+
+    def begin(self) -> None:
         self.progress.start()
 
     def advance(self, n: int = 1) -> None:
@@ -133,6 +138,7 @@ def working(what: str, total: int | None = None, unit: str = "", done: int = 0) 
     work: Any = (_Moving if moves() else _Lines)(what, total, unit, done)
     good = False
     try:
+        work.begin()  # here, for Ctrl-C may come as soon as there is something to see
         yield work
         good = True
     finally:

@@ -25,8 +25,10 @@ def check_reachable(endpoint: str, wanted: str) -> None:
     parts = urlsplit(_asked(endpoint))
     try:
         host, port = parts.hostname or "", parts.port or {"http": 80}.get(parts.scheme, 443)
-    except ValueError:  # of a port; whoever fetches the file says what is wrong
+    except ValueError:  # of a port
         return
+    if not host:
+        return  # whoever fetches the file says what is wrong with the address
     from zoo.files.connection import timeout
 
     seconds = timeout() if os.environ.get("ZOO_TIMEOUT") else PATIENCE
