@@ -173,7 +173,7 @@ def test_list_is_a_table_that_scripts_can_read(run: Run) -> None:
     assert (got.status, got.err) == (0, "")
     assert [line.split() for line in got.out.splitlines()] == [
         ["Name", "Task", "Params", "GFLOPs", "Acc@1"],
-        ["resnet101", "image-classification", "44.5M", "7.8", "81.886"],
+        ["resnet101", "image-classification", "44.5M", "7.80", "81.886"],
         ["resnet152", "image-classification", "60.2M", "11.51", "82.284"],
         ["resnet18", "image-classification", "11.7M", "1.81", "69.758"],
         ["resnet50", "image-classification", "25.6M", "4.09", "80.858"],
@@ -184,10 +184,10 @@ def test_list_is_a_table_that_scripts_can_read(run: Run) -> None:
 def test_metrics_of_several_tasks_are_named_in_each_row(run: Run, shades: Path) -> None:
     got = run("list", "shade*", "resnet18")
     assert [re.split(r"\s{2,}", line) for line in got.out.splitlines()] == [
-        ["Name", "Task", "Params", "GFLOPs", "Metric"],
-        ["resnet18", "image-classification", "11.7M", "1.81", "69.758 Acc@1"],
-        ["shade", "shade-telling", "8", "0.001", "91.5 Hits"],
-        ["shade_untrained", "shade-telling", "12.3K", "-", "-"],
+        ["Name", "Task", "Params", "GFLOPs", "Value", "Metric"],
+        ["resnet18", "image-classification", "11.7M", "1.810", "69.758", "Acc@1"],
+        ["shade", "shade-telling", "8", "0.001", "91.500", "Hits"],
+        ["shade_untrained", "shade-telling", "12.3K", "-", "-", "-"],
     ]
 
 
@@ -265,7 +265,7 @@ def test_what_is_wrong_is_said_without_a_traceback(run: Run, arguments: list[str
 def test_table_is_the_published_table(run: Run) -> None:
     """Every row, in its order, with the numbers as they were published."""
     head, rule, *lines = run("table", "classification", "--format", "markdown").out.splitlines()
-    assert head == "| **Weight** | **Acc@1** | **Acc@5** | **Params** | **GFLOPS** | **Recipe** | **Licence** |"
+    assert head == "| **Weight** | **Acc@1** | **Acc@5** | **Params** | **GFLOPs** | **Recipe** | **Licence** |"
     assert rule == "| --- | --- | --- | --- | --- | --- | --- |"
     published = [
         f"| `{row['weights']}` | {row['acc@1']} | {row['acc@5']} | {row['params']} | {row['gflops']} | "
@@ -285,10 +285,14 @@ def test_table_as_text_is_one_line_a_row_nothing_cut(run: Run) -> None:
         "88.228",
         "98.682",
         "644.8M",
-        "374.57",
-        "https://github.com/facebookresearch/SWAG",
+        "374.570",
+        "ImageNet-1K",
         "CC-BY-NC-4.0",
+        "DEFAULT",
     ]
+    got = run("table", "image-classification", "--recipes")
+    rows = {line.split()[0]: line.split()[1:] for line in got.out.splitlines()}
+    assert rows["RegNet_Y_128GF_Weights.IMAGENET1K_SWAG_E2E_V1"][5] == "https://github.com/facebookresearch/SWAG"
 
 
 def test_json_is_standard_though_a_metric_is_not_a_number(run: Run) -> None:
@@ -712,7 +716,7 @@ def test_interrupting_a_download_is_quiet(plugin_folder: Any, tmp_path: Path) ->
         assert process.stdout.readline() == "waiting\n"
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
-    assert (process.returncode, err.strip()) == (130, "")
+    assert (process.returncode, err) == (130, "Interrupted.\n")
 
 
 @pytest.mark.parametrize("command", ["list", "table classification"])
@@ -731,7 +735,10 @@ def test_a_reader_that_has_seen_enough_hears_nothing(command: str) -> None:
 def test_labels_beyond_the_encoding_do_not_end_the_program() -> None:
     done = in_new_process("show", "resnet50", env={"PYTHONIOENCODING": "ascii"})
     assert done.returncode == 0
-    assert "224 \\xd7 224" in done.stdout
+    assert "224 x 224" in done.stdout  # our own signs in ASCII
+    done = in_new_process("show", "你好", env={"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 1
+    assert "\\u4f60\\u597d" in done.stderr  # and all else as escapes
 
 
 def on_a_terminal(*arguments: str, columns: int, **variables: str) -> list[str]:
@@ -765,6 +772,8 @@ def test_a_terminal_gets_colour_and_lines_that_fit() -> None:
     assert plain[-1] == "8 models"
     lines = on_a_terminal("table", "classification", columns=80)
     assert max(len(ESCAPES.sub("", line)) for line in lines) <= 80
+    assert not any("http" in line for line in lines)
+    lines = on_a_terminal("table", "classification", "--recipes", columns=220)
     assert any("\x1b]8;" in line and "references/classification#alexnet-and-vgg" in line for line in lines)
     assert not any("\x1b[" in line for line in on_a_terminal("show", "resnet50", columns=80, NO_COLOR="1"))
 

@@ -21,7 +21,7 @@ from PIL import Image
 
 import zoo
 import zoo_tools
-from zoo.cli import output
+from zoo.cli import output, tables
 from zoo.errors import ZooError, ZooWarning, harmless, told
 
 Run = Callable[..., SimpleNamespace]
@@ -72,9 +72,9 @@ def test_messages_of_errors_and_warnings() -> None:
 
 
 def test_printing_functions(capsys: pytest.CaptureFixture[str]) -> None:
-    columns = [output.Column(EVIL, code=True), output.Column("link", link=True), output.Column("n", number=True)]
-    output.print_table(columns, [[EVIL + "\nrow", EVIL, EVIL]])
-    output.print_markdown(columns, [[EVIL + "\nrow", EVIL, EVIL]])
+    columns = [tables.Column(EVIL, code=True), tables.Column("link", link=True), tables.Column("n", number=True)]
+    tables.print_table(columns, [[EVIL + "\nrow", EVIL, EVIL]])
+    tables.print_markdown(columns, [[EVIL + "\nrow", EVIL, EVIL]])
     output.print_facts([("fact", EVIL + "\nError: more")])
     output.print_error(EVIL + "\nError: none of ours")
     output.complain(f"Warning: {EVIL}", "yellow")
@@ -198,7 +198,11 @@ def test_commands_print_through_what_makes_it_harmless() -> None:
     assert len(files) > 10
     for file in files:
         for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print" and file.name != "output.py":
+            if (
+                isinstance(node, ast.Call)
+                and getattr(node.func, "id", "") == "print"
+                and file.name not in ("output.py", "tables.py")
+            ):
                 shown = ast.unparse(node)
                 ours = [isinstance(a, (ast.Constant, ast.IfExp)) or "as_json" in ast.unparse(a) for a in node.args]
                 assert all(ours) or "zoo.__version__" in shown, f"{file.name}: {shown}"

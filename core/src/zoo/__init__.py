@@ -1,4 +1,33 @@
-"""A registry of vision models that grows by installing packages."""
+"""A registry of vision models that grows by installing packages.
+
+Find a model; nothing is built, and torch is not imported:
+
+    >>> import zoo
+    >>> zoo.list_models(task="object-detection")
+    >>> zoo.list_models("resnet*", min_metrics={"acc@1": 80}, can="onnx")
+    >>> zoo.model_info("resnet50").weights["DEFAULT"].metrics
+
+Files in, results out:
+
+    >>> predict = zoo.pipeline("resnet50")
+    >>> predict("dog.jpg").top(5)
+    >>> predict("pictures/")                             # a list of results
+    >>> predict(cv2.imread("dog.jpg"), bgr=True)         # OpenCV's array
+    >>> detect = zoo.pipeline("fcos_resnet50_fpn", min_score=0.3)
+    >>> detect("street.jpg").draw()
+
+The model itself, as torchvision's:
+
+    >>> model = zoo.get_model("resnet50", weights="DEFAULT").eval()
+    >>> prepare = zoo.get_weight("ResNet50_Weights.DEFAULT").transforms()
+    >>> zoo.get_model("resnet50", weights="DEFAULT", num_classes=6)
+    >>> zoo.backbone("resnet50", weights="DEFAULT")      # features
+    >>> zoo.save(model, "mine.safetensors"); zoo.load("mine.safetensors")
+
+With zoo-tools and zoo-training: zoo.evaluate, zoo.export, zoo.quantize,
+zoo.benchmark, zoo.train. In a shell: ``zoo --help``, ``zoo doctor``.
+More: help(zoo.pipeline), help(zoo.get_model), and the README.
+"""
 
 from __future__ import annotations
 

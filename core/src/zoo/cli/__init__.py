@@ -7,9 +7,12 @@ status; errors of :mod:`zoo.errors` that it raises are printed as one line on st
 from __future__ import annotations
 
 from zoo.cli.app import app, main
+from zoo.cli.checking import check_device, check_there, find_model, needs_weights, read_weights
+from zoo.cli.helping import reads_options
 from zoo.cli.options import (
     Categories,
     Compile,
+    Device,
     Dtype,
     EngineName,
     Set,
@@ -21,8 +24,8 @@ from zoo.cli.options import (
 )
 from zoo.cli.output import (
     NONE,
-    Column,
     complain,
+    counted,
     megabytes,
     number,
     on_terminal,
@@ -30,11 +33,11 @@ from zoo.cli.output import (
     print_error,
     print_facts,
     print_json,
-    print_markdown,
-    print_table,
     say,
 )
 from zoo.cli.sinks import Coco
+from zoo.cli.tables import Column, print_markdown, print_table
+from zoo.cli.working import Work, working
 
 __all__ = [
     "NONE",
@@ -42,15 +45,22 @@ __all__ = [
     "Coco",
     "Column",
     "Compile",
+    "Device",
     "Dtype",
     "EngineName",
     "Set",
+    "Work",
     "app",
+    "check_device",
+    "check_there",
     "complain",
+    "counted",
+    "find_model",
     "for_builder",
     "for_computing",
     "main",
     "megabytes",
+    "needs_weights",
     "number",
     "on_terminal",
     "paint",
@@ -62,5 +72,8 @@ __all__ = [
     "read_assignments",
     "read_categories",
     "read_options",
+    "read_weights",
+    "reads_options",
     "say",
+    "working",
 ]

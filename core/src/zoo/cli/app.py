@@ -1,4 +1,4 @@
-"""The command line: ``zoo list · table · show · predict · run · pull · cache · lock · …``, and what plugins bring.
+"""The command line: ``zoo list · show · compare · predict · pull · …``, and what plugins bring.
 
 Commands read arguments, call the library and print. Each returns its exit status: 0, or 1 where something went wrong
 (it is named on stderr); 2 is a command that was typed wrongly, 130 one that was ended by Ctrl-C.
@@ -15,13 +15,31 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
+from typer.main import get_command
 
 import zoo
-from zoo.cli import cache, doctor, files, listing, output, predicting, running, verifying
+from zoo.cli import (
+    cache,
+    comparing,
+    completion,
+    doctor,
+    files,
+    helping,
+    listing,
+    offering,
+    output,
+    predicting,
+    running,
+    showing,
+    tabling,
+    verifying,
+)
 from zoo.cli.plugged import Commands
 from zoo.errors import ZooError, harmless
+from zoo.files import receiving
 
-# Without markup neither help nor usage errors need rich, which takes longer to import than most commands to run.
+# Typer's own markup stays off: zoo.cli.helping lays help out, and errors need no rich, which takes longer to import
+# than most commands to run.
 app = typer.Typer(
     name="zoo",
     cls=Commands,
@@ -30,16 +48,22 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.command("list")(listing.list_models)
-app.command("table")(listing.table)
-app.command("show")(listing.show)
-app.command("predict", context_settings={"ignore_unknown_options": True})(predicting.predict)
-app.command("run", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(running.run)
+FIND, RUN, FILES, CHECK = "Find a model", "Run it", "Files of weights", "This installation"
+app.command("list", rich_help_panel=FIND)(listing.list_models)
+app.command("table", rich_help_panel=FIND)(tabling.table)
+app.command("show", rich_help_panel=FIND)(showing.show)
+app.command("compare", rich_help_panel=FIND)(comparing.compare)
+app.command("tasks", rich_help_panel=FIND)(offering.tasks)
+UNKNOWN = {"ignore_unknown_options": True}
+app.command("predict", context_settings=UNKNOWN, rich_help_panel=RUN)(predicting.predict)
+app.command("run", context_settings={**UNKNOWN, "allow_interspersed_args": False}, rich_help_panel=RUN)(running.run)
 for command in (files.pull, files.lock, files.bundle, files.unbundle):
-    app.command()(command)
-app.add_typer(cache.app, name="cache")
-app.command("doctor")(doctor.doctor)
-app.command("verify-plugin")(verifying.verify_plugin)
+    app.command(rich_help_panel=FILES)(command)
+app.add_typer(cache.app, name="cache", rich_help_panel=FILES)
+app.command("plugins", rich_help_panel=CHECK)(offering.plugins)
+app.command("doctor", rich_help_panel=CHECK)(doctor.doctor)
+app.command("verify-plugin", rich_help_panel=CHECK)(verifying.verify_plugin)
+app.command("completion", rich_help_panel=CHECK)(completion.completion)
 
 
 def _version(wanted: bool) -> None:
@@ -54,12 +78,29 @@ def _options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Vision models from every installed plugin: find, describe, fetch and run them."""
+    """Find, fetch and run vision models of every installed plugin.
+
+    Examples:
+        zoo list --task object-detection
+        zoo show resnet50
+        zoo predict dog.jpg --model resnet50
+    """
 
 
 def _show_traceback(*error: Any) -> None:
     """Of what nobody foresaw; its text may be a file's or a plugin's."""
     output.say(output.Painted(harmless("".join(traceback.format_exception(*error)))), end="", err=True)
+
+
+def _print_usage_error(e: Any) -> None:
+    """What was typed wrongly, and where the help is; or the help, where nothing was typed."""
+    context = getattr(e, "ctx", None)
+    if type(e).__name__ == "NoArgsIsHelpError" and context is not None:
+        output.say(output.Painted(context.get_help()), err=True)
+        return
+    output.complain(f"Error: {e.format_message().removeprefix('Invalid value: ')}", "red")
+    if context is not None:
+        output.note(f"`{context.command_path} --help` shows how it is used.", err=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,16 +113,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a label or path may be beyond the terminal's encoding
+            stream.reconfigure(errors=output.SPELT_OUT)  # a label or path may be beyond the terminal's encoding
+    receiving.lines.set(True)
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: output.complain(f"Warning: {message}", "yellow")
         try:
             given = None if arguments is None else list(arguments)
+            helping.given.set(tuple(sys.argv[1:] if given is None else given))
+            if completion.asked():
+                return completion.answer(get_command(app))
             status = app(given, prog_name="zoo", standalone_mode=False)
             sys.stdout.flush()  # here, where a closed pipe can be told from an error
             return int(status or 0)
-        except (KeyboardInterrupt, typer.Abort):
-            print(file=sys.stderr)
+        except typer.Abort:
+            return 130
+        except KeyboardInterrupt as e:
+            output.interrupted(str(e))
             return 130
         except BrokenPipeError:  # whoever read our output has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -97,7 +144,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 if arguments is None:  # the process ends with it
                     sys.excepthook = _show_traceback
                 raise
-            shown = io.StringIO()
-            e.show(shown)
-            output.say(output.Painted(harmless(shown.getvalue())), end="", err=True)
+            _print_usage_error(e)
             return int(e.exit_code)

@@ -8,11 +8,21 @@ from typing import Annotated, Any
 import typer
 
 from zoo.cli import output
+from zoo.cli.tables import Column, print_table
 from zoo.files import cache_dir, redacted
 from zoo.files.cached import CachedFile, cached_files, prune, verify_cache
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="What is in the cache of downloaded files.")
-Json = Annotated[bool, typer.Option("--json", help="A JSON list.")]
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="""Look after the cache of downloaded files.
+
+Examples:
+    zoo cache list
+    zoo cache prune --unused 90
+""",
+)
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON array.")]
 
 
 def _facts(file: CachedFile) -> dict[str, Any]:
@@ -21,17 +31,21 @@ def _facts(file: CachedFile) -> dict[str, Any]:
 
 @app.command("list")
 def list_files(as_json: Json = False) -> int:
-    """Every file: whose it is, its size, the days since it was used, and where it came from.
+    """List every file with its size, the days since it was used, and where it came from.
 
     What is foreign was put there by torch.hub or somebody else, and is never deleted without --foreign.
+
+    Examples:
+        zoo cache list
+        zoo cache list --json
     """
     found = cached_files()
     if as_json:
         output.print_json([_facts(file) for file in found])
         return 0
     if found:
-        columns = [output.Column("file"), output.Column("state"), output.Column("size", number=True)]
-        columns += [output.Column("unused", number=True), output.Column("from", link=True)]
+        columns = [Column("File", code=True), Column("State", rank=2), Column("Size", number=True)]
+        columns += [Column("Unused", number=True, rank=1), Column("From", link=True, rank=3)]
         rows = [
             [
                 str(f.path.relative_to(cache_dir())),
@@ -42,14 +56,20 @@ def list_files(as_json: Json = False) -> int:
             ]
             for f in found
         ]
-        output.print_table(columns, [[cell or output.NONE for cell in row] for row in rows])
+        print_table(columns, [[cell or output.NONE for cell in row] for row in rows])
     output.say(f"{output.counted(len(found), 'file')}, {output.megabytes(sum(f.size for f in found))} in {cache_dir()}")
     return 0
 
 
 @app.command()
 def verify(as_json: Json = False) -> int:
-    """Hash every file and hold it to its note and its name. The exit status is 1 if one is not what it should be."""
+    """Hash every file and compare it with its note and its name.
+
+    The exit status is 1 if one is not what it should be.
+
+    Examples:
+        zoo cache verify
+    """
     wrong, facts = 0, []
     for file, problem in verify_cache():
         wrong += bool(problem)
@@ -66,13 +86,19 @@ def verify(as_json: Json = False) -> int:
 @app.command("prune")
 def prune_files(
     unused: Annotated[
-        float | None, typer.Option(metavar="DAYS", min=0, help="Also files that were not used for so long; 0: all.")
+        float | None,
+        typer.Option(metavar="DAYS", min=0, help="Delete files, too, that were not used for so many days; 0 for all."),
     ] = None,
-    foreign: Annotated[bool, typer.Option("--foreign", help="With --unused: also what is not zoo's.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Delete nothing, say what would be.")] = False,
+    foreign: Annotated[bool, typer.Option("--foreign", help="With --unused, delete what is not zoo's, too.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Delete nothing, and say what would be.")] = False,
     as_json: Json = False,
 ) -> int:
-    """Make room: delete unfinished downloads and, with --unused, files that zoo has fetched."""
+    """Make room: delete unfinished downloads and, with --unused, files that zoo has fetched.
+
+    Examples:
+        zoo cache prune
+        zoo cache prune --unused 90 --dry-run
+    """
     gone, busy = prune(unused=unused, foreign=foreign, dry_run=dry_run)
     for path in busy:
         output.complain(f"Warning: {path} is in use and was left.", "yellow")

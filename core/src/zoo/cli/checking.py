@@ -12,6 +12,51 @@ from zoo.files.local import local_file
 from zoo.files.names import scheme_of
 from zoo.io.folders import find_files
 
+KNOWN_DEVICES = ("auto", "cpu", "cuda", "mps", "xpu", "hpu", "xla", "mtia", "meta", "privateuseone")
+
+
+def check_device(device: str) -> None:
+    """Raise for what can be no device, whatever torch is installed.
+
+    Raises:
+        InvalidArgument: it names none.
+    """
+    kind, colon, number = device.partition(":")
+    if kind not in KNOWN_DEVICES or (colon and not number.isdecimal()):
+        raise InvalidArgument(
+            f"--device is {device!r}; expected auto, cpu, cuda, cuda:1 or mps.{suggest(kind, KNOWN_DEVICES)}"
+        )
+
+
+def read_weights(info: registry.ModelInfo, weights: str) -> str | None:
+    """What ``--weights`` says, as :func:`zoo.get_model` takes it: an entry however a table prints it
+    (``IMAGENET1K_V2``, ``ResNet50_Weights.IMAGENET1K_V2``, ``resnet50.IMAGENET1K_V2``), ``none``, a file or a URL.
+
+    Raises:
+        UnknownWeights, DownloadError: it can only be misspelt.
+    """
+    if weights.lower() == "none":
+        return None
+    if info.source is None:
+        check_weights(info, weights)
+        name = entry_name(info, weights)
+        if name in info.weights and not Path(weights).exists():
+            return name
+    return weights
+
+
+def needs_weights(weights: str | None, what: str) -> str:
+    """``weights``, where a command can do nothing without any.
+
+    Raises:
+        InvalidArgument: they are None.
+    """
+    if weights is None:
+        raise InvalidArgument(
+            f"--weights none: {what} a model with random numbers says nothing. Name an entry or a file."
+        )
+    return weights
+
 
 def entry_name(info: registry.ModelInfo, weights: str) -> str:
     """``weights`` without the name of the enum, which may stand before an entry's."""
@@ -57,3 +102,32 @@ def problems_of(paths: Sequence[str], task: TaskSpec) -> dict[str, ZooError]:
         except (InvalidArgument, UnreadableFile, OSError) as e:
             found[path] = e if isinstance(e, ZooError) else UnreadableFile(f"{path!r} cannot be read: {e}")
     return found
+
+
+def find_model(
+    model: str, weights: str = "DEFAULT", *, task: str | None = None, device: str = "auto"
+) -> tuple[registry.ModelInfo, TaskSpec, str | None]:
+    """What a command's ``MODEL``, ``--weights``, ``--task`` and ``--device`` mean, checked without torch.
+
+    Returns:
+        What is known of the model, its task, and the weights as :func:`zoo.get_model` takes them (see
+        :func:`read_weights`).
+
+    Raises:
+        UnknownModel, UnknownTask, UnknownWeights, DownloadError, CheckpointError, InvalidArgument: what is wrong.
+    """
+    info = registry.model_info(model, task=task, weights=weights)
+    spec = registry.get_task(task or info.task, plugin=info.plugin)
+    check_device(device)
+    return info, spec, read_weights(info, weights)
+
+
+def check_there(option: str, *paths: Path | None) -> None:
+    """Raise if one of the files or folders that an option names is not there.
+
+    Raises:
+        UnreadableFile: it is not.
+    """
+    for path in paths:
+        if path is not None and not path.exists():
+            raise UnreadableFile(f"{option}: there is no {str(path)!r}.")

@@ -25,13 +25,17 @@ _SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSWORD", re.IGNORECASE)
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="With tracebacks.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show tracebacks.")] = False,
 ) -> int:
-    """What is installed, what is wrong with it.
+    """Report what is installed, and what is wrong with it.
 
-    Versions, each plugin and what went wrong, the cache, and environment variables in force. The exit status is 1 if
-    a plugin failed.
+    The report has versions, each plugin and what went wrong, engines, the cache, and environment variables in force.
+    The exit status is 1 if a plugin failed.
+
+    Examples:
+        zoo doctor
+        zoo doctor --verbose
     """
     # Discovered afresh: this report takes the place of the warnings, and of the error that ZOO_STRICT=1 makes of them.
     records = discovery.Plugins().records

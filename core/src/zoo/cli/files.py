@@ -24,19 +24,27 @@ _NAMES = (
     "Models (resnet50), weights entries (ResNet50_Weights.IMAGENET1K_V1), wildcards over either ('resnet*'), or URLs."
 )
 Names = Annotated[list[str] | None, typer.Argument(metavar="NAME", help=_NAMES, show_default=False)]
-Every = Annotated[bool, typer.Option("--all", help="All weights of a model, not only DEFAULT.")]
+Every = Annotated[bool, typer.Option("--all", help="Take all weights of a model, not only DEFAULT.")]
 
 
 def pull(
     names: Names = None,
     every: Every = False,
     force: Annotated[bool, typer.Option("--force", help="Fetch again what is in the cache.")] = False,
-    locked: Annotated[bool, typer.Option("--locked", help="All that zoo.lock (or ZOO_LOCK) lists, as it was.")] = False,
+    locked: Annotated[
+        bool, typer.Option("--locked", help="Fetch all that zoo.lock (or ZOO_LOCK) lists, as it was.")
+    ] = False,
 ) -> int:
     """Fetch weights ahead of time.
 
     Prints the name, size and path of each file. What cannot be fetched is named, the others go on, and the exit
     status is 1.
+
+    Examples:
+        zoo pull resnet50
+        zoo pull 'resnet*' --all
+        zoo pull ResNet50_Weights.IMAGENET1K_V1 hf://org/name/model.safetensors
+        zoo pull --locked
     """
     wanted, _, failed = _wanted(names or (), every, locked)
     width = max((len(file.names[0]) for file in wanted.values()), default=0)
@@ -55,11 +63,16 @@ def pull(
 def lock(
     names: Names = None,
     every: Every = False,
-    to: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path("zoo.lock"),
+    to: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write.")] = Path("zoo.lock"),
 ) -> int:
-    """Write the exact files that a project uses, fetched if need be: URL, size, whole hash, licence; and the plugins.
+    """Write down the exact files of weights that a project uses.
 
-    ``zoo pull --locked`` fetches them elsewhere; where ZOO_LOCK=zoo.lock is set, nothing else is loaded.
+    The lock file has the URL, size, whole hash and licence of each, and the versions of the plugins. Files are fetched
+    if need be. `zoo pull --locked` fetches them elsewhere; where ZOO_LOCK=zoo.lock is set, nothing else is loaded.
+
+    Examples:
+        zoo lock resnet50 fasterrcnn_resnet50_fpn
+        zoo lock resnet50 --output weights.lock
     """
     os.environ.pop("ZOO_LOCK", None)  # this one is written anew
     found, failed = _lock(names or (), every)
@@ -73,11 +86,18 @@ def lock(
 
 
 def bundle(
-    archive: Annotated[Path, typer.Argument(help="The zip file to write.")],
+    archive: Annotated[Path, typer.Argument(metavar="ARCHIVE", help="The zip file to write.")],
     names: Names = None,
     every: Every = False,
 ) -> int:
-    """Pack files into one archive for a machine without a network: those named, or all that zoo.lock lists."""
+    """Pack files of weights into one archive for a machine without a network.
+
+    It packs those that are named, or all that zoo.lock lists.
+
+    Examples:
+        zoo bundle weights.zip resnet50
+        zoo bundle weights.zip
+    """
     packed, failed = _lock(names, every) if names else (read_lock(_lock_path()), False)
     if failed:
         return 1
@@ -86,8 +106,14 @@ def bundle(
     return 0
 
 
-def unbundle(archive: Annotated[Path, typer.Argument(help="What `zoo bundle` wrote.")]) -> int:
-    """Put the files of an archive into the cache. No network is needed; each is held to its hash."""
+def unbundle(archive: Annotated[Path, typer.Argument(metavar="ARCHIVE", help="What `zoo bundle` wrote.")]) -> int:
+    """Put the files of an archive into the cache.
+
+    No network is needed, and each file is held to its hash.
+
+    Examples:
+        zoo unbundle weights.zip
+    """
     for file, path in bundles.unpack(archive):
         output.say(f"{', '.join(file.names) or file.url}  {output.megabytes(file.size):>9}  {path}")
     return 0

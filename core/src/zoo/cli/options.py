@@ -31,7 +31,7 @@ def read_options(
     known = {name.replace("_", "-"): option for name, option in task.options_of(*verbs).items()}
     left = iter(words)
     for word in left:
-        if not word.startswith("-") or Path(word).exists():
+        if not word.startswith("-") or word == "-" or Path(word).exists():
             others.append(word)
             continue
         spelt, given, text = word.partition("=")
@@ -123,21 +123,51 @@ def for_computing(dtype: str | None, engine: str, compile: bool) -> dict[str, An
     return {name: value for name, value in given.items() if value is not None}
 
 
+COMPUTE = "Computing"
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="DEVICE",
+        help="Compute on cpu, cuda, cuda:1 or mps; auto takes the best there is.",
+        rich_help_panel=COMPUTE,
+    ),
+]
 Dtype = Annotated[
     str | None,
     typer.Option(
-        "--dtype", metavar="|".join(PRECISIONS), help="What to compute in; by default the model's own precision."
+        "--dtype",
+        metavar="|".join(PRECISIONS),
+        help="Compute in this precision, by default the model's own.",
+        rich_help_panel=COMPUTE,
     ),
 ]
 EngineName = Annotated[
-    str, typer.Option("--engine", metavar="NAME", help="What computes the model; `zoo doctor` lists the engines.")
+    str,
+    typer.Option(
+        "--engine",
+        metavar="ENGINE",
+        help="Compute with this engine; `zoo doctor` lists them.",
+        rich_help_panel=COMPUTE,
+    ),
 ]
-Compile = Annotated[bool, typer.Option("--compile", help="The same as --engine compile.")]
+Compile = Annotated[bool, typer.Option("--compile", help="Compute with --engine compile.", rich_help_panel=COMPUTE)]
+BUILDER = "The model's builder"
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="For the builder: --set num_classes=6. May be repeated."),
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Give the builder an argument: --set num_classes=6.",
+        rich_help_panel=BUILDER,
+    ),
 ]
 Categories = Annotated[
     Path | None,
-    typer.Option("--categories", metavar="FILE", help="Class names in label order: one a line, or a JSON list."),
+    typer.Option(
+        "--categories",
+        metavar="FILE",
+        help="Read the class names there, in label order: one a line, or a JSON list.",
+        rich_help_panel=BUILDER,
+    ),
 ]

@@ -1,11 +1,12 @@
-"""How the command line prints: tables as text, Markdown or JSON, numbers as the published tables write them.
+"""How the command line prints: lines, errors, JSON, facts, and numbers as the published tables write them.
 
-On a terminal there is colour, and tables fit its width. Piped output is plain: no colour, a line per row, nothing cut.
+On a terminal there is colour, and text fits its width. Piped output is plain: no colour, nothing cut.
 What is printed may come from file names, plugins and servers: it is made harmless here, colours of our own aside.
 """
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import os
@@ -13,7 +14,6 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TextIO
 
 import typer
@@ -28,6 +28,16 @@ def on_terminal(stream: TextIO | None = None) -> bool:
     return (stream or sys.stdout).isatty()
 
 
+def coloured(stream: TextIO) -> bool:
+    """Whether colours go there: to a terminal that shows them, where ``NO_COLOR`` is not set."""
+    return on_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def columns() -> int:
+    """The width of the terminal in characters: what ``COLUMNS`` says, else that of stdout's; 80 where there is none."""
+    return shutil.get_terminal_size().columns
+
+
 class Painted(str):
     """What may be printed as it is: it was made harmless, and the colours and ends of lines in it are our own."""
 
@@ -36,9 +46,15 @@ def paint(text: str, colour: str | None = None, *, bold: bool = False, dim: bool
     """``text`` in colour, where stdout (or stderr) is a terminal and ``NO_COLOR`` is not set."""
     stream = sys.stderr if err else sys.stdout
     text = harmless(text, line=True)
-    if not on_terminal(stream) or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+    if not coloured(stream):
         return Painted(text)
     return Painted(typer.style(text, fg=colour, bold=bold or None, dim=dim or None))
+
+
+def note(text: str, *, err: bool = False) -> None:
+    """A remark of less weight, wrapped to fit a terminal."""
+    for line in _wrapped(harmless(text, line=True), 0, stream=sys.stderr if err else None):
+        say(paint(line, dim=True, err=err), err=err)
 
 
 def say(*parts: object, sep: str = " ", end: str = "\n", err: bool = False) -> None:
@@ -51,13 +67,46 @@ def complain(text: str, colour: str) -> None:
     """A message on stderr; what comes before its first colon in colour. Further lines of it are indented."""
     head, colon, rest = text.partition(":")
     sys.stdout.flush()  # so that both streams, shown in one place, keep their order
-    more = Painted(harmless(rest).replace("\n", "\n  "))
-    say(paint(head + colon, colour, bold=True, err=True), more, sep="", err=True)
+    first, *more = harmless(rest).split("\n")
+    first, *wrapped = _wrapped(first, 0, first=len(head + colon), stream=sys.stderr)
+    lines = [*wrapped, *(f"  {part}" for line in more for part in _wrapped(line, 2, stream=sys.stderr))]
+    say(paint(head + colon, colour, bold=True, err=True), Painted("\n".join([first, *lines])), sep="", err=True)
+
+
+def interrupted(what: str = "") -> None:
+    """Say that Ctrl-C ended it, in one line, and what is known of where it was."""
+    if on_terminal(sys.stderr):
+        print(file=sys.stderr)  # after ^C
+    complain(f"Interrupted: {what}" if what else "Interrupted.", "yellow")
+
+
+_SPELLING = {
+    "…": "...", "→": "->", "–": "-", "—": "-", "×": "x", "’": "'", "‘": "'", "“": '"', "”": '"', "·": "-", "±": "+-",
+    "≥": ">=", "≤": "<=", "°": " degrees", "✓": "yes", "µ": "u", "²": "2", "━": "-", "╸": "-", "╺": "-",
+}  # fmt: skip
+SPELT_OUT = "zoo.spelt_out"  # name of the handler below
+
+
+def _spell_out(e: UnicodeError) -> tuple[str | bytes, int]:
+    """Of what a terminal's encoding lacks: our own signs in ASCII, all else as an escape."""
+    if not isinstance(e, UnicodeEncodeError):
+        raise e
+    said, end = "", e.start
+    while end < e.end and e.object[end] in _SPELLING:
+        said, end = said + _SPELLING[e.object[end]], end + 1
+    if said:
+        return said, end
+    return codecs.backslashreplace_errors(UnicodeEncodeError(e.encoding, e.object, e.start, e.start + 1, e.reason))
+
+
+codecs.register_error(SPELT_OUT, _spell_out)
 
 
 def counted(n: int, noun: str) -> str:
-    """``1 file``, ``2 files``."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+    """``1 file``, ``2 files``, ``3 entries``."""
+    if n == 1:
+        return f"1 {noun}"
+    return f"{n:,} {noun[:-1]}ies" if noun.endswith("y") and noun[-2] not in "aeiou" else f"{n:,} {noun}s"
 
 
 def print_error(e: BaseException | str) -> None:
@@ -115,89 +164,7 @@ def megabytes(size: float) -> str:
     return f"{mb / 1024:.1f} GB" if mb >= 1000 else f"{mb:.1f} MB"
 
 
-# ── tables ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True)
-class Column:
-    """A table's column.
-
-    Attributes:
-        title: its heading.
-        number: aligned by the decimal point.
-        code: a name, in backticks in Markdown.
-        link: a URL.
-    """
-
-    title: str
-    number: bool = False
-    code: bool = False
-    link: bool = False
-
-
-Rows = Sequence[Sequence[str]]
-
-
-def print_table(columns: Sequence[Column], rows: Rows) -> None:
-    """Aligned columns: fitted to a terminal's width, else as wide as they are."""
-    aligned = [_align(column, [harmless(row[i], line=True) for row in rows]) for i, column in enumerate(columns)]
-    titles, *lines = zip(*aligned, strict=True)
-    if on_terminal():
-        _print_fitted(columns, titles, lines)
-        return
-    for line in (titles, *lines):
-        print("  ".join(line).rstrip())
-
-
-def _align(column: Column, cells: Sequence[str]) -> list[str]:
-    """The title and the cells of a column, all of one width."""
-    if column.number:
-        after = [len(cell) - i if (i := cell.find(".")) >= 0 else 0 for cell in cells]
-        most = max(after, default=0)
-        cells = [cell + " " * (most - n) for cell, n in zip(cells, after, strict=True)]
-    title = harmless(column.title, line=True)
-    width = max(len(cell) for cell in (title, *cells))
-    return [cell.rjust(width) if column.number else cell.ljust(width) for cell in (title, *cells)]
-
-
-def _print_fitted(columns: Sequence[Column], titles: Sequence[str], lines: Rows) -> None:
-    from rich.console import Console
-    from rich.style import Style
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(highlight=False)
-    roomy = len("  ".join(titles)) <= console.width
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column, title in zip(columns, titles, strict=True):
-        table.add_column(Text(title if column.number else title.rstrip()), overflow="fold", no_wrap=column.number)
-    for line in lines:
-        cells = []
-        for column, cell in zip(columns, line, strict=True):
-            shown = cell if column.number else cell.rstrip()
-            if column.link and shown != NONE and not roomy:
-                cells.append(Text("link", style=Style(link=shown)))  # a URL folded over lines helps nobody
-            else:
-                cells.append(Text(shown, style="cyan" if column.code else ""))
-        table.add_row(*cells)
-    console.print(table)
-
-
-def print_markdown(columns: Sequence[Column], rows: Rows) -> None:
-    """A table in Markdown; links are links."""
-    print(f"| {' | '.join(f'**{harmless(c.title, line=True)}**' for c in columns)} |")
-    print(f"| {' | '.join('---' for _ in columns)} |")
-    for row in rows:
-        print(f"| {' | '.join(_markdown(c, cell) for c, cell in zip(columns, row, strict=True))} |")
-
-
-def _markdown(column: Column, cell: str) -> str:
-    cell = harmless(cell, line=True).replace("|", "\\|")
-    if cell == NONE:
-        return cell
-    if column.code:
-        return f"`{cell}`"
-    return f"[link]({cell})" if column.link else cell
+# ── facts ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def print_facts(facts: Sequence[tuple[str, str]], indent: str = "  ") -> None:
@@ -213,10 +180,14 @@ def print_facts(facts: Sequence[tuple[str, str]], indent: str = "  ") -> None:
             print(margin + line)
 
 
-def _wrapped(line: str, margin: int) -> list[str]:
-    if not on_terminal():
+def _wrapped(line: str, margin: int, *, first: int = 0, stream: TextIO | None = None) -> list[str]:
+    """Lines that fit a terminal beside a margin, and the first of them beside ``first`` characters more."""
+    if not on_terminal(stream):
         return [line]
-    width = max(20, shutil.get_terminal_size().columns - margin)
-    if len(line) <= width:
+    width = max(20, columns() - margin)
+    if len(line) + first <= width:
         return [line]
-    return textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False)
+    begun = " " * first
+    wrapped = textwrap.wrap(line, width, initial_indent=begun, break_long_words=False, break_on_hyphens=False)
+    indented = len(line) - len(line.lstrip())
+    return [" " * indented + wrapped[0].lstrip(), *wrapped[1:]]

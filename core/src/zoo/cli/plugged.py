@@ -12,16 +12,21 @@ from typer.main import get_command
 
 from zoo import registry
 from zoo.cli import output
+from zoo.cli.helping import Page, page_of, show_with_rich, summary_of
 from zoo.contract import Command, load_object
-from zoo.errors import PluginError, harmless, suggest, told
+from zoo.errors import PluginError, suggest, told
 from zoo.registry import PluginRecord
 from zoo.registry.first_party import commands_of_ours
 
-CORE = "Commands"
+OTHERS = "Other commands"
 
 
 class Commands(TyperGroup):
     """The core's commands, which plugins cannot take away; then theirs, each under the package that brings it."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.suggest_commands = False  # of newer versions of typer; get_command does it, for plugins' commands too
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:
         with _saying_what_was_interrupted():
@@ -34,13 +39,13 @@ class Commands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         own = super().get_command(ctx, cmd_name)
         if own is not None:
-            return own
+            return show_with_rich(own)
         found = registry.find_command(cmd_name)
         if found is None:
             distribution = commands_of_ours().get(cmd_name)
             if distribution is not None:
                 ctx.fail(f"{cmd_name!r} comes with {distribution}, which is not installed: pip install {distribution}")
-            if near := suggest(cmd_name, [name for name, _, _ in self._plugged()]):
+            if near := suggest(cmd_name, [*self.commands, *(name for name, _, _ in self.plugged())]):
                 ctx.fail(f"No such command {cmd_name!r}.{near}")
             return None
         try:
@@ -52,29 +57,38 @@ class Commands(TyperGroup):
                 )  # the rest: options of a task, see read_options
                 settings = {"ignore_unknown_options": reads, "allow_extra_args": reads}
                 command.command(cmd_name, context_settings=settings)(function)
-            return _with_harmless_help(get_command(command))
+            return show_with_rich(get_command(command))
         except KeyboardInterrupt as e:
             raise KeyboardInterrupt(f"the command {cmd_name!r}, {found.target!r}, was imported.") from e
         except (Exception, SystemExit) as e:  # whatever a plugin's own code raises
             raise PluginError(f"The command {cmd_name!r} cannot be loaded: {told(e)}") from e
 
-    def _plugged(self) -> list[tuple[str, Command, PluginRecord]]:
+    def plugged(self) -> list[tuple[str, Command, PluginRecord]]:
         """What plugins bring, by the names that work: full ones where the bare one is the core's own."""
         return [(f"{r.name}:{c.name}" if name in self.commands else name, c, r) for name, c, r in registry.commands()]
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return [*super().list_commands(ctx), *(name for name, _, _ in self._plugged())]
+        return [*super().list_commands(ctx), *(name for name, _, _ in self.plugged())]
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        own = super().list_commands(ctx)
-        sections = {CORE: [(name, self.commands[name].get_short_help_str(200)) for name in own]}
-        for name, command, record in self._plugged():
-            sections.setdefault(f"From {harmless(record.distribution or record.name, line=True)}", []).append(
-                (name, harmless(command.summary, line=True))
-            )
-        for title, rows in sections.items():
-            with formatter.section(title):
-                formatter.write_dl(rows)
+    def page(self, ctx: Any) -> Page:
+        """The help of ``zoo`` itself: commands in groups, those of plugins under what brings them."""
+        page = page_of(self, ctx.command_path)
+        options = page.sections.pop("Options")
+        for name in super().list_commands(ctx):
+            command = self.commands[name]
+            if not command.hidden:
+                group = getattr(command, "rich_help_panel", None)
+                title = group if isinstance(group, str) else OTHERS
+                page.sections.setdefault(title, []).append((name, summary_of(command)))
+        for name, plugged, record in self.plugged():
+            title = f"From {record.distribution or record.name}"
+            page.sections.setdefault(title, []).append((name, plugged.summary))
+        page.sections["Options"] = options
+        page.text.append("`zoo COMMAND --help` says more of a command, with examples.")
+        return page
+
+    def get_help(self, ctx: Any) -> str:
+        return str(show_with_rich(self).get_help(ctx))
 
 
 @contextlib.contextmanager
@@ -83,16 +97,5 @@ def _saying_what_was_interrupted() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as e:
-        if str(e):
-            output.complain(f"Interrupted: {e}", "yellow")
-            e.args = ()
-        raise
-
-
-def _with_harmless_help(command: Any) -> Any:
-    """A plugin's command, its help and that of its subcommands shown as what they are: a stranger's text."""
-    get_help = command.get_help
-    command.get_help = lambda ctx: harmless(get_help(ctx))
-    for name, sub in getattr(command, "commands", {}).items():
-        command.commands[name] = _with_harmless_help(sub)
-    return command
+        output.interrupted(str(e))
+        raise typer.Abort from None

@@ -10,9 +10,21 @@ import typer
 
 from zoo import registry
 from zoo.cli import output, saving, sinks
-from zoo.cli.checking import check_weights, entry_name, problems_of
+from zoo.cli.checking import check_device, entry_name, needs_weights, problems_of, read_weights
+from zoo.cli.helping import reads_options
+from zoo.cli.inputs import STDIN, as_paths, is_video_for
 from zoo.cli.jobs import Job, Printed
-from zoo.cli.options import Categories, Compile, Dtype, EngineName, Set, for_builder, for_computing, read_options
+from zoo.cli.options import (
+    Categories,
+    Compile,
+    Device,
+    Dtype,
+    EngineName,
+    Set,
+    for_builder,
+    for_computing,
+    read_options,
+)
 from zoo.contract import PICTURE_FORMATS, check_screen
 from zoo.errors import InvalidArgument, UnreadableFile
 from zoo.files import redacted
@@ -24,55 +36,118 @@ from zoo.running.sharding import Shard, check_neighbours, distinct, facts_of_inp
 FORMATS = (*PICTURE_FORMATS, "none")
 
 
+WRITE, INPUTS, COMPUTE = "Files to write", "Inputs", "Computing"
+
+
+@reads_options("predict")
 def predict(
     context: typer.Context,
-    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files, folders, tars, URLs, or a list: .txt.")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH",
+            help="Files, folders, quoted wildcards ('*.jpg'), archives (.tar), URLs, lists of paths (.txt), videos, or "
+            "- for standard input.",
+        ),
+    ],
     model: Annotated[
         str | None,
         typer.Option(
-            help="A name, as `zoo list` shows it, or a saved model's file or folder; by default the task's default one."
+            metavar="MODEL",
+            help="A model, as any table prints it (resnet50, ResNet50_Weights.IMAGENET1K_V2), or a saved model's file "
+            "or folder. By default the task's default model.",
         ),
     ] = None,
-    weights: Annotated[str, typer.Option(help="An entry's name, a file or a URL.")] = "DEFAULT",
-    top: Annotated[int, typer.Option(min=1, help="How many labels to print.")] = 5,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON array, an object a line.")] = False,
+    weights: Annotated[str, typer.Option(metavar="WEIGHTS", help="The name of an entry, a file or a URL.")] = "DEFAULT",
+    top: Annotated[int, typer.Option(min=1, metavar="N", help="Print the N best labels or objects.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array, an object a line.")] = False,
     jsonl: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a JSON object a line, as they come.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a JSON object a line, as they come.", rich_help_panel=WRITE),
     ] = None,
     csv: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a table, a row for all that is found.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a table with a row for all that is found.", rich_help_panel=WRITE),
     ] = None,
-    coco: Annotated[Path | None, typer.Option(metavar="FILE", help="Write detections as a COCO data set.")] = None,
+    coco: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write detections as a COCO data set.", rich_help_panel=WRITE)
+    ] = None,
     folder: Annotated[
-        Path | None, typer.Option("--output", metavar="DIR", help="Write pictures of the results there, and records.")
+        Path | None,
+        typer.Option(
+            "--output",
+            metavar="DIR",
+            help="Write pictures of the results there, and a record of each input.",
+            rich_help_panel=WRITE,
+        ),
     ] = None,
     form: Annotated[
-        str, typer.Option("--format", metavar="|".join(FORMATS), help="Of the pictures; none for records alone.")
+        str,
+        typer.Option(
+            "--format",
+            metavar="|".join(FORMATS),
+            help="The format of the pictures; none writes records alone.",
+            rich_help_panel=WRITE,
+        ),
     ] = "png",
-    show: Annotated[bool, typer.Option("--show", help="Show each result's picture in a window.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Skip what has results in --output.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")] = False,
+    show: Annotated[
+        bool, typer.Option("--show", help="Show each result's picture in a window.", rich_help_panel=WRITE)
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Skip inputs that have results in --output.", rich_help_panel=WRITE)
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results that are there.", rich_help_panel=WRITE)
+    ] = False,
     shard: Annotated[
-        str | None, typer.Option(metavar="I/N", help="Only the I-th of N parts; `zoo merge` makes one file of all.")
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Take only the I-th of N parts; `zoo merge` makes one file of all.",
+            rich_help_panel=INPUTS,
+        ),
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="How many inputs go through the model together.")] = 8,
+    frame_rate: Annotated[
+        float,
+        typer.Option(
+            min=0.001,
+            metavar="X",
+            help="Take X frames a second of a video, where the task takes pictures.",
+            rich_help_panel=INPUTS,
+        ),
+    ] = 1.0,
+    batch_size: Annotated[
+        int,
+        typer.Option(min=1, metavar="N", help="Run N inputs through the model together.", rich_help_panel=COMPUTE),
+    ] = 8,
     workers: Annotated[
-        str, typer.Option(metavar="N|auto", help="Threads that open and draw pictures; 0 does all in turn.")
+        str,
+        typer.Option(
+            metavar="N|auto", help="Open and draw pictures in N threads; 0 does all in turn.", rich_help_panel=COMPUTE
+        ),
     ] = "auto",
     fast_decode: Annotated[
-        bool, typer.Option("--fast-decode", help="Decode JPEG smaller where it is shrunk anyway; results differ a bit.")
+        bool,
+        typer.Option(
+            "--fast-decode",
+            help="Decode JPEG smaller where it is shrunk anyway; results differ a bit.",
+            rich_help_panel=COMPUTE,
+        ),
     ] = False,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps; auto takes the best there is.")] = "auto",
+    device: Device = "auto",
     dtype: Dtype = None,
     engine: EngineName = "torch",
     compiled: Compile = False,
     task: Annotated[
-        str | None, typer.Option(help="By default the model's main one; without a model, image-classification.")
+        str | None,
+        typer.Option(
+            metavar="TASK", help="The task, by default the model's main one; without a model, image-classification."
+        ),
     ] = None,
     arguments: Set = None,
     categories: Categories = None,
 ) -> int:
-    """What a model sees in pictures, or whatever it takes.
+    """Predict what a model sees in pictures, or in whatever else it takes.
 
     An input that cannot be read, or has no finite result, is named on stderr, the others go on, and the exit status is
     1. With --json and --jsonl such an input has "error" in place of results.
@@ -84,11 +159,17 @@ def predict(
     Without --model, the smallest default of the task whose weights are on this machine is used, and named on stderr.
     Nothing is downloaded for it.
 
-    Inputs are also the pictures in tar archives (WebDataset's layout), at URLs (s3://…, with zoo-core[fsspec]), and
-    those that a list names, a line each. --shard 3/16 takes one of 16 parts; all write to one --output, and
-    `zoo merge DIR --output all.jsonl` makes one file of them.
+    Inputs are also the pictures in tar archives (WebDataset's layout), at URLs (s3://… with zoo-core[fsspec]), those
+    that a list names, a line each, and the frames of a video. Standard input (-) is a picture, or such a list.
+    --shard 3/16 takes one of 16 parts; all write to one --output, and `zoo merge DIR --output all.jsonl` makes one file
+    of them.
 
-    Tasks have options of their own, such as --clips 4 of video classification.
+    Examples:
+        zoo predict dog.jpg --model resnet50
+        zoo predict 'pictures/*.jpg' --task object-detection --output drawn
+        zoo predict clip.mp4 --model ssdlite320_mobilenet_v3_large --frame-rate 2
+        zoo predict pictures --model resnet50.IMAGENET1K_V1 --json --top 1
+        cat dog.jpg | zoo predict - --model resnet50
     """
     if model is None:
         if weights != "DEFAULT":
@@ -98,9 +179,10 @@ def predict(
         model, weights = chosen.name, chosen.weights
     info = registry.model_info(model, task=task, weights=weights)  # what can be told is told before torch is imported
     spec = registry.get_task(task or info.task, plugin=info.plugin)
-    paths, options = read_options(context, paths, spec, "predict")
-    if not paths:
+    words, options = read_options(context, paths, spec, "predict")
+    if not words:
         raise typer.BadParameter("Missing argument 'PATH...'.")
+    check_device(device)
     options |= for_builder(arguments, categories)
     threads, computing = _read_workers(workers), for_computing(dtype, engine, compiled)
     if form not in FORMATS:
@@ -114,14 +196,23 @@ def predict(
     part = None if shard is None else Shard.parse(shard)
     if part is not None and folder is None:
         raise typer.BadParameter("--shard needs --output, where all shards keep their records.")
-    if info.source is None:
-        check_weights(info, weights)
+    weights = needs_weights(read_weights(info, weights), "of inputs")
     for option, file in (("--jsonl", jsonl), ("--csv", csv), ("--coco", coco)):
         if file is not None:
             sinks.check_target(file, option, resume=resume, overwrite=overwrite)
+    if coco is not None and not registry.provides(spec, "coco"):
+        raise InvalidArgument(
+            f"--coco: the task {spec.name!r} gives no detections. Leave it out; --csv has all results."
+        )
     printed = Printed(as_json, top, show)
+    given_paths = as_paths(words)
+    held = [path for path in given_paths if not isinstance(path, str)]  # from standard input
+    paths = [str(path) for path in given_paths]
     stored = {path for path in paths if spec.inputs_per_sample == 1 and is_stored(path, spec.suffixes)}
-    missing = problems_of([path for path in paths if path not in stored or "://" not in path], spec)
+    videos = {path for path in paths if is_video_for(path, spec)}
+    missing = problems_of(
+        [path for path in paths if (path not in stored or "://" not in path) and not (held and path == STDIN)], spec
+    )
     if len(missing) == len(set(paths)) or (missing and len(paths) <= spec.inputs_per_sample):
         for path, problem in missing.items():
             printed.failure(path, problem)
@@ -148,13 +239,10 @@ def predict(
             if not resume and spec.inputs_per_sample == 1 and part is None:
                 _check_new(records, _files_in([path for path in paths if path not in stored], spec))
         folder.mkdir(parents=True, exist_ok=True)
+    from zoo.io.frames import video_frames
     from zoo.running.pipelines import pipeline
 
     to_coco = registry.provided(spec, "coco") if coco is not None else None
-    if coco is not None and to_coco is None:
-        raise InvalidArgument(
-            f"--coco: the task {spec.name!r} gives no detections. Leave it out; --csv has all results."
-        )
     ready = pipeline(
         model, weights, device, task=task, workers=threads, fast_decode=fast_decode, **computing, **options
     )
@@ -164,8 +252,16 @@ def predict(
     failed: list[Any] = []
     found_by_search = records.every_output() if records is not None else set()
     # Each path is searched by itself, so that one empty folder does not end the others; pairs need to be seen together.
+    if held and not ready.takes_bytes:
+        raise InvalidArgument(f"-: the task {spec.name!r} opens files by itself, and takes none from standard input.")
     for given in paths if ready.task.inputs_per_sample == 1 else [paths]:
         try:
+            if isinstance(given, str) and given in videos:
+                sources += video_frames(given, frame_rate)
+                continue
+            if held and given == STDIN:
+                sources.append(held[0])
+                continue
             is_one = isinstance(given, str) and given in stored
             found = list(find_stored(str(given), spec.suffixes)) if is_one else ready.expand(given)
         except (InvalidArgument, UnreadableFile) as e:  # an empty folder, or one that cannot be read

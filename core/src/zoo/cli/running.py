@@ -20,15 +20,19 @@ def run(
     program: Annotated[
         list[str],
         typer.Argument(
-            metavar="PROGRAM [ARGUMENT]...", help="script.py, -m MODULE, -c CODE, or a command such as pytest."
+            metavar="PROGRAM [ARGUMENT]...", help="A script, -m MODULE, -c CODE, or a command such as pytest."
         ),
     ],
 ) -> int:
-    """A Python program, unchanged, where the installed torchvision does not fit torch.
+    """Run a Python program, unchanged, where the installed torchvision does not fit torch.
 
     As `python PROGRAM …`, and the exit status is the program's. When it imports torchvision, whose compiled operators
     cannot be loaded ("operator torchvision::nms does not exist"), zoo's take their place; where they can be loaded
     nothing is changed. So it is in every Python process that the program starts.
+
+    Examples:
+        zoo run train.py --epochs 3
+        zoo run -m pytest tests
     """
     first, *rest = program
     if first.startswith("-") or Path(first).exists():

@@ -78,8 +78,10 @@ class Tree:
 
     def place_of(self, source: Any) -> tuple[Path, str]:
         """The folder within the output, and the stem of the files' names."""
-        files = [Path(file) for file in (source if isinstance(source, list | tuple) else [source])]
+        each = source if isinstance(source, list | tuple) else [source]
+        stems = [getattr(file, "stem", None) or Path(file).stem for file in each]
+        files = [Path(file) for file in each]
         parent = files[0].absolute().parent
         inside = self.top is not None and any(parent.is_relative_to(folder) for folder in self.folders)
         within = parent.relative_to(self.top) if inside and self.top is not None else Path()
-        return within, "-".join(file.stem for file in files)
+        return within, "-".join(stems)

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from zoo.cli import output
+from zoo.cli.tables import Column, print_table
 from zoo.errors import harmless
 from zoo.testing import CHECKS, Report, Result, verify
 
@@ -31,23 +32,22 @@ class Tier(StrEnum):
 
 
 def verify_plugin(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The plugin, as `zoo doctor` names it.")],
+    name: Annotated[str, typer.Argument(metavar="PLUGIN", help="The plugin, as `zoo doctor` names it.")],
     tier: Annotated[
         Tier,
         typer.Option(
-            help="contract: what the manifest says, without torch. model: every model built and run too. full: and "
-            "captured by torch.compile and torch.export. default: contract, and one model of each family run.",
+            help="How much is checked; see above.",
             envvar="ZOO_TIER",
         ),
     ] = Tier.default,
     model: Annotated[
         list[str] | None,
-        typer.Option(metavar="GLOB", help="Only models that match; may be given several times."),
+        typer.Option(metavar="GLOB", help="Check only models that match."),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(metavar="N", help="At most so many models: the smallest of each family first.")
+        int | None, typer.Option(metavar="N", help="Check at most N models, the smallest of each family first.")
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="The same as --tier full.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Check with --tier full.")] = False,
     resume: Annotated[
         bool,
         typer.Option(
@@ -56,12 +56,22 @@ def verify_plugin(
             "is checked again.",
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> int:
     """Check that a plugin and its models keep the contract.
 
     Nothing is downloaded. Prints what is wrong and what was skipped, and why; the exit status is 1 if anything is
     wrong. zoo.testing.PluginConformance makes the same checks under pytest, on models as small as you say.
+
+    \b
+    --tier contract   what the manifest says, without torch
+    --tier default    the contract, and one model of each family run
+    --tier model      every model built and run, too
+    --tier full       and captured by torch.compile and torch.export
+
+    Examples:
+        zoo verify-plugin acme
+        zoo verify-plugin acme --model 'acme_*' --limit 20 --full --resume
     """
     with _progress() as on_result:
         report = verify(
@@ -95,7 +105,7 @@ def _progress() -> Iterator[Callable[[Result, int], None]]:
 
 
 def _print(report: Report) -> None:
-    columns = [output.Column("check"), *(output.Column(title, number=True) for title in (*OUTCOMES, "seconds"))]
+    columns = [Column("check"), *(Column(title, number=True) for title in (*OUTCOMES, "seconds"))]
     rows = []
     for check in CHECKS:
         made = [result for result in report.results if result.check == check.name]
@@ -103,7 +113,7 @@ def _print(report: Report) -> None:
         seconds = sum(result.seconds for result in made)
         if made:
             rows.append([check.name, *(str(counts[outcome]) for outcome in OUTCOMES), f"{seconds:.1f}"])
-    output.print_table([*columns, output.Column("what it checks")], [[*row, WHAT[row[0]]] for row in rows])
+    print_table([*columns, Column("what it checks")], [[*row, WHAT[row[0]]] for row in rows])
     _print_together(report, "failed", "failed", "red")
     _print_together(report, "skipped", "skipped", "yellow")
     _print_together(report, "ok", "note", "cyan")

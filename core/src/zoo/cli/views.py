@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from zoo.contract import Metric, WeightsEnum
+from zoo.contract import Metric, Weights, WeightsEnum
 from zoo.errors import InvalidArgument, UnknownModel, UnknownTask, UnknownWeights, suggest
 from zoo.registry import ModelInfo, Registry, get_model_weights, get_weight, metric, registry
 from zoo.registry.listing import join, matches
@@ -14,25 +14,8 @@ from zoo.registry.lookup import info_of
 from zoo.registry.records import LOCAL
 
 
-@dataclass(frozen=True, slots=True)
-class ModelRow:
-    """A line of ``zoo list``: a model, and what its default weights reach in the first metric of its main task.
-
-    Attributes:
-        info: the model.
-        gflops: of the default weights, if known.
-        metric: the task's first metric, if the default weights were measured by it.
-        value: what they reach, in the first data set if there are several.
-    """
-
-    info: ModelInfo
-    gflops: float | None
-    metric: Metric | None
-    value: float | None
-
-
-def model_row(name: str) -> ModelRow:
-    """What ``zoo list`` shows of a model.
+def model_row(name: str) -> Row:
+    """What ``zoo list`` shows of a model: its default weights' facts.
 
     Raises:
         UnknownModel: no such model.
@@ -40,11 +23,12 @@ def model_row(name: str) -> ModelRow:
     now = registry()
     info = info_of(now, now.find(name))
     weights = info.weights.get("DEFAULT") or next(iter(info.weights.values()), None)
-    metrics = next((spec.metrics for spec, _ in now.tasks.get(info.task, ())), ())
-    values = metric(weights, metrics[0].key) if weights and metrics else []
-    return ModelRow(
-        info, weights.gflops if weights else None, metrics[0] if values else None, values[0] if values else None
-    )
+    return Row(info.name, info.task, info, weights, True)
+
+
+def main_metric(task: str) -> Metric | None:
+    """The first of a task's metrics, which ``zoo list`` shows."""
+    return next((metric for spec, _ in registry().tasks.get(task, ()) for metric in spec.metrics[:1]), None)
 
 
 @dataclass(frozen=True)
@@ -156,3 +140,125 @@ def export_lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _shape(port: Mapping[str, Any]) -> str:
     holds = port.get("holds")
     return f"[{', '.join(map(str, port['shape']))}]{f', {holds}' if holds else ''}"
+
+
+def members(info: ModelInfo) -> list[str]:
+    """The names of a model's entries, without ``DEFAULT``, which names one of them."""
+    return [name for name in info.weights if name != "DEFAULT"]
+
+
+def runtime(w: Weights) -> Mapping[str, Any]:
+    """The published times and memory of an entry."""
+    facts = w.extra.get("runtime")
+    return facts if isinstance(facts, Mapping) else {}
+
+
+def is_default(member: WeightsEnum) -> bool:
+    """Whether ``DEFAULT`` names this entry."""
+    return type(member).__members__.get("DEFAULT") is member
+
+
+def ops_title(entries: Iterable[WeightsEnum]) -> str:
+    """The heading of what is computed: ``GFLOPs``, or ``GIPS`` where integer operations are counted."""
+    units = dict.fromkeys(member.value.ops_unit for member in entries) or {"GFLOPS": None}
+    return " / ".join("GFLOPs" if unit == "GFLOPS" else unit for unit in units)
+
+
+# ── order ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+PLAIN = ("name", "task", "params", "gflops", "size")  # what rows are sorted by, beside metrics
+
+
+def higher_is_better(key: str) -> bool:
+    """Of a metric, by what the tasks say that are installed; True for one that none names."""
+    return all(
+        metric.higher_is_better
+        for claims in registry().tasks.values()
+        for spec, _ in claims
+        for metric in spec.metrics
+        if metric.key == key.rpartition("/")[2]
+    )
+
+
+def in_order(rows: Iterable[Row], key: str) -> list[Row]:
+    """``rows`` sorted: metrics best first, sizes smallest first, names alphabetically; what has no value last.
+
+    Raises:
+        InvalidArgument: no row has such a metric.
+    """
+    every = list(rows)
+    if key in ("name", "task"):
+        return sorted(every, key=lambda row: (row.task, row.name) if key == "task" else row.name)
+    found: list[tuple[float, Row]] = []
+    missing: list[Row] = []
+    known = {name for row in every for name in row.metrics}
+    if key not in PLAIN and every and key.rpartition("/")[2] not in known:
+        raise InvalidArgument(
+            f"--sort {key}: none of these has such a metric; there are {join({*PLAIN, *known})}."
+            f"{suggest(key, {*PLAIN, *known})}"
+        )
+    down = key not in PLAIN and higher_is_better(key)
+    for row in every:
+        value = row.value_of(key)
+        if value is None or value != value:
+            missing.append(row)
+        else:
+            found.append((-value if down else value, row))
+    return [row for _, row in sorted(found, key=lambda pair: (pair[0], pair[1].name))] + missing
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of ``zoo list``: a model with its default weights, or with ``--weights`` an entry.
+
+    Attributes:
+        name: of the model, or of the entry as ``zoo.get_weight`` takes it.
+        task: the model's main one.
+        info: the model.
+        weights: the facts of the entry; None of a model without weights.
+        default: whether the entry is the model's default.
+    """
+
+    name: str
+    task: str
+    info: ModelInfo
+    weights: Weights | None
+    default: bool = False
+
+    @property
+    def metrics(self) -> list[str]:
+        """The names of those that the weights were measured by."""
+        return [] if self.weights is None else [name for of in self.weights.metrics.values() for name in of]
+
+    @property
+    def data(self) -> str:
+        """The data set that :meth:`value_of` a metric is of: the first that the weights were measured on."""
+        return next(iter(self.weights.metrics), "") if self.weights is not None else ""
+
+    @property
+    def num_params(self) -> int | None:
+        own = None if self.weights is None else self.weights.num_params
+        return self.info.num_params if own is None else own
+
+    def value_of(self, key: str) -> float | None:
+        """What ``--sort KEY`` sorts by; the first value of a metric, if there are several data sets."""
+        w = self.weights
+        if key == "params":
+            return self.num_params
+        if w is None:
+            return None
+        if key in ("gflops", "size"):
+            return w.gflops if key == "gflops" else w.file_size
+        return next(iter(metric(w, key)), None)
+
+
+def entry_rows(names: Iterable[str]) -> list[Row]:
+    """A row for each entry of the weights of models, each entry once."""
+    now = registry()
+    found: dict[WeightsEnum, Row] = {}
+    for name in names:
+        entry = now.find(name)
+        info = info_of(now, entry)
+        for member in entry.spec.weights or ():
+            found.setdefault(member, Row(repr(member), info.task, info, member.value, is_default(member)))
+    return list(found.values())

@@ -27,6 +27,9 @@ PICTURE_FORMATS: dict[str, dict[str, Any]] = {
 }
 
 
+LONGEST = 120  # characters of what a result says of itself in a line
+
+
 def save_picture(picture: Image.Image, folder: str | Path, stem: str, format: str = "png") -> Path:  # noqa: A002
     """Write a picture to look at, quickly, as ``STEM.png`` or another of :data:`PICTURE_FORMATS`.
 
@@ -46,7 +49,19 @@ def save_picture(picture: Image.Image, folder: str | Path, stem: str, format: st
 
 @runtime_checkable
 class Result(Protocol):
-    """What a model says of one input."""
+    """What a model says of one input. Its ``repr`` is a line: its class, and what its :meth:`lines` say first."""
+
+    def __init_subclass__(cls, *arguments: Any, **options: Any) -> None:
+        super().__init_subclass__(*arguments, **options)
+        if "__repr__" not in cls.__dict__:  # before dataclasses give it one that prints every number of every tensor
+            cls.__repr__ = Result.__repr__  # type: ignore[method-assign]
+
+    def __repr__(self) -> str:
+        try:
+            said = ", ".join(" ".join(line.split()) for line in self.lines(3))
+        except Exception as e:  # noqa: BLE001  a repr is what one looks at when something is wrong
+            said = f"cannot be read: {type(e).__name__}"
+        return f"<{type(self).__name__}: {said if len(said) <= LONGEST else said[: LONGEST - 1] + '…'}>"
 
     def lines(self, k: int = 5) -> list[str]:
         """What ``zoo predict`` prints; of what is found, the ``k`` best."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import sys
 import time
 import warnings
 from collections.abc import Iterable
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo.errors import CacheWarning, DownloadError, OfflineError
+from zoo.files import receiving
 from zoo.files.names import SILENCE, cache_dir, check_names, file_name, identity, offline, promised_hash, sha256
 from zoo.files.notes import CHUNK, full_hash, note_path, read_note, verified, warn_unless
 from zoo.files.part import Part
@@ -103,7 +103,7 @@ def download(url: str, target: Path, promise: Promise, progress: bool, afresh: b
     expected = promise[0] if promise and promise[1] else ""
     for again in (False, True):
         part = Part(url, target, source, bound=bool(expected))
-        with contextlib.closing(part.file):
+        with contextlib.closing(part.file), part.nothing_left():
             if afresh and not again:
                 part.restart()
             if not (expected and part.sha.hexdigest().startswith(expected)):  # else it was complete, only not renamed
@@ -147,13 +147,11 @@ def _receive(source: str, part: Part, progress: bool) -> None:
     from http.client import HTTPException, IncompleteRead, InvalidURL
     from urllib.error import HTTPError
 
-    from tqdm import tqdm
-
+    from zoo.errors import harmless
     from zoo.files.connection import TooSlow, asked_to_wait, open_url
 
-    visible = progress and ("ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty()))
     failures, furthest = 0, part.size
-    with tqdm(desc=part.target.name, unit="B", unit_scale=True, unit_divisor=1024, disable=not visible) as bar:
+    with receiving.bar(harmless(part.target.name, line=True), progress) as bar:
         while True:
             pause = PAUSE * 2**failures
             error: Exception
@@ -184,7 +182,7 @@ def _receive(source: str, part: Part, progress: bool) -> None:
                     elif e.code not in _WORTH_RETRYING:
                         raise _network_error(source, part, e) from e
                     pause = max(pause, asked_to_wait(e.headers.get("Retry-After", "")))
-                elif isinstance(e, InvalidURL) or _is_certificate(e):
+                elif isinstance(e, InvalidURL) or _is_certificate(e) or _has_no_host(e):
                     raise _network_error(source, part, e) from e
             # Any progress earns new tries, but only beyond where an earlier one has been: a server without ranges
             # that always breaks off at the same place is given up.
@@ -235,6 +233,13 @@ def _refuse_page(source: str, target: Path) -> None:
         )
 
 
+def _has_no_host(e: Exception) -> bool:
+    """Whether a name was looked up and is none, or there is nobody to look it up: a second later it is the same."""
+    from socket import gaierror
+
+    return isinstance(e, gaierror) or isinstance(getattr(e, "reason", None), gaierror)
+
+
 def _is_certificate(e: Exception) -> bool:
     from ssl import SSLCertVerificationError
 
@@ -267,7 +272,7 @@ def _network_error(source: str, part: Part, e: Exception) -> DownloadError:
     elif isinstance(e, IncompleteRead):
         what = f"the connection broke off after {part.size} of {part.total or 'an unknown number of'} bytes"
     else:
-        what = redacted(reason) or type(e).__name__
+        what = redacted(getattr(reason, "strerror", None) or reason) or type(e).__name__
     kept = " What has arrived is kept; the next try goes on from there." if part.size else ""
     return DownloadError(
         f"Could not download {redacted(source)}: {what}. {do}, or set ZOO_MIRROR=https://… to a host that has "

@@ -17,6 +17,10 @@ from zoo.files.policy import Policy, policy
 from zoo.files.redaction import redacted
 
 
+def endpoint_of_hub() -> str:
+    return os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+
+
 def parse_hub(url: str) -> tuple[str, str, str]:
     match = re.fullmatch(r"hf://([^/@]+/[^/@]+)/([^@]*[^/@])(?:@(.+))?", url, re.IGNORECASE)
     if match is None:
@@ -84,8 +88,8 @@ def _hub_promise(path: Path, promise: Promise) -> Promise:
 
 def fetch_from_hub(url: str, progress: bool, force: bool, promise: Promise) -> Path:
     repo, name, revision = parse_hub(url)
-    rules, endpoint = policy(), os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
-    rules.check_address(endpoint)
+    rules = policy()
+    rules.check_address(endpoint_of_hub())
     path = None if force else cached_from_hub(repo, name, revision)
     wrong = None
     for again in (False, True):
@@ -106,6 +110,9 @@ def fetch_from_hub(url: str, progress: bool, force: bool, promise: Promise) -> P
 def _download_from_hub(
     url: str, repo: str, name: str, revision: str, progress: bool, replace: bool, rules: Policy
 ) -> Path:
+    from zoo.files.reaching import check_reachable
+
+    check_reachable(endpoint_of_hub(), url)
     import huggingface_hub.utils
 
     bars: Any = huggingface_hub.utils
@@ -172,7 +179,7 @@ def hub_listing(url: str) -> tuple[str, list[str]]:
         PolicyError: ``ZOO_POLICY`` does not allow to ask.
     """
     repo, revision = _parse_repository(url)
-    policy().check_address(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
+    policy().check_address(endpoint_of_hub())
     if offline():
         folder = hub_folder(repo)
         with contextlib.suppress(OSError):
@@ -181,6 +188,9 @@ def hub_listing(url: str) -> tuple[str, list[str]]:
         if not snapshot.is_dir():
             raise offline_error(url, "is not in the hub's cache")
         return revision, [file.relative_to(snapshot).as_posix() for file in snapshot.rglob("*") if file.is_file()]
+    from zoo.files.reaching import check_reachable
+
+    check_reachable(endpoint_of_hub(), url)
     import huggingface_hub
 
     try:

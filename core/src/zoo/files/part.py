@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,6 +108,16 @@ class Part:
         if self.limit is not None and size is not None and size > self.limit:
             self.discard()
             policy().check_size(self.source, size)
+
+    @contextlib.contextmanager
+    def nothing_left(self) -> Iterator[None]:
+        """Where the block ends by an error before anything has arrived, no file is left."""
+        try:
+            yield
+        except BaseException:
+            if self.size == 0:
+                self.discard()
+            raise
 
     def discard(self) -> None:
         self.file.close()

@@ -1,12 +1,13 @@
 """Inputs that are no files of their own: members of tar archives, and what lies at URLs. Read one at a time.
 
 An archive has the layout of WebDataset: files of one example beside one another (``0001.jpg``, ``0001.cls``), of which
-those with a task's endings are its inputs. Its headers are read once; the rest when an input's turn comes. URLs are
-opened by fsspec, an extra. Never imports torch.
+those with a task's endings are its inputs. Its headers are read once; the rest when an input's turn comes. Single files
+at http(s) URLs are fetched; all other URLs are opened by fsspec, an extra. Never imports torch.
 """
 
 from __future__ import annotations
 
+import io
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import InvalidArgument, MissingPlugin, UnreadableFile
-from zoo.files import redacted
+from zoo.files import offline, policy, redacted
 from zoo.io.folders import natural_key
 
 LISTS = (".txt", ".lst", ".list")
+LARGEST = 1 << 28  # bytes of one input from the web
 PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 
@@ -160,6 +162,9 @@ def _lines(path: str, suffixes: Sequence[str]) -> Iterator[Any]:
 
 
 def _at(url: str, suffixes: Sequence[str]) -> Iterator[Stored]:
+    if _is_web(url) and url.partition("?")[0].lower().endswith(tuple(suffixes)):
+        yield Stored(url)
+        return
     system, path = _file_system(url)
     try:
         if any(c in path for c in "*[") and not url.startswith("http"):
@@ -181,8 +186,28 @@ def _at(url: str, suffixes: Sequence[str]) -> Iterator[Stored]:
 def _open(path: str) -> Any:
     if not is_url(path):
         return Path(path).open("rb")
+    if _is_web(path) and not path.lower().endswith(".tar"):  # whose members are read one at a time, which fsspec can
+        return io.BytesIO(_get(path))
     system, inside = _file_system(path)
     return system.open(inside, "rb")
+
+
+def _is_web(url: str) -> bool:
+    return url.lower().startswith(("http://", "https://"))
+
+
+def _get(url: str) -> bytes:
+    """The content of a file on the web, fetched as weights are, but for the mirror and the cache."""
+    if offline():
+        raise UnreadableFile(f"{redacted(url)!r} cannot be read: ZOO_OFFLINE forbids to fetch it.")
+    from zoo.files.connection import open_url
+
+    limit = policy().max_download or LARGEST
+    with open_url(url, {"User-Agent": "zoo"}) as answer:
+        data: bytes = answer.read(limit + 1)
+    if len(data) > limit:
+        raise UnreadableFile(f"{redacted(url)!r} is larger than {limit >> 20} MB; fetch it first.")
+    return data
 
 
 def _file_system(url: str) -> tuple[Any, str]:

@@ -14,7 +14,7 @@ from zoo.files import redacted
 MAX_NAMED = 8  # keys that an error message lists before it says how many more there are
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LoadReport:
     """What became of a checkpoint's tensors. Every field holds names of the model's, ``ignored`` of the file's.
 
@@ -39,12 +39,24 @@ class LoadReport:
 
     def __str__(self) -> str:
         how = "memory-mapped" if self.memory_mapped else "read whole"
-        lines = [f"{len(self.loaded)} tensors loaded from {self.source} ({how})"]
+        lines = []  # what a user has to know comes first, what went as it should last
+        if self.reinitialised:
+            lines.append(f"{_tensors(self.reinitialised)} reinitialised, to be trained: {listed(self.reinitialised)}")
+        if self.ignored:
+            lines.append(f"{_tensors(self.ignored)} of the file ignored: {listed(self.ignored)}")
+        lines.append(f"{_tensors(self.loaded)} loaded from {self.source} ({how})")
         lines += [f"taken: {self.taken}"] if self.taken else []
-        for title in ("converted", "reinitialised", "ignored"):
-            if names := getattr(self, title):
-                lines.append(f"{len(names)} {title}: {listed(names)}")
+        if self.converted:
+            lines.append(f"{len(self.converted)} of them converted: {listed(self.converted)}")
         return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        parts = [f"{len(getattr(self, name))} {name}" for name in ("reinitialised", "ignored") if getattr(self, name)]
+        return f"<LoadReport: {', '.join([*parts, f'{len(self.loaded)} loaded'])} from {self.source}>"
+
+
+def _tensors(names: Sequence[str]) -> str:
+    return "1 tensor" if len(names) == 1 else f"{len(names)} tensors"
 
 
 def listed(names: Sequence[str]) -> str:

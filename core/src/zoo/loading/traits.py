@@ -36,13 +36,19 @@ def in_channels_of(model: nn.Module) -> int:
 
 
 def task_of(model: nn.Module, task: str | None = None) -> TaskSpec:
-    """The task that a model is for: the one that is named, else the main one of the model that its builder makes.
+    """The task that a model is for: the one that is named, else the main one of the name that it was got by, or of the
+    model that its builder makes.
 
     Raises:
         UnknownTask: no installed plugin serves ``task``.
         InvalidArgument: none is named, and no plugin's builder made the model.
     """
-    found = registry.get_task(task) if task is not None else registry.task_built_by(built_by(model) or "")
+    if task is not None:
+        return registry.get_task(task)
+    entry = registry.registry().entries.get(getattr(model, "_full_name", ""))
+    if entry is not None and (built_by(model) or entry.spec.builder) == entry.spec.builder:
+        return registry.get_task(entry.spec.tasks[0], plugin=entry.plugin.name)
+    found = registry.task_built_by(built_by(model) or "")
     if found is None:
         raise InvalidArgument("Say which task the model is for: task='image-classification', or another.")
     return found

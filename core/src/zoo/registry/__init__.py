@@ -31,6 +31,7 @@ from zoo.registry.offers import (
     missing_for,
     open_repository,
     provided,
+    provides,
     task_built_by,
     usable_engine,
 )
@@ -74,6 +75,7 @@ __all__ = [
     "open_weights",
     "plugins",
     "provided",
+    "provides",
     "refresh",
     "register_model",
     "registry",

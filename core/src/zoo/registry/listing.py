@@ -79,7 +79,7 @@ def list_models(
         found = able(now, found, [can] if isinstance(can, str) else list(can))
     if min_metrics or max_metrics:
         _check_metrics(now, {*(min_metrics or {}), *(max_metrics or {})})
-        found = [e for e in found if any(_meets(w, min_metrics or {}, max_metrics or {}) for w in _weights_of(e.spec))]
+        found = [e for e in found if any(meets(w, min_metrics or {}, max_metrics or {}) for w in _weights_of(e.spec))]
     names = [now.short_name(entry) for entry in found]
     if include is not None:
         names = [name for name in names if matches(name, include)]
@@ -114,7 +114,8 @@ def metric(weights: Weights, key: str) -> list[float]:
     return [values[name] for d, values in weights.metrics.items() if name in values and data in ("", d)]
 
 
-def _meets(weights: Weights, least: Mapping[str, float], most: Mapping[str, float]) -> bool:
+def meets(weights: Weights, least: Mapping[str, float], most: Mapping[str, float]) -> bool:
+    """Whether one entry reaches all bounds of its metrics."""
     return all(any(v >= bound for v in metric(weights, key)) for key, bound in least.items()) and all(
         any(v <= bound for v in metric(weights, key)) for key, bound in most.items()
     )

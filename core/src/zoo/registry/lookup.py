@@ -13,7 +13,7 @@ from zoo.contract import LazyEnum, ModelSpec, Weights, WeightsEnum, check_model,
 from zoo.errors import ContractError, InvalidArgument, PluginError, UnknownModel, UnknownWeights, suggest, told
 from zoo.files import redacted
 from zoo.registry.exported import ExportedFile, find_exported, format_opening
-from zoo.registry.names import Builder, Entry, Registry, add_local, meant, registry, weights_claims
+from zoo.registry.names import Builder, Entry, Registry, add_local, one_meant, registry, weights_claims
 from zoo.registry.records import LOCAL, PluginRecord
 from zoo.registry.saved import find_saved
 
@@ -111,9 +111,11 @@ def get_model(
             config = {**saved.arguments, **config}
     if device is None and dtype is None:
         model: nn.Module = build(**config)
-        return model
-    placed: nn.Module = load_object("zoo.loading.saved:placed_at")(build, device, dtype, config)
-    return placed
+    else:
+        model = load_object("zoo.loading.saved:placed_at")(build, device, dtype, config)
+    if saved is None and isinstance(getattr(model, "__dict__", None), dict):
+        model.__dict__["_full_name"] = entry.full_name  # by which it knows its task
+    return model
 
 
 def _exported(
@@ -181,10 +183,7 @@ def get_weight(name: str) -> WeightsEnum:
             if tag is not None and entry.spec.weights is not None:
                 return entry.spec.weights[tag]
         raise UnknownWeights(f"There are no weights {enum_name!r}.{suggest(enum_name, claims)}")
-    enum = meant(claims[enum_name])
-    if enum is None:
-        full = " and ".join(repr(f"{record.name}/{name}") for record in claims[enum_name].values())
-        raise UnknownWeights(f"Several plugins have weights {enum_name!r}. Say which one you mean: {full}.")
+    enum = one_meant(claims[enum_name], enum_name)
     found = (enum.enum() if isinstance(enum, LazyEnum) else enum).verify(member)
     if found is None:  # verify returns None for None alone
         raise UnknownWeights(f"{name!r} names no weights.")

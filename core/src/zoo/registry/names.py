@@ -119,7 +119,8 @@ class Registry:
     def whole(self, name: object) -> tuple[Entry, str | None]:
         """The model that ``name`` means, and the weights where it names both: ``timm/resnet50.a1_in1k``.
 
-        Models' names may have points too: of several readings, the one with the longest model counts.
+        Models' names may have points too: of several readings, the one with the longest model counts. The name of an
+        entry, as tables print it (``ResNet50_Weights.IMAGENET1K_V2``), means the model that it is of.
 
         Raises:
             UnknownWeights: the model is there and has no such weights.
@@ -127,6 +128,8 @@ class Registry:
         """
         text = name if isinstance(name, str) else ""
         known = text in self.entries or text in self.by_bare_name or text in self.by_old_name
+        if not known and (by_weights := self._by_weights(text)) is not None:
+            return by_weights
         models = [] if known else [text[:i] for i, c in enumerate(text) if c == "."][::-1]
         of_model = None
         for model in models:
@@ -144,6 +147,21 @@ class Registry:
         theirs = [e.full_name for e in others if (enum := e.spec.weights) is not None and tag in enum.__members__]
         hint = f" There is {theirs[0]}.{tag}." if theirs else suggest(tag, members)
         raise UnknownWeights(f"{self.short_name(found)!r} has no weights {tag!r}.{hint}")
+
+    def _by_weights(self, name: str) -> tuple[Entry, str | None] | None:
+        """What the name of an enum of weights, or of an entry, means; None for a name of another kind."""
+        place = name.rpartition("/")[2]
+        enum_name, dot, tag = name[: len(name) - len(place)] + place.partition(".")[0], *place.partition(".")[1:]
+        claims = weights_claims(self).get(enum_name) if enum_name.endswith("_Weights") else None
+        if claims is None:
+            return None
+        enum = one_meant(claims, enum_name)
+        made: type[WeightsEnum] = enum.enum() if isinstance(enum, LazyEnum) else enum
+        if dot:
+            made.verify(tag)
+        of = [entry for entry in self.entries.values() if stored_weights(entry.spec) is enum]
+        of.sort(key=lambda entry: entry.spec.name != getattr(made, "builder", ""))  # several may share an enum
+        return of[0], tag if dot else None
 
     def find(self, name: object) -> Entry:
         if not isinstance(name, str):
@@ -259,6 +277,19 @@ def meant(claims: Mapping[Enum, PluginRecord]) -> Enum | None:
     """As with models: the only one, or ours among several."""
     ours = [enum for enum, record in claims.items() if record.first_party]
     return (ours or list(claims))[0] if ours or len(claims) == 1 else None
+
+
+def one_meant(claims: Mapping[Enum, PluginRecord], name: str) -> Enum:
+    """As :func:`meant`.
+
+    Raises:
+        UnknownWeights: it means none of several.
+    """
+    enum = meant(claims)
+    if enum is None:
+        full = " and ".join(repr(f"{record.name}/{name}") for record in claims.values())
+        raise UnknownWeights(f"Several plugins have weights {name!r}. Say which one you mean: {full}.")
+    return enum
 
 
 @dataclass(frozen=True)

@@ -76,11 +76,18 @@ def provided(task: TaskSpec, verb: str) -> Any | None:
     Raises:
         ContractError: the import string leads nowhere.
     """
-    target = task.provides.get(verb)
-    if target is None:
-        claims = registry().provides.get((task.name, verb), ())
-        target = claims[0][0] if claims else None
+    target = _target(task, verb)
     return None if target is None else load_object(target)
+
+
+def provides(task: TaskSpec, verb: str) -> bool:
+    """Whether :func:`provided` would give something; nothing is imported."""
+    return _target(task, verb) is not None
+
+
+def _target(task: TaskSpec, verb: str) -> str | None:
+    claims = registry().provides.get((task.name, verb), ())
+    return task.provides.get(verb) or (claims[0][0] if claims else None)
 
 
 def in_words(preset: Preset) -> str:

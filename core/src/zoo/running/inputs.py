@@ -6,6 +6,8 @@ import itertools
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -14,6 +16,43 @@ from zoo.errors import InvalidArgument
 from zoo.io.folders import find_files, natural_key
 
 _SOURCES = (str, Path, Image.Image, Tensor)
+
+
+def from_arrays(inputs: Any, ndim: int, bgr: bool = False) -> Any:
+    """``inputs`` with numpy arrays, wherever they stand in lists and tuples, as tensors with their channels first.
+
+    Args:
+        inputs: as of a pipeline.
+        ndim: dimensions of one input: 3 for a picture [H, W, C] (2 for one without colours), 4 for a video
+            [T, H, W, C]. An array with one more is a batch.
+        bgr: whether their channels are blue, green, red, as OpenCV has them.
+
+    Raises:
+        InvalidArgument: an array of another shape or type; ``bgr`` where there is no array.
+    """
+    if isinstance(inputs, list | tuple):
+        return type(inputs)(from_arrays(one, ndim, bgr) for one in inputs)
+    if not isinstance(inputs, np.ndarray):
+        if bgr:
+            raise InvalidArgument(
+                f"bgr=True is of numpy arrays, as OpenCV reads them; this is {type(inputs).__name__}."
+            )
+        return inputs
+    array = inputs[..., None] if inputs.ndim == ndim - 1 else inputs
+    if array.ndim not in (ndim, ndim + 1) or array.shape[-1] not in (1, 3, 4):
+        shape = ", ".join(map(str, inputs.shape))
+        raise InvalidArgument(
+            f"Cannot predict from an array of the shape ({shape}); expected channels last, (height, width, 3), as "
+            "OpenCV and Pillow have them. torch tensors have them first."
+        )
+    if array.dtype == np.float64:
+        array = array.astype(np.float32)
+    if array.dtype not in (np.uint8, np.float32, np.float16):
+        raise InvalidArgument(f"Cannot predict from an array of {array.dtype}; expected uint8, or float in [0, 1].")
+    array = array[..., :3] if array.shape[-1] == 4 else array
+    if array.shape[-1] == 1:
+        array = np.repeat(array, 3, axis=-1)
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(array[..., ::-1] if bgr else array, -1, -3)))
 
 
 class Inputs:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -15,11 +15,12 @@ from torch import nn
 
 from zoo import registry
 from zoo.contract import TaskSpec, Weights, check_count
-from zoo.errors import InvalidArgument
-from zoo.loading import ExportedModel, loaded_weights, task_of
+from zoo.errors import InvalidArgument, InvalidKind, suggest
+from zoo.files import redacted
+from zoo.loading import ExportedModel, built_by, loaded_weights, task_of
 from zoo.running.ahead import check_workers
 from zoo.running.devices import pick_device
-from zoo.running.inputs import Inputs
+from zoo.running.inputs import Inputs, from_arrays
 from zoo.running.optimization import OptimizationReport, check_request, copied, optimize as optimize_model, placed
 from zoo.running.precision import read_dtype, read_engine
 from zoo.running.streaming import Stream, progress_bar
@@ -62,10 +63,22 @@ class Pipeline:
         self.task = task
         self.weights = weights
         self.device = device
+        self.options = options
         self.steps = make_task(task, options)
         self.prepare = self.steps.transform(weights)
         self.watched = getattr(self.steps, "watched", lambda model: ())  # others' tasks may be of an older contract
         self.cause: str | None = None  # of numbers that are not finite, when it has been looked for
+
+    name: str = ""
+
+    def __repr__(self) -> str:
+        """What it is, in a line."""
+        url = self.weights.url.rpartition("/")[2] or "unnamed"
+        labels = f", {len(names)} labels" if (names := self.weights.read_categories()) else ""
+        options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
+        name = self.name or type(self.model).__name__
+        said = f"{self.task.name} by {name}, weights {redacted(url)}{labels}, on {self.device}"
+        return f"<zoo.Pipeline: {said}{f', {options}' if options else ''}>"
 
     @property
     def takes_bytes(self) -> bool:
@@ -115,17 +128,26 @@ class Pipeline:
                 self.model = fast
 
     def __call__(
-        self, inputs: Any, *, batch_size: int = 8, workers: int | str | None = None, progress: bool | None = None
+        self,
+        inputs: Any,
+        *,
+        batch_size: int = 8,
+        workers: int | str | None = None,
+        progress: bool | None = None,
+        bgr: bool = False,
     ) -> Any:
         """Predict.
 
         Args:
-            inputs: a path, a PIL image or a tensor [C, H, W] → one result. A folder, a tensor [N, C, H, W], or a list
-                of any of these → a list of results. Where several files make one input, as for optical flow, a tuple
-                of them → one result, a list of tuples → a list, and a video of many such inputs → one result.
+            inputs: a path, a PIL image, a tensor [C, H, W] or a numpy array [H, W, C] or [H, W] → one result. A folder,
+                a tensor [N, C, H, W], an array [N, H, W, C], or a list of any of these → a list of results. Tensors
+                and arrays are uint8 in [0, 255] or float in [0, 1]. Where several files make one input, as for optical
+                flow, a tuple of them → one result, a list of tuples → a list, and a video of many such inputs → one
+                result.
             batch_size: how many inputs go through the model together, or parts of one that is long.
             workers: as of :func:`pipeline`; by default what was said there.
             progress: show a progress bar; by default for long work.
+            bgr: whether the channels of numpy arrays are in the order of OpenCV: blue, green, red.
 
         Raises:
             UnreadableFile: an input cannot be opened. :meth:`stream` goes on with the others.
@@ -133,6 +155,7 @@ class Pipeline:
             InvalidArgument: an empty folder or list, a batch size below 1, an input of another kind.
         """
         results = []
+        inputs = from_arrays(inputs, self.task.input_ndim, bgr)
         stream = self.stream(self.expand(inputs), batch_size=batch_size, workers=workers, progress=progress)
         with contextlib.closing(stream):
             for _, result in stream:
@@ -173,6 +196,28 @@ class Pipeline:
             for pair in run:
                 yield pair
                 bar.update()
+
+
+# What other libraries call what a task's option is called here.
+SYNONYMS: dict[str, list[str]] = {
+    "min_score": "threshold thresh conf confidence score score_threshold min_confidence box_thresh".split(),
+    "clips": ["num_clips", "n_clips"],
+    "num_flow_updates": ["iters", "iterations", "num_updates"],
+}
+
+
+def option_meant(spec: TaskSpec, given: Mapping[str, Any]) -> str:
+    """A sentence that names the task's option which an unknown argument is called elsewhere; empty if there is none."""
+    for name in spec.options_of("predict"):
+        for other in SYNONYMS.get(name, ()):
+            if other in given:
+                return f"Did you mean {name}={given[other]!r}, the option of {spec.name}?"
+    return ""
+
+
+def name_of(model: nn.Module) -> str:
+    """The name of the function that built a model, else its class."""
+    return (built_by(model) or "").rpartition(":")[2] or type(model).__name__
 
 
 def least_size(ready: Pipeline) -> tuple[int, int]:
@@ -272,7 +317,12 @@ def pipeline(
             # A file that says nothing of itself is what the caller says.
             config |= {"task": task} if not info.exported else {}
             optimize = False if optimize is None else optimize
-        built = registry.get_model(model, weights=weights, **config)
+        try:
+            built = registry.get_model(model, weights=weights, **config)
+        except InvalidKind as e:
+            if meant := option_meant(spec, config):
+                raise InvalidKind(f"{e} {meant}") from None
+            raise
         description = loaded_weights(built)
         if description is not None and description.transforms is None and default is not None:
             # A bare file says nothing of itself: it is prepared as the published weights are.
@@ -289,6 +339,13 @@ def pipeline(
     if not isinstance(model, str | Path):
         spec = task_of(model, task)
         options = spec.take_options(config, "predict")
+        if config:
+            has = ", ".join(spec.options_of("predict")) or "none"
+            name = next(iter(config))
+            hint = option_meant(spec, config) or suggest(name, spec.options_of("predict"))
+            raise InvalidKind(
+                f"A pipeline of a built model takes no argument {name!r}. Options of {spec.name}: {has}. {hint.strip()}"
+            )
     if categories is not None:
         description = replace(description, categories=list(categories))
     able = getattr(built, "devices", None)
@@ -308,6 +365,7 @@ def pipeline(
         spec = replace(spec, same_size=True)
     ready = Pipeline(built, spec, description, where, **options)
     ready.workers, ready.keep_images = threads, keep_images
+    ready.name = info.name if isinstance(model, str | Path) else name_of(model)
     if fast_decode:
         ready.fast_decode = least_size(ready)
     ready.optimization = report

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from zoo.errors import InvalidArgument, NonFiniteResult, UnreadableFile, ZooError
 from zoo.features import watched_outputs
+from zoo.io.frames import VideoFrame
 from zoo.io.image import open_image, open_reduced
 from zoo.io.reopening import facts_of, reopened
 from zoo.io.stored import Held, Stored
@@ -92,6 +93,8 @@ class Stream:
                 loaded, size = open_reduced(source, self.pipe.fast_decode)
             elif isinstance(source, Stored | Held):
                 loaded = self.steps.load(open_image(io.BytesIO(source.read())))
+            elif isinstance(source, VideoFrame):
+                loaded = self.steps.load(source.image())
             else:
                 loaded = self.steps.load(source)
             prepared = self.pipe.prepare(loaded)

@@ -16,6 +16,7 @@ from zoo.io.image import open_image
 from zoo.loading import built_by, default_size, image_size_of, in_channels_of, loaded_weights
 from zoo.registry import task_built_by
 
+SLACK = 1e-3  # by which resizing may leave [0, 1]
 SIZE = 224  # pixels of a side, where neither the model nor its weights say any
 
 
@@ -26,7 +27,18 @@ class PictureTask(Task):
     """
 
     def load(self, source: Any) -> Any:
-        """A picture from a path or a PIL image, upright; a tensor is taken as it is."""
+        """A picture from a path or a PIL image, upright; a tensor is taken as it is.
+
+        Raises:
+            InvalidArgument: a tensor of floats that are not in [0, 1].
+        """
+        if isinstance(source, Tensor) and source.is_floating_point() and source.numel():
+            least, most = (float(one) for one in source.aminmax())
+            if most > 1 + SLACK or least < -SLACK:
+                raise InvalidArgument(
+                    f"The picture has values from {least:.6g} to {most:.6g}; expected 0 to 1 in a float tensor, or "
+                    "uint8. Divide by 255 what goes up to 255, and leave normalising to the preprocessing."
+                )
         return open_image(source) if isinstance(source, str | Path | Image.Image) else source
 
     def transform(self, weights: Weights) -> Callable[[Any], Any]:

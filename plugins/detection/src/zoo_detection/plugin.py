@@ -77,11 +77,11 @@ def task(name: str, *metrics: Metric) -> TaskSpec:
     )
 
 
-BOX_MAP = Metric("box_map", "Box MAP")
+BOX_MAP = Metric("box_map", "Box mAP")
 TASKS = (
     task(BOXES, BOX_MAP),
-    task(MASKS, BOX_MAP, Metric("mask_map", "Mask MAP")),
-    task(KEYPOINTS, BOX_MAP, Metric("kp_map", "Keypoint MAP")),
+    task(MASKS, BOX_MAP, Metric("mask_map", "Mask mAP")),
+    task(KEYPOINTS, BOX_MAP, Metric("kp_map", "Keypoint mAP")),
 )
 
 

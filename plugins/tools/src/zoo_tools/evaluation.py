@@ -337,12 +337,15 @@ class _Job:
 
 def _collect(run: Outcomes, records: Records, wanted: Sequence[str], bar: bool) -> dict[str, _Outcome]:
     """Keep the records of what was not finished before; returns the inputs that failed, with what came of them."""
-    from tqdm import tqdm
-
     failures: dict[str, _Outcome] = {}
     before, awaited = set(records.done), set(wanted)
     finished = len(before & awaited)
-    with tqdm(total=len(wanted), initial=finished, unit="input", disable=not bar) as progress, contextlib.closing(run):
+    shown: Any = contextlib.nullcontext()
+    if bar:
+        from zoo.cli import working
+
+        shown = working("Evaluating", total=len(wanted), unit="input", done=finished)
+    with shown as work, contextlib.closing(run):
         for outcome in run:
             if outcome.name in before:  # it stands in a batch with one that was not
                 continue
@@ -350,7 +353,8 @@ def _collect(run: Outcomes, records: Records, wanted: Sequence[str], bar: bool) 
                 records.add(outcome.name, outcome.record, outcome.files)
             else:
                 failures[outcome.name] = outcome
-            progress.update(outcome.name in awaited)
+            if work is not None and outcome.name in awaited:
+                work.advance()
     return failures
 
 

@@ -6,11 +6,11 @@ import zoo
 from zoo import Command, Engine, Format, Manifest
 
 COMMANDS = (
-    Command("evaluate", "zoo_tools.commands.evaluating:evaluate", "How good a model is on a data set."),
+    Command("evaluate", "zoo_tools.commands.evaluating:evaluate", "Measure how good a model is on a data set."),
     Command("matrix", "zoo_tools.commands.matrix:matrix", "Measure what works with which model."),
     Command("quantize", "zoo_tools.commands.quantizing:quantize", "Make an int8 model of a float one."),
-    Command("benchmark", "zoo_tools.commands.benchmarking:benchmark", "How fast models are, on each engine."),
-    Command("merge", "zoo_tools.commands.merging:merge", "One file of the predictions that shards have written."),
+    Command("benchmark", "zoo_tools.commands.benchmarking:benchmark", "Measure how fast models are, on each engine."),
+    Command("merge", "zoo_tools.commands.merging:merge", "Merge the predictions of shards into one file."),
     Command("export", "zoo_tools.commands.exporting:export", "Write a model to a file that runs without its code."),
 )
 FORMATS = (

@@ -104,11 +104,12 @@ class Watch:
         self.folder, self.weights, self.task, self.held_out = folder, weights, task, held_out
         self.patience, self.shown, self.finished = patience, shown, finished
         self.begin, self.done, self.steps = time.monotonic(), 0, 0
+        self.moves = sys.stderr.isatty() and os.environ.get("CI", "") in ("", "0")  # else a line an epoch, no more
         self.board: Any = None
 
     def step(self, loop: Loop, steps: int) -> None:
         self.done, self.steps = self.done + 1, steps
-        if self.shown:
+        if self.shown and self.moves:
             pace = (time.monotonic() - self.begin) / self.done
             print("\r" + progress(loop, steps, pace, columns()) + "\033[K", end="", file=sys.stderr, flush=True)
 
@@ -120,7 +121,7 @@ class Watch:
             self._write(loop, row, best, sheet)
         if self.shown:
             line = summary(row, self.task, loop.epochs, columns())
-            print(f"\r{line}\033[K", file=sys.stderr)
+            print(f"\r{line}\033[K" if self.moves else line, file=sys.stderr, flush=True)
             if stop:
                 print(f"stopped: epoch {best} is still the best after {self.patience} more", file=sys.stderr)
         return stop

@@ -17,26 +17,43 @@ SHOWN = 10  # failures that are printed
 
 
 def batch(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Folders, files, lists, tars, URLs.")],
-    model: Annotated[str, typer.Option(help="A name, as `zoo list` shows it, or a saved model's file or folder.")],
-    folder: Annotated[Path, typer.Option("--output", metavar="out.parquet", help="A folder of Parquet files.")],
-    weights: Annotated[str, typer.Option(help="An entry's name, a file or a URL.")] = "DEFAULT",
-    actors: Annotated[int, typer.Option(min=1, help="Workers, each with a model.")] = 2,
-    resume: Annotated[bool, typer.Option("--resume", help="Do what is missing in --output.")] = False,
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Folders, files, lists, archives (.tar) or URLs.")],
+    model: Annotated[
+        str, typer.Option(metavar="MODEL", help="A model, as any table prints it, or a saved model's file or folder.")
+    ],
+    folder: Annotated[
+        Path, typer.Option("--output", metavar="DIR", help="Write Parquet files to this folder: out.parquet.")
+    ],
+    weights: Annotated[str, typer.Option(metavar="WEIGHTS", help="The name of an entry, a file or a URL.")] = "DEFAULT",
+    actors: Annotated[int, typer.Option(min=1, metavar="N", help="Start N workers, each with a model.")] = 2,
+    resume: Annotated[bool, typer.Option("--resume", help="Do only what is missing in --output.")] = False,
     address: Annotated[
-        str | None, typer.Option(help="Of a Ray cluster, such as auto; by default one on this machine.")
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="The address of a Ray cluster, such as auto; by default one on this machine."
+        ),
     ] = None,
-    chunk: Annotated[int, typer.Option(min=1, help="Inputs of a file, which is done anew if its worker dies.")] = 256,
-    batch_size: Annotated[int, typer.Option(min=1, help="How many inputs go through the model together.")] = 8,
-    top: Annotated[int, typer.Option(min=1, help="How many labels or objects a row has, at most.")] = 5,
-    engine: Annotated[str | None, typer.Option(help="As of zoo.pipeline, where it has engines.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="As of zoo.pipeline, where it has dtype.")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps; auto takes the best there is.")] = "auto",
+    chunk: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Put N inputs in a file, which is done anew if its worker dies.")
+    ] = 256,
+    batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Run N inputs through the model together.")] = 8,
+    top: Annotated[int, typer.Option(min=1, metavar="N", help="Give a row N labels or objects at most.")] = 5,
+    engine: Annotated[
+        str | None, typer.Option(metavar="ENGINE", help="Compute with this engine; `zoo doctor` lists them.")
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(metavar="DTYPE", help="Compute in this precision: float32, bfloat16 or float16.")
+    ] = None,
+    device: cli.Device = "auto",
 ) -> int:
-    """What a model sees in many pictures, on the workers of a Ray cluster; rows of Parquet, one an input.
+    """Predict many pictures on the workers of a Ray cluster, and write rows of Parquet, one an input.
 
     An input that fails has the reason in the column "error", and the exit status is 1. A worker that dies loses
     nothing: its chunk is done anew. A run that was broken off goes on by the same command with --resume.
+
+    Examples:
+        zoo batch pictures --model resnet50 --output out.parquet
+        zoo batch s3://bucket/pictures --model resnet50 --output out.parquet --actors 16 --address auto
     """
     info = registry.model_info(model)
     spec = registry.get_task(info.task, plugin=info.plugin)
@@ -78,5 +95,5 @@ def batch(
                 break
             cli.print_error(reason if name in reason else f"{name}: {reason}")
     failed = f", {done.failed} of which failed" if done.failed else ""
-    cli.say(f"{done.inputs} inputs{failed} in {done.seconds:.1f} s → {folder}")
+    cli.say(f"{cli.counted(done.inputs, 'input')}{failed} in {done.seconds:.1f} s → {folder}")
     return int(done.failed > 0)

@@ -15,23 +15,37 @@ from zoo.errors import InvalidArgument, MissingPlugin
 
 
 def serve(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL[=WEIGHTS]...", help="Names, or files of saved models.")],
-    weights: Annotated[str | None, typer.Option(help="Of one model: an entry's name, a file or a URL.")] = None,
-    host: Annotated[str, typer.Option(help="0.0.0.0 for all who can reach this machine.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
-    max_batch: Annotated[int, typer.Option(min=1, help="Pictures that go through a model together.")] = 8,
+    models: Annotated[
+        list[str],
+        typer.Argument(metavar="MODEL[=WEIGHTS]", help="Models, as any table prints them, or files of saved models."),
+    ],
+    weights: Annotated[
+        str | None,
+        typer.Option(metavar="WEIGHTS", help="The weights of a single model: the name of an entry, a file or a URL."),
+    ] = None,
+    host: Annotated[
+        str, typer.Option(metavar="HOST", help="Listen there; 0.0.0.0 for all who can reach this machine.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="Listen on this port; 0 takes a free one.")
+    ] = 8000,
+    max_batch: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Run N pictures through a model together at most.")
+    ] = 8,
     max_wait: Annotated[
-        str, typer.Option(metavar="TIME", help="How long the first of a batch waits: 5ms, 0.1s.")
+        str, typer.Option(metavar="TIME", help="Let the first of a batch wait so long: 5ms, 0.1s.")
     ] = "5ms",
-    max_size: Annotated[int, typer.Option(min=1, metavar="MB", help="Of a picture's file.")] = 20,
-    max_pixels: Annotated[int, typer.Option(min=1, help="Of a picture.")] = 25_000_000,
-    concurrency: Annotated[int, typer.Option(min=1, help="Requests at a time; more are answered by 503.")] = 64,
-    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds that an answer may take.")] = 30.0,
+    max_size: Annotated[int, typer.Option(min=1, metavar="MB", help="Refuse larger files.")] = 20,
+    max_pixels: Annotated[int, typer.Option(min=1, metavar="N", help="Refuse pictures of more pixels.")] = 25_000_000,
+    concurrency: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Take N requests at a time; more are answered by 503.")
+    ] = 64,
+    timeout: Annotated[float, typer.Option(min=0.001, metavar="SECONDS", help="Give an answer so long.")] = 30.0,
     allow_urls: Annotated[
         list[str] | None,
-        typer.Option(metavar="PREFIX", help="URLs of pictures that may be asked for. May be repeated."),
+        typer.Option(metavar="PREFIX", help="Allow URLs of pictures that begin so."),
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps; auto takes the best there is.")] = "auto",
+    device: cli.Device = "auto",
 ) -> int:
     """Answer requests over HTTP, on this machine alone unless --host says otherwise.
 
@@ -43,6 +57,10 @@ def serve(
     /models, /health, /metrics (Prometheus), /docs and /openapi.json say more; / is a page to drop pictures on. Where
     ZOO_SERVE_TOKEN is set, it must be sent as Authorization: Bearer TOKEN. Ctrl-C and SIGTERM end it when the requests
     that have come are answered.
+
+    Examples:
+        zoo serve resnet50
+        zoo serve resnet50 fcos_resnet50_fpn=COCO_V1 --port 8080 --max-batch 16
     """
     wait = _seconds(max_wait)
     chosen = _read_models(models, weights)

@@ -8,37 +8,52 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zoo import cli, registry
+from zoo import cli
 
 if TYPE_CHECKING:
     from zoo_tools.benchmarking import Measurement
 
 
 def benchmark(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL", help="Names, as `zoo list` shows them, or files.")],
-    batch: Annotated[str, typer.Option(metavar="N,N", help="Inputs that go through the model together.")] = "1,8",
+    models: Annotated[list[str], typer.Argument(metavar="MODEL", help="Models, as any table prints them, or files.")],
+    batch: Annotated[str, typer.Option(metavar="N,N", help="Run so many inputs through the model together.")] = "1,8",
     engine: Annotated[
-        str, typer.Option(metavar="NAME,NAME", help="eager, torch, compile, onnxruntime, openvino; all that there are.")
+        str,
+        typer.Option(
+            metavar="NAME,NAME", help="Measure these engines: eager, torch, compile, onnxruntime, openvino, or all."
+        ),
     ] = "eager,torch",
     dtype: Annotated[
-        str, typer.Option(metavar="NAME,NAME", help="float32, bfloat16, float16, int8 (openvino and compile).")
+        str,
+        typer.Option(
+            metavar="NAME,NAME",
+            help="Compute in these precisions: float32, bfloat16, float16, int8 (openvino and compile).",
+        ),
     ] = "float32",
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1; auto takes the best there is.")] = "cpu",
-    weights: Annotated[str, typer.Option(help="An entry's name, or none for random numbers, as fast.")] = "none",
+    device: Annotated[
+        str, typer.Option(metavar="DEVICE", help="Measure on cpu, cuda, cuda:1; auto takes the best there is.")
+    ] = "cpu",
+    weights: Annotated[
+        str,
+        typer.Option(metavar="WEIGHTS", help="The name of an entry, or none for random numbers, which are as fast."),
+    ] = "none",
     threads: Annotated[
-        int | None, typer.Option(min=1, help="By default as many as torch takes.", show_default=False)
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Compute in N threads, by default as many as torch takes.", show_default=False
+        ),
     ] = None,
-    seconds: Annotated[float, typer.Option(min=0.1, help="About how long each way runs.")] = 3.0,
+    seconds: Annotated[float, typer.Option(min=0.1, metavar="X", help="Run each way for about so long.")] = 3.0,
     cold: Annotated[
-        bool, typer.Option("--cold/--no-cold", help="Start a process each for the first answer and memory.")
+        bool, typer.Option("--cold/--no-cold", help="Measure the first answer and memory, in a process each.")
     ] = True,
     output: Annotated[
         Path | None, typer.Option(metavar="FILE.json", help="Write all that was measured.", show_default=False)
     ] = None,
     chart: Annotated[
-        Path | None, typer.Option(metavar="FILE.png", help="Draw inputs a second.", show_default=False)
+        Path | None, typer.Option(metavar="FILE.png", help="Draw a chart of inputs a second.", show_default=False)
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over files that are there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON in place of tables.")] = False,
     arguments: cli.Set = None,
 ) -> int:
@@ -47,10 +62,12 @@ def benchmark(
     The model as it is, in float32, is always measured too, and the others are compared with it. All take turns, so that
     the machine's drift falls on all alike; nothing else should run meanwhile.
 
-    zoo benchmark resnet50 mobilenet_v3_large --engine all --dtype float32,bfloat16 --output speed.json
+    Examples:
+        zoo benchmark resnet50
+        zoo benchmark resnet50 mobilenet_v3_large --engine all --dtype float32,bfloat16 --output speed.json
     """
     for name in models:
-        registry.model_info(name)  # a misspelt name is told before torch is imported
+        cli.find_model(name, device=device)  # a misspelt name is told before torch is imported
     batches = [int(text) for text in batch.split(",") if text.strip().isdecimal()]
     if not batches or len(batches) != len(batch.split(",")) or not all(batches):
         raise typer.BadParameter(f"--batch is {batch!r}; expected numbers from 1 on, such as 1,8.")
@@ -99,7 +116,11 @@ def benchmark(
 
 def _print(rows: Sequence[Measurement]) -> None:
     """80 columns at most."""
-    columns = [cli.Column("Engine"), cli.Column("Dtype"), *(cli.Column(title, number=True) for title in TITLES)]
+    columns = [
+        cli.Column("Engine"),
+        cli.Column("Dtype"),
+        *(cli.Column(title, number=True, fixed=False) for title in TITLES),
+    ]
     table = []
     for row in (row for row in rows if row.ms is not None):
         numbers = (

@@ -3,60 +3,74 @@
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zoo import cli, registry
+from zoo import cli
 
 if TYPE_CHECKING:
     from zoo_tools.evaluation import Evaluation
 
 
+DATA, COMPUTE = "Data", "Computing"
+
+
+@cli.reads_options("predict", "evaluate")
 def evaluate(
     context: typer.Context,
-    model: Annotated[str, typer.Option(help="A name, as `zoo list` shows it, or a saved model's file or folder.")],
-    images: Annotated[Path, typer.Option(metavar="DIR", help="The folder of the inputs: pictures, videos, frames.")],
+    model: Annotated[
+        str, typer.Option(metavar="MODEL", help="A model, as any table prints it, or a saved model's file or folder.")
+    ],
+    images: Annotated[Path, typer.Option(metavar="DIR", help="The folder of the inputs: pictures, videos or frames.")],
     annotations: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="What is true of them; see above.", show_default=False)
+        Path | None, typer.Option(metavar="PATH", help="What is true of them; see the table above.", show_default=False)
     ] = None,
-    weights: Annotated[str, typer.Option(help="An entry's name, a file or a URL.")] = "DEFAULT",
+    weights: Annotated[str, typer.Option(metavar="WEIGHTS", help="The name of an entry, a file or a URL.")] = "DEFAULT",
     folder: Annotated[
         Path | None,
         typer.Option("--output", metavar="DIR", help="Keep a record of each finished input there, to go on from."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
-    processes: Annotated[int, typer.Option(min=1, help="How many work at once, each with its own model.")] = 1,
-    batch_size: Annotated[int, typer.Option(min=1, help="How many inputs go through the model together.")] = 8,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    processes: Annotated[
+        int,
+        typer.Option(min=1, metavar="N", help="Work in N processes, each with its own model.", rich_help_panel=COMPUTE),
+    ] = 1,
+    batch_size: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Run N inputs through the model together.", rich_help_panel=COMPUTE)
+    ] = 8,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Only so many inputs, the first ones.", show_default=False)
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Take only the first N inputs.", show_default=False, rich_help_panel=DATA
+        ),
     ] = None,
     shard: Annotated[
         str | None,
-        typer.Option(metavar="I/N", help="Only the I-th of N parts; without it all of them.", show_default=False),
+        typer.Option(metavar="I/N", help="Take only the I-th of N parts.", show_default=False, rich_help_panel=DATA),
     ] = None,
     arguments: cli.Set = None,
     categories: cli.Categories = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps; auto takes the best there is.")] = "auto",
+    device: cli.Device = "auto",
     dtype: cli.Dtype = None,
     engine: cli.EngineName = "torch",
     compiled: cli.Compile = False,
-    task: Annotated[str | None, typer.Option(help="By default the model's main one.")] = None,
+    task: Annotated[str | None, typer.Option(metavar="TASK", help="The task, by default the model's main one.")] = None,
 ) -> int:
-    """How good a model is on a data set, beside the published figures.
+    """Measure how good a model is on a data set, beside the published figures.
 
     \b
-    Task            --images                        --annotations
-    classification  a folder for each class,        none
+    Task            --images                    --annotations
+    classification  a folder for each class,    none
     and video       named by category or label
-    segmentation    pictures                        a folder of PNGs, one a picture and named
-                                                    like it, whose pixels are the classes
-    detection       pictures                        a JSON file of COCO's format
-    optical flow    frames: NAME_1.png, NAME_2.png  a folder of .flo files, or 16-bit PNGs as
-                    for NAME.flo; or, named like    KITTI has them
-                    the .flo, one and its successor
+    segmentation    pictures                    a folder of PNGs, one a picture
+                                                and named like it, whose pixels
+                                                are the classes
+    detection       pictures                    a JSON file of COCO's format
+    optical flow    NAME_1.png and NAME_2.png   a folder of .flo files, or of
+                    for NAME.flo; or one named  16-bit PNGs as KITTI has them
+                    like it and its successor
 
     With --output an evaluation that was broken off, even killed, goes on where it was when the same command is given
     again, and the figures are the same. Metrics are in percent, errors of optical flow in pixels.
@@ -67,16 +81,22 @@ def evaluate(
     An input that cannot be read, or whose result is NaN or infinite, is named on stderr, the others go on, and the exit
     status is 1. Tasks have options of their own, such as --clips 4 of video classification, --ignore-index 0 of
     semantic segmentation and --num-flow-updates 32 of optical flow; how published figures were measured is said.
+
+    Examples:
+        zoo evaluate --model resnet50 --images imagenet/val --limit 1000
+        zoo evaluate --model fcos_resnet50_fpn --images val2017 --annotations instances_val2017.json --output run
+        zoo evaluate --model resnet50.onnx --images imagenet/val --json
     """
-    info = registry.model_info(model, task=task, weights=weights)  # a misspelt name is told before torch is imported
-    spec = registry.get_task(task or info.task, plugin=info.plugin)
+    _, spec, entry = cli.find_model(model, weights, task=task, device=device)  # all that can be told without torch
+    weights = cli.needs_weights(entry, "the figures of")
     words, options = cli.read_options(context, context.args, spec, "predict", "evaluate")
     if words:
         raise typer.BadParameter(f"Got unexpected extra argument ({words[0]})")
     options |= cli.for_builder(arguments, categories) | cli.for_computing(dtype, engine, compiled)
+    cli.check_there("--images", images)
+    cli.check_there("--annotations", annotations)
     from zoo_tools.evaluation import evaluate as measure
 
-    bar = cli.on_terminal(sys.stderr)
     try:
         result = measure(
             model,
@@ -90,15 +110,13 @@ def evaluate(
             processes=processes,
             limit=limit,
             shard=shard,
-            progress=bar,
+            progress=True,
             **options,
         )
     except KeyboardInterrupt:
         if folder is None:
             raise
-        print(file=sys.stderr)  # after ^C
-        cli.complain("Stopped: the same command goes on from here.", "yellow")
-        return 130
+        raise KeyboardInterrupt("the same command goes on from here.") from None
     for failed, reason in result.failures.items():
         cli.print_error(reason if failed in reason else f"{failed}: {reason}")
     if as_json:
@@ -109,8 +127,8 @@ def evaluate(
 
 
 def _print(result: Evaluation) -> None:
-    inputs = "input" if result.measured == 1 else "inputs"
-    cli.say(cli.paint(result.model, bold=True), f" {result.weights}  {result.task}  {result.measured} {inputs}")
+    measured = cli.counted(result.measured, "input")
+    cli.say(cli.paint(result.model, bold=True), f" {result.weights}  {result.task}  {measured}")
     if result.metrics:
         published = {data: values for data, values in result.published.items() if values.keys() & result.metrics.keys()}
         columns = [cli.Column("Metric"), cli.Column("Measured", number=True)]

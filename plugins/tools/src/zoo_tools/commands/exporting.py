@@ -3,35 +3,50 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from zoo import cli, registry
+from zoo.errors import InvalidArgument
 
 
+@cli.reads_options("export")
 def export(
     context: typer.Context,
-    model: Annotated[str, typer.Argument(help="A name, as `zoo list` shows it, or a saved model's file or folder.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A model, as any table prints it, or a saved model's file or folder.")
+    ],
     words: Annotated[list[str], typer.Argument(metavar="FILE", help="Where to write it: out.onnx, out.pt2, out.xml.")],
     file_format: Annotated[
         str | None,
-        typer.Option("--format", help="By default what FILE ends in; see below.", show_default=False),
+        typer.Option(
+            "--format", metavar="FORMAT", help="The format, by default what FILE ends in.", show_default=False
+        ),
     ] = None,
     image_size: Annotated[
         str | None,
-        typer.Option(metavar="HxW", help="Height and width in pixels. By default the model's own.", show_default=False),
+        typer.Option(metavar="HxW", help="Height and width in pixels, by default the model's own.", show_default=False),
     ] = None,
     dynamic: Annotated[
-        str, typer.Option(metavar="AXES", help="Sizes left free: batch,height,width.", show_default=False)
+        str, typer.Option(metavar="AXES", help="Leave these sizes free: batch,height,width.", show_default=False)
     ] = "",
-    half: Annotated[bool, typer.Option("--half", help="Weights and computations in float16.")] = False,
-    opset: Annotated[int | None, typer.Option(help="Of ONNX, from 18 to 23; 20.", show_default=False)] = None,
+    half: Annotated[bool, typer.Option("--half", help="Keep weights and compute in float16.")] = False,
+    opset: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Write this version of ONNX, from 18 to 23; by default 20.", show_default=False),
+    ] = None,
     with_preprocessing: Annotated[
-        bool, typer.Option("--with-preprocessing", help="Pixels in; probabilities, classes or boxes in pixels out.")
+        bool,
+        typer.Option("--with-preprocessing", help="Take pixels, and give probabilities, classes or boxes in pixels."),
     ] = False,
-    weights: Annotated[str, typer.Option(help="An entry's name, a file or a URL.")] = "DEFAULT",
-    task: Annotated[str | None, typer.Option(help="By default the model's main one.", show_default=False)] = None,
+    weights: Annotated[
+        str, typer.Option(metavar="WEIGHTS", help="The name of an entry, a file or a URL; none for random numbers.")
+    ] = "DEFAULT",
+    task: Annotated[
+        str | None, typer.Option(metavar="TASK", help="The task, by default the model's main one.", show_default=False)
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", "--force", help="Write over a file that is there.")] = False,
     arguments: cli.Set = None,
     categories: cli.Categories = None,
@@ -48,15 +63,22 @@ def export(
     The file takes inputs of one size, unless --dynamic frees some, and says what it is: zoo predict, evaluate and show
     take it as a model (--model out.onnx). Detectors give padded detections and their count.
 
-    Tasks have options of their own, such as --max-detections 50 and --mask-format roi of detection.
+    Examples:
+        zoo export resnet50 resnet50.onnx
+        zoo export resnet50 resnet50.xml --dynamic batch --with-preprocessing
+        zoo export fasterrcnn_resnet50_fpn_v2 detector.onnx --image-size 800x1066 --max-detections 50
     """
-    info = registry.model_info(model)  # a misspelt name is told before torch is imported
-    files, options = cli.read_options(
-        context, words, registry.get_task(task or info.task, plugin=info.plugin), "export"
-    )
+    _, spec, entry = cli.find_model(model, weights, task=task)  # all that can be told without torch
+    files, options = cli.read_options(context, words, spec, "export")
     if len(files) != 1:
         raise typer.BadParameter(f"Expected one FILE to write, not {', '.join(files) or 'none'}.")
     size = None if image_size is None else _parse_size(image_size)
+    target = Path(files[0])
+    registry.check_format(registry.format_of(target, file_format), to_write=True)
+    if not target.absolute().parent.is_dir():
+        raise InvalidArgument(f"There is no folder {target.parent} to write {target.name} to.")
+    if target.exists() and not overwrite:
+        raise FileExistsError(f"{target} is there already; --overwrite replaces it.")
     from zoo_tools.exporting import export as write
 
     report = write(
@@ -64,7 +86,7 @@ def export(
         files[0],
         file_format,
         image_size=size,
-        weights=weights,
+        weights=entry,
         task=task,
         dynamic=[axis for axis in dynamic.split(",") if axis],
         half=half,

@@ -14,31 +14,31 @@ from zoo.contract import CAPABILITIES
 
 def matrix(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME", help="Models, plugins, or wildcards; by default all plugins.")
+        list[str] | None, typer.Argument(metavar="NAME", help="Models, plugins or wildcards, by default all plugins.")
     ] = None,
-    output: Annotated[Path, typer.Option(metavar="DIR", help="capabilities/PLUGIN.json is written there.")] = Path(
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Write capabilities/PLUGIN.json there.")] = Path(
         "measurements"
     ),
     resume: Annotated[
         bool, typer.Option("--resume", help="Keep what was measured with the same torch and plugin.")
     ] = False,
     cells: Annotated[
-        str | None, typer.Option(metavar="NAME,NAME", help="Which to measure; by default all.", show_default=False)
+        str | None, typer.Option(metavar="NAME,NAME", help="Measure these, by default all.", show_default=False)
     ] = None,
     every: Annotated[
-        bool, typer.Option("--every", help="All models of a plugin, not the smallest of each family.")
+        bool, typer.Option("--every", help="Measure all models of a plugin, not only the smallest of each family.")
     ] = False,
-    device: Annotated[str, typer.Option(help="Where the models run: cpu, cuda.")] = "cpu",
-    timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="For each cell.")] = 300,
+    device: Annotated[str, typer.Option(metavar="DEVICE", help="Run the models on cpu or cuda.")] = "cpu",
+    timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Give each cell so long.")] = 300,
 ) -> int:
     """Measure what works with models: precisions, compilers, exporters, training, copying, int8.
 
     Each model runs in a process of its own, so that a crash or a hang is an answer, and not the end. Every answer is
     written at once: a run that is broken off goes on with --resume. Cells whose packages are missing stay empty.
 
-    zoo matrix resnet18 --cells onnx,compile
-
-    zoo matrix detection --resume
+    Examples:
+        zoo matrix resnet18 --cells onnx,compile
+        zoo matrix detection --resume
     """
     from zoo_tools.capabilities import matrix as measure, table
 

@@ -15,19 +15,24 @@ ENDINGS = (".jsonl", ".csv", ".parquet")
 
 
 def merge(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Of zoo predict --output.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of `zoo predict --output`.")],
     target: Annotated[
-        Path | None, typer.Option("--output", metavar="FILE", help="all.jsonl, all.csv or all.parquet.")
+        Path | None,
+        typer.Option("--output", metavar="FILE", help="Write this file: all.jsonl, all.csv or all.parquet."),
     ] = None,
-    coco: Annotated[Path | None, typer.Option(metavar="FILE", help="Detections as a COCO data set.")] = None,
+    coco: Annotated[Path | None, typer.Option(metavar="FILE", help="Write detections as a COCO data set.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
 ) -> int:
-    """One file of the predictions in a folder: a row an input, with "error" where it failed.
+    """Merge the predictions in a folder into one file: a row an input, with "error" where it failed.
 
     Before anything is written it is checked that no shard and no input is missing or there twice. Inputs that failed
     are named on stderr, and the exit status is 1. --coco needs predictions that were made with --coco.
 
     An evaluation in shards is finished by the same `zoo evaluate` without --shard.
+
+    Examples:
+        zoo merge results --output all.jsonl
+        zoo merge results --output all.parquet --coco detections.json
     """
     if target is None and coco is None:
         raise typer.BadParameter("Give --output FILE, --coco FILE, or both.")
@@ -67,5 +72,7 @@ def merge(
     for name, reason in found.failed.items():
         cli.print_error(reason if name in reason else f"{name}: {reason}")
     failed = f", {len(found.failed)} of which failed" if found.failed else ""
-    cli.say(f"{found.inputs} inputs{failed}", f"→ {', '.join(str(file) for file in (target, coco) if file)}")
+    cli.say(
+        f"{cli.counted(found.inputs, 'input')}{failed}", f"→ {', '.join(str(file) for file in (target, coco) if file)}"
+    )
     return int(bool(found.failed))

@@ -7,30 +7,36 @@ from typing import Annotated
 
 import typer
 
-from zoo import cli, registry
+from zoo import cli
 from zoo.errors import InvalidArgument
 
 
 def quantize(
-    model: Annotated[str, typer.Argument(help="A name, as `zoo list` shows it, or a saved model's file or folder.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A model, as any table prints it, or a saved model's file or folder.")
+    ],
     data: Annotated[Path, typer.Option(metavar="DIR", help="Pictures like those that the model will see.")],
     output: Annotated[Path, typer.Option(metavar="FILE", help="Where to write it: .xml for openvino, .pt2 for torch.")],
     engine: Annotated[
         str | None,
-        typer.Option(metavar="openvino|torch", help="What runs it; by default what FILE says.", show_default=False),
+        typer.Option(
+            metavar="openvino|torch", help="The engine that runs it, by default what FILE says.", show_default=False
+        ),
     ] = None,
-    weights: Annotated[str, typer.Option(help="An entry's name, a file or a URL.")] = "DEFAULT",
-    samples: Annotated[int, typer.Option(min=1, help="Pictures to find ranges on.")] = 300,
+    weights: Annotated[str, typer.Option(metavar="WEIGHTS", help="The name of an entry, a file or a URL.")] = "DEFAULT",
+    samples: Annotated[int, typer.Option(min=1, metavar="N", help="Find ranges on N pictures.")] = 300,
     annotations: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="What is true of the pictures, as zoo evaluate takes it.")
+        Path | None, typer.Option(metavar="PATH", help="What is true of the pictures, as `zoo evaluate` takes it.")
     ] = None,
     images: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Pictures to measure on; by default those of --data.")
+        Path | None, typer.Option(metavar="DIR", help="Measure on these pictures, by default those of --data.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=0, help="Pictures to measure on, at most; 0 for none.")] = 200,
-    task: Annotated[str | None, typer.Option(help="By default the model's main one.", show_default=False)] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    limit: Annotated[int, typer.Option(min=0, metavar="N", help="Measure on N pictures at most; 0 for none.")] = 200,
+    task: Annotated[
+        str | None, typer.Option(metavar="TASK", help="The task, by default the model's main one.", show_default=False)
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     arguments: cli.Set = None,
     categories: cli.Categories = None,
 ) -> int:
@@ -40,9 +46,12 @@ def quantize(
     measured as `zoo evaluate` does it, where folders' names or --annotations say what is true; and always how often
     the top class is the float model's.
 
-    zoo quantize resnet50 --data imagenet/val --output resnet50_int8.xml
+    Examples:
+        zoo quantize resnet50 --data imagenet/val --output resnet50_int8.xml
+        zoo quantize lraspp_mobilenet_v3_large --data pictures --output int8.pt2 --limit 0
     """
-    info = registry.model_info(model)  # what can be told is told before torch is imported
+    info, _, entry = cli.find_model(model, weights, task=task)  # all that can be told without torch
+    weights = cli.needs_weights(entry, "the int8 form of")
     for option, path in (("--data", data), ("--images", images), ("--annotations", annotations)):
         if path is not None and not path.exists():
             raise InvalidArgument(f"{option}: there is no {str(path)!r}.")
@@ -57,13 +66,13 @@ def quantize(
 
     options = cli.for_builder(arguments, categories)
     ready = zoo.pipeline(model, weights, "cpu", task=task, optimize=False, **options)
-    cli.say(f"Quantizing {info.name} for {chosen} on up to {samples} pictures …", err=True)
-    fast = make(ready.model, str(data), engine=chosen, samples=samples, weights=ready.weights, task=task)
+    with cli.working(f"Quantizing {info.name} for {chosen} on up to {cli.counted(samples, 'picture')}"):
+        fast = make(ready.model, str(data), engine=chosen, samples=samples, weights=ready.weights, task=task)
     written = save_quantized(fast, output, overwrite=force)
     measured = None
     if limit:
-        cli.say(f"Measuring on up to {limit} pictures …", err=True)
-        measured = compare(ready.model, fast, images or data, annotations, limit=limit, task=task)
+        with cli.working(f"Measuring on up to {cli.counted(limit, 'picture')}"):
+            measured = compare(ready.model, fast, images or data, annotations, limit=limit, task=task)
     said = fast.quantization
     if as_json:
         cli.print_json(
@@ -79,15 +88,21 @@ def quantize(
     size = sum(file.stat().st_size for file in written)
     cli.say(cli.paint(" + ".join(map(str, written)), bold=True), f" int8 for {chosen}  {cli.megabytes(size)}")
     cli.print_facts(
-        [("layers", f"{said.layers} in int8"), ("calibrated", f"on {said.samples} pictures, {said.seconds} s")]
+        [
+            ("layers", f"{said.layers} in int8"),
+            ("calibrated", f"on {cli.counted(said.samples, 'picture')}, {said.seconds} s"),
+        ]
     )
     if measured is None:
         return 0
     if measured.before:
         columns = [cli.Column("Metric"), cli.Column("Float", number=True), cli.Column("Int8", number=True)]
         cli.print_table(columns, [[k, f"{v:.3f}", f"{measured.after[k]:.3f}"] for k, v in measured.before.items()])
-        cli.say(f"Measured on {measured.measured} pictures.")
-    cli.say(f"The top class is the float model's for {measured.agreement:.1%} of {measured.compared} pictures.")
+        cli.say(f"Measured on {cli.counted(measured.measured, 'picture')}.")
+    cli.say(
+        f"The top class is the float model's for {measured.agreement:.1%} of "
+        f"{cli.counted(measured.compared, 'picture')}."
+    )
     if measured.note:
         cli.say(f"Note: {measured.note}")
     return 0

@@ -7,52 +7,76 @@ from typing import Annotated, Any
 
 import typer
 
-from zoo import cli
+from zoo import cli, registry
 
 
 def data(
-    action: Annotated[str, typer.Argument(metavar="show", help="show: a contact sheet and the counts.")],
+    action: Annotated[
+        str, typer.Argument(metavar="show", help="What to do: show, which gives the counts and a contact sheet.")
+    ],
     path: Annotated[Path, typer.Argument(metavar="PATH", help="The folder or file of the data.")],
-    task: Annotated[str, typer.Option(help="Such as object-detection; `zoo tasks` lists them.")],
+    task: Annotated[
+        str, typer.Option(metavar="TASK", help="The task, such as object-detection; `zoo tasks` lists them.")
+    ],
     annotations: Annotated[
         Path | None,
         typer.Option(metavar="PATH", help="What is true of them, if it lies elsewhere.", show_default=False),
     ] = None,
     kind: Annotated[
-        str | None, typer.Option("--format", help="folders, csv, coco, voc, yolo, masks, flow.", show_default=False)
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="The format: folders, csv, coco, voc, yolo, masks or flow.",
+            show_default=False,
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a contact sheet there.", show_default=False)
     ] = None,
-    examples: Annotated[int, typer.Option(min=1, help="How many are on the sheet.")] = 16,
-    val: Annotated[float, typer.Option(help="The share that is held out, where no folders split the data.")] = 0.2,
-    seed: Annotated[int, typer.Option(help="Of the split, and of the choice for the sheet.")] = 0,
+    examples: Annotated[int, typer.Option(min=1, metavar="N", help="Put N examples on the sheet.")] = 16,
+    val: Annotated[
+        float, typer.Option(metavar="X", help="Hold out this share, where no folders split the data.")
+    ] = 0.2,
+    seed: Annotated[int, typer.Option(metavar="N", help="The seed of the split, and of the choice for the sheet.")] = 0,
     group: Annotated[
         str | None,
-        typer.Option(metavar="PATTERN", help="Names alike in it stay on one side of the split.", show_default=False),
+        typer.Option(
+            metavar="PATTERN", help="Keep names that are alike in it on one side of the split.", show_default=False
+        ),
     ] = None,
     options: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help='Of the reader: --set \'mapping={"0": 0, "255": 1}\'.'),
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help='Give the reader an argument: \'mapping={"0": 0, "255": 1}\'.'
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> int:
-    """What is in a data set: examples, counts by category for training and validation, and what is wrong with it.
+    """Show what is in a data set: examples, counts by category for training and validation, and what is wrong with it.
 
     \b
     Task            Formats
     classification  folders: one a class; csv: path,label
     and video
-    detection       coco: a JSON file; voc: XML files; yolo: text files; csv: path,label,xmin,ymin,xmax,ymax
-    segmentation    masks: a PNG for each picture, whose pixels are the classes
+    detection       coco: a JSON file; voc: XML files; yolo: text files;
+                    csv: path,label,xmin,ymin,xmax,ymax
+    segmentation    masks: a PNG for each picture, whose pixels are classes
     optical flow    flow: .flo files, or KITTI's PNGs, for pairs of frames
 
     With --output a contact sheet is written, on which the truths are drawn. An existing file is not replaced.
+
+    Examples:
+        zoo data show flowers --task image-classification
+        zoo data show coco --task object-detection --annotations instances.json --output sheet.png
     """
     if action != "show":
         raise typer.BadParameter(f"{action!r} is no action; expected show.")
     if output is not None and output.exists():
         raise typer.BadParameter(f"{str(output)!r} exists; give another --output.")
+    cli.check_there("PATH", path)
+    cli.check_there("--annotations", annotations)
+    registry.get_task(task)
     chosen = cli.read_assignments(options or ())
     from zoo.io import save_image
     from zoo_training.data import describe, open_data, sheet

@@ -12,13 +12,16 @@ from zoo import cli
 
 License = Annotated[
     str | None,
-    typer.Option("--license", help="Of the weights, such as MIT; by default the file's.", show_default=False),
+    typer.Option(
+        "--license",
+        metavar="LICENCE",
+        help="The licence of the weights, such as MIT; by default the file's.",
+        show_default=False,
+    ),
 ]
 Metric = Annotated[
     list[str] | None,
-    typer.Option(
-        "--metric", metavar="DATA:NAME=VALUE", help="A figure, such as 'held out:acc@1=97.5'. May be repeated."
-    ),
+    typer.Option("--metric", metavar="DATA:NAME=VALUE", help="A figure, such as 'held out:acc@1=97.5'."),
 ]
 
 
@@ -38,21 +41,27 @@ def read_metrics(given: list[str] | None) -> dict[str, dict[str, float]]:
 
 
 def new_plugin(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the package and its folder, as zoo-colours.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The name of the package and its folder, such as zoo-colours.")
+    ],
     saved: Annotated[
         str, typer.Option("--from", metavar="FILE", help="What zoo train or zoo.save wrote, or the folder of a run.")
     ],
     model: Annotated[
-        str | None, typer.Option(help="The model's name; by default NAME without zoo-.", show_default=False)
+        str | None,
+        typer.Option(metavar="MODEL", help="The model's name, by default NAME without zoo-.", show_default=False),
     ] = None,
-    output: Annotated[Path, typer.Option(metavar="DIR", help="Where the folder NAME is made.")] = Path(),
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Make the folder NAME there.")] = Path(),
     stated: License = None,
     metric: Metric = None,
 ) -> int:
     """Write a package that brings a saved model, with the weights inside.
 
-    It is a plugin as any other: pip install ./NAME, and the model is in zoo list. An existing folder is not
+    It is a plugin as any other: pip install ./NAME, and the model is in `zoo list`. An existing folder is not
     overwritten.
+
+    Examples:
+        zoo new-plugin zoo-colours --from runs/colours
     """
     from zoo_training.packaging import new_plugin as write
 
@@ -67,47 +76,64 @@ def new_plugin(
 
 def push(
     model: Annotated[str, typer.Argument(metavar="FILE", help="What zoo train or zoo.save wrote, or a run's folder.")],
-    repository: Annotated[str, typer.Argument(metavar="ORG/NAME", help="Of the hub; it is made where there is none.")],
+    repository: Annotated[
+        str, typer.Argument(metavar="ORG/NAME", help="The repository of the hub; it is made where there is none.")
+    ],
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
-    revision: Annotated[str | None, typer.Option(metavar="BRANCH", help="By default main.", show_default=False)] = None,
-    message: Annotated[str | None, typer.Option(help="Of the commit.", show_default=False)] = None,
+    revision: Annotated[
+        str | None, typer.Option(metavar="BRANCH", help="Push to this branch, by default main.", show_default=False)
+    ] = None,
+    message: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="The message of the commit.", show_default=False)
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write the folder and ask no network.")] = False,
     output: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The folder of --dry-run; by default NAME.", show_default=False)
+        Path | None, typer.Option(metavar="DIR", help="The folder of --dry-run, by default NAME.", show_default=False)
     ] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Also over a model that zoo did not push.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace a model, too, that zoo did not push.")] = False,
     stated: License = None,
     data: Annotated[
-        str | None, typer.Option(help="The data it was trained on; org/name where it is the hub's.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="DATA", help="The data it was trained on; org/name where it is the hub's.", show_default=False
+        ),
     ] = None,
     metric: Metric = None,
     picture: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help="For the card; by default those of the run. Repeatable.")
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Show this picture on the card, by default those of the run."),
     ] = None,
-    card: Annotated[Path | None, typer.Option(metavar="FILE", help="A card of your own.", show_default=False)] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    card: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Push a card of your own.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> int:
     """Push a saved model to the hub: weights that know what they are, and a card made from what is known.
 
     The token is that of `hf auth login`, or HF_TOKEN. Afterwards zoo predict PICTURE --model hf://ORG/NAME.
+
+    Examples:
+        zoo push runs/colours me/colours --private
+        zoo push best.safetensors me/colours --dry-run
     """
     from zoo_training.publishing import push_to_hub
 
-    done = push_to_hub(
-        model,
-        repository,
-        private=private or None,
-        revision=revision,
-        message=message,
-        dry_run=dry_run,
-        output=output,
-        replace=replace,
-        license=stated,
-        data=data,
-        metrics=read_metrics(metric) or None,
-        pictures=picture,
-        card=card,
-    )
+    with cli.working(f"Pushing {model} to {repository}"):
+        done = push_to_hub(
+            model,
+            repository,
+            private=private or None,
+            revision=revision,
+            message=message,
+            dry_run=dry_run,
+            output=output,
+            replace=replace,
+            license=stated,
+            data=data,
+            metrics=read_metrics(metric) or None,
+            pictures=picture,
+            card=card,
+        )
     for note in done.notes:
         cli.complain(f"Note: {note}", "yellow")
     if as_json:

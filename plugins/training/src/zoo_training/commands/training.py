@@ -3,82 +3,195 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from zoo import cli, registry
+from zoo import cli
+
+HOW, DATA, COMPUTE = "How it learns", "Data", "Computing"
 
 
 def train(
-    model: Annotated[str, typer.Option(help="The model's name, as `zoo list` shows it.")],
-    data: Annotated[Path, typer.Option(metavar="DIR", help="Anything that `zoo data show` opens.")],
+    model: Annotated[str, typer.Option(metavar="MODEL", help="A model, as any table prints it.")],
+    data: Annotated[Path, typer.Option(metavar="DIR", help="The data: anything that `zoo data show` opens.")],
     output: Annotated[Path, typer.Option(metavar="DIR", help="A new folder for the weights and figures.")],
     weights: Annotated[
-        str, typer.Option(help="What to begin with: an entry's name, a file, a URL, or none.")
+        str, typer.Option(metavar="WEIGHTS", help="Begin with these: the name of an entry, a file, a URL, or none.")
     ] = "DEFAULT",
-    epochs: Annotated[int, typer.Option(min=1)] = 10,
-    batch_size: Annotated[int, typer.Option(min=1, help="Of each process.")] = 16,
-    optimizer: Annotated[str, typer.Option(help="adamw or sgd.")] = "adamw",
-    lr: Annotated[float | None, typer.Option(help="Peak of the learning rate.", show_default=False)] = None,
-    weight_decay: Annotated[
-        float | None, typer.Option(min=0, help="By default the task's.", show_default=False)
+    epochs: Annotated[int, typer.Option(min=1, metavar="N", help="Go N times through the data.")] = 10,
+    batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Take N examples a step in each process.")] = 16,
+    optimizer: Annotated[str, typer.Option(metavar="adamw|sgd", help="The optimizer.", rich_help_panel=HOW)] = "adamw",
+    lr: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="The peak of the learning rate, by default the task's.",
+            show_default=False,
+            rich_help_panel=HOW,
+        ),
     ] = None,
-    layer_decay: Annotated[float | None, typer.Option(help="Of a transformer's blocks.", show_default=False)] = None,
+    weight_decay: Annotated[
+        float | None,
+        typer.Option(
+            min=0, metavar="X", help="The weight decay, by default the task's.", show_default=False, rich_help_panel=HOW
+        ),
+    ] = None,
+    layer_decay: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="Decay the learning rate by this factor a block of a transformer.",
+            show_default=False,
+            rich_help_panel=HOW,
+        ),
+    ] = None,
     schedule: Annotated[
-        str | None, typer.Option(help="cosine, one-cycle or constant; by default the task's.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="SCHEDULE",
+            help="cosine, one-cycle or constant; by default the task's.",
+            show_default=False,
+            rich_help_panel=HOW,
+        ),
     ] = None,
     warmup: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Share of the steps; 0.1 by default.", show_default=False)
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="X",
+            help="Warm up for this share of the steps, by default 0.1.",
+            show_default=False,
+            rich_help_panel=HOW,
+        ),
     ] = None,
     loss: Annotated[
-        str | None, typer.Option(help="Of segmentation: dice, focal, cross-entropy+dice.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="LOSS",
+            help="The loss of segmentation: dice, focal, cross-entropy+dice.",
+            show_default=False,
+            rich_help_panel=HOW,
+        ),
     ] = None,
     label_smoothing: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Of classification.", show_default=False)
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="X",
+            help="Smooth the labels of classification.",
+            show_default=False,
+            rich_help_panel=HOW,
+        ),
     ] = None,
-    accumulate: Annotated[int, typer.Option(min=1, help="Batches a step.")] = 1,
-    clip: Annotated[float, typer.Option(min=0, help="Largest norm of a gradient; 0 for any.")] = 1.0,
-    precision: Annotated[str, typer.Option(help="fp32, bf16 or fp16.")] = "fp32",
-    ema: Annotated[float | None, typer.Option(help="Decay of averaged weights.", show_default=False)] = None,
-    freeze: Annotated[list[str] | None, typer.Option(help="A module, or backbone. May be repeated.")] = None,
+    accumulate: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Add the gradients of N batches up for a step.", rich_help_panel=HOW)
+    ] = 1,
+    clip: Annotated[
+        float, typer.Option(min=0, metavar="X", help="Clip the norm of gradients; 0 for never.", rich_help_panel=HOW)
+    ] = 1.0,
+    precision: Annotated[
+        str, typer.Option(metavar="fp32|bf16|fp16", help="Compute in this precision.", rich_help_panel=COMPUTE)
+    ] = "fp32",
+    ema: Annotated[
+        float | None,
+        typer.Option(metavar="X", help="Average the weights with this decay.", show_default=False, rich_help_panel=HOW),
+    ] = None,
+    freeze: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODULE", help="Freeze this module, or the backbone.", rich_help_panel=HOW),
+    ] = None,
     preprocessing: Annotated[
-        str | None, typer.Option(help="Entry whose preprocessing is taken, with --weights none.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="WEIGHTS",
+            help="Prepare inputs as this entry does, with --weights none.",
+            show_default=False,
+            rich_help_panel=DATA,
+        ),
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="Augmentation: finetune, imagenet, detection.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="RECIPE",
+            help="Augment by this recipe: finetune, imagenet, detection.",
+            show_default=False,
+            rich_help_panel=DATA,
+        ),
     ] = None,
-    flip: Annotated[float, typer.Option(min=0, max=1, help="How often the recipe mirrors; 0 for digits.")] = 0.5,
-    val: Annotated[float, typer.Option(help="Share held out, where the data are not split.")] = 0.2,
+    flip: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, metavar="X", help="Mirror this share of the pictures; 0 for digits.", rich_help_panel=DATA
+        ),
+    ] = 0.5,
+    val: Annotated[
+        float,
+        typer.Option(metavar="X", help="Hold out this share, where the data are not split.", rich_help_panel=DATA),
+    ] = 0.2,
     annotations: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="What is true of the data, if elsewhere.", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="What is true of the data, if it lies elsewhere.",
+            show_default=False,
+            rich_help_panel=DATA,
+        ),
     ] = None,
     kind: Annotated[
-        str | None, typer.Option("--format", help="Of the data, as of `zoo data show`.", show_default=False)
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="The format of the data, as of `zoo data show`.",
+            show_default=False,
+            rich_help_panel=DATA,
+        ),
     ] = None,
     group: Annotated[
-        str | None, typer.Option(metavar="PATTERN", help="Names alike in it stay together.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Keep names that are alike in it together.",
+            show_default=False,
+            rich_help_panel=DATA,
+        ),
     ] = None,
-    patience: Annotated[int | None, typer.Option(min=1, help="Epochs without progress.", show_default=False)] = None,
-    seed: Annotated[int, typer.Option()] = 0,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that read.")] = 0,
-    compiled: Annotated[bool, typer.Option("--compile", help="Use torch.compile.")] = False,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Stop after N epochs without progress.", show_default=False, rich_help_panel=HOW
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="The seed of all that is random.", rich_help_panel=HOW)] = 0,
+    workers: Annotated[int, typer.Option(min=0, metavar="N", help="Read in N processes.", rich_help_panel=COMPUTE)] = 0,
+    compiled: Annotated[bool, typer.Option("--compile", help="Use torch.compile.", rich_help_panel=COMPUTE)] = False,
     checkpointing: Annotated[
-        bool, typer.Option("--checkpointing", help="Compute blocks again in the backward pass: less memory, more time.")
+        bool,
+        typer.Option(
+            "--checkpointing",
+            help="Compute blocks again in the backward pass: less memory, more time.",
+            rich_help_panel=COMPUTE,
+        ),
     ] = False,
-    fsdp: Annotated[bool, typer.Option("--fsdp", help="Under torchrun: spread the model by FSDP2.")] = False,
+    fsdp: Annotated[
+        bool, typer.Option("--fsdp", help="Spread the model by FSDP2, under torchrun.", rich_help_panel=COMPUTE)
+    ] = False,
     qat: Annotated[
-        bool, typer.Option("--qat", help="Quantization-aware training: the weights that are written are int8.")
+        bool, typer.Option("--qat", help="Train for int8: the weights that are written are int8.", rich_help_panel=HOW)
     ] = False,
-    checkpoint_minutes: Annotated[float, typer.Option(min=0, help="Between checkpoints; 0: each step.")] = 10.0,
+    checkpoint_minutes: Annotated[
+        float, typer.Option(min=0, metavar="X", help="Write a checkpoint every X minutes; 0 for each step.")
+    ] = 10.0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --output.")] = False,
     arguments: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="For the builder. May be repeated.")
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Give the builder this argument.")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, mps; auto takes the best there is.")] = "auto",
-    task: Annotated[str | None, typer.Option(help="By default the model's main one.")] = None,
+    device: cli.Device = "auto",
+    task: Annotated[str | None, typer.Option(metavar="TASK", help="The task, by default the model's main one.")] = None,
 ) -> int:
     """Train a model on data of your own.
 
@@ -86,8 +199,15 @@ def train(
     with what the model says of it), confusion.csv and .png of a classifier, and tensorboard/ where TensorBoard is
     installed. A run that was killed goes on with the same command and --resume, and ends with the same weights. Several
     devices: torchrun --nproc-per-node N -m zoo train …; with --max-restarts 3, it goes on by itself when one dies.
+
+    Examples:
+        zoo train --model resnet18 --data flowers --output runs/flowers
+        zoo train --model fcos_resnet50_fpn --data coco --output runs/coco --epochs 12 --precision bf16
+        zoo train --model resnet18 --data flowers --output runs/flowers --resume
     """
-    registry.model_info(model)  # a misspelt name is told before torch is imported
+    _, _, entry = cli.find_model(model, weights, task=task, device=device)  # all that can be told without torch
+    cli.check_there("--data", data)
+    cli.check_there("--annotations", annotations)
     config = cli.read_assignments(arguments or ())
     config |= {k: v for k, v in (("loss", loss), ("label_smoothing", label_smoothing)) if v is not None}
     from zoo_training.training import train as run
@@ -96,7 +216,7 @@ def train(
         model,
         data,
         output,
-        None if weights == "none" else weights,
+        entry,
         epochs=epochs,
         batch_size=batch_size,
         task=task,
@@ -128,7 +248,7 @@ def train(
         qat=qat,
         checkpoint_minutes=checkpoint_minutes,
         resume=resume,
-        progress=cli.on_terminal(sys.stderr),
+        progress=True,
         **config,
     )
     if int(os.environ.get("RANK", "0")):  # the first process of torchrun speaks for all
