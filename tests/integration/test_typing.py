@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import subprocess
 import sys
@@ -111,3 +112,88 @@ def test_a_misspelt_argument_is_a_type_error(tmp_path: Path) -> None:
     run = subprocess.run(mypy, capture_output=True, text=True, cwd=ROOT)
     told = [line.partition(": error: ") for line in run.stdout.splitlines() if str(program) in line and "error" in line]
     assert [line[0].rpartition(":")[2] for line in told] == ["5", "6", "7"], run.stdout + run.stderr
+
+
+PIPELINES = """
+import torch
+import zoo
+from collections.abc import Sequence
+from typing import Any, assert_type
+from zoo_classification.embedding import ImageEmbedding
+from zoo_classification.task import Classification, ClassificationTask
+from zoo_detection import Detection
+from zoo_optical_flow.result import Flow
+from zoo_segmentation.task import Segmentation
+from zoo_transformers.results import Depth, PanopticSegmentation
+from zoo_video.task import VideoLabels
+
+model: torch.nn.Module = torch.nn.Identity()
+name = str("timm/resnet50")
+picture = torch.zeros(3, 8, 8)
+assert_type(zoo.pipeline("resnet50"), zoo.Pipeline[Classification])
+assert_type(zoo.pipeline("resnet50")("dog.jpg"), Classification)
+assert_type(zoo.pipeline("resnet50", "IMAGENET1K_V1", "cpu", optimize=True)([picture]), list[Classification])
+assert_type(zoo.pipeline("quantized_resnet50", quantize=True)(picture), Classification)
+assert_type(zoo.pipeline()("dog.jpg"), Classification)
+assert_type(zoo.pipeline("maskrcnn_resnet50_fpn")("street.jpg"), Detection)
+assert_type(zoo.pipeline("fcn_resnet50")("street.jpg"), Segmentation)
+assert_type(zoo.pipeline("r3d_18")("video.mp4"), VideoLabels)
+assert_type(zoo.pipeline("raft_small")(("a.png", "b.png")), Flow)
+for task in ("object-detection", "instance-segmentation", "keypoint-detection"):
+    pass
+assert_type(zoo.pipeline(name, task="object-detection")(picture), Detection)
+assert_type(zoo.pipeline(model, task="instance-segmentation", min_score=0.3)([picture]), list[Detection])
+assert_type(zoo.pipeline(task="keypoint-detection")(picture), Detection)
+assert_type(zoo.pipeline(model, task="semantic-segmentation")(picture), Segmentation)
+assert_type(zoo.pipeline("hf://org/name", task="depth-estimation")(picture), Depth)
+assert_type(zoo.pipeline("hf://org/name", task="panoptic-segmentation")(picture), PanopticSegmentation)
+assert_type(zoo.pipeline("hf://org/name", task="image-feature-extraction")(picture), ImageEmbedding)
+assert_type(zoo.pipeline(name)(picture), zoo.Result)
+assert_type(zoo.pipeline(model, task=zoo.get_task("object-detection"))(picture), zoo.Result)
+assert_type(zoo.pipeline(model, task=ClassificationTask())(picture), Classification)
+
+
+class Count(zoo.PictureTask):
+    def decode(self, outputs: Any, inputs: Sequence[Any], weights: zoo.Weights) -> list[Depth]:
+        raise NotImplementedError
+
+
+assert_type(zoo.pipeline(model, task=Count()), zoo.Pipeline[Depth])
+for source, result in zoo.pipeline("resnet50").stream(["a.jpg"]):
+    assert_type(result, Classification | Exception)
+
+
+def bare(ready: zoo.Pipeline) -> zoo.Pipeline[zoo.Result]:
+    return zoo.pipeline("fcos_resnet50_fpn") if ready else zoo.pipeline(name)
+
+
+zoo.pipeline("resnet50")("dog.jpg").topp  # line 55
+zoo.pipeline("resnet50", optimise=True, optimize=3)  # line 56
+zoo.pipeline(model, task=3)  # line 57
+"""
+
+
+@pytest.mark.slow
+def test_results_have_the_type_of_the_task(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(PIPELINES)
+    mypy = [sys.executable, "-m", "mypy", "--config-file", "pyproject.toml", "--follow-imports=silent", str(program)]
+    run = subprocess.run(mypy, capture_output=True, text=True, cwd=ROOT)
+    told = [line for line in run.stdout.splitlines() if str(program) in line and "error" in line]
+    wrong = [i for i, line in enumerate(PIPELINES.splitlines(), 1) if "# line" in line]
+    assert [int(line.split(":")[1]) for line in told] == wrong, run.stdout + run.stderr
+
+
+def test_the_stub_of_pipeline_has_its_arguments_and_its_tasks() -> None:
+    text = (ROOT / "core/src/zoo/__init__.pyi").read_text()
+    overloads = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef) and node.name == "pipeline"]
+    named = list(inspect.signature(zoo.pipeline).parameters)
+    assert len(overloads) > 10
+    for each in overloads:
+        arguments = each.args
+        assert [a.arg for a in (*arguments.args, *arguments.kwonlyargs)] == named[:-1]
+        assert arguments.kwarg is not None
+    written = text.partition("# Written by")[2]
+    for spec in (spec for record in zoo.plugins() if record.manifest for spec in record.manifest.tasks):
+        if (record := next(r for r in zoo.plugins() if r.manifest and spec in r.manifest.tasks)).first_party:
+            assert f'"{spec.name}"' in written, record.name

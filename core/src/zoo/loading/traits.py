@@ -36,13 +36,14 @@ def in_channels_of(model: nn.Module) -> int:
 
 
 def task_of(model: nn.Module, task: str | None = None) -> TaskSpec:
-    """The task that a model is for: the one that is named, else the main one of the model that its builder makes.
+    """The task that a model is for: the one that is named, else the main one of the model that its builder makes, each
+    as the plugin of that model has it.
 
     Raises:
         UnknownTask: no installed plugin serves ``task``.
         InvalidArgument: none is named, and no plugin's builder made the model.
     """
-    found = registry.get_task(task) if task is not None else registry.task_built_by(built_by(model) or "")
+    found = registry.task_built_by(built_by(model) or "", task)
     if found is None:
         raise InvalidArgument("Say which task the model is for: task='image-classification', or another.")
     return found

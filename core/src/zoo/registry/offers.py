@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -59,14 +60,18 @@ def _meant(offers: Offers[T], name: str, owner: str | None, *, strict: bool) -> 
     return claims[0][0] if agreed else None
 
 
-def task_built_by(builder: str) -> TaskSpec | None:
-    """The main task of the model whose builder has that import string; None if no plugin names it."""
-    for entry in registry().entries.values():
-        if entry.spec.builder == builder:
-            try:
-                return get_task(entry.spec.tasks[0], plugin=entry.plugin.name)
-            except UnknownTask:
-                return None
+def task_built_by(builder: str, name: str | None = None) -> TaskSpec | None:
+    """The task of the model whose builder has that import string: the one of that name, as the model's plugin has it;
+    by default the main one. None if no plugin names the builder.
+
+    Raises:
+        UnknownTask: nothing installed serves the task of that name.
+    """
+    entry = next((entry for entry in registry().entries.values() if entry.spec.builder == builder), None)
+    if name is not None:
+        return get_task(name, plugin=entry.plugin.name if entry else None)
+    with contextlib.suppress(UnknownTask):
+        return get_task(entry.spec.tasks[0], plugin=entry.plugin.name) if entry else None
     return None
 
 

@@ -16,10 +16,11 @@ from zoo.errors import InvalidArgument
 from zoo.io import Picture
 from zoo.loading import loaded_weights
 from zoo.transforms.functional import get_dimensions
+from zoo_classification.embedding import ImageEmbedding
 from zoo_classification.task import Classification
 from zoo_detection import Detection
 from zoo_segmentation.task import Segmentation
-from zoo_transformers.results import Depth, ImageEmbedding, PanopticSegmentation
+from zoo_transformers.results import Depth, PanopticSegmentation
 
 
 class TransformersTask(PictureTask):
