@@ -247,8 +247,8 @@ def pipelines() -> str:
         overload(said, "_Steps[_R_co]", "_R_co"),
         overload(said, "str | TaskSpec | None", "Result"),
     ]
-    stub.imports.pop("torch")  # its nn: zoo has one of its own
-    stub.imports.pop("zoo.contract")  # there already
+    for module in ("torch", "zoo.contract"):  # torch's nn, where zoo has one of its own; names that are there already
+        stub.imports.pop(module, None)
     return re.sub(r"(?<!\.)\bnn\.", "torch.nn.", stub.text().removeprefix(HEAD))
 
 

@@ -136,8 +136,6 @@ from typing import Any, Literal, Protocol, TypeVar, overload
 
 import torch
 
-from zoo.contract import Result, TaskSpec
-from zoo.running.pipelines import Pipeline as Pipeline
 from zoo_classification.embedding import ImageEmbedding
 from zoo_classification.task import Classification
 from zoo_detection.task import Detection

@@ -44,9 +44,8 @@ class ImageEmbedding(Result):
     def lines(self, k: int = 5) -> list[str]:
         """What ``zoo predict`` prints: the first ``k`` numbers, how many there are, and the length."""
         some = ", ".join(f"{value:.4g}" for value in self.vector[: check_count("k", k, 1)].tolist())
-        return [
-            f"[{some}{', …' if len(self.vector) > k else ''}]  {len(self.vector)} numbers, length {self.vector.norm():.4g}"
-        ]
+        more, length = ", …" if len(self.vector) > k else "", self.vector.norm()
+        return [f"[{some}{more}]  {len(self.vector)} numbers, length {length:.4g}"]
 
     def to_dict(self, k: int = 5) -> dict[str, Any]:
         """What ``zoo predict --json`` prints: all of the vector."""
