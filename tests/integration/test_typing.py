@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import nn
 
 import zoo
 from zoo.errors import InvalidArgument
@@ -197,3 +198,71 @@ def test_the_stub_of_pipeline_has_its_arguments_and_its_tasks() -> None:
     for spec in (spec for record in zoo.plugins() if record.manifest for spec in record.manifest.tasks):
         if (record := next(r for r in zoo.plugins() if r.manifest and spec in r.manifest.tasks)).first_party:
             assert f'"{spec.name}"' in written, record.name
+
+
+class Convolution(nn.Module):
+    def __init__(self, width: int = 3, bias: bool = True) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, width, 1, bias=bias)
+
+
+@zoo.builder()
+def to_itself(depth: int = 18, **kwargs: Any) -> nn.Module:
+    return to_itself(depth=34, **kwargs) if depth == 18 else Convolution(**kwargs)
+
+
+@zoo.builder()
+def there(x: int = 1, **kwargs: Any) -> nn.Module:
+    return back(y=x, **kwargs) if x == 1 else Convolution(**kwargs)
+
+
+@zoo.builder()
+def back(y: int = 1, z: int = 0, **kwargs: Any) -> nn.Module:
+    return there(x=y + 1, **kwargs) if y == 1 else Convolution(**kwargs)
+
+
+def _helper(n: int, kw: dict[str, Any]) -> nn.Module:
+    return _helper(n - 1, kw) if n else Convolution(**kw)
+
+
+@zoo.builder()
+def by_a_helper(**kwargs: Any) -> nn.Module:
+    return _helper(3, kwargs)
+
+
+class Nested(nn.Module):
+    def __init__(self, deep: int = 0, width: int = 1, **kw: Any) -> None:
+        super().__init__()
+        self.inner = Nested(deep - 1, width, **kw) if deep else nn.Identity()
+
+
+@zoo.builder()
+def of_itself(**kwargs: Any) -> Nested:
+    return Nested(**kwargs)
+
+
+@zoo.builder()
+def for_ever(**kwargs: Any) -> nn.Module:
+    return for_ever(**kwargs)
+
+
+@pytest.mark.parametrize("first", [there, back])
+def test_builders_that_pass_their_arguments_round(first: Any) -> None:
+    taken_by.cache_clear()  # either is asked for first
+    own = {
+        to_itself: ["depth", "width", "bias"],
+        there: ["x", "z", "width", "bias"],
+        back: ["y", "z", "width", "bias"],
+        by_a_helper: ["width", "bias"],
+        of_itself: ["deep", "width"],
+        for_ever: [],
+    }
+    for build in [first, *own]:
+        assert list(inspect.signature(build).parameters)[3:] == own[build]
+    assert to_itself(width=5).conv.out_channels == 5
+    assert there(bias=False).conv.bias is None
+    for build in (to_itself, there, back, by_a_helper):
+        with pytest.raises(InvalidArgument, match=r"takes no argument 'widht'\. Did you mean 'width'\?"):
+            build(widht=5)
+    with pytest.raises(RecursionError):
+        for_ever(width=3)

@@ -43,7 +43,12 @@ def task_of(model: nn.Module, task: str | None = None) -> TaskSpec:
         UnknownTask: no installed plugin serves ``task``.
         InvalidArgument: none is named, and no plugin's builder made the model.
     """
-    found = registry.task_built_by(built_by(model) or "", task)
+    builder = built_by(model) or ""
+    if task is None:
+        found = registry.task_built_by(builder)
+    else:
+        entry = registry.entry_built_by(builder)
+        found = registry.get_task(task) if entry is None else registry.get_task(task, plugin=entry.plugin.name)
     if found is None:
         raise InvalidArgument("Say which task the model is for: task='image-classification', or another.")
     return found

@@ -14,7 +14,7 @@ from zoo.errors import InvalidArgument, MissingPlugin, UnknownTask, suggest
 from zoo.registry.discovery import get_plugins
 from zoo.registry.first_party import engines_of_ours, provider_of_task
 from zoo.registry.listing import join
-from zoo.registry.names import Registry, registry
+from zoo.registry.names import Entry, Registry, registry
 from zoo.registry.records import PluginRecord
 
 T = TypeVar("T")
@@ -60,19 +60,17 @@ def _meant(offers: Offers[T], name: str, owner: str | None, *, strict: bool) -> 
     return claims[0][0] if agreed else None
 
 
-def task_built_by(builder: str, name: str | None = None) -> TaskSpec | None:
-    """The task of the model whose builder has that import string: the one of that name, as the model's plugin has it;
-    by default the main one. None if no plugin names the builder.
-
-    Raises:
-        UnknownTask: nothing installed serves the task of that name.
-    """
-    entry = next((entry for entry in registry().entries.values() if entry.spec.builder == builder), None)
-    if name is not None:
-        return get_task(name, plugin=entry.plugin.name if entry else None)
+def task_built_by(builder: str) -> TaskSpec | None:
+    """The main task of the model whose builder has that import string; None if no plugin names it."""
+    entry = entry_built_by(builder)
     with contextlib.suppress(UnknownTask):
         return get_task(entry.spec.tasks[0], plugin=entry.plugin.name) if entry else None
     return None
+
+
+def entry_built_by(builder: str) -> Entry | None:
+    """The model whose builder has that import string; None if no plugin names it."""
+    return next((entry for entry in registry().entries.values() if entry.spec.builder == builder), None)
 
 
 def provided(task: TaskSpec, verb: str) -> Any | None:
