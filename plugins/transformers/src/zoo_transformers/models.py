@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -17,7 +18,16 @@ from zoo.files import resolved
 from zoo.registry import fetch
 from zoo_transformers.catalogue import CATALOGUE
 from zoo_transformers.image_processing import fetched_settings, library, quietly
-from zoo_transformers.repositories import BY_BUILDER, SAFETENSORS, SERVED, Kind, architecture, described, read_json
+from zoo_transformers.repositories import (
+    BY_BUILDER,
+    HALVES,
+    SAFETENSORS,
+    SERVED,
+    Kind,
+    architecture,
+    described,
+    read_json,
+)
 
 # Where transformers keeps which classes serve a task.
 _AUTO = {
@@ -25,6 +35,7 @@ _AUTO = {
     "ForObjectDetection": "AutoModelForObjectDetection",
     "ForSemanticSegmentation": "AutoModelForSemanticSegmentation",
     "ForUniversalSegmentation": "AutoModelForUniversalSegmentation",
+    "ForInstanceSegmentation": "AutoModelForInstanceSegmentation",
     "ForDepthEstimation": "AutoModelForDepthEstimation",
     "Model": "AutoModel",
 }
@@ -38,7 +49,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "image-feature-extraction": {"model_type": "dinov2", "hidden_size": 384, "num_attention_heads": 6},
 }
 _UNIVERSAL = {"model_type": "mask2former"}
-_WITH_HALF = ("CLIPVisionModelWithProjection", "SiglipVisionModel")
+_HALVES = {name for _, name in HALVES.values()}
 
 
 def _configured(config: Any, num_classes: int | None) -> Any:
@@ -74,16 +85,17 @@ def _class_of(configured: Any, endings: tuple[str, ...]) -> Any:
     """The class of a configuration: the one that it names, if it serves the task, else transformers' first choice."""
     transformers = library()
     named = next(iter(configured.architectures or ()), "")
-    if named in _WITH_HALF and "Model" in endings:
+    if named in _HALVES and "Model" in endings:
         return getattr(transformers, named)
-    auto = getattr(transformers, next(_AUTO[ending] for ending in endings if ending in _AUTO))
-    try:
-        found = auto._model_mapping[type(configured)]
-    except KeyError:
-        raise InvalidArgument(
-            f"transformers has no {configured.model_type!r} for this task ({auto.__name__})."
-        ) from None
-    every = found if isinstance(found, tuple) else (found,)
+    autos = [getattr(transformers, _AUTO[ending]) for ending in endings if ending in _AUTO]
+    every: list[Any] = []
+    for auto in autos:
+        with contextlib.suppress(KeyError):
+            found = auto._model_mapping[type(configured)]
+            every += found if isinstance(found, tuple) else (found,)
+    if not every:
+        serving = ", ".join(auto.__name__ for auto in autos)
+        raise InvalidArgument(f"transformers has no {configured.model_type!r} for this task ({serving}).")
     return next((cls for cls in every if cls.__name__ == named), every[0])
 
 
