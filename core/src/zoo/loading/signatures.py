@@ -9,10 +9,11 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import re
 import sys
 import textwrap
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from inspect import Parameter
 from typing import Any, NamedTuple
@@ -37,7 +38,12 @@ class Taken(NamedTuple):
     @property
     def complete(self) -> bool:
         """Whether there are no others."""
-        return not any(p.kind is p.VAR_KEYWORD for p in self.parameters.values())
+        return self.rest is None
+
+    @property
+    def rest(self) -> str | None:
+        """The name of what holds others, ``kwargs``."""
+        return next((name for name, p in self.parameters.items() if p.kind is p.VAR_KEYWORD), None)
 
 
 def signature_of(function: Any) -> inspect.Signature:
@@ -51,8 +57,8 @@ def signature_of(function: Any) -> inspect.Signature:
     return inspect.Signature(sorted([*extra, *own], key=lambda p: p.kind))
 
 
-def check_names(function: Any, given: Collection[str]) -> None:
-    """Whether a builder takes arguments of these names, before anything is downloaded for it.
+def check_names(function: Any, given: Mapping[str, Any]) -> None:
+    """Whether a builder takes arguments of the names in ``given``, before anything is downloaded for it.
 
     Raises:
         InvalidKind: a name is of none.
@@ -61,18 +67,22 @@ def check_names(function: Any, given: Collection[str]) -> None:
         return
     taken = taken_by(function)
     unknown = [name for name in given if name not in taken.parameters]
-    if not unknown or not taken.complete:
+    if not unknown:
         return
     token = _trying.set(True)
-    try:  # the source may say less than is so
+    try:  # the source may say less than is so; where it does not say all, what is left over counts by its value
         with filled_by_file():
-            function(**dict.fromkeys(unknown))
+            function(**(dict.fromkeys(unknown) if taken.complete else given))
     except TypeError as e:
-        if not isinstance(e, InvalidKind) and "keyword argument" not in str(e):
+        told = isinstance(e, InvalidKind) or "keyword argument" in str(e)
+        refused = [name for name in unknown if re.search(rf"\b{re.escape(name)}\b", str(e))]
+        if not told or not (refused or taken.complete):
             return
-        name, known = unknown[0], [*OF_ALL, *(n for n in taken.parameters if n not in OF_ALL)]
+        known = [*OF_ALL, *(n for n in taken.parameters if n not in OF_ALL and n != taken.rest)]
+        name, rest = (refused or unknown)[0], "" if taken.complete else ", and what it passes on"
+        near = suggest(name, known, 1)
         raise InvalidKind(
-            f"{function.__name__} takes no argument {name!r}.{suggest(name, known, 1)} It takes {', '.join(known)}."
+            f"{function.__name__} takes no argument {name!r}.{near} It takes {', '.join(known)}{rest}."
         ) from e
     except Exception:  # noqa: BLE001  of None as a value: the name is taken
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -13,7 +14,7 @@ from torch import nn
 
 import zoo
 from zoo import Weights, WeightsEnum
-from zoo.errors import CheckpointError, InvalidArgument, MissingPlugin, suggest
+from zoo.errors import CheckpointError, InvalidArgument, InvalidKind, MissingPlugin, suggest
 from zoo.files import resolved
 from zoo.registry import fetch
 from zoo_transformers.catalogue import CATALOGUE
@@ -207,28 +208,34 @@ def _checkpoint(model: str) -> Callable[..., nn.Module]:
     row = CATALOGUE[model]
     enum = cast(type[WeightsEnum], CATALOGUE.enum(model))
     generic = globals()[row["builder"]]
+    classes = {"num_classes": inspect.Parameter("num_classes", inspect.Parameter.KEYWORD_ONLY, default=None)}
+    classes = classes if BY_BUILDER[row["builder"]].has_classes else {}
 
-    def build(
-        *, weights: Any = None, progress: bool = True, num_classes: int | None = None, **options: Any
-    ) -> nn.Module:
+    def build(*, weights: Any = None, progress: bool = True, mmap: bool | None = None, **options: Any) -> nn.Module:
+        for name in options.keys() - classes.keys():
+            raise InvalidKind(
+                f"{build.__name__} takes no argument {name!r}.{suggest(name, list(taken.parameters), 1)} It takes "
+                f"{', '.join(taken.parameters)}."
+            )
         published = enum.verify(weights) if weights is None or _is_entry(weights, enum) else None
         given = published.value if published is not None else weights
         revision = given.url.partition("@")[2] if isinstance(given, Weights) and given.url.startswith("hf://") else ""
         known = _described(row["repository"], BY_BUILDER[row["builder"]], revision, progress)
-        chosen = None if num_classes is None else {"num_classes": num_classes}
+        chosen = {name: value for name, value in options.items() if value is not None}
         if given is None:
-            arguments = {**known.config, **(chosen or {}), **options}
-            return generic(**arguments)  # type: ignore[no-any-return]
+            return generic(**{**known.config, **chosen})  # type: ignore[no-any-return]
         if published is not None:
             facts: dict[str, Any] = {"docs": given.docs, "license": given.license, "metrics": given.metrics}
             given = replace(known, **facts, num_params=given.num_params, recipe=given.recipe, unknown=given.unknown)
         arguments = {} if published is not None else dict(known.config)
-        return generic(weights=given, progress=progress, **{**arguments, **(chosen or {}), **options})  # type: ignore[no-any-return]
+        return generic(weights=given, progress=progress, mmap=mmap, **{**arguments, **chosen})  # type: ignore[no-any-return]
 
     build.__name__ = build.__qualname__ = enum.__name__.removesuffix("_Weights")
     build.__module__ = __name__
     build.__doc__ = f"{row['repository']}, whose configuration is fetched from the hub."
     build.weights_enum = enum  # type: ignore[attr-defined]
+    own = list(inspect.signature(build).parameters.values())[:-1]
+    taken = build.__signature__ = inspect.Signature([*own, *classes.values()])  # type: ignore[attr-defined]
     return build
 
 
