@@ -172,11 +172,13 @@ class Registry:
 
     def _near_whole(self, plugin: str, name: str) -> str:
         """Where ``name`` is of a model and weights, close models that have such weights."""
-        model, _, tag = name.rpartition(".")
-        near = difflib.get_close_matches(model, self.by_bare_name, 10) if model else []
-        entries = [e for bare in near for e in self.by_bare_name[bare] if plugin in ("", e.plugin.name)]
-        whole = [f"{self.short_name(e)}.{tag}" for e in entries if e.spec.weights and tag in e.spec.weights.__members__]
-        return f" Did you mean {whole[0]!r}?" if whole else ""
+        for i in (i for i, c in enumerate(name) if c == "."):
+            tag, near = name[i + 1 :], difflib.get_close_matches(name[:i], self.by_bare_name, 10)
+            entries = [e for bare in near for e in self.by_bare_name[bare] if plugin in ("", e.plugin.name)]
+            for e in entries:
+                if e.spec.weights is not None and tag in e.spec.weights.__members__:
+                    return f" Did you mean {self.short_name(e) + '.' + tag!r}?"
+        return ""
 
     def _unknown(self, name: str) -> Exception:
         plugin, _, bare = name.rpartition("/")
