@@ -49,6 +49,7 @@ MODULE = """
             api_version=1,
             models=CATALOGUE.models("acme_models", task="image-classification", paper="A paper"),
             presets={"acme_words:Squash": "acme_words:in_words"},
+            defaults={"image-classification": [zoo.Default("tinynet", "v1.5-b"), zoo.Default("resnet50")]},
         )
 """
 

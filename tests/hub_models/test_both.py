@@ -94,11 +94,18 @@ def test_without_a_model_a_default_is_taken_or_named(
         zoo.pipeline(task=task)
 
 
-def test_defaults_lead_to_what_can_be_pulled() -> None:
-    for task in TASKS:
-        for record in zoo.plugins():
-            for default in record.manifest.defaults.get(task, ()) if record.manifest else ():
-                assert zoo.get_weight(f"{record.name}/{default.model}.{default.weights}") or default
+def test_the_catalogues_name_defaults_of_what_nobody_else_serves() -> None:
+    named = {
+        (record.name, task): [
+            zoo.get_weight(f"{record.name}/{default.model}.{default.weights}") for default in defaults
+        ]
+        for record in zoo.plugins()
+        if record.manifest
+        for task, defaults in record.manifest.defaults.items()
+    }
+    for plugin, task in [("timm", TASKS[-1]), *(("transformers", task) for task in TASKS[-3:])]:
+        assert named[plugin, task]
+        assert all(member.value.url.startswith("hf://") for member in named[plugin, task])
 
 
 COLD = """

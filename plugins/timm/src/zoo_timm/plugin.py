@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zoo
-from zoo import Manifest
+from zoo import Default, Manifest
 from zoo_timm.weights import CATALOGUE, EVALUATION
 
 CLASSES, FEATURES = "image-classification", "image-feature-extraction"  # both are zoo-classification's tasks
@@ -14,6 +14,7 @@ def zoo_manifest() -> Manifest:
     return Manifest(
         api_version=1,
         models=CATALOGUE.models("zoo_timm.models", task=CLASSES),
+        defaults={FEATURES: [Default("vit_small_patch14_dinov2"), Default("vit_base_patch14_dinov2")]},
         presets={EVALUATION: "zoo_timm.weights:in_words"},
         notes=(
             "Before it imports timm, it gives a torchvision that does not fit the installed torch zoo's operators "
