@@ -187,6 +187,27 @@ def test_a_model_of_pictures_and_texts_that_is_not_served_is_refused(tmp_path: P
         zoo.pipeline(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("config", "why"),
+    [
+        ({"model_type": "bert", "architectures": ["BertModel"], "vocab_size": 9}, "which reads texts: not served"),
+        ({"model_type": "bert", "architectures": ["BertForPreTraining"], "vocab_size": 9}, "which reads texts"),
+        (
+            {"model_type": "oneformer", "architectures": ["OneFormerForUniversalSegmentation"]},
+            "in words beside the pict",
+        ),
+        (
+            {"model_type": "owlvit", "architectures": ["OwlViTForObjectDetection"], "text_config": {}},
+            "a model of pictures and texts",
+        ),
+    ],
+)
+def test_models_that_read_words_are_refused_when_they_are_opened(config: Any, why: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ZooError, match=why):
+        zoo.model_info(tmp_path)
+
+
 @pytest.mark.parametrize("family", ["detr", "segformer", "glpn", "dinov2", "d_fine", "deformable_detr", "eomt"])
 def test_pictures_of_different_sizes_go_together(family: str, folders: Any, picture: Image.Image) -> None:
     ours = zoo.pipeline(folders(family), device="cpu")

@@ -66,6 +66,7 @@ HALVES = {
 }
 # Settings with which a model that was trained on parts of pictures sees the whole.
 WHOLE = {"vit_mae": {"mask_ratio": 0.0}}
+ASKED = ("oneformer",)
 ONE_WAY = {"rf_detr": "instance_segmenter"}  # whose class is named as that of one that segments in every way
 # What a configuration has beside the architecture; labels become categories, the rest depends on who saved it.
 _NOT_OF_IT = (
@@ -138,6 +139,11 @@ def kind_of(config: Mapping[str, Any], named: str = "") -> Kind:
         raise CheckpointError(
             f"config.json is of {', '.join(classes)} ({config['model_type']}), a model of pictures and texts. Of "
             f"{', '.join(HALVES)} the half that sees is served, of others nothing."
+        )
+    if config["model_type"] in ASKED or ("vocab_size" in config and "image_size" not in config):
+        what = "is asked for its task in words beside the picture" if config["model_type"] in ASKED else "reads texts"
+        raise CheckpointError(
+            f"config.json is of {', '.join(classes)} ({config['model_type']}), which {what}: not served."
         )
     for name in classes:
         if name.endswith(UNIVERSAL) and config["model_type"] in ONE_WAY:
