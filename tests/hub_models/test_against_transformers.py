@@ -190,11 +190,14 @@ def test_a_model_of_pictures_and_texts_that_is_not_served_is_refused(tmp_path: P
 @pytest.mark.parametrize(
     ("config", "why"),
     [
-        ({"model_type": "bert", "architectures": ["BertModel"], "vocab_size": 9}, "which reads texts: not served"),
-        ({"model_type": "bert", "architectures": ["BertForPreTraining"], "vocab_size": 9}, "which reads texts"),
+        (
+            {"model_type": "bert", "architectures": ["BertModel"], "vocab_size": 9},
+            "takes tokens, not pixels: not served",
+        ),
+        ({"model_type": "bert", "architectures": ["BertForPreTraining"], "vocab_size": 9}, "takes tokens, not pixels"),
         (
             {"model_type": "oneformer", "architectures": ["OneFormerForUniversalSegmentation"]},
-            "in words beside the pict",
+            "wants words beside",
         ),
         (
             {"model_type": "owlvit", "architectures": ["OwlViTForObjectDetection"], "text_config": {}},

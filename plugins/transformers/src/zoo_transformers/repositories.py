@@ -141,7 +141,7 @@ def kind_of(config: Mapping[str, Any], named: str = "") -> Kind:
             f"{', '.join(HALVES)} the half that sees is served, of others nothing."
         )
     if config["model_type"] in ASKED or ("vocab_size" in config and "image_size" not in config):
-        what = "is asked for its task in words beside the picture" if config["model_type"] in ASKED else "reads texts"
+        what = "wants words beside the picture" if config["model_type"] in ASKED else "takes tokens, not pixels"
         raise CheckpointError(
             f"config.json is of {', '.join(classes)} ({config['model_type']}), which {what}: not served."
         )
