@@ -192,7 +192,7 @@ def test_a_model_of_pictures_and_texts_that_is_not_served_is_refused(tmp_path: P
     [
         (
             {"model_type": "bert", "architectures": ["BertModel"], "vocab_size": 9},
-            "takes tokens, not pixels: not served",
+            "not pixels: not served",
         ),
         ({"model_type": "bert", "architectures": ["BertForPreTraining"], "vocab_size": 9}, "takes tokens, not pixels"),
         (
