@@ -15,6 +15,8 @@ torchvision_operators()  # timm imports torchvision, whose wheel may not fit the
 
 import timm  # noqa: E402
 
+# Their feature_info names modules that give tuples, or that are never called: timm reads those by functions of its own.
+_OF_NO_MAPS = {f"timm.models.{family}" for family in ("coat", "crossvit", "efficientvim", "pit")}
 HEAD = "head.fc"  # where most have their classifier
 
 
@@ -32,6 +34,8 @@ def _described(made: nn.Module, options: dict[str, Any]) -> nn.Module:
     size = options.get("img_size", config["input_size"][1:])
     any_size = options.get("dynamic_img_size") or not options.get("strict_img_size", True)
     made.in_channels = options.get("in_chans", config["input_size"][0])
+    if type(made).__module__ in _OF_NO_MAPS:
+        made.feature_info = None  # type: ignore[assignment]
     if config["fixed_input_size"] and not any_size:
         made.image_size = (size, size) if isinstance(size, int) else tuple(size)  # type: ignore[assignment]
     return made
