@@ -256,3 +256,16 @@ def test_stages_that_cannot_be_read_are_told():
     """timm's HRNet lists features of a model that it makes for them."""
     with pytest.raises(InvalidArgument, match="there is no submodule 'stem'"):
         zoo.backbone("timm/hrnet_w18_small")
+
+
+def test_channels_are_those_of_images_and_not_of_the_first_convolution():
+    """CSATv2 takes frequencies of its pictures first, 64 of 3 channels."""
+    model = zoo.get_model("timm/csatv2")
+    assert zoo.loading.in_channels_of(model) == 3
+    assert zoo.loading.in_channels_of(torch.nn.Sequential(torch.nn.Conv2d(5, 2, 1))) == 5
+
+
+@pytest.mark.parametrize("name", ["pit_ti_224", "coat_tiny", "efficientvim_m1", "crossvit_tiny_240"])
+def test_models_without_maps_declare_none(name):
+    with pytest.raises(InvalidArgument, match="feature_info"):
+        zoo.backbone(f"timm/{name}", num_classes=3)

@@ -29,10 +29,15 @@ def default_size(model: nn.Module, weights: Weights | None = None) -> tuple[int,
 
 
 def in_channels_of(model: nn.Module) -> int:
-    """Channels of the images that a model takes: as its first convolution has them, else as it says, else 3."""
+    """Channels of the images that a model takes: as it says, else as its first convolution has them, else 3.
+
+    What comes before the first convolution may change them: a transform of frequencies makes 64 of 3.
+    """
+    said = getattr(model, "in_channels", None)
+    if isinstance(said, int):
+        return said
     first = next((m for m in model.modules() if isinstance(m, nn.Conv1d | nn.Conv2d | nn.Conv3d)), None)
-    given = first.in_channels if first is not None else getattr(model, "in_channels", 3)
-    return given if isinstance(given, int) else 3
+    return first.in_channels if first is not None else 3
 
 
 def task_of(model: nn.Module, task: str | None = None) -> TaskSpec:
