@@ -16,7 +16,7 @@ torchvision_operators()  # timm imports torchvision, whose wheel may not fit the
 import timm  # noqa: E402
 
 # Their feature_info names modules that give tuples, or that are never called: timm reads those by functions of its own.
-_OF_NO_MAPS = {f"timm.models.{family}" for family in ("coat", "crossvit", "efficientvim", "pit")}
+_OF_NO_MAPS = {f"timm.models.{family}" for family in ("coat", "crossvit", "efficientvim", "pit", "tnt")}
 HEAD = "head.fc"  # where most have their classifier
 
 
