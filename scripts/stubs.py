@@ -1,9 +1,11 @@
-"""Writes the ``__init__.pyi`` of every plugin, and those of zoo.models: what type checkers and editors see.
+"""Writes the ``__init__.pyi`` of every plugin, those of zoo.models, and zoo.pipeline in zoo's: what type checkers and
+editors see.
 
     python scripts/stubs.py [--check]
 
 The packages give their names when they are used, and builders pass ``**kwargs`` on, so that a type checker sees
-neither. Here every builder has the arguments that :mod:`zoo.loading.signatures` finds for it, with their types.
+neither. Here every builder has the arguments that :mod:`zoo.loading.signatures` finds for it, with their types, and
+``zoo.pipeline`` results of the type that the task's ``decode`` gives, where a task or a model of ours is named.
 ``--check`` writes nothing and says which files are not up to date, with the exit status 1.
 """
 
@@ -23,7 +25,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from zoo.contract import TaskSpec, load_object
 from zoo.loading.signatures import OF_ALL, taken_by
+from zoo.running.pipelines import pipeline
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = {
@@ -37,6 +41,8 @@ OF_BUILDERS = {
     "mmap": "bool | None = None",
 }
 IMPORTS = {"Weights": "zoo.contract", "PathLike": "os"}
+OTHERS = ("transformers",)  # whose tasks have results of their own
+NEEDED = {"typing": ("Any", "Literal", "Protocol", "TypeVar", "overload"), "collections.abc": ("Sequence",)}
 
 
 class Stub:
@@ -176,6 +182,81 @@ def namespace(name: str, of: str, names: list[str]) -> str:
     return stub.text()
 
 
+# ── zoo.pipeline ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+WRITTEN = "# Written by scripts/stubs.py: what zoo.pipeline gives, by the task or by the model of ours that is named.\n"
+STEPS = """class _Steps(Protocol[_R_co]):
+    def load(self, source: Any) -> Any: ...
+    def decode(self, outputs: Any, inputs: Any, weights: Any, /) -> Sequence[_R_co]: ...
+"""
+
+
+def result_of(task: TaskSpec) -> tuple[str, str]:
+    """Module and name of what the task's results are, as its ``decode`` says."""
+    decode = load_object(task.implementation).decode
+    name = re.fullmatch(r"(?:list|Sequence)\[(\w+)\]", decode.__annotations__["return"])
+    found = origin(name[1], sys.modules[decode.__module__]) if name else None
+    if found is None:
+        raise SystemExit(f"{task.implementation}.decode must say its results' type: list[…]")
+    return found
+
+
+def pipelines() -> str:
+    """Overloads of ``zoo.pipeline``: by the task's name, by the model's, by a task's steps; else any result."""
+    manifests = [importlib.import_module(f"zoo_{plugin}.plugin").zoo_manifest() for plugin in (*PACKAGES, *OTHERS)]
+    results: dict[str, tuple[str, str]] = {}
+    for task in (task for manifest in manifests for task in manifest.tasks):
+        results.setdefault(task.name, result_of(task))
+    models = {spec.name: results[spec.tasks[0]] for manifest in manifests[: len(PACKAGES)] for spec in manifest.models}
+    stub = Stub()
+    for module, names in NEEDED.items():
+        stub.imports[module].update(names)
+
+    def overload(given: str, task: str, result: str) -> str:
+        lines = ["@overload", "def pipeline("]
+        for p in inspect.signature(pipeline).parameters.values():
+            said = {"model": given, "task": task}.get(p.name) or annotation(p, pipeline, stub)
+            star = ["    *,"] if p.name == "task" else []
+            value = "" if p.default is p.empty or said.startswith("Literal") else f" = {default(p.default)}"
+            value = "" if said.startswith("_") else value
+            lines += [*star, f"    {'**' if p.kind is p.VAR_KEYWORD else ''}{p.name}: {said}{value},"]
+        return "\n".join([*lines, f") -> Pipeline[{result}]: ..."])
+
+    by_result: dict[tuple[str, str], tuple[list[str], list[str]]] = {}
+    for task_name, result in results.items():
+        by_result.setdefault(result, ([], []))[0].append(task_name)
+    for model, result in models.items():
+        by_result[result][1].append(model)
+    said = annotation(inspect.signature(pipeline).parameters["model"], pipeline, stub)
+    named, by_task, by_model = [], [], []
+    for (module, name), (tasks, of) in by_result.items():
+        called = stub.take(module, name)
+        by_task.append(overload(said, f"Literal[{', '.join(map(repr, tasks))}]", called))
+        if of:
+            named.append(f"_Models{called} = Literal[{', '.join(map(repr, sorted(of)))}]")
+            default_too = "image-classification" in tasks  # what is meant where neither is named
+            by_model.append(overload(f"_Models{called}", "None", called))
+            if default_too:
+                by_model.append(overload("None", "None", called))
+    stub.body = [
+        *named,
+        '_R_co = TypeVar("_R_co", covariant=True)',
+        STEPS,
+        *by_task,
+        *by_model,
+        overload(said, "_Steps[_R_co]", "_R_co"),
+        overload(said, "str | TaskSpec | None", "Result"),
+    ]
+    for module in ("torch", "zoo.contract"):  # torch's nn, where zoo has one of its own; names that are there already
+        stub.imports.pop(module, None)
+    return re.sub(r"(?<!\.)\bnn\.", "torch.nn.", stub.text().removeprefix(HEAD))
+
+
+def with_pipelines(text: str) -> str:
+    """zoo's own stub, of which the end is written here."""
+    return text.partition(WRITTEN)[0].rstrip() + "\n\n" + WRITTEN + pipelines()
+
+
 def files() -> dict[Path, str]:
     found = {}
     for plugin, models in PACKAGES.items():
@@ -185,6 +266,8 @@ def files() -> dict[Path, str]:
         if models is not None:
             where = ROOT / "core/src/zoo/models" / (f"{models}.pyi" if models else "__init__.pyi")
             found[where] = namespace(models, name, names)
+    core = ROOT / "core/src/zoo/__init__.pyi"
+    found[core] = with_pipelines(core.read_text())
     return found
 
 

@@ -49,6 +49,7 @@ MODULE = """
             api_version=1,
             models=CATALOGUE.models("acme_models", task="image-classification", paper="A paper"),
             presets={"acme_words:Squash": "acme_words:in_words"},
+            defaults={"image-classification": [zoo.Default("tinynet", "v1.5-b"), zoo.Default("resnet50")]},
         )
 """
 
@@ -131,6 +132,9 @@ def test_a_name_can_say_which_weights(acme):
         zoo.get_model("resnet50.a1_in1k")
     with pytest.raises(UnknownWeights, match=r"has no weights 'a2_in1k'. Did you mean 'a1_in1k'"):
         zoo.model_info("acme/tinynet.a2_in1k")
+    for near, meant in (("tinynett.v1.5-b", "tinynet.v1.5-b"), ("acme/resnet51.a1_in1k", "acme/resnet50.a1_in1k")):
+        with pytest.raises(UnknownModel, match=rf"Did you mean '{meant}'\?"):
+            zoo.model_info(near)
     with pytest.raises(UnknownModel, match="no model 'nonet"):
         zoo.model_info("nonet.a1")
 

@@ -368,3 +368,54 @@ def test_the_tasks_example_is_where_the_model_is():
     pipe.optimize()
     assert pipe.optimization.ran, pipe.optimization.notes
     assert pipe.optimization.channels_last
+
+
+# ── a task's own steps ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Brightness(zoo.PictureTask):
+    def __init__(self, unit=""):
+        self.unit = unit
+
+    def decode(self, outputs, inputs, weights):
+        return [f"{value:g}{self.unit}" for value in outputs.flatten(1).mean(1).tolist()]
+
+
+def test_an_object_with_a_tasks_steps_takes_the_place_of_the_models_own(tmp_path):
+    weights = zoo.Weights(url="file:///none", transforms=lambda: lambda picture: picture.float())
+    picture = torch.full((3, 4, 4), 7, dtype=torch.uint8)
+    pipe = zoo.pipeline(torch.nn.Identity(), weights, "cpu", task=Brightness(" nt"))
+    assert pipe(picture) == "7 nt"
+    assert pipe([picture, torch.zeros(3, 9, 9)]) == ["7 nt", "0 nt"]  # of two sizes
+    plain = zoo.Weights(
+        url="file:///none", transforms=zoo.Preset("zoo.transforms:ImageClassification", {"crop_size": 8})
+    )
+    for shade in (0, 255):
+        Image.new("RGB", (9, 9), (shade,) * 3).save(tmp_path / f"{shade}.png")
+    (tmp_path / "notes.txt").write_text("no picture")
+    seen = zoo.pipeline(torch.nn.Identity(), plain, "cpu", task=Brightness())(tmp_path)
+    assert float(seen[0]) < 0 < float(seen[1])
+    named = zoo.pipeline("squeezenet1_1", "DIGITS_V1", "cpu", task=Brightness("!"))
+    assert named.task.name == "image-classification"
+    assert isinstance(named(tmp_path / "0.png"), str)
+
+
+def test_a_task_may_be_given_as_it_is_described(tmp_path):
+    spec = zoo.get_task("image-classification")
+    assert zoo.pipeline("squeezenet1_1", "DIGITS_V1", "cpu", task=spec).task is spec
+    Image.new("L", (9, 9)).save(tmp_path / "digit.png")
+    model = zoo.get_model("squeezenet1_1", weights="DIGITS_V1")
+    assert zoo.pipeline(model, task=spec, device="cpu")(tmp_path / "digit.png").top(1)
+
+
+@pytest.mark.parametrize(("task", "problem"), [(3, "an? int"), (Brightness, "the class Brightness"), ([], "a list")])
+def test_a_task_that_is_none_is_told(task, problem):
+    with pytest.raises(
+        InvalidArgument, match=rf"task is {problem}; expected a task's name, a zoo\.TaskSpec, or an obj"
+    ):
+        zoo.pipeline("squeezenet1_1", task=task)
+
+
+def test_steps_need_a_model():
+    with pytest.raises(InvalidArgument, match=r"task=Brightness\(…\) without a model; name the model"):
+        zoo.pipeline(task=Brightness())

@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import save
 
 import zoo
-from zoo.errors import CheckpointError, InvalidArgument
+from zoo.errors import CheckpointError, InvalidArgument, UnknownModel, UnknownWeights
 
 timm = pytest.importorskip("zoo_timm.models").timm
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -114,6 +114,25 @@ def test_drop_rates_and_what_else_timm_takes():
     assert any(isinstance(m, timm.layers.DropPath) and m.drop_prob > 0.4 for m in model.modules())
     with pytest.raises(TypeError, match="no_such_argument"):
         zoo.get_model("timm/resnet18", no_such_argument=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "meant"),
+    [("timm/resnet50", "num_clases", "num_classes"), ("timm/resnet50.a1_in1k", "drop_ratee", "drop_rate")],
+)
+def test_misspelt_arguments_are_told_before_anything_is_fetched(name, argument, meant, monkeypatch):
+    monkeypatch.setenv("ZOO_OFFLINE", "1")
+    with pytest.raises(InvalidArgument, match=rf"takes no argument '{argument}'\. Did you mean '{meant}'\?"):
+        zoo.get_model(name, **{argument: 3})
+    with pytest.raises(InvalidArgument, match="takes no argument 'patch_size'"):  # of another kind of model
+        zoo.get_model("timm/resnet18", patch_size=3)
+
+
+def test_a_misspelt_model_with_weights_gets_its_near_match():
+    with pytest.raises(UnknownModel, match=r"Did you mean 'timm/resnet50\.a1_in1k'\?"):
+        zoo.get_model("timm/resnet51.a1_in1k")
+    with pytest.raises(UnknownWeights, match=r"has no weights 'a1_in1'\. Did you mean 'a1_in1k'"):
+        zoo.get_model("timm/resnet50.a1_in1")
 
 
 def test_constructors_that_want_numbers(tmp_path):
@@ -237,3 +256,16 @@ def test_stages_that_cannot_be_read_are_told():
     """timm's HRNet lists features of a model that it makes for them."""
     with pytest.raises(InvalidArgument, match="there is no submodule 'stem'"):
         zoo.backbone("timm/hrnet_w18_small")
+
+
+def test_channels_are_those_of_images_and_not_of_the_first_convolution():
+    """CSATv2 takes frequencies of its pictures first, 64 of 3 channels."""
+    model = zoo.get_model("timm/csatv2")
+    assert zoo.loading.in_channels_of(model) == 3
+    assert zoo.loading.in_channels_of(torch.nn.Sequential(torch.nn.Conv2d(5, 2, 1))) == 5
+
+
+@pytest.mark.parametrize("name", ["pit_ti_224", "coat_tiny", "efficientvim_m1", "crossvit_tiny_240"])
+def test_models_without_maps_declare_none(name):
+    with pytest.raises(InvalidArgument, match="feature_info"):
+        zoo.backbone(f"timm/{name}", num_classes=3)

@@ -122,6 +122,11 @@ class LazyEnum:
         self.model = model
         self._made: type[WeightsEnum] | None = None
 
+    @property
+    def names(self) -> list[str]:
+        """Those of its members; it is not made for them."""
+        return [*self.catalogue.rows[self.model]["weights"], "DEFAULT"]
+
     def enum(self) -> type[WeightsEnum]:
         if self._made is None:
             with _making:

@@ -248,7 +248,8 @@ def _wrong_default(task: str, default: object, specs: Mapping[str, ModelSpec]) -
     spec = specs.get(default.model)
     if spec is None or task not in spec.tasks:
         return f"{short(default.model)} is no model of this plugin that serves it"
-    if spec.weights is None or default.weights not in spec.weights.__members__:
+    enum = stored_weights(spec)
+    if enum is None or default.weights not in (enum.names if isinstance(enum, LazyEnum) else enum.__members__):
         return f"{short(default.weights)} is no entry of the weights of {default.model}"
     return "" if isinstance(default.trained_on, str) else f"trained_on is {short(default.trained_on)}; expected text"
 

@@ -9,8 +9,12 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import re
+import sys
 import textwrap
-from collections.abc import Collection, Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from inspect import Parameter
 from typing import Any, NamedTuple
 
@@ -18,6 +22,8 @@ from zoo.errors import InvalidKind, suggest
 from zoo.loading.without_memory import filled_by_file
 
 OF_ALL: dict[str, Any] = {"weights": None, "progress": True, "mmap": None}  # arguments of every builder
+
+_trying: ContextVar[bool] = ContextVar("trying", default=False)
 
 
 class Taken(NamedTuple):
@@ -32,7 +38,12 @@ class Taken(NamedTuple):
     @property
     def complete(self) -> bool:
         """Whether there are no others."""
-        return not any(p.kind is p.VAR_KEYWORD for p in self.parameters.values())
+        return self.rest is None
+
+    @property
+    def rest(self) -> str | None:
+        """The name of what holds others, ``kwargs``."""
+        return next((name for name, p in self.parameters.items() if p.kind is p.VAR_KEYWORD), None)
 
 
 def signature_of(function: Any) -> inspect.Signature:
@@ -46,31 +57,72 @@ def signature_of(function: Any) -> inspect.Signature:
     return inspect.Signature(sorted([*extra, *own], key=lambda p: p.kind))
 
 
-def check_names(function: Any, given: Collection[str]) -> None:
-    """Whether a builder takes arguments of these names, before anything is downloaded for it.
+def check_names(function: Any, given: Mapping[str, Any]) -> None:
+    """Whether a builder takes arguments of the names in ``given``, before anything is downloaded for it.
 
     Raises:
         InvalidKind: a name is of none.
     """
+    if _trying.get():  # a builder inside the one that is tried
+        return
     taken = taken_by(function)
     unknown = [name for name in given if name not in taken.parameters]
-    if not unknown or not taken.complete:
+    if not unknown:
         return
-    try:  # the source may say less than is so
+    token = _trying.set(True)
+    try:  # the source may say less than is so; where it does not say all, what is left over counts by its value
         with filled_by_file():
-            function(**dict.fromkeys(unknown))
+            function(**(dict.fromkeys(unknown) if taken.complete else given))
     except TypeError as e:
-        if not isinstance(e, InvalidKind) and "keyword argument" not in str(e):
+        told = isinstance(e, InvalidKind) or "keyword argument" in str(e)
+        refused = [name for name in unknown if re.search(rf"\b{re.escape(name)}\b", str(e))]
+        if not told or not (refused or taken.complete):
             return
-        name, known = unknown[0], [*OF_ALL, *(n for n in taken.parameters if n not in OF_ALL)]
+        known = [*OF_ALL, *(n for n in taken.parameters if n not in OF_ALL and n != taken.rest)]
+        name, rest = (refused or unknown)[0], "" if taken.complete else ", and what it passes on"
+        near = suggest(name, known, 1)
         raise InvalidKind(
-            f"{function.__name__} takes no argument {name!r}.{suggest(name, known, 1)} It takes {', '.join(known)}."
+            f"{function.__name__} takes no argument {name!r}.{near} It takes {', '.join(known)}{rest}."
         ) from e
     except Exception:  # noqa: BLE001  of None as a value: the name is taken
         return
+    finally:
+        _trying.reset(token)
 
 
-@functools.cache
+def _once(read: Callable[..., Taken]) -> Callable[..., Taken]:
+    """Keep what ``read`` gives, and give nothing where it asks for itself: a function that passes its arguments on to
+    itself, or round by others, takes no more by that.
+
+    What was read on the way round is not kept: it lacks what the functions above it take.
+    """
+    known: dict[Any, Taken] = {}
+    asked = threading.local()
+
+    @functools.wraps(read)
+    def ask(*key: Any) -> Taken:
+        if key in known:
+            return known[key]
+        stack = asked.__dict__.setdefault("stack", [])
+        if key in stack:
+            asked.first = min(asked.first, stack.index(key))  # that is asked for by what it asks for
+            return Taken({}, {})
+        if not stack:
+            asked.first = sys.maxsize
+        stack.append(key)
+        try:
+            found = read(*key)
+        finally:
+            stack.pop()
+        if asked.first >= len(stack):
+            known[key], asked.first = found, sys.maxsize
+        return found
+
+    ask.cache_clear = known.clear  # type: ignore[attr-defined]
+    return ask
+
+
+@_once
 def taken_by(function: Any, of: type | None = None, made: type | None = None) -> Taken:
     """The arguments of ``function``, or of making an object of a class.
 
@@ -103,12 +155,17 @@ def _taken_by_init(made: type, bases: Sequence[type]) -> Taken:
     return Taken(parameters, {name: found.owners[name] for name in parameters})
 
 
-def _targets(function: Any, of: type | None, made: type | None, rest: str | None = None) -> list[Taken]:
+def _targets(
+    function: Any, of: type | None, made: type | None, rest: str | None = None, passed: frozenset[Any] = frozenset()
+) -> list[Taken]:
     """What each call takes that ``function`` passes its keyword arguments to, less what the call gives itself.
 
-    ``rest`` is the argument that holds them, by default ``**kwargs``. None, where something that is unknown has them.
+    ``rest`` is the argument that holds them, by default ``**kwargs``; ``passed``, the functions that passed them on in
+    an argument before. None, where something that is unknown has them.
     """
     inner = inspect.unwrap(function)
+    if inner in passed:
+        return []
     try:
         definition = ast.parse(textwrap.dedent(inspect.getsource(inner))).body[0]
     except (OSError, TypeError, SyntaxError):
@@ -129,7 +186,7 @@ def _targets(function: Any, of: type | None, made: type | None, rest: str | None
             called = _value(call.func, inner)
             parameters = list(inspect.signature(called).parameters) if inspect.isfunction(called) else []
             if place < len(parameters):
-                found += _targets(called, None, None, parameters[place])
+                found += _targets(called, None, None, parameters[place], passed | {inner})
         elif any(k.arg is None and _holds(k.value, names) for k in call.keywords):
             target = _resolved(call.func, inner, of, made)
             if target is None:
@@ -152,10 +209,6 @@ def _holds(value: ast.expr, names: set[str]) -> bool:
     if isinstance(value, ast.Dict):
         return any(key is None and _holds(v, names) for key, v in zip(value.keys, value.values, strict=True))
     return isinstance(value, ast.Name) and value.id in names
-
-
-def _is_mapping(value: Any) -> bool:
-    return isinstance(value, Mapping)
 
 
 def _value(called: ast.expr, function: Any) -> Any:

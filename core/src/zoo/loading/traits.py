@@ -29,26 +29,33 @@ def default_size(model: nn.Module, weights: Weights | None = None) -> tuple[int,
 
 
 def in_channels_of(model: nn.Module) -> int:
-    """Channels of the images that a model takes: as its first convolution has them, else as it says, else 3."""
+    """Channels of the images that a model takes: as it says, else as its first convolution has them, else 3.
+
+    What comes before the first convolution may change them: a transform of frequencies makes 64 of 3.
+    """
+    said = getattr(model, "in_channels", None)
+    if isinstance(said, int):
+        return said
     first = next((m for m in model.modules() if isinstance(m, nn.Conv1d | nn.Conv2d | nn.Conv3d)), None)
-    given = first.in_channels if first is not None else getattr(model, "in_channels", 3)
-    return given if isinstance(given, int) else 3
+    return first.in_channels if first is not None else 3
 
 
 def task_of(model: nn.Module, task: str | None = None) -> TaskSpec:
     """The task that a model is for: the one that is named, else the main one of the name that it was got by, or of the
-    model that its builder makes.
+    model that its builder makes; each as the plugin of that model has it.
 
     Raises:
         UnknownTask: no installed plugin serves ``task``.
         InvalidArgument: none is named, and no plugin's builder made the model.
     """
+    builder = built_by(model) or ""
     if task is not None:
-        return registry.get_task(task)
+        known = registry.entry_built_by(builder)
+        return registry.get_task(task) if known is None else registry.get_task(task, plugin=known.plugin.name)
     entry = registry.registry().entries.get(getattr(model, "_full_name", ""))
-    if entry is not None and (built_by(model) or entry.spec.builder) == entry.spec.builder:
+    if entry is not None and (builder or entry.spec.builder) == entry.spec.builder:
         return registry.get_task(entry.spec.tasks[0], plugin=entry.plugin.name)
-    found = registry.task_built_by(built_by(model) or "")
+    found = registry.task_built_by(builder)
     if found is None:
         raise InvalidArgument("Say which task the model is for: task='image-classification', or another.")
     return found

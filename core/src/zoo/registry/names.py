@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -187,6 +188,16 @@ class Registry:
         warnings.warn(message, DeprecationWarning, stacklevel=4)
         return claims[0]
 
+    def _near_whole(self, plugin: str, name: str) -> str:
+        """Where ``name`` is of a model and weights, close models that have such weights."""
+        for i in (i for i, c in enumerate(name) if c == "."):
+            tag, near = name[i + 1 :], difflib.get_close_matches(name[:i], self.by_bare_name, 10)
+            entries = [e for bare in near for e in self.by_bare_name[bare] if plugin in ("", e.plugin.name)]
+            for e in entries:
+                if e.spec.weights is not None and tag in e.spec.weights.__members__:
+                    return f" Did you mean {self.short_name(e) + '.' + tag!r}?"
+        return ""
+
     def _unknown(self, name: str) -> Exception:
         plugin, _, bare = name.rpartition("/")
         failed = [r for r in self.records if r.state == "failed"]
@@ -196,7 +207,7 @@ class Registry:
                 set_aside.__cause__ = record.error
                 return set_aside
         message = f"There is no model {name!r}."
-        message += suggest(bare, self.by_bare_name)
+        message += self._near_whole(plugin, bare) or suggest(bare, self.by_bare_name)
         ours = provider(bare)
         catalogue = CATALOGUES.get(plugin)
         if catalogue and not any(r.name == plugin for r in self.records):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from zoo.errors import InvalidArgument, MissingPlugin, UnknownTask, suggest
 from zoo.registry.discovery import get_plugins
 from zoo.registry.first_party import engines_of_ours, provider_of_task
 from zoo.registry.listing import join
-from zoo.registry.names import Registry, registry
+from zoo.registry.names import Entry, Registry, registry
 from zoo.registry.records import PluginRecord
 
 T = TypeVar("T")
@@ -61,13 +62,15 @@ def _meant(offers: Offers[T], name: str, owner: str | None, *, strict: bool) -> 
 
 def task_built_by(builder: str) -> TaskSpec | None:
     """The main task of the model whose builder has that import string; None if no plugin names it."""
-    for entry in registry().entries.values():
-        if entry.spec.builder == builder:
-            try:
-                return get_task(entry.spec.tasks[0], plugin=entry.plugin.name)
-            except UnknownTask:
-                return None
+    entry = entry_built_by(builder)
+    with contextlib.suppress(UnknownTask):
+        return get_task(entry.spec.tasks[0], plugin=entry.plugin.name) if entry else None
     return None
+
+
+def entry_built_by(builder: str) -> Entry | None:
+    """The model whose builder has that import string; None if no plugin names it."""
+    return next((entry for entry in registry().entries.values() if entry.spec.builder == builder), None)
 
 
 def provided(task: TaskSpec, verb: str) -> Any | None:

@@ -8,13 +8,16 @@ import threading
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Generic, cast, overload
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import nn
+from typing_extensions import TypeVar  # torch brings it; typing's own takes a default from Python 3.13 on
 
 from zoo import registry
-from zoo.contract import TaskSpec, Weights, check_count
+from zoo.contract import Task, TaskSpec, Weights, check_count
 from zoo.errors import InvalidArgument, InvalidKind, suggest
 from zoo.files import redacted
 from zoo.loading import ExportedModel, built_by, loaded_weights, task_of
@@ -24,16 +27,17 @@ from zoo.running.inputs import Inputs, from_arrays
 from zoo.running.optimization import OptimizationReport, check_request, copied, optimize as optimize_model, placed
 from zoo.running.precision import read_dtype, read_engine
 from zoo.running.streaming import Stream, progress_bar
-from zoo.running.tasks import PictureTask, make_task
+from zoo.running.tasks import PictureTask, check_steps, make_task, spec_of
 
 LARGE = 1 << 25  # pixels of opened pictures from which a batch is run though it is not full
 # Inputs from which optimising, which takes as long as some four of them and a copy, is sure to save more than it takes.
 OPTIMIZE_FROM = 32
 _optimizing = threading.Lock()
+R_co = TypeVar("R_co", default=Any, covariant=True)
 
 
-class Pipeline:
-    """A model with all that stands around it; made by :func:`pipeline`.
+class Pipeline(Generic[R_co]):
+    """A model with all that stands around it; made by :func:`pipeline`. Its results are of the type ``R_co``.
 
     Attributes:
         model: in eval mode, on ``device``.
@@ -57,14 +61,20 @@ class Pipeline:
     fast_decode: tuple[int, int] | None = None
 
     def __init__(
-        self, model: nn.Module, task: TaskSpec, weights: Weights, device: torch.device, **options: Any
+        self,
+        model: nn.Module,
+        task: TaskSpec,
+        weights: Weights,
+        device: torch.device,
+        steps: Task | None = None,
+        **options: Any,
     ) -> None:
         self.model = model.eval().to(device)
         self.task = task
         self.weights = weights
         self.device = device
         self.options = options
-        self.steps = make_task(task, options)
+        self.steps = make_task(task, options) if steps is None else steps
         self.prepare = self.steps.transform(weights)
         self.watched = getattr(self.steps, "watched", lambda model: ())  # others' tasks may be of an older contract
         self.cause: str | None = None  # of numbers that are not finite, when it has been looked for
@@ -127,6 +137,26 @@ class Pipeline:
             if self.optimization.ran:
                 self.model = fast
 
+    @overload
+    def __call__(
+        self,
+        inputs: list[Any],
+        *,
+        batch_size: int = 8,
+        workers: int | str | None = None,
+        progress: bool | None = None,
+        bgr: bool = False,
+    ) -> list[R_co]: ...
+    @overload
+    def __call__(
+        self,
+        inputs: str | Path | Image.Image | torch.Tensor | np.ndarray[Any, Any] | tuple[Any, ...],
+        *,
+        batch_size: int = 8,
+        workers: int | str | None = None,
+        progress: bool | None = None,
+        bgr: bool = False,
+    ) -> R_co: ...
     def __call__(
         self,
         inputs: Any,
@@ -143,7 +173,8 @@ class Pipeline:
                 a tensor [N, C, H, W], an array [N, H, W, C], or a list of any of these → a list of results. Tensors
                 and arrays are uint8 in [0, 255] or float in [0, 1]. Where several files make one input, as for optical
                 flow, a tuple of them → one result, a list of tuples → a list, and a video of many such inputs → one
-                result.
+                result. Type checkers, who cannot see whether a path is a folder's or a tensor a batch, take either for
+                one input: ``pipe(pipe.expand(folder))`` is a list to them as well.
             batch_size: how many inputs go through the model together, or parts of one that is long.
             workers: as of :func:`pipeline`; by default what was said there.
             progress: show a progress bar; by default for long work.
@@ -179,7 +210,7 @@ class Pipeline:
         batch_size: int = 8,
         workers: int | str | None = None,
         progress: bool | None = None,
-    ) -> Generator[tuple[Any, Any], None, None]:
+    ) -> Generator[tuple[Any, R_co | Exception], None, None]:
         """``(source, result)`` in order, as they are ready; for an input that fails, the error is the result.
 
         Arguments are those of calling it. Where there are workers, the model runs a batch ahead.
@@ -189,7 +220,7 @@ class Pipeline:
 
     def _stream(
         self, sources: Sequence[Any], batch_size: int, workers: int | str, progress: bool | None
-    ) -> Generator[tuple[Any, Any], None, None]:
+    ) -> Generator[tuple[Any, R_co | Exception], None, None]:
         self.expect(len(sources))
         stream = Stream(self, batch_size=batch_size, workers=workers, large=LARGE, progress=progress)
         with progress_bar(len(sources), "input", progress) as bar, contextlib.closing(stream.run(sources)) as run:
@@ -238,7 +269,7 @@ def pipeline(
     weights: Any = "DEFAULT",
     device: str | torch.device = "auto",
     *,
-    task: str | None = None,
+    task: str | TaskSpec | Task | None = None,
     optimize: bool | None = None,
     dtype: str | torch.dtype | None = None,
     engine: str = "torch",
@@ -260,7 +291,9 @@ def pipeline(
             place of the one that the builder left.
         device: ``"auto"`` is CUDA, else MPS, else the CPU; for a model that has ``devices`` (types of device, None
             for all), and none of them, the first of those. A model that is used itself stays where it is.
-        task: by default the model's main one; without a model, image classification.
+        task: a name; a :class:`zoo.TaskSpec`; or an object with a task's steps (a :class:`zoo.PictureTask`), which then
+            opens, prepares and reads in place of the model's own task. By default the model's main one; without a
+            model, image classification.
         optimize: run the model as :func:`zoo.optimize` makes it: faster, the same outputs within 1e-4 of their spread.
             That takes a few forwards, so by default it is done at the first call with 32 inputs or more, or a video of
             as many parts; with True at once. A model that was given is copied for it, so the pipeline does not see what
@@ -288,10 +321,14 @@ def pipeline(
         MissingPlugin: what the engine needs is not installed.
         EngineError: the engine, or half precision, gives other outputs than are tolerated.
     """
+    steps = None if task is None or isinstance(task, str | TaskSpec) else check_steps(task)
+    said = task.name if isinstance(task, TaskSpec) else task if isinstance(task, str) else None
     if model is None:
+        if steps is not None:
+            raise InvalidArgument(f"task={type(steps).__name__}(…) without a model; name the model that it is for.")
         if not (isinstance(weights, str) and weights == "DEFAULT"):
             raise InvalidArgument(f"weights={weights!r} without a model; name the model whose weights they are.")
-        chosen = registry.default_model(task)
+        chosen = registry.default_model(said)
         print(chosen, file=sys.stderr)
         model, weights = chosen.name, chosen.weights
     threads = check_workers(workers)
@@ -305,9 +342,9 @@ def pipeline(
                 "optimize=False leaves the model as it is; leave it out, or dtype, engine and compile."
             )
     if isinstance(model, str | Path):
-        info = registry.model_info(model, task=task, weights=weights)
-        spec = registry.get_task(task or info.task, plugin=info.plugin)
-        options = spec.take_options(config, "predict")
+        info = registry.model_info(model, task=said, weights=weights)
+        spec = task if isinstance(task, TaskSpec) else registry.get_task(said or info.task, plugin=info.plugin)
+        options = spec.take_options(config, "predict") if steps is None else {}
         default = info.weights.get("DEFAULT")
         listed = default is not None and info.source is None and config.keys().isdisjoint(default.config)
         if listed and weights == "DEFAULT":
@@ -315,7 +352,7 @@ def pipeline(
             weights = registry.get_model_weights(info.full_name)[info.default_weights or "DEFAULT"]
         if info.exported is not None:
             # A file that says nothing of itself is what the caller says.
-            config |= {"task": task} if not info.exported else {}
+            config |= {"task": said} if not info.exported else {}
             optimize = False if optimize is None else optimize
         try:
             built = registry.get_model(model, weights=weights, **config)
@@ -337,8 +374,8 @@ def pipeline(
             f"{'' if isinstance(model, str | Path) else ', or describe them by zoo.Weights(url=…, transforms=…)'}."
         )
     if not isinstance(model, str | Path):
-        spec = task_of(model, task)
-        options = spec.take_options(config, "predict")
+        spec = task if isinstance(task, TaskSpec) else task_of(model, said) if steps is None else spec_of(model, steps)
+        options = spec.take_options(config, "predict") if steps is None else {}
         if config:
             has = ", ".join(spec.options_of("predict")) or "none"
             name = next(iter(config))
@@ -363,7 +400,7 @@ def pipeline(
             report = OptimizationReport(notes=(str(e),))
     if isinstance(built, ExportedModel) and built.mixes_no_sizes:
         spec = replace(spec, same_size=True)
-    ready = Pipeline(built, spec, description, where, **options)
+    ready = Pipeline(built, spec, description, where, steps, **options)
     ready.workers, ready.keep_images = threads, keep_images
     ready.name = info.name if isinstance(model, str | Path) else name_of(model)
     if fast_decode:

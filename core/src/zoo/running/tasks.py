@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from torch import Tensor, nn
 from zoo.contract import Result, Task, TaskSpec, Weights, load_object
 from zoo.errors import ContractError, InvalidArgument
 from zoo.io.image import open_image
-from zoo.loading import built_by, default_size, image_size_of, in_channels_of, loaded_weights
+from zoo.loading import built_by, default_size, image_size_of, in_channels_of, loaded_weights, task_of
 from zoo.registry import task_built_by
 
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 SLACK = 1e-3  # by which resizing may leave [0, 1]
 SIZE = 224  # pixels of a side, where neither the model nor its weights say any
 
@@ -90,6 +92,31 @@ def make_task(spec: TaskSpec, options: Mapping[str, Any]) -> Task:
     given = {name: options.get(name, option.default) for name, option in spec.options_of("predict").items()}
     task: Task = load_object(spec.implementation)(**given)
     return task
+
+
+def check_steps(given: Any) -> Task:
+    """``given``, if it is an object with a task's steps.
+
+    Raises:
+        InvalidArgument: it is something else.
+    """
+    lacking = [name for name in ("load", "transform", "collate", "decode") if not callable(getattr(given, name, None))]
+    if lacking or isinstance(given, type):
+        what = f"the class {given.__name__}" if isinstance(given, type) else f"a {type(given).__name__}"
+        raise InvalidArgument(
+            f"task is {what}; expected a task's name, a zoo.TaskSpec, or an object of a class derived from "
+            "zoo.PictureTask or with the methods of zoo.Task."
+        )
+    steps: Task = given
+    return steps
+
+
+def spec_of(model: nn.Module, steps: Task) -> TaskSpec:
+    """What describes steps that were given: the model's own task; for a model of none, pictures one at a time."""
+    with contextlib.suppress(InvalidArgument):
+        return task_of(model)
+    kind = type(steps)
+    return TaskSpec(kind.__name__, f"{kind.__module__}:{kind.__qualname__}", suffixes=PICTURES, same_size=True)
 
 
 def example_of(model: nn.Module) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""The manifest: 80 models that classify images, and their task. No torch here."""
+"""The manifest: 80 models that classify images, their task, and that of models without classes. No torch here."""
 
 from __future__ import annotations
 
@@ -77,6 +77,7 @@ FAMILIES = (
 )
 # fmt: on
 
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 CLASSIFICATION = TaskSpec(
     "image-classification",
     "zoo_classification.task:ClassificationTask",
@@ -89,7 +90,16 @@ CLASSIFICATION = TaskSpec(
         "data": "zoo_classification.data:READERS",
         "train": "zoo_classification.training:Training",
     },
-    suffixes=(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
+    suffixes=PICTURES,
+)
+# Of no model here: of those without classes, which other plugins have.
+FEATURE_EXTRACTION = TaskSpec(
+    "image-feature-extraction",
+    "zoo_classification.embedding:EmbeddingTask",
+    options=(Option("normalize", bool, False, "Scale vectors to length 1."),),
+    suffixes=PICTURES,
+    same_size=True,
+    required=("transforms",),
 )
 
 
@@ -110,7 +120,7 @@ def zoo_manifest() -> Manifest:
     return Manifest(
         api_version=1,
         models=models,
-        tasks=[CLASSIFICATION],
+        tasks=[CLASSIFICATION, FEATURE_EXTRACTION],
         defaults={CLASSIFICATION.name: defaults},
         capabilities="pkg://zoo_classification/capabilities.json",
     )

@@ -15,12 +15,16 @@ torchvision_operators()  # timm imports torchvision, whose wheel may not fit the
 
 import timm  # noqa: E402
 
+# Their feature_info names modules that give tuples, or that are never called: timm reads those by functions of its own.
+_OF_NO_MAPS = {f"timm.models.{family}" for family in ("coat", "crossvit", "efficientvim", "pit", "tnt")}
 HEAD = "head.fc"  # where most have their classifier
 
 
-def _options(num_classes: int | None, in_channels: int | None, image_size: Any, more: dict[str, Any]) -> dict[str, Any]:
+def _options(
+    num_classes: int | None, in_channels: int | None, image_size: Any, dropped: dict[str, Any], more: dict[str, Any]
+) -> dict[str, Any]:
     """timm's names of what zoo calls otherwise; what is None is left to timm."""
-    named = {"num_classes": num_classes, "in_chans": in_channels, "img_size": image_size}
+    named = {"num_classes": num_classes, "in_chans": in_channels, "img_size": image_size, **dropped}
     return {**{key: value for key, value in named.items() if value is not None}, **more}
 
 
@@ -30,6 +34,8 @@ def _described(made: nn.Module, options: dict[str, Any]) -> nn.Module:
     size = options.get("img_size", config["input_size"][1:])
     any_size = options.get("dynamic_img_size") or not options.get("strict_img_size", True)
     made.in_channels = options.get("in_chans", config["input_size"][0])
+    if type(made).__module__ in _OF_NO_MAPS:
+        made.feature_info = None  # type: ignore[assignment]
     if config["fixed_input_size"] and not any_size:
         made.image_size = (size, size) if isinstance(size, int) else tuple(size)  # type: ignore[assignment]
     return made
@@ -46,10 +52,13 @@ def _builder(model: str) -> Callable[..., nn.Module]:
         num_classes: int | None = None,
         in_channels: int | None = None,
         image_size: int | tuple[int, int] | None = None,
+        drop_rate: float | None = None,
+        drop_path_rate: float | None = None,
         tag: str | None = None,
         **kwargs: Any,
     ) -> nn.Module:
-        options = _options(num_classes, in_channels, image_size, kwargs)
+        dropped = {"drop_rate": drop_rate, "drop_path_rate": drop_path_rate}
+        options = _options(num_classes, in_channels, image_size, dropped, kwargs)
         return _described(timm.create_model(name_of(tag), **options), options)
 
     def fill(
@@ -58,11 +67,14 @@ def _builder(model: str) -> Callable[..., nn.Module]:
         num_classes: int | None = None,
         in_channels: int | None = None,
         image_size: int | tuple[int, int] | None = None,
+        drop_rate: float | None = None,
+        drop_path_rate: float | None = None,
         tag: str | None = None,
         **kwargs: Any,
     ) -> nn.Module:
         """timm's own loading: other input channels, positions for other image sizes, older layouts."""
-        options = _options(num_classes, in_channels, image_size, kwargs)
+        dropped = {"drop_rate": drop_rate, "drop_path_rate": drop_path_rate}
+        options = _options(num_classes, in_channels, image_size, dropped, kwargs)
         overlay = {"state_dict": state, "custom_load": False}
         made: nn.Module = timm.create_model(name_of(tag), pretrained=True, pretrained_cfg_overlay=overlay, **options)
         made.pretrained_cfg.pop("state_dict", None)  # type: ignore[operator,union-attr]
@@ -75,8 +87,10 @@ def _builder(model: str) -> Callable[..., nn.Module]:
         num_classes: by default those of the weights; 0 for features alone.
         in_channels: of the images; weights are adapted as timm does it.
         image_size: of models that take one size only, as timm's ``img_size``.
+        drop_rate: of the classifier's dropout.
+        drop_path_rate: how often a block is left out in training, of models that know that.
         tag: the pretrained tag whose settings are meant; weights name theirs.
-        **kwargs: further arguments of ``timm.create_model``, such as ``drop_rate`` and ``drop_path_rate``.
+        **kwargs: further arguments of ``timm.create_model``.
     """
     head = row.get("head", HEAD)
     paths = (head,) if isinstance(head, str) else tuple(head)

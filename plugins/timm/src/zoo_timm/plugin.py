@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import zoo
-from zoo import Manifest, Option, TaskSpec
+from zoo import Default, Manifest
 from zoo_timm.weights import CATALOGUE, EVALUATION
 
-CLASSES, FEATURES = "image-classification", "image-feature-extraction"
-FEATURE_EXTRACTION = TaskSpec(
-    FEATURES,
-    "zoo_timm.task:FeatureTask",
-    options=(Option("normalize", bool, False, "Scale vectors to length 1."),),
-    suffixes=(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
-    same_size=True,
-)
+CLASSES, FEATURES = "image-classification", "image-feature-extraction"  # both are zoo-classification's tasks
 
 
 @zoo.hookimpl
@@ -21,7 +14,7 @@ def zoo_manifest() -> Manifest:
     return Manifest(
         api_version=1,
         models=CATALOGUE.models("zoo_timm.models", task=CLASSES),
-        tasks=[FEATURE_EXTRACTION],
+        defaults={FEATURES: [Default("vit_small_patch14_dinov2"), Default("vit_base_patch14_dinov2")]},
         presets={EVALUATION: "zoo_timm.weights:in_words"},
         notes=(
             "Before it imports timm, it gives a torchvision that does not fit the installed torch zoo's operators "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -12,12 +14,21 @@ from torch import nn
 
 import zoo
 from zoo import Weights, WeightsEnum
-from zoo.errors import CheckpointError, InvalidArgument, MissingPlugin, suggest
+from zoo.errors import CheckpointError, InvalidArgument, InvalidKind, MissingPlugin, suggest
 from zoo.files import resolved
 from zoo.registry import fetch
 from zoo_transformers.catalogue import CATALOGUE
 from zoo_transformers.image_processing import fetched_settings, library, quietly
-from zoo_transformers.repositories import BY_BUILDER, SAFETENSORS, SERVED, Kind, architecture, described, read_json
+from zoo_transformers.repositories import (
+    BY_BUILDER,
+    HALVES,
+    SAFETENSORS,
+    SERVED,
+    Kind,
+    architecture,
+    described,
+    read_json,
+)
 
 # Where transformers keeps which classes serve a task.
 _AUTO = {
@@ -25,6 +36,7 @@ _AUTO = {
     "ForObjectDetection": "AutoModelForObjectDetection",
     "ForSemanticSegmentation": "AutoModelForSemanticSegmentation",
     "ForUniversalSegmentation": "AutoModelForUniversalSegmentation",
+    "ForInstanceSegmentation": "AutoModelForInstanceSegmentation",
     "ForDepthEstimation": "AutoModelForDepthEstimation",
     "Model": "AutoModel",
 }
@@ -38,7 +50,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "image-feature-extraction": {"model_type": "dinov2", "hidden_size": 384, "num_attention_heads": 6},
 }
 _UNIVERSAL = {"model_type": "mask2former"}
-_WITH_HALF = ("CLIPVisionModelWithProjection", "SiglipVisionModel")
+_HALVES = {name for _, name in HALVES.values()}
 
 
 def _configured(config: Any, num_classes: int | None) -> Any:
@@ -74,16 +86,17 @@ def _class_of(configured: Any, endings: tuple[str, ...]) -> Any:
     """The class of a configuration: the one that it names, if it serves the task, else transformers' first choice."""
     transformers = library()
     named = next(iter(configured.architectures or ()), "")
-    if named in _WITH_HALF and "Model" in endings:
+    if named in _HALVES and "Model" in endings:
         return getattr(transformers, named)
-    auto = getattr(transformers, next(_AUTO[ending] for ending in endings if ending in _AUTO))
-    try:
-        found = auto._model_mapping[type(configured)]
-    except KeyError:
-        raise InvalidArgument(
-            f"transformers has no {configured.model_type!r} for this task ({auto.__name__})."
-        ) from None
-    every = found if isinstance(found, tuple) else (found,)
+    autos = [getattr(transformers, _AUTO[ending]) for ending in endings if ending in _AUTO]
+    every: list[Any] = []
+    for auto in autos:
+        with contextlib.suppress(KeyError):
+            found = auto._model_mapping[type(configured)]
+            every += found if isinstance(found, tuple) else (found,)
+    if not every:
+        serving = ", ".join(auto.__name__ for auto in autos)
+        raise InvalidArgument(f"transformers has no {configured.model_type!r} for this task ({serving}).")
     return next((cls for cls in every if cls.__name__ == named), every[0])
 
 
@@ -195,28 +208,34 @@ def _checkpoint(model: str) -> Callable[..., nn.Module]:
     row = CATALOGUE[model]
     enum = cast(type[WeightsEnum], CATALOGUE.enum(model))
     generic = globals()[row["builder"]]
+    classes = {"num_classes": inspect.Parameter("num_classes", inspect.Parameter.KEYWORD_ONLY, default=None)}
+    classes = classes if BY_BUILDER[row["builder"]].has_classes else {}
 
-    def build(
-        *, weights: Any = None, progress: bool = True, num_classes: int | None = None, **options: Any
-    ) -> nn.Module:
+    def build(*, weights: Any = None, progress: bool = True, mmap: bool | None = None, **options: Any) -> nn.Module:
+        for name in options.keys() - classes.keys():
+            raise InvalidKind(
+                f"{build.__name__} takes no argument {name!r}.{suggest(name, list(taken.parameters), 1)} It takes "
+                f"{', '.join(taken.parameters)}."
+            )
         published = enum.verify(weights) if weights is None or _is_entry(weights, enum) else None
         given = published.value if published is not None else weights
         revision = given.url.partition("@")[2] if isinstance(given, Weights) and given.url.startswith("hf://") else ""
         known = _described(row["repository"], BY_BUILDER[row["builder"]], revision, progress)
-        chosen = None if num_classes is None else {"num_classes": num_classes}
+        chosen = {name: value for name, value in options.items() if value is not None}
         if given is None:
-            arguments = {**known.config, **(chosen or {}), **options}
-            return generic(**arguments)  # type: ignore[no-any-return]
+            return generic(**{**known.config, **chosen})  # type: ignore[no-any-return]
         if published is not None:
             facts: dict[str, Any] = {"docs": given.docs, "license": given.license, "metrics": given.metrics}
             given = replace(known, **facts, num_params=given.num_params, recipe=given.recipe, unknown=given.unknown)
         arguments = {} if published is not None else dict(known.config)
-        return generic(weights=given, progress=progress, **{**arguments, **(chosen or {}), **options})  # type: ignore[no-any-return]
+        return generic(weights=given, progress=progress, mmap=mmap, **{**arguments, **chosen})  # type: ignore[no-any-return]
 
     build.__name__ = build.__qualname__ = enum.__name__.removesuffix("_Weights")
     build.__module__ = __name__
     build.__doc__ = f"{row['repository']}, whose configuration is fetched from the hub."
     build.weights_enum = enum  # type: ignore[attr-defined]
+    own = list(inspect.signature(build).parameters.values())[:-1]
+    taken = build.__signature__ = inspect.Signature([*own, *classes.values()])  # type: ignore[attr-defined]
     return build
 
 

@@ -83,7 +83,7 @@ DEFAULTS = {
 PUBLIC = {
     "Depth": "zoo_transformers.results",
     "PanopticSegmentation": "zoo_transformers.results",
-    "ImageEmbedding": "zoo_transformers.results",
+    "ImageEmbedding": "zoo_classification.embedding",
     "Processor": "zoo_transformers.image_processing",
     **{kind.builder: "zoo_transformers.models" for kind in SERVED},
 }

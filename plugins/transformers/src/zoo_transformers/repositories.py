@@ -53,7 +53,7 @@ SERVED = (
         "image-encoder",
         "image_encoder",
         ("image-feature-extraction",),
-        ("Model", "VisionModelWithProjection"),
+        ("Model", "VisionModelWithProjection", "ForPreTraining", "ForMaskedImageModeling"),
         has_classes=False,
     ),
 )
@@ -61,8 +61,13 @@ BY_BUILDER = {kind.builder: kind for kind in SERVED}
 # Of a model of pictures and texts the half that sees: model_type → that half's, and its class.
 HALVES = {
     "clip": ("clip_vision_model", "CLIPVisionModelWithProjection"),
+    "metaclip_2": ("metaclip_2_vision_model", "MetaClip2VisionModelWithProjection"),
     "siglip": ("siglip_vision_model", "SiglipVisionModel"),
 }
+# Settings with which a model that was trained on parts of pictures sees the whole.
+WHOLE = {"vit_mae": {"mask_ratio": 0.0}}
+ASKED = ("oneformer",)
+ONE_WAY = {"rf_detr": "instance_segmenter"}  # whose class is named as that of one that segments in every way
 # What a configuration has beside the architecture; labels become categories, the rest depends on who saved it.
 _NOT_OF_IT = (
     "id2label label2id _name_or_path transformers_version torch_dtype dtype auto_map _commit_hash problem_type"
@@ -128,9 +133,21 @@ def kind_of(config: Mapping[str, Any], named: str = "") -> Kind:
     classes = [c for c in said if isinstance(c, str)] if isinstance(said, list) else []
     if config.get("auto_map") and not classes:
         classes = [""]
-    if config["model_type"] in HALVES:
+    if _half_of(config):
         return BY_BUILDER["image_encoder"]
+    if "text_config" in config and not any(name.endswith("ForImageClassification") for name in classes):
+        raise CheckpointError(
+            f"config.json is of {', '.join(classes)} ({config['model_type']}), a model of pictures and texts. Of "
+            f"{', '.join(HALVES)} the half that sees is served, of others nothing."
+        )
+    if config["model_type"] in ASKED or ("vocab_size" in config and "image_size" not in config):
+        what = "wants words beside the picture" if config["model_type"] in ASKED else "takes tokens, not pixels"
+        raise CheckpointError(
+            f"config.json is of {', '.join(classes)} ({config['model_type']}), which {what}: not served."
+        )
     for name in classes:
+        if name.endswith(UNIVERSAL) and config["model_type"] in ONE_WAY:
+            return BY_BUILDER[ONE_WAY[config["model_type"]]]
         if name.endswith(UNIVERSAL):
             words = re.findall("panoptic|instance|semantic", named.lower())
             chosen = {"instance": "instance_segmenter", "semantic": "universal_semantic_segmenter"}
@@ -144,11 +161,18 @@ def kind_of(config: Mapping[str, Any], named: str = "") -> Kind:
     )
 
 
+def _half_of(config: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Of a model of pictures and texts the half that sees; None of what sees alone, as its classifiers do."""
+    said = config.get("architectures")
+    classes = [name for name in said if isinstance(name, str)] if isinstance(said, list) else []
+    return None if any("ForImageClassification" in name for name in classes) else HALVES.get(config["model_type"])
+
+
 def architecture(config: Mapping[str, Any]) -> dict[str, Any]:
     """What of a configuration decides how the model is built, as plain data; nothing of it names a file."""
-    whole = dict(config)
-    if config["model_type"] in HALVES:
-        own, name = HALVES[config["model_type"]]
+    whole = {**config, **WHOLE.get(config["model_type"], {})}
+    if half := _half_of(config):
+        own, name = half
         seeing = config.get("vision_config")
         whole = {**(seeing if isinstance(seeing, dict) else {}), "model_type": own, "architectures": [name]}
         if "projection_dim" in config:

@@ -1,4 +1,4 @@
-"""Results of the tasks that zoo has no others for: depth, all segments of a picture, vectors."""
+"""Results of the tasks that zoo has no others for: depth, all segments of a picture."""
 
 from __future__ import annotations
 
@@ -189,49 +189,3 @@ class PanopticSegmentation(Result):
         names = ["nothing", *segments]
         palette = [(0, 0, 0), *(class_color(i) for i in range(len(self)))]
         return segmentation_overlay(as_pil(self.image), self.segment_map + 1, names, palette, largest=None)
-
-
-@dataclass(frozen=True)
-class ImageEmbedding(Result):
-    """A picture as a vector: pictures of like things have vectors of like direction.
-
-    Attributes:
-        vector: float [D].
-        image: the picture.
-    """
-
-    vector: Tensor
-    image: Picture
-
-    def similarity(self, other: ImageEmbedding) -> float:
-        """The cosine of the angle between two vectors, -1 to 1."""
-        return torch.cosine_similarity(self.vector.double(), other.vector.double(), 0).item()
-
-    def lines(self, k: int = 5) -> list[str]:
-        """What ``zoo predict`` prints: the first ``k`` numbers, and how many there are."""
-        some = ", ".join(f"{value:.4g}" for value in self.vector[: check_count("k", k, 1)].tolist())
-        return [f"[{some}{', …' if len(self.vector) > k else ''}]  {len(self.vector)} numbers"]
-
-    def to_dict(self, k: int = 5) -> dict[str, Any]:
-        """What ``zoo predict --json`` prints: all of the vector."""
-        return {"vector": self.vector.tolist()}
-
-    def draw(self) -> Image.Image:
-        """The picture, and below it the vector: a stripe for each number, blue below zero, red above."""
-        picture = legible(as_pil(self.image))
-        share = self.vector.float() / self.vector.abs().max().clamp_min(1e-12)
-        level = (255 * (1 - share.abs())).round()
-        red, blue = torch.where(share > 0, 255, level), torch.where(share < 0, 255, level)
-        stripes = torch.stack([red, level, blue], -1).byte()[None].numpy()
-        canvas = Image.new("RGB", (picture.width, picture.height + 40), PAPER)
-        canvas.paste(picture, (0, 0))
-        canvas.paste(
-            Image.fromarray(stripes).resize((picture.width, 32), Image.Resampling.NEAREST), (0, picture.height + 8)
-        )
-        return canvas
-
-    def save(self, folder: str | Path, stem: str, format: str = "png") -> list[Path]:  # noqa: A002
-        """Write ``STEM.npy``, the vector, float32 [D], whatever the ``format``."""
-        path = Path(folder) / f"{stem}.npy"
-        np.save(path, self.vector.float().numpy())
-        return [path]

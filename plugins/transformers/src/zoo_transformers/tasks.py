@@ -16,10 +16,11 @@ from zoo.errors import InvalidArgument
 from zoo.io import Picture
 from zoo.loading import loaded_weights
 from zoo.transforms.functional import get_dimensions
+from zoo_classification.embedding import ImageEmbedding
 from zoo_classification.task import Classification
 from zoo_detection import Detection
 from zoo_segmentation.task import Segmentation
-from zoo_transformers.results import Depth, ImageEmbedding, PanopticSegmentation
+from zoo_transformers.results import Depth, PanopticSegmentation
 
 
 class TransformersTask(PictureTask):
@@ -150,9 +151,11 @@ class SegmentingAll(TransformersTask):
 
     def decode(self, outputs: Any, inputs: Sequence[Picture], weights: Weights) -> list[PanopticSegmentation]:
         processor = self.processor(weights, "post_process_panoptic_segmentation")
-        found = processor.post_process_panoptic_segmentation(
-            outputs, threshold=self.min_score, target_sizes=sizes_of(inputs), label_ids_to_fuse=set()
-        )
+        read = processor.post_process_panoptic_segmentation
+        apart: dict[str, Any] = {
+            "label_ids_to_fuse": set()
+        }  # else segments of some classes become one, and the processor says so
+        found = read(outputs, threshold=self.min_score, target_sizes=sizes_of(inputs), **taken(read, apart))
         results = []
         for one, image in zip(found, inputs, strict=True):
             segments, labels, scores = _segments(one)
@@ -167,7 +170,7 @@ class Measuring(TransformersTask):
         processor = self.processor(weights, "post_process_depth_estimation")
         read: Callable[..., Any] = processor.post_process_depth_estimation
         sizes = sizes_of(inputs)
-        more = {"source_sizes": sizes} if "source_sizes" in inspect.signature(read).parameters else {}
+        more = taken(read, {"source_sizes": sizes})
         unit = weights.extra.get("depth", "relative")
         found = read(outputs, target_sizes=sizes, **more)
         return [Depth(one["predicted_depth"].float().cpu(), unit, im) for one, im in zip(found, inputs, strict=True)]
@@ -175,7 +178,8 @@ class Measuring(TransformersTask):
 
 @dataclass
 class Embedding(TransformersTask):
-    """Pictures in, vectors out: the projection where the model has one, else what it pools, else its class token.
+    """Pictures in, vectors out: the projection where the model has one, else what it pools, else its class token, else
+    the mean of all tokens.
 
     Args:
         normalize: scale vectors to length 1.
@@ -184,13 +188,22 @@ class Embedding(TransformersTask):
     normalize: bool = False
 
     def decode(self, outputs: Any, inputs: Sequence[Picture], weights: Weights) -> list[ImageEmbedding]:
-        vectors = vectors_of(outputs).float()
+        said = weights.transforms.arguments if weights.transforms else {}
+        vectors = vectors_of(outputs, said.get("model_type") not in WITHOUT_CLASS_TOKEN).float()
         vectors = F.normalize(vectors, dim=-1) if self.normalize else vectors
         return [ImageEmbedding(vector, image) for vector, image in zip(vectors.cpu(), inputs, strict=True)]
 
 
-def vectors_of(outputs: Any) -> Tensor:
-    """A vector of each picture, [N, D].
+def taken(method: Callable[..., Any], options: dict[str, Any]) -> dict[str, Any]:
+    """Those of ``options`` that a processor's method has: processors of one task differ in them."""
+    return {name: value for name, value in options.items() if name in inspect.signature(method).parameters}
+
+
+WITHOUT_CLASS_TOKEN = ("ijepa",)  # of the models whose outputs are tokens that nothing pools
+
+
+def vectors_of(outputs: Any, class_token: bool = True) -> Tensor:
+    """A vector of each picture, [N, D]; ``class_token`` says whether the first of the tokens is of the whole picture.
 
     Raises:
         InvalidArgument: the model's outputs hold none.
@@ -202,7 +215,9 @@ def vectors_of(outputs: Any) -> Tensor:
     last = outputs.get("last_hidden_state")
     if not isinstance(last, Tensor) or last.ndim < 3:
         raise InvalidArgument(f"The model gives {', '.join(outputs)}; expected pooler_output or last_hidden_state.")
-    return last[:, 0] if last.ndim == 3 else last.flatten(2).mean(-1)
+    if last.ndim > 3:
+        return last.flatten(2).mean(-1)
+    return last[:, 0] if class_token else last.mean(1)
 
 
 def _names(weights: Weights, labels: Tensor) -> list[str]:
