@@ -4,8 +4,8 @@ A table says where names come from, a row a module::
 
     {"misc": "zoo.nn", "poolers": "zoo.ops.pooler LevelMapper=zoo.ops.pooler:Levels"}
 
-A row has modules, which give all that they have, and names that are called otherwise elsewhere. One module alone is
-that module itself, under a second name.
+A row has modules, which give all that they have, and names that are called otherwise elsewhere. Either may begin with
+``~``: then it is found, but not shown. One module alone is that module itself, under a second name.
 """
 
 from __future__ import annotations
@@ -13,11 +13,49 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, ItemsView, Mapping, Sequence, ValuesView
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
+
+
+class Names(dict[str, Any]):
+    """What ``vars()`` of a module is whose names are elsewhere: all of them; a value is had when it is asked for."""
+
+    def __init__(self, module: ModuleType, names: Sequence[str]) -> None:
+        super().__init__(dict.fromkeys(names))
+        self._module = module
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self:
+            raise KeyError(name)
+        value = getattr(self._module, name)
+        # Programs take what can be called for a model that is built by its name alone.
+        return value.module() if isinstance(value, CallableAlias) else value
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self[name] if name in self else default  # noqa: SIM401
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        super().__setitem__(name, None)
+        setattr(self._module, name, value)
+
+    def __delitem__(self, name: str) -> None:
+        delattr(self._module, name)
+        super().__delitem__(name)
+
+    def __iter__(self) -> Any:  # with one of its own, dict(…) and {**…} copy by these methods
+        return super().__iter__()
+
+    def values(self) -> Any:
+        return ValuesView(self)
+
+    def items(self) -> Any:
+        return ItemsView(self)
+
+    def copy(self) -> dict[str, Any]:
+        return dict(self)
 
 
 class Alias(ModuleType):
@@ -25,10 +63,11 @@ class Alias(ModuleType):
 
     def __init__(self, name: str, row: str) -> None:
         super().__init__(name, f"Names of {row.split()[0]} and its kin, under a path that other programs know.")
-        words = row.split()
-        super().__setattr__("_modules", [word for word in words if "=" not in word])
+        shown, hidden = ([w.lstrip("~") for w in row.split() if w.startswith("~") is tilde] for tilde in (False, True))
+        super().__setattr__("_modules", [word for word in shown if "=" not in word])
         super().__setattr__("_replaced", {})
-        super().__setattr__("_renamed", dict(word.split("=") for word in words if "=" in word))
+        super().__setattr__("_renamed", dict(word.split("=") for word in shown if "=" in word))
+        super().__setattr__("_hidden", hidden)
 
     def _owner(self, name: str) -> tuple[ModuleType, str]:
         """The module that has ``name``, and its name there."""
@@ -41,10 +80,43 @@ class Alias(ModuleType):
                     return module, name
         raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
 
+    def _hidden_owner(self, name: str) -> tuple[ModuleType, str]:
+        """The same for what is not shown."""
+        for word in self._hidden if not name.startswith("__") else ():
+            own, renamed, path = word.partition("=")
+            if renamed:
+                if own == name:
+                    module, _, name = path.partition(":")
+                    return importlib.import_module(module), name
+                continue
+            other = importlib.import_module(own)
+            try:
+                if isinstance(other, Alias):
+                    return other._owner(name)  # not what that one hides
+                getattr(other, name)
+            except AttributeError:
+                continue
+            return other, name
+        raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+
     def __getattr__(self, name: str) -> Any:
         if name == "__all__":
             return [name for name in dir(self) if not name.startswith("_")]
-        return getattr(*self._owner(name))
+        if (
+            name == "__file__" and self._modules and self._modules[0] in sys.modules
+        ):  # inspect asks in imports: no import
+            return sys.modules[self._modules[0]].__file__
+        try:
+            found = self._owner(name)
+        except AttributeError:
+            found = self._hidden_owner(name)
+        return getattr(*found)
+
+    @property
+    def __dict__(self) -> Names:  # type: ignore[override]
+        own = vars(ModuleType)["__dict__"].__get__(self)
+        kept = {"_modules", "_replaced", "_renamed", "_hidden"}
+        return Names(self, sorted({*dir(self), *(name for name in own if name not in kept)}))
 
     def __setattr__(self, name: str, value: Any) -> None:
         try:
@@ -95,7 +167,7 @@ class AliasFinder(MetaPathFinder):
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         below = name.removeprefix(f"{self.package}.")
         row = None if below == name else self.row(below)
-        if row is None or not all(map(_exists, (word for word in row.split() if "=" not in word))):
+        if row is None or not all(map(_exists, (word for word in row.split() if "=" not in word and word[0] != "~"))):
             return None
         if below in self.callable_too:
             return ModuleSpec(name, _Made(CallableAlias(name, row)))
