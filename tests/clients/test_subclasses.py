@@ -12,7 +12,12 @@ from torch import Tensor, nn
 from zoo.models.detection._utils import BoxCoder
 from zoo.models.detection.fcos import FCOSClassificationHead, FCOSHead
 from zoo.models.detection.retinanet import RetinaNetClassificationHead
-from zoo.models.detection.roi_heads import heatmaps_to_keypoints, paste_masks_in_image, project_masks_on_boxes
+from zoo.models.detection.roi_heads import (
+    heatmaps_to_keypoints,
+    keypointrcnn_inference,
+    paste_masks_in_image,
+    project_masks_on_boxes,
+)
 from zoo.models.detection.transform import GeneralizedRCNNTransform
 from zoo.ops.misc import Conv2dNormActivation, ConvNormActivation
 
@@ -264,6 +269,11 @@ def test_helpers_of_masks_and_keypoints() -> None:
     points, scores = heatmaps_to_keypoints(heat, torch.tensor([[0.0, 0, 8, 8]]))
     assert points[0, 0].tolist() == [5.5, 3.5, 1]
     assert scores[0, 0] > 5
+    none, _ = heatmaps_to_keypoints(torch.zeros(0, 17, 56, 56), torch.zeros(0, 4))
+    assert none.shape == (0, 17, 3)
+    found, scores_of = keypointrcnn_inference(torch.zeros(1, 17, 56, 56), [torch.zeros(0, 4), torch.ones(1, 4)])
+    assert [points.shape for points in found] == [(0, 17, 3), (1, 17, 3)]
+    assert [scores.shape for scores in scores_of] == [(0, 17), (1, 17)]
 
 
 COPIED = """
