@@ -148,6 +148,13 @@ def test_what_there_is_not_is_named():
         lambda: zoo.models.detection.ssdlite320_mobilenet_v3_large(weights_backbone=None),
         lambda: zoo.models.optical_flow.raft_small(),
         lambda: zoo.models.quantization.resnet18(quantize=False),
+        lambda: zoo.ops.RoIAlign(2, 1.0, 2),
+        lambda: zoo.ops.PSRoIPool(2, 1.0),
+        lambda: zoo.ops.DeformConv2d(2, 2, 3),
+        lambda: nn.Sequential(zoo.ops.FrozenBatchNorm2d(3), zoo.ops.StochasticDepth(0.1, "row")),
+        lambda: zoo.ops.FeaturePyramidNetwork([2], 2),
+        lambda: zoo.models.ResNet18_Weights.DEFAULT.transforms(),
+        lambda: nn.Sequential(zoo.transforms.Resize(8), zoo.transforms.Normalize([0.5], [0.5])),
     ],
 )
 def test_torchscript_ends_in_a_sentence(build):
