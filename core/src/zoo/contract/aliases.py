@@ -10,6 +10,7 @@ A row has modules, which give all that they have, and names that are called othe
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import sys
@@ -58,6 +59,35 @@ class Names(dict[str, Any]):
         return dict(self)
 
 
+class Besides:
+    """``__getattr__`` of a module: names that it finds elsewhere and does not show.
+
+    Args:
+        name: of the module.
+        words: of its row, those with ``~``.
+    """
+
+    def __init__(self, name: str, words: Sequence[str]) -> None:
+        self.name = name
+        self.words = words
+
+    def __call__(self, name: str) -> Any:
+        for word in self.words if not name.startswith("__") else ():
+            own, renamed, path = word.partition("=")
+            if renamed:
+                if own == name:
+                    module, _, other = path.partition(":")
+                    return getattr(importlib.import_module(module), other)
+                continue
+            found = importlib.import_module(own)
+            with contextlib.suppress(AttributeError):
+                if isinstance(found, Alias):
+                    return getattr(*found._owner(name))
+                if not isinstance(vars(found).get("__getattr__"), Besides) or name in vars(found):
+                    return getattr(found, name)
+        raise AttributeError(f"module {self.name!r} has no attribute {name!r}")
+
+
 class Alias(ModuleType):
     """A module whose names are those of others: read there when they are asked for, and set there."""
 
@@ -67,7 +97,7 @@ class Alias(ModuleType):
         super().__setattr__("_modules", [word for word in shown if "=" not in word])
         super().__setattr__("_replaced", {})
         super().__setattr__("_renamed", dict(word.split("=") for word in shown if "=" in word))
-        super().__setattr__("_hidden", hidden)
+        super().__setattr__("_besides", Besides(name, hidden))
 
     def _owner(self, name: str) -> tuple[ModuleType, str]:
         """The module that has ``name``, and its name there."""
@@ -80,25 +110,6 @@ class Alias(ModuleType):
                     return module, name
         raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
 
-    def _hidden_owner(self, name: str) -> tuple[ModuleType, str]:
-        """The same for what is not shown."""
-        for word in self._hidden if not name.startswith("__") else ():
-            own, renamed, path = word.partition("=")
-            if renamed:
-                if own == name:
-                    module, _, name = path.partition(":")
-                    return importlib.import_module(module), name
-                continue
-            other = importlib.import_module(own)
-            try:
-                if isinstance(other, Alias):
-                    return other._owner(name)  # not what that one hides
-                getattr(other, name)
-            except AttributeError:
-                continue
-            return other, name
-        raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-
     def __getattr__(self, name: str) -> Any:
         if name == "__all__":
             return [name for name in dir(self) if not name.startswith("_")]
@@ -109,13 +120,13 @@ class Alias(ModuleType):
         try:
             found = self._owner(name)
         except AttributeError:
-            found = self._hidden_owner(name)
+            return self._besides(name)
         return getattr(*found)
 
     @property
     def __dict__(self) -> Names:  # type: ignore[override]
         own = vars(ModuleType)["__dict__"].__get__(self)
-        kept = {"_modules", "_replaced", "_renamed", "_hidden"}
+        kept = {"_modules", "_replaced", "_renamed", "_besides"}
         return Names(self, sorted({*dir(self), *(name for name in own if name not in kept)}))
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -171,7 +182,10 @@ class AliasFinder(MetaPathFinder):
             return None
         if below in self.callable_too:
             return ModuleSpec(name, _Made(CallableAlias(name, row)))
-        return ModuleSpec(name, _Made(Alias(name, row)) if len(row.split()) > 1 or "=" in row else _SecondName(row))
+        shown = [word for word in row.split() if word[0] != "~"]
+        if len(shown) > 1 or "=" in shown[0]:
+            return ModuleSpec(name, _Made(Alias(name, row)))
+        return ModuleSpec(name, _SecondName(shown[0], [word[1:] for word in row.split() if word[0] == "~"]))
 
 
 def _exists(module: str) -> bool:
@@ -194,13 +208,16 @@ class _Made(Loader):
 
 
 class _SecondName(Loader):
-    """Gives a module a second name: the same object, as it is."""
+    """Gives a module a second name: the same object, which finds ``besides`` what it has itself."""
 
-    def __init__(self, real: str) -> None:
+    def __init__(self, real: str, besides: Sequence[str]) -> None:
         self.real = real
+        self.besides = besides
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         module = importlib.import_module(self.real)
+        if self.besides:
+            vars(module).setdefault("__getattr__", Besides(self.real, self.besides))
         self.own_spec = module.__spec__  # the import system is about to overwrite it with the second name's
         return module
 
