@@ -23,6 +23,49 @@ def test_names_of_nodes():
     assert "features.0" in get_graph_node_names(zoo.models.mobilenet_v3_small())[1], "blocks are single nodes"
 
 
+# Nodes that torchvision's models have.
+NODES = {
+    "vit_b_32": "conv_proj class_token expand cat encoder.add encoder.dropout encoder.layers.encoder_layer_3.ln"
+    " encoder.layers.encoder_layer_3.self_attention encoder.layers.encoder_layer_3.getitem"
+    " encoder.layers.encoder_layer_3.dropout encoder.layers.encoder_layer_3.add encoder.layers.encoder_layer_3.ln_1"
+    " encoder.layers.encoder_layer_3.mlp encoder.layers.encoder_layer_3.add_1 encoder.ln heads.head",
+    "swin_t": "features.0.2 features.1.0.norm1 features.1.0.mlp features.1.0.add_1 norm permute avgpool flatten head",
+    "squeezenet1_1": "features.3.squeeze_activation features.3.expand1x1_activation features.3.cat flatten",
+    "mobilenet_v2": "features.18 adaptive_avg_pool2d flatten classifier.1",
+    "regnet_y_400mf": "stem trunk_output.block1.block1-0.f.a trunk_output.block4.block4-5.activation flatten fc",
+    "densenet121": "features.conv0 features.denseblock4.denselayer16.conv2 features.norm5 relu flatten classifier",
+}
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_names_of_nodes_are_torchvisions(name):
+    with torch.device("meta"):
+        model = zoo.get_model(name)
+    assert {*NODES[name].split()} <= {*get_graph_node_names(model, suppress_diff_warning=True)[1]}
+
+
+def test_first_and_second_norm_of_a_transformer():
+    model = zoo.models.vit_b_32(image_size=64).eval()
+    block = model.encoder.layers.encoder_layer_0
+    features = create_feature_extractor(
+        model, {f"encoder.layers.encoder_layer_0.{n}": n for n in ("ln", "ln_1", "mlp", "getitem")}
+    )
+    x = torch.rand(1, 3, 64, 64)
+    seen = {}
+
+    def see(name):
+        def hook(module, args, out):
+            seen[name] = out[0] if isinstance(out, tuple) else out
+
+        return hook
+
+    for part, name in ((block.ln_1, "ln"), (block.ln_2, "ln_1"), (block.mlp, "mlp"), (block.self_attention, "getitem")):
+        part.register_forward_hook(see(name))
+    found = features(x)
+    model(x)
+    assert all(torch.equal(found[name], seen[name]) for name in found)
+
+
 def test_features_of_nodes():
     model = zoo.models.resnet18().eval()
     features = create_feature_extractor(model, {"layer2": "low", "layer4.1.relu_1": "high", "flatten": "pooled"})
@@ -105,6 +148,13 @@ def test_what_there_is_not_is_named():
         lambda: zoo.models.detection.ssdlite320_mobilenet_v3_large(weights_backbone=None),
         lambda: zoo.models.optical_flow.raft_small(),
         lambda: zoo.models.quantization.resnet18(quantize=False),
+        lambda: zoo.ops.RoIAlign(2, 1.0, 2),
+        lambda: zoo.ops.PSRoIPool(2, 1.0),
+        lambda: zoo.ops.DeformConv2d(2, 2, 3),
+        lambda: nn.Sequential(zoo.ops.FrozenBatchNorm2d(3), zoo.ops.StochasticDepth(0.1, "row")),
+        lambda: zoo.ops.FeaturePyramidNetwork([2], 2),
+        lambda: zoo.models.ResNet18_Weights.DEFAULT.transforms(),
+        lambda: nn.Sequential(zoo.transforms.Resize(8), zoo.transforms.Normalize([0.5], [0.5])),
     ],
 )
 def test_torchscript_ends_in_a_sentence(build):

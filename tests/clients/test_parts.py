@@ -319,5 +319,10 @@ def test_names_at_the_top() -> None:
     assert "pillow_heif.register_heif_opener()" in lines[2]
     assert all("leave the call out" in line for line in lines[3:5])
     assert lines[5] == "No module named 'zoo.nothing'"
+    for path, name in (("io.image", "decode_heic"), ("io.video", "read_video_timestamps"), ("io.video", "write_video")):
+        with pytest.raises(MissingPlugin, match=rf"zoo\.io has no {name}; "):
+            getattr(importlib.import_module(f"zoo.{path}"), name)
+    with pytest.raises(AttributeError, match=r"module 'zoo\.io\.video' has no attribute 'nothing'"):
+        importlib.import_module("zoo.io.video").nothing  # noqa: B018
     with pytest.raises(MissingPlugin, match=r"zoo\.io has no write_video; use zoo\.io\.save_video"):
         zoo.io.write_video  # noqa: B018

@@ -14,6 +14,11 @@ import zoo
 from zoo.errors import InvalidArgument, MissingPlugin
 
 PATHS = """
+    _internally_replaced_utils: load_state_dict_from_url
+    models.quantization.utils: _fuse_modules _replace_relu
+    models.quantization.googlenet: QuantizableBasicConv2d QuantizableInception QuantizableInceptionAux
+    models.regnet: AnyStage BottleneckTransform SimpleStemIN ResBottleneckBlock BlockParams
+    models.video.resnet: Bottleneck
     models.optical_flow._utils: grid_sample make_coords_grid upsample_flow
     models._utils: _ovewrite_value_param
     models._utils: IntermediateLayerGetter _make_divisible handle_legacy_interface _ovewrite_named_param
@@ -277,3 +282,231 @@ def test_a_model_is_quantized_in_place():
     assert type(model.fc).__name__ == "Linear"
     assert model.fc.weight().dtype == torch.qint8
     assert model(torch.rand(1, 3, 64, 64)).shape == (1, 1000)
+
+
+# Names that our own modules have as well, for their own use.
+HERE_ANYWAY = {
+    *"WeightsEnum MLP Conv2dNormActivation SqueezeExcitation FastRCNNConvFCHead RPNHead LastLevelP6P7 box_ops".split(),
+    *"GeneralizedRCNNTransform sigmoid_focal_loss grid_sample IntermediateLayerGetter det_utils".split(),
+}
+
+# What torchvision's modules have because they import it themselves, as programs take it from there.
+BESIDES = """
+    models.resnet: Weights WeightsEnum register_model handle_legacy_interface _log_api_usage_once _IMAGENET_CATEGORIES
+    models.resnet: ImageClassification _ovewrite_named_param _resnet
+    models.vision_transformer: _log_api_usage_once _vision_transformer MLP Conv2dNormActivation
+    models.efficientnet: _efficientnet _efficientnet_conf _MBConvConfig _make_divisible SqueezeExcitation
+    models.mobilenetv3: _mobilenet_v3 _mobilenet_v3_conf SElayer
+    models.vgg: _vgg
+    models.detection.faster_rcnn: FasterRCNN _resnet_fpn_extractor _validate_trainable_layers resnet50 overwrite_eps
+    models.detection.faster_rcnn: ResNet50_Weights _COCO_CATEGORIES MultiScaleRoIAlign misc_nn_ops mobilenet_v3_large
+    models.detection.mask_rcnn: _default_anchorgen RPNHead FastRCNNConvFCHead det_utils
+    models.detection.retinanet: LastLevelP6P7 GeneralizedRCNNTransform box_ops sigmoid_focal_loss
+    models.detection.ssd: GeneralizedRCNNTransform det_utils
+    models.detection.backbone_utils: IntermediateLayerGetter resnet mobilenet misc_nn_ops
+    models.segmentation.deeplabv3: IntermediateLayerGetter FCNHead resnet50 _deeplabv3_resnet
+    models.segmentation.fcn: IntermediateLayerGetter _fcn_resnet
+    models.quantization.resnet: quantize_model _replace_relu _fuse_modules
+    models.video.resnet: _video_resnet VideoClassification
+    models.optical_flow.raft: grid_sample OpticalFlow
+    ops.boxes: _batched_nms_vanilla _batched_nms_coordinate_trick
+"""
+
+
+@pytest.mark.parametrize("line", BESIDES.strip().splitlines())
+def test_what_modules_have_of_others(line):
+    path, _, names = line.strip().partition(": ")
+    everything: dict[str, object] = {}
+    exec(f"from zoo.{path} import {', '.join(names.split())}", everything)
+    module = importlib.import_module(f"zoo.{path}")
+    own = {"_deeplabv3_resnet", "_fcn_resnet", "SElayer", "_efficientnet_conf", "_mobilenet_v3_conf", "_MBConvConfig"}
+    shown = {"MultiScaleRoIAlign", "FasterRCNN", "ResNet50_Weights", "resnet50", "mobilenet_v3_large", "FCNHead"}
+    assert everything.keys() >= {*names.split()}
+    assert not {*names.split()} & {*dir(module)} - own - shown - HERE_ANYWAY
+    with pytest.raises(AttributeError, match="has no attribute 'nothing_of_the_kind'"):
+        module.nothing_of_the_kind  # noqa: B018
+
+
+@pytest.mark.parametrize("path", ["mobilenet", "resnet", "densenet", "detection.faster_rcnn", "quantization.mobilenet"])
+def test_modules_are_read_as_dicts(path):
+    """``resnet.__dict__[name](…)``, as backbones are chosen by name."""
+    module = importlib.import_module(f"zoo.models.{path}")
+    names = vars(module)
+    assert {*dir(module)} <= {*names}
+    builders = [n for n in names if n.islower() and n in zoo.list_models(plugin="classification")]
+    assert path.split(".")[0] not in ("mobilenet", "resnet", "densenet") or len(builders) > 2
+    for name in builders:
+        assert module.__dict__[name] is names[name] is getattr(module, name)
+    assert "_renamed" not in names
+    assert names["__name__"].endswith(path.split(".")[-1])
+
+
+def test_builders_below_the_builders():
+    """``_resnet(block, layers, weights, progress, **kwargs)`` and its kin, as own networks are made by them."""
+    from zoo.models import (
+        densenet,
+        efficientnet,
+        mobilenetv3,
+        regnet,
+        resnet,
+        swin_transformer,
+        vgg,
+        video,
+        vision_transformer,
+    )
+
+    def keys(model):
+        return {key: value.shape for key, value in model.state_dict().items()}
+
+    with torch.device("meta"):
+        for made, name in (
+            (resnet._resnet(resnet.BasicBlock, [2, 2, 2, 2], None, False), "resnet18"),
+            (resnet._resnet(block=resnet.Bottleneck, layers=[3, 4, 6, 3], weights=None, progress=True), "resnet50"),
+            (densenet._densenet(32, (6, 12, 24, 16), 64, None, True), "densenet121"),
+            (vgg._vgg("A", True, None, True), "vgg11_bn"),
+            (vision_transformer._vision_transformer(32, 12, 12, 768, 3072, None, True), "vit_b_32"),
+            (
+                swin_transformer._swin_transformer([4, 4], 96, [2, 2, 6, 2], [3, 6, 12, 24], [7, 7], 0.2, None, True),
+                "swin_t",
+            ),
+            (efficientnet._efficientnet(*with_dropout("efficientnet_b1", 1.0, 1.1), None, True), "efficientnet_b1"),
+            (
+                mobilenetv3._mobilenet_v3(*mobilenetv3._mobilenet_v3_conf("mobilenet_v3_small"), None, True),
+                "mobilenet_v3_small",
+            ),
+            (
+                regnet._regnet(regnet.BlockParams.from_init_params(22, 24, 24.48, 2.54, 16), None, True),
+                "regnet_x_400mf",
+            ),
+            (
+                video.resnet._video_resnet(
+                    video.resnet.BasicBlock,
+                    [video.resnet.Conv3DSimple] * 4,
+                    [2] * 4,
+                    video.resnet.BasicStem,
+                    None,
+                    True,
+                ),
+                "r3d_18",
+            ),
+        ):
+            assert keys(made) == keys(zoo.get_model(name)), name
+    small = resnet._resnet(resnet.BasicBlock, [1, 1, 1, 1], None, False, num_classes=3, width_per_group=64)
+    assert small(torch.rand(1, 3, 64, 64)).shape == (1, 3)
+    assert mobilenetv3._mobilenet_v3_conf("mobilenet_v3_large", reduced_tail=True, dilated=True)[1] == 640
+    with pytest.raises(InvalidArgument, match="expected one of mobilenet_v3_large"):
+        mobilenetv3._mobilenet_v3_conf("mobilenet_v3_medium")
+
+
+def with_dropout(arch, width, depth):
+    from zoo.models.efficientnet import _efficientnet_conf
+
+    settings, last_channel = _efficientnet_conf(arch, width_mult=width, depth_mult=depth)
+    return settings, 0.2, last_channel
+
+
+def test_builders_below_the_builders_load(tmp_path):
+    from zoo.models import resnet
+
+    saved = zoo.models.resnet18(num_classes=7)
+    torch.save(saved.state_dict(), tmp_path / "own.pth")
+
+    class Own_Weights(zoo.models.WeightsEnum):
+        V1 = zoo.models.Weights(url=(tmp_path / "own.pth").as_uri(), transforms=dict, meta={"categories": [*"abcdefg"]})
+
+    model = resnet._resnet(resnet.BasicBlock, [2, 2, 2, 2], Own_Weights.V1, False)
+    assert torch.equal(model.fc.weight, saved.fc.weight)
+
+
+def test_settings_are_copied_as_they_are():
+    import copy
+    import pickle
+
+    from zoo.models.convnext import CNBlockConfig
+    from zoo.models.efficientnet import FusedMBConvConfig, MBConvConfig
+    from zoo.models.mobilenetv3 import InvertedResidualConfig
+
+    for made in (
+        MBConvConfig(4, 3, 2, 24, 40, 1, width_mult=2.0, depth_mult=1.5),
+        FusedMBConvConfig(4, 3, 2, 24, 40, 1),
+        InvertedResidualConfig(16, 3, 16, 24, True, "HS", 2, 1, 0.5),
+        CNBlockConfig(8, 16, 2),
+    ):
+        for other in (copy.copy(made), copy.deepcopy(made), pickle.loads(pickle.dumps(made))):
+            assert type(other) is type(made)
+            assert other == made
+    row = InvertedResidualConfig(16, 3, 16, 24, True, "HS", 2, 1, 0.5)
+    assert (row.input_channels, row.expanded_channels, row.kernel, row.use_hs) == (8, 8, 3, True)
+    assert InvertedResidualConfig.adjust_channels(24, 0.5) == MBConvConfig.adjust_channels(24, 0.5) == 16
+    assert (MBConvConfig.adjust_depth(3, 1.1), CNBlockConfig(8, 16, 2).out_channels) == (4, 16)
+
+
+def test_blocks_of_densenet_by_their_arguments():
+    from zoo.models.densenet import _DenseBlock, _Transition
+
+    block = _DenseBlock(
+        num_layers=2, num_input_features=8, bn_size=4, growth_rate=6, drop_rate=0.0, memory_efficient=True
+    )
+    assert block.denselayer2.conv1.weight.shape == (24, 14, 1, 1)
+    lower = _Transition(num_input_features=20, num_output_features=10)
+    assert lower(block(torch.rand(1, 8, 4, 4))).shape == (1, 10, 2, 2)
+    assert next(iter(lower.state_dict())) == "norm.weight"
+
+
+def test_a_quantizable_model_of_ones_own():
+    """As copied files have it: torch's stubs, ``fuse_model``, and the helpers of ``quantization.utils``."""
+    from zoo.models.quantization.utils import _fuse_modules, _replace_relu, quantize_model
+
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.quant, self.dequant = torch.ao.quantization.QuantStub(), torch.ao.quantization.DeQuantStub()
+            self.conv, self.bn, self.relu = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU6(inplace=True)
+
+        def forward(self, x):
+            return self.dequant(self.relu(self.bn(self.conv(self.quant(x)))))
+
+        def fuse_model(self, is_qat=None):
+            _fuse_modules(self, ["conv", "bn", "relu"], is_qat, inplace=True)
+
+    model = Own()
+    _replace_relu(model)
+    assert type(model.relu) is nn.ReLU
+    assert not model.relu.inplace
+    assert {type(m).__name__ for m in _fused(model.train()).modules()} >= {"ConvBnReLU2d"}
+    model = Own()
+    _replace_relu(model)
+    quantize_model(model, "fbgemm")
+    assert model.conv.weight().dtype == torch.qint8
+    assert model(torch.rand(1, 3, 32, 32)).shape == (1, 8, 30, 30)
+    with pytest.raises(InvalidArgument, match="backend is 'abc'"):
+        quantize_model(Own(), "abc")
+
+
+def _fused(model):
+    import copy
+
+    twin = copy.deepcopy(model)
+    twin.fuse_model()
+    return twin
+
+
+def test_blocks_fuse_themselves():
+    from zoo.models.quantization.googlenet import QuantizableBasicConv2d, QuantizableInceptionAux
+
+    from zoo.models.quantization import resnet
+
+    model = zoo.models.quantization.resnet50(quantize=False, num_classes=3).eval()
+    for p in model.buffers():
+        p.data.uniform_(0.5, 1.5) if p.is_floating_point() else None
+    x = torch.rand(1, 3, 64, 64)
+    want = model(x)
+    for block in model.modules():
+        if type(block) is resnet.QuantizableBottleneck:
+            block.fuse_model(is_qat=False)
+    torch.testing.assert_close(model(x), want, atol=1e-4, rtol=1e-4)
+    assert "ConvReLU2d" in type(model.layer1[0].conv1).__name__
+    assert type(model.conv1) is nn.Conv2d, "which no block has"
+    model = zoo.models.quantization.googlenet(quantize=False, init_weights=False)
+    assert type(model.conv1) is type(model.aux1.conv) is QuantizableBasicConv2d
+    assert type(model.aux2) is QuantizableInceptionAux

@@ -12,7 +12,12 @@ from torch import Tensor, nn
 from zoo.models.detection._utils import BoxCoder
 from zoo.models.detection.fcos import FCOSClassificationHead, FCOSHead
 from zoo.models.detection.retinanet import RetinaNetClassificationHead
-from zoo.models.detection.roi_heads import heatmaps_to_keypoints, paste_masks_in_image, project_masks_on_boxes
+from zoo.models.detection.roi_heads import (
+    heatmaps_to_keypoints,
+    keypointrcnn_inference,
+    paste_masks_in_image,
+    project_masks_on_boxes,
+)
 from zoo.models.detection.transform import GeneralizedRCNNTransform
 from zoo.ops.misc import Conv2dNormActivation, ConvNormActivation
 
@@ -56,6 +61,76 @@ def test_a_video_resnet_with_a_further_stage() -> None:
             self.fc = nn.Linear(self.inplanes, 3)
 
     assert Longer().eval()(torch.rand(1, 3, 4, 32, 32)).shape == (1, 3)
+
+
+@pytest.mark.parametrize("zero", [False, True])
+def test_a_video_resnet_of_bottlenecks(zero: bool) -> None:
+    from zoo.models.video.resnet import Bottleneck, Conv2Plus1D, Conv3DSimple, R2Plus1dStem, VideoResNet
+
+    model = VideoResNet(
+        Bottleneck,
+        [Conv3DSimple, *[Conv2Plus1D] * 3],
+        [1, 2, 1, 1],
+        R2Plus1dStem,
+        num_classes=3,
+        zero_init_residual=zero,
+    ).eval()
+    assert model.layer2[0].conv2[0][0].stride == (1, 2, 2)
+    assert [model.layer2[0].conv1[0].stride, model.layer2[0].downsample[0].stride] == [(1, 1, 1), (2, 2, 2)]
+    assert model.layer2[1].conv3[1].weight.any() == (not zero)
+    assert [stage.channels for stage in model.feature_info] == [256, 512, 1024, 2048]
+    assert model(torch.rand(1, 3, 4, 32, 32)).shape == (1, 3)
+    if zero:  # a block whose branch is nothing
+        x = torch.rand(1, 512, 2, 4, 4)
+        assert torch.equal(model.layer2[1](x), x)
+
+
+def test_own_tables_of_position_biases() -> None:
+    from zoo.models.swin_transformer import ShiftedWindowAttention
+
+    class Own(ShiftedWindowAttention):
+        def define_relative_position_bias_table(self) -> None:
+            super().define_relative_position_bias_table()
+            nn.init.constant_(self.relative_position_bias_table, 3.0)
+
+        def define_relative_position_index(self) -> None:
+            super().define_relative_position_index()
+            self.relative_position_index.zero_()
+
+    attention = Own(8, [2, 2], [0, 0], 2)
+    assert attention.get_relative_position_bias().unique().tolist() == [3]
+    assert not attention.relative_position_index.any()
+
+
+def test_numbers_of_proposals_are_changed_afterwards() -> None:
+    """Programs set ``rpn._pre_nms_top_n`` and its kin, or override the methods that read them."""
+    model = zoo.get_model("fasterrcnn_mobilenet_v3_large_320_fpn", weights_backbone=None, rpn_score_thresh=0.0).eval()
+    images, features = model.transform([torch.rand(3, 64, 64)])[0], None
+    features = model.backbone(images.tensors)
+    with torch.no_grad():
+        model.rpn._post_nms_top_n = {"training": 5, "testing": 7}
+        assert model.rpn.post_nms_top_n() == len(model.rpn(images, features)[0][0]) == 7
+        assert model.rpn.train().post_nms_top_n() == 5
+        model.rpn.eval()._pre_nms_top_n["testing"] = 2
+        assert model.rpn.pre_nms_top_n() == 2
+        assert len(model.rpn(images, features)[0][0]) <= 2 * len(features)
+        model.rpn.post_nms_top_n = lambda: 1
+        assert len(model.rpn(images, features)[0][0]) == 1
+
+
+def test_a_block_of_shufflenet_with_own_convolutions() -> None:
+    from zoo.models.shufflenetv2 import InvertedResidual
+
+    class Own(InvertedResidual):
+        @staticmethod
+        def depthwise_conv(i, o, kernel_size, stride=1, padding=0, bias=False):  # type: ignore[no-untyped-def]
+            return nn.Conv2d(i, o, kernel_size, stride, padding, bias=True, groups=i)
+
+    block = Own(8, 16, 2)
+    assert [m.bias is not None for m in block.modules() if isinstance(m, nn.Conv2d) and m.groups > 1] == [True, True]
+    assert block(torch.rand(1, 8, 6, 6)).shape == (1, 16, 3, 3)
+    plain = InvertedResidual.depthwise_conv(4, 8, 5, 2, 2)
+    assert (plain.groups, plain.bias, plain.stride, plain.padding) == (4, None, (2, 2), (2, 2))
 
 
 @pytest.mark.parametrize(
@@ -194,6 +269,11 @@ def test_helpers_of_masks_and_keypoints() -> None:
     points, scores = heatmaps_to_keypoints(heat, torch.tensor([[0.0, 0, 8, 8]]))
     assert points[0, 0].tolist() == [5.5, 3.5, 1]
     assert scores[0, 0] > 5
+    none, _ = heatmaps_to_keypoints(torch.zeros(0, 17, 56, 56), torch.zeros(0, 4))
+    assert none.shape == (0, 17, 3)
+    found, scores_of = keypointrcnn_inference(torch.zeros(1, 17, 56, 56), [torch.zeros(0, 4), torch.ones(1, 4)])
+    assert [points.shape for points in found] == [(0, 17, 3), (1, 17, 3)]
+    assert [scores.shape for scores in scores_of] == [(0, 17), (1, 17)]
 
 
 COPIED = """

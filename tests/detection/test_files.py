@@ -161,8 +161,8 @@ def test_the_small_faster_rcnn_has_fewer_proposals() -> None:
     """Numbers that the published model was asked for; the golden outputs are of another."""
     with torch.device("meta"):
         small, large = (zoo.get_model(f"fasterrcnn_mobilenet_v3_large_{size}fpn").rpn for size in ("320_", ""))
-    assert small.pre_nms_top_n == small.post_nms_top_n == {"training": 2000, "testing": 150}
-    assert large.pre_nms_top_n == large.post_nms_top_n == {"training": 2000, "testing": 1000}
+    assert small._pre_nms_top_n == small._post_nms_top_n == {"training": 2000, "testing": 150}
+    assert large._pre_nms_top_n == large._post_nms_top_n == {"training": 2000, "testing": 1000}
     assert small.score_thresh == large.score_thresh == 0.05
 
 

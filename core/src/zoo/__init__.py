@@ -146,12 +146,20 @@ _ELSEWHERE = {
 }
 
 
+# Modules of torchvision's whose names are elsewhere.
+_MOVED = {"zoo._internally_replaced_utils": "load_state_dict_from_url=torch.hub:load_state_dict_from_url"}
+
+
 class _Modules:
     """For ``import zoo.datasets``: finds the modules that other packages bring to ``zoo``."""
 
     @staticmethod
     def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
         parent, _, own = name.rpartition(".")
+        if name in _MOVED:
+            from zoo.contract.aliases import AliasFinder
+
+            return AliasFinder(parent, {own: _MOVED[name]}.get).find_spec(name, None)
         if parent != __name__ or own.startswith("_") or own in _LAZY:
             return None
         try:

@@ -4,20 +4,88 @@ A table says where names come from, a row a module::
 
     {"misc": "zoo.nn", "poolers": "zoo.ops.pooler LevelMapper=zoo.ops.pooler:Levels"}
 
-A row has modules, which give all that they have, and names that are called otherwise elsewhere. One module alone is
-that module itself, under a second name.
+A row has modules, which give all that they have, and names that are called otherwise elsewhere. Either may begin with
+``~``: then it is found, but not shown. One module alone is that module itself, under a second name.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, ItemsView, Mapping, Sequence, ValuesView
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
+
+
+class Names(dict[str, Any]):
+    """What ``vars()`` of a module is whose names are elsewhere: all of them; a value is had when it is asked for."""
+
+    def __init__(self, module: ModuleType, names: Sequence[str]) -> None:
+        super().__init__(dict.fromkeys(names))
+        self._module = module
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self:
+            raise KeyError(name)
+        value = getattr(self._module, name)
+        # Programs take what can be called for a model that is built by its name alone.
+        return value.module() if isinstance(value, CallableAlias) else value
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self[name] if name in self else default  # noqa: SIM401
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        super().__setitem__(name, None)
+        setattr(self._module, name, value)
+
+    def __delitem__(self, name: str) -> None:
+        delattr(self._module, name)
+        super().__delitem__(name)
+
+    def __iter__(self) -> Any:  # with one of its own, dict(…) and {**…} copy by these methods
+        return super().__iter__()
+
+    def values(self) -> Any:
+        return ValuesView(self)
+
+    def items(self) -> Any:
+        return ItemsView(self)
+
+    def copy(self) -> dict[str, Any]:
+        return dict(self)
+
+
+class Besides:
+    """``__getattr__`` of a module: names that it finds elsewhere and does not show.
+
+    Args:
+        name: of the module.
+        words: of its row, those with ``~``.
+    """
+
+    def __init__(self, name: str, words: Sequence[str]) -> None:
+        self.name = name
+        self.words = words
+
+    def __call__(self, name: str) -> Any:
+        for word in self.words if not name.startswith("__") else ():
+            own, renamed, path = word.partition("=")
+            if renamed:
+                if own == name:
+                    module, _, other = path.partition(":")
+                    return getattr(importlib.import_module(module), other)
+                continue
+            found = importlib.import_module(own)
+            with contextlib.suppress(AttributeError):
+                if isinstance(found, Alias):
+                    return getattr(*found._owner(name))
+                if not isinstance(vars(found).get("__getattr__"), Besides) or name in vars(found):
+                    return getattr(found, name)
+        raise AttributeError(f"module {self.name!r} has no attribute {name!r}")
 
 
 class Alias(ModuleType):
@@ -25,10 +93,11 @@ class Alias(ModuleType):
 
     def __init__(self, name: str, row: str) -> None:
         super().__init__(name, f"Names of {row.split()[0]} and its kin, under a path that other programs know.")
-        words = row.split()
-        super().__setattr__("_modules", [word for word in words if "=" not in word])
+        shown, hidden = ([w.lstrip("~") for w in row.split() if w.startswith("~") is tilde] for tilde in (False, True))
+        super().__setattr__("_modules", [word for word in shown if "=" not in word])
         super().__setattr__("_replaced", {})
-        super().__setattr__("_renamed", dict(word.split("=") for word in words if "=" in word))
+        super().__setattr__("_renamed", dict(word.split("=") for word in shown if "=" in word))
+        super().__setattr__("_besides", Besides(name, hidden))
 
     def _owner(self, name: str) -> tuple[ModuleType, str]:
         """The module that has ``name``, and its name there."""
@@ -44,7 +113,21 @@ class Alias(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name == "__all__":
             return [name for name in dir(self) if not name.startswith("_")]
-        return getattr(*self._owner(name))
+        if (
+            name == "__file__" and self._modules and self._modules[0] in sys.modules
+        ):  # inspect asks in imports: no import
+            return sys.modules[self._modules[0]].__file__
+        try:
+            found = self._owner(name)
+        except AttributeError:
+            return self._besides(name)
+        return getattr(*found)
+
+    @property
+    def __dict__(self) -> Names:  # type: ignore[override]
+        own = vars(ModuleType)["__dict__"].__get__(self)
+        kept = {"_modules", "_replaced", "_renamed", "_besides"}
+        return Names(self, sorted({*dir(self), *(name for name in own if name not in kept)}))
 
     def __setattr__(self, name: str, value: Any) -> None:
         try:
@@ -95,11 +178,14 @@ class AliasFinder(MetaPathFinder):
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         below = name.removeprefix(f"{self.package}.")
         row = None if below == name else self.row(below)
-        if row is None or not all(map(_exists, (word for word in row.split() if "=" not in word))):
+        if row is None or not all(map(_exists, (word for word in row.split() if "=" not in word and word[0] != "~"))):
             return None
         if below in self.callable_too:
             return ModuleSpec(name, _Made(CallableAlias(name, row)))
-        return ModuleSpec(name, _Made(Alias(name, row)) if len(row.split()) > 1 or "=" in row else _SecondName(row))
+        shown = [word for word in row.split() if word[0] != "~"]
+        if len(shown) > 1 or "=" in shown[0]:
+            return ModuleSpec(name, _Made(Alias(name, row)))
+        return ModuleSpec(name, _SecondName(shown[0], [word[1:] for word in row.split() if word[0] == "~"]))
 
 
 def _exists(module: str) -> bool:
@@ -122,13 +208,16 @@ class _Made(Loader):
 
 
 class _SecondName(Loader):
-    """Gives a module a second name: the same object, as it is."""
+    """Gives a module a second name: the same object, which finds ``besides`` what it has itself."""
 
-    def __init__(self, real: str) -> None:
+    def __init__(self, real: str, besides: Sequence[str]) -> None:
         self.real = real
+        self.besides = besides
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         module = importlib.import_module(self.real)
+        if self.besides:
+            vars(module).setdefault("__getattr__", Besides(self.real, self.besides))
         self.own_spec = module.__spec__  # the import system is about to overwrite it with the second name's
         return module
 

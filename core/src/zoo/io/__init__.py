@@ -109,11 +109,16 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(_LAZY[name]), name)
     if f"zoo.io.{name}" in _LAZY.values():
         return importlib.import_module(f"zoo.io.{name}")
+    say_what_serves(name)
+    raise AttributeError(f"module 'zoo.io' has no attribute {name!r}")
+
+
+def say_what_serves(name: str) -> None:
+    """Raise for a name of torchvision's that is not here; of any other, nothing."""
     if name in _ELSEWHERE:
         from zoo.errors import MissingPlugin
 
         raise MissingPlugin(f"zoo.io has no {name}; {_ELSEWHERE[name]}.")
-    raise AttributeError(f"module 'zoo.io' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

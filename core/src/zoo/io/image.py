@@ -312,4 +312,5 @@ def __getattr__(name: str) -> Any:
     encoding = None if name.startswith("__") else importlib.import_module("zoo.io.encoding")  # made of what is here
     if encoding is not None and name in encoding.__all__:
         return getattr(encoding, name)
+    importlib.import_module("zoo.io").say_what_serves(name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import importlib
 import itertools
 import math
 import os
@@ -264,3 +265,8 @@ def clip_times(
         return [[times[0] + place * room + i / frame_rate for i in range(frames)] for place in places]
     step = (end - times[0]) / (clips * frames)
     return [[times[0] + (c * frames + i + 0.5) * step for i in range(frames)] for c in range(clips)]
+
+
+def __getattr__(name: str) -> Any:
+    importlib.import_module("zoo.io").say_what_serves(name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

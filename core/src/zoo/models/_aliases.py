@@ -17,8 +17,9 @@ MODULES = {
     "alexnet": ".alexnet",
     "convnext": ".convnext LayerNorm2d=zoo.nn:LayerNorm2d",
     "densenet": ".densenet _DenseLayer=.densenet:DenseLayer _DenseBlock=.densenet:DenseBlock"
-    " _Transition=.densenet:transition",
-    "efficientnet": ".efficientnet",
+    " _Transition=.densenet:Transition",
+    "efficientnet": ".efficientnet _efficientnet_conf=.efficientnet:settings_of"
+    " _MBConvConfig=.efficientnet:StageSetting",
     "googlenet": ".googlenet _GoogLeNetOutputs=.googlenet:GoogLeNetOutputs",
     "inception": ".inception BasicConv2d=.googlenet:BasicConv2d _InceptionOutputs=.inception:InceptionOutputs",
     "maxvit": ".maxvit PartitionAttentionLayer=.maxvit:PartitionAttention"
@@ -26,7 +27,8 @@ MODULES = {
     "mnasnet": ".mnasnet _InvertedResidual=.mnasnet:InvertedResidual",
     "mobilenet": ".mobilenet_v3 .mobilenet_v2",
     "mobilenetv2": ".mobilenet_v2 _ConvNormActivation=zoo.nn:Conv2dNormActivation",
-    "mobilenetv3": ".mobilenet_v3 _ConvNormActivation=zoo.nn:Conv2dNormActivation",
+    "mobilenetv3": ".mobilenet_v3 SElayer=zoo.nn:SqueezeExcitation _mobilenet_v3_conf=.mobilenet_v3:settings_of"
+    " _ConvNormActivation=zoo.nn:Conv2dNormActivation",
     "regnet": ".regnet",
     "resnet": ".resnet",
     "shufflenetv2": ".shufflenet_v2 channel_shuffle=torch:channel_shuffle",
@@ -35,16 +37,18 @@ MODULES = {
     "vgg": ".vgg",
     "vision_transformer": ".vision_transformer",
     "quantization.googlenet": ".googlenet",
-    "quantization.inception": ".inception",
+    "quantization.inception": ".inception QuantizableBasicConv2d=.googlenet:QuantizableBasicConv2d",
     "quantization.mobilenet": ".mobilenet_v3 .mobilenet_v2",
     "quantization.mobilenetv2": ".mobilenet_v2",
     "quantization.mobilenetv3": ".mobilenet_v3",
     "quantization.resnet": ".resnet",
     "quantization.shufflenetv2": ".shufflenet_v2",
-    "quantization.utils": "quantize_model=.quantization:quantize_model",
+    "quantization.utils": "quantize_model=.quantization:quantize_model"
+    " _fuse_modules=.quantization:fuse_modules _replace_relu=.quantization:replace_relu",
     "segmentation._utils": ".base _SimpleSegmentationModel=.base:SegmentationModel",
-    "segmentation.deeplabv3": ".deeplabv3 _SimpleSegmentationModel=.base:SegmentationModel",
-    "segmentation.fcn": ".fcn _SimpleSegmentationModel=.base:SegmentationModel",
+    "segmentation.deeplabv3": ".deeplabv3 _deeplabv3_resnet=.deeplabv3:_on_resnet"
+    " _SimpleSegmentationModel=.base:SegmentationModel",
+    "segmentation.fcn": ".fcn _fcn_resnet=.fcn:_fcn _SimpleSegmentationModel=.base:SegmentationModel",
     "segmentation.lraspp": ".lraspp",
     "detection._utils": ".coding .matching overwrite_eps=.backbones:overwrite_eps"
     " retrieve_out_channels=.backbones:retrieve_out_channels",
@@ -78,4 +82,42 @@ MODULES = {
     "video.swin_transformer": ".swin3d",
     "optical_flow._utils": ".sampling",
     "optical_flow.raft": ".raft",
+}
+
+# What each module finds besides, and does not show: torchvision's modules have the names that they import themselves.
+# By namespace; "*" is for all.
+FOUND = {
+    "*": "zoo.models._api zoo.models._utils zoo.models._meta zoo.models._making zoo.transforms._presets zoo.ops.misc"
+    " _log_api_usage_once=zoo.utils:_log_api_usage_once",
+    "quantization": "zoo.models.quantization.utils",
+    "segmentation": "zoo.models.segmentation._utils zoo.models.segmentation.fcn zoo.models.resnet zoo.models.mobilenet",
+    "detection": "zoo.models.detection._utils zoo.models.detection.anchor_utils zoo.models.detection.backbone_utils"
+    " zoo.models.detection.transform zoo.models.detection.faster_rcnn zoo.ops zoo.ops.poolers"
+    " zoo.models.resnet zoo.models.mobilenet zoo.models.vgg"
+    " resnet=zoo.models:resnet mobilenet=zoo.models:mobilenet"
+    " misc_nn_ops=zoo.ops:misc box_ops=zoo.ops:boxes det_utils=zoo.models.detection:_utils",
+    "video": "",
+    "optical_flow": "zoo.models.optical_flow._utils",
+}
+
+# What torchvision's builders call: the class, and its arguments before ``weights`` and ``progress``; =, if not given.
+MAKERS = {
+    "_convnext": "convnext:ConvNeXt block_setting stochastic_depth_prob",
+    "_densenet": "densenet:DenseNet growth_rate block_config num_init_features",
+    "_efficientnet": "efficientnet:EfficientNet inverted_residual_setting dropout last_channel",
+    "_maxvit": "maxvit:MaxVit stem_channels block_channels block_layers stochastic_depth_prob partition_size head_dim"
+    " input_size=224",
+    "_mnasnet": "mnasnet:MNASNet alpha",
+    "_mobilenet_v3": "mobilenetv3:MobileNetV3 inverted_residual_setting last_channel",
+    "_regnet": "regnet:RegNet block_params",
+    "_resnet": "resnet:ResNet block layers",
+    "_squeezenet": "squeezenet:SqueezeNet version",
+    "_swin_transformer": "swin_transformer:SwinTransformer patch_size embed_dim depths num_heads window_size"
+    " stochastic_depth_prob",
+    "_swin_transformer3d": "video.swin_transformer:SwinTransformer3d patch_size embed_dim depths num_heads window_size"
+    " stochastic_depth_prob",
+    "_vgg": "vgg:lettered cfg batch_norm",
+    "_video_resnet": "video.resnet:VideoResNet block conv_makers layers stem",
+    "_vision_transformer": "vision_transformer:VisionTransformer patch_size num_layers num_heads hidden_dim mlp_dim"
+    " image_size=224",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -27,8 +28,9 @@ class _NamingTracer(fx.Tracer):
         self.seen: Counter[str] = Counter()
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        blocks = type(m).__module__.startswith(("zoo.nn.", "zoo.ops."))
-        return blocks or isinstance(m, self.leaves) or super().is_leaf_module(m, module_qualified_name)
+        blocks = any(kind.__module__.startswith(("zoo.nn.", "zoo.ops.")) for kind in type(m).__mro__)
+        leaves = (*self.leaves, nn.MultiheadAttention)
+        return blocks or isinstance(m, leaves) or super().is_leaf_module(m, module_qualified_name)
 
     def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
         outer, self.inside = self.inside, self.path_of_module(m)
@@ -43,6 +45,7 @@ class _NamingTracer(fx.Tracer):
         if kind != "call_module":
             own = target if isinstance(target, str) else target.__name__
             name = ".".join(filter(None, (name if kind.startswith("call") else "", own)))
+        name = re.sub(r"(?<=.)_\d+$", "", name)  # so numbers count nodes alone: ln_1 and ln_2 are ln and ln_1
         self.names[node] = f"{name}_{self.seen[name]}" if self.seen[name] else name
         self.seen[name] += 1
         return node

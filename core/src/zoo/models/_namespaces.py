@@ -5,16 +5,15 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import ItemsView, ValuesView
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
 from zoo import registry
-from zoo.contract.aliases import AliasFinder, CallableAlias
+from zoo.contract.aliases import AliasFinder, Names
 from zoo.errors import MissingPlugin, suggest
-from zoo.models._aliases import MODULES
+from zoo.models._aliases import FOUND, MODULES
 from zoo.registry.first_party import BY_NAMESPACE, FirstParty
 
 FUNCTIONS = ("get_model", "get_model_builder", "get_model_weights", "get_weight", "list_models")
@@ -22,44 +21,6 @@ CLASSES = ("Weights", "WeightsEnum")
 ROOT = "zoo.models"
 # Builders without weights of their own, which take any backbone, where torchvision has but the module.
 SHARED = "segmentation.fcn segmentation.deeplabv3 segmentation.lraspp detection.fcos detection.retinanet".split()
-
-
-class Names(dict[str, Any]):
-    """What ``vars()`` of a namespace is: all its names; a value is imported when it is asked for."""
-
-    def __init__(self, space: Namespace, names: list[str]) -> None:
-        super().__init__(dict.fromkeys(names))
-        self._space = space
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self:
-            raise KeyError(name)
-        value = getattr(self._space, name)
-        # Programs take what can be called for a model that is built by its name alone.
-        return value.module() if isinstance(value, CallableAlias) else value
-
-    def get(self, name: str, default: Any = None) -> Any:
-        return self[name] if name in self else default  # noqa: SIM401
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        super().__setitem__(name, None)
-        setattr(self._space, name, value)
-
-    def __delitem__(self, name: str) -> None:
-        delattr(self._space, name)
-        super().__delitem__(name)
-
-    def __iter__(self) -> Any:  # with one of its own, dict(…) and {**…} copy by these methods
-        return super().__iter__()
-
-    def values(self) -> Any:
-        return ValuesView(self)
-
-    def items(self) -> Any:
-        return ItemsView(self)
-
-    def copy(self) -> dict[str, Any]:
-        return dict(self)
 
 
 class Namespace(ModuleType):
@@ -166,7 +127,8 @@ def row(path: str) -> str | None:
     ours = BY_NAMESPACE.get(".".join(above))
     if ours is None:
         return None
-    words = MODULES.get(path, f".{module}").split()
+    hidden = [f"~{word}" for space in ("*", ours.namespace) for word in FOUND[space or "*"].split()]
+    words = MODULES.get(path, f".{module}").split() + (hidden if path in MODULES and module[0] != "_" else [])
     if (
         path in MODULES
         and " ." in f" {MODULES[path]}".replace("=.", " .")

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.errors import InvalidArgument
-from zoo.nn.checks import check_count, check_features, check_probability
+from zoo.nn.checks import check_count, check_features, check_probability, refuse_script
 
 for name in ("stochastic_depth", "drop_block2d", "drop_block3d"):  # each one node in a graph of torch.fx
     torch.fx.wrap(name)
@@ -44,6 +44,8 @@ def stochastic_depth(input: Tensor, p: float, mode: str, training: bool = True) 
 
 class StochasticDepth(nn.Module):
     """:func:`stochastic_depth` as a module, active in training."""
+
+    __prepare_scriptable__ = refuse_script
 
     def __init__(self, p: float, mode: str) -> None:
         super().__init__()
@@ -121,6 +123,8 @@ def drop_block3d(
 
 class DropBlock2d(nn.Module):
     """:func:`drop_block2d` as a module, active in training."""
+
+    __prepare_scriptable__ = refuse_script
 
     def __init__(self, p: float, block_size: int, inplace: bool = False, eps: float = 1e-6) -> None:
         super().__init__()

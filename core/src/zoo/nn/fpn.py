@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.errors import InvalidArgument
+from zoo.nn.checks import refuse_script
 from zoo.nn.conv import Conv2dNormActivation
 
 
@@ -63,6 +64,8 @@ class FeaturePyramidNetwork(nn.Module):
         extra_blocks: adds levels, such as :class:`LastLevelMaxPool`.
         norm_layer: makes a normalisation from a number of channels; the convolutions have a bias where there is none.
     """
+
+    __prepare_scriptable__ = refuse_script
 
     def __init__(
         self,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import InvalidArgument
+from zoo.nn.checks import refuse_script
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -18,6 +19,8 @@ class FrozenBatchNorm2d(nn.Module):
     All four tensors are buffers: nothing is trained or updated, in training neither. A file of ordinary batch norm
     loads: its ``num_batches_tracked`` is dropped.
     """
+
+    __prepare_scriptable__ = refuse_script
 
     weight: Tensor
     bias: Tensor

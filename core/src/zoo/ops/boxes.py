@@ -202,4 +202,6 @@ def masks_to_boxes(masks: Tensor) -> Tensor:
 def __getattr__(name: str) -> Any:
     if name.startswith("_box_") or name == "_upcast":  # made of what is here
         return getattr(importlib.import_module("zoo.ops._utils"), name)
+    if name in ("_batched_nms_vanilla", "_batched_nms_coordinate_trick"):
+        return importlib.import_module("zoo.ops.suppression").batched_nms
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.errors import InvalidOperand
+from zoo.nn.checks import refuse_script
 from zoo.ops._checks import check_floating, check_shape, check_whole, pair, widened
 
 
@@ -179,6 +180,8 @@ class DeformConv2d(nn.Module):
 
     Called with ``(input, offset, mask=None)``; a layer before it computes the offsets and the mask.
     """
+
+    __prepare_scriptable__ = refuse_script
 
     def __init__(
         self,

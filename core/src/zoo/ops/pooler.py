@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import InvalidArgument
+from zoo.nn.checks import refuse_script
 from zoo.ops._checks import captured, check_number, check_shape, check_whole, exporting_to_onnx, is_list, pair, widened
 from zoo.ops.boxes import box_area
 from zoo.ops.pooling import table_of
@@ -49,6 +50,8 @@ class MultiScaleRoIAlign(nn.Module):
         canonical_scale: size in pixels of a box that belongs to ``canonical_level``.
         canonical_level: a level of stride 2 to that power.
     """
+
+    __prepare_scriptable__ = refuse_script
 
     def __init__(
         self,

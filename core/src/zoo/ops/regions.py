@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import InvalidKind, InvalidOperand
+from zoo.nn.checks import refuse_script
 from zoo.ops._checks import (
     captured,
     check_floating,
@@ -300,6 +301,8 @@ for name in ("roi_align", "ps_roi_align", "roi_pool", "ps_roi_pool"):  # of a mo
 class RoIAlign(nn.Module):
     """:func:`roi_align` as a module: ``(input, rois)`` to ``[K, C, height, width]``."""
 
+    __prepare_scriptable__ = refuse_script
+
     def __init__(
         self,
         output_size: int | Sequence[int],
@@ -323,6 +326,8 @@ class RoIAlign(nn.Module):
 class PSRoIAlign(nn.Module):
     """:func:`ps_roi_align` as a module: ``(input, rois)`` to ``[K, C, height, width]``."""
 
+    __prepare_scriptable__ = refuse_script
+
     def __init__(self, output_size: int | Sequence[int], spatial_scale: float, sampling_ratio: int) -> None:
         super().__init__()
         self.output_size = output_size
@@ -337,6 +342,8 @@ class PSRoIAlign(nn.Module):
 
 class RoIPool(nn.Module):
     """:func:`roi_pool` as a module: ``(input, rois)`` to ``[K, C, height, width]``."""
+
+    __prepare_scriptable__ = refuse_script
 
     def __init__(self, output_size: int | Sequence[int], spatial_scale: float) -> None:
         super().__init__()

@@ -13,12 +13,15 @@ from torch import Tensor, nn
 
 from zoo.contract.preprocessing import listed
 from zoo.errors import InvalidArgument, MissingPlugin
+from zoo.nn.checks import refuse_script
 from zoo.transforms import elsewhere, functional as TF
 from zoo.transforms.functional import InterpolationMode, Picture
 
 
 class Transform(nn.Module):
     """A transform's public attributes are its arguments: its repr is the call that builds it again."""
+
+    __prepare_scriptable__ = refuse_script
 
     def arguments(self) -> dict[str, Any]:
         """What it was made with, in plain types."""

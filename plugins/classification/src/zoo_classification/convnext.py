@@ -64,7 +64,22 @@ class CNBlockConfig(tuple[int, int]):
     """A stage of ConvNeXt: ``input_channels`` and ``num_layers``; ``out_channels`` is what the next stage takes."""
 
     def __new__(cls, input_channels: int, out_channels: int | None, num_layers: int) -> CNBlockConfig:
-        return super().__new__(cls, (input_channels, num_layers))
+        made = super().__new__(cls, (input_channels, num_layers))
+        made.out_channels = out_channels
+        return made
+
+    out_channels: int | None
+
+    @property
+    def input_channels(self) -> int:
+        return self[0]
+
+    @property
+    def num_layers(self) -> int:
+        return self[1]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.input_channels, self.out_channels, self.num_layers)
 
 
 class ConvNeXt(nn.Module):

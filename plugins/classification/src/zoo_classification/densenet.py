@@ -75,13 +75,22 @@ class DenseLayer(nn.Module):
 
 
 class DenseBlock(nn.ModuleDict):
-    """``depth`` dense layers: [N, C, H, W] → [N, C + depth × growth_rate, H, W]."""
+    """``num_layers`` dense layers: [N, C, H, W] → [N, C + num_layers × growth_rate, H, W]."""
 
-    def __init__(self, depth: int, in_channels: int, growth_rate: int, *options: Any) -> None:
+    def __init__(
+        self,
+        num_layers: int,
+        num_input_features: int,
+        bn_size: int,
+        growth_rate: int,
+        drop_rate: float,
+        memory_efficient: bool = False,
+    ) -> None:
+        options = growth_rate, bn_size, drop_rate, memory_efficient
         super().__init__(
             {
-                f"denselayer{i + 1}": DenseLayer(in_channels + i * growth_rate, growth_rate, *options)
-                for i in range(depth)
+                f"denselayer{i + 1}": DenseLayer(num_input_features + i * growth_rate, *options)
+                for i in range(num_layers)
             }
         )
 
@@ -92,16 +101,15 @@ class DenseBlock(nn.ModuleDict):
         return torch.cat(features, 1)
 
 
-def transition(in_channels: int, out_channels: int) -> nn.Sequential:
+class Transition(nn.Sequential):
     """Between two blocks: fewer channels, half the resolution."""
-    return nn.Sequential(
-        OrderedDict(
-            norm=nn.BatchNorm2d(in_channels),
-            relu=nn.ReLU(inplace=True),
-            conv=nn.Conv2d(in_channels, out_channels, 1, bias=False),
-            pool=nn.AvgPool2d(2, stride=2),
-        )
-    )
+
+    def __init__(self, num_input_features: int, num_output_features: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(num_input_features)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv = nn.Conv2d(num_input_features, num_output_features, 1, bias=False)
+        self.pool = nn.AvgPool2d(2, stride=2)
 
 
 class DenseNet(nn.Module):
@@ -151,11 +159,11 @@ class DenseNet(nn.Module):
         )
         self.feature_info = [Stage("features.relu0", channels, 2)]
         for i, depth in enumerate(block_config, 1):
-            layers[f"denseblock{i}"] = DenseBlock(depth, channels, growth_rate, bn_size, drop_rate, memory_efficient)
+            layers[f"denseblock{i}"] = DenseBlock(depth, channels, bn_size, growth_rate, drop_rate, memory_efficient)
             channels += depth * growth_rate
             if i < len(block_config):
                 self.feature_info.append(Stage(f"features.denseblock{i}", channels, stride))
-                layers[f"transition{i}"] = transition(channels, channels // 2)
+                layers[f"transition{i}"] = Transition(channels, channels // 2)
                 channels, stride = channels // 2, stride * 2
         layers["norm5"] = nn.BatchNorm2d(channels)
         self.feature_info.append(Stage("features.norm5", channels, stride))

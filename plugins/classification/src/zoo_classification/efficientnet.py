@@ -122,6 +122,14 @@ class StageSetting(NamedTuple):
     def input_channels(self) -> int:
         return self.in_channels
 
+    @staticmethod
+    def adjust_channels(channels: int, width_mult: float, min_value: int | None = None) -> int:
+        """``channels`` times ``width_mult``, made a multiple of 8, at least ``min_value``."""
+        return make_divisible(channels * width_mult, 8, min_value)
+
+    def __reduce__(self) -> tuple[Any, ...]:  # copies are not made wider once more
+        return self._make, (tuple(self),)
+
 
 class MBConvConfig(StageSetting):
     """A stage of :class:`MBConv` blocks, from the base network's numbers and how much wider and deeper it shall be."""
@@ -140,8 +148,14 @@ class MBConvConfig(StageSetting):
         depth_mult: float = 1.0,
         block: Callable[..., nn.Module] = MBConv,
     ) -> MBConvConfig:
-        channels = make_divisible(input_channels * width_mult), make_divisible(out_channels * width_mult)
-        return super().__new__(cls, block, expand_ratio, kernel, stride, *channels, math.ceil(num_layers * depth_mult))
+        inp, out = (cls.adjust_channels(c, width_mult) for c in (input_channels, out_channels))
+        layers = cls.adjust_depth(num_layers, depth_mult)
+        return super().__new__(cls, block, expand_ratio, kernel, stride, inp, out, layers)
+
+    @staticmethod
+    def adjust_depth(num_layers: int, depth_mult: float) -> int:
+        """``num_layers`` times ``depth_mult``, rounded up."""
+        return math.ceil(num_layers * depth_mult)
 
 
 class FusedMBConvConfig(StageSetting):
@@ -296,6 +310,21 @@ V2_L = tuple(
 # The norms of the networks that the checkpoints were trained in: B5 to B7 and V2 came from TensorFlow's settings.
 slow_norm = partial(nn.BatchNorm2d, eps=0.001, momentum=0.01)
 v2_norm = partial(nn.BatchNorm2d, eps=0.001)
+
+
+V2 = {"efficientnet_v2_s": V2_S, "efficientnet_v2_m": V2_M, "efficientnet_v2_l": V2_L}
+
+
+def settings_of(
+    arch: str, width_mult: float = 1.0, depth_mult: float = 1.0, **kwargs: Any
+) -> tuple[Sequence[StageSetting], int | None]:
+    """The stages and the ``last_channel`` of ``"efficientnet_b…"``, so much wider and deeper than B0, or of
+    ``"efficientnet_v2_…"``; more ``kwargs`` are left aside."""
+    if arch in V2:
+        return V2[arch], 1280
+    if not arch.startswith("efficientnet_b"):
+        raise InvalidArgument(f"arch is {arch!r}; expected efficientnet_b… or one of {', '.join(V2)}.")
+    return scaled(width_mult, depth_mult), None
 
 
 @zoo.builder(EfficientNet_B0_Weights, head="classifier.1", stem="features.0.0")

@@ -189,7 +189,10 @@ class GoogLeNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor | GoogLeNetOutputs:
         check_images(x, self.in_channels)
         with at_least(x, 15):
-            return self.classify(from_imagenet_normalisation(x) if self.transform_input else x)
+            return self.classify(self._transform_input(x))
+
+    def _transform_input(self, x: Tensor) -> Tensor:
+        return from_imagenet_normalisation(x) if self.transform_input else x
 
     def classify(self, x: Tensor) -> Tensor | GoogLeNetOutputs:
         """What :meth:`forward` returns, for images that are normalised as the weights expect."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 import zoo
@@ -144,7 +146,7 @@ class MobileNetV2(nn.Module):
         return self._forward_impl(x)
 
     def _forward_impl(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.classifier(self.features(x).mean((2, 3)))
+        logits: Tensor = self.classifier(torch.flatten(F.adaptive_avg_pool2d(self.features(x), 1), 1))
         return logits
 
 

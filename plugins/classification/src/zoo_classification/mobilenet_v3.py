@@ -37,6 +37,23 @@ class BlockSetting(NamedTuple):
     stride: int
     dilation: int = 1
 
+    # As torchvision's are called, for blocks of one's own.
+    @property
+    def input_channels(self) -> int:
+        return self.in_channels
+
+    @property
+    def expanded_channels(self) -> int:
+        return self.expanded
+
+    @property
+    def kernel(self) -> int:
+        return self.kernel_size
+
+    @property
+    def use_hs(self) -> bool:
+        return self.activation is nn.Hardswish
+
 
 class InvertedResidualConfig(BlockSetting):
     """One inverted residual from the base network's numbers, ``"RE"`` or ``"HS"``, and how much wider it shall be."""
@@ -57,9 +74,18 @@ class InvertedResidualConfig(BlockSetting):
     ) -> InvertedResidualConfig:
         if activation not in ("RE", "HS"):
             raise InvalidArgument(f"activation is {activation!r}; expected 'RE' or 'HS'.")
-        inp, expanded, out = (make_divisible(c * width_mult) for c in (input_channels, expanded_channels, out_channels))
+        channels = (cls.adjust_channels(c, width_mult) for c in (input_channels, expanded_channels, out_channels))
+        inp, expanded, out = channels
         made = nn.ReLU if activation == "RE" else nn.Hardswish
         return super().__new__(cls, inp, kernel, expanded, out, use_se, made, stride, dilation)
+
+    @staticmethod
+    def adjust_channels(channels: int, width_mult: float) -> int:
+        """``channels`` times ``width_mult``, made a multiple of 8."""
+        return make_divisible(channels * width_mult)
+
+    def __reduce__(self) -> tuple[Any, ...]:  # copies are not made wider once more
+        return self._make, (tuple(self),)
 
 
 SE, NO, RE, HS = True, False, nn.ReLU, nn.Hardswish
@@ -209,15 +235,17 @@ class MobileNetV3(nn.Module):
         return logits
 
 
-def _build(
-    setting: Sequence[BlockSetting],
-    last_channel: int,
-    width_mult: float,
-    reduced_tail: bool,
-    dilated: bool,
-    kwargs: dict[str, Any],
-) -> MobileNetV3:
-    """The network of a table, with other widths, or a tail for dense prediction."""
+TABLES = {"mobilenet_v3_large": (LARGE, 1280), "mobilenet_v3_small": (SMALL, 1024)}
+
+
+def settings_of(
+    arch: str, width_mult: float = 1.0, reduced_tail: bool = False, dilated: bool = False, **kwargs: Any
+) -> tuple[list[BlockSetting], int]:
+    """The blocks and the ``last_channel`` of ``"mobilenet_v3_large"`` or ``"mobilenet_v3_small"``, with other widths
+    or a tail for dense prediction; more ``kwargs`` are left aside."""
+    if arch not in TABLES:
+        raise InvalidArgument(f"arch is {arch!r}; expected one of {', '.join(TABLES)}.")
+    setting, last_channel = TABLES[arch]
     if width_mult <= 0:
         raise InvalidArgument(f"width_mult is {width_mult!r}; expected a positive number.")
 
@@ -235,7 +263,7 @@ def _build(
                 dilation=2 if dilated and i >= 0 else 1,
             )
         )
-    return MobileNetV3(rows, scaled(last_channel, reduced_tail), **kwargs)
+    return rows, scaled(last_channel, reduced_tail)
 
 
 @zoo.builder(MobileNet_V3_Large_Weights, head="classifier.3", stem="features.0.0")
@@ -249,7 +277,7 @@ def mobilenet_v3_large(
         reduced_tail: half the channels from the last halving of the resolution on (the paper's section 6.3).
         dilated: dilate the last three blocks in place of that halving, for segmentation.
     """
-    return _build(LARGE, 1280, width_mult, reduced_tail, dilated, kwargs)
+    return MobileNetV3(*settings_of("mobilenet_v3_large", width_mult, reduced_tail, dilated), **kwargs)
 
 
 @zoo.builder(MobileNet_V3_Small_Weights, head="classifier.3", stem="features.0.0")
@@ -260,4 +288,4 @@ def mobilenet_v3_small(
 
     The arguments are those of :func:`mobilenet_v3_large`.
     """
-    return _build(SMALL, 1024, width_mult, reduced_tail, dilated, kwargs)
+    return MobileNetV3(*settings_of("mobilenet_v3_small", width_mult, reduced_tail, dilated), **kwargs)

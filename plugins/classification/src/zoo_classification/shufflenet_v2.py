@@ -44,16 +44,20 @@ class InvertedResidual(nn.Module):
         half = oup // 2
 
         def depthwise(channels: int) -> list[nn.Module]:
-            return [
-                nn.Conv2d(channels, channels, 3, stride, padding=1, groups=channels, bias=False),
-                nn.BatchNorm2d(channels),
-            ]
+            return [self.depthwise_conv(channels, channels, 3, stride, 1), nn.BatchNorm2d(channels)]
 
         def pointwise(channels: int) -> list[nn.Module]:
             return [nn.Conv2d(channels, half, 1, bias=False), nn.BatchNorm2d(half), nn.ReLU(inplace=True)]
 
         self.branch1 = nn.Sequential(*(depthwise(inp) + pointwise(inp) if stride == 2 else []))
         self.branch2 = nn.Sequential(*pointwise(inp if stride == 2 else half), *depthwise(half), *pointwise(half))
+
+    @staticmethod
+    def depthwise_conv(
+        i: int, o: int, kernel_size: int, stride: int = 1, padding: int = 0, bias: bool = False
+    ) -> nn.Conv2d:
+        """A convolution of each of ``i`` channels by itself, to ``o`` channels."""
+        return nn.Conv2d(i, o, kernel_size, stride, padding, bias=bias, groups=i)
 
     def branches(self, x: Tensor) -> tuple[Tensor, Tensor]:
         x1, x2 = x.chunk(2, dim=1) if self.stride == 1 else (self.branch1(x), x)

@@ -226,13 +226,16 @@ class ShiftedWindowAttention(nn.Module):
         self.attention_dropout, self.dropout = attention_dropout, dropout
         self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias)
         self.proj = nn.Linear(dim, dim, bias=proj_bias)
-        self.init_positions()
-        self.register_buffer("relative_position_index", relative_position_index(self.window_size).flatten())
+        self.define_relative_position_bias_table()
+        self.define_relative_position_index()
 
-    def init_positions(self) -> None:
+    def define_relative_position_bias_table(self) -> None:
         rows = math.prod(2 * w - 1 for w in self.window_size)
         self.relative_position_bias_table = nn.Parameter(torch.empty(rows, self.num_heads))
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
+
+    def define_relative_position_index(self) -> None:
+        self.register_buffer("relative_position_index", relative_position_index(self.window_size).flatten())
 
     def get_relative_position_bias(self) -> Tensor:
         """[1, heads, tokens, tokens]"""
@@ -278,7 +281,7 @@ class ShiftedWindowAttentionV2(ShiftedWindowAttention):
 
     relative_coords_table: Tensor
 
-    def init_positions(self) -> None:
+    def define_relative_position_bias_table(self) -> None:
         self.logit_scale = nn.Parameter(torch.full((self.num_heads, 1, 1), math.log(10.0)))
         self.cpb_mlp = nn.Sequential(
             nn.Linear(2, 512), nn.ReLU(inplace=True), nn.Linear(512, self.num_heads, bias=False)

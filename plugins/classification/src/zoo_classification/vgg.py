@@ -126,6 +126,11 @@ class VGG(nn.Module):
         return logits
 
 
+def lettered(cfg: str, batch_norm: bool, **kwargs: Any) -> VGG:
+    """The network of a letter in the paper's table: A, B, D or E."""
+    return VGG(make_layers(cfgs[cfg], batch_norm), **kwargs)
+
+
 @zoo.builder(VGG11_Weights, head="classifier.6", stem="features.0")
 def vgg11(**kwargs: Any) -> VGG:
     """VGG-11 (configuration A) from `Very Deep Convolutional Networks for Large-Scale Image Recognition

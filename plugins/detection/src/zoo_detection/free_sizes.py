@@ -106,7 +106,7 @@ class FreeDetector(nn.Module):
         chosen, levels, begin = [], [], 0
         for i, count in enumerate(counts):
             level = logits.narrow(1, begin, count)
-            indices = level.topk(torch.sym_min(rpn.pre_nms_top_n["testing"], count), dim=1).indices  # type: ignore[no-untyped-call]
+            indices = level.topk(torch.sym_min(rpn.pre_nms_top_n(), count), dim=1).indices  # type: ignore[no-untyped-call]
             chosen.append(indices + begin)
             levels.append(torch.full_like(indices, i))
             begin += count
@@ -116,7 +116,7 @@ class FreeDetector(nn.Module):
         boxes = clip_boxes(boxes, sizes_as_boxes(batch.image_sizes, boxes))
         good = ((boxes[..., 2:] - boxes[..., :2]) >= SMALLEST_PROPOSAL).all(2) & (scores >= rpn.score_thresh)
         found = {"boxes": boxes, "scores": scores, "labels": torch.cat(levels, dim=1)}
-        return best(found, good, rpn.nms_thresh, rpn.post_nms_top_n["testing"])["boxes"]
+        return best(found, good, rpn.nms_thresh, rpn.post_nms_top_n())["boxes"]
 
     def second_stage(self, features: dict[str, Tensor], proposals: Tensor, batch: ImageList) -> Detections:
         """What is in the proposals, with masks and keypoints where there are parts for them."""

@@ -75,6 +75,8 @@ def heatmaps_to_keypoints(maps: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
 @exact
 def _keypoints_of(logits: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
     n, k, cells, _ = logits.shape
+    if not n:  # which torch does not pad
+        return logits.new_zeros(0, k, 3), logits.new_zeros(0, k)
     sizes = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1)  # width, height
     whole = sizes.ceil()
     found, scores = logits.new_ones(n, k, 3), logits.new_zeros(n, k)

@@ -82,10 +82,18 @@ class RegionProposalNetwork(nn.Module):
         self.box_coder = BoxCoder((1.0, 1.0, 1.0, 1.0))
         self.proposal_matcher = Matcher(fg_iou_thresh, bg_iou_thresh, allow_low_quality_matches=True)
         self.fg_bg_sampler = BalancedPositiveNegativeSampler(batch_size_per_image, positive_fraction)
-        self.pre_nms_top_n = self._pre_nms_top_n = dict(pre_nms_top_n)
-        self.post_nms_top_n = self._post_nms_top_n = dict(post_nms_top_n)
+        self._pre_nms_top_n = dict(pre_nms_top_n)
+        self._post_nms_top_n = dict(post_nms_top_n)
         self.nms_thresh = nms_thresh
         self.score_thresh = score_thresh
+
+    def pre_nms_top_n(self) -> int:
+        """Of each map, how many of the best anchors become boxes, in the present mode."""
+        return self._pre_nms_top_n["training" if self.training else "testing"]
+
+    def post_nms_top_n(self) -> int:
+        """How many proposals there are of all maps, in the present mode."""
+        return self._post_nms_top_n["training" if self.training else "testing"]
 
     def forward(
         self,
@@ -142,11 +150,10 @@ class RegionProposalNetwork(nn.Module):
         Returns:
             Boxes [P, 4] and scores [P] in [0, 1] of each image, best first.
         """
-        mode = "training" if self.training else "testing"
         logits = objectness.reshape(len(proposals), -1)
         chosen, levels, begin = [], [], 0
         for i, level in enumerate(torch.split(logits, list(num_anchors_per_level), dim=1)):
-            indices = level.topk(min(self.pre_nms_top_n[mode], level.shape[1]), dim=1).indices
+            indices = level.topk(min(self.pre_nms_top_n(), level.shape[1]), dim=1).indices
             chosen.append(indices + begin)
             levels.append(torch.full_like(indices[0], i))
             begin += level.shape[1]
@@ -155,7 +162,7 @@ class RegionProposalNetwork(nn.Module):
         boxes = proposals.gather(1, rows[..., None].expand(-1, -1, 4))
         boxes = clip_boxes(boxes, sizes_as_boxes(image_shapes, boxes))
         good = ((boxes[..., 2:] - boxes[..., :2]) >= SMALLEST).all(2) & (scores >= self.score_thresh)
-        most = min(self.post_nms_top_n[mode], rows.shape[1])
+        most = min(self.post_nms_top_n(), rows.shape[1])
         found = [
             suppress({"boxes": b, "scores": s}, level_of, g, self.nms_thresh, most, padded)
             for b, s, g in zip(boxes, scores, good, strict=True)

@@ -11,7 +11,7 @@ import functools
 import importlib
 import threading
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -168,8 +168,14 @@ def fuse(model: nn.Module, is_qat: bool) -> None:
     ours[Arithmetic] = functional.FloatFunctional
     groups = [group for group in fusions(model) if len(group) > 1]
     _swap(model, {path: ours[type(m)]() for path, m in model.named_modules() if type(m) in ours})
+    joined(model, groups, is_qat, inplace=True)
+
+
+def joined(model: nn.Module, groups: Any, is_qat: bool, **options: Any) -> Any:
+    """torch's ``fuse_modules`` or ``fuse_modules_qat``."""
+    quantization = _ao("quantization")
     with quiet():
-        (quantization.fuse_modules_qat if is_qat else quantization.fuse_modules)(model, groups, inplace=True)
+        return (quantization.fuse_modules_qat if is_qat else quantization.fuse_modules)(model, groups, **options)
 
 
 def _swap(model: nn.Module, replaced: dict[str, nn.Module]) -> None:
@@ -195,6 +201,17 @@ def calibrated(model: Q, batches: Iterable[Tensor], backend: str) -> Q:
         quantization.convert(model, inplace=True)
     model.engine = engine  # type: ignore[assignment]
     return model
+
+
+def made_int8(model: nn.Module, images: Tensor, backend: str) -> None:
+    """Make a model of another's int8, which fuses itself and has torch's own parts; calibrated on ``images``."""
+    engine, quantization, anyone = engine_for(backend), _ao("quantization"), cast(Any, model)
+    with using(engine), quiet(), torch.no_grad():
+        anyone.fuse_model()
+        anyone.qconfig = quantization.get_default_qconfig(backend)
+        quantization.prepare(model, inplace=True)
+        model(images)
+        quantization.convert(model, inplace=True)
 
 
 def skeleton(model: Q, backend: str) -> Q:

@@ -17,8 +17,16 @@ from zoo_classification.googlenet import (
 from zoo_classification.weights.googlenet import GoogLeNet_Weights
 from zoo_quantized.building import quantizable
 from zoo_quantized.marks import Arithmetic
-from zoo_quantized.quantizable import Quantizable
+from zoo_quantized.quantizable import Fusible, Quantizable
 from zoo_quantized.weights.googlenet import GoogLeNet_QuantizedWeights
+
+
+class QuantizableBasicConv2d(Fusible, BasicConv2d):
+    pass
+
+
+class QuantizableInceptionAux(InceptionAux):
+    pass
 
 
 class QuantizableInception(Inception):
@@ -35,7 +43,9 @@ class QuantizableGoogLeNet(Quantizable, GoogLeNet):
     ``blocks``."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, blocks=(BasicConv2d, QuantizableInception, InceptionAux), **kwargs)
+        super().__init__(
+            *args, blocks=(QuantizableBasicConv2d, QuantizableInception, QuantizableInceptionAux), **kwargs
+        )
 
     forward = GoogLeNet.forward  # images are normalised before they are quantized
 

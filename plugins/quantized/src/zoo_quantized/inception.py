@@ -6,7 +6,6 @@ from typing import Any
 
 from torch import Tensor
 
-from zoo_classification.googlenet import BasicConv2d
 from zoo_classification.inception import (
     Inception3,
     InceptionA,
@@ -20,6 +19,7 @@ from zoo_classification.inception import (
 )
 from zoo_classification.weights.inception import Inception_V3_Weights
 from zoo_quantized.building import quantizable
+from zoo_quantized.googlenet import QuantizableBasicConv2d
 from zoo_quantized.marks import Arithmetic
 from zoo_quantized.quantizable import Quantizable
 from zoo_quantized.weights.inception import Inception_V3_QuantizedWeights
@@ -68,19 +68,23 @@ class QuantizableInceptionE(InceptionE):
         return self.myop3.cat([first, single, double, pooled], 1)
 
 
+class QuantizableInceptionAux(InceptionAux):
+    pass
+
+
 class QuantizableInception3(Quantizable, Inception3):
     """:class:`~zoo_classification.inception.Inception3` of quantizable modules; the arguments are the same but for
     ``inception_blocks``."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         blocks = (
-            BasicConv2d,
+            QuantizableBasicConv2d,
             QuantizableInceptionA,
             QuantizableInceptionB,
             QuantizableInceptionC,
             QuantizableInceptionD,
             QuantizableInceptionE,
-            InceptionAux,
+            QuantizableInceptionAux,
         )
         super().__init__(*args, inception_blocks=blocks, **kwargs)
 

@@ -10,11 +10,11 @@ from zoo_classification.mobilenet_v2 import InvertedResidual, MobileNetV2
 from zoo_classification.weights.mobilenet_v2 import MobileNet_V2_Weights
 from zoo_quantized.building import quantizable
 from zoo_quantized.marks import Arithmetic
-from zoo_quantized.quantizable import Quantizable
+from zoo_quantized.quantizable import Fusible, Quantizable
 from zoo_quantized.weights.mobilenet_v2 import MobileNet_V2_QuantizedWeights
 
 
-class QuantizableInvertedResidual(InvertedResidual):
+class QuantizableInvertedResidual(Fusible, InvertedResidual):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.skip_add = Arithmetic()

@@ -11,11 +11,11 @@ from zoo_classification.mobilenet_v3 import LARGE, InvertedResidual, MobileNetV3
 from zoo_classification.weights.mobilenet_v3 import MobileNet_V3_Large_Weights
 from zoo_quantized.building import quantizable
 from zoo_quantized.marks import Arithmetic
-from zoo_quantized.quantizable import Quantizable
+from zoo_quantized.quantizable import Fusible, Quantizable
 from zoo_quantized.weights.mobilenet_v3 import MobileNet_V3_Large_QuantizedWeights
 
 
-class QuantizableSqueezeExcitation(SqueezeExcitation):
+class QuantizableSqueezeExcitation(Fusible, SqueezeExcitation):
     fused = (("fc1", "activation"), ("fc2",))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -122,6 +122,14 @@ def _training() -> Any:
     return importlib.import_module("zoo_quantized.training")
 
 
+class Fusible(nn.Module):
+    """Mixed into a block of a quantizable model, for programs that fuse block by block."""
+
+    def fuse_model(self, is_qat: bool | None = None) -> None:
+        """:meth:`Quantizable.fuse_model` of this block alone."""
+        eager.fuse(self, self.training if is_qat is None else is_qat)
+
+
 PRODUCERS = (Quantize, Arithmetic, nn.Conv2d, nn.Linear, nn.Hardswish, nn.Hardsigmoid)
 
 

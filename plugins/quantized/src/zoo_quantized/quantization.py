@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -16,6 +17,7 @@ from zoo_quantized.building import as_asked
 from zoo_quantized.quantizable import Quantizable
 
 Q = TypeVar("Q", bound=Quantizable)
+SIDE_OF_NOISE = 299  # of an image that every family takes
 
 
 def quantize(model: Q, calibration_batches: Iterable[Any], backend: str = "x86", *, progress: bool = True) -> Q:
@@ -59,14 +61,36 @@ def quantize(model: Q, calibration_batches: Iterable[Any], backend: str = "x86",
     return rebuilt_as(eager.calibrated(twin, batches, backend), quantize="auto", backend=backend)  # type: ignore[return-value]
 
 
-def quantize_model(model: Quantizable, backend: str) -> None:
+def quantize_model(model: nn.Module, backend: str) -> None:
     """Make a float model int8, in place, with scales of noise: to measure its speed, or to load int8 weights into it.
+
+    Args:
+        model: one of this package, or any with ``fuse_model(is_qat=False)`` and torch's ``QuantStub`` and
+            ``DeQuantStub`` in it.
+        backend: what it is made for: ``"fbgemm"``, ``"x86"``, ``"onednn"`` or ``"qnnpack"``.
 
     Raises:
         InvalidArgument: an unknown backend.
         MissingEngine: this torch has no int8 kernels.
     """
-    as_asked(model, True, backend)
+    if isinstance(model, Quantizable):
+        as_asked(model, True, backend)
+        return
+    eager.made_int8(model.eval(), torch.rand(1, 3, SIDE_OF_NOISE, SIDE_OF_NOISE), backend)
+
+
+def replace_relu(module: nn.Module) -> None:
+    """Put a ReLU that does not work in place where ``module`` has a ReLU or a ReLU6, in place."""
+    for name, child in module.named_children():
+        if type(child) in (nn.ReLU, nn.ReLU6):
+            setattr(module, name, nn.ReLU(inplace=False).train(child.training))
+        else:
+            replace_relu(child)
+
+
+def fuse_modules(model: nn.Module, modules_to_fuse: Any, is_qat: bool | None, **kwargs: Any) -> Any:
+    """torch's ``fuse_modules``, or its ``fuse_modules_qat`` where ``is_qat`` says so; by default in train mode."""
+    return eager.joined(model, modules_to_fuse, model.training if is_qat is None else is_qat, **kwargs)
 
 
 def _images(batches: Iterable[Any], progress: bool) -> Iterator[Tensor]:

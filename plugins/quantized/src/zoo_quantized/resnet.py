@@ -15,7 +15,7 @@ from zoo_classification.weights.resnet import (
 )
 from zoo_quantized.building import quantizable
 from zoo_quantized.marks import Arithmetic
-from zoo_quantized.quantizable import Quantizable
+from zoo_quantized.quantizable import Fusible, Quantizable
 from zoo_quantized.weights.resnet import (
     ResNet18_QuantizedWeights,
     ResNet50_QuantizedWeights,
@@ -24,7 +24,7 @@ from zoo_quantized.weights.resnet import (
 )
 
 
-class QuantizableBasicBlock(BasicBlock):
+class QuantizableBasicBlock(Fusible, BasicBlock):
     fused = (("conv1", "bn1", "relu"), ("conv2", "bn2"))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -37,7 +37,7 @@ class QuantizableBasicBlock(BasicBlock):
         return self.add_relu.add_relu(out, identity)
 
 
-class QuantizableBottleneck(Bottleneck):
+class QuantizableBottleneck(Fusible, Bottleneck):
     """A ReLU can be joined with one convolution only: here each has its own."""
 
     fused = (("conv1", "bn1", "relu1"), ("conv2", "bn2", "relu2"), ("conv3", "bn3"))

@@ -126,11 +126,44 @@ class BasicBlock(nn.Module):
         return out
 
 
+class Bottleneck(nn.Module):
+    """1×1×1, one convolution of the family, 1×1×1 to four times as many channels: ``y = relu(x + branch(x))``."""
+
+    expansion = 4
+
+    def __init__(
+        self,
+        inplanes: int,
+        planes: int,
+        conv_builder: Callable[..., nn.Module],
+        stride: int = 1,
+        downsample: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        mid = inplanes * planes * 27 // (inplanes * 9 + 3 * planes)  # as in a BasicBlock
+        out = planes * self.expansion
+        self.conv1 = nn.Sequential(
+            nn.Conv3d(inplanes, planes, 1, bias=False), nn.BatchNorm3d(planes), nn.ReLU(inplace=True)
+        )
+        self.conv2 = nn.Sequential(
+            conv_builder(planes, planes, mid, stride), nn.BatchNorm3d(planes), nn.ReLU(inplace=True)
+        )
+        self.conv3 = nn.Sequential(nn.Conv3d(planes, out, 1, bias=False), nn.BatchNorm3d(out))
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = downsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv3(self.conv2(self.conv1(x)))
+        out += x if self.downsample is None else self.downsample(x)
+        out = self.relu(out)
+        return out
+
+
 class VideoResNet(nn.Module):
     """A residual network of four stages: clips [N, C, T, H, W] of any length and size → logits [N, num_classes].
 
     Args:
-        block: :class:`BasicBlock`, or a class with its arguments and ``expansion``.
+        block: :class:`BasicBlock`, :class:`Bottleneck`, or a class with their arguments and ``expansion``.
         conv_makers: what the blocks of each of the four stages convolve with: :class:`Conv3DSimple`,
             :class:`Conv3DNoTemporal` or :class:`Conv2Plus1D`.
         layers: number of blocks in each stage.
@@ -148,7 +181,7 @@ class VideoResNet(nn.Module):
 
     def __init__(
         self,
-        block: type[BasicBlock],
+        block: type[BasicBlock | Bottleneck],
         conv_makers: Sequence[Callable[..., nn.Module]],
         layers: Sequence[int],
         stem: Callable[..., nn.Module],
@@ -181,12 +214,13 @@ class VideoResNet(nn.Module):
             elif isinstance(m, nn.Linear):
                 nn.init.normal_(m.weight, std=0.01)
                 nn.init.zeros_(m.bias)
-            elif zero_init_residual and isinstance(m, BasicBlock):
-                nn.init.zeros_(m.conv2[1].weight)  # type: ignore[arg-type]
+            elif zero_init_residual and isinstance(m, BasicBlock | Bottleneck):
+                last = m.conv2 if isinstance(m, BasicBlock) else m.conv3
+                nn.init.zeros_(last[1].weight)  # type: ignore[arg-type]
 
     def _make_layer(
         self,
-        block: type[BasicBlock],
+        block: type[BasicBlock | Bottleneck],
         conv_builder: Callable[..., nn.Module],
         planes: int,
         blocks: int,
