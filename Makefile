@@ -70,8 +70,12 @@ format: $(VENV)/.tools
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+# All benchmarks, then the tables of docs/benchmarks.md; ends with 1 where a target is missed, or a script fails.
 bench: $(VENV)/.tools
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	@failed=; for script in $(filter-out %/harness.py,$(wildcard benchmarks/*.py)); do \
+	  echo "== $$script"; OMP_WAIT_POLICY=passive $(BIN)/python $$script || failed="$$failed $$script"; done; \
+	$(BIN)/python scripts/benchmark_tables.py; \
+	if [ -n "$$failed" ]; then echo "Missed a target, or failed:$$failed"; exit 1; fi
 
 # Enters new names of models and weights in docs/ledger.txt.
 ledger: $(VENV)/.tools
