@@ -285,6 +285,19 @@ def test_flow_of_free_size(file: Path, pixels: bool) -> None:
         torch.testing.assert_close(zoo.pipeline(file)(pair).flow, want, atol=2e-2, rtol=0)
 
 
+@pytest.mark.slow
+def test_flow_in_half_precision(file: Path) -> None:
+    torch.manual_seed(0)
+    model = zoo.get_model("raft_small", weights=None).eval()
+    report = zoo.export(model, file, image_size=(128, 136), num_flow_updates=2, half=True, task="optical-flow")
+    assert report.outputs == {"flow": "float32 [1, 2, 128, 136]"}
+    first = noise(1, 3, 128, 136) * 2 - 1
+    with torch.no_grad():
+        want = model(first, first.roll((2, -1), (2, 3)), num_flow_updates=2)[-1]
+    (got,) = zoo.get_model(file)(first, first.roll((2, -1), (2, 3)))
+    torch.testing.assert_close(got, want, atol=0.03 * want.abs().max().item(), rtol=0)
+
+
 # ── what a file says of itself ───────────────────────────────────────────────────────────────────────────────────
 
 
