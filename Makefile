@@ -46,7 +46,8 @@ test-plugins: .venv-plugins/.packages
 # Engines and quantization that the default environment lacks.
 test-engines: .venv-engines/.packages
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive .venv-engines/bin/python -m pytest -n $(WORKERS) --dist worksteal \
-	  $(patsubst %,tests/tools/test_%.py,benchmarking engines exported matrix quantizing) tests/core/test_engines.py
+	  $(patsubst %,tests/tools/test_%.py,benchmarking engines exported matrix quantizing) tests/core/test_engines.py \
+	  tests/detection/test_export_sizes.py -m "slow or not slow"
 
 # A server and a local cluster of Ray, which the suite passes over.
 test-serving: .venv-serving/.packages
