@@ -255,7 +255,7 @@ def test_the_shapes_are_found_by_a_file_that_the_command_wrote(
     assert (run(torch.full_like(picture, 0.5))["scores"] < 0.5).all()
 
 
-@pytest.mark.parametrize("name", default("retinanet"))
+@pytest.mark.parametrize("name", default())
 def test_onnx_runs_as_the_model_does(name: str, tmp_path: Path) -> None:
     report = zoo.export(tiny(name), tmp_path / "out.onnx", image_size=SIZE, task="object-detection")
     assert report.inputs == {"image": "float32 [3, 96, 128]"}
