@@ -217,7 +217,7 @@ class Report:
         new = {**self.about, "cold": cold, "columns": {key: text.split("|") for key, text in columns.items()}}
         self.content["tables"][name] = {**new, "rows": rows}
         print("\n" + "  ".join(f"{heading:>{_wide(i)}}" for i, (heading, *_) in enumerate(new["columns"].values())))
-        return Table(self.content["tables"][name])
+        return Table(self.content["tables"][name], self.write)
 
     def target(self, what: str, value: float, *, least: float | None = None, most: float | None = None) -> None:
         """Hold a figure against its target: it is ``least`` at least, or ``most`` at most."""
@@ -228,12 +228,16 @@ class Report:
         if not met:
             self.missed.append(f"{what}: {value:.3g}, target {said(goal)}")
 
-    def finish(self) -> int:
-        """Write the file and say what missed its target; the exit status."""
+    def write(self) -> None:
+        """The file, whole or not at all; after each row, so that a run that is broken off loses none."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_suffix(f".{os.getpid()}")
         part.write_text(json.dumps(self.content, indent=1, ensure_ascii=False) + "\n")
         part.replace(self.path)
+
+    def finish(self) -> int:
+        """Write the file and say what missed its target; the exit status."""
+        self.write()
         for missed in self.missed:
             print(f"TARGET MISSED  {missed}")
         return 1 if self.missed else 0
@@ -242,8 +246,8 @@ class Report:
 class Table:
     """Rows of a :class:`Report`'s table."""
 
-    def __init__(self, content: dict[str, Any]) -> None:
-        self._content = content
+    def __init__(self, content: dict[str, Any], write: Call) -> None:
+        self._content, self._write = content, write
 
     def row(self, **values: Any) -> None:
         """Add a row, in place of an older one of that name."""
@@ -256,6 +260,7 @@ class Table:
         rows = self._content["rows"]
         at = next((i for i, row in enumerate(rows) if row[first] == new[first]), len(rows))
         rows[at : at + 1] = [new]
+        self._write()
         cells = (shown(new.get(key), *rest[:1]) for key, (_, *rest) in columns.items())
         print("  ".join(f"{cell:>{_wide(i)}}" for i, cell in enumerate(cells)), flush=True)
 
