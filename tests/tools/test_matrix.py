@@ -43,12 +43,18 @@ def test_cells_are_measured_and_kept(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "capabilities/classification.json"
     content = json.loads(path.read_text())
     content["models"][NAME]["cells"]["fx"]["works"] = False
+    content["models"][NAME]["cells"]["train"] = {"works": False, "note": "no answer in 8 s"}
     path.write_text(json.dumps(content))
     told: list[str] = []
     found = capabilities.matrix(
-        [NAME], tmp_path, cells=["fx", "deepcopy"], resume=True, told=lambda model, cell, result: told.append(cell)
+        [NAME],
+        tmp_path,
+        cells=["fx", "deepcopy", "train"],
+        resume=True,
+        told=lambda model, cell, result: told.append(cell),
     )
-    assert told == ["deepcopy"]
+    assert told == ["deepcopy", "train"], "what gave no answer in time is asked again"
+    assert found[NAME]["cells"]["train"]["works"] is True
     assert found[NAME]["cells"]["fx"]["works"] is False
     assert list(found[NAME]["cells"]) == ["eager", "fx", "deepcopy", "train", "dynamic-batch"], "in one order"
 
