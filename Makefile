@@ -45,7 +45,9 @@ test-plugins: .venv-plugins/.packages
 
 # Engines and quantization that the default environment lacks.
 test-engines: .venv-engines/.packages
-	OMP_WAIT_POLICY=passive .venv-engines/bin/python -m pytest tests/tools tests/core/test_engines.py -m "slow or not slow"
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive .venv-engines/bin/python -m pytest -n $(WORKERS) --dist worksteal \
+	  $(patsubst %,tests/tools/test_%.py,benchmarking engines exported matrix quantizing) tests/core/test_engines.py \
+	  tests/detection/test_export_sizes.py -m "slow or not slow"
 
 # A server and a local cluster of Ray, which the suite passes over.
 test-serving: .venv-serving/.packages
@@ -78,8 +80,12 @@ format: $(VENV)/.tools
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+# All benchmarks, then the tables of docs/benchmarks.md; ends with 1 where a target is missed, or a script fails.
 bench: $(VENV)/.tools
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	@failed=; for script in $(filter-out %/harness.py,$(wildcard benchmarks/*.py)); do \
+	  echo "== $$script"; OMP_WAIT_POLICY=passive $(BIN)/python $$script || failed="$$failed $$script"; done; \
+	$(BIN)/python scripts/benchmark_tables.py; \
+	if [ -n "$$failed" ]; then echo "Missed a target, or failed:$$failed"; exit 1; fi
 
 # All wheels into dist/, their metadata checked as an index would.
 wheels: $(VENV)/.tools

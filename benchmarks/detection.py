@@ -1,6 +1,6 @@
 """How fast detectors are, in training and inference, and how much memory they take; beside torchvision's, where it is.
 
-    python benchmarks/detection.py [model …] [--optimize] [--memory] [--size 800 1066] [--device cuda] [--threads N]
+    python benchmarks/detection.py [model …] [--optimize] [--memory] [--size 800 1066] [--device cuda]
 
 Seconds per image of a training step (forward, losses, backward; a batch of 2, of 4 for SSD, of 8 for SSDlite) and of
 inference (one picture, from the picture to boxes, masks and keypoints in its pixels). The weights are random and the
@@ -12,26 +12,15 @@ process of its own: on the CPU what is resident above what the model itself take
 
 from __future__ import annotations
 
-import argparse
-import os
-import platform
-import statistics
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
+import harness
 import torch
+from harness import Call, Report, Times, alone, in_turns, peak_of
 from torch import Tensor, nn
 
 import zoo
-
-try:
-    import torchvision
-except ImportError:
-    torchvision = None
 
 MODELS = (
     "fasterrcnn_resnet50_fpn", "fasterrcnn_resnet50_fpn_v2", "fasterrcnn_mobilenet_v3_large_fpn",
@@ -43,14 +32,12 @@ BATCH = {"ssd300_vgg16": 4, "ssdlite320_mobilenet_v3_large": 8}  # of a training
 OBJECTS = 8  # on a picture to train on
 FOUND = 100  # on a picture to predict
 RANDOM = {"weights": None, "weights_backbone": None}
-LIBRARIES = ("zoo", "torchvision") if torchvision else ("zoo",)
-
-Call = Callable[[], Any]
+TARGETS = {"train": 1.0, "test": 1.1, "optimised": 1.5, "memory": 1.0}  # over torchvision's
 
 
 def build(library: str, name: str, size: Sequence[int], device: str) -> nn.Module:
     torch.manual_seed(0)
-    get = zoo.get_model if library == "zoo" else torchvision.models.get_model
+    get = zoo.get_model if library == "zoo" else harness.torchvision().models.get_model
     fixed = "ssd" in name or "320" in name  # these have a size of their own; the others see pictures as they are
     sizes = {} if fixed else {"min_size": min(size), "max_size": max(size)}
     model: nn.Module = get(name, **RANDOM, **sizes)
@@ -121,64 +108,50 @@ def inference(model: nn.Module, size: Sequence[int], device: str) -> Call:
     return predict
 
 
-def seconds_of(call: Call, device: str) -> float:
-    wait: Call = torch.cuda.synchronize if device.startswith("cuda") else lambda: None
-    wait()
-    start = time.perf_counter()
-    call()
-    wait()
-    return time.perf_counter() - start
+def libraries() -> tuple[str, ...]:
+    return ("zoo", "torchvision") if harness.torchvision() else ("zoo",)
 
 
-def in_turn(calls: Sequence[Call], device: str, budget: float) -> tuple[list[float], list[float]]:
-    """Median seconds of each call, and of the first over each: medians over turns that fill ``budget`` seconds."""
-    for call in calls:
-        call()
-    turns: list[list[float]] = []
-    end = time.perf_counter() + budget
-    while len(turns) < 3 or (time.perf_counter() < end and len(turns) < 50):
-        order = range(len(calls)) if len(turns) % 2 else reversed(range(len(calls)))
-        taken = {i: seconds_of(calls[i], device) for i in order}
-        turns.append([taken[i] for i in range(len(calls))])
-    columns = list(zip(*turns, strict=True))
-    ratios = [statistics.median(t[i] / t[0] for t in turns) for i in range(len(calls))]
-    return [statistics.median(column) for column in columns], ratios
+def speed(given: Any, report: Report) -> None:
+    table = report.table(
+        f"speed_{given.size[0]}", model="Network", train="train time (s / image)|.3g", test="test time (s / image)|.3g",
+        train_times="times torchvision's: train|.2f", test_times="test|.2f", optimised="test, optimized|.2f",
+        objects="objects|g",
+    )  # fmt: skip
+    wait = torch.cuda.synchronize if given.device != "cpu" else None
 
+    def turns(calls: Sequence[Call]) -> dict[str, Times]:
+        return in_turns(dict(zip(sides, calls, strict=False)), given.seconds, least=3, most=50, wait=wait)
 
-def speed(names: Sequence[str], size: Sequence[int], device: str, optimized: bool, budget: float) -> None:
-    heads = ["train time (s / image)", "test time (s / image)"]
-    if torchvision:
-        heads += ["times torchvision's: train", "test"]
-    if optimized:
-        heads += ["test time, optimized", "times torchvision's" if torchvision else "times faster"]
-    print(f"| Network | {' | '.join(heads)} | objects |\n| --- |{' ---: |' * (len(heads) + 1)}")
-    for name in names:
-        models = [build(library, name, size, device) for library in LIBRARIES]
+    for name in given.models:
+        sides = [*libraries(), "optimised"]
+        models = [build(library, name, given.size, given.device) for library in libraries()]
         for other in models[1:]:
             other.load_state_dict(models[0].state_dict())
-        steps = [training(model, name, size, device) for model in models]
-        n = steps[0][1]
-        train, train_ratio = in_turn([step for step, _ in steps], device, budget)
+        steps = [training(model, name, given.size, given.device) for model in models]
+        train = turns([step for step, _ in steps])
         for model in models:
             model.zero_grad()
-        found = spread(models, name, picture(size, 0, device))
-        calls = [inference(model, size, device) for model in models]
-        test, test_ratio = in_turn(calls, device, budget)
-        cells = [f"{train[0] / n:.4f}", f"{test[0]:.4f}"]
-        if torchvision:
-            cells += [f"{train_ratio[1]:.2f}", f"{test_ratio[1]:.2f}"]
-        if optimized:
-            example = ([picture(size, 0, device)],)
-            fast = zoo.optimize(models[0].eval(), example)
-            times, ratios = in_turn([inference(fast, size, device), calls[-1]], device, budget)
-            cells += [f"{times[0]:.4f}", f"{ratios[1]:.2f}"]
-        print(f"| {name} | {' | '.join(cells)} | {found} |", flush=True)
-
-
-def resident(field: str) -> float:
-    """``VmRSS`` now or ``VmHWM`` at its peak, in GB."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
-    return int(line.split()[1]) / 2**20
+        image = picture(given.size, 0, given.device)
+        row: dict[str, float] = {"objects": spread(models, name, image)}
+        if given.optimize:
+            with torch.inference_mode():
+                models.append(zoo.optimize(models[0], [image]))
+            sides = [*libraries(), "optimised"]
+        test = turns([inference(model, given.size, given.device) for model in models])
+        row |= {"train": train["zoo"].median() / steps[0][1], "test": test["zoo"].median()}
+        if "torchvision" in test:
+            row["train_times"] = train["torchvision"].over(train["zoo"])
+            row["test_times"] = test["torchvision"].over(test["zoo"])
+            report.target(f"{name}, {given.size[0]}: training, times torchvision's", row["train_times"],
+                          least=TARGETS["train"])  # fmt: skip
+            report.target(f"{name}, {given.size[0]}: inference, times torchvision's", row["test_times"],
+                          least=TARGETS["test"])  # fmt: skip
+            if given.optimize:
+                row["optimised"] = test["torchvision"].over(test["optimised"])
+                report.target(f"{name}, {given.size[0]}: optimised, times torchvision's", row["optimised"],
+                              least=TARGETS["optimised"])  # fmt: skip
+        table.row(model=name, **row)
 
 
 def peak(library: str, name: str, what: str, size: Sequence[int], device: str) -> float:
@@ -191,56 +164,38 @@ def peak(library: str, name: str, what: str, size: Sequence[int], device: str) -
         spread([model], name, picture(size, 0, device))
         first, call = inference(model, small, device), inference(model, size, device)
     first()
-    if device.startswith("cuda"):
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        call()
-        return (torch.cuda.max_memory_allocated() - before) / 2**30
-    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
-    before_cpu = resident("VmRSS")
+    if device == "cpu":
+        return peak_of(call) / 1024
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
     call()
-    return resident("VmHWM") - before_cpu
+    return (torch.cuda.max_memory_allocated() - before) / 2**30
 
 
-def memory(names: Sequence[str], size: Sequence[int], device: str, threads: int) -> None:
-    heads = [f"{library}, {what} (GB)" for what in ("train", "test") for library in LIBRARIES]
-    print(f"| Network | {' | '.join(heads)} |\n| --- |{' ---: |' * len(heads)}")
-    for name in names:
-        cells = []
-        for what in ("train", "test"):
-            for library in LIBRARIES:
-                words = ["--peak", library, what, "--size", *map(str, size), "--device", device]
-                run = [sys.executable, __file__, name, *words, "--threads", str(threads)]
-                cells.append(subprocess.run(run, check=True, stdout=subprocess.PIPE, text=True).stdout.strip())
-        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+def memory(given: Any, report: Report) -> None:
+    heads = {f"{what}_{lib}": f"{what}, {lib}, GB|.2f" for what in ("train", "test") for lib in libraries()}
+    table = report.table(f"memory_{given.size[0]}", cold=True, model="Network", **heads)
+    for name in given.models:
+        row = {
+            key: alone(peak, key.partition("_")[2], name, key.partition("_")[0], given.size, given.device)
+            for key in heads
+        }
+        table.row(model=name, **row)
+        for what in ("train", "test") if len(libraries()) > 1 else ():
+            report.target(f"{name}, {given.size[0]}: memory, {what}, over torchvision's",
+                          row[f"{what}_zoo"] / row[f"{what}_torchvision"], most=TARGETS["memory"])  # fmt: skip
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="*", metavar="model", help="only these")
+def main() -> int:
+    parser = harness.options(__doc__, MODELS, seconds=15.0)
     parser.add_argument("--optimize", action="store_true", help="inference with zoo.optimize as well")
     parser.add_argument("--memory", action="store_true", help="peaks of memory, in place of time")
-    parser.add_argument("--size", type=int, nargs=2, default=(800, 1066), metavar=("HEIGHT", "WIDTH"))
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--seconds", type=float, default=15.0, help="of turns for a figure; at least three turns")
-    parser.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    names = options.models or MODELS
-    if options.peak:
-        library, what = options.peak
-        print(f"{peak(library, names[0], what, options.size, options.device):.2f}")
-        return
-    place = torch.cuda.get_device_name() if options.device.startswith("cuda") else platform.machine()
-    beside = f", torchvision {torchvision.__version__}" if torchvision else ", torchvision is not installed"
-    print(f"{place}, {options.threads} threads, torch {torch.__version__}{beside}, pictures of ", end="")
-    print(f"{'×'.join(map(str, options.size))}, load of the machine before: {os.getloadavg()[0]:.1f}\n", flush=True)
-    if options.memory:
-        memory(names, options.size, options.device, options.threads)
-    else:
-        speed(names, options.size, options.device, options.optimize, options.seconds)
+    parser.add_argument("--size", type=int, nargs=2, default=[800, 1066], metavar=("HEIGHT", "WIDTH"))
+    given = parser.parse_args()
+    report = Report(given)
+    (memory if given.memory else speed)(given, report)
+    return report.finish()
 
 
 if __name__ == "__main__":
-    main()
+    harness.start(main)

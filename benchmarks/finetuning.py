@@ -1,6 +1,6 @@
 """How many epochs a fine-tuned SqueezeNet and one from scratch take to reach the weights in the wheel, on digits.
 
-    python benchmarks/finetuning.py --output out/finetuning
+    python benchmarks/finetuning.py [--epochs 24] [--folder out/finetuning]
 
 The start of the former is the published model with a new head, which knows no digit's name: its features come from the
 scans that both are trained on, none of those that are held out. Both runs have the same settings and a rate that does
@@ -9,40 +9,46 @@ not fall, so that an epoch means the same in both.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 
+import harness
+from harness import Report
 from train_digits import augment, write_data
 
 import zoo
 
 MODEL, ENTRY = "squeezenet1_1", "DIGITS_V1"
+FINETUNED = "fine-tuned"
+GOAL = 10  # epochs
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path("out/finetuning"))
-    parser.add_argument("--epochs", type=int, default=40)
+def main() -> int:
+    parser = harness.options(__doc__)
+    parser.add_argument("--folder", type=Path, default=Path("out/finetuning"))
+    parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+    given = parser.parse_args()
+    report = Report(given, epochs=given.epochs, seed=given.seed)
     published = zoo.get_model_weights(MODEL)[ENTRY].value.metrics["Digits"]["acc@1"]
-    given = {"preprocessing": ENTRY, "batch_size": 64, "lr": 5e-4, "seed": options.seed}
-    digits = write_data(options.output / "digits")
-    start = zoo.save(zoo.reset_head(zoo.get_model(MODEL, weights=ENTRY), 10), options.output / "start.safetensors")
-    for name, weights in (("fine-tuned", start), ("from scratch", None)):
+    settings = {"preprocessing": ENTRY, "batch_size": 64, "lr": 5e-4, "seed": given.seed}
+    digits = write_data(given.folder / "digits")
+    start = zoo.save(zoo.reset_head(zoo.get_model(MODEL, weights=ENTRY), 10), given.folder / "start.safetensors")
+    table = report.table("epochs", run="run", reached="as good as the wheel's after|g", best="best, %|.3f")
+    for name, weights in ((FINETUNED, start), ("from scratch", None)):
         done = zoo.train(
-            MODEL, digits, options.output / name, weights, augment=augment, epochs=options.epochs, schedule="constant",
-            ema=0.98, **given,
+            MODEL, digits, given.folder / name, weights, augment=augment, epochs=given.epochs, schedule="constant",
+            ema=0.98, **settings,
         )  # fmt: skip
         scores = [row["val_acc@1"] for row in done.history]
         reached = next((i for i, score in enumerate(scores, 1) if score >= published - 1e-3), None)
-        print(
-            f"{name}: {published:.3f} % after {reached} epochs; best {max(scores):.3f} % of {len(scores)}", flush=True
-        )
+        table.row(run=name, reached=reached or f"not within {given.epochs}", best=max(scores))
+        if name == FINETUNED:
+            report.target("epochs of fine-tuning", reached or float("inf"), most=GOAL)
+    return report.finish()
 
 
 if __name__ == "__main__":
-    main()
+    harness.start(main)

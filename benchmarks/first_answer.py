@@ -2,14 +2,12 @@
 
     python benchmarks/first_answer.py [resnet50 …]
 
-Three things are timed, each in new processes, in turns so that the machine's drift cancels; shown are the median of the
-wall clock and, after a slash, of the CPU time (user and system, all threads), which other work on the machine changes
-less:
+Three things are timed, each in new processes, in turns so that the machine's drift cancels; shown are medians:
 
 - file → ready: from an imported torch to a model with a cached checkpoint's numbers in it, on the way that users take,
   beside torchvision's where it imports; with the import of the package in it, and without. The checkpoint has random
   numbers in the model's own layout, and the name and place that a download would have, and is noted as verified: both
-libraries compare a download's hash once, when it is made.
+  libraries compare a download's hash once, when it is made.
 - `import zoo_detection` with the modules of all its models, beside `import torch` alone.
 - `zoo predict` on one picture with weights that are in the wheel, beside `import torch` and the forward.
 """
@@ -17,29 +15,26 @@ libraries compare a download's hash once, when it is made.
 from __future__ import annotations
 
 import json
-import os
-import platform
-import resource
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
+from collections.abc import Callable
 from pathlib import Path
 
+import harness
 import torch
+from harness import Report, Times, fresh
 
 import zoo
 from zoo.files import promised_hash
 from zoo.files.notes import note_path, write_verified
 
-REPEATS = int(os.environ.get("ZOO_BENCH_REPEATS", "7"))
 BARE = {"fasterrcnn_resnet50_fpn": {"weights_backbone": None}}
 MODELS = ("resnet50", "vgg16", "vit_l_16", "efficientnet_b7", "fasterrcnn_resnet50_fpn")
+LARGE = ("vgg16", "vit_l_16")  # 10 times as fast is the target; 3 times of the others
 DETECTORS = ("faster_rcnn", "mask_rcnn", "keypoint_rcnn", "retinanet", "fcos", "ssd", "ssdlite", "task")
 DIGIT = Path(__file__).parents[1] / "examples/images/digits/digit_7.png"
 
-# What the processes run: each prints its own seconds, by the wall and of the CPU.
+# What the processes run: each prints its own seconds, by the wall and of the processor.
 TIMED = """
 import json, os, sys, time
 def clock():
@@ -51,42 +46,12 @@ start = clock()
 end = clock()
 print(json.dumps([end[0] - start[0], end[1] - start[1]]))
 """
-OURS = "import zoo; model = zoo.get_model({name!r}, weights='DEFAULT')"
-THEIRS = "import torchvision; model = torchvision.models.get_model({name!r}, weights='DEFAULT')"
-FORWARD = """
+LOAD = "import {0}; model = {0}.{1}get_model({2!r}, weights='DEFAULT')"
+FORWARD = f"""
 import torch, zoo
 pipe = zoo.pipeline('squeezenet1_1', 'DIGITS_V1', 'cpu')
-x, = pipe.steps.collate([pipe.prepare(pipe.steps.load({picture!r}))])
+x, = pipe.steps.collate([pipe.prepare(pipe.steps.load({str(DIGIT)!r}))])
 """
-
-Seconds = tuple[float, float]
-
-
-def timed(code: str, before: str, folder: str) -> Seconds:
-    script = TIMED.format(before=before, timed=code)
-    environment = {**os.environ, "TORCH_HOME": folder, "ZOO_OFFLINE": "1"}
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
-    wall, used = json.loads(done.stdout.splitlines()[-1])
-    return wall, used
-
-
-def whole(arguments: list[str], folder: str) -> Seconds:
-    """A process from start to end."""
-    environment = {**os.environ, "TORCH_HOME": folder, "ZOO_OFFLINE": "1"}
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    start = time.perf_counter()
-    subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, check=True)
-    end = time.perf_counter()
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return end - start, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
-def median(runs: list[Seconds]) -> Seconds:
-    return statistics.median(wall for wall, _ in runs), statistics.median(used for _, used in runs)
-
-
-def shown(seconds: Seconds) -> str:
-    return f"{seconds[0]:.3f} / {seconds[1]:.3f}"
 
 
 def files(names: list[str], folder: Path) -> None:
@@ -101,53 +66,74 @@ def files(names: list[str], folder: Path) -> None:
         write_verified(note_path(path), path.stat(), url=url, sha256=promised.ljust(64, "0"))
 
 
-def main() -> None:
-    names = sys.argv[1:] or list(MODELS)
-    print(f"torch {torch.__version__}, {platform.machine()}, {torch.get_num_threads()} threads, median of {REPEATS}")
-    with_torchvision = (
-        subprocess.run([sys.executable, "-c", "import torchvision"], capture_output=True, check=False).returncode == 0
-    )
+def main() -> int:
+    parser = harness.options(__doc__, MODELS)
+    parser.add_argument("--repeats", type=int, default=7)
+    given = parser.parse_args()
+    report = Report(given)
+    ours, theirs = ("zoo", ""), ("torchvision", "models.")
+    sides = [ours, theirs] if harness.torchvision() else [ours]
     with tempfile.TemporaryDirectory() as folder:
-        files(names, Path(folder))
-        for title, imported in (("file → ready", ""), ("the same, package imported", ", {}")):
-            print(f"\n{title:28}{'zoo':>16}{'torchvision':>16}{'times':>14}")
-            for name in names:
-                ours: list[Seconds] = []
-                theirs: list[Seconds] = []
-                for _ in range(REPEATS + 1):
-                    ours.append(timed(OURS.format(name=name), "import torch" + imported.format("zoo"), folder))
-                    if with_torchvision:
-                        before = "import torch" + imported.format("torchvision")
-                        theirs.append(timed(THEIRS.format(name=name), before, folder))
-                a = median(ours[1:])
-                b = median(theirs[1:]) if theirs else (float("nan"), float("nan"))
-                print(f"{name:28}{shown(a):>16}{shown(b):>16}{b[0] / a[0]:>7.1f} / {b[1] / a[1]:.1f}", flush=True)
-        if not with_torchvision:
-            print("torchvision is not installed, or does not import; it was not measured.")
+        environment = {"TORCH_HOME": folder, "ZOO_OFFLINE": "1"}
+        files(given.models, Path(folder))
+
+        def timed(code: str, before: str) -> tuple[float, float]:
+            wall, used = json.loads(fresh(["-c", TIMED.format(before=before, timed=code)], environment).output)
+            return wall, used
+
+        def whole(*arguments: str) -> tuple[float, float]:
+            return fresh(arguments, environment)[:2]
+
+        def turns(calls: dict[str, Callable[[], tuple[float, float]]]) -> dict[str, Times]:
+            found = {name: Times() for name in calls}
+            for turn in range(given.repeats + 1):
+                for name, call in calls.items():
+                    wall, used = call()
+                    found[name].wall += [wall] * (turn > 0)  # the first reads files
+                    found[name].processor += [used] * (turn > 0)
+            return found
+
+        table = report.table(
+            "ready", cold=True, name="a cached file → ready", zoo="zoo, s|.2f", theirs="torchvision, s|.2f",
+            times="times|.1f", zoo2="package imported: zoo, s|.2f", theirs2="torchvision, s|.2f", times2="times|.1f",
+            cpu="times by processor time|.1f",
+        )  # fmt: skip
+        for name in given.models:
+            row = {}
+            for end, imported in (("", False), ("2", True)):
+                codes = {package: LOAD.format(package, models, name) for package, models in sides}
+                before = {package: f"import torch, {package}" if imported else "import torch" for package in codes}
+                found = turns({p: lambda code=code, b=before[p]: timed(code, b) for p, code in codes.items()})
+                row["zoo" + end] = found["zoo"].median()
+                if len(sides) > 1:
+                    row["theirs" + end] = found["torchvision"].median()
+                    row["times" + end] = row["theirs" + end] / row["zoo" + end]
+                    if not end:
+                        row["cpu"] = found["torchvision"].median("processor") / found["zoo"].median("processor")
+            table.row(name=name, **row)
+            if "times" in row:
+                goal = 10 if name in LARGE else 3
+                report.target(f"{name}: file → ready, times as fast as torchvision", row["times"], least=goal)
         modules = "zoo_detection." + ", zoo_detection.".join(DETECTORS)
         predict = ["-m", "zoo", "predict", str(DIGIT), "--model", "squeezenet1_1", "--weights", "DIGITS_V1"]
-        alone: list[Seconds] = []
-        plugin: list[Seconds] = []
-        program: list[Seconds] = []
-        forward: list[Seconds] = []
-        for _ in range(REPEATS + 1):
-            alone.append(whole(["-c", "import torch"], folder))
-            plugin.append(whole(["-c", f"import zoo_detection, {modules}"], folder))
-            program.append(whole(predict, folder))
-            forward.append(
-                timed("with torch.inference_mode(): pipe.model(x)", FORWARD.format(picture=str(DIGIT)), folder)
-            )
-        base, ours_, answer, run = (median(runs[1:]) for runs in (alone, plugin, program, forward))
-        print(f"\n{'whole processes, seconds':28}{'wall / CPU':>16}")
-        print(f"{'import torch':28}{shown(base):>16}")
-        print(
-            f"{'import zoo_detection':28}{shown(ours_):>16}  {ours_[0] / base[0]:.2f} / {ours_[1] / base[1]:.2f} times"
+        found = turns(
+            {
+                "`import torch`": lambda: whole("-c", "import torch"),
+                "`import zoo_detection`, all its models": lambda: whole("-c", f"import zoo_detection, {modules}"),
+                "`zoo predict`, one picture": lambda: whole(*predict),
+                "its forward pass": lambda: timed("with torch.inference_mode(): pipe.model(x)", FORWARD),
+            }
         )
-        print(f"{'zoo predict, one picture':28}{shown(answer):>16}")
-        over = [a - b - f for a, b, f in zip(answer, base, run, strict=True)]
-        print(f"{'  its forward':28}{shown(run):>16}")
-        print(f"{'  beside both':28}{over[0]:>8.3f} / {over[1]:.3f}")
+    table = report.table("whole", cold=True, name="a whole process", wall="seconds|.3f", cpu="of the processor|.3f")
+    for name, taken in found.items():
+        table.row(name=name, wall=taken.median(), cpu=taken.median("processor"))
+    torch_, plugin, answer, forward = found.values()
+    report.target("`import zoo_detection`, times `import torch`, by processor time", plugin.over(torch_, "processor"),
+                  most=1.15)  # fmt: skip
+    over = statistics.median(a - b - c for a, b, c in zip(answer.wall, torch_.wall, forward.wall, strict=True))
+    report.target("`zoo predict` beside `import torch` and the forward pass, s", over, most=0.4)
+    return report.finish()
 
 
 if __name__ == "__main__":
-    main()
+    harness.start(main)

@@ -1,6 +1,6 @@
 """Images a second of models on a GPU, at 32 and 16 bits and compiled; beside torchvision's, where it is.
 
-    python benchmarks/gpu.py [--batch 64] [--seconds 1] [--json FILE] [model …]
+    python benchmarks/gpu.py [--batch 64] [--compile] [model …]
 
 Inputs lie on the device. The variants take turns in one process, and a figure is the median over the turns; `×` is the
 rate over that of torchvision's model at 32 bits. Products at 32 bits are computed in float32, not in TF32.
@@ -8,24 +8,21 @@ rate over that of torchvision's model at 32 bits. Products at 32 bits are comput
 
 from __future__ import annotations
 
-import argparse
-import json
-import statistics
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+import harness
 import torch
+from harness import Report, in_turns
 from torch import Tensor, nn
 
 import zoo
 
-try:
-    import torchvision
-except ImportError:
-    torchvision = None
-
+COLUMNS = {
+    "torchvision": "torchvision fp32, images a second|,.0f", "fp32": "fp32|.2f", "fp32_optimised": "fp32 optimised|.2f",
+    "bf16": "bf16|.2f", "bf16_optimised": "bf16 optimised|.2f", "fp16": "fp16|.2f",
+    "fp16_optimised": "fp16 optimised|.2f", "fp16_compiled": "fp16 compiled|.2f",
+}  # fmt: skip
 MODELS = (
     "resnet50", "mobilenet_v3_large", "efficientnet_b0", "convnext_tiny", "vit_b_16", "swin_t", "regnet_y_400mf",
     "fcn_resnet50", "r3d_18", "raft_large",
@@ -37,7 +34,7 @@ SHARE = {"r3d_18": 4, "fcn_resnet50": 8, "raft_large": 16}  # of the batch, for 
 def random_model(library: str, name: str) -> nn.Module:
     torch.manual_seed(0)
     backbone = {"weights_backbone": None} if name.startswith("fcn") else {}
-    get = zoo.get_model if library == "zoo" else torchvision.models.get_model
+    get = zoo.get_model if library == "zoo" else harness.torchvision().models.get_model
     model: nn.Module = get(name, weights=None, **backbone)
     return model.eval().cuda()
 
@@ -54,7 +51,7 @@ def variants(name: str, given: tuple[Tensor, ...], compiled: bool) -> dict[str, 
         x = [g.to(dtype, memory_format=torch.channels_last) if last else g.to(dtype) for g in given]
         return lambda: model(*x)
 
-    found = {"torchvision fp32": ready(random_model("torchvision", name))} if torchvision else {}
+    found = {"torchvision": ready(random_model("torchvision", name))} if harness.torchvision() else {}
     found["fp32"] = ready(random_model("zoo", name))
     if name.startswith("raft"):
         model = random_model("zoo", name)
@@ -64,55 +61,39 @@ def variants(name: str, given: tuple[Tensor, ...], compiled: bool) -> dict[str, 
                 return model(*given)
 
         return found | {"bf16": cast}
-    found["optimized"] = ready(zoo.optimize(random_model("zoo", name), given))
+    found["fp32_optimised"] = ready(zoo.optimize(random_model("zoo", name), given))
     for label, dtype in (("bf16", torch.bfloat16), ("fp16", torch.float16)):
         half = random_model("zoo", name).to(dtype)
         found[label] = ready(half, dtype, last=True)
-        found[f"{label} optimized"] = ready(zoo.optimize(half, tuple(g.to(dtype) for g in given)), dtype, last=True)
+        found[f"{label}_optimised"] = ready(zoo.optimize(half, tuple(g.to(dtype) for g in given)), dtype, last=True)
     if compiled:
         call = ready(torch.compile(random_model("zoo", name).to(torch.float16)), torch.float16, last=True)
-        found["fp16 compiled"] = call
+        found["fp16_compiled"] = call
     return found
 
 
-def rates(calls: dict[str, Callable[[], Any]], examples: int, seconds: float) -> dict[str, float]:
-    taken: dict[str, list[float]] = {label: [] for label in calls}
-    with torch.inference_mode():
-        for call in calls.values():
-            for _ in range(3):
-                call()
-        end = time.perf_counter() + seconds * len(calls)
-        while time.perf_counter() < end or len(taken[next(iter(taken))]) < 5:
-            for label, call in calls.items():
-                torch.cuda.synchronize()
-                start = time.perf_counter()
-                call()
-                torch.cuda.synchronize()
-                taken[label].append(time.perf_counter() - start)
-    return {label: examples / statistics.median(times) for label, times in taken.items()}
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="*", default=MODELS)
+def main() -> int:
+    parser = harness.options(__doc__, MODELS, seconds=8.0)
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--seconds", type=float, default=1.0, help="for each variant")
     parser.add_argument("--compile", action="store_true", help="one more variant: float16 by torch.compile")
-    parser.add_argument("--json", type=Path)
-    args = parser.parse_args()
+    parser.set_defaults(device="cuda")
+    given = parser.parse_args()
+    if not torch.cuda.is_available():
+        print("There is no GPU here: nothing is measured.")
+        return 0
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    machine = {"torch": torch.__version__, "device": torch.cuda.get_device_name(), "batch": args.batch}
-    print(f"torch {machine['torch']}, {machine['device']}; images (clips, pairs) a second\n")
-    found: dict[str, dict[str, float]] = {}
-    for name in args.models:
-        given = inputs(name, args.batch)
-        found[name] = rates(variants(name, given, args.compile), len(given[0]), args.seconds)
-        first = next(iter(found[name].values()))
-        cells = (f"{label} {rate:,.0f} ({rate / first:.2f}×)" for label, rate in found[name].items())
-        print(f"{name}, batch {len(given[0])}: {', '.join(cells)}", flush=True)
-    if args.json:
-        args.json.write_text(json.dumps({**machine, "rates": found}, indent=1))
+    report = Report(given, batch=given.batch)
+    table = report.table("rates", model="", **COLUMNS)
+    for name in given.models:
+        inputs_ = inputs(name, given.batch)
+        with torch.inference_mode():
+            times = in_turns(variants(name, inputs_, given.compile), given.seconds, wait=torch.cuda.synchronize)
+        first = next(iter(times.values()))
+        rates = {label: first.over(taken) for label, taken in times.items()}
+        rates["torchvision" if "torchvision" in times else "fp32"] = len(inputs_[0]) / first.median()
+        table.row(model=f"{name}, {len(inputs_[0])}", **rates)
+    return report.finish()
 
 
 if __name__ == "__main__":
-    main()
+    harness.start(main)

@@ -1,6 +1,6 @@
 """Many pictures through a pipeline, beside a loop that is written by hand; and the memory that they take.
 
-    python benchmarks/many_inputs.py [--pictures 1000] [--workers 2] [--repeats 3] [resnet18 …]
+    python benchmarks/many_inputs.py [--pictures 1000] [--workers 2] [resnet18 …]
     python benchmarks/many_inputs.py --memory [--pictures 5000]
 
 The loop is what a careful user writes: a Dataset that opens and prepares a picture, a DataLoader with worker processes,
@@ -9,27 +9,23 @@ files (JPEG, 1280×960), batch and number of workers, and models with random num
 counts. They run in turns, so that the machine's drift cancels; shown are the median of pictures a second by the wall
 clock, of the CPU time a picture in all processes, and of how busy the cores were.
 
-With --memory: the peak of a process that keeps all results, of 50 pictures and of many.
+With --memory: the peak of a process that keeps all results, of 50 pictures and of many; 2,500 and 5,000 as well.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import platform
-import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import harness
 import numpy as np
 import torch
+from harness import Report, alone, resident
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
@@ -40,6 +36,8 @@ BATCH = 8
 SIZE = (1280, 960)
 ORIGINALS = 100  # different ones; the others are links to them
 MODELS = ("resnet18", "ssdlite320_mobilenet_v3_large")
+FEW, KEPT = 50, 50  # pictures, and MB that more of them may take on top
+GOAL, BUSY = 1.0, 0.9  # times as fast as the loop; share of the cores
 
 
 def pictures(folder: Path, count: int) -> list[Path]:
@@ -88,96 +86,92 @@ def by_hand(model: torch.nn.Module, prepare: Any, files: list[Path], workers: in
 
 
 def measured(run: Callable[[], int]) -> tuple[float, float, float]:
-    """Pictures a second, CPU milliseconds a picture, share of the cores that was busy."""
+    """Pictures a second, milliseconds of the processor a picture, share of the cores that was busy."""
     before, start = os.times(), time.perf_counter()
     count = run()
     seconds, after = time.perf_counter() - start, os.times()
-    used = sum(after[:4]) - sum(before[:4])
+    used = sum(after[:4]) - sum(before[:4])  # of processes that ended, too
     return count / seconds, 1000 * used / count, used / seconds / cores()
 
 
-def speed(names: list[str], files: list[Path], workers: int, repeats: int) -> list[dict[str, Any]]:
-    rows = []
+def ways_of(name: str, files: list[Path], workers: int) -> dict[str, Callable[[], int]]:
+    """The pipeline and the loops of a model, each of which runs all pictures."""
+    bare = {"weights_backbone": None} if zoo.model_info(name).task == "object-detection" else {}
+    weights = zoo.get_model_weights(name).DEFAULT
+    torch.manual_seed(0)
+    model = zoo.get_model(name, weights=None, **bare).eval()
+    pipe = zoo.pipeline(model, weights, "cpu", workers=workers)
+    pipe(files[:40], batch_size=BATCH, progress=False)  # is optimised
+
+    def loop(model: torch.nn.Module, prepare: Any) -> Callable[[], int]:
+        return lambda: by_hand(model, prepare, files, workers, bool(bare))
+
+    ways = {
+        "zoo.pipeline": lambda: sum(1 for _ in pipe.stream(files, batch_size=BATCH, progress=False)),
+        "loop, zoo's model": loop(model, weights.transforms()),
+    }
+    if (found := harness.torchvision()) is not None:
+        theirs = found.models.get_model(name, weights=None, **bare).eval()
+        theirs.load_state_dict(model.state_dict())
+        ways["loop, torchvision's model"] = loop(theirs, found.models.get_model_weights(name).DEFAULT.transforms())
+    return ways
+
+
+def speed(names: list[str], files: list[Path], workers: int, repeats: int, report: Report) -> None:
+    table = report.table(
+        "speed", way="pictures of 1280×960", per_second="a second|.1f", cpu="ms of the processor, each|.1f",
+        busy="cores busy|.0%",
+    )  # fmt: skip
     for name in names:
-        bare = {"weights_backbone": None} if zoo.model_info(name).task == "object-detection" else {}
-        detector = bool(bare)
-        weights = zoo.get_model_weights(name).DEFAULT
-        torch.manual_seed(0)
-        model = zoo.get_model(name, weights=None, **bare).eval()
-        prepare = weights.transforms()
-        pipe = zoo.pipeline(model, weights, "cpu", workers=workers)
-        ways = {
-            "zoo.pipeline": lambda pipe=pipe: sum(1 for _ in pipe.stream(files, batch_size=BATCH, progress=False)),
-            "loop, zoo's model": lambda model=model, prepare=prepare, detector=detector: by_hand(
-                model, prepare, files, workers, detector
-            ),
-        }
-        try:
-            import torchvision
-
-            theirs = torchvision.models.get_model(name, weights=None, **bare).eval()
-            theirs.load_state_dict(model.state_dict())
-            there = torchvision.models.get_model_weights(name).DEFAULT.transforms()
-            ways["loop, torchvision's model"] = lambda theirs=theirs, there=there, detector=detector: by_hand(
-                theirs, there, files, workers, detector
-            )
-        except (ImportError, RuntimeError) as e:
-            print(f"torchvision is not measured: {e}", file=sys.stderr)
-        runs: dict[str, list[tuple[float, float, float]]] = {way: [] for way in ways}
-        pipe(files[:40], batch_size=BATCH, progress=False)  # is optimised
-        for _ in range(repeats):
-            for way, run in ways.items():
-                runs[way].append(measured(run))
-        for way, found in runs.items():
-            per_second, cpu, busy = (statistics.median(column) for column in zip(*found, strict=True))
-            rows.append({"model": name, "way": way, "per_second": per_second, "cpu_ms": cpu, "busy": busy})
-            print(f"{name:32}{way:28}{per_second:8.1f}/s{cpu:8.1f} ms CPU{busy:7.0%} busy", flush=True)
-    return rows
+        ways = ways_of(name, files, workers)
+        turns = [{way: measured(run) for way, run in ways.items()} for _ in range(repeats)]
+        for way in ways:
+            per_second, cpu, busy = (statistics.median(column) for column in zip(*(t[way] for t in turns), strict=True))
+            table.row(way=f"{name}, {way}", per_second=per_second, cpu=cpu, busy=busy)
+        first, *loops = ways
+        for way in loops:
+            ratio = statistics.median(t[first][0] / t[way][0] for t in turns)
+            report.target(f"{name}: times as fast as the {way}", ratio, least=GOAL)
+        busy = statistics.median(t[first][2] for t in turns)
+        report.target(f"{name}: share of the cores that is busy", busy, least=BUSY)
 
 
-PEAK = """
-import resource, sys, zoo
-from pathlib import Path
-files = sorted(Path(sys.argv[1]).glob("*.jpg"))[:int(sys.argv[2])]
-weights = zoo.get_model_weights("resnet18").DEFAULT
-pipe = zoo.pipeline(zoo.get_model("resnet18", weights=None), weights, "cpu", workers=int(sys.argv[3]))
-results = pipe(files, progress=False)
-print(len(results), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-"""
+def kept(folder: str, count: int, workers: int) -> float:
+    """MB at the peak of a process that keeps the results of so many pictures."""
+    weights = zoo.get_model_weights("resnet18").DEFAULT
+    pipe = zoo.pipeline(zoo.get_model("resnet18", weights=None), weights, "cpu", workers=workers)
+    results = pipe(sorted(Path(folder).glob("*.jpg"))[:count], progress=False)
+    if len(results) != count:
+        raise RuntimeError(f"{len(results)} results of {count} pictures")
+    return resident("VmHWM")
 
 
-def memory(folder: Path, counts: tuple[int, int], workers: int) -> dict[str, float]:
+def memory(folder: str, count: int, workers: int, report: Report) -> None:
+    table = report.table("memory", cold=True, pictures="pictures|,d", mb="peak, MB|.0f")
     peaks = {}
-    for count in counts:
-        command = [sys.executable, "-c", PEAK, str(folder), str(count), str(workers)]
-        found, peak = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-        peaks[found] = float(peak)
-        print(f"resnet18, {found:>6} pictures: peak {float(peak):8.1f} MB", flush=True)
-    return peaks
+    for n in (FEW, *(n for n in (250, 1000, 2500) if n < count), count):
+        peaks[n] = alone(kept, folder, n, workers)
+        table.row(pictures=n, mb=peaks[n])
+    report.target(f"MB of {count:,} pictures above those of {FEW}", peaks[count] - peaks[FEW], most=KEPT)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="*", default=list(MODELS))
+def main() -> int:
+    parser = harness.options(__doc__, MODELS)
     parser.add_argument("--pictures", type=int)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--memory", action="store_true")
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    count = options.pictures or (5000 if options.memory else 1000)
-    print(f"torch {torch.__version__}, {platform.machine()}, {cores()} cores, load {os.getloadavg()[0]:.1f}")
+    given = parser.parse_args()
+    count = given.pictures or (5000 if given.memory else 1000)
+    report = Report(given, workers=given.workers, batch=BATCH)
     with tempfile.TemporaryDirectory() as folder:
         files = pictures(Path(folder), count)
-        found: Any
-        if options.memory:
-            found = memory(Path(folder), (50, count), options.workers)
+        if given.memory:
+            memory(folder, count, given.workers, report)
         else:
-            found = speed(options.models, files, options.workers, options.repeats)
-    print(f"peak of this process {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
-    if options.json:
-        options.json.write_text(json.dumps({"torch": torch.__version__, "pictures": count, "found": found}, indent=2))
+            speed(given.models, files, given.workers, given.repeats, report)
+    return report.finish()
 
 
 if __name__ == "__main__":
-    main()
+    harness.start(main)

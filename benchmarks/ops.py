@@ -1,6 +1,6 @@
 """Speed and memory of zoo.ops, next to torchvision's compiled operators where torchvision imports.
 
-    python benchmarks/ops.py [--threads N | --busy] [--device cuda] [--only nms] [--repeats N]
+    python benchmarks/ops.py [--threads N | --busy] [--device cuda] [--only nms]
 
 Where torchvision is missing, the comparison is with plain PyTorch: a loop over boxes, and gathered samples. Both sides
 run in turns in one process; shown is the median of each, and the ratio: how many times as fast zoo.ops is.
@@ -8,15 +8,13 @@ run in turns in one process; shown is the median of each, and the ratio: how man
 
 from __future__ import annotations
 
-import argparse
-import platform
-import statistics
-import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import harness
 import torch
+from harness import Report, in_turns
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
@@ -123,14 +121,6 @@ def cases(device: str) -> Iterator[Case]:
             )
 
 
-def seconds(call: Callable[[], Any], device: str, clock: Callable[[], float] = time.perf_counter) -> float:
-    start = clock()
-    call()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return clock() - start
-
-
 def allocated(call: Callable[[], Any]) -> int:
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as p:
         result = call()
@@ -143,44 +133,56 @@ def allocated(call: Callable[[], Any]) -> int:
     return most
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=2)
+def main() -> int:
+    parser = harness.options(__doc__, seconds=1.0)
     parser.add_argument("--busy", action="store_true", help="one thread's processor time, for a machine in use")
-    parser.add_argument("--device", default="cpu")
     parser.add_argument("--only", default="", help="cases whose name contains this")
-    parser.add_argument("--repeats", type=int, default=15)
-    args = parser.parse_args()
-    clock = time.thread_time if args.busy else time.perf_counter
-    args.threads = 1 if args.busy else args.threads
-    torch.set_num_threads(args.threads)
+    given = parser.parse_args()
+    given.threads, clock = (1, "processor") if given.busy else (given.threads, "wall")
+    report = Report(given, against=BASELINE, clock=clock)
     torch.manual_seed(0)
-    where = torch.cuda.get_device_name() if args.device == "cuda" else f"{platform.processor() or platform.machine()}"
-    print(f"torch {torch.__version__}, {where}, {args.threads} threads; against {BASELINE}\n")
-    print("| case | zoo, ms | baseline, ms | ratio | target |\n| --- | ---: | ---: | ---: | ---: |")
-    for name, run, target in cases(args.device):
-        if args.only not in name:
+    wait = torch.cuda.synchronize if given.device == "cuda" else None
+    table = report.table(
+        "operators", case="case", zoo="zoo, ms|.2f", theirs="torchvision, ms|.2f", times="ratio|.1f",
+        target="target|g",
+    )  # fmt: skip
+    for case, run, target in cases(given.device):
+        if given.only not in case:
             continue
-        times: dict[str, list[float]] = {"ours": [], "theirs": []}
-        for repeat in range(args.repeats + 2):
-            for side, ops in (("ours", ours), ("theirs", theirs)):
-                took = seconds(lambda run=run, ops=ops: run(ops), args.device, clock)
-                if repeat >= 2:  # the first ones warm up
-                    times[side].append(took)
-        mine, other = (statistics.median(times[side]) * 1e3 for side in ("ours", "theirs"))
-        print(f"| {name} | {mine:.2f} | {other:.2f} | {other / mine:.1f} | {target} |", flush=True)
-    if args.device == "cpu" and args.only in "memory":
-        x = torch.randn(1, 256, 50, 68)
-        rois = torch.cat([torch.zeros(1000, 1), make_boxes(1000, 600, 0.05, 0.4)], 1)
-        turned = x.nbytes
-        peak = allocated(lambda: ours.roi_align(x, rois, 7, 1 / 16, 2)) - turned
-        print(f"\nroi_align, 1,000 regions x 256 x 7 x 7: {peak / 50.176e6:.2f} times the output, itself included")
-        for kind, least, most in (("small", 0.001, 0.02), ("medium", 0.02, 0.2)):
-            boxes, scores = make_boxes(100_000, 1000, least, most), torch.rand(100_000)
-            peak = allocated(lambda boxes=boxes, scores=scores: ours.nms(boxes, scores, 0.5))
-            took = seconds(lambda boxes=boxes, scores=scores: ours.nms(boxes, scores, 0.5), "cpu")
-            print(f"nms, 100,000 {kind} boxes: {peak / 1e6:.0f} MB, {took:.2f} s")
+        sides = {side: lambda run=run, ops=ops: run(ops) for side, ops in (("ours", ours), ("theirs", theirs))}
+        times = in_turns(sides, given.seconds, least=5, most=15, wait=wait)
+        ratio = times["theirs"].over(times["ours"], clock)
+        mine, other = (times[side].median(clock) * 1e3 for side in ("ours", "theirs"))
+        goal = 1 if given.device == "cuda" else target
+        table.row(case=case, zoo=mine, theirs=other, times=ratio, target=goal)
+        if "torchvision" in BASELINE.split("(")[0]:
+            report.target(f"{case}: times as fast", ratio, least=goal)
+    if given.device == "cpu" and given.only in "memory":
+        memory(report)
+    return report.finish()
+
+
+def memory(report: Report) -> None:
+    table = report.table("memory", case="what", mb="MB|.0f", seconds="seconds|.2f")
+    x, rois = torch.randn(1, 256, 50, 68), torch.cat([torch.zeros(1000, 1), make_boxes(1000, 600, 0.05, 0.4)], 1)
+
+    def align() -> Tensor:
+        return ours.roi_align(x, rois, 7, 1 / 16, 2)
+
+    turned, output = x.nbytes, 1000 * 256 * 49 * 4  # a copy of the features aside
+    peak, taken = allocated(align) - turned, in_turns({"": align}, 0, least=3)[""].median()
+    table.row(case="roi_align, 1,000 regions x 256 x 7 x 7", mb=peak / 1e6, seconds=taken)
+    report.target("roi_align: memory, times its output", peak / output, most=2)
+    for kind, least, most in (("small", 0.001, 0.02), ("medium", 0.02, 0.2)):
+        boxes, scores = make_boxes(100_000, 1000, least, most), torch.rand(100_000)
+
+        def suppress(boxes: Tensor = boxes, scores: Tensor = scores) -> Tensor:
+            return ours.nms(boxes, scores, 0.5)
+
+        peak, taken = allocated(suppress), in_turns({"": suppress}, 0, least=1)[""].median()
+        table.row(case=f"nms, 100,000 {kind} boxes", mb=peak / 1e6, seconds=taken)
+        report.target(f"nms of 100,000 {kind} boxes, MB", peak / 1e6, most=300)
 
 
 if __name__ == "__main__":
-    main()
+    harness.start(main)

@@ -11,16 +11,16 @@ manifest, and a module of weights with an enum a model, every second one with tw
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
+
+import harness
+from harness import Report, fresh
 
 MODELS = 100  # of each plugin
 OTHERS = 300  # distributions that have nothing to do with zoo
 REPEATS = 7
-TARGETS = {"zoo.list_models()": 0.5, "zoo list --task … --max-params …": 0.6}
+TARGETS = {"zoo.list_models()": 0.5, "zoo list --task … --max-params …": 0.6}  # seconds of the processor
 MEMORY_TARGET = 100  # MB
 
 COMMANDS = {
@@ -127,39 +127,31 @@ def make_site(site: Path, plugins: int) -> None:
         install(site, f"other-{i:03d}", f"[console_scripts]\nother-{i} = other_{i}:main\n" if i % 3 == 0 else "")
 
 
-def measure(code: str, site: Path, *arguments: str) -> tuple[float, float, float]:
-    """Least wall and processor seconds, and MB at the peak, of a fresh process."""
-    wall, processor, peak = [], [], []
-    command = [sys.executable, "-c", f"import sys; {code}", *arguments]
-    environment = {
-        **os.environ,
-        "PYTHONDONTWRITEBYTECODE": "",
-        "PYTHONPATH": os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]),
-    }
-    for _ in range(REPEATS + 1):  # the first compiles
-        start = time.perf_counter()
-        with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
-            _, status, used = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-        wall.append(time.perf_counter() - start)
-        if process.returncode:
-            raise RuntimeError(f"{command} ended with status {process.returncode}")
-        processor.append(used.ru_utime + used.ru_stime)
-        peak.append(used.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10))
-    return min(wall[1:]), min(processor[1:]), min(peak[1:])
-
-
-def main() -> None:
-    counts = [int(n) for n in sys.argv[1:]] or [1, 10, 100]
-    print(f"{'plugins':>8} {'models':>7}  {'command':33} {'wall':>8} {'cpu':>8} {'memory':>8}")
-    for count in counts:
+def main() -> int:
+    parser = harness.options(__doc__)
+    parser.add_argument("counts", type=int, nargs="*", default=[1, 10, 100], help="numbers of plugins")
+    given = parser.parse_args()
+    report = Report(given)
+    table = report.table(
+        "listing", cold=True, what="plugins, models: command", wall="seconds|.2f", cpu="of the processor|.2f",
+        mb="memory, MB|.0f",
+    )  # fmt: skip
+    for count in given.counts:
         with tempfile.TemporaryDirectory() as folder:
             make_site(Path(folder), count)
+            path = os.pathsep.join([folder, os.environ.get("PYTHONPATH", "")])
+            environment = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPATH": path}
             for name, code in COMMANDS.items():
-                wall, processor, peak = measure(code, Path(folder), str(count * MODELS))
-                over = "" if processor < TARGETS.get(name, 9) and peak < MEMORY_TARGET else "  over its target"
-                print(f"{count:>8} {count * MODELS:>7}  {name:33} {wall:7.3f}s {processor:7.3f}s {peak:5.0f} MB{over}")
+                command = ["-c", f"import sys; {code}", str(count * MODELS)]
+                runs = [fresh(command, environment) for _ in range(REPEATS + 1)][1:]  # the first compiles
+                wall, cpu, mb, _ = (min(column) for column in zip(*runs, strict=True))
+                what = f"{count:,}, {count * MODELS:,}: `{name}`"
+                table.row(what=what, wall=wall, cpu=cpu, mb=mb)
+                if name in TARGETS:
+                    report.target(f"{what}, seconds of the processor", cpu, most=TARGETS[name])
+                    report.target(f"{what}, MB", mb, most=MEMORY_TARGET)
+    return report.finish()
 
 
 if __name__ == "__main__":
-    main()
+    harness.start(main)

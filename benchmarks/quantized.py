@@ -1,11 +1,11 @@
 """Int8 against float: size, speed and agreement of the twelve quantized models, and of reference mode.
 
-    python benchmarks/quantized.py [--images 16] [--seconds 3] [model …]
+    python benchmarks/quantized.py [--images 16] [model …]
 
 Weights are random, batch norm has the statistics of generated pictures, and each model is calibrated on such: the
 published files are not needed. So sizes and times are those of published models; agreement is not: random models tell
 classes by next to nothing, and a step of an integer can turn that around. What rounding does to a trained model is in
-the last lines, of the digits model in the package.
+the last table, of the digits model in the package.
 
 One thread. Times are what the process computed (time.process_time), so that others on the machine count little; float,
 int8 and reference take turns, and a figure is the median.
@@ -13,21 +13,19 @@ int8 and reference take turns, and a figure is the median.
 
 from __future__ import annotations
 
-import argparse
 import io
-import os
-import platform
-import statistics
-import time
-from collections.abc import Callable
 
+import harness
 import torch
+from harness import Report, in_turns
 from torch import Tensor, nn
 
 import zoo
 import zoo_quantized
 from zoo_quantized.reference import fit, skeleton
 from zoo_quantized.states import unpack
+
+ENGINES = ("fbgemm", "onednn", "qnnpack")
 
 
 def pictures(n: int, side: int, seed: int) -> Tensor:
@@ -45,26 +43,18 @@ def size(model: nn.Module) -> float:
     return file.tell() / 2**20
 
 
-def times(calls: list[Callable[[], Tensor]], seconds: float) -> list[float]:
-    """Median processor time of each in milliseconds, in turns that fill about ``seconds``."""
-    taken: list[list[float]] = [[] for _ in calls]
-    for call in calls:
-        call()
-    end = time.perf_counter() + seconds
-    while len(taken[0]) < 3 or (time.perf_counter() < end and len(taken[0]) < 50):
-        for call, own in zip(calls, taken, strict=True):
-            start = time.process_time()
-            call()
-            own.append((time.process_time() - start) * 1e3)
-    return [statistics.median(own) for own in taken]
+def agreement(a: Tensor, b: Tensor) -> float:
+    return (a.argmax(1) == b.argmax(1)).double().mean().item()
 
 
-def agreement(a: Tensor, b: Tensor) -> str:
-    return f"{(a.argmax(1) == b.argmax(1)).double().mean().item():.0%}"
+def milliseconds(models: dict[str, nn.Module], x: Tensor, seconds: float) -> dict[str, float]:
+    """Of the processor, medians."""
+    times = in_turns({way: lambda m=m: m(x) for way, m in models.items()}, seconds, least=3, most=50)
+    return {way: taken.median("processor") * 1e3 for way, taken in times.items()}
 
 
 @torch.no_grad()
-def measure(name: str, images: int, seconds: float) -> None:
+def measure(name: str, images: int, seconds: float, tables: list[harness.Table]) -> None:
     side = 299 if "inception" in name else 224
     options = {"init_weights": False, "aux_logits": False} if "inception" in name or "googlenet" in name else {}
     torch.manual_seed(0)
@@ -72,55 +62,66 @@ def measure(name: str, images: int, seconds: float) -> None:
     plain.train()(pictures(8, 96, 0))
     plain.eval()
     backend = zoo.get_model_weights(name).DEFAULT.meta["backend"]
-    int8 = zoo_quantized.quantize(plain, [pictures(2, side, seed) for seed in (1, 2)], backend, progress=False)
+    batches = [pictures(2, side, seed) for seed in (1, 2)]
+    int8 = zoo_quantized.quantize(plain, batches, backend, progress=False)
     reference = zoo.get_model(name, **options)
     skeleton(reference).load_state_dict(fit(unpack(int8.state_dict()), reference))
-    fast = zoo.optimize(plain)
-
-    x = pictures(1, side, 3)
-    ms = times([lambda m=m: m(x) for m in (plain, fast, int8, reference)], seconds)
+    models = {"float": plain, "optimised": zoo.optimize(plain), "int8": int8, "reference": reference}
     outputs = [torch.cat([m(x) for x in pictures(images, side, 4).split(1)]) for m in (plain, int8, reference)]
-    shares = f"{agreement(outputs[0], outputs[1])} | {agreement(outputs[1], outputs[2])}"
-    sizes = f"{size(plain):.1f} | {size(int8):.1f}"
-    print(f"| {name} | {backend} | {sizes} | {' | '.join(f'{t:.0f}' for t in ms)} | {shares} |", flush=True)
+    tables[0].row(
+        model=name, made_for=backend, float_mb=size(plain), int8_mb=size(int8),
+        **milliseconds(models, pictures(1, side, 3), seconds),
+        same=agreement(outputs[0], outputs[1]), alike=agreement(outputs[1], outputs[2]),
+    )  # fmt: skip
+    row = {}
+    for engine in (e for e in ENGINES if e in torch.backends.quantized.supported_engines):
+        made = zoo_quantized.quantize(plain, batches, engine, progress=False)
+        made.runs_on = engine
+        row[engine] = milliseconds({"": made}, pictures(1, side, 3), 0)[""]
+    tables[1].row(model=name, **row, runs_on=int8.runs_on)
 
 
 @torch.no_grad()
-def measure_digits(seconds: float) -> None:
+def measure_digits(seconds: float, report: Report) -> None:
     from sklearn.datasets import load_digits
 
     name, weights = "quantized_shufflenet_v2_x0_5", "DIGITS_V1"
     digits = load_digits()
     grey = torch.from_numpy(digits.images[-450:] * 255 / 16).round().to(torch.uint8)
     preset = zoo.get_weight(f"ShuffleNet_V2_X0_5_QuantizedWeights.{weights}").transforms()
-    x = preset(grey[:, None].expand(-1, 3, -1, -1))
-    y = torch.from_numpy(digits.target[-450:])
-    int8, reference = (zoo.get_model(name, weights=weights, quantize=how) for how in (True, "reference"))
-    ms = times([lambda m=m: m(x[:8]) for m in (int8, reference)], seconds)
-    a, b = (torch.cat([m(batch) for batch in x.split(50)]) for m in (int8, reference))
-    accuracy = [f"{(logits.argmax(1) == y).double().mean().item():.2%}" for logits in (a, b)]
-    print(
-        f"\nDigits, 450 held-out scans: int8 {accuracy[0]}, reference {accuracy[1]}, the same class {agreement(a, b)}; "
-    )
-    print(f"8 scans of 64 × 64: int8 {ms[0]:.1f} ms, reference {ms[1]:.1f} ms; file {size(reference):.2f} MB")
+    x, y = preset(grey[:, None].expand(-1, 3, -1, -1)), torch.from_numpy(digits.target[-450:])
+    ways = {"int8": True, "reference": "reference"}
+    models = {way: zoo.get_model(name, weights=weights, quantize=how).eval() for way, how in ways.items()}
+    taken = milliseconds(models, x[:8], seconds)
+    logits = {way: torch.cat([m(batch) for batch in x.split(50)]) for way, m in models.items()}
+    table = report.table("digits", way="450 held-out scans", right="right|.2%", ms="8 scans, ms|.1f")
+    for way, found in logits.items():
+        table.row(way=way, right=(found.argmax(1) == y).double().mean().item(), ms=taken[way])
+    report.target("digits: int8 and reference, the same class", agreement(*logits.values()), least=0.99)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="*", help="only these")
+def main() -> int:
+    parser = harness.options(__doc__, zoo.list_models(plugin="quantized"), seconds=3.0)
     parser.add_argument("--images", type=int, default=16, help="for the agreement")
-    parser.add_argument("--seconds", type=float, default=3.0, help="for the times of a model")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    engines = ", ".join(e for e in torch.backends.quantized.supported_engines if e != "none")
-    print(f"{platform.machine()}, 1 thread, torch {torch.__version__} ({engines}), ", end="")
-    print(f"load of the machine before: {os.getloadavg()[0]:.1f}\n")
-    print("| model | for | float, MB | int8, MB | float, ms | zoo.optimize, ms | int8, ms | reference, ms |", end="")
-    print(" float = int8 | int8 = reference |\n| --- | --- |" + " ---: |" * 8)
-    for name in options.models or zoo.list_models(plugin="quantized"):
-        measure(name, options.images, options.seconds)
-    measure_digits(options.seconds)
+    parser.set_defaults(threads=1)
+    given = parser.parse_args()
+    report = Report(given, images=given.images)
+    tables = [
+        report.table(
+            "models", model="model", made_for="for", float_mb="float, MB|.1f", int8_mb="int8, MB|.1f",
+            float="float, ms|.0f", optimised="`zoo.optimize`, ms|.0f", int8="int8, ms|.0f",
+            reference="reference, ms|.0f", same="float = int8|.0%", alike="int8 = reference|.0%",
+        ),
+        report.table(
+            "engines", model="model", fbgemm="fbgemm, ms|.1f", onednn="oneDNN, ms|.1f", qnnpack="qnnpack, ms|.1f",
+            runs_on="runs on",
+        ),
+    ]  # fmt: skip
+    for name in given.models:
+        measure(name, given.images, given.seconds, tables)
+    measure_digits(given.seconds, report)
+    return report.finish()
 
 
 if __name__ == "__main__":
-    main()
+    harness.start(main)

@@ -1,6 +1,6 @@
 """How long a model takes to a file that knows what it is and back, beside writing and mapping the same bytes.
 
-    python benchmarks/saving.py [vit_l_16] [ROUNDS] [FOLDER]
+    python benchmarks/saving.py [vit_l_16] [--rounds 5] [--folder FOLDER]
 
 Each measurement is of a process of its own, in turns, after the model was built there: zoo.save and zoo.load, the file
 mapped or read whole, as a path of one's own is; the tensors' bytes alone, written one after the other, flushed to the
@@ -9,39 +9,41 @@ disk, renamed, and mapped; and safetensors' save_file and load_file, which flush
 
 from __future__ import annotations
 
-import json
 import mmap
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-KINDS = ("bytes", "zoo, mapped", "zoo, read whole", "safetensors")
+import harness
+from harness import Report, alone
+
+KINDS = {
+    "the bytes alone": "bytes", "zoo, mapped (`zoo.load(path, mmap=True)`)": "mapped", "zoo, read whole": "whole",
+    "safetensors' own functions, which flush nothing": "safetensors",
+}  # fmt: skip
 
 
-def measure(kind: str, name: str, folder: Path) -> tuple[float, float]:
+def measure(kind: str, name: str, folder: str) -> tuple[float, float]:
     """Seconds to write, and to have a model, or the bytes, again."""
     import torch
+    from safetensors.torch import load_file, save_file
 
     import zoo
 
     model = zoo.get_model(name)
-    path = folder / "model.safetensors"
+    path = Path(folder) / "model.safetensors"
     zoo.get_model("squeezenet1_1")  # whatever is imported on the way
     start = time.perf_counter()
     if kind == "bytes":
-        with (folder / "part").open("wb") as f:
+        with (path.parent / "part").open("wb") as f:
             for t in model.state_dict().values():
                 f.write(t.numpy().data)
             f.flush()
             os.fsync(f.fileno())
-        (folder / "part").rename(path)
+        (path.parent / "part").rename(path)
     elif kind == "safetensors":
-        from safetensors.torch import load_file, save_file
-
         save_file(model.state_dict(), path)
     else:
         zoo.save(model, path)
@@ -56,29 +58,37 @@ def measure(kind: str, name: str, folder: Path) -> tuple[float, float]:
     elif kind == "safetensors":
         load_file(path)
     else:
-        zoo.load(path, mmap=kind == "zoo, mapped")
+        zoo.load(path, mmap=kind == "mapped")
     return written - start, time.perf_counter() - written
 
 
-def main() -> None:
-    if sys.argv[1:2] == ["--one"]:
-        print(json.dumps(measure(sys.argv[2], sys.argv[3], Path(sys.argv[4]))))
-        return
-    name = sys.argv[1] if len(sys.argv) > 1 else "vit_l_16"
-    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
-    found: dict[str, list[tuple[float, float]]] = {kind: [] for kind in KINDS}
-    for _ in range(rounds):
-        for kind in KINDS:
-            with tempfile.TemporaryDirectory(dir=sys.argv[3] if len(sys.argv) > 3 else None) as folder:
-                command = [sys.executable, __file__, "--one", kind, name, folder]
-                said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-                found[kind].append(tuple(json.loads(said)))
-    print(f"{name}, {rounds} rounds, load {os.getloadavg()[0]:.1f}: median seconds to write, to have again, both")
-    middle = {kind: statistics.median(a + b for a, b in times) for kind, times in found.items()}
-    for kind, times in found.items():
+def main() -> int:
+    parser = harness.options(__doc__, ["vit_l_16"])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--folder", help="on the file system that is measured")
+    given = parser.parse_args()
+    name, where = given.models[0], given.folder or tempfile.gettempdir()
+    report = Report(given, model=name)
+    found: dict[str, list[tuple[float, float]]] = {title: [] for title in KINDS}
+    for _ in range(given.rounds):
+        for title, kind in KINDS.items():
+            with tempfile.TemporaryDirectory(dir=where) as folder:
+                found[title].append(alone(measure, kind, name, folder))
+    table = report.table(
+        "memory" if where.startswith("/dev/shm") else "disk", cold=True, way="way", write="to write, s|.1f",
+        read="to have again, s|.2f", both="both, s|.1f", times="of the bytes|.1f",
+    )  # fmt: skip
+    middle = {title: statistics.median(map(sum, times)) for title, times in found.items()}
+    for title, times in found.items():
         write, read = (statistics.median(each) for each in zip(*times, strict=True))
-        print(f"  {kind:16} {write:6.2f} {read:6.2f} {middle[kind]:6.2f}  {middle[kind] / middle['bytes']:.2f}×")
+        times_ = middle[title] / middle["the bytes alone"]
+        table.row(way=title, write=write, read=read, both=middle[title], times=times_)
+        if title.startswith("zoo"):
+            place = "in memory" if where.startswith("/dev/shm") else "on disk"
+            short = title.partition(" (")[0]
+            report.target(f"{short}, {place}: of the bytes alone", times_, most=1.2)
+    return report.finish()
 
 
 if __name__ == "__main__":
-    main()
+    harness.start(main)

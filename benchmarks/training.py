@@ -11,20 +11,18 @@ that imports, zoo alone is measured.
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import harness
 import numpy as np
 import torch
+from harness import Report, alone, resident
 from PIL import Image
 from torch import nn
 from torch.nn import functional as F
@@ -164,9 +162,10 @@ def run_torchvision(name: str, folder: Path, batch: int, on_step: Callable[[], N
 # ── measuring ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def measure(side: str, name: str, folder: Path, batch: int) -> None:
-    """Print examples a second, processor time of the training process an example in seconds, and the peak in MB."""
-    torch.set_num_threads(2)
+def measure(side: str, name: str, folder: str, threads: int) -> tuple[float, float, float]:
+    """Examples a second, processor time of the training process an example in seconds, and the peak in MB."""
+    torch.set_num_threads(threads)
+    batch = MODELS[name][1]
     ends: list[float] = []
     busy: list[float] = []
 
@@ -174,45 +173,42 @@ def measure(side: str, name: str, folder: Path, batch: int) -> None:
         ends.append(time.perf_counter())
         busy.append(time.process_time())
 
-    run = run_zoo if side == "zoo" else run_torchvision
-    run(name, folder, batch, on_step)
-    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    (run_zoo if side == "zoo" else run_torchvision)(name, Path(folder), batch, on_step)
     full = len(ends) - (side == "zoo")  # zoo's last step may be of fewer
     n = batch * (full - WARM)
     speed, effort = n / (ends[full - 1] - ends[WARM - 1]), (busy[full - 1] - busy[WARM - 1]) / n
-    print(json.dumps([speed, effort, int(peak.split()[1]) / 1024]))
+    return speed, effort, resident("VmHWM")
 
 
-def has_torchvision() -> bool:
-    return subprocess.run([sys.executable, "-c", "import torchvision.models"], capture_output=True).returncode == 0
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("models", nargs="*", default=list(MODELS))
+def main() -> int:
+    parser = harness.options(__doc__, list(MODELS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=10)
-    parser.add_argument("--one", nargs=2, metavar=("SIDE", "FOLDER"), help="what a process of its own does")
     given = parser.parse_args()
-    if given.one:
-        measure(given.one[0], given.models[0], Path(given.one[1]), MODELS[given.models[0]][1])
-        return
-    sides = ("zoo", "torchvision") if has_torchvision() else ("zoo",)
+    report = Report(given, steps=given.steps)
+    sides = ("zoo", "torchvision") if harness.torchvision() else ("zoo",)
+    table = report.table(
+        "throughput", model="", zoo="zoo, examples/s|.3g", theirs="torchvision's|.3g", ratio="ratio|.2f",
+        cpu="by processor time|.2f", mb="zoo, peak MB|,.0f", theirs_mb="torchvision's |,.0f",
+    )  # fmt: skip
     for name in given.models:
         task, batch, side_length = MODELS[name]
-        found: dict[str, list[tuple[float, ...]]] = {side: [] for side in sides}
         with tempfile.TemporaryDirectory() as folder:
             write_data(Path(folder), task, batch * (given.steps + 1), side_length)
-            for _ in range(given.rounds):
-                for side in sides:
-                    command = [sys.executable, __file__, name, "--one", side, folder]
-                    said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-                    found[side].append(tuple(json.loads(said.splitlines()[-1])))
-        print(f"{name}, batches of {batch}, {given.rounds} rounds, load {os.getloadavg()[0]:.1f}")
-        for side, values in found.items():
-            speed, effort, peak = (statistics.median(each) for each in zip(*values, strict=True))
-            print(f"  {side:12} {speed:7.2f} examples/s {effort:7.3f} s of processor {peak:7.0f} MB", flush=True)
+            turns = [
+                {side: alone(measure, side, name, folder, given.threads) for side in sides} for _ in range(given.rounds)
+            ]
+        found = {s: [statistics.median(each) for each in zip(*(t[s] for t in turns), strict=True)] for s in sides}
+        ours, theirs = found["zoo"], found.get("torchvision")
+        row = {"zoo": ours[0], "mb": ours[2]}
+        if theirs:
+            ratio = statistics.median(t["zoo"][0] / t["torchvision"][0] for t in turns)
+            row |= {"theirs": theirs[0], "ratio": ratio, "cpu": theirs[1] / ours[1], "theirs_mb": theirs[2]}
+            report.target(f"{name}: throughput, times the plain loop's", ratio, least=1)
+            report.target(f"{name}: peak of memory, times the plain loop's", ours[2] / theirs[2], most=1)
+        table.row(model=f"{name}, batches of {batch}", **row)
+    return report.finish()
 
 
 if __name__ == "__main__":
-    main()
+    harness.start(main)

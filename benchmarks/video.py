@@ -4,73 +4,48 @@
 
 Both models hold the same weights and see the same clip, 16 frames of the size that the weights were evaluated on; runs
 alternate, so that whatever else the machine does slows both. Outputs are compared. Where torchvision is missing, only
-our own times are printed.
+our own times are written.
 """
 
 from __future__ import annotations
 
-import argparse
-import platform
-import statistics
-import time
-
+import harness
 import torch
-from torch import Tensor, nn
+from harness import Report, in_turns
 
 import zoo
-
-try:
-    import torchvision
-except ImportError:
-    torchvision = None
 
 FRAMES = 16
 
 
-def seconds(model: nn.Module, clip: Tensor) -> float:
-    start = time.perf_counter()
-    model(clip)
-    return time.perf_counter() - start
-
-
 @torch.inference_mode()
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="*", default=None)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--repeats", type=int, default=5)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    print(f"torch {torch.__version__}, {platform.machine()}, {options.threads} threads, median of {options.repeats}")
-    print(f"\n{'model':14}{'clip':>14}{'ours, s':>10}{'theirs, s':>11}{'ours over theirs':>18}")
-    ratios = []
-    for name in options.models or zoo.list_models(task="video-classification"):
-        entry = zoo.get_model_weights(name).DEFAULT
-        side = entry.transforms().crop_size[0]
+def main() -> int:
+    names = zoo.list_models(task="video-classification")
+    given = harness.options(__doc__, [n for n in names if not n.endswith("_tiny")]).parse_args()
+    report = Report(given)
+    theirs = harness.torchvision()
+    table = report.table(
+        "clips", model="model", clip="clip", zoo="ours, s|.3g", theirs="torchvision, s|.3g",
+        times="ours over theirs|.2f", cpu="by processor time|.2f",
+    )  # fmt: skip
+    for name in given.models:
+        side = zoo.get_model_weights(name).DEFAULT.transforms().crop_size[0]
         clip = torch.randn(1, 3, FRAMES, side, side, generator=torch.Generator().manual_seed(0))
-        ours = zoo.get_model(name).eval()
-        theirs = None
-        if torchvision is not None and name in torchvision.models.list_models(module=torchvision.models.video):
-            theirs = torchvision.models.get_model(name).eval()
-            theirs.load_state_dict(ours.state_dict())
-            torch.testing.assert_close(ours(clip), theirs(clip), rtol=1e-3, atol=1e-3)
-        times: tuple[list[float], list[float]] = ([], [])
-        for i in range(options.repeats + 1):
-            for model, found in zip((ours, theirs), times, strict=True):
-                if model is not None:
-                    spent = seconds(model, clip)
-                    found += [spent] * (i > 0)  # the first warms up
-        mine = statistics.median(times[0])
-        line = f"{name:14}{f'{FRAMES}×{side}×{side}':>14}{mine:10.3f}"
-        if theirs is not None:
-            ratios.append(mine / statistics.median(times[1]))
-            line += f"{statistics.median(times[1]):11.3f}{ratios[-1]:18.2f}"
-        print(line, flush=True)
-    if ratios:
-        print(f"\ngeometric mean of the ratios: {statistics.geometric_mean(ratios):.2f}")
-    else:
-        print("\ntorchvision is not installed; its models were not measured.")
+        models = {"zoo": zoo.get_model(name).eval()}
+        if theirs and name in theirs.models.list_models(module=theirs.models.video):
+            models["theirs"] = theirs.models.get_model(name).eval()
+            models["theirs"].load_state_dict(models["zoo"].state_dict())
+            torch.testing.assert_close(models["zoo"](clip), models["theirs"](clip), rtol=1e-3, atol=1e-3)
+        calls = {side: lambda m=m, clip=clip: m(clip) for side, m in models.items()}
+        times = in_turns(calls, given.seconds, least=3)
+        row = {side: taken.median() for side, taken in times.items()}
+        if "theirs" in times:
+            row["times"] = times["zoo"].over(times["theirs"])
+            row["cpu"] = times["zoo"].over(times["theirs"], "processor")
+            report.target(f"{name}: our processor time over torchvision's", row["cpu"], most=1.05)
+        table.row(model=name, clip=f"{FRAMES}×{side}×{side}", **row)
+    return report.finish()
 
 
 if __name__ == "__main__":
-    main()
+    harness.start(main)

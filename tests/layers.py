@@ -8,7 +8,7 @@ LAYERS = [
         contract
         files
         registry
-        loading
+        loading quantized_tensors
         nn ops transforms io draw
         features models utils compat
         running

@@ -255,7 +255,7 @@ def test_the_shapes_are_found_by_a_file_that_the_command_wrote(
     assert (run(torch.full_like(picture, 0.5))["scores"] < 0.5).all()
 
 
-@pytest.mark.parametrize("name", default("keypointrcnn"))
+@pytest.mark.parametrize("name", default())
 def test_onnx_runs_as_the_model_does(name: str, tmp_path: Path) -> None:
     report = zoo.export(tiny(name), tmp_path / "out.onnx", image_size=SIZE, task="object-detection")
     assert report.inputs == {"image": "float32 [3, 96, 128]"}
@@ -273,7 +273,8 @@ def detections_per_img(model: Any) -> int:
     return getattr(model, "roi_heads", model).detections_per_img
 
 
-@pytest.mark.parametrize("most", [130, pytest.param(7, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("most", [130, 7])
 def test_max_detections_takes_the_place_of_the_models(most: int, tmp_path: Path) -> None:
     model = tiny("keypointrcnn")
     report = zoo.export(model, tmp_path / "out.pt2", image_size=SIZE, task="keypoint-detection", max_detections=most)
@@ -296,6 +297,7 @@ def test_masks_of_boxes(tmp_path: Path) -> None:
     torch.testing.assert_close(pasted, whole["masks"])
 
 
+@pytest.mark.slow
 def test_without_a_transform_the_caller_prepares(tmp_path: Path) -> None:
     model = seeing(rcnn(FasterRCNN, transform=None))
     check(
@@ -367,7 +369,7 @@ def breaks(model: nn.Module, **options: Any) -> int:
     return sum(counters["graph_break"].values())
 
 
-@pytest.mark.parametrize("name", default("maskrcnn", "retinanet", "ssd"))
+@pytest.mark.parametrize("name", default("fasterrcnn", "ssd"))
 def test_graph_breaks_do_not_grow(name: str) -> None:
     assert breaks(tiny(name), backend="eager") <= BREAKS
 
@@ -412,8 +414,8 @@ def traced(model: nn.Module, given: list[Tensor], path: Path, opset: int) -> Any
     return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
 
-@pytest.mark.parametrize("opset", [11, 17])
-@pytest.mark.parametrize("name", [name for name in TINY if name != "keypointrcnn"])
+@pytest.mark.parametrize("opset", [pytest.param(11, marks=pytest.mark.slow), 17])
+@pytest.mark.parametrize("name", [one for one in default("fasterrcnn", "ssd") if "keypointrcnn" not in str(one)])
 def test_the_tracing_exporter_writes_detectors(name: str, opset: int, tmp_path: Path) -> None:
     model = tiny(name)
     session = traced(model, [IMAGES[0]], tmp_path / "f.onnx", opset)
@@ -425,7 +427,9 @@ def test_the_tracing_exporter_writes_detectors(name: str, opset: int, tmp_path: 
         assert not differences({**got, "count": torch.tensor(len(got["boxes"]))}, want)
 
 
-@pytest.mark.parametrize("pictures", [1, 2, 3])
+@pytest.mark.parametrize(
+    "pictures", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(3, marks=pytest.mark.slow)]
+)
 def test_a_list_of_pictures_as_the_arguments(pictures: int, tmp_path: Path) -> None:
     """As torchvision's documentation prints it: ``torch.onnx.export(model, x, …)``, where x is a list."""
     model, given = tiny("fasterrcnn"), [IMAGES[i % 2].clone() for i in range(pictures)]
@@ -441,7 +445,7 @@ def test_a_list_of_pictures_as_the_arguments(pictures: int, tmp_path: Path) -> N
     torch.testing.assert_close(torch.from_numpy(outputs[0]), found[0]["boxes"], atol=1e-3, rtol=1e-3)
 
 
-@pytest.mark.parametrize("width", [128, 100])
+@pytest.mark.parametrize("width", [pytest.param(128, marks=pytest.mark.slow), 100])
 def test_the_tracing_exporter_writes_several_pictures(width: int, tmp_path: Path) -> None:
     model, given = tiny("fasterrcnn"), [IMAGES[0], IMAGES[1][..., :width]]
     session = traced(model, given, tmp_path / "f.onnx", 11)

@@ -40,6 +40,16 @@ def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture(params=["out.pt2", *(pytest.param(name, marks=pytest.mark.slow) for name in ("out.onnx", "out.xml"))])
+def some(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """As ``file``, for what takes long: one format in the default suite."""
+    needed = {"out.onnx": "onnxruntime", "out.xml": "openvino"}.get(request.param)
+    if needed:
+        pytest.importorskip(needed)
+    path: Path = tmp_path / request.param
+    return path
+
+
 def digits() -> nn.Module:
     return zoo.get_model("squeezenet1_1", weights="DIGITS_V1").eval()
 
@@ -148,14 +158,14 @@ def test_half_is_in_the_file_and_not_outside(file: Path) -> None:
 # ── pixels in ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_pixels_of_photographs_give_the_pipelines_probabilities(file: Path) -> None:
-    report = zoo.export("efficientnet_lite0", file, with_preprocessing=True)
+def test_pixels_of_photographs_give_the_pipelines_probabilities(some: Path) -> None:
+    report = zoo.export("efficientnet_lite0", some, with_preprocessing=True)
     assert report.inputs == {"image": "uint8 [1, height, width, 3]"}
     assert report.outputs == {"probabilities": "float32 [1, 1000]"}
     want = zoo.pipeline("efficientnet_lite0", optimize=False)(PHOTOS)
-    got = zoo.pipeline(file)(PHOTOS)
-    run = zoo.registry.format_of(file)
-    plain = zoo.contract.load_object(run.open)(file)
+    got = zoo.pipeline(some)(PHOTOS)
+    run = zoo.registry.format_of(some)
+    plain = zoo.contract.load_object(run.open)(some)
     for photo, a, b in zip(PHOTOS, want, got, strict=True):
         assert a.label == b.label
         torch.testing.assert_close(b.probabilities, a.probabilities, atol=TOLERANCE, rtol=0)
@@ -195,7 +205,7 @@ def test_a_preset_in_a_graph_makes_the_pixels_of_the_preset(mode: str, products:
         assert (off > 0.5).float().mean() < 0.002
 
 
-def test_segmentation_gives_the_classes_of_the_pictures_own_pixels(file: Path) -> None:
+def test_segmentation_gives_the_classes_of_the_pictures_own_pixels(some: Path) -> None:
     torch.manual_seed(0)
     model = zoo.get_model("lraspp_mobilenet_v3_large", weights=None, weights_backbone=None, num_classes=4).eval()
     preset = zoo.Preset("zoo.transforms:SemanticSegmentation", {"resize_size": 96})
@@ -203,9 +213,9 @@ def test_segmentation_gives_the_classes_of_the_pictures_own_pixels(file: Path) -
     with torch.no_grad():  # so that classes differ from place to place
         for layer in (model.classifier.low_classifier, model.classifier.high_classifier):
             layer.weight.mul_(50)
-    zoo.export(model, file, with_preprocessing=True, task="semantic-segmentation")
+    zoo.export(model, some, with_preprocessing=True, task="semantic-segmentation")
     want = zoo.pipeline(model, optimize=False)(PHOTOS)
-    for a, b in zip(want, zoo.pipeline(file)(PHOTOS), strict=True):
+    for a, b in zip(want, zoo.pipeline(some)(PHOTOS), strict=True):
         assert a.class_map.shape == b.class_map.shape
         assert (a.class_map != b.class_map).float().mean() < 0.02
         assert list(b.categories) == list("abcd")
@@ -214,10 +224,10 @@ def test_segmentation_gives_the_classes_of_the_pictures_own_pixels(file: Path) -
 # ── detection ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("pixels", [False, True])
-def test_detectors_take_batches_of_any_size(file: Path, pixels: bool) -> None:
+@pytest.mark.parametrize("pixels", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_detectors_take_batches_of_any_size(some: Path, pixels: bool) -> None:
     options: dict[str, Any] = {"with_preprocessing": True} if pixels else {"dynamic": "batch,height,width"}
-    report = zoo.export("ssdlite320_mobilenet_v3_large", file, weights="SHAPES_V1", max_detections=20, **options)
+    report = zoo.export("ssdlite320_mobilenet_v3_large", some, weights="SHAPES_V1", max_detections=20, **options)
     first = "uint8 [1, height, width, 3]" if pixels else "float32 [batch, 3, height, width]"
     assert report.inputs == {"image": first}
     assert report.outputs["count"] == f"int64 [{1 if pixels else 'batch'}]"
@@ -225,7 +235,7 @@ def test_detectors_take_batches_of_any_size(file: Path, pixels: bool) -> None:
     pictures = [picture, picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT), picture.resize((211, 340)), picture]
     options = {"weights": "SHAPES_V1", "optimize": False, "detections_per_img": 20}
     want = zoo.pipeline("ssdlite320_mobilenet_v3_large", **options)(pictures)
-    got = zoo.pipeline(file)(pictures)
+    got = zoo.pipeline(some)(pictures)
     for a, b in zip(want, got, strict=True):
         a, b = a.above(0.5), b.above(0.5)
         assert len(a) == len(b) > 2
@@ -259,30 +269,43 @@ def test_nms_of_many_images_is_that_of_each() -> None:
 # ── flow and video ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("pixels", [False, True])
-def test_clips_of_free_size(file: Path, pixels: bool) -> None:
+@pytest.mark.parametrize("pixels", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_clips_of_free_size(some: Path, pixels: bool) -> None:
     options: dict[str, Any] = {"with_preprocessing": True} if pixels else {}
-    zoo.export("mc3_tiny", file, dynamic=("batch", "frames", "height", "width"), **options)
+    zoo.export("mc3_tiny", some, dynamic=("batch", "frames", "height", "width"), **options)
     video = ROOT / "examples/videos/moving_shapes.gif"
     want = zoo.pipeline("mc3_tiny", optimize=False, clips=2)(video)
-    got = zoo.pipeline(file, clips=2)(video)
+    got = zoo.pipeline(some, clips=2)(video)
     assert got.label == want.label
     torch.testing.assert_close(got.probabilities, want.probabilities, atol=TOLERANCE, rtol=0)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pixels", [False, True])
-def test_flow_of_free_size(file: Path, pixels: bool) -> None:
+def test_flow_of_free_size(some: Path, pixels: bool) -> None:
     torch.manual_seed(0)
     model = zoo.get_model("raft_small", weights=None).eval()
     model._weights = zoo.get_model_weights("raft_small").DEFAULT.value
     options: dict[str, Any] = {"with_preprocessing": True} if pixels else {"dynamic": "height,width"}
-    zoo.export(model, file, num_flow_updates=2, **options)
+    zoo.export(model, some, num_flow_updates=2, **options)
     for height, width in ((150, 200), (131, 266)):
         first = (noise(3, height, width) * 255).to(torch.uint8)
         pair = (first, first.roll(2, -1))
         want = zoo.pipeline(model, optimize=False, num_flow_updates=2)(pair).flow
-        torch.testing.assert_close(zoo.pipeline(file)(pair).flow, want, atol=2e-2, rtol=0)
+        torch.testing.assert_close(zoo.pipeline(some)(pair).flow, want, atol=2e-2, rtol=0)
+
+
+@pytest.mark.slow
+def test_flow_in_half_precision(some: Path) -> None:
+    torch.manual_seed(0)
+    model = zoo.get_model("raft_small", weights=None).eval()
+    report = zoo.export(model, some, image_size=(128, 136), num_flow_updates=2, half=True, task="optical-flow")
+    assert report.outputs == {"flow": "float32 [1, 2, 128, 136]"}
+    first = noise(1, 3, 128, 136) * 2 - 1
+    with torch.no_grad():
+        want = model(first, first.roll((2, -1), (2, 3)), num_flow_updates=2)[-1]
+    (got,) = zoo.get_model(some)(first, first.roll((2, -1), (2, 3)))
+    torch.testing.assert_close(got, want, atol=0.03 * want.abs().max().item(), rtol=0)
 
 
 # ── what a file says of itself ───────────────────────────────────────────────────────────────────────────────────

@@ -29,6 +29,7 @@ from zoo.files.names import scheme_of
 from zoo.files.safetensors import is_safetensors, read_header
 from zoo.loading.packing import unpack
 from zoo.loading.safetensors import read_safetensors
+from zoo.quantized_tensors import DEPRECATED
 from zoo.registry import fetch
 
 StateDict = dict[str, Any]
@@ -40,7 +41,7 @@ _DATA = re.compile(
     r"|(collections\.defaultdict|types\.SimpleNamespace|builtins\.(list|tuple|dict|int|float|str|bool|bytes))$"
 )
 # What torch says when it reads quantized tensors: that they will go, and that it uses TypedStorage for them itself.
-_INT8 = (r"torch\.quantize_per_tensor, torch\.quantize_per_channel and", "TypedStorage is deprecated")
+_INT8 = (DEPRECATED, "TypedStorage is deprecated")
 _allowing = threading.Lock()  # torch's list of allowed classes is the process's
 
 

@@ -8,10 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.errors import CheckpointError, InvalidArgument, silenced
+from zoo.errors import CheckpointError, InvalidArgument
+from zoo.quantized_tensors import Parts, is_quantized, put_together, take_apart
 
-_QUANTIZED = {"qint8": torch.qint8, "quint8": torch.quint8, "qint32": torch.qint32}
-DEPRECATED = r"torch\.quantize_per_tensor, torch\.quantize_per_channel and other quantized tensor creation functions"
 Make = Callable[[dict[str, Tensor]], Any]
 
 
@@ -29,18 +28,18 @@ def pack(state: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def _packed(name: str, value: Any, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, Tensor):
-        if not value.is_quantized:
+        if not is_quantized(value):
             if value.is_meta or value.layout != torch.strided or value.is_nested:
                 raise InvalidArgument(f"{name} is no dense tensor with numbers; it cannot be saved.")
             tensors[name] = value
             return None
-        dtype = str(value.dtype).removeprefix("torch.")
-        tensors[name] = value.int_repr()
-        if value.qscheme() == torch.per_tensor_affine:
-            return {"kind": "quantized", "dtype": dtype, "scale": value.q_scale(), "zero_point": value.q_zero_point()}
-        tensors[f"{name}.scales"] = value.q_per_channel_scales()
-        tensors[f"{name}.zero_points"] = value.q_per_channel_zero_points()
-        return {"kind": "quantized", "dtype": dtype, "axis": value.q_per_channel_axis()}
+        integers, scales, zero_points, axis, dtype = take_apart(value)
+        tensors[name] = integers
+        if axis is None:
+            one = {"scale": scales.item(), "zero_point": zero_points.item()}
+            return {"kind": "quantized", "dtype": dtype, **one}
+        tensors[f"{name}.scales"], tensors[f"{name}.zero_points"] = scales, zero_points
+        return {"kind": "quantized", "dtype": dtype, "axis": axis}
     if isinstance(value, torch.dtype):
         return {"kind": "dtype", "name": str(value).removeprefix("torch.")}
     if isinstance(value, tuple | list):
@@ -90,19 +89,10 @@ def _unpacked(name: str, recipe: Any, tensors: dict[str, Tensor], used: set[str]
 
 
 def _quantized(name: str, recipe: Any, tensors: dict[str, Tensor], used: set[str]) -> Tensor:
-    with silenced(DEPRECATED):
-        return _made(name, recipe, tensors, used)
-
-
-def _made(name: str, recipe: Any, tensors: dict[str, Tensor], used: set[str]) -> Tensor:
-    numbers, dtype = tensors[name], _QUANTIZED[recipe["dtype"]]
     if "axis" not in recipe:
-        made = torch._make_per_tensor_quantized_tensor(numbers, float(recipe["scale"]), int(recipe["zero_point"]))
-    else:
-        used |= {f"{name}.scales", f"{name}.zero_points"}
-        made = torch._make_per_channel_quantized_tensor(
-            numbers, tensors[f"{name}.scales"], tensors[f"{name}.zero_points"], int(recipe["axis"])
-        )
-    if made.dtype != dtype:
-        raise CheckpointError(f"its value {name!r} is {numbers.dtype}, not {dtype}")
-    return made
+        scale = torch.tensor([float(recipe["scale"])], dtype=torch.float64)
+        zero_point = torch.tensor([int(recipe["zero_point"])])
+        return put_together(Parts(tensors[name], scale, zero_point, None, recipe["dtype"]))
+    used |= {f"{name}.scales", f"{name}.zero_points"}
+    scales, zero_points = tensors[f"{name}.scales"], tensors[f"{name}.zero_points"]
+    return put_together(Parts(tensors[name], scales, zero_points, int(recipe["axis"]), recipe["dtype"]))

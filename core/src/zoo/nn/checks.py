@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from zoo.contract import check_count as check_count
 from zoo.errors import InvalidArgument
+from zoo.quantized_tensors import is_quantized
 
 
 def captured(x: object) -> bool:
@@ -111,7 +112,7 @@ def check_images(x: Tensor, channels: int | None, min_size: int | tuple[int, int
             f"the images are {x.shape[2]}×{x.shape[3]} and this model needs at least {height}×{width} pixels. "
             "Enlarge them, e.g. with torch.nn.functional.interpolate."
         )
-    if not (x.is_floating_point() or x.is_quantized):
+    if not (x.is_floating_point() or is_quantized(x)):
         raise InvalidArgument(
             f"the images are {x.dtype}; expected floating point. Scale bytes with x.float() / 255 and normalise them "
             "as the weights' transforms() does."

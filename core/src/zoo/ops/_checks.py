@@ -34,11 +34,6 @@ def widened(t: Tensor) -> Tensor:
     return t.int() if t.dtype in (torch.uint8, torch.int8) else t.long()
 
 
-def dequantized(t: Any) -> Any:
-    """``t``, as floating point if it is a quantized tensor."""
-    return t.dequantize() if isinstance(t, Tensor) and t.is_quantized else t
-
-
 def check_tensor(name: str, t: object) -> None:
     if not isinstance(t, Tensor):
         raise InvalidKind(f"{name} must be a tensor, but got {type(t).__name__}.")

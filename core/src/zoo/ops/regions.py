@@ -20,7 +20,6 @@ from zoo.ops._checks import (
     check_number,
     check_shape,
     check_whole,
-    dequantized,
     exporting_to_onnx,
     is_list,
     pair,
@@ -28,6 +27,7 @@ from zoo.ops._checks import (
 )
 from zoo.ops._onnx import onnx_operator
 from zoo.ops.pooling import Axis, bilinear, pool_max, pool_sum, table_of, whole_pixels
+from zoo.quantized_tensors import dequantized, is_quantized, quantized_like
 
 # ------------------------------------------------------------------------------------------------ arguments
 
@@ -172,9 +172,9 @@ def roi_align(
     shapes or types, and for an index of no image.
     """
     boxes = [dequantized(part) for part in boxes] if is_list(boxes) else dequantized(boxes)
-    if isinstance(input, Tensor) and input.is_quantized:
-        out = roi_align(input.dequantize(), boxes, output_size, spatial_scale, sampling_ratio, aligned)
-        return torch.quantize_per_tensor(out, input.q_scale(), input.q_zero_point(), input.dtype)
+    if is_quantized(input):
+        out = roi_align(dequantized(input), boxes, output_size, spatial_scale, sampling_ratio, aligned)
+        return quantized_like(out, input)
     images, boxes, size = _regions(input, boxes, output_size, spatial_scale, sampling_ratio)
     if input.is_meta:
         return input.new_empty(boxes.shape[0], input.shape[1], *size)

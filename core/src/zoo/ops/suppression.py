@@ -26,11 +26,11 @@ from zoo.ops._checks import (
     check_shape,
     check_tensor,
     check_whole,
-    dequantized,
     exporting_to_onnx,
     widened,
 )
 from zoo.ops._onnx import onnx_operator
+from zoo.quantized_tensors import dequantized
 
 # Pairs compared at a time: four float32 per pair fit a core's cache, and on a GPU keep it busy in little memory.
 _PAIRS = {"cpu": 1 << 16}

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.contract import Result
+from zoo.quantized_tensors import dequantized
 
 
 def is_finite(value: Any) -> bool:
@@ -20,7 +21,7 @@ def is_finite(value: Any) -> bool:
     if isinstance(value, Tensor):
         if not (value.is_floating_point() or value.is_complex()) or value.numel() == 0 or value.is_meta:
             return True
-        plain = (value.dequantize() if value.is_quantized else value).detach()
+        plain = dequantized(value).detach()
         plain = torch.view_as_real(plain) if plain.is_complex() else plain
         return all(math.isfinite(extreme.item()) for extreme in torch.aminmax(plain))  # NaN is handed on
     if isinstance(value, float):

@@ -490,7 +490,8 @@ class RAFT(nn.Module):
         levels = getattr(self.corr_block, "num_levels", 0)  # each halves the features of an eighth
         check_frames(image1, image2, 8 * 2**levels, self.in_channels)
         check_count("num_flow_updates", num_flow_updates, 1)
-        correlate = looked_up(self.corr_block, *self.feature_encoder(torch.cat([image1, image2])).chunk(2))
+        features, pairs = self.feature_encoder(torch.cat([image1, image2])), image1.shape[0]
+        correlate = looked_up(self.corr_block, features[:pairs], features[pairs:])  # chunk fixes a batch that is free
         # Correlations are looked up with the channels last; what they meet has the same order in memory.
         about_first = self.context_encoder(image1).contiguous(memory_format=torch.channels_last)
         hidden_size: Any = self.update_block.hidden_state_size

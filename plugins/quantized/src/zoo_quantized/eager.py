@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import InvalidArgument, ZooError, silenced, suggest
+from zoo.quantized_tensors import DEPRECATED, quantized_type
 from zoo_quantized.marks import Arithmetic, Dequantize, Quantize, fusions
 
 Q = TypeVar("Q", bound=nn.Module)
@@ -141,7 +142,7 @@ def quiet() -> contextlib.AbstractContextManager[None]:
         r"(.|\n)*torch\.ao\.quantization is deprecated",
         r"Please use quant_min and quant_max to specify the range",
         r"must run observer before calling calculate_qparams",
-        r"torch\.quantize_per_tensor, torch\.quantize_per_channel and other quantized tensor creation functions",
+        DEPRECATED,
     )
 
 
@@ -238,7 +239,7 @@ def skeleton(model: Q, backend: str) -> Q:
             if isinstance(module, nn.Linear):
                 replaced[path] = functional.Linear(module.in_features, module.out_features)
             elif type(module) is Quantize:
-                replaced[path] = functional.Quantize(torch.tensor([1.0]), torch.tensor([0]), torch.quint8)
+                replaced[path] = functional.Quantize(torch.tensor([1.0]), torch.tensor([0]), quantized_type("quint8"))
             elif type(module) is Dequantize:
                 replaced[path] = functional.DeQuantize()
             elif type(module) is Arithmetic:

@@ -50,4 +50,5 @@ def public_names() -> dict[str, str]:
 @zoo.hookimpl
 def zoo_manifest() -> Manifest:
     models = model_specs("zoo_quantized", FAMILIES, "image-classification", prefix="quantized_")
-    return Manifest(api_version=1, models=models, commands=COMMANDS)
+    capabilities = "pkg://zoo_quantized/capabilities.json"
+    return Manifest(api_version=1, models=models, commands=COMMANDS, capabilities=capabilities)

@@ -10,7 +10,7 @@ Three forms are read, told apart by what is in them:
   and ``P.zero_point`` of the unsigned 8-bit output, without dimensions. It is what safetensors can hold, and what a
   reference model saves, which has ``P.input_scale`` too.
 
-torch is asked what a quantized tensor holds; ``torch.ao`` is not needed.
+``torch.ao`` is not needed, and quantized tensors are :mod:`zoo.quantized_tensors`' alone.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import CheckpointError
+from zoo.quantized_tensors import Parts, is_quantized, put_together, quantized_type, take_apart
 
 State = dict[str, Any]
 AVERAGING = 0.01  # how much a new observation counts in torch's moving averages of ranges
@@ -32,22 +33,20 @@ def form(state: State) -> str:
     """``"packed"``, ``"observed"``, ``"plain"`` or, of a float model, ``"float"``."""
     if any(name.endswith(".weight_fake_quant.scale") for name in state):
         return "observed"
-    if any(name.endswith("._packed_params") or (isinstance(t, Tensor) and t.is_quantized) for name, t in state.items()):
+    if any(name.endswith("._packed_params") or (is_quantized(t)) for name, t in state.items()):
         return "packed"
     return "plain" if any(name.endswith(".weight_scale") for name in state) else "float"
 
 
 def plain_weight(weight: Tensor) -> State:
     """A quantized tensor taken apart."""
-    per_channel = weight.qscheme() == torch.per_channel_affine
-    if per_channel and weight.q_per_channel_axis() != 0:
-        raise CheckpointError(f"Weights are quantized along dimension {weight.q_per_channel_axis()}; expected 0.")
-    scale = weight.q_per_channel_scales() if per_channel else torch.tensor([weight.q_scale()])
-    zero_point = weight.q_per_channel_zero_points() if per_channel else torch.tensor([weight.q_zero_point()])
+    parts = take_apart(weight)
+    if parts.axis:
+        raise CheckpointError(f"Weights are quantized along dimension {parts.axis}; expected 0.")
     return {
-        "weight": weight.int_repr().contiguous(),
-        "weight_scale": scale.float(),
-        "weight_zero_point": zero_point.int(),
+        "weight": parts.integers.contiguous(),
+        "weight_scale": parts.scales.float(),
+        "weight_zero_point": parts.zero_points.int(),
     }
 
 
@@ -60,7 +59,7 @@ def unpack(state: State) -> State:
             path = path.removesuffix("._packed_params")
             plain |= {f"{path}.{k}": v for k, v in plain_weight(value[0]).items()}
             plain[f"{path}.bias"] = value[1]
-        elif isinstance(value, Tensor) and value.is_quantized:
+        elif is_quantized(value):
             plain |= {f"{path}.{k}": v for k, v in plain_weight(value).items()}
         elif leaf in ("scale", "zero_point"):
             plain[name] = value.reshape(())
@@ -77,7 +76,7 @@ def pack(plain: State, own: State) -> State:
         if leaf == "weight":
             weight = _quantized(value, plain[f"{path}.weight_scale"], plain[f"{path}.weight_zero_point"])
             if f"{path}._packed_params._packed_params" in own:
-                packed[f"{path}._packed_params.dtype"] = torch.qint8
+                packed[f"{path}._packed_params.dtype"] = quantized_type("qint8")
                 packed[f"{path}._packed_params._packed_params"] = (weight, plain[f"{path}.bias"])
             else:
                 packed |= {name: weight, f"{path}.bias": plain[f"{path}.bias"]}
@@ -89,10 +88,8 @@ def pack(plain: State, own: State) -> State:
 
 
 def _quantized(weight: Tensor, scale: Tensor, zero_point: Tensor) -> Tensor:
-    if scale.numel() == 1:
-        return torch._make_per_tensor_quantized_tensor(weight, scale.item(), int(zero_point.item()))
     # The kernels take scales in double precision only; float32 loses nothing on the way there.
-    return torch._make_per_channel_quantized_tensor(weight, scale.double(), zero_point.long(), 0)
+    return put_together(Parts(weight, scale, zero_point, None if scale.numel() == 1 else 0, "qint8"))
 
 
 def fold(weight: Tensor, bias: Tensor | None, norm: dict[str, Tensor], eps: float) -> tuple[Tensor, Tensor]:

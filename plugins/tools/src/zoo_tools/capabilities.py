@@ -25,6 +25,7 @@ from zoo.errors import InvalidArgument, UnknownModel, suggest
 FORMAT = 1
 FOLDER = "capabilities"
 SECONDS = 300.0  # for a cell
+NO_ANSWER = "no answer in"
 START = 120.0  # for a process to import torch and build the model
 
 Told = Callable[[str, str, Mapping[str, Any] | None], None]
@@ -50,7 +51,8 @@ def matrix(
         names: models, plugins, or shell wildcards over model names; by default all plugins.
         output: a folder; ``capabilities/PLUGIN.json`` in it has what was measured, ``models`` by name.
         cells: which; by default all of :data:`zoo.contract.CAPABILITIES`.
-        resume: keep cells that were measured with the same torch, plugin and device.
+        resume: keep cells that were measured with the same torch, plugin and device, but for those that gave no answer
+            in time.
         every: all models of a plugin, in place of the smallest of each family.
         device: where the models run, such as ``"cuda"``.
         timeout: seconds for a cell.
@@ -150,8 +152,9 @@ def _measure(
     before = file.content["models"].get(info.name, {})
     same = {"version": info.version, "torch": software["torch"], "device": device}
     kept = dict(before.get("cells", {})) if all(before.get(key) == value for key, value in same.items()) else {}
-    if not resume:
-        kept = {cell: result for cell, result in kept.items() if cell not in wanted}
+    for cell in [cell for cell in kept if cell in wanted]:
+        if not resume or NO_ANSWER in kept[cell].get("note", ""):  # of a busy machine, perhaps
+            del kept[cell]
     entry: dict[str, Any] = {
         **same,
         "date": today(),
@@ -196,7 +199,7 @@ def _in_processes(
                 try:
                     said = lines.get(timeout=START if at == "build" else timeout)
                 except queue.Empty:
-                    ended: dict[str, Any] = {"works": False, "note": f"no answer in {timeout:g} s"}
+                    ended: dict[str, Any] = {"works": False, "note": f"{NO_ANSWER} {timeout:g} s"}
                     break
                 if isinstance(said, int):
                     ended = {"works": False, "note": f"the process ended with status {said}"}

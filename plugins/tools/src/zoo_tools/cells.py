@@ -29,12 +29,17 @@ from torch.utils._pytree import tree_flatten, tree_map_only
 from zoo import registry
 from zoo.contract import Exportable, Task, TaskSpec, load_object
 from zoo.errors import MissingExtra, MissingPlugin, ZooError
+from zoo.running.exportable import export_pictures
 from zoo_tools.quiet import quietly
 
 SIDE = 64  # pixels of a picture's side, where a model takes it so small
 SETTLED = 128  # of those that batch norms take their statistics from
 SAME, NEAR = 1e-3, 0.2  # of the outputs' standard deviation
-NEEDS = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("openvino",), "int8": ("openvino", "nncf")}
+NEEDS = {
+    "onnx": ("onnx", "onnxscript", "onnxruntime"),
+    "openvino": ("openvino", "onnx", "onnxscript"),
+    "int8": ("openvino", "nncf"),
+}
 
 
 class Failure(Exception):
@@ -112,14 +117,25 @@ class Subject:
         """Whether the model takes a tensor whose first dimension is the number of inputs."""
         return all(isinstance(argument, Tensor) for argument in self.inputs)
 
-    def exportable(self) -> Exportable:
-        """The model as ``zoo export`` writes it."""
+    def exportable(self, *dynamic: str) -> Exportable:
+        """The model as ``zoo export`` writes it, with axes that are free.
+
+        Raises:
+            Failure: files of this task have none that could be.
+        """
         make = registry.provided(self.spec, "export")
         if make is None:
-            return Exportable(self.model, (_picture(self.inputs)[:1],), ("image",))
-        shape = _picture(self.inputs).shape
-        ready: Exportable = make(self.model, (int(shape[-2]), int(shape[-1])))
+            return export_pictures(self.model, self.size, dynamic=dynamic)
+        if dynamic and not {"dynamic", "kwargs"} & inspect.signature(make).parameters.keys():
+            raise Failure(f"files of the task {self.spec.name} take inputs of one size")
+        ready: Exportable = make(self.model, self.size, **({"dynamic": dynamic} if dynamic else {}))
         return ready
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the inputs."""
+        shape = _picture(self.inputs).shape
+        return int(shape[-2]), int(shape[-1])
 
 
 def _twice(argument: Any) -> Any:
@@ -278,56 +294,51 @@ def export(s: Subject) -> dict[str, Any]:
 
 
 def dynamic_batch(s: Subject) -> dict[str, Any]:
-    if not s.batches():
-        raise Failure("the model takes a list of pictures, not a batch")
-    dim = torch.export.Dim("batch", min=1, max=1024)
-    program = torch.export.export(s.model, s.inputs, dynamic_shapes=_dynamic(s.model, s.inputs, dim), strict=False)
+    ready = s.exportable("batch")
+    arguments = _placed(s, ready)
+    free = [
+        {axis: torch.export.Dim.DYNAMIC for axis, name in ready.axes[i].items() if name == "batch"}
+        for i in ready.inputs
+    ]
+    if not all(free):
+        raise Failure("its files take one input at a time")
+    shapes: Any = tuple(free)
+    kinds = [one.kind for one in inspect.signature(ready.module.forward).parameters.values()]
+    if kinds[0] is inspect.Parameter.VAR_POSITIONAL:
+        shapes = (shapes,)
+    program = torch.export.export(ready.module, arguments, dynamic_shapes=shapes, strict=False)
+    off: dict[str, Any] = {}
     for n in (1, 3):
-        inputs = tuple(t[:1].repeat(n, *[1] * (t.ndim - 1)) for t in s.inputs)
-        off = furthest(tensors_of(program.module()(*inputs)), tensors_of(s.model(*inputs)), SAME)
+        inputs = tuple(t[:1].repeat(n, *[1] * (t.ndim - 1)) for t in arguments)
+        off = furthest(tensors_of(program.module()(*inputs)), tensors_of(ready.module(*inputs)), SAME)
     return off
 
 
-def _dynamic(model: nn.Module, inputs: tuple[Any, ...], dim: Any) -> Any:
-    """``dynamic_shapes`` of positional arguments, by the names that ``forward`` gives them."""
-    names = list(inspect.signature(model.forward).parameters.values())
-    if names and names[0].kind is inspect.Parameter.VAR_POSITIONAL:
-        return (tuple({0: dim} for _ in inputs),)
-    return tuple({0: dim} for _ in inputs)
-
-
 def onnx(s: Subject) -> dict[str, Any]:
-    import numpy as np
-    import onnxruntime
+    return _file(s, "onnx")
 
+
+def openvino(s: Subject) -> dict[str, Any]:
+    return _file(s, "xml")
+
+
+def _file(s: Subject, ending: str) -> dict[str, Any]:
+    """Of a file that ``zoo export`` wrote, run by what it is for."""
     import zoo
 
     ready = s.exportable()
-    shape = _picture(ready.arguments).shape
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        size = (int(shape[-2]), int(shape[-1]))
-        report = zoo.export(s.model, path, image_size=size, task=s.spec.name)
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        feeds = {name: t.cpu().numpy() for name, t in zip(report.inputs, ready.arguments, strict=True)}
-        got = [torch.from_numpy(np.asarray(value)) for value in session.run(None, feeds)]
+        path = Path(folder) / f"model.{ending}"
+        report = zoo.export(s.model, path, image_size=s.size, task=s.spec.name)
+        run = load_object(registry.format_of(path).open)(path)
+        found = run(*(t.cpu() for t in ready.arguments))
+        got = [found[name] for name in report.outputs]
     return furthest([t for t in got if t.is_floating_point()], tensors_of(ready.module(*_placed(s, ready))), SAME)
 
 
 def _placed(s: Subject, ready: Exportable) -> tuple[Any, ...]:
     placed: tuple[Any, ...] = tree_map_only(Tensor, lambda t: t.to(s.device), ready.arguments)
     return placed
-
-
-def openvino(s: Subject) -> dict[str, Any]:
-    import openvino as ov
-
-    ready = s.exportable()
-    program = torch.export.export(ready.module, _placed(s, ready), strict=False)
-    compiled = ov.Core().compile_model(ov.convert_model(program), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    results = compiled([t.cpu().numpy() for t in ready.arguments])
-    got = [torch.from_numpy(results[i].copy()) for i in range(len(compiled.outputs))]
-    return furthest([t for t in got if t.is_floating_point()], tensors_of(ready.module(*_placed(s, ready))), SAME)
 
 
 def int8(s: Subject) -> dict[str, Any]:

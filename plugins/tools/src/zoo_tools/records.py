@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from zoo.errors import EvaluationError, InvalidArgument
 from zoo.files import redacted
 from zoo.io import find_files
+from zoo.quantized_tensors import dequantized
 from zoo.running.sharding import Shard
 
 FORMAT = 2  # of the file of records
@@ -248,8 +249,7 @@ def model_digest(model: nn.Module) -> str:
             for i, item in enumerate(value):
                 add(f"{name}.{i}", item)
         elif isinstance(value, Tensor):
-            plain = value.detach().cpu()
-            plain = (plain.dequantize() if plain.is_quantized else plain).contiguous()
+            plain = dequantized(value.detach().cpu()).contiguous()
             sum_.update(f"{name} {value.dtype} {list(value.shape)}".encode())
             sum_.update(plain.reshape(-1).view(torch.uint8).numpy().data)
         else:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.parsers import expat
 
 from zoo.contract import Capture
@@ -79,7 +80,9 @@ def open(path: Path) -> Callable[..., dict[str, Tensor]]:  # noqa: A001  the for
         compiled = openvino.Core().compile_model(str(path), "CPU", settings)
     except RuntimeError as e:
         raise CheckpointError(f"OpenVINO cannot run {path}: {str(e).splitlines()[-1]}") from e
-    names = [_name(port) for port in compiled.outputs]
+    told = json.loads(facts(path) or "{}").get("outputs", [])
+    known = {one["name"] for one in told if isinstance(one, dict) and "name" in one}
+    names = [_name(port, known) for port in compiled.outputs]
 
     def run(*arguments: Tensor) -> dict[str, Tensor]:
         request = compiled.create_infer_request()  # one each: threads may call it at the same time
@@ -89,6 +92,7 @@ def open(path: Path) -> Callable[..., dict[str, Tensor]]:  # noqa: A001  the for
     return run
 
 
-def _name(port: object) -> str:
-    name: str = port.get_any_name()  # type: ignore[attr-defined]
+def _name(port: Any, known: set[str]) -> str:
+    """What an output is called: it may have several names, of which the file's facts have one."""
+    name: str = next((name for name in sorted(port.get_names()) if name in known), None) or port.get_any_name()
     return name

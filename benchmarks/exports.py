@@ -1,0 +1,81 @@
+"""Detectors as ONNX files: how long an export takes, how far the file's numbers are off, and how fast it runs.
+
+    python benchmarks/exports.py [model …] [--size 800 1066]
+
+Random weights, sharpened so that objects are found; a file of a free size is run on two pictures of noise, of which one
+has another size. The counts must be the model's.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+import harness
+import torch
+from harness import Report, in_turns
+from torch import nn
+
+import zoo
+
+MODELS = (
+    "fasterrcnn_resnet50_fpn", "fasterrcnn_resnet50_fpn_v2", "fasterrcnn_mobilenet_v3_large_fpn",
+    "fasterrcnn_mobilenet_v3_large_320_fpn", "fcos_resnet50_fpn", "retinanet_resnet50_fpn", "retinanet_resnet50_fpn_v2",
+    "ssd300_vgg16", "ssdlite320_mobilenet_v3_large", "maskrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn_v2",
+    "keypointrcnn_resnet50_fpn",
+)  # fmt: skip
+PIXELS = 0.05  # that a box may be off
+
+
+def build(name: str) -> nn.Module:
+    torch.manual_seed(0)
+    model = zoo.get_model(name, weights=None, weights_backbone=None).eval()
+    for part in model.modules():
+        if isinstance(part, nn.Linear | nn.Conv2d) and part.weight.std() < 0.02:  # heads begin near zero
+            nn.init.normal_(part.weight, std=0.05)
+    return model
+
+
+@torch.inference_mode()
+def main() -> int:
+    parser = harness.options(__doc__, MODELS)
+    parser.add_argument("--size", type=int, nargs=2, default=[800, 1066], metavar=("HEIGHT", "WIDTH"))
+    given = parser.parse_args()
+    report = Report(given, size="×".join(map(str, given.size)))
+    table = report.table(
+        "detectors", model="Network", mb="ONNX, MB|.0f", seconds="export, s|.0f", off="boxes off by, px|.0e",
+        off_scores="scores off by|.0e", plain="model, s|.2f", fast="onnxruntime, s|.2f",
+    )  # fmt: skip
+    for name in given.models:
+        model = build(name)
+        with tempfile.TemporaryDirectory() as folder:
+            file, begun = Path(folder) / "model.onnx", time.perf_counter()
+            zoo.export(model, file, image_size=tuple(given.size), task=zoo.model_info(name).task)
+            seconds, mb = time.perf_counter() - begun, file.stat().st_size / 2**20
+            exported = zoo.get_model(file)
+            picture = torch.rand(3, *given.size, generator=torch.Generator().manual_seed(0))
+            want, got = model([picture])[0], exported([picture])[0]
+            if len(want["boxes"]) != len(got["boxes"]):
+                raise RuntimeError(
+                    f"{name}: {len(got['boxes'])} objects in the file, {len(want['boxes'])} in the model"
+                )
+            off = {key: _apart(got[key], want[key]) for key in ("boxes", "scores")}
+            times = in_turns(
+                {"plain": lambda m=model, p=picture: m([p]), "fast": lambda m=exported, p=picture: m([p])},
+                given.seconds, least=3,
+            )  # fmt: skip
+        table.row(
+            model=name, mb=mb, seconds=seconds, off=off["boxes"], off_scores=off["scores"],
+            **{way: taken.median() for way, taken in times.items()},
+        )  # fmt: skip
+        report.target(f"{name}: boxes off by, px", off["boxes"], most=PIXELS)
+    return report.finish()
+
+
+def _apart(a: torch.Tensor, b: torch.Tensor) -> float:
+    return (a - b).abs().max().item() if a.numel() else 0.0
+
+
+if __name__ == "__main__":
+    harness.start(main)

@@ -1,0 +1,285 @@
+"""What the benchmarks share: turns, clocks, peaks of memory, processes of their own, targets, and a file of it all.
+
+A benchmark adds rows to tables of a :class:`Report`, which prints them as they come and writes them to
+``measurements/benchmarks/NAME.json``, with the machine and the load in it. ``scripts/benchmark_tables.py`` puts such
+tables into docs/benchmarks.md. A figure that misses its target is said at the end, and the exit status is 1.
+
+What is compared takes turns in one process, so that other work on the machine meets all alike, and a ratio is the
+median of those within a turn. Processor time counts all threads of the process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+FOLDER = Path(__file__).parents[1] / "measurements" / "benchmarks"
+FORMAT = 1
+Call = Callable[[], Any]
+
+
+# ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass
+class Times:
+    """Seconds of a call, of each turn: by the clock on the wall, and of the processor."""
+
+    wall: list[float] = field(default_factory=list)
+    processor: list[float] = field(default_factory=list)
+
+    def median(self, clock: str = "wall") -> float:
+        return statistics.median(getattr(self, clock))
+
+    def p95(self, clock: str = "wall") -> float:
+        taken = getattr(self, clock)
+        return statistics.quantiles(taken, n=20)[-1] if len(taken) > 1 else taken[0]
+
+    def over(self, other: Times, clock: str = "wall") -> float:
+        """How many times as long as another: the median over the turns."""
+        return statistics.median(a / b for a, b in zip(getattr(self, clock), getattr(other, clock), strict=True))
+
+
+def in_turns(
+    calls: Mapping[str, Call], seconds: float = 5.0, *, least: int = 5, most: int = 100, wait: Call | None = None
+) -> dict[str, Times]:
+    """Measure calls in turns that fill about ``seconds``, after one that warms up.
+
+    Args:
+        calls: by name.
+        seconds: for all together.
+        least, most: turns.
+        wait: called before a clock is read, such as ``torch.cuda.synchronize``.
+    """
+    wait = wait or (lambda: None)
+    found = {name: Times() for name in calls}
+    for call in calls.values():
+        call()
+    end, turn = time.perf_counter() + seconds, 0
+    while turn < least or (time.perf_counter() < end and turn < most):
+        for name in list(calls) if turn % 2 else reversed(list(calls)):  # none is always the one after the same other
+            wait()
+            start, used = time.perf_counter(), time.process_time()
+            calls[name]()
+            wait()
+            found[name].wall.append(time.perf_counter() - start)
+            found[name].processor.append(time.process_time() - used)
+        turn += 1
+    return found
+
+
+# ── memory ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def resident(kind: str = "VmRSS") -> float:
+    """Resident memory of this process in MB: ``VmRSS`` now, ``VmHWM`` at its peak."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(kind)).split()[1]) / 1024
+
+
+def peak_of(call: Call) -> float:
+    """The most that a call holds above what there was before, resident, in MB."""
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+    before = resident()
+    call()
+    return resident("VmHWM") - before
+
+
+# ── processes of their own ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Run(NamedTuple):
+    """A process from its start to its end: seconds by the wall and of the processor, MB at its peak, and its output."""
+
+    wall: float
+    processor: float
+    peak: float
+    output: str
+
+
+# Starts a process and says what it took. It is small itself: a process begins with the peak of the one that started it.
+LAUNCH = """
+import json, os, subprocess, sys, time
+start = time.perf_counter()
+process = subprocess.Popen([sys.executable, *sys.argv[1:]], stdout=subprocess.PIPE, text=True)
+output = process.stdout.read()
+_, status, used = os.wait4(process.pid, 0)
+wall = time.perf_counter() - start
+peak = used.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+print(json.dumps([os.waitstatus_to_exitcode(status), wall, used.ru_utime + used.ru_stime, peak, output]))
+"""
+
+
+def fresh(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Run:
+    """Run Python anew, with such arguments.
+
+    Raises:
+        RuntimeError: it fails.
+    """
+    command = [sys.executable, "-S", "-c", LAUNCH, *arguments]
+    said = subprocess.run(command, env={**os.environ, **(environment or {})}, stdout=subprocess.PIPE, check=True).stdout
+    status, *taken = json.loads(said)
+    if status:
+        raise RuntimeError(f"{' '.join(arguments)[:300]} ended with status {status}")
+    return Run(*taken)
+
+
+def alone(function: Callable[..., Any], *arguments: Any, environment: Mapping[str, str] | None = None) -> Any:
+    """What a function of the benchmark returns in a process of its own. Arguments and what it returns are JSON."""
+    script = str(sys.modules["__main__"].__file__)
+    said = fresh([script, "--alone", function.__name__, json.dumps(arguments)], environment).output
+    return json.loads(said.splitlines()[-1])
+
+
+def start(main: Callable[[], int]) -> None:
+    """Run a benchmark, or the function of it that :func:`alone` asks for."""
+    if sys.argv[1:2] == ["--alone"]:
+        print(json.dumps(getattr(sys.modules["__main__"], sys.argv[2])(*json.loads(sys.argv[3]))))
+    else:
+        sys.exit(main())
+
+
+def torchvision() -> Any:
+    """torchvision, or None where it does not import."""
+    try:
+        import torchvision as found
+        import torchvision.models
+    except (ImportError, RuntimeError):
+        return None
+    return found
+
+
+# ── what was measured ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def options(doc: str | None, models: Sequence[str] = (), *, seconds: float = 5.0) -> argparse.ArgumentParser:
+    """A parser with what all benchmarks take; ``models`` are measured where none is named."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if models:
+        parser.add_argument("models", nargs="*", metavar="MODEL", default=list(models), help="only these")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=seconds, help="for a row of a table")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--output", type=Path, default=FOLDER, metavar="DIR", help="where NAME.json goes")
+    return parser
+
+
+class Report:
+    """Tables of what was measured, and targets.
+
+    A file that is there keeps its other tables and targets, and of a table the rows that were measured on the same
+    machine, with the same torch and under the same conditions: a benchmark can be run piece by piece.
+
+    Args:
+        given: of :func:`options`.
+        conditions: what the figures depend on besides: the size of a batch, the layout of images.
+    """
+
+    def __init__(self, given: argparse.Namespace, **conditions: Any) -> None:
+        import torch
+
+        from zoo_tools.machine import describe_machine, describe_software
+
+        torch.set_num_threads(given.threads)
+        name = Path(str(sys.modules["__main__"].__file__)).stem
+        self.path = given.output / f"{name}{'' if given.device == 'cpu' else '-' + given.device}.json"
+        software = describe_software()
+        if (theirs := torchvision()) is not None:
+            software["torchvision"] = theirs.__version__
+        policy = os.environ.get("OMP_WAIT_POLICY", "")
+        conditions = {"threads": given.threads, **({"wait_policy": policy} if policy else {}), **conditions}
+        self.about = {"machine": describe_machine(given.device), "software": software, "conditions": conditions}
+        old = json.loads(self.path.read_text()) if self.path.exists() else {}
+        self.content: dict[str, Any] = {"format": FORMAT, "benchmark": name, "tables": {}, "targets": [], **old}
+        self.missed: list[str] = []
+
+    def table(self, name: str, /, *, cold: bool = False, **columns: str) -> Table:
+        """Begin a table.
+
+        Args:
+            name: of the table.
+            cold: whether its figures are of fresh processes.
+            **columns: key → ``"heading|format"``; the first column names the row. Formats are Python's (``.2f``).
+        """
+        old = self.content["tables"].get(name)
+        rows = old["rows"] if old is not None and _alike(old, self.about) else []
+        new = {**self.about, "cold": cold, "columns": {key: text.split("|") for key, text in columns.items()}}
+        self.content["tables"][name] = {**new, "rows": rows}
+        print("\n" + "  ".join(f"{heading:>{_wide(i)}}" for i, (heading, *_) in enumerate(new["columns"].values())))
+        return Table(self.content["tables"][name], self.write)
+
+    def target(self, what: str, value: float, *, least: float | None = None, most: float | None = None) -> None:
+        """Hold a figure against its target: it is ``least`` at least, or ``most`` at most."""
+        met = (least is None or value >= least) and (most is None or value <= most)
+        goal = {key: bound for key, bound in (("least", least), ("most", most)) if bound is not None}
+        kept = [t for t in self.content["targets"] if t["what"] != what]
+        self.content["targets"] = [*kept, {"what": what, "value": float(f"{value:.4g}"), **goal, "met": met}]
+        if not met:
+            self.missed.append(f"{what}: {value:.3g}, target {said(goal)}")
+
+    def write(self) -> None:
+        """The file, whole or not at all; after each row, so that a run that is broken off loses none."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        part = self.path.with_suffix(f".{os.getpid()}")
+        part.write_text(json.dumps(self.content, indent=1, ensure_ascii=False) + "\n")
+        part.replace(self.path)
+
+    def finish(self) -> int:
+        """Write the file and say what missed its target; the exit status."""
+        self.write()
+        for missed in self.missed:
+            print(f"TARGET MISSED  {missed}")
+        return 1 if self.missed else 0
+
+
+class Table:
+    """Rows of a :class:`Report`'s table."""
+
+    def __init__(self, content: dict[str, Any], write: Call) -> None:
+        self._content, self._write = content, write
+
+    def row(self, **values: Any) -> None:
+        """Add a row, in place of an older one of that name."""
+        from zoo_tools.machine import load_of_machine, today
+
+        columns = self._content["columns"]
+        values = {key: float(f"{v:.5g}") if isinstance(v, float) else v for key, v in values.items()}
+        first = next(iter(columns))
+        new = {**values, "date": today(), "load": load_of_machine()}
+        rows = self._content["rows"]
+        at = next((i for i, row in enumerate(rows) if row[first] == new[first]), len(rows))
+        rows[at : at + 1] = [new]
+        self._write()
+        cells = (shown(new.get(key), *rest[:1]) for key, (_, *rest) in columns.items())
+        print("  ".join(f"{cell:>{_wide(i)}}" for i, cell in enumerate(cells)), flush=True)
+
+
+def _alike(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    same = [a[key] == b[key] for key in ("machine", "conditions")]
+    return all(same) and a["software"]["torch"] == b["software"]["torch"]
+
+
+def _wide(i: int) -> int:
+    return 16 if i else 44
+
+
+def shown(value: Any, form: str = "") -> str:
+    """A figure as tables have it; an empty text for None."""
+    return "" if value is None else format(value, form) if form and not isinstance(value, str) else str(value)
+
+
+def said(goal: Mapping[str, Any]) -> str:
+    """A target in words."""
+    words = {"least": "at least", "most": "at most"}
+    return " and ".join(f"{words[key]} {goal[key]:g}" for key in words if key in goal)
