@@ -12,6 +12,7 @@ COMMANDS = (
     Command("benchmark", "zoo_tools.commands.benchmarking:benchmark", "How fast models are, on each engine."),
     Command("merge", "zoo_tools.commands.merging:merge", "One file of the predictions that shards have written."),
     Command("export", "zoo_tools.commands.exporting:export", "Write a model to a file that runs without its code."),
+    Command("catalogue", "zoo_tools.commands.catalogue:app", "Pages for a browser of all models that are installed."),
 )
 FORMATS = (
     Format(
