@@ -44,7 +44,7 @@ def collect(speeds: Speeds | None = None, told: Told = print) -> dict[str, Any]:
     plugins = [_plugin(record, models, paths) for record in now.records]
     _one_spelling_of_licences(models)
     setups = speeds.setups if speeds else []
-    facts: dict[str, Any] = plain(
+    found: dict[str, Any] = plain(
         {
             "format": FORMAT,
             "zoo_core": zoo.__version__,
@@ -55,7 +55,7 @@ def collect(speeds: Speeds | None = None, told: Told = print) -> dict[str, Any]:
             "models": models,
         }
     )
-    return facts
+    return found
 
 
 def plain(value: Any) -> Any:
