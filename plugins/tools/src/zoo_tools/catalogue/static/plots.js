@@ -104,8 +104,9 @@
       ],
     });
     for (const style of svg.querySelectorAll("style")) style.remove(); // its rules are in catalogue.css
-    svg.setAttribute("role", "img");
-    svg.setAttribute("aria-label", `${metric.title} on ${metric.data} against ${cost.title}: ${data.length} weights, ${line.length} on the line`);
+    svg.setAttribute("aria-hidden", "true"); // the name below, and the table, say it in words
+    $("plot").setAttribute("role", "img");
+    $("plot").setAttribute("aria-label", `${metric.title} on ${metric.data} against ${cost.title}: ${data.length} weights, ${line.length} on the line`);
     for (const a of svg.querySelectorAll("a")) a.setAttribute("tabindex", "-1"); // the table below has links for keys
     $("plot").replaceChildren(svg);
     thin(svg);
