@@ -113,7 +113,7 @@ def _command(name: str, command: Any, parent: Any, level: int) -> list[str]:
     parts = [f"{'#' * level} {name}\n", f"```sh\n{usage}\n```\n", *_paragraphs(command.help or "")]
     rows = [record for parameter in command.get_params(context) if (record := _row(parameter, context))]
     if rows:
-        parts.append("\n".join(["| | |", "| --- | --- |", *rows]) + "\n")
+        parts.append("\n".join(["| option | |", "| --- | --- |", *rows]) + "\n")
     for sub, inner in getattr(command, "commands", {}).items():
         parts += _command(f"{name} {sub}", inner, context, level + 1)
     return parts

@@ -148,10 +148,23 @@
   }
 
   function render() {
-    const all = tests();
-    const names = Object.keys(all);
-    const passes = (row, but) => names.every((name) => name === but || all[name](row));
-    const found = sorted(rows.filter((row) => passes(row)));
+    // One pass: a row that only one group of choices leaves out counts for the other choices of that group.
+    const all = Object.entries(tests());
+    const counts = { task: new Map(), plugin: new Map(), license: new Map(), can: new Map() };
+    const count = (key, values) => values.forEach((v) => counts[key].set(v, (counts[key].get(v) || 0) + 1));
+    const values = { task: (r) => ["", ...r.tasks], plugin: (r) => [r.plugin], license: (r) => [r.license], can: (r) => r.can };
+    const matching = [];
+    for (const row of rows) {
+      const failed = [];
+      for (const [name, passes] of all) {
+        if (!passes(row) && failed.push(name) > 1) break;
+      }
+      if (!failed.length) {
+        matching.push(row);
+        for (const key of Object.keys(counts)) count(key, values[key](row));
+      } else if (failed.length === 1 && failed[0] !== "can" && counts[failed[0]]) count(failed[0], values[failed[0]](row));
+    }
+    const found = sorted(matching);
     body.replaceChildren(...found.slice(0, shown).map(dressed));
     $("count").textContent =
       found.length === rows.length ? `${rows.length.toLocaleString("en")} weights`
@@ -162,25 +175,16 @@
     $("more").textContent = `Show ${Math.min(STEP * 2, found.length - shown)} more`;
     $("empty").hidden = found.length > 0;
     table.hidden = found.length === 0;
-    // Counts of each choice, as if its own group were not chosen from.
     for (const facet of facets) {
-      const key = facet.dataset.facet;
-      const counts = new Map();
-      for (const row of rows) {
-        if (!passes(row, key === "can" ? null : key)) continue;
-        for (const value of key === "can" ? row.can : [row[key]]) counts.set(value, (counts.get(value) || 0) + 1);
-      }
       for (const label of facet.querySelectorAll("label")) {
         const box = label.querySelector("input");
-        const n = counts.get(box.value) || 0;
+        const n = counts[facet.dataset.facet].get(box.value) || 0;
         label.querySelector(".n").textContent = n.toLocaleString("en");
         label.classList.toggle("none", n === 0 && !box.checked);
       }
     }
     for (const pill of pills) {
-      const name = pill.dataset.task;
-      const n = rows.reduce((sum, row) => sum + (passes(row, "task") && (!name || row.tasks.includes(name))), 0);
-      pill.querySelector("span").textContent = n.toLocaleString("en");
+      pill.querySelector("span").textContent = (counts.task.get(pill.dataset.task) || 0).toLocaleString("en");
     }
     headings();
     showTray();

@@ -105,9 +105,14 @@
     });
     for (const style of svg.querySelectorAll("style")) style.remove(); // its rules are in catalogue.css
     svg.setAttribute("aria-hidden", "true"); // the name below, and the table, say it in words
-    $("plot").setAttribute("role", "img");
+    $("plot").setAttribute("role", "group");
     $("plot").setAttribute("aria-label", `${metric.title} on ${metric.data} against ${cost.title}: ${data.length} weights, ${line.length} on the line`);
     for (const a of svg.querySelectorAll("a")) a.setAttribute("tabindex", "-1"); // the table below has links for keys
+    svg.addEventListener("click", (event) => {
+      // Where there is a mouse, a click near a point is one on it; a tap shows the tip first.
+      const near = svg.value && matchMedia("(hover: hover)").matches && !event.target.closest("a");
+      if (near) location.assign(svg.value.page);
+    });
     $("plot").replaceChildren(svg);
     thin(svg);
     const legend = make("ul", { className: "legend" });
