@@ -329,7 +329,8 @@ def test_measured_times_are_on_pages_and_in_json(tmp_path: Path) -> None:
     (folder / "a.json").write_text(json.dumps({"format": 1, "machine": machine, "measurements": rows}))
     newer = [_measurement("resnet18", 29.0, date="2026-11-20", machine=machine)]
     (folder / "b.json").write_text(json.dumps(newer))
-    (folder / "other.json").write_text(json.dumps({"format": 1, "cases": []}))
+    (folder / "other").mkdir()
+    (folder / "other/cases.json").write_text(json.dumps({"format": 1, "cases": []}))
     site = build_catalogue(tmp_path / "site", measurements=folder).directory
     facts = json.loads((site / "catalogue.json").read_text())
     assert [setup["engine"] for setup in facts["setups"]] == ["eager", "openvino"]

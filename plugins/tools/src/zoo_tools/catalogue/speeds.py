@@ -42,7 +42,7 @@ class Speeds:
 
 
 def read_speeds(folder: Path) -> Speeds:
-    """All ``*.json`` files of a folder that hold measurements: ``{"machine": …, "measurements": […]}``, or a list.
+    """All ``*.json`` files below a folder that hold measurements: ``{"machine": …, "measurements": […]}``, or a list.
 
     Of what was measured twice with one setup, the later date counts. What could not run (``ms`` is null) is left out.
 
@@ -50,7 +50,7 @@ def read_speeds(folder: Path) -> Speeds:
         InvalidArgument: a file that is no JSON, or a measurement without a model or with a time that is none.
     """
     latest: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for path in sorted(folder.glob("*.json")):
+    for path in sorted(folder.rglob("*.json")):
         for row in _rows(path):
             key = (row["model"], row.get("weights"), *_setup(row))
             if key not in latest or str(row.get("date") or "") >= str(latest[key].get("date") or ""):
