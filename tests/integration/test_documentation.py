@@ -86,9 +86,8 @@ def test_programs_of_a_page_run(page: str, tmp_path: Path) -> None:
         for line in lines:
             if line.startswith("pip "):
                 continue
-            command = (
-                [sys.executable, "-c", line] if language == "python" else [sys.executable, "-m", *shlex.split(line)]
-            )
+            arguments = ["-c", line] if language == "python" else ["-m", *shlex.split(line)]
+            command = [sys.executable, *arguments]
             done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
             assert done.returncode == 0, f"{line}\n{done.stderr}"
             ran += 1
