@@ -25,7 +25,7 @@ demo: $(VENV)/.packages
 # zoo-timm and zoo-transformers say what they have without the libraries that they wrap, which are left out.
 site: docs
 	rm -rf out/site/catalogue
-	.venv-site/bin/zoo catalogue build out/site/catalogue --measurements measurements --stages --docs ../index.html $(PICTURES)
+	ZOO_OFFLINE=1 HF_HUB_OFFLINE=1 .venv-site/bin/zoo catalogue build out/site/catalogue --measurements measurements --stages --docs ../index.html $(PICTURES)
 
 PICTURES := --picture image-classification=examples/images/photos/coffee.jpg \
   --picture squeezenet1_1.DIGITS_V1=examples/images/digits/digit_7.png \

@@ -52,6 +52,7 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
+html_context = {"default_mode": "auto"}
 html_sidebars = {"index": [], "start": []}
 
 _ELSEWHERE = re.compile(r"\[([^]]+)\]\((?:\.\./)+(?!images)([^)#]+)(?:#[^)]*)?\)")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import zoo
-from zoo.errors import InvalidArgument, ZooError, harmless, told as reason
+from zoo.errors import InvalidArgument, PluginError, ZooError, harmless, told as reason
 from zoo.files import cached_path
 from zoo_tools.catalogue.collecting import Paths, Told
 
@@ -55,9 +55,16 @@ def _draw(model: dict[str, Any], w: Mapping[str, Any], sources: Sequence[Path], 
 
 def add_stages(facts: dict[str, Any], told: Told) -> None:
     """The feature stages of models that say them, each built on the meta device."""
+    missing: set[str] = set()
     for model in facts["models"]:
+        if model["plugin"] in missing:
+            continue
         try:
             stages = zoo.feature_info(model["full_name"], weights=None)
+        except PluginError as e:  # the library that it wraps is not installed; its other models would say the same
+            missing.add(model["plugin"])
+            told(f"No feature stages of {model['plugin']}: {harmless(reason(e), line=True)}")
+            continue
         except (ZooError, ImportError, RuntimeError, TypeError, ValueError):
             continue  # a model without stages, or one that cannot be built here
         model["stages"] = [
