@@ -9,7 +9,7 @@ PYPROJECTS := $(wildcard core/pyproject.toml plugins/*/pyproject.toml)
 WORKERS ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())")
 PYTEST  := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: demo test test-all test-cuda test-clients test-engines test-plugins test-serving coverage fuzz security lint types format bench ledger wheels clean
+.PHONY: demo site docs test test-all test-cuda test-clients test-engines test-plugins test-serving test-site coverage fuzz security lint types format bench ledger wheels clean
 
 demo: $(VENV)/.packages
 	@rm -rf out/demo
@@ -20,6 +20,27 @@ demo: $(VENV)/.packages
 	@echo "  $(BIN)/zoo predict examples/images/shapes.png --model ssdlite320_mobilenet_v3_large --weights SHAPES_V1"
 	@echo "  $(BIN)/zoo list --task image-classification"
 	@echo "and then the README's first program."
+
+# The documentation, and in it the catalogue of all that this repository's packages know: out/site/index.html.
+# zoo-timm and zoo-transformers say what they have without the libraries that they wrap, which are left out.
+site: docs
+	rm -rf out/site/catalogue
+	ZOO_OFFLINE=1 HF_HUB_OFFLINE=1 .venv-site/bin/zoo catalogue build out/site/catalogue --measurements measurements --stages --docs ../index.html $(PICTURES)
+
+PICTURES := --picture image-classification=examples/images/photos/coffee.jpg \
+  --picture squeezenet1_1.DIGITS_V1=examples/images/digits/digit_7.png \
+  --picture quantized_shufflenet_v2_x0_5.DIGITS_V1=examples/images/digits/digit_7.png \
+  --picture object-detection=examples/images/shapes.png \
+  --picture semantic-segmentation=examples/images/shapes.png \
+  --picture video-classification=examples/videos/moving_shapes.gif \
+  --picture optical-flow=examples/images/flow/frame1.png,examples/images/flow/frame2.png
+
+docs: .venv-site/.packages
+	.venv-site/bin/python -m sphinx -q -E --fail-on-warning --keep-going -b html docs out/site
+
+# Pages in headless Chromium, whose path is looked for, or said by CHROMIUM.
+test-site: .venv-site/.packages site
+	ZOO_BUILT_SITE=out/site .venv-site/bin/python -m pytest tests/site tests/tools/test_catalogue.py -m "slow or not slow"
 
 test: $(VENV)/.tools
 	$(PYTEST)
@@ -98,7 +119,7 @@ ledger: $(VENV)/.tools
 	$(BIN)/python scripts/ledger.py
 
 clean:
-	rm -rf $(VENV) dist .venv-clients .venv-engines .venv-fastai .venv-plugins .venv-serving out .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) dist .venv-clients .venv-engines .venv-fastai .venv-plugins .venv-serving .venv-site out docs/reference/generated .mypy_cache .pytest_cache .ruff_cache
 
 # The environment, made when it is missing or when what it is made from has changed.
 $(VENV)/bin/python:
@@ -112,7 +133,8 @@ $(VENV)/.tools: requirements-dev.txt $(PYPROJECTS) | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ $(VENV)/.packages
 
-.venv-clients/.packages .venv-engines/.packages .venv-fastai/.packages .venv-plugins/.packages .venv-serving/.packages: .venv-%/.packages: requirements-%.txt requirements-dev.txt $(PYPROJECTS)
+.venv-clients/.packages .venv-engines/.packages .venv-fastai/.packages .venv-plugins/.packages .venv-serving/.packages .venv-site/.packages: .venv-%/.packages: requirements-%.txt requirements-dev.txt $(PYPROJECTS)
 	$(PYTHON) -m venv .venv-$*
 	.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' requirements-dev.txt) -r requirements-$*.txt
+	$(if $(filter site,$*),.venv-site/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e ./plugins/timm -e ./plugins/transformers)
 	@touch $@

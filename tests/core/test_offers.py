@@ -91,6 +91,7 @@ def test_help_lists_commands_under_their_package_without_importing_them(plugin_f
         "benchmark",
         "merge",
         "export",
+        "catalogue",
     ]
     assert "acme_parts" not in sys.modules
 

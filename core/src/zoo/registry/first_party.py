@@ -96,7 +96,7 @@ FIRST_PARTY = (
         "zoo-tools",
         "zoo_tools",
         None,
-        commands=("evaluate", "export", "merge", "quantize", "benchmark", "matrix"),
+        commands=("evaluate", "export", "merge", "quantize", "benchmark", "matrix", "catalogue"),
         engines=("onnxruntime", "openvino"),
         names=dict.fromkeys(("Evaluation", "evaluate"), "zoo_tools.evaluation")
         | dict.fromkeys(("ExportReport", "export"), "zoo_tools.exporting")

@@ -1,0 +1,8 @@
+"""``zoo catalogue build``: all that is installed, as static pages and as ``catalogue.json``."""
+
+from __future__ import annotations
+
+from zoo_tools.catalogue.building import Built, build_catalogue, schema
+from zoo_tools.catalogue.collecting import collect
+
+__all__ = ["Built", "build_catalogue", "collect", "schema"]
