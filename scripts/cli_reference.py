@@ -43,11 +43,16 @@ def commands() -> Iterator[tuple[str, str, Any]]:
         if ours.commands:
             manifest = importlib.import_module(f"{ours.package}.plugin").zoo_manifest()
             for plugged in manifest.commands:
+                heading, path, target = f"From {ours.distribution}", f"zoo {plugged.name}", load_object(plugged.target)
+                if isinstance(target, typer.Typer):
+                    several: Any = get_command(target)
+                    yield heading, path, several
+                    for sub_name, sub in several.commands.items():
+                        yield heading, f"{path} {sub_name}", sub
+                    continue
                 single = typer.Typer(add_completion=False, rich_markup_mode=None)
-                single.command(plugged.name, context_settings={"ignore_unknown_options": True})(
-                    load_object(plugged.target)
-                )
-                yield f"From {ours.distribution}", f"zoo {plugged.name}", get_command(single)
+                single.command(plugged.name, context_settings={"ignore_unknown_options": True})(target)
+                yield heading, path, get_command(single)
 
 
 def page() -> str:

@@ -15,7 +15,11 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=T
 
 @app.callback()
 def catalogue() -> None:
-    """A catalogue of all models that are installed, as static pages for a browser."""
+    """Make pages for a browser of all models that are installed.
+
+    Examples:
+        zoo catalogue build site
+    """
 
 
 @app.command()
@@ -51,9 +55,9 @@ def build(
     catalogue.json has the same facts, and catalogue.schema.json its JSON schema. torch is imported for --picture and
     --stages alone.
 
-    zoo catalogue build site --measurements measurements
-
-    zoo catalogue build site --picture image-classification=dog.jpg --stages --overwrite
+    Examples:
+        zoo catalogue build site --measurements measurements
+        zoo catalogue build site --picture image-classification=dog.jpg --stages --overwrite
     """
     from zoo_tools.catalogue import build_catalogue
 
