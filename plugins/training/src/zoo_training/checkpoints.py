@@ -39,10 +39,14 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
     write(path, lambda f: torch.save(state, f))
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What :func:`write_checkpoint` wrote; nothing in it is executed."""
+def read_checkpoint(path: Path, mmap: bool = False) -> dict[str, Any]:
+    """What :func:`write_checkpoint` wrote; nothing in it is executed.
+
+    Args:
+        mmap: map the tensors, of which no more is read than is used. A later checkpoint is a file of its own.
+    """
     try:
-        found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        found: dict[str, Any] = torch.load(path, map_location="cpu", mmap=mmap, weights_only=True)
     except Exception as e:
         raise TrainingError(f"{path} is no checkpoint of a training run: {e}") from e
     return found

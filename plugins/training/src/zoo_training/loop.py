@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from zoo_training.checkpoints import read_checkpoint, write_checkpoint
 from zoo_training.parameters import EMA, swap
 from zoo_training.sampling import Augment, Prepared, Share, mixed, shares, steps_of
 from zoo_training.schedules import Schedule, set_rate, warmup_cosine
-from zoo_training.sharding import gathered, load_optimizer_state, spread
+from zoo_training.sharding import InStep, gathered, load_optimizer_state, spread
 
 AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -47,8 +48,10 @@ class Loop:
         schedule: step, number of steps and steps of the warm-up → factor of the peak rate.
         mix: batches of a process mixed: ``(arguments, targets, generator)`` → arguments and targets.
         shard: spread the parameters over the processes by FSDP2, in place of a copy in each; the model must be sharded
-            already (:func:`zoo_training.sharding.shard`), and ``whole`` be a copy of it that is not.
-        whole: the model as one process has it, which is validated and saved; by default ``model`` itself.
+            already (:func:`zoo_training.sharding.shard`), and ``whole`` in the first process be a copy of it that is
+            not.
+        whole: the model as one process has it, which is saved, with the weights of the epoch; by default ``model``
+            itself.
         validation: gives the figures of an epoch; by default :meth:`score`.
         checkpoint: the file that the run goes on from, or None.
         minutes: between checkpoints within an epoch; 0 is after each step.
@@ -132,14 +135,15 @@ class Loop:
                     return
 
     def _finish_epoch(self, on_epoch: Callable[[Loop, dict[str, float]], bool]) -> bool:
-        before = None
-        if self.whole is not self.model:
-            self.whole.load_state_dict(gathered(self.model.state_dict() if self.ema is None else self.ema.state))
-        elif self.ema is not None:
-            before = swap(self.model, self.ema.state)
+        before = None if self.ema is None else swap(self.model, self.ema.state)
         if self.world > 1:  # running statistics are each process's own
-            for buffer in self.whole.buffers():
+            for buffer in self.model.buffers():
                 dist.broadcast(buffer, 0)
+        if self.shard and self.world > 1:
+            state = gathered(self.model.state_dict(), self.rank == 0)
+            if self.rank == 0:
+                self.whole.load_state_dict(state)
+        torch.manual_seed(mixed(self.seed, self.rank))  # detectors draw what their losses are of
         try:
             figures = self.score() if self.validation is None else self.validation(self)
             scores = {f"val_{name}": value for name, value in figures.items()}
@@ -228,17 +232,22 @@ class Loop:
     @torch.no_grad()
     def score(self) -> dict[str, float]:
         """The means of the task's scores over what is validated on."""
-        self.whole.eval()
+        self.model.eval()
         own = list(range(len(self.data[1])))[self.rank :: self.world]
         batches = [own[i : i + self.batch_size] for i in range(0, len(own), self.batch_size)]
         dataset = Prepared(self.data[1], self.prepare, None, self.seed, 0)
         loader = DataLoader(dataset, batch_sampler=batches, collate_fn=self.task.collate, num_workers=self.workers)
         sums: dict[str, float] = defaultdict(float)
-        for batch, (arguments, targets) in zip(batches, loader, strict=True):
+
+        def scores(batch: tuple[Any, Any]) -> Mapping[str, Tensor]:
             with self._autocast():
-                scores = self.task.score(self.whole, *placed((arguments, targets), self.device))
-            for name, value in scores.items():
-                sums[name] += value.item() * len(batch)
+                return self.task.score(self.model, *placed(batch, self.device))
+
+        together = self.in_step(lambda: scores(self.task.collate([dataset[0]])))
+        for indices, batch in zip(batches, loader, strict=True):
+            for name, value in together(partial(scores, batch)).items():
+                sums[name] += value.item() * len(indices)
+        together.finish()
         if self.world > 1:
             every: list[Any] = [None] * self.world
             dist.all_gather_object(every, dict(sums))
@@ -247,6 +256,10 @@ class Loop:
                 for name, value in part.items():
                     sums[name] += value
         return {name: value / len(self.data[1]) for name, value in sums.items()}
+
+    def in_step(self, spare: Callable[[], Any]) -> InStep:
+        """What calls the model where it is validated, in all processes alike; ``spare`` does so for any input."""
+        return InStep(self.shard and self.world > 1, self.device, spare)
 
     def _autocast(self) -> Any:
         kind = AUTOCAST[self.precision]
@@ -266,18 +279,19 @@ class Loop:
         self.written = time.monotonic()
         if self.checkpoint is None or (self.rank and not self.shard):
             return
+        kept = self.rank == 0
         state = {
             "identity": dict(self.identity),
-            "model": gathered(self.model.state_dict()),
-            "optimizer": gathered(self.optimizer.state_dict()),
+            "model": gathered(self.model.state_dict(), kept),
+            "optimizer": gathered(self.optimizer.state_dict(), kept),
             "scaler": self.scaler.state_dict(),
-            "ema": None if self.ema is None else gathered(self.ema.state_dict()),
+            "ema": None if self.ema is None else gathered(self.ema.state_dict(), kept),
             "epoch": self.epoch,
             "step": self.step,
             "losses": self.losses,
             "history": self.history,
         }
-        if self.rank == 0:
+        if kept:
             write_checkpoint(self.checkpoint, state)
 
     def resume(self) -> None:
@@ -288,7 +302,7 @@ class Loop:
         """
         if self.checkpoint is None:
             raise TrainingError("This run keeps no checkpoint to go on from.")
-        saved = read_checkpoint(self.checkpoint)
+        saved = read_checkpoint(self.checkpoint, mmap=self.shard)
         if saved["identity"] != dict(self.identity):
             keys = sorted({*saved["identity"], *self.identity})
             was, now = saved["identity"], self.identity
