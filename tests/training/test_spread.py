@@ -84,13 +84,7 @@ def test_what_is_spread_is_whole_in_one_process_alone(tmp_path: Path) -> None:
     command = [sys.executable, "-c", textwrap.dedent(PARTS), str(tmp_path)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     running = [
-        subprocess.Popen(
-            [sys.executable, "-c", program, str(tmp_path), str(rank)],
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        for rank in range(2)
+        subprocess.Popen([*command, str(rank)], stderr=subprocess.PIPE, text=True, env=environment) for rank in range(2)
     ]
     said = [process.communicate(timeout=120)[1] for process in running]
     assert [process.returncode for process in running] == [0, 0], "\n".join(said)

@@ -91,6 +91,41 @@ def test_a_loss_of_nan_stops_with_the_last_good_weights_and_names_its_inputs(tmp
     assert all(value.isfinite().all() for value in kept.values())
 
 
+class Steep(torch.autograd.Function):
+    """A finite number with an infinite slope."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        return gradient / 0
+
+
+@pytest.mark.parametrize("clip", [None, 1.0])
+def test_a_gradient_that_is_not_finite_stops_before_it_is_taken(
+    clip: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = pictures(tmp_path / "data", 4)
+    steps = []
+
+    def steep(logits: torch.Tensor, target: Any, **given: Any) -> torch.Tensor:
+        steps.append(1)
+        loss = torch.nn.functional.nll_loss(logits.log_softmax(1), target)
+        return Steep.apply(loss) if len(steps) == 3 and logits.requires_grad else loss
+
+    monkeypatch.setattr("zoo_classification.training.F.cross_entropy", steep)
+    with pytest.raises(TrainingError, match=r"gradient is not finite in epoch 1, step 3 .*(inf|nan).*(blue|red)"):
+        train(
+            "squeezenet1_1", data, tmp_path / "a", "DIGITS_V1", batch_size=2, device="cpu", checkpoint_minutes=0,
+            clip=clip,
+        )  # fmt: skip
+    kept = torch.load(tmp_path / "a" / "checkpoint.pt", weights_only=True)
+    assert kept["step"] == 2
+    assert all(value.isfinite().all() for value in kept["model"].values())
+
+
 def test_what_is_wrong_is_told_before_anything_is_written(tmp_path: Path) -> None:
     data = pictures(tmp_path / "data", 3)
     (tmp_path / "mine").mkdir()

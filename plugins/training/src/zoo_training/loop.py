@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -119,7 +120,8 @@ class Loop:
                 are such; before the checkpoint is written.
 
         Raises:
-            TrainingError: a loss that is NaN or infinite, with the names of the inputs; a file that cannot be written.
+            TrainingError: a loss or gradient that is NaN or infinite, with the names of the inputs; a file that cannot
+                be written.
         """
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             while self.epoch < self.epochs:
@@ -191,15 +193,17 @@ class Loop:
                 with self._autocast():
                     losses = self.task.loss(self.runs, *placed((arguments, targets), self.device))
                     loss = torch.stack([value.float() for value in losses.values()]).sum()
-                self._check_finite(loss, losses, share)
+                self._check_finite(loss, losses, share.indices)
                 if number == 0:  # as late as can be: the next gradients take the same memory
                     self.optimizer.zero_grad(set_to_none=True)
                 # DDP takes the mean over processes; the step's is over examples.
                 self.scaler.scale(loss * share.weight * self.world).backward()  # type: ignore[no-untyped-call]
             total += loss.detach().double().cpu() * share.weight
         self.scaler.unscale_(self.optimizer)
-        if self.clip is not None:
-            nn.utils.clip_grad_norm_([p for g in self.optimizer.param_groups for p in g["params"]], self.clip)
+        every = [p for g in self.optimizer.param_groups for p in g["params"]]
+        norm = gathered(nn.utils.clip_grad_norm_(every, math.inf if self.clip is None else self.clip))
+        if not self.scaler.is_enabled():  # which leaves out such a step by itself
+            self._check_finite(norm, {"norm of the gradient": norm}, indices, "gradient")
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.ema is not None:
@@ -219,13 +223,15 @@ class Loop:
         with runs.no_sync() if wait and self.world > 1 and not self.shard else contextlib.nullcontext():
             yield
 
-    def _check_finite(self, loss: Tensor, losses: Mapping[str, Tensor], share: Share) -> None:
-        if loss.isfinite():
+    def _check_finite(
+        self, value: Tensor, parts: Mapping[str, Tensor], indices: Sequence[int], what: str = "loss"
+    ) -> None:
+        if value.isfinite():
             return
-        named = ", ".join(f"{name} {value.item():g}" for name, value in losses.items())
-        inputs = ", ".join(str(self.data[0].source(i)) for i in share.indices)
+        named = ", ".join(f"{name} {part.item():g}" for name, part in parts.items())
+        inputs = ", ".join(str(self.data[0].source(i)) for i in indices)
         raise TrainingError(
-            f"The loss is not finite in epoch {self.epoch + 1}, step {self.step + 1} ({named}); the step was not "
+            f"The {what} is not finite in epoch {self.epoch + 1}, step {self.step + 1} ({named}); the step was not "
             f"taken. Its inputs: {inputs}. Look at them, or take a lower rate; the last checkpoint is kept."
         )
 
