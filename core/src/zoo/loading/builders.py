@@ -369,8 +369,11 @@ class _Builder:
         return model
 
     def _told(self, state: StateDict, source: str) -> Mapping[str, Any]:
+        state = without_prefix(state)[0]
+        first: tuple[int, ...] = getattr(state.get(f"{self.stem}.weight"), "shape", ())
+        channels = {"in_channels": first[1]} if len(first) > 3 and first[1] != 3 else {}
         try:
-            return self.told_by_file(without_prefix(state)[0])
+            return {**channels, **self.told_by_file(state)}
         except CheckpointError:
             raise
         except Exception as e:
