@@ -377,10 +377,8 @@ class _Builder:
         except CheckpointError:
             raise
         except Exception as e:
-            why = f"{type(e).__name__}: {e}"
-            raise CheckpointError(
-                f"{source} does not fit {self.name}: what it is made for cannot be told ({why})."
-            ) from e
+            why = f"what it is made for cannot be told ({type(e).__name__}: {e})"
+            raise CheckpointError(f"{source} does not fit {self.name}: {why}.") from e
 
 
 def builder_of(model: nn.Module) -> _Builder:
