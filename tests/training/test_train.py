@@ -158,6 +158,32 @@ def test_a_write_that_fails_leaves_the_file_that_was_there(tmp_path: Path) -> No
     assert path.read_text() == "good"
 
 
+FULL = """
+import resource, sys
+from pathlib import Path
+import torch
+from zoo_training.checkpoints import write_checkpoint
+from zoo.errors import TrainingError
+
+path = Path(sys.argv[1])
+write_checkpoint(path, {"epoch": 1})
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY))
+try:
+    write_checkpoint(path, {"epoch": 2, "weights": torch.zeros(1 << 20)})
+except TrainingError as e:
+    print(e)
+"""
+
+
+def test_the_cause_is_told_where_torch_cannot_write_a_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    said = subprocess.run([sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, check=True)
+    assert "File too large" in said.stdout
+    assert "is kept" in said.stdout
+    assert torch.load(path, weights_only=True) == {"epoch": 1}
+    assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
 @pytest.mark.parametrize("world", [1, 2, 3])
 @pytest.mark.parametrize("n", [1, 7, 16, 17])
 def test_every_example_comes_once_an_epoch(n: int, world: int) -> None:

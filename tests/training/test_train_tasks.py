@@ -131,3 +131,22 @@ def test_quantization_aware_training_goes_on_as_if_unbroken(tmp_path: Path) -> N
     again = train(name, data, tmp_path / "b", None, epochs=2, batch_size=4, resume=True, **given).model
     picture = torch.rand(2, 3, 64, 64)
     assert torch.equal(whole(picture), again(picture))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["quantized_googlenet", "quantized_inception_v3"])
+def test_models_with_auxiliary_heads_are_trained_for_int8_without_them(name: str, tmp_path: Path) -> None:
+    data = pictures(tmp_path / "data", 4)
+    given = {"epochs": 1, "batch_size": 4, "device": "cpu", "qat": True, "init_weights": False}
+    with pytest.raises(InvalidArgument, match="left out with aux_logits=False"):
+        train(name, data, tmp_path / "a", None, **given)
+    train(name, data, tmp_path / "b", None, aux_logits=False, **given)
+    int8 = zoo.load(tmp_path / "b/best.safetensors").eval()
+    assert int8.fc.weight().dtype == torch.qint8
+    assert zoo.evaluate(tmp_path / "b/best.safetensors", data, device="cpu", progress=False).measured == 8
+
+
+def test_what_cannot_be_trained_for_int8_is_told_with_what_can_be_done(tmp_path: Path) -> None:
+    data = pictures(tmp_path / "data", 2)
+    with pytest.raises(InvalidArgument, match=r"cannot be trained for int8.*zoo quantize"):
+        train("squeezenet1_1", data, tmp_path / "a", "DIGITS_V1", qat=True, device="cpu")

@@ -300,7 +300,8 @@ def _prepare_qat(model: Any, name: str, fsdp: bool) -> None:
     if not callable(getattr(model, "prepare_qat", None)):
         raise InvalidArgument(
             f"{name} cannot be trained for int8. Models that can are those of zoo-quantized (pip install "
-            "zoo-quantized), such as quantized_resnet18."
+            "zoo-quantized), such as quantized_resnet18. Classifiers and segmenters become int8 after training: zoo "
+            "quantize FILE (pip install 'zoo-tools[int8]')."
         )
     model.prepare_qat()
 
