@@ -371,7 +371,8 @@ class _Builder:
     def _told(self, state: StateDict, source: str) -> Mapping[str, Any]:
         state = without_prefix(state)[0]
         first: tuple[int, ...] = getattr(state.get(f"{self.stem}.weight"), "shape", ())
-        channels = {"in_channels": first[1]} if len(first) > 3 and first[1] != 3 else {}
+        other = len(first) > 3 and first[1] != 3 and "in_channels" in self.__signature__.parameters
+        channels = {"in_channels": first[1]} if other else {}
         try:
             return {**channels, **self.told_by_file(state)}
         except CheckpointError:
