@@ -87,3 +87,39 @@ def test_anchors_that_shapes_do_not_tell_are_said_by_the_caller(tmp_path: Path) 
     assert shapes(again.state_dict()) == shapes(state)
     with pytest.raises(zoo.errors.CheckpointError, match="of another shape in the file"):
         zoo.get_model(name, weights=tmp_path / "bare.pth")
+
+
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [
+        ("mobilenet_v2", {"width_mult": 0.35}),
+        ("mobilenet_v2", {"width_mult": 1.4, "in_channels": 1}),
+        ("mobilenet_v3_large", {"width_mult": 0.5, "reduced_tail": True}),
+        ("mobilenet_v3_large", {"reduced_tail": True}),
+        ("mobilenet_v3_small", {"width_mult": 0.33}),
+        ("mobilenet_v3_small", {"width_mult": 2.0}),
+        ("lraspp_mobilenet_v3_large", {"width_mult": 0.5}),
+        ("ssdlite320_mobilenet_v3_large", {"width_mult": 0.75, "reduced_tail": True}),
+        ("googlenet", {"aux_logits": False}),
+        ("inception_v3", {"aux_logits": False}),
+        ("deeplabv3_mobilenet_v3_large", {"width_mult": 0.75, "aux_loss": True}),
+        ("resnet18", {"in_channels": 4}),
+        ("convnext_tiny", {"in_channels": 1}),
+        ("vit_b_32", {"in_channels": 2, "image_size": 64}),
+        ("r3d_18", {"in_channels": 1}),
+        ("fcn_resnet50", {"in_channels": 5}),
+    ],
+)
+def test_width_tail_and_channels_are_told_by_shapes(name: str, config: dict[str, Any], tmp_path: Path) -> None:
+    state = state_of(name, num_classes=CLASSES, **config)
+    torch.save({"state_dict": {f"module.{key}": value for key, value in state.items()}}, tmp_path / "bare.pth")
+    again = zoo.get_model(name, weights=tmp_path / "bare.pth")
+    assert shapes(again.state_dict()) == shapes(state)
+    assert {key: again._built_with.arguments[key] for key in config} == config
+
+
+@pytest.mark.parametrize("argument", ["width_mult", "in_channels"])
+def test_what_the_caller_says_holds(argument: str, tmp_path: Path) -> None:
+    torch.save(state_of("mobilenet_v2", width_mult=0.5, in_channels=1), tmp_path / "bare.pth")
+    with pytest.raises(zoo.errors.CheckpointError, match="another shape"):
+        zoo.get_model("mobilenet_v2", weights=tmp_path / "bare.pth", **{argument: 2})

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+import pytest
 import torch
+from coco_squares import squares
 from PIL import Image
 
 from zoo import draw
-from zoo_training.data.showing import CAPTION, drawn
+from zoo.cli import main
+from zoo_classification.data import Folders
+from zoo_training.data.showing import CAPTION, drawn, sizes
 
 GREY = torch.full((3, 160, 320), 60, dtype=torch.uint8)
 
@@ -46,3 +53,23 @@ def test_long_names_of_classes_keep_their_beginning_and_paths_their_end() -> Non
     short = drawn(GREY, {"label": 0}, [name + " and some more"], "folder/" * 40 + "end.png")
     assert long.size == (320, 160 + 2 * CAPTION)
     assert long.tobytes() == short.tobytes()
+
+
+def test_sizes_are_told_of_pictures_and_objects(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = squares(tmp_path / "data", 6)
+    Image.new("RGB", (300, 50)).save(tmp_path / "data/images/6.png")  # no annotation: one more is told, not read
+    options = ["--task", "object-detection", "--annotations", str(root / "annotations.json"), "--val", "0.3"]
+    assert main(["data", "show", str(root / "images"), *options]) == 0
+    said = capsys.readouterr().out
+    assert "pictures, width × height: smallest 128 × 96, median 128 × 96, largest 128 × 96\n" in said
+    assert "objects, width × height: smallest 40 × 40, median 40 × 40, largest 40 × 40\n" in said
+    assert main(["data", "show", str(root / "images"), *options, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["val"]["sizes"]["pictures"]["median"] == [128, 96]
+    for i, (width, height) in enumerate([(10, 40), (30, 20), (20, 60)]):
+        for name in ("x", "y"):
+            (tmp_path / "classes" / name).mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (width, height)).save(tmp_path / f"classes/{name}/{i}.jpg")
+    assert sizes(Folders(tmp_path / "classes")) == {
+        "pictures": {"smallest": [10, 20], "median": [20, 40], "largest": [30, 60]}
+    }

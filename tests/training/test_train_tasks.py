@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from coco_squares import squares
 from colours import pictures
 from PIL import Image
 
@@ -16,28 +16,8 @@ import zoo
 import zoo_quantized
 from zoo.cli import main
 from zoo.errors import InvalidArgument
-from zoo_detection.training import Preparation, Training
+from zoo_detection.training import Preparation
 from zoo_training.training import best_epoch, train
-
-GREY = 90
-
-
-def squares(root: Path, n: int) -> Path:
-    """Pictures with one red square each, which COCO's annotations tell."""
-    (root / "images").mkdir(parents=True)
-    generator = np.random.default_rng(0)
-    truth: dict[str, list[dict[str, object]]] = {"images": [], "annotations": [], "categories": []}
-    truth["categories"] = [{"id": 7, "name": "square"}]
-    for i in range(n):
-        picture = np.full((96, 128, 3), GREY, np.uint8)
-        x, y = (int(v) for v in generator.integers(4, 50, 2))
-        picture[y : y + 40, x : x + 40] = 220, 40, 30
-        Image.fromarray(picture).save(root / "images" / f"{i}.png")
-        truth["images"].append({"id": i, "file_name": f"{i}.png", "height": 96, "width": 128})
-        box = {"bbox": [x, y, 40, 40], "area": 1600, "iscrowd": 0}
-        truth["annotations"].append({"id": i + 1, "image_id": i, "category_id": 7, **box})
-    (root / "annotations.json").write_text(json.dumps(truth))
-    return root
 
 
 def test_a_detector_learns_a_square(tmp_path: Path) -> None:
@@ -50,16 +30,6 @@ def test_a_detector_learns_a_square(tmp_path: Path) -> None:
     assert done.history[-1]["val_loss"] < done.history[0]["val_loss"]
     assert all(0 <= row["val_box_map"] <= 100 for row in done.history)
     assert done.best == best_epoch(done.history, zoo.get_task("object-detection"))
-
-
-def test_what_is_measured_leaves_norms_and_modes_as_they_were(tmp_path: Path) -> None:
-    model = zoo.get_model("ssdlite320_mobilenet_v3_large", weights="SHAPES_V1").eval()
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    piece = Training()
-    arguments = piece.with_targets(model, ([torch.rand(3, 80, 80)],))
-    assert piece.score(model, arguments, None)["loss"] > 0
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    assert not any(module.training for module in model.modules())
 
 
 def test_crowds_are_no_objects_to_learn() -> None:
@@ -161,3 +131,22 @@ def test_quantization_aware_training_goes_on_as_if_unbroken(tmp_path: Path) -> N
     again = train(name, data, tmp_path / "b", None, epochs=2, batch_size=4, resume=True, **given).model
     picture = torch.rand(2, 3, 64, 64)
     assert torch.equal(whole(picture), again(picture))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["quantized_googlenet", "quantized_inception_v3"])
+def test_models_with_auxiliary_heads_are_trained_for_int8_without_them(name: str, tmp_path: Path) -> None:
+    data = pictures(tmp_path / "data", 4)
+    given = {"epochs": 1, "batch_size": 4, "device": "cpu", "qat": True, "init_weights": False}
+    with pytest.raises(InvalidArgument, match="left out with aux_logits=False"):
+        train(name, data, tmp_path / "a", None, **given)
+    train(name, data, tmp_path / "b", None, aux_logits=False, **given)
+    int8 = zoo.load(tmp_path / "b/best.safetensors").eval()
+    assert int8.fc.weight().dtype == torch.qint8
+    assert zoo.evaluate(tmp_path / "b/best.safetensors", data, device="cpu", progress=False).measured == 8
+
+
+def test_what_cannot_be_trained_for_int8_is_told_with_what_can_be_done(tmp_path: Path) -> None:
+    data = pictures(tmp_path / "data", 2)
+    with pytest.raises(InvalidArgument, match=r"cannot be trained for int8.*zoo quantize"):
+        train("squeezenet1_1", data, tmp_path / "a", "DIGITS_V1", qat=True, device="cpu")

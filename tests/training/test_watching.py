@@ -63,23 +63,6 @@ def test_the_figures_are_those_of_evaluate_to_the_last_digit(tmp_path: Path) -> 
     assert len(found.records) == found.measured == len(readers[1])
 
 
-def test_every_input_that_is_held_out_goes_through_the_model_once_an_epoch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[int] = []
-    score = zoo.registry.provided(zoo.get_task("image-classification"), "train").score
-
-    def counted(self: Any, model: Any, arguments: Any, targets: Any) -> Any:
-        seen.append(len(targets))
-        return score(self, model, arguments, targets)
-
-    monkeypatch.setattr("zoo_classification.training.Training.score", counted)
-    monkeypatch.setattr("zoo_training.validation.evaluate", lambda *args, **kwargs: pytest.fail("a second time"))
-    data = pictures(tmp_path / "data", 10)
-    train("squeezenet1_1", data, tmp_path / "a", "DIGITS_V1", epochs=2, device="cpu")
-    assert sum(seen) == 2 * 4
-
-
 def test_inputs_that_became_unreadable_are_named_and_left_out(tmp_path: Path) -> None:
     data = pictures(tmp_path / "data", 10)
     readers = zoo.open_data(data, "image-classification", val=0.4)

@@ -337,8 +337,8 @@ class Trainable(Protocol):
     An example goes through ``prepare``, several through ``collate``, and ``loss`` runs the model on them.
 
     Attributes:
-        as_predicted: whether ``score`` calls the model once, on what a pipeline would give it, so that its outputs can
-            be decoded and measured too, and nothing need go through the model twice.
+        as_predicted: whether ``score`` runs the model on what a pipeline would give it, so that its outputs, as
+            ``predicted`` gives them, can be decoded and measured too, and nothing is opened or run a second time.
         defaults: arguments of :func:`zoo.train` that suit the task: ``lr``, ``weight_decay``, ``schedule``, ….
     """
 
@@ -356,6 +356,15 @@ class Trainable(Protocol):
         """(height, width) that augmentation gives inputs, where neither the preprocessing cuts them out nor the model
         takes one size only; None where none can be said."""
         return None
+
+    def predicted(self, outputs: Any) -> Any:
+        """What the model gave in ``score``, in its last call → what it gives a pipeline."""
+        return outputs
+
+    def sampling(self, data: Any, weights: Weights) -> Mapping[str, Any]:
+        """What :attr:`zoo.Weights.extra` of the trained weights says of how inputs are made of files, as the reader
+        ``data`` makes them; ``weights`` describe what training began with."""
+        return {}
 
     def with_targets(self, model: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         """The model's positional arguments in train mode, made up for those of :meth:`Task.example`."""

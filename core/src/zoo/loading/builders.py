@@ -369,15 +369,17 @@ class _Builder:
         return model
 
     def _told(self, state: StateDict, source: str) -> Mapping[str, Any]:
+        state = without_prefix(state)[0]
+        first: tuple[int, ...] = getattr(state.get(f"{self.stem}.weight"), "shape", ())
+        other = len(first) > 3 and first[1] != 3 and "in_channels" in self.__signature__.parameters
+        channels = {"in_channels": first[1]} if other else {}
         try:
-            return self.told_by_file(without_prefix(state)[0])
+            return {**channels, **self.told_by_file(state)}
         except CheckpointError:
             raise
         except Exception as e:
-            why = f"{type(e).__name__}: {e}"
-            raise CheckpointError(
-                f"{source} does not fit {self.name}: what it is made for cannot be told ({why})."
-            ) from e
+            why = f"what it is made for cannot be told ({type(e).__name__}: {e})"
+            raise CheckpointError(f"{source} does not fit {self.name}: {why}.") from e
 
 
 def builder_of(model: nn.Module) -> _Builder:

@@ -194,7 +194,9 @@ def _targets(
             by_place = sum(not isinstance(a, ast.Starred) for a in call.args)
             places = [n for n, p in target.parameters.items() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
             others = [_value(k.value, inner) for k in call.keywords if k.arg is None and not _holds(k.value, names)]
-            starred = any(isinstance(a, ast.Starred) for a in call.args)  # gives at least what has no default
+            # What is unpacked gives at least what has no default; a function's own *args are its callers'.
+            own = getattr(getattr(getattr(definition, "args", None), "vararg", None), "arg", None)
+            starred = any(isinstance(a, ast.Starred) and getattr(a.value, "id", "") != own for a in call.args)
             given = {
                 *(n for n in places if starred and target.parameters[n].default is inspect.Parameter.empty),
                 *places[:by_place],

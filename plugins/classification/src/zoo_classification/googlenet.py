@@ -235,6 +235,7 @@ def warn_of_untrained_heads(state_dict: dict[str, Tensor], model: nn.Module) -> 
     stem="conv1.conv",
     convert=warn_of_untrained_heads,
     ignore=("aux1.", "aux2."),
+    told_by_file=lambda state: {} if any(key.startswith("aux") for key in state) else {"aux_logits": False},
 )
 def googlenet(**kwargs: Any) -> GoogLeNet:
     """GoogLeNet (Inception v1) from `Going Deeper with Convolutions <https://arxiv.org/abs/1409.4842>`_.

@@ -276,7 +276,13 @@ class Inception3(nn.Module):
         return logits if aux_logits is None else InceptionOutputs(logits, aux_logits)
 
 
-@zoo.builder(Inception_V3_Weights, head=("fc", "AuxLogits.fc"), stem="Conv2d_1a_3x3.conv", ignore=("AuxLogits.",))
+@zoo.builder(
+    Inception_V3_Weights,
+    head=("fc", "AuxLogits.fc"),
+    stem="Conv2d_1a_3x3.conv",
+    ignore=("AuxLogits.",),
+    told_by_file=lambda state: {} if any(key.startswith("Aux") for key in state) else {"aux_logits": False},
+)
 def inception_v3(**kwargs: Any) -> Inception3:
     """Inception v3 from `Rethinking the Inception Architecture for Computer Vision
     <https://arxiv.org/abs/1512.00567>`_. It expects 299×299 images.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -33,6 +33,13 @@ SETTING = (
     (6, 160, 3, 2),
     (6, 320, 1, 1),
 )
+
+
+def width_of(channels: Sequence[tuple[int, int]]) -> float | None:
+    """The ``width_mult``, in hundredths and as round as can be, that makes of each first number of channels the second;
+    None if there is none."""
+    widths = (step * k / 100 for step in (100, 25, 10, 5, 1) for k in range(1, 400 // step + 1))
+    return next((w for w in widths if all(make_divisible(n * w) == found for n, found in channels)), None)
 
 
 class InvertedResidual(nn.Module):
@@ -150,7 +157,21 @@ class MobileNetV2(nn.Module):
         return logits
 
 
-@zoo.builder(MobileNet_V2_Weights, head="classifier.1", stem="features.0.0")
+# Layer → its input channels at a width of 1.
+INPUTS = {"features.2.conv.0": 16, "features.3.conv.0": 24, "features.5.conv.0": 32, "features.8.conv.0": 64,
+          "features.12.conv.0": 96, "features.15.conv.0": 160, "features.18": 320}  # fmt: skip
+
+
+def told_of(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The width of the network in a file, to a hundredth."""
+    found = {n: state.get(f"{layer}.0.weight") for layer, n in INPUTS.items()}
+    if any(weight is None for weight in found.values()):
+        return {}
+    width = width_of([(n, weight.shape[1]) for n, weight in found.items()])  # type: ignore[union-attr]
+    return {} if width in (None, 1) else {"width_mult": width}
+
+
+@zoo.builder(MobileNet_V2_Weights, head="classifier.1", stem="features.0.0", told_by_file=told_of)
 def mobilenet_v2(**kwargs: Any) -> MobileNetV2:
     """MobileNetV2 from `MobileNetV2: Inverted Residuals and Linear Bottlenecks
     <https://arxiv.org/abs/1801.04381>`_."""

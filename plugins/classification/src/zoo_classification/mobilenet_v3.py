@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from zoo.nn import (
     linear_head,
     make_divisible,
 )
+from zoo_classification.mobilenet_v2 import width_of
 from zoo_classification.weights.mobilenet_v3 import MobileNet_V3_Large_Weights, MobileNet_V3_Small_Weights
 
 
@@ -266,7 +267,26 @@ def settings_of(
     return rows, scaled(last_channel, reduced_tail)
 
 
-@zoo.builder(MobileNet_V3_Large_Weights, head="classifier.3", stem="features.0.0")
+def told_of(setting: Sequence[BlockSetting], first: str = "features") -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    """What the tensors of a network of that table tell: its width, to a hundredth, and whether its tail is reduced."""
+
+    def told(state: Mapping[str, Any]) -> dict[str, Any]:
+        found = [state.get(f"{first}.{i}.block.0.0.weight") for i in range(1, len(setting) + 1)]
+        if any(weight is None for weight in found):
+            return {}
+        wide, tail = [row.expanded for row in setting], len(setting) - 2
+        for reduced in (False, True):
+            table = [n // 2 if reduced and i >= tail else n for i, n in enumerate(wide)]
+            width = width_of([(n, len(weight)) for n, weight in zip(table, found, strict=True)])  # type: ignore[arg-type]
+            if width is not None:
+                own = {"width_mult": width} if width != 1 else {}
+                return own | ({"reduced_tail": True} if reduced else {})
+        return {}
+
+    return told
+
+
+@zoo.builder(MobileNet_V3_Large_Weights, head="classifier.3", stem="features.0.0", told_by_file=told_of(LARGE))
 def mobilenet_v3_large(
     *, width_mult: float = 1.0, reduced_tail: bool = False, dilated: bool = False, **kwargs: Any
 ) -> MobileNetV3:
@@ -280,7 +300,7 @@ def mobilenet_v3_large(
     return MobileNetV3(*settings_of("mobilenet_v3_large", width_mult, reduced_tail, dilated), **kwargs)
 
 
-@zoo.builder(MobileNet_V3_Small_Weights, head="classifier.3", stem="features.0.0")
+@zoo.builder(MobileNet_V3_Small_Weights, head="classifier.3", stem="features.0.0", told_by_file=told_of(SMALL))
 def mobilenet_v3_small(
     *, width_mult: float = 1.0, reduced_tail: bool = False, dilated: bool = False, **kwargs: Any
 ) -> MobileNetV3:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -13,7 +13,7 @@ import zoo
 from zoo.contract import WeightsLike
 from zoo.loading import is_filled_from_outside
 from zoo.nn import Conv2dNormActivation, check_count
-from zoo_classification.mobilenet_v3 import MobileNetV3, mobilenet_v3_large
+from zoo_classification.mobilenet_v3 import LARGE, MobileNetV3, mobilenet_v3_large, told_of as told_by
 from zoo_classification.weights.mobilenet_v3 import MobileNet_V3_Large_Weights
 from zoo_detection.anchors import DefaultBoxGenerator
 from zoo_detection.backbones import freeze_mobilenet, mobilenet_stages, on_backbone, trainable_layers
@@ -127,16 +127,18 @@ class SSDLiteFeatureExtractorMobileNet(nn.Module):
 RATIOS = [2, 3]  # of the default boxes, beside the squares
 
 
+def _as_mobilenet(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The MobileNet of the extractor under its own names: block 13 is cut in two there."""
+    first, second = "backbone.features.0.", "backbone.features.1."
+    found = {f"features.{key.removeprefix(first)}": value for key, value in state.items() if key.startswith(first)}
+    found["features.13.block.0.0.weight"] = state.get(f"{first}13.0.weight")
+    return found | {f"features.{13 + i}.block.0.0.weight": state.get(f"{second}{i}.block.0.0.weight") for i in (1, 2)}
+
+
 def told_of(state: dict[str, Any]) -> dict[str, Any]:
-    """Whether the MobileNet in a file has a reduced tail: then its last map has fewer channels than its first; its
-    width, of which its last layer has 960 channels, or half of them; and, where a cell of a map has another number of
-    default boxes than six, that many of the aspect ratios 2 and 3."""
-    first, last = (state.get(f"head.classification_head.module_list.{i}.0.0.weight") for i in (0, 1))
-    after = state.get("backbone.extra.0.0.0.weight")
-    if first is None or last is None or after is None:
-        return {}
-    reduced = len(last) < len(first)
-    told: dict[str, Any] = {"reduced_tail": reduced, "width_mult": after.shape[1] / (480 if reduced else 960)}
+    """Whether the MobileNet in a file has a reduced tail, and its width; and, where a cell of a map has another number
+    of default boxes than six, that many of the aspect ratios 2 and 3."""
+    told: dict[str, Any] = {"reduced_tail": False, **told_by(LARGE)(_as_mobilenet(state))}
     boxes = [len(state.get(f"head.regression_head.module_list.{i}.1.weight", ())) // 4 for i in range(6)]
     if set(boxes) != {6} and set(boxes) <= {2, 4, 6}:
         told["aspect_ratios"] = [RATIOS[: n // 2 - 1] for n in boxes]

@@ -38,6 +38,8 @@ class Preparation:
 class Training(Trainable):
     """The piece of detection's tasks for ``"train"``."""
 
+    as_predicted = True
+
     def with_targets(
         self, model: nn.Module, arguments: tuple[Any, ...]
     ) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
@@ -78,15 +80,24 @@ class Training(Trainable):
         return losses
 
     def score(self, model: nn.Module, arguments: tuple[Any, ...], targets: None) -> dict[str, Tensor]:
-        """The sum of the losses, which detectors compute in train mode; norms stay as they are."""
+        """The sum of the losses of a detector in eval mode, which finds objects in the same pass. Those that are no
+        :class:`zoo_detection.Detector` compute losses in train mode alone, with norms as they are, and go twice."""
+        if isinstance(model, Detector):
+            losses, _ = model(*arguments, return_losses=True)
+            return {"loss": torch.stack([value.float() for value in losses.values()]).sum()}
         switched = [m for m in model.modules() if not m.training and not isinstance(m, NORMS)]
         try:
             for module in switched:
                 module.training = True
-            return {"loss": torch.stack([value.float() for value in model(*arguments).values()]).sum()}
+            loss = torch.stack([value.float() for value in model(*arguments).values()]).sum()
         finally:
             for module in switched:
                 module.training = False
+        model(arguments[0])
+        return {"loss": loss}
+
+    def predicted(self, outputs: Any) -> Any:
+        return outputs[1] if isinstance(outputs, tuple) else outputs
 
 
 def _target(model: nn.Module, image: Tensor) -> dict[str, Tensor]:

@@ -92,6 +92,8 @@ def mobilenet_v3_large(
     mmap: bool | None = None,
     quantize: Any = False,
     backend: Any = "qnnpack",
+    num_classes: int = 1000,
+    block: Callable[..., nn.Module] | None = None,
     norm_layer: Callable[..., nn.Module] | None = None,
     dropout: float = 0.2,
     in_channels: int = 3,
@@ -103,6 +105,8 @@ def resnet18(
     mmap: bool | None = None,
     quantize: Any = False,
     backend: Any = "fbgemm",
+    num_classes: int = 1000,
+    zero_init_residual: bool = False,
     groups: int = 1,
     width_per_group: int = 64,
     replace_stride_with_dilation: Sequence[bool] | None = None,
@@ -116,6 +120,8 @@ def resnet50(
     mmap: bool | None = None,
     quantize: Any = False,
     backend: Any = "fbgemm",
+    num_classes: int = 1000,
+    zero_init_residual: bool = False,
     groups: int = 1,
     width_per_group: int = 64,
     replace_stride_with_dilation: Sequence[bool] | None = None,
@@ -129,6 +135,8 @@ def resnext101_32x8d(
     mmap: bool | None = None,
     quantize: Any = False,
     backend: Any = "fbgemm",
+    num_classes: int = 1000,
+    zero_init_residual: bool = False,
     replace_stride_with_dilation: Sequence[bool] | None = None,
     norm_layer: Callable[[int], nn.Module] | None = None,
     in_channels: int = 3,
@@ -140,6 +148,8 @@ def resnext101_64x4d(
     mmap: bool | None = None,
     quantize: Any = False,
     backend: Any = "fbgemm",
+    num_classes: int = 1000,
+    zero_init_residual: bool = False,
     replace_stride_with_dilation: Sequence[bool] | None = None,
     norm_layer: Callable[[int], nn.Module] | None = None,
     in_channels: int = 3,
@@ -151,6 +161,8 @@ def shufflenet_v2_x0_5(
     mmap: bool | None = None,
     quantize: Any = False,
     backend: Any = "fbgemm",
+    num_classes: int = 1000,
+    inverted_residual: Callable[[int, int, int], nn.Module] = ...,
     in_channels: int = 3,
 ) -> QuantizableShuffleNetV2: ...
 def shufflenet_v2_x1_0(
@@ -160,6 +172,8 @@ def shufflenet_v2_x1_0(
     mmap: bool | None = None,
     quantize: Any = False,
     backend: Any = "fbgemm",
+    num_classes: int = 1000,
+    inverted_residual: Callable[[int, int, int], nn.Module] = ...,
     in_channels: int = 3,
 ) -> QuantizableShuffleNetV2: ...
 def shufflenet_v2_x1_5(
@@ -169,6 +183,8 @@ def shufflenet_v2_x1_5(
     mmap: bool | None = None,
     quantize: Any = False,
     backend: Any = "fbgemm",
+    num_classes: int = 1000,
+    inverted_residual: Callable[[int, int, int], nn.Module] = ...,
     in_channels: int = 3,
 ) -> QuantizableShuffleNetV2: ...
 def shufflenet_v2_x2_0(
@@ -178,5 +194,7 @@ def shufflenet_v2_x2_0(
     mmap: bool | None = None,
     quantize: Any = False,
     backend: Any = "fbgemm",
+    num_classes: int = 1000,
+    inverted_residual: Callable[[int, int, int], nn.Module] = ...,
     in_channels: int = 3,
 ) -> QuantizableShuffleNetV2: ...

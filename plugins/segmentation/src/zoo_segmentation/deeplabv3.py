@@ -12,6 +12,7 @@ import zoo
 from zoo.contract import WeightsLike
 from zoo.errors import InvalidArgument
 from zoo.nn import Conv2dNormActivation, check_count
+from zoo_classification.mobilenet_v3 import LARGE, told_of
 from zoo_classification.resnet import ResNet, resnet50, resnet101
 from zoo_classification.weights.mobilenet_v3 import MobileNet_V3_Large_Weights
 from zoo_classification.weights.resnet import ResNet50_Weights, ResNet101_Weights
@@ -126,7 +127,13 @@ def deeplabv3_resnet101(
     return _on_resnet(resnet101(weights=weights_backbone, **options), num_classes, aux_loss)
 
 
-@zoo.builder(DeepLabV3_MobileNet_V3_Large_Weights, head=HEAD, stem="backbone.0.0", ignore=AUX, told_by_file=aux_of)
+@zoo.builder(
+    DeepLabV3_MobileNet_V3_Large_Weights,
+    head=HEAD,
+    stem="backbone.0.0",
+    ignore=AUX,
+    told_by_file=lambda state: {**told_of(LARGE, "backbone")(state), **aux_of(state)},
+)
 def deeplabv3_mobilenet_v3_large(
     *,
     num_classes: int | None = None,

@@ -10,7 +10,7 @@ import zoo
 from zoo.contract import WeightsLike
 from zoo.features import IntermediateLayers
 from zoo.nn import Conv2dNormActivation, check_count
-from zoo_classification.mobilenet_v3 import mobilenet_v3_large
+from zoo_classification.mobilenet_v3 import LARGE, mobilenet_v3_large, told_of
 from zoo_classification.weights.mobilenet_v3 import MobileNet_V3_Large_Weights
 from zoo_segmentation.base import NUM_CLASSES, SegmentationModel, enlarge, named_backbone
 from zoo_segmentation.weights.lraspp import LRASPP_MobileNet_V3_Large_Weights
@@ -74,7 +74,7 @@ def dilated_mobilenet(
     return trunk, [blocks[i].out_channels for i in outputs.values()]
 
 
-@zoo.builder(LRASPP_MobileNet_V3_Large_Weights, head=HEAD, stem="backbone.0.0")
+@zoo.builder(LRASPP_MobileNet_V3_Large_Weights, head=HEAD, stem="backbone.0.0", told_by_file=told_of(LARGE, "backbone"))
 def lraspp_mobilenet_v3_large(
     *,
     num_classes: int | None = None,

@@ -56,6 +56,8 @@ class Training(Trainable):
 
     def collate(self, examples: Sequence[tuple[Tensor, Tensor]]) -> tuple[tuple[Tensor], Tensor]:
         """Pictures padded on the right and below to a common size, with pixels that do not count."""
+        if len({image.shape for image, _ in examples}) == 1:
+            return (torch.stack([image for image, _ in examples]),), torch.stack([mask for _, mask in examples])
         h, w = (max(image.shape[side] for image, _ in examples) for side in (-2, -1))
         pads = [(0, w - image.shape[-1], 0, h - image.shape[-2]) for image, _ in examples]
         images = [F.pad(image, pad) for (image, _), pad in zip(examples, pads, strict=True)]

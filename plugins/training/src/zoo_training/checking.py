@@ -77,7 +77,7 @@ def check_first_batch(loop: Loop, categories: Sequence[str]) -> None:
     if check is None:
         return
     try:
-        check(loop.whole, *placed((arguments, targets), loop.device), categories)
+        check(loop.model, *placed((arguments, targets), loop.device), categories)
     except InvalidArgument as e:
         names = ", ".join(str(loop.data[0].source(i)) for i in indices)
         raise InvalidArgument(f"The first batch cannot be trained on: {e}\nIts inputs: {names}") from e
@@ -94,27 +94,27 @@ def check_batches_of_one(loop: Loop) -> None:
     if min(sizes) > 1:
         return
     arguments, targets = placed(_batch(loop, loop.steps[0][:1]), loop.device)
-    before = {name: value.clone() for name, value in loop.whole.named_buffers()}
-    modes = {name: module.training for name, module in loop.whole.named_modules()}
+    before = {name: value.clone() for name, value in loop.model.named_buffers()}
+    modes = {name: module.training for name, module in loop.model.named_modules()}
     try:
-        loop.whole.train()
+        loop.model.train()
         for module in loop.frozen:
             module.eval()
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            loop.task.loss(loop.whole, arguments, targets)
+            loop.task.loss(loop.model, arguments, targets)
     except ValueError as e:
         if "more than 1 value per channel" not in str(e):
             raise
         left = f"{len(loop.data[0])} examples leave one over for a process, with a batch_size of {loop.batch_size}"
         why = "batch_size is 1" if loop.batch_size == 1 else left
         raise InvalidArgument(
-            f"{type(loop.whole).__name__} has batch norms that see one value of each channel, and cannot be trained on "
+            f"{type(loop.model).__name__} has batch norms that see one value of each channel, and cannot be trained on "
             f"batches of one example; {why}. Take another batch_size (--batch-size), of 2 or more, or freeze the part."
         ) from e
     finally:
-        for name, buffer in loop.whole.named_buffers():
+        for name, buffer in loop.model.named_buffers():
             buffer.copy_(before[name])
-        for name, module in loop.whole.named_modules():
+        for name, module in loop.model.named_modules():
             module.training = modes[name]
 
 

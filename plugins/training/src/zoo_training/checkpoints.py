@@ -35,14 +35,46 @@ def told(path: Path) -> Iterator[None]:
         raise TrainingError(f"{path} cannot be written ({e}); {kept}. Make room, and go on with --resume.") from e
 
 
+class _Remembering:
+    """A file that keeps the error of a write: torch says of its own only that it ended."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.flush = file, file.flush
+        self.error: OSError | None = None
+
+    def write(self, part: Any) -> int:
+        try:
+            return self.file.write(part)
+        except OSError as e:
+            self.error = e
+            raise
+
+
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    write(path, lambda f: torch.save(state, f))
+    """Write a checkpoint, in place of ``path`` when it is whole.
+
+    Raises:
+        TrainingError: it cannot be written; what was there is there.
+    """
+
+    def save(file: BinaryIO) -> None:
+        remembering = _Remembering(file)
+        try:
+            torch.save(state, remembering)  # type: ignore[arg-type]
+        except RuntimeError as e:
+            raise remembering.error or e from e
+
+    write(path, save)
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What :func:`write_checkpoint` wrote; nothing in it is executed."""
+def read_checkpoint(path: Path, mmap: bool = False) -> dict[str, Any]:
+    """What :func:`write_checkpoint` wrote; nothing in it is executed.
+
+    Args:
+        mmap: map the tensors, of which no more is read than is used. A later checkpoint is a file of its own.
+    """
     try:
-        found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        found: dict[str, Any] = torch.load(path, map_location="cpu", mmap=mmap, weights_only=True)
     except Exception as e:
         raise TrainingError(f"{path} is no checkpoint of a training run: {e}") from e
     return found

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from zoo_training.checkpoints import read_checkpoint, write_checkpoint
 from zoo_training.parameters import EMA, swap
 from zoo_training.sampling import Augment, Prepared, Share, mixed, shares, steps_of
 from zoo_training.schedules import Schedule, set_rate, warmup_cosine
-from zoo_training.sharding import gathered, load_optimizer_state, spread
+from zoo_training.sharding import InStep, gathered, load_optimizer_state, spread
 
 AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -47,8 +49,10 @@ class Loop:
         schedule: step, number of steps and steps of the warm-up → factor of the peak rate.
         mix: batches of a process mixed: ``(arguments, targets, generator)`` → arguments and targets.
         shard: spread the parameters over the processes by FSDP2, in place of a copy in each; the model must be sharded
-            already (:func:`zoo_training.sharding.shard`), and ``whole`` be a copy of it that is not.
-        whole: the model as one process has it, which is validated and saved; by default ``model`` itself.
+            already (:func:`zoo_training.sharding.shard`), and ``whole`` in the first process be a copy of it that is
+            not.
+        whole: the model as one process has it, which is saved, with the weights of the epoch; by default ``model``
+            itself.
         validation: gives the figures of an epoch; by default :meth:`score`.
         checkpoint: the file that the run goes on from, or None.
         minutes: between checkpoints within an epoch; 0 is after each step.
@@ -116,7 +120,8 @@ class Loop:
                 are such; before the checkpoint is written.
 
         Raises:
-            TrainingError: a loss that is NaN or infinite, with the names of the inputs; a file that cannot be written.
+            TrainingError: a loss or gradient that is NaN or infinite, with the names of the inputs; a file that cannot
+                be written.
         """
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             while self.epoch < self.epochs:
@@ -132,14 +137,15 @@ class Loop:
                     return
 
     def _finish_epoch(self, on_epoch: Callable[[Loop, dict[str, float]], bool]) -> bool:
-        before = None
-        if self.whole is not self.model:
-            self.whole.load_state_dict(gathered(self.model.state_dict() if self.ema is None else self.ema.state))
-        elif self.ema is not None:
-            before = swap(self.model, self.ema.state)
+        before = None if self.ema is None else swap(self.model, self.ema.state)
         if self.world > 1:  # running statistics are each process's own
-            for buffer in self.whole.buffers():
+            for buffer in self.model.buffers():
                 dist.broadcast(buffer, 0)
+        if self.shard and self.world > 1:
+            state = gathered(self.model.state_dict(), self.rank == 0)
+            if self.rank == 0:
+                self.whole.load_state_dict(state)
+        torch.manual_seed(mixed(self.seed, self.rank))  # detectors draw what their losses are of
         try:
             figures = self.score() if self.validation is None else self.validation(self)
             scores = {f"val_{name}": value for name, value in figures.items()}
@@ -187,15 +193,17 @@ class Loop:
                 with self._autocast():
                     losses = self.task.loss(self.runs, *placed((arguments, targets), self.device))
                     loss = torch.stack([value.float() for value in losses.values()]).sum()
-                self._check_finite(loss, losses, share)
+                self._check_finite(loss, losses, share.indices)
                 if number == 0:  # as late as can be: the next gradients take the same memory
                     self.optimizer.zero_grad(set_to_none=True)
                 # DDP takes the mean over processes; the step's is over examples.
                 self.scaler.scale(loss * share.weight * self.world).backward()  # type: ignore[no-untyped-call]
             total += loss.detach().double().cpu() * share.weight
         self.scaler.unscale_(self.optimizer)
-        if self.clip is not None:
-            nn.utils.clip_grad_norm_([p for g in self.optimizer.param_groups for p in g["params"]], self.clip)
+        every = [p for g in self.optimizer.param_groups for p in g["params"]]
+        norm = gathered(nn.utils.clip_grad_norm_(every, math.inf if self.clip is None else self.clip))
+        if not self.scaler.is_enabled():  # which leaves out such a step by itself
+            self._check_finite(norm, {"norm of the gradient": norm}, indices, "gradient")
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.ema is not None:
@@ -215,30 +223,37 @@ class Loop:
         with runs.no_sync() if wait and self.world > 1 and not self.shard else contextlib.nullcontext():
             yield
 
-    def _check_finite(self, loss: Tensor, losses: Mapping[str, Tensor], share: Share) -> None:
-        if loss.isfinite():
+    def _check_finite(
+        self, value: Tensor, parts: Mapping[str, Tensor], indices: Sequence[int], what: str = "loss"
+    ) -> None:
+        if value.isfinite():
             return
-        named = ", ".join(f"{name} {value.item():g}" for name, value in losses.items())
-        inputs = ", ".join(str(self.data[0].source(i)) for i in share.indices)
+        named = ", ".join(f"{name} {part.item():g}" for name, part in parts.items())
+        inputs = ", ".join(str(self.data[0].source(i)) for i in indices)
         raise TrainingError(
-            f"The loss is not finite in epoch {self.epoch + 1}, step {self.step + 1} ({named}); the step was not "
+            f"The {what} is not finite in epoch {self.epoch + 1}, step {self.step + 1} ({named}); the step was not "
             f"taken. Its inputs: {inputs}. Look at them, or take a lower rate; the last checkpoint is kept."
         )
 
     @torch.no_grad()
     def score(self) -> dict[str, float]:
         """The means of the task's scores over what is validated on."""
-        self.whole.eval()
+        self.model.eval()
         own = list(range(len(self.data[1])))[self.rank :: self.world]
         batches = [own[i : i + self.batch_size] for i in range(0, len(own), self.batch_size)]
         dataset = Prepared(self.data[1], self.prepare, None, self.seed, 0)
         loader = DataLoader(dataset, batch_sampler=batches, collate_fn=self.task.collate, num_workers=self.workers)
         sums: dict[str, float] = defaultdict(float)
-        for batch, (arguments, targets) in zip(batches, loader, strict=True):
+
+        def scores(batch: tuple[Any, Any]) -> Mapping[str, Tensor]:
             with self._autocast():
-                scores = self.task.score(self.whole, *placed((arguments, targets), self.device))
-            for name, value in scores.items():
-                sums[name] += value.item() * len(batch)
+                return self.task.score(self.model, *placed(batch, self.device))
+
+        together = self.in_step(lambda: scores(self.task.collate([dataset[0]])))
+        for indices, batch in zip(batches, loader, strict=True):
+            for name, value in together(partial(scores, batch)).items():
+                sums[name] += value.item() * len(indices)
+        together.finish()
         if self.world > 1:
             every: list[Any] = [None] * self.world
             dist.all_gather_object(every, dict(sums))
@@ -247,6 +262,10 @@ class Loop:
                 for name, value in part.items():
                     sums[name] += value
         return {name: value / len(self.data[1]) for name, value in sums.items()}
+
+    def in_step(self, spare: Callable[[], Any]) -> InStep:
+        """What calls the model where it is validated, in all processes alike; ``spare`` does so for any input."""
+        return InStep(self.shard and self.world > 1, self.device, spare)
 
     def _autocast(self) -> Any:
         kind = AUTOCAST[self.precision]
@@ -266,18 +285,19 @@ class Loop:
         self.written = time.monotonic()
         if self.checkpoint is None or (self.rank and not self.shard):
             return
+        kept = self.rank == 0
         state = {
             "identity": dict(self.identity),
-            "model": gathered(self.model.state_dict()),
-            "optimizer": gathered(self.optimizer.state_dict()),
+            "model": gathered(self.model.state_dict(), kept),
+            "optimizer": gathered(self.optimizer.state_dict(), kept),
             "scaler": self.scaler.state_dict(),
-            "ema": None if self.ema is None else gathered(self.ema.state_dict()),
+            "ema": None if self.ema is None else gathered(self.ema.state_dict(), kept),
             "epoch": self.epoch,
             "step": self.step,
             "losses": self.losses,
             "history": self.history,
         }
-        if self.rank == 0:
+        if kept:
             write_checkpoint(self.checkpoint, state)
 
     def resume(self) -> None:
@@ -288,7 +308,7 @@ class Loop:
         """
         if self.checkpoint is None:
             raise TrainingError("This run keeps no checkpoint to go on from.")
-        saved = read_checkpoint(self.checkpoint)
+        saved = read_checkpoint(self.checkpoint, mmap=self.shard)
         if saved["identity"] != dict(self.identity):
             keys = sorted({*saved["identity"], *self.identity})
             was, now = saved["identity"], self.identity

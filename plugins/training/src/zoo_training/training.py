@@ -44,7 +44,7 @@ class Training:
     Attributes:
         output: its folder: ``best.safetensors``, ``last.safetensors``, ``checkpoint.pt``, and what
             :class:`zoo_training.watching.Watch` writes: ``metrics.csv``, ``curves.png``, ``predictions.png``, ….
-        model: with the last weights, in eval mode.
+        model: with the last weights, in eval mode; with ``fsdp`` on the CPU in the first process, spread in others.
         categories: names of the classes, in label order.
         history: the figures of each epoch, as ``metrics.csv`` has them.
         best: the epoch, from 1, whose weights are in ``best.safetensors``.
@@ -222,7 +222,7 @@ def train(
         piece = _piece(spec, options)
     described = replace(described, categories=categories or None, metrics={})
     net.to(where)
-    whole = deepcopy(net) if fsdp else net
+    whole = deepcopy(net).cpu() if fsdp and rank == 0 else net
     frozen = freeze_parts(net, freeze)
     again = checkpoint_blocks(net) if checkpointing else None
     if fsdp:
@@ -241,7 +241,8 @@ def train(
     facts = {"examples": len(readers[0])} | {name: identity[name] for name in told if identity[name] is not None}
     facts |= {"qat": True} if qat else {}
     named = {"data": Path(data).resolve().name} if isinstance(data, str | Path) else {}
-    described = replace(described, extra={**named, "training": facts})
+    sampling = piece.sampling(readers[0], described) if hasattr(piece, "sampling") else {}
+    described = replace(described, extra={**sampling, **named, "training": facts})
     held_out = HeldOut(readers[1], spec, described, piece)
     loop = Loop(
         net, piece, piece.prepare(whole, described), readers,
@@ -299,7 +300,8 @@ def _prepare_qat(model: Any, name: str, fsdp: bool) -> None:
     if not callable(getattr(model, "prepare_qat", None)):
         raise InvalidArgument(
             f"{name} cannot be trained for int8. Models that can are those of zoo-quantized (pip install "
-            "zoo-quantized), such as quantized_resnet18."
+            "zoo-quantized), such as quantized_resnet18. Classifiers and segmenters become int8 after training: zoo "
+            "quantize FILE (pip install 'zoo-tools[int8]')."
         )
     model.prepare_qat()
 

@@ -6,17 +6,18 @@ import itertools
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from zoo import Pipeline, draw, pipeline, registry
 from zoo.contract import Examples, TaskSpec, Trainable, Weights
-from zoo.errors import TrainingWarning, ZooError
+from zoo.errors import TrainingError, TrainingWarning, ZooError
 from zoo_tools.evaluation import evaluate, evaluator_of
 from zoo_training.data.showing import captioned
 from zoo_training.loop import Loop, placed
@@ -29,16 +30,18 @@ class HeldOut:
 
     Where the task's scores come from outputs that a pipeline would get too (``as_predicted`` of
     :class:`zoo.contract.Trainable`), every input goes through the model once, in each process its share: opened,
-    prepared, decoded and measured by the parts that ``zoo.evaluate`` consists of. Else ``zoo.evaluate`` itself runs
-    beside the scores, in the first process.
+    prepared, decoded and measured by the parts that ``zoo.evaluate`` consists of, and some drawn. Else
+    ``zoo.evaluate`` itself runs beside the scores, in the first process.
 
     Attributes:
         records: input → what the task's evaluator kept of it, of the last call; empty where the task has none.
+        drawn: index of an input → its picture for the sheet, of the last call.
     """
 
     def __init__(self, reader: Any, spec: TaskSpec, weights: Weights, piece: Trainable) -> None:
         self.reader, self.spec, self.weights, self.piece = reader, spec, weights, piece
         self.records: Mapping[str, Any] = {}
+        self.drawn: Mapping[int, Image.Image] = {}
         known = isinstance(reader, Examples) and registry.provided(spec, "evaluate") is not None
         self.scorer: Any = evaluator_of(spec)(reader, None, weights) if known else None
         self.once = known and getattr(piece, "as_predicted", False)
@@ -47,6 +50,7 @@ class HeldOut:
         if self.once:
             return self._measure(loop)
         figures = loop.score()
+        self.drawn = self._draw(loop) if loop.rank == 0 and isinstance(self.reader, Examples) else {}
         if self.scorer is not None:
             shared: list[Any] = [None]
             if loop.rank == 0:
@@ -63,20 +67,24 @@ class HeldOut:
         return figures
 
     def _measure(self, loop: Loop) -> dict[str, float]:
-        ready = self._pipeline(loop)
+        ready = self._pipeline(loop, loop.model)
         own = list(range(len(self.reader)))[loop.rank :: loop.world]
         dataset = _Opened(self.reader, own, ready.steps, loop.prepare)
         loader = DataLoader(dataset, loop.batch_size, collate_fn=list, num_workers=loop.workers)
         sums: dict[str, float] = defaultdict(float)
         records: dict[int, Any] = {}
         failures: dict[int, str] = {}
+        drawn: dict[int, Image.Image] = {}
+        chosen = self._chosen()
+        together = loop.in_step(lambda: self._outputs(loop, self._spare(dataset)))
         for batch in loader:
             for i, opened in batch:
                 if isinstance(opened, str):
                     failures[i] = opened
-            for part in _of_one_size([(i, opened) for i, opened in batch if i not in failures]):
+            there = [(i, opened) for i, opened in batch if i not in failures]
+            for part in _of_one_size(there) if self.spec.same_size else [there] if there else []:
                 indices, inputs, examples = zip(*[(i, *opened) for i, opened in part], strict=True)
-                scores, outputs = self._outputs(loop, examples)
+                scores, outputs = together(partial(self._outputs, loop, examples))
                 sums["inputs"] += len(part)
                 for name, value in scores.items():
                     sums[name] += value.item() * len(part)
@@ -85,18 +93,23 @@ class HeldOut:
                         records[i] = self.scorer.measure(self.reader.names[i], result)
                     except ZooError as e:
                         failures[i] = str(e)
+                    if i in chosen:
+                        drawn[i] = captioned(ready.steps.draw(result), self.reader.names[i])
+        together.finish()
         if loop.world > 1:
             every: list[Any] = [None] * loop.world
-            dist.all_gather_object(every, (dict(sums), records, failures))
+            dist.all_gather_object(every, (dict(sums), records, failures, drawn))
             sums = defaultdict(float)
             for other, *_ in every:
                 for name, value in other.items():
                     sums[name] += value
-            records = {i: record for _, other, _ in every for i, record in other.items()}
-            failures = {i: why for *_, other in every for i, why in other.items()}
+            records, failures, drawn = (
+                {i: value for parts in every for i, value in parts[k].items()} for k in (1, 2, 3)
+            )
         if loop.rank == 0:
             _warn({self.reader.names[i]: failures[i] for i in sorted(failures)})
         self.records = {self.reader.names[i]: records[i] for i in sorted(records)}
+        self.drawn = {i: drawn[i] for i in sorted(drawn)}
         number = sums.pop("inputs")
         means = {name: value / number for name, value in sums.items()} if number else {"loss": float("nan")}
         return means | (dict(self.scorer.summarize(list(self.records.values()))) if records else {})
@@ -105,32 +118,41 @@ class HeldOut:
     def _outputs(self, loop: Loop, examples: Sequence[Any]) -> tuple[Mapping[str, Tensor], Any]:
         """The task's scores of a batch, and what the model gave."""
         seen: list[Any] = []
-        hook = loop.whole.register_forward_hook(lambda module, arguments, outputs: seen.append(outputs))
+        hook = loop.model.register_forward_hook(lambda module, arguments, outputs: seen.append(outputs))
         try:
             arguments, targets = self.piece.collate(examples)
-            scores = self.piece.score(loop.whole.eval(), *placed((arguments, targets), loop.device))
+            scores = self.piece.score(loop.model.eval(), *placed((arguments, targets), loop.device))
         finally:
             hook.remove()
-        return scores, seen[-1]
+        return scores, self.piece.predicted(seen[-1]) if hasattr(self.piece, "predicted") else seen[-1]
 
-    def _pipeline(self, loop: Loop) -> Pipeline:
-        return pipeline(loop.whole, self.weights, loop.device, task=self.spec.name, optimize=False)
+    def _spare(self, dataset: _Opened) -> list[Any]:
+        """The first example that can be opened, alone."""
+        for i in range(len(self.reader)):
+            if not isinstance(opened := dataset.opened(i)[1], str):
+                return [opened[1]]
+        raise TrainingError("Nothing of what is held out can be opened.")
 
-    def sheet(self, loop: Loop, n: int = PICTURES) -> Image.Image | None:
-        """``n`` pictures from all over what is held out, with what the model says of them; None where inputs are not
-        files."""
-        if not isinstance(self.reader, Examples):
-            return None
-        chosen = sorted({round(i * (len(self.reader) - 1) / max(1, n - 1)) for i in range(n)})
-        ready = self._pipeline(loop)
+    def _pipeline(self, loop: Loop, model: nn.Module) -> Pipeline:
+        return pipeline(model, self.weights, loop.device, task=self.spec.name, optimize=False)
+
+    def _chosen(self) -> list[int]:
+        """Inputs from all over what is held out."""
+        return sorted({round(i * (len(self.reader) - 1) / (PICTURES - 1)) for i in range(PICTURES)})
+
+    def _draw(self, loop: Loop) -> dict[int, Image.Image]:
+        ready, chosen = self._pipeline(loop, loop.whole), self._chosen()
         sources = [self.reader.source(i) for i in chosen]
         results = ready.stream(sources, batch_size=loop.batch_size, progress=False)
-        drawn = [
-            captioned(ready.steps.draw(result), self.reader.names[i])
+        return {
+            i: captioned(ready.steps.draw(result), self.reader.names[i])
             for i, (_, result) in zip(chosen, results, strict=True)
             if not isinstance(result, Exception)
-        ]
-        return draw.contact_sheet(drawn) if drawn else None
+        }
+
+    def sheet(self) -> Image.Image | None:
+        """Pictures of the last call, with what the model says of them; None where inputs are not files."""
+        return draw.contact_sheet(list(self.drawn.values())) if self.drawn else None
 
     def confusion(self) -> list[list[int]] | None:
         """True class by predicted one, of the last call; None where the task has no such counts."""
@@ -151,7 +173,9 @@ class _Opened(Dataset[Any]):
         return len(self.indices)
 
     def __getitem__(self, place: int) -> tuple[int, Any]:
-        i = self.indices[place]
+        return self.opened(self.indices[place])
+
+    def opened(self, i: int) -> tuple[int, Any]:
         try:
             loaded = self.steps.load(self.reader.source(i))
             return i, (loaded, self.prepare(loaded, self.reader.target(i)))

@@ -116,7 +116,7 @@ class Watch:
     def epoch(self, loop: Loop, row: dict[str, float]) -> bool:
         best = best_epoch(loop.history, self.task)
         stop = self.patience is not None and row["epoch"] - best >= self.patience
-        sheet = self.held_out.sheet(loop) if loop.rank == 0 else None
+        sheet = self.held_out.sheet() if loop.rank == 0 else None
         if loop.rank == 0:
             self._write(loop, row, best, sheet)
         if self.shown:

@@ -100,6 +100,9 @@ def data(
     width = max((len(name) for name in train["counts"]), default=0)
     for name, n in train["counts"].items():
         cli.say(f"  {name:{width}}  {n:8,}  {held['counts'].get(name, 0):8,}")
+    for what, found in train["sizes"].items():
+        shown = ", ".join(f"{name} {width} × {height}" for name, (width, height) in found.items())
+        cli.say(f"{what}, width × height: {shown}")
     for note in dict.fromkeys([*train["notes"], *held["notes"]]):
         cli.say(f"note: {note}")
     if output is not None:

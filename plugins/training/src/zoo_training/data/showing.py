@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,11 +13,14 @@ from torch import Tensor
 
 from zoo import draw
 from zoo.contract import Examples, check_count
+from zoo.io import check_picture
 from zoo.transforms.functional import to_pil_image
 
 CELL = 320  # pixels of the longer side of an example on the sheet
 CAPTION = 26
 GAP = 4  # between pictures of one example
+MEASURED = 500  # examples whose sizes are looked at
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 
 
 def sheet(data: Examples, n: int = 16, seed: int = 0, indices: Sequence[int] | None = None) -> Image.Image:
@@ -137,12 +142,47 @@ def captioned(picture: Image.Image, *lines: str) -> Image.Image:
     return whole
 
 
+def sizes(data: Examples) -> dict[str, dict[str, list[int]]]:
+    """Of the pictures, or of a video's frames, and of the objects' boxes: smallest, median and largest width and height
+    in pixels. Of at most :data:`MEASURED` examples, from all over; nothing of those that say no size."""
+    n = len(data)
+    pictures: list[Sequence[float]] = []
+    objects: list[Sequence[float]] = []
+    for i in sorted({n * k // MEASURED for k in range(MEASURED)}) if n else ():
+        pictures.append(_size(data, i))
+        boxes = data.target(i).get("boxes", torch.zeros(0, 4))
+        objects += (boxes[:, 2:] - boxes[:, :2]).tolist()
+    found = {"pictures": pictures, "objects": objects}
+    return {
+        what: {
+            name: [round(choose(sides)) for sides in zip(*values, strict=True)]
+            for name, choose in (("smallest", min), ("median", statistics.median), ("largest", max))
+        }
+        for what, values in found.items()
+        if values
+    }
+
+
+def _size(data: Examples, i: int) -> tuple[int, int]:
+    """(width, height)."""
+    source = data.source(i)
+    file = source[0] if isinstance(source, tuple) else source
+    if isinstance(file, Path) and file.suffix.lower() in PICTURES:
+        height, width = check_picture(file)
+        return width, height
+    shown = data[i][0]
+    frame = shown[0] if isinstance(shown, tuple) else shown
+    return frame.shape[-1], frame.shape[-2]
+
+
 def describe(data: Examples) -> dict[str, Any]:
-    """Number of examples, how many of each category (pixels, for class maps), and notes: what JSON has."""
+    """Number of examples, how many of each category (pixels, for class maps), sizes of pictures and objects, and notes:
+    what JSON has."""
     return {
         "format": type(data).__name__,
         "examples": len(data),
         "categories": list(data.categories),
         "counts": dict(data.counts()),
+        "sizes": sizes(data),
         "notes": list(getattr(data, "notes", ())),
     }
