@@ -57,6 +57,18 @@ def test_a_stream_gives_back_as_it_goes(monkeypatch: pytest.MonkeyPatch) -> None
     assert len(calls) == 2
 
 
+def test_many_small_streams_give_back_as_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server has a stream for each batch, and engines a call."""
+    calls: list[int] = []
+    monkeypatch.setattr(streaming, "give_back", lambda: calls.append(1))
+    predictor = zoo.BatchPredictor("squeezenet1_1", "DIGITS_V1", "cpu")
+    paths = [str(path) for path in sorted(DIGITS.glob("*.png"))]
+    monkeypatch.setattr(streaming, "GIVE_BACK_EVERY", 12_000)
+    for path in paths:
+        predictor({"path": [path]})
+    assert 1 <= len(calls) < 10
+
+
 def test_there_need_be_nothing_to_call(monkeypatch: pytest.MonkeyPatch) -> None:
     memory._trim.cache_clear()
     monkeypatch.setattr("sys.platform", "win32")
