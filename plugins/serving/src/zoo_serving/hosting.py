@@ -28,7 +28,7 @@ def bound(host: str, port: int) -> socket.socket:
     except OSError as e:
         found.close()
         raise InvalidArgument(
-            f"{host}:{port} cannot be listened on: {e.strerror or e}. Give another --port (0 takes a free one) or --host."
+            f"{host}:{port} cannot be listened on: {e.strerror or e}. Give another --port (0: a free one) or --host."
         ) from e
     return found
 
