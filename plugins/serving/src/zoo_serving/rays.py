@@ -8,6 +8,7 @@ numbers of the chunks alone; workers read the names of their inputs from a file 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections import Counter
@@ -67,6 +68,7 @@ def batch(
         InvalidArgument: the folder has other results.
         BatchError: a worker cannot do its work: it lacks the model's plugin, its disk is full.
     """
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # read when it is imported
     try:
         import pyarrow  # noqa: F401
         import ray
@@ -80,7 +82,14 @@ def batch(
     ]
     before, started = len(offsets) - len(left), time.monotonic()
     if left:
-        ray.init(address=address, num_cpus=None if address else actors, include_dashboard=False, log_to_driver=False)
+        logging.getLogger("ray").setLevel(logging.ERROR)
+        ray.init(
+            address=address,
+            num_cpus=None if address else actors,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
         try:
             started = time.monotonic()
             _run(left, folder, arguments, actors)
@@ -132,6 +141,7 @@ def _run(left: Sequence[Mapping[str, int]], folder: Path, arguments: Mapping[str
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     data = ray.data.from_items([dict(one) for one in left], override_num_blocks=min(len(left), max(64, 4 * actors)))
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # of which making a data set has made another
     done = data.map_batches(
         Worker,
         fn_constructor_args=(str(folder.absolute()), dict(arguments)),

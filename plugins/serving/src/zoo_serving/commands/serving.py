@@ -75,7 +75,11 @@ def serve(
     if token is None and not _is_loopback(host):
         cli.complain(f"Warning: anyone who reaches {host}:{port} can ask; ZOO_SERVE_TOKEN=… guards it.", "yellow")
     running = server(service)
-    running.run([listening])
+    try:
+        running.run([listening])
+    except KeyboardInterrupt:
+        cli.complain("Interrupted; what had come is answered.")
+        return 130
     return 0 if running.started else 1
 
 
