@@ -7,9 +7,11 @@ numbers of the chunks alone; workers read the names of their inputs from a file 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -83,13 +85,14 @@ def batch(
     before, started = len(offsets) - len(left), time.monotonic()
     if left:
         logging.getLogger("ray").setLevel(logging.ERROR)
-        ray.init(
-            address=address,
-            num_cpus=None if address else actors,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        with _silent():
+            ray.init(
+                address=address,
+                num_cpus=None if address else actors,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
         try:
             started = time.monotonic()
             _run(left, folder, arguments, actors)
@@ -101,6 +104,20 @@ def batch(
             f"{str(folder)!r} has {rows} rows of {total} inputs; the same command with --resume does the rest."
         )
     return Summary(total, failed, len(offsets), before, time.monotonic() - started)
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Without what native code says on stderr."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _plan(sources: Iterable[Any], folder: Path, identity: Mapping[str, Any], resume: bool) -> tuple[list[int], int]:

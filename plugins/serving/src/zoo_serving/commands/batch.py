@@ -84,7 +84,7 @@ def batch(
             resume=resume,
         )
     except KeyboardInterrupt:
-        cli.complain("Interrupted; the same command with --resume goes on.")
+        cli.complain("Interrupted; the same command with --resume goes on.", "yellow")
         return 130
     if done.before:
         cli.say(f"{done.before} of {done.chunks} chunks were there already.")

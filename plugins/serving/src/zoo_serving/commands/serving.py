@@ -78,7 +78,7 @@ def serve(
     try:
         running.run([listening])
     except KeyboardInterrupt:
-        cli.complain("Interrupted; what had come is answered.")
+        cli.complain("Interrupted; what had come is answered.", "yellow")
         return 130
     return 0 if running.started else 1
 
