@@ -73,4 +73,4 @@ def read_until(master: int, said: str, seconds: float) -> str:
                 text += os.read(master, 65536).decode(errors="replace")
             except OSError:  # the end of it
                 break
-    return text
+    return re.sub(r"\x1b\[[\d;]*m", "", text)  # colours
