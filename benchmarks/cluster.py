@@ -2,7 +2,7 @@
 
     python benchmarks/cluster.py [--pictures 1000 10000 20000] [--actors 2] [--chunk 256]
 
-Pictures are links to examples/images/digits, of some 60 × 60 pixels, so that little hides what a cluster costs;
+Pictures are links to examples/images/digits, of 8 × 8 pixels, so that little hides what a cluster costs;
 the model is squeezenet1_1 with DIGITS_V1. For each number of them: seconds from the started cluster to the last row,
 the peak memory of the driver, and the CPU time of the driver, of Ray's processes and of the workers together. The CPU
 time of one picture more, which leaves out the start of the cluster and the building of models, stands beside that of
