@@ -182,3 +182,12 @@ def test_token_urls_overload_and_draining() -> None:
 def test_what_cannot_be_served(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", *arguments]) != 0
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["serve", "batch"])
+def test_the_help_fits_a_terminal(command: str, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([command, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert f"zoo {command}" in shown
+    assert max(map(len, shown.splitlines())) <= 80

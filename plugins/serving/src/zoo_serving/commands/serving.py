@@ -35,9 +35,9 @@ def serve(
     """Answer requests over HTTP, on this machine alone unless --host says otherwise.
 
     \b
-    curl --data-binary @dog.jpg localhost:8000/predict                        JSON
-    curl -F file=@dog.jpg localhost:8000/predict?model=resnet50               of several models
-    curl --data-binary @dog.jpg -H 'Accept: image/png' localhost:8000/predict > drawn.png
+    curl --data-binary @dog.jpg localhost:8000/predict
+    curl -F file=@dog.jpg localhost:8000/predict?model=resnet50
+    curl -F file=@dog.jpg -H Accept:image/png localhost:8000/predict -o drawn.png
 
     /models, /health, /metrics (Prometheus), /docs and /openapi.json say more; / is a page to drop pictures on. Where
     ZOO_SERVE_TOKEN is set, it must be sent as Authorization: Bearer TOKEN. Ctrl-C and SIGTERM end it when the requests
