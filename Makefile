@@ -59,10 +59,12 @@ test-clients: .venv-clients/.packages .venv-fastai/.packages
 	.venv-clients/bin/python -m pytest tests/clients -m "slow or not slow"
 	.venv-fastai/bin/python -m pytest tests/clients/test_fastai_programs.py -m "slow or not slow"
 
-# Plugins over other people's models, in an environment of their own: theirs bring torchvision, and names of thousands.
+# Plugins over other people's models, in an environment of their own: theirs bring torchvision, and names of thousands;
+# and zoo-serving in another.
 test-plugins: .venv-plugins/.packages
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 .venv-plugins/bin/python -m pytest -n $(WORKERS) --dist worksteal \
 	  $(wildcard tests/timm_plugin tests/hub_models) -m "slow or not slow"
+	$(MAKE) test-serving
 
 # Engines and quantization that the default environment lacks.
 test-engines: .venv-engines/.packages
@@ -70,9 +72,12 @@ test-engines: .venv-engines/.packages
 	  $(patsubst %,tests/tools/test_%.py,benchmarking engines exported matrix quantizing) tests/core/test_engines.py \
 	  tests/detection/test_export_sizes.py -m "slow or not slow"
 
-# A server and a local cluster of Ray, which the suite passes over.
+# A server, a browser if there is one, and a local cluster of Ray, which the suite passes over: one test at a time, for
+# each starts processes of its own. `make test-serving SLOW=1` has the long ones too.
 test-serving: .venv-serving/.packages
-	.venv-serving/bin/python -m pytest tests/serving tests/core/test_shards.py tests/core/test_batch_predictor.py
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OMP_WAIT_POLICY=passive .venv-serving/bin/python -m pytest tests/serving \
+	  tests/core/test_shards.py tests/core/test_batch_predictor.py tests/tools/test_merging.py \
+	  tests/integration/test_scale_guide.py -m "$(if $(SLOW),slow or )not slow"
 
 # What the default suite runs through, branches too, a line a package; the lines and branches that it leaves out are in
 # out/coverage.txt, and as pages in out/coverage/.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import textwrap
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 import zoo
 from zoo.running import memory, streaming
@@ -55,6 +57,20 @@ def test_a_stream_gives_back_as_it_goes(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(streaming, "GIVE_BACK_EVERY", pixels // 2)
     assert len(list(pipe.stream(sources, batch_size=5))) == 20
     assert len(calls) == 2
+
+
+def test_many_small_streams_give_back_as_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server has a stream for each batch, and engines a call."""
+    calls: list[int] = []
+    monkeypatch.setattr(streaming, "give_back", lambda: calls.append(1))
+    predictor = zoo.BatchPredictor("squeezenet1_1", "DIGITS_V1", "cpu")
+    paths = [str(path) for path in sorted(DIGITS.glob("*.png"))]
+    each = [math.prod(Image.open(path).size) for path in paths]
+    monkeypatch.setattr(streaming, "GIVE_BACK_EVERY", sum(each) // 2)
+    assert max(each) < sum(each) // 2
+    for path in paths * 2:
+        predictor({"path": [path]})
+    assert 3 <= len(calls) <= 4
 
 
 def test_there_need_be_nothing_to_call(monkeypatch: pytest.MonkeyPatch) -> None:

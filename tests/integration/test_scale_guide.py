@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import shlex
@@ -16,18 +17,29 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "scale.md").read_text()
 
 
+def lacks(block: str) -> bool:
+    """Whether a block is for an engine that is not installed: `make test-serving` has them all."""
+    wanted = set(re.findall(r"^import (\w+)", block, re.MULTILINE)) - {"zoo"} | (
+        {"ray"} if "zoo batch" in block else set()
+    )
+    return any(importlib.util.find_spec(name) is None for name in wanted)
+
+
 def test_every_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copytree(ROOT / "examples/images/digits", "examples/images/digits")
-    ran = 0
+    ran = passed = 0
     for kind, block in re.findall(r"```(\w+)\n(.*?)```", PAGE, re.DOTALL):
-        if kind == "sh":
+        if kind in ("sh", "python") and lacks(block):
+            passed += 1
+        elif kind == "sh":
             for line in block.splitlines():
                 assert main(shlex.split(line)[1:]) == 0, line
                 ran += 1
         elif kind == "python":
             exec(compile(block, "scale.md", "exec"), {})
             ran += 1
-    assert ran == 6
+    assert ran >= 6
+    assert ran == 10 or passed > 0
     rows = [json.loads(line) for line in Path("all.jsonl").read_text().splitlines()]
     assert [row["top"][0]["label"] for row in rows] == [*"0123456789"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -13,6 +14,8 @@ import pytest
 ray = pytest.importorskip("ray")
 pq = pytest.importorskip("pyarrow.parquet")
 pytest.importorskip("zoo_serving")
+
+from serving_process import read_until, started_in_a_terminal  # noqa: E402
 
 import zoo  # noqa: E402
 from zoo.cli import main  # noqa: E402
@@ -164,3 +167,68 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not list((tmp_path / "out").glob("*.parquet*"))
     assert worker(given) == {"chunk": [0], "problem": [""]}
     assert pq.read_table(tmp_path / "out/part-00000000.parquet").num_rows == 1
+
+
+def test_ctrl_c_in_a_terminal(tmp_path: Path) -> None:
+    """One line; no process is left, and --resume does the rest."""
+    import psutil
+
+    folder, out = make(tmp_path / "pictures", 3000), tmp_path / "out.parquet"
+    arguments = ["batch", folder, *MODEL, "--output", out, "--actors", 1, "--chunk", 8]
+    process, master = started_in_a_terminal(*arguments)
+    try:
+        shown, until = "", time.monotonic() + 120
+        while not list(out.glob("part-*")) and time.monotonic() < until:
+            shown += read_until(master, "(?!)", 0.3)
+        children = psutil.Process(process.pid).children(recursive=True)
+        os.write(master, b"\x03")
+        text = read_until(master, "(?!)", 60)
+        assert process.wait(60) == 130, text
+        assert all(len(line) <= 80 for line in shown.replace("\r", "\n").splitlines()), shown
+        told = [line.strip() for line in text.replace("\r", "\n").splitlines() if "Interrupted" in line]
+        assert told == ["Interrupted; the same command with --resume goes on."]
+        assert "Traceback" not in text
+        gone, alive = psutil.wait_procs(children, 30)
+        assert not alive
+        assert len(gone) > 1
+    finally:
+        process.kill()
+        os.close(master)
+    done = len(list(out.glob("part-*")))
+    assert 0 < done < 375
+    assert not list(out.glob(".part-*"))
+
+
+@pytest.mark.parametrize("content", ["", "# nothing\n\n"])
+def test_nothing_to_do(tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "list.txt").write_text(content)
+    for source in ("empty", "list.txt"):
+        out = tmp_path / f"{source}.parquet"
+        assert main(["batch", str(tmp_path / source), *MODEL, "--output", str(out)]) == 1
+        assert source in capsys.readouterr().err
+        assert not out.exists()
+
+
+def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
+    """Of 64 KB, on which the worker writes; told once, and what is there goes on when there is room."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], check=False, capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("a file system cannot be mounted here: " + mounted.stderr.decode().strip())
+    try:
+        sources = [DIGITS / f"digit_{i % 10}.png" for i in range(200)]
+        given: Any = (sources, disk / "out", {"model": "x"}, {"model": "squeezenet1_1", "weights": "DIGITS_V1"})
+        with pytest.raises((rays.BatchError, OSError), match="No space left") as told:
+            rays.batch(*given, actors=1, chunk=5)
+        assert str(told.value).count("No space left") == 1
+        subprocess.run(["mount", "-o", "remount,size=8m", disk], check=True)
+        done = rays.batch(*given, actors=1, chunk=5, resume=True)
+        assert (done.inputs, done.failed) == (200, 0)
+        assert done.before > 0
+        assert pq.read_table(disk / "out").num_rows == 200
+    finally:
+        subprocess.run(["umount", disk], check=False)

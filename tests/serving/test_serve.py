@@ -5,14 +5,9 @@ from __future__ import annotations
 import concurrent.futures
 import io
 import json
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +16,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from servers import FileServer, serving
+from serving_process import Running
 
 for name in ("starlette", "uvicorn", "prometheus_client", "multipart", "zoo_serving"):
     pytest.importorskip(name)
@@ -31,37 +27,6 @@ IMAGES = Path(__file__).parents[2] / "examples/images"
 DIGIT = (IMAGES / "digits/digit_7.png").read_bytes()
 DIGITS, SHAPES = "squeezenet1_1", "ssdlite320_mobilenet_v3_large"
 Ask = Callable[..., SimpleNamespace]
-
-
-class Running:
-    def __init__(self, *arguments: str, **environment: str) -> None:
-        command = [sys.executable, "-c", "import sys; from zoo.cli import main; sys.exit(main())", "serve"]
-        self.process = subprocess.Popen(
-            [*command, *arguments, "--port", "0"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_WAIT_POLICY": "passive", **environment},
-        )
-        assert self.process.stdout is not None
-        self.url = self.process.stdout.readline().strip()
-        if not self.url.startswith("http://127.0.0.1:"):
-            self.process.kill()
-            raise AssertionError(self.url + self.process.communicate()[1])
-
-    def ask(self, path: str, data: bytes | None = None, **headers: str) -> SimpleNamespace:
-        request = urllib.request.Request(self.url + path, data, {k.replace("_", "-"): v for k, v in headers.items()})
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                return SimpleNamespace(status=answer.status, body=answer.read(), headers=answer.headers)
-        except urllib.error.HTTPError as e:
-            return SimpleNamespace(status=e.code, body=e.read(), headers=e.headers)
-
-    def end(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(60)
-        self.process.communicate()
-        return status
 
 
 RAW = {"Content_Type": "application/octet-stream"}
@@ -217,3 +182,12 @@ def test_token_urls_overload_and_draining() -> None:
 def test_what_cannot_be_served(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", *arguments]) != 0
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["serve", "batch"])
+def test_the_help_fits_a_terminal(command: str, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([command, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert f"zoo {command}" in shown
+    assert max(map(len, shown.splitlines())) <= 80

@@ -78,6 +78,7 @@ class Pipeline(Generic[R_co]):
         self.prepare = self.steps.transform(weights)
         self.watched = getattr(self.steps, "watched", lambda model: ())  # others' tasks may be of an older contract
         self.cause: str | None = None  # of numbers that are not finite, when it has been looked for
+        self.pixels = 0  # of pictures that were opened since memory was given back
 
     name: str = ""
 

@@ -58,7 +58,6 @@ class Stream:
     ) -> None:
         self.pipe, self.steps, self.batch_size, self.workers = pipe, pipe.steps, batch_size, workers
         self.large, self.progress = large, progress
-        self.pixels = 0  # since memory was given back
 
     def run(self, sources: Sequence[Any]) -> Generator[tuple[Any, Any], None, None]:
         """``(source, result or error)`` for each, in order."""
@@ -141,9 +140,9 @@ class Stream:
     @torch.inference_mode()
     def _forward(self, pairs: list[Pair]) -> _Run:
         model, device = self.pipe.model, self.pipe.device
-        self.pixels += sum(map(pixels_of, pairs))
-        if self.pixels >= GIVE_BACK_EVERY:
-            self.pixels = 0
+        self.pipe.pixels += sum(map(pixels_of, pairs))  # of all streams: a server has one for each batch
+        if self.pipe.pixels >= GIVE_BACK_EVERY:
+            self.pipe.pixels = 0
             give_back()
         arguments = self.steps.collate([prepared for _, prepared in pairs])
         watched = {str(i): module for i, module in enumerate(computing(model, self.pipe.watched(model)))}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import zoo
@@ -16,6 +17,25 @@ _END: Any = object()
 
 class Overloaded(Exception):
     """As many requests wait as may."""
+
+
+class Room:
+    """For opened pictures, of so many pixels together at a time; one that has more is there alone."""
+
+    def __init__(self, pixels: int) -> None:
+        self.pixels, self.used, self.changed = pixels, 0, asyncio.Condition()
+
+    @contextlib.asynccontextmanager
+    async def of(self, pixels: int) -> AsyncIterator[None]:
+        async with self.changed:
+            await self.changed.wait_for(lambda: not self.used or self.used + pixels <= self.pixels)
+            self.used += pixels
+        try:
+            yield
+        finally:
+            self.used -= pixels
+            async with self.changed:
+                self.changed.notify_all()
 
 
 class Batcher:
@@ -55,10 +75,10 @@ class Batcher:
     def _left(self, _: object) -> None:
         self.waiting -= 1
 
-    def close(self) -> None:
-        """End the thread when it has done what waits."""
+    def close(self, patience: float | None = None) -> None:
+        """End the thread when it has done what waits; no longer than ``patience`` seconds, for a model that hangs."""
         self.jobs.put(_END)
-        self.thread.join()
+        self.thread.join(patience)
 
     def _work(self) -> None:
         while (first := self.jobs.get()) is not _END:
@@ -96,4 +116,5 @@ class Batcher:
                 future.set_result(result)
 
         for future, result in zip(futures, results, strict=True):
-            future.get_loop().call_soon_threadsafe(answer, future, result)
+            with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits for it
+                future.get_loop().call_soon_threadsafe(answer, future, result)

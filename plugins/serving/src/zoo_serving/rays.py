@@ -7,8 +7,11 @@ numbers of the chunks alone; workers read the names of their inputs from a file 
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -67,6 +70,7 @@ def batch(
         InvalidArgument: the folder has other results.
         BatchError: a worker cannot do its work: it lacks the model's plugin, its disk is full.
     """
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # read when it is imported
     try:
         import pyarrow  # noqa: F401
         import ray
@@ -80,7 +84,15 @@ def batch(
     ]
     before, started = len(offsets) - len(left), time.monotonic()
     if left:
-        ray.init(address=address, num_cpus=None if address else actors, include_dashboard=False, log_to_driver=False)
+        logging.getLogger("ray").setLevel(logging.ERROR)
+        with _silent():
+            ray.init(
+                address=address,
+                num_cpus=None if address else actors,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
         try:
             started = time.monotonic()
             _run(left, folder, arguments, actors)
@@ -92,6 +104,20 @@ def batch(
             f"{str(folder)!r} has {rows} rows of {total} inputs; the same command with --resume does the rest."
         )
     return Summary(total, failed, len(offsets), before, time.monotonic() - started)
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Without what native code says on stderr."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _plan(sources: Iterable[Any], folder: Path, identity: Mapping[str, Any], resume: bool) -> tuple[list[int], int]:
@@ -132,6 +158,7 @@ def _run(left: Sequence[Mapping[str, int]], folder: Path, arguments: Mapping[str
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     data = ray.data.from_items([dict(one) for one in left], override_num_blocks=min(len(left), max(64, 4 * actors)))
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # of which making a data set has made another
     done = data.map_batches(
         Worker,
         fn_constructor_args=(str(folder.absolute()), dict(arguments)),

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import prometheus_client as prometheus
-from PIL import Image
 from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
@@ -28,9 +27,10 @@ from starlette.routing import Route
 import zoo
 from zoo.errors import InvalidArgument, NonFiniteResult, UnreadableFile, ZooError
 from zoo.io import open_image, opened
-from zoo_serving.batcher import Batcher, Overloaded
+from zoo_serving.batcher import Batcher, Overloaded, Room
 
 RETRY = {"Retry-After": "1"}
+OPENED = 1 << 25  # pixels of the pictures that are open at a time, of all requests together: 100 MB
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,7 @@ class Service:
             for name, ready in models.items()
         }
         self.pool = ThreadPoolExecutor(self.limits.threads, thread_name_prefix="zoo-decode")
+        self.room = Room(max(OPENED, self.limits.max_pixels))
         self.active = 0
 
     def app(self) -> Starlette:
@@ -111,8 +112,8 @@ class Service:
         async def lifespan(_: Starlette) -> AsyncIterator[None]:
             yield
             for batcher in self.batchers.values():
-                await asyncio.to_thread(batcher.close)
-            self.pool.shutdown()
+                await asyncio.to_thread(batcher.close, self.limits.timeout)
+            self.pool.shutdown(wait=False)
 
         routes = [
             Route("/", self.page),
@@ -132,7 +133,7 @@ class Service:
 
         async def guard(request: Request) -> Response:
             if self.token is not None:
-                given = request.headers.get("authorization", "").encode()
+                given = request.headers.get("authorization", "").encode("latin-1")  # as it was sent
                 if not hmac.compare_digest(given, f"Bearer {self.token}".encode()):
                     raise HTTPException(
                         401, "A token is needed: Authorization: Bearer …", {"WWW-Authenticate": "Bearer"}
@@ -146,7 +147,9 @@ class Service:
     async def predict(self, request: Request) -> Response:
         name = request.query_params.get("model") or next(iter(self.models))
         if name not in self.models:
-            raise HTTPException(404, f"There is no model {name!r} here; expected one of {', '.join(self.models)}.")
+            raise HTTPException(
+                404, f"There is no model {name[:200]!r} here; expected one of {', '.join(self.models)}."
+            )
         started, status = time.monotonic(), 500
         try:
             if self.active >= self.limits.concurrency:
@@ -157,7 +160,10 @@ class Service:
                 async with asyncio.timeout(self.limits.timeout):
                     response = await self._answer(request, name)
             except TimeoutError:
-                raise HTTPException(503, f"No answer within {self.limits.timeout:g} s; try again.", RETRY) from None
+                limit = f"within {self.limits.timeout:g} s"
+                if not hasattr(request.state, "arrived"):
+                    raise HTTPException(408, f"The picture has not come {limit}.", {"Connection": "close"}) from None
+                raise HTTPException(503, f"No answer {limit}; try again.", RETRY) from None
             finally:
                 self.active -= 1
                 self.metrics.active.set(self.active)
@@ -176,17 +182,19 @@ class Service:
     async def _answer(self, request: Request, name: str) -> Response:
         drawn = _wants_picture(request)
         top = request.query_params.get("top", "5")
-        if not (top.isascii() and top.isdecimal() and 1 <= int(top) <= 1000):
-            raise HTTPException(422, f"top is {top!r}; expected a number from 1 to 1000.")
+        if not (top.isascii() and top.isdecimal() and len(top) < 5 and 1 <= int(top) <= 1000):
+            raise HTTPException(422, f"top is {top[:20]!r}; expected a number from 1 to 1000.")
         data = await self._body(request)
         loop = asyncio.get_running_loop()
         try:
-            picture = await loop.run_in_executor(self.pool, self._decode, data)
-            del data
-            result = await self.batchers[name](picture)
-            if not drawn:
-                return JSONResponse({"model": name, **result.to_dict(int(top))})
-            return Response(await loop.run_in_executor(self.pool, _png, result), media_type="image/png")
+            pixels = await loop.run_in_executor(self.pool, self._count, data)
+            async with self.room.of(pixels):
+                picture = await loop.run_in_executor(self.pool, open_image, io.BytesIO(data))
+                del data
+                result = await self.batchers[name](picture)
+                if not drawn:
+                    return JSONResponse({"model": name, **result.to_dict(int(top))})
+                return Response(await loop.run_in_executor(self.pool, _png, result), media_type="image/png")
         except Overloaded:
             raise HTTPException(503, "Too many pictures wait for this model; try again.", RETRY) from None
         except (NonFiniteResult, InvalidArgument, UnreadableFile) as e:
@@ -196,7 +204,8 @@ class Service:
         except ZooError as e:
             raise HTTPException(422, str(e)) from e
 
-    def _decode(self, data: bytes) -> Image.Image:
+    def _count(self, data: bytes) -> int:
+        """Pixels of a picture, from its header."""
         if not data:
             raise UnreadableFile("The request has no picture: its body is empty.")
         with opened(io.BytesIO(data)) as header:
@@ -205,7 +214,7 @@ class Service:
             raise HTTPException(
                 413, f"The picture has {width} × {height} pixels; {self.limits.max_pixels} are allowed."
             )
-        return open_image(io.BytesIO(data))
+        return int(width * height)
 
     async def _body(self, request: Request) -> bytes:
         """The bytes of the picture that a request sends or names."""
@@ -227,12 +236,14 @@ class Service:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "multipart/form-data":
             async with limited.form(max_files=1, max_fields=4) as form:
+                request.state.arrived = True
                 files = [value for value in form.values() if isinstance(value, UploadFile)]
                 if len(files) != 1:
                     raise HTTPException(400, "The form has no file; expected one, such as: curl -F file=@dog.jpg")
                 content: bytes = await files[0].read()
                 return content
         body: bytes = await limited.body()
+        request.state.arrived = True
         if kind != "application/json":
             return body
         try:
@@ -343,6 +354,7 @@ def describe(models: Sequence[str], guarded: bool) -> dict[str, Any]:
         "401": "A token is needed.",
         "404": "No such model.",
         "406": "Neither JSON nor PNG is accepted, or the task draws nothing.",
+        "408": "The picture has not come in time.",
         "413": "Too many bytes or pixels.",
         "422": "Nothing can be said of this picture.",
         "503": "Overloaded; see Retry-After.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -74,6 +75,9 @@ def batch(
 
     from zoo_serving.rays import batch as run, failures
 
+    found = sources()
+    if (first := next(found, None)) is None:
+        raise InvalidArgument(f"There is nothing to predict in {', '.join(map(repr, paths))}.")
     identity = {"model": info.full_name, "weights": weights, "top": top, "dtype": dtype, "engine": engine}
     arguments = {
         "model": model,
@@ -85,7 +89,20 @@ def batch(
         "batch_size": batch_size,
         "workers": 0,
     }
-    done = run(sources(), folder, identity, arguments, actors=actors, chunk=chunk, address=address, resume=resume)
+    try:
+        done = run(
+            itertools.chain([first], found),
+            folder,
+            identity,
+            arguments,
+            actors=actors,
+            chunk=chunk,
+            address=address,
+            resume=resume,
+        )
+    except KeyboardInterrupt:
+        cli.complain("Interrupted; the same command with --resume goes on.", "yellow")
+        return 130
     if done.before:
         cli.say(f"{done.before} of {done.chunks} chunks were there already.")
     if done.failed:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -50,9 +49,9 @@ def serve(
     """Answer requests over HTTP, on this machine alone unless --host says otherwise.
 
     \b
-    curl --data-binary @dog.jpg localhost:8000/predict                        JSON
-    curl -F file=@dog.jpg localhost:8000/predict?model=resnet50               of several models
-    curl --data-binary @dog.jpg -H 'Accept: image/png' localhost:8000/predict > drawn.png
+    curl --data-binary @dog.jpg localhost:8000/predict
+    curl -F file=@dog.jpg localhost:8000/predict?model=resnet50
+    curl -F file=@dog.jpg -H Accept:image/png localhost:8000/predict -o drawn.png
 
     /models, /health, /metrics (Prometheus), /docs and /openapi.json say more; / is a page to drop pictures on. Where
     ZOO_SERVE_TOKEN is set, it must be sent as Authorization: Bearer TOKEN. Ctrl-C and SIGTERM end it when the requests
@@ -73,8 +72,7 @@ def serve(
                 f"{name}: the task {info.task!r} takes several files at a time, and a request has one."
             )
     try:
-        import uvicorn
-
+        from zoo_serving.hosting import bound, server
         from zoo_serving.service import Limits, Service
     except ModuleNotFoundError as e:
         if (e.name or "").startswith("zoo"):
@@ -82,6 +80,7 @@ def serve(
         raise MissingPlugin(f"zoo serve needs {e.name}, which is not installed: pip install zoo-serving") from e
     import zoo
 
+    listening = bound(host, port)  # before models are built
     ready = {name: zoo.pipeline(name, entry, device, workers=0, keep_images=True) for name, entry in chosen.items()}
     for name, pipe in ready.items():
         if not pipe.takes_bytes:
@@ -93,30 +92,13 @@ def serve(
     service = Service(ready, max_batch=max_batch, max_wait=wait, limits=limits, token=token, urls=urls)
     if token is None and not _is_loopback(host):
         cli.complain(f"Warning: anyone who reaches {host}:{port} can ask; ZOO_SERVE_TOKEN=… guards it.", "yellow")
-    config = uvicorn.Config(
-        service.app(),
-        host=host,
-        port=port,
-        log_level="warning",
-        timeout_graceful_shutdown=int(timeout) + 1,
-        timeout_keep_alive=30,
-        backlog=512,
-    )
-
-    class Server(uvicorn.Server):  # type: ignore[misc]
-        """Says where it listens when it does."""
-
-        async def startup(self, sockets: Any = None) -> None:
-            await super().startup(sockets)
-            for listening in self.servers if self.started else ():
-                for socket in listening.sockets:
-                    at, on = socket.getsockname()[:2]
-                    cli.say(f"http://{f'[{at}]' if ':' in at else at}:{on}")
-                    sys.stdout.flush()
-
-    server = Server(config)
-    server.run()
-    return 0 if server.started else 1
+    running = server(service)
+    try:
+        running.run([listening])
+    except KeyboardInterrupt:
+        cli.complain("Interrupted; what had come is answered.", "yellow")
+        return 130
+    return 0 if running.started else 1
 
 
 def _read_models(given: list[str], weights: str | None) -> dict[str, str]:

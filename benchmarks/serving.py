@@ -1,0 +1,112 @@
+"""``zoo serve`` under load, beside its own pipeline: answers by status, pictures a second, waits, memory.
+
+    python benchmarks/serving.py [--model efficientnet_lite0] [--connections 64] [--seconds 60] [--broken 0.05]
+
+A server in a process of its own is asked by this one over as many connections at a time, each for the next picture as
+soon as the last was answered. The pictures are examples/images/photos; of so many the second half is cut off. After
+that the same pictures go through the pipeline alone. Client and server share the machine. Memory is the server's.
+Exits with 1 where anything but 200, 400 and 503 comes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import platform
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+PHOTOS = Path(__file__).parents[1] / "examples/images/photos"
+HEAD = "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n"
+
+
+def alone(model: str, files: list[Path], seconds: float) -> float:
+    """Pictures a second of the pipeline, which opens them in threads."""
+    import zoo
+
+    pipe = zoo.pipeline(model)
+    list(pipe.stream(files * 8, progress=False))
+    done, started = 0, time.perf_counter()
+    while time.perf_counter() - started < seconds:
+        done += len(list(pipe.stream(files * 8, progress=False)))
+    return done / (time.perf_counter() - started)
+
+
+async def ask(
+    port: int, data: list[bytes], broken: float, until: float, waits: list[float], seen: Counter[int]
+) -> None:
+    """One connection's requests."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    while time.perf_counter() < until:
+        body = random.choice(data)
+        body = body[: len(body) // 2] if random.random() < broken else body
+        started = time.perf_counter()
+        writer.write(HEAD.format(len(body)).encode() + body)
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        await reader.readexactly(int(head.split("content-length: ")[1].split("\r\n")[0]))
+        seen[int(head.split()[1])] += 1
+        waits.append(time.perf_counter() - started)
+    writer.close()
+
+
+def resident(pid: int) -> float:
+    """Memory of a process that is in use, in MB."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+async def load(port: int, pid: int, given: argparse.Namespace) -> tuple[list[float], Counter[int], list[float]]:
+    waits: list[float] = []
+    seen: Counter[int] = Counter()
+    data = [file.read_bytes() for file in sorted(PHOTOS.glob("*.jpg"))]
+    until = time.perf_counter() + given.seconds
+    asking = [ask(port, data, given.broken, until, waits, seen) for _ in range(given.connections)]
+    memory: list[float] = []
+
+    async def watch() -> None:
+        while True:
+            memory.append(resident(pid))
+            await asyncio.sleep(1)
+
+    watching = asyncio.create_task(watch())
+    await asyncio.gather(*asking)
+    watching.cancel()
+    return waits, seen, memory
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="efficientnet_lite0")
+    parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--broken", type=float, default=0.05)
+    given = parser.parse_args()
+    random.seed(0)
+    files = sorted(PHOTOS.glob("*.jpg"))
+    command = [sys.executable, "-c", "import sys; from zoo.cli import main; sys.exit(main())", "serve", given.model]
+    server = subprocess.Popen([*command, "--port", "0"], stdout=subprocess.PIPE, text=True)
+    try:
+        port = int(server.stdout.readline().rsplit(":", 1)[1])
+        waits, seen, memory = asyncio.run(load(port, server.pid, given))
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait(60)
+    pipeline = alone(given.model, files, min(10, given.seconds))
+    waits.sort()
+    print(f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores; {given.model}, {given.connections} connections")
+    print(f"answers       {', '.join(f'{count} × {status}' for status, count in sorted(seen.items()))}")
+    print(f"a second      {len(waits) / given.seconds:.1f} (the pipeline alone: {pipeline:.1f})")
+    print(f"wait, s       p50 {statistics.median(waits):.2f}, p95 {waits[int(0.95 * len(waits))]:.2f}")
+    quarters = [memory[len(memory) * i // 4 : len(memory) * (i + 1) // 4] for i in range(4)]
+    print("memory, MB    " + ", ".join(f"{max(part):.0f}" for part in quarters) + " (the most in each quarter)")
+    return int(not set(seen) <= {200, 400, 503})
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
