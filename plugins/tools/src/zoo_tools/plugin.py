@@ -12,7 +12,9 @@ COMMANDS = (
     Command("benchmark", "zoo_tools.commands.benchmarking:benchmark", "Measure how fast models are, on each engine."),
     Command("merge", "zoo_tools.commands.merging:merge", "Merge the predictions of shards into one file."),
     Command("export", "zoo_tools.commands.exporting:export", "Write a model to a file that runs without its code."),
-    Command("catalogue", "zoo_tools.commands.catalogue:app", "Make pages for a browser of all models that are installed."),
+    Command(
+        "catalogue", "zoo_tools.commands.catalogue:app", "Make pages for a browser of all models that are installed."
+    ),
 )
 FORMATS = (
     Format(
