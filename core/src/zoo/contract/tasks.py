@@ -32,6 +32,7 @@ class Option:
         help: one line.
         verb: whom it is for: ``"predict"`` for the task itself, else a key of :attr:`TaskSpec.provides`, whose piece
             gets it as a keyword argument.
+        known_as: names that other libraries have for it. Whoever gives one is told the option's own name.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Option:
     default: Any
     help: str
     verb: str = "predict"
+    known_as: tuple[str, ...] = ()
 
     def read(self, text: str) -> Any:
         """The value that ``text`` means, as it is typed on a command line.
@@ -88,6 +90,14 @@ class TaskSpec:
     same_size: bool = field(default=False, kw_only=True)
     transforms: Preset | None = field(default=None, kw_only=True)
     required: tuple[str, ...] = field(default=("transforms", "num_params", "metrics"), kw_only=True)
+
+    def option_meant(self, given: Mapping[str, Any]) -> str:
+        """A sentence that names the option for predictions that an argument of ``given`` is called elsewhere, or ""."""
+        for option in self.options:
+            for other in option.known_as if option.verb == "predict" else ():
+                if other in given:
+                    return f"Did you mean {option.name}={given[other]!r}, the option of {self.name}?"
+        return ""
 
     def options_of(self, *verbs: str) -> dict[str, Option]:
         """Name → option, for those of ``verbs``, each verb's after the one's before."""

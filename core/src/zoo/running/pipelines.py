@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Generic, cast, overload
@@ -230,23 +230,6 @@ class Pipeline(Generic[R_co]):
                 bar.update()
 
 
-# What other libraries call what a task's option is called here.
-SYNONYMS: dict[str, list[str]] = {
-    "min_score": "threshold thresh conf confidence score score_threshold min_confidence box_thresh".split(),
-    "clips": ["num_clips", "n_clips"],
-    "num_flow_updates": ["iters", "iterations", "num_updates"],
-}
-
-
-def option_meant(spec: TaskSpec, given: Mapping[str, Any]) -> str:
-    """A sentence that names the task's option which an unknown argument is called elsewhere; empty if there is none."""
-    for name in spec.options_of("predict"):
-        for other in SYNONYMS.get(name, ()):
-            if other in given:
-                return f"Did you mean {name}={given[other]!r}, the option of {spec.name}?"
-    return ""
-
-
 def name_of(model: nn.Module) -> str:
     """The name of the function that built a model, else its class."""
     return (built_by(model) or "").rpartition(":")[2] or type(model).__name__
@@ -358,7 +341,7 @@ def pipeline(
         try:
             built = registry.get_model(model, weights=weights, **config)
         except InvalidKind as e:
-            if meant := option_meant(spec, config):
+            if meant := spec.option_meant(config):
                 raise InvalidKind(f"{e} {meant}") from None
             raise
         description = loaded_weights(built)
@@ -380,7 +363,7 @@ def pipeline(
         if config:
             has = ", ".join(spec.options_of("predict")) or "none"
             name = next(iter(config))
-            hint = option_meant(spec, config) or suggest(name, spec.options_of("predict"))
+            hint = spec.option_meant(config) or suggest(name, spec.options_of("predict"))
             raise InvalidKind(
                 f"A pipeline of a built model takes no argument {name!r}. Options of {spec.name}: {has}. {hint.strip()}"
             )

@@ -51,8 +51,16 @@ PARTS = {
 # fmt: on
 
 
+# What other libraries call it.
+KNOWN_AS = ("threshold", "thresh", "conf", "confidence", "score", "score_threshold", "min_confidence", "box_thresh")
 OPTIONS = (
-    Option("min_score", float, 0.5, "Objects that score less are neither printed nor drawn."),
+    Option(
+        "min_score",
+        float,
+        0.5,
+        "Objects that score less are neither printed nor drawn.",
+        known_as=KNOWN_AS,
+    ),
     Option("max_detections", int, None, "How many detections the file gives.", verb="export"),
     Option("mask_format", str, None, "full or roi: masks of the picture, or of each box.", verb="export"),
 )

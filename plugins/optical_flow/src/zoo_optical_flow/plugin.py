@@ -23,7 +23,13 @@ OPTICAL_FLOW = TaskSpec(
     options=(
         Option("pad", bool, True, "Pad the frames to a size that the model takes."),
         Option("padding", str, "sintel", "Where: sintel, half on each side; kitti, all of the height's below."),
-        Option("num_flow_updates", int, None, "How many updates of the flow; RAFT makes 12 by itself."),
+        Option(
+            "num_flow_updates",
+            int,
+            None,
+            "How many updates of the flow; RAFT makes 12 by itself.",
+            known_as=("iters", "iterations", "num_updates"),
+        ),
         Option("backward", bool, False, "Also the flow back, and by both what is hidden in the other frame."),
         Option("flow_format", str, "flo", "Of the numbers in --output: flo, kitti (PNGs of 16 bits), or both."),
         Option("stride", int, None, "Of a video, take every so-manieth frame."),

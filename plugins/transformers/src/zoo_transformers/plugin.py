@@ -37,8 +37,9 @@ DETECTION = {"evaluate": "zoo_detection.evaluation:CocoEvaluator", "data": "zoo_
 DETECTION["coco"] = "zoo_detection.task:for_coco"
 SEGMENTATION = {"evaluate": "zoo_segmentation.evaluation:ClassMaps", "data": "zoo_segmentation.data:READERS"}
 BOX_MAP, MASK_MAP = Metric("box_map", "Box mAP"), Metric("mask_map", "Mask mAP")
-MIN_SCORE = Option("min_score", float, 0.5, "Objects that score less are left out.")
-PANOPTIC_SCORE = Option("min_score", float, 0.8, "Segments that score less are left out.")
+KNOWN_AS = ("threshold", "thresh", "conf", "confidence", "score_threshold")  # of other libraries
+MIN_SCORE = Option("min_score", float, 0.5, "Objects that score less are left out.", known_as=KNOWN_AS)
+PANOPTIC_SCORE = Option("min_score", float, 0.8, "Segments that score less are left out.", known_as=KNOWN_AS)
 IGNORE = Option("ignore_index", int, 255, "True class of the pixels that do not count.", verb="evaluate")
 
 TASKS = (

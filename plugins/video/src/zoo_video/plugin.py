@@ -37,7 +37,13 @@ VIDEO_CLASSIFICATION = TaskSpec(
     "zoo_video.task:VideoTask",
     metrics=(Metric("acc@1", "Acc@1"), Metric("acc@5", "Acc@5")),
     options=(
-        Option("clips", int, 1, "How many clips; they lie at equal distances, a single one in the middle."),
+        Option(
+            "clips",
+            int,
+            1,
+            "How many clips; they lie at equal distances, a single one in the middle.",
+            known_as=("num_clips", "n_clips"),
+        ),
         Option("frames", int, None, "How many frames make a clip; by default as many as the weights want."),
         Option("stride", int, None, "Take every so-manieth frame, whatever the frame rate."),
         Option("spread", bool, False, "Spread the frames of the clips evenly over the whole video."),
