@@ -12,18 +12,15 @@ since it is the same on a busy machine; both have a thread a process.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
+import harness
 import psutil
+from harness import Report, alone
 
 DIGITS = Path(__file__).parents[1] / "examples/images/digits"
 ARGUMENTS = {"model": "squeezenet1_1", "weights": "DIGITS_V1", "device": "cpu", "workers": 0}
@@ -37,7 +34,7 @@ def make(folder: Path, count: int) -> list[str]:
     return [str(file) for file in files]
 
 
-def drive(folder: Path, count: int, actors: int, chunk: int) -> dict[str, float]:
+def drive(folder: str, count: int, actors: int, chunk: int) -> dict[str, float]:
     """In a process of its own: a cluster, and what it took."""
     from zoo_serving.rays import batch
 
@@ -55,20 +52,27 @@ def drive(folder: Path, count: int, actors: int, chunk: int) -> dict[str, float]
 
     watching = threading.Thread(target=watch)
     watching.start()
-    found = batch(make(folder / "in", count), folder / "out", {}, ARGUMENTS, actors=actors, chunk=chunk)
+    place = Path(folder)
+    found = batch(make(place / "in", count), place / "out", {}, ARGUMENTS, actors=actors, chunk=chunk)
     done.set()
     watching.join()
-    status = Path("/proc/self/status").read_text()
-    peak = int(status.split("VmHWM:")[1].split()[0]) / 1024
-    return {"seconds": found.seconds, "peak": peak, "cpu": time.process_time() + sum(spent.values())}
+    return {
+        "seconds": found.seconds,
+        "peak": harness.resident("VmHWM"),
+        "cpu": time.process_time() + sum(spent.values()),
+    }
 
 
-def alone(folder: Path, count: int, chunk: int) -> tuple[float, float]:
+def one_process(folder: str, count: int, chunk: int) -> tuple[float, float]:
     """CPU and wall seconds of a picture in one process, the model resident."""
+    import torch
+
     from zoo_serving import rays
 
-    offsets, _ = rays._plan(make(folder / "in", count), folder / "out", {"chunk": chunk}, False)
-    worker = rays.Worker(str(folder / "out"), ARGUMENTS)
+    torch.set_num_threads(1)
+    place = Path(folder)
+    offsets, _ = rays._plan(make(place / "in", count), place / "out", {"chunk": chunk}, False)
+    worker = rays.Worker(str(place / "out"), ARGUMENTS)
     chunks = [{"chunk": [i], "offset": [at], "count": [min(chunk, count - i * chunk)]} for i, at in enumerate(offsets)]
     worker(chunks[0])
     cpu, wall = time.process_time(), time.perf_counter()
@@ -78,38 +82,32 @@ def alone(folder: Path, count: int, chunk: int) -> tuple[float, float]:
     return (time.process_time() - cpu) / rest, (time.perf_counter() - wall) / rest
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main() -> int:
+    parser = harness.options(__doc__)
     parser.add_argument("--pictures", type=int, nargs="+", default=[1000, 10_000, 20_000])
     parser.add_argument("--actors", type=int, default=2)
     parser.add_argument("--chunk", type=int, default=256)
-    parser.add_argument("--drive", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.drive:
-        print(json.dumps(drive(given.drive, given.pictures[0], given.actors, given.chunk)))
-        return
     os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OMP_WAIT_POLICY="passive")
-    found: dict[int, Any] = {}
-    print(f"{'pictures':>10}{'seconds':>10}{'driver, MB':>12}{'CPU, s':>10}")
+    report = Report(given, actors=given.actors, chunk=given.chunk)
+    table = report.table("driver", cold=True, pictures="pictures", seconds="seconds|.1f", peak="driver's peak, MB|.0f")
+    cpu = {}
     for count in given.pictures:
         with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, __file__, "--drive", folder, "--pictures", str(count)]
-            command += ["--actors", str(given.actors), "--chunk", str(given.chunk)]
-            run = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        found[count] = json.loads(run.stdout.splitlines()[-1])
-        one = found[count]
-        print(f"{count:>10}{one['seconds']:>10.1f}{one['peak']:>12.0f}{one['cpu']:>10.1f}", flush=True)
-    import torch
-
-    torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        cpu, wall = alone(Path(folder), max(given.chunk * 4, min(given.pictures[-1] // 4, 5000)), given.chunk)
+            found = alone(drive, folder, count, given.actors, given.chunk)
+        cpu[count] = found["cpu"]
+        table.row(pictures=count, seconds=found["seconds"], peak=found["peak"])
     few, many = given.pictures[0], given.pictures[-1]
-    print(f"one process: {1000 * cpu:.2f} ms of CPU a picture, {1000 * wall:.2f} ms by the clock")
+    with tempfile.TemporaryDirectory() as folder:
+        single, _ = alone(one_process, folder, max(given.chunk * 4, min(many // 4, 5000)), given.chunk)
     if many > few:
-        more = (found[many]["cpu"] - found[few]["cpu"]) / (many - few)
-        print(f"the cluster: {1000 * more:.2f} ms of CPU for a picture more, {100 * (more / cpu - 1):+.0f} %")
+        more = (cpu[many] - cpu[few]) / (many - few)
+        table = report.table("picture", cold=True, way="way", cpu="ms of the processor, a picture more|.2f")
+        table.row(way="one process, the model resident", cpu=1000 * single)
+        table.row(way="the cluster, its own processes included", cpu=1000 * more)
+        report.target("a picture more on the cluster: processor time over one process's", more / single, most=1.15)
+    return report.finish()
 
 
 if __name__ == "__main__":
-    main()
+    harness.start(main)

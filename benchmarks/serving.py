@@ -5,7 +5,6 @@
 A server in a process of its own is asked by this one over as many connections at a time, each for the next picture as
 soon as the last was answered. The pictures are examples/images/photos; of so many the second half is cut off. After
 that the same pictures go through the pipeline alone. Client and server share the machine. Memory is the server's.
-Exits with 1 where anything but 200, 400 and 503 comes.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import platform
 import random
 import signal
 import statistics
@@ -23,11 +21,14 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import harness
+from harness import Report
+
 PHOTOS = Path(__file__).parents[1] / "examples/images/photos"
 HEAD = "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n"
 
 
-def alone(model: str, files: list[Path], seconds: float) -> float:
+def pipeline_alone(model: str, files: list[Path], seconds: float) -> float:
     """Pictures a second of the pipeline, which opens them in threads."""
     import zoo
 
@@ -81,15 +82,14 @@ async def load(port: int, pid: int, given: argparse.Namespace) -> tuple[list[flo
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="efficientnet_lite0")
+    parser = harness.options(__doc__, ["efficientnet_lite0"], seconds=60)
     parser.add_argument("--connections", type=int, default=64)
-    parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--broken", type=float, default=0.05)
     given = parser.parse_args()
     random.seed(0)
-    files = sorted(PHOTOS.glob("*.jpg"))
-    command = [sys.executable, "-c", "import sys; from zoo.cli import main; sys.exit(main())", "serve", given.model]
+    model, files = given.models[0], sorted(PHOTOS.glob("*.jpg"))
+    report = Report(given, connections=given.connections, seconds=given.seconds, broken=given.broken)
+    command = [sys.executable, "-c", "import sys; from zoo.cli import main; sys.exit(main())", "serve", model]
     server = subprocess.Popen([*command, "--port", "0"], stdout=subprocess.PIPE, text=True)
     try:
         port = int(server.stdout.readline().rsplit(":", 1)[1])
@@ -97,16 +97,25 @@ def main() -> int:
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait(60)
-    pipeline = alone(given.model, files, min(10, given.seconds))
+    pipeline = pipeline_alone(model, files, min(10, given.seconds))
     waits.sort()
-    print(f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores; {given.model}, {given.connections} connections")
-    print(f"answers       {', '.join(f'{count} × {status}' for status, count in sorted(seen.items()))}")
-    print(f"a second      {len(waits) / given.seconds:.1f} (the pipeline alone: {pipeline:.1f})")
-    print(f"wait, s       p50 {statistics.median(waits):.2f}, p95 {waits[int(0.95 * len(waits))]:.2f}")
-    quarters = [memory[len(memory) * i // 4 : len(memory) * (i + 1) // 4] for i in range(4)]
-    print("memory, MB    " + ", ".join(f"{max(part):.0f}" for part in quarters) + " (the most in each quarter)")
-    return int(not set(seen) <= {200, 400, 503})
+    table = report.table(
+        "load", model="model", answers="answers", second="a second|.1f", pipeline="the pipeline alone|.1f",
+        median="wait: p50, s|.2f", p95="p95, s|.2f",
+    )  # fmt: skip
+    answers = ", ".join(f"{count} × {status}" for status, count in sorted(seen.items()))
+    table.row(
+        model=model, answers=answers, second=len(waits) / given.seconds, pipeline=pipeline,
+        median=statistics.median(waits), p95=waits[int(0.95 * len(waits))],
+    )  # fmt: skip
+    quarters = [max(memory[len(memory) * i // 4 : len(memory) * (i + 1) // 4]) for i in range(4)]
+    table = report.table("memory", model="model", **{f"q{i}": f"quarter {i + 1}, MB|.0f" for i in range(4)})
+    table.row(model=model, **{f"q{i}": most for i, most in enumerate(quarters)})
+    unexpected = sum(count for status, count in seen.items() if status not in (200, 400, 503))
+    report.target("answers other than 200, 400 and 503", unexpected, most=0)
+    report.target("memory: the last quarter over the second", quarters[3] / quarters[1], most=1.02)
+    return report.finish()
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    harness.start(main)

@@ -20,9 +20,10 @@ from PIL import Image, ImageDraw
 
 import zoo
 from zoo.draw import bounding_boxes, contact_sheet
+from zoo_classification.embedding import ImageEmbedding
 from zoo_detection.task import Detection
 from zoo_segmentation.task import Segmentation
-from zoo_transformers.results import Depth, ImageEmbedding, PanopticSegmentation
+from zoo_transformers.results import Depth, PanopticSegmentation
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES, PICTURES, PAGE = ROOT / "examples", ROOT / "docs/images/gallery", ROOT / "docs/gallery.md"

@@ -151,3 +151,13 @@ def quiet_plugins() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", zoo.PluginWarning)
         yield
+
+
+@pytest.fixture
+def local_names() -> Iterator[None]:
+    """Models registered in the test are forgotten after it."""
+    from zoo.registry import names
+
+    yield
+    names._local.clear()
+    zoo.refresh()

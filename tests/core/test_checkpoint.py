@@ -322,7 +322,7 @@ def test_a_new_head_is_left_alone_and_reported():
     assert report.ignored == ("fc.weight", "fc.bias")
     assert torch.equal(model.fc.weight, head)
     assert torch.equal(model.conv.weight, state["conv.weight"])
-    assert "2 reinitialised: fc.weight, fc.bias" in str(report)
+    assert "2 tensors reinitialised, to be trained: fc.weight, fc.bias" in str(report)
 
 
 def test_half_precision_takes_the_models_dtype():

@@ -144,6 +144,7 @@ def test_the_option_meant_is_named(digits: zoo.Pipeline) -> None:
         zoo.pipeline(digits.model, threshold=0.2)
 
 
+@pytest.mark.usefixtures("local_names")
 def test_a_built_model_knows_its_task() -> None:
     assert zoo.pipeline(zoo.get_model(DIGITS)).task.name == "image-classification"
     assert zoo.pipeline(zoo.get_model(SHAPES)).task.name == "object-detection"

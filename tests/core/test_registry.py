@@ -16,16 +16,6 @@ from zoo.errors import (
 from zoo_classification import ResNet50_Weights
 
 
-@pytest.fixture
-def local_names():
-    """Models registered in the test are forgotten after it."""
-    from zoo.registry import names
-
-    yield
-    names._local.clear()
-    zoo.refresh()
-
-
 @pytest.mark.parametrize(
     ("filters", "expected"),
     [

@@ -40,7 +40,8 @@ def test_every_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
 
 
 def test_options_that_are_named_exist(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["predict", "--help"])
+    for arguments in ([], ["--model", "raft_small"]):  # with the options of a task
+        main(["predict", *arguments, "--help"])
     usage = capsys.readouterr().out
     named = set(re.findall(r"`(--[a-z-]+)", PAGE))
     assert len(named) > 8

@@ -286,7 +286,7 @@ def test_ctrl_c_says_how_to_go_on(levels: Path, tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert err.strip() == "Stopped: the same command goes on from here."
+    assert err.strip() == "Interrupted: the same command goes on from here."
     assert evaluate(levels, batch_size=1, output=out).metrics["off"] == 4.5
 
 
@@ -548,7 +548,7 @@ def test_the_published_figure_stands_beside_the_measured_one(levels: Path, run: 
         ["level", "V1", "level-telling", "10", "inputs"],
         ["Metric", "Measured", "Published:", "Walls", "Published:", "Doors"],
         ["off", "4.500", "2.5", "-"],
-        ["speed", "-", "9", "8"],
+        ["speed", "-", "9.0", "8"],
         ["worst", "9.000", "-", "-"],
         ["Note:", "Levels", "are", "from", "0", "to", "255."],
     ]

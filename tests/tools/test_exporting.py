@@ -120,7 +120,7 @@ def test_a_file_is_not_written_over_by_accident(tmp_path: Path, run: Any) -> Non
         zoo.export(path=path, **DIGITS)
     got = run("export", "squeezenet1_1", "--weights", "DIGITS_V1", path)
     assert got.status == 1
-    assert "--force" in got.err
+    assert "--overwrite replaces it" in got.err
     assert path.read_text() == "precious"
     with pytest.raises(ExportError):
         zoo.export(Branches(), path, image_size=8, task="image-classification", overwrite=True)

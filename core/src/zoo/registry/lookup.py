@@ -183,7 +183,7 @@ def get_weight(name: str) -> WeightsEnum:
             if tag is not None and entry.spec.weights is not None:
                 return entry.spec.weights[tag]
         raise UnknownWeights(f"There are no weights {enum_name!r}.{suggest(enum_name, claims)}")
-    enum = one_meant(claims[enum_name], enum_name)
+    enum = one_meant(claims[enum_name], name)
     found = (enum.enum() if isinstance(enum, LazyEnum) else enum).verify(member)
     if found is None:  # verify returns None for None alone
         raise UnknownWeights(f"{name!r} names no weights.")

@@ -156,7 +156,7 @@ class Registry:
         claims = weights_claims(self).get(enum_name) if enum_name.endswith("_Weights") else None
         if claims is None:
             return None
-        enum = one_meant(claims, enum_name)
+        enum = one_meant(claims, place)
         made: type[WeightsEnum] = enum.enum() if isinstance(enum, LazyEnum) else enum
         if dot:
             made.verify(tag)
@@ -291,7 +291,7 @@ def meant(claims: Mapping[Enum, PluginRecord]) -> Enum | None:
 
 
 def one_meant(claims: Mapping[Enum, PluginRecord], name: str) -> Enum:
-    """As :func:`meant`.
+    """As :func:`meant`, of an enum or of an entry by that name.
 
     Raises:
         UnknownWeights: it means none of several.
@@ -299,7 +299,8 @@ def one_meant(claims: Mapping[Enum, PluginRecord], name: str) -> Enum:
     enum = meant(claims)
     if enum is None:
         full = " and ".join(repr(f"{record.name}/{name}") for record in claims.values())
-        raise UnknownWeights(f"Several plugins have weights {name!r}. Say which one you mean: {full}.")
+        bare = name.partition(".")[0]
+        raise UnknownWeights(f"Several plugins have weights {bare!r}. Say which one you mean: {full}.")
     return enum
 
 
