@@ -18,6 +18,9 @@ ROOT = Path(__file__).parents[1]
 DOCS, MEASURED = ROOT / "docs" / "benchmarks.md", ROOT / "measurements" / "benchmarks"
 MARK = re.compile(r"(<!-- table (\S+)/(\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 MANY = 10  # targets
+CHARTS = {  # of docs/images → title, benchmark, table, what its rows are, of what the bars are, and their unit
+    "driver_memory.png": ("Peak memory of the driver", "cluster", "driver", "pictures", "peak", "MB"),
+}
 
 
 def said(table: dict[str, Any]) -> str:
@@ -88,12 +91,22 @@ def filled(text: str) -> str:
     return MARK.sub(replace, text)
 
 
+def chart(title: str, name: str, table: str, label: str, value: str, unit: str) -> Any:
+    """A column of a table as bars, a PIL image."""
+    from zoo.draw import bar_chart
+
+    rows = json.loads((MEASURED / f"{name}.json").read_text())["tables"][table]["rows"]
+    return bar_chart(title, [("", [(f"{row[label]:,} {label}", row[value]) for row in rows])], unit, width=700)
+
+
 def main(arguments: list[str]) -> int:
     old = DOCS.read_text()
     new = filled(old)
     if arguments == ["--check"]:
         return int(old != new)
     DOCS.write_text(new)
+    for image, of in CHARTS.items():
+        chart(*of).save(DOCS.parent / "images" / image, optimize=True)
     return 0
 
 
