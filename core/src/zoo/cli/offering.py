@@ -55,24 +55,25 @@ def task_facts() -> list[dict[str, Any]]:
     """Every task that is installed, and those of this repository's packages that are not, with what to install."""
     now = registry.registry()
     names = dict.fromkeys([*now.tasks, *(task for entry in now.entries.values() for task in entry.spec.tasks)])
+    there = {record.name for record in now.records}
+    others = {task: p.distribution for p in FIRST_PARTY for task in p.tasks if p.plugin not in there}
+    others |= {task: CATALOGUES[plugin] for task, plugin in TASKS_OF_CATALOGUES.items() if plugin not in there}
     facts = []
     for name in sorted(names):
+        models = sum(name in entry.spec.tasks for entry in now.entries.values())
         specs = [spec for spec, _ in now.tasks.get(name, ())]
         facts.append(
             {
                 "name": name,
-                "models": sum(name in entry.spec.tasks for entry in now.entries.values()),
+                "models": models,
                 "default": _default(name),
                 "metrics": [metric.title for metric in specs[0].metrics] if specs else [],
                 "options": list(specs[0].options_of("predict")) if specs else [],
                 "verbs": sorted({verb for spec in specs for verb in spec.provides}),
                 "plugins": [record.name for _, record in now.tasks.get(name, ())],
-                "install": None,
+                "install": None if models else others.get(name),  # a task may come without a model
             }
         )
-    there = {record.name for record in now.records}
-    others = {task: p.distribution for p in FIRST_PARTY for task in p.tasks if p.plugin not in there}
-    others |= {task: CATALOGUES[plugin] for task, plugin in TASKS_OF_CATALOGUES.items() if plugin not in there}
     for name, distribution in sorted(others.items()):
         if name not in names:
             empty: dict[str, Any] = {"metrics": [], "options": [], "verbs": [], "plugins": []}
