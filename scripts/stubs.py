@@ -30,6 +30,8 @@ from zoo.loading.signatures import OF_ALL, taken_by
 from zoo.running.pipelines import pipeline
 
 ROOT = Path(__file__).parents[1]
+# The manifests of all packages are read, also of those that are not installed: they need no library.
+sys.path[:0] = [str(path) for path in sorted(ROOT.glob("plugins/*/src")) if str(path) not in sys.path]
 PACKAGES = {
     "classification": "", "segmentation": "segmentation", "detection": "detection", "video": "video",
     "optical_flow": "optical_flow", "quantized": "quantization", "efficientnet_lite": None,
