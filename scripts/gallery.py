@@ -242,9 +242,9 @@ SHOWN = [
           "the picture.", "result.draw()", crowd),
     Shown("rotated", "", "Rotated boxes", HAND, "zoo.draw.bounding_boxes(image, corners, labels, scores)", rotated),
     Shown("instances", "instance-segmentation", "Instance segmentation", f"Tints, edges in the full colour, and a dark "
-          f"line around. {HAND}", "Detection(…, masks=masks).draw()", instances),
+          f"line around. {HAND}", "Detection(..., masks=masks).draw()", instances),
     Shown("keypoints", "keypoint-detection", "Keypoints", f"A person's left is filled, the right is hollow. {HAND}",
-          "Detection(…, keypoints=points).draw()", joints),
+          "Detection(..., keypoints=points).draw()", joints),
     Shown("regions", "semantic-segmentation", "Semantic segmentation", "With a legend of what is there, the largest "
           f"first. {HAND}", "Segmentation(class_map, categories, image).draw()", regions),
     Shown("shape_classes", "semantic-segmentation", "Semantic segmentation by a model", "LR-ASPP, trained on drawn "
