@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-PAGES = ("index.html", "start.html", "training.html", "reference/generated/zoo.html", "reference/generated/cli.html")
+PAGES = ("index.html", "start.html", "training.html", "reference/generated/zoo.html", "cli.html")
 
 
 @pytest.fixture(scope="module")

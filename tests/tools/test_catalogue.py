@@ -392,8 +392,8 @@ def test_what_cannot_be_is_said_before_anything_is_built(tmp_path: Path, run: Ru
         assert done.status == 1
         assert said in done.err
     photo = ROOT / "examples/images/digits/digit_3.png"
-    done = run("catalogue", "build", tmp_path / "site", "--picture", f"resnet-18={photo}")
-    assert "'resnet-18' is no task, model or weights" in done.err
+    done = run("catalogue", "build", tmp_path / "site", "--picture", f"resnet-of-18={photo}")
+    assert "'resnet-of-18' is no task, model or weights" in done.err
     assert list(tmp_path.iterdir()) == []
 
 

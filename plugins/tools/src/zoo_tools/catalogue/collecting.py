@@ -122,7 +122,7 @@ def _model(now: Registry, entry: Entry, speeds: Speeds) -> dict[str, Any]:
         "weights": weights,
         "capabilities": {key: table[key] for key in ("torch", "device", "date", "inputs", "cells") if key in table}
         or None,
-        "speeds": speeds.of(name, entry.full_name, entry.spec.name),
+        "speeds": speeds.of(name, entry.full_name),
         "stages": None,
         "pictures": [],
     }
