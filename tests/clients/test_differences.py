@@ -162,6 +162,22 @@ def test_int8_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
         torch.testing.assert_close(plain(x), kernels(x), rtol=0, atol=0.5)
 
 
+@differs(
+    "int8 models whose engine has no kernel for their layers",
+    "computed on that engine, slowly",
+    "on oneDNN where the processor has VNNI, a step of rounding apart; `model.runs_on` says which",
+)
+def test_int8_engines() -> None:
+    model: Any = zoo.get_model("quantized_shufflenet_v2_x0_5", weights="DIGITS_V1")
+    assert model.engine == "fbgemm"
+    assert model.runs_on in (None, *torch.backends.quantized.supported_engines)
+
+
+@pytest.mark.usefixtures("local_names")
 @differs("`list_models()`", "torchvision's", "those of every installed plugin, without importing torch")
 def test_models_of_plugins() -> None:
-    assert {"resnet18", "efficientnet_lite0"} <= set(models.list_models())
+    @zoo.register_model(task="image-classification")
+    def mine() -> torch.nn.Module:
+        return torch.nn.Identity()
+
+    assert {"resnet18", "mine"} <= set(models.list_models())
