@@ -45,7 +45,9 @@ def test_every_argument_of_a_signature_is_taken(name: str) -> None:
         builder.function(**defaults)
 
 
-@pytest.mark.parametrize("name", ["resnet50", "wide_resnet50_2", "densenet121", "ssd300_vgg16", "swin3d_t"])
+@pytest.mark.parametrize(
+    "name", ["resnet50", "wide_resnet50_2", "densenet121", "ssd300_vgg16", "swin3d_t", "mobilenet_v3_large"]
+)
 def test_what_a_builder_gives_itself_is_none_of_its_arguments(name: str) -> None:
     taken, made = taken_by(own(name).function), inspect.unwrap(own(name).function).__annotations__["return"]
     scope = sys.modules[inspect.unwrap(own(name).function).__module__]
@@ -76,6 +78,16 @@ def test_a_misspelt_argument_is_told_before_anything_is_downloaded(
             zoo.get_model(name, weights=weights, **{argument: 3})
         assert isinstance(e.value, TypeError)
         assert "It takes weights, progress, mmap, " in str(e.value)
+
+
+def test_what_is_unpacked_gives_what_has_no_default() -> None:
+    """``Model(*settings, **kwargs)`` gives at least that; a constructor's own ``*args`` are its callers'."""
+    taken = taken_by(own("mobilenet_v3_large").function).parameters
+    assert not {"inverted_residual_setting", "last_channel"} & taken.keys()
+    assert {"num_classes", "block", "dropout", "width_mult"} <= taken.keys()
+    quantized = taken_by(own("quantized_resnet18").function).parameters
+    assert {"num_classes", "zero_init_residual"} <= quantized.keys()
+    assert not {"block", "layers"} & quantized.keys()
 
 
 def test_what_a_plugin_takes_out_of_its_keyword_arguments_is_taken() -> None:

@@ -170,7 +170,8 @@ def _targets(
         definition = ast.parse(textwrap.dedent(inspect.getsource(inner))).body[0]
     except (OSError, TypeError, SyntaxError):
         return []
-    held = getattr(getattr(definition, "args", None), "kwarg", None)
+    arguments = getattr(definition, "args", None)
+    held, own = getattr(arguments, "kwarg", None), getattr(getattr(arguments, "vararg", None), "arg", None)
     if rest is None and held is None:
         return []
     names: set[str] = {rest or held.arg}  # type: ignore[union-attr]
@@ -195,7 +196,6 @@ def _targets(
             places = [n for n, p in target.parameters.items() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
             others = [_value(k.value, inner) for k in call.keywords if k.arg is None and not _holds(k.value, names)]
             # What is unpacked gives at least what has no default; a function's own *args are its callers'.
-            own = getattr(getattr(getattr(definition, "args", None), "vararg", None), "arg", None)
             starred = any(isinstance(a, ast.Starred) and getattr(a.value, "id", "") != own for a in call.args)
             given = {
                 *(n for n in places if starred and target.parameters[n].default is inspect.Parameter.empty),

@@ -96,6 +96,11 @@ class R2Plus1dStem(nn.Sequential):
         )
 
 
+def _mid_planes(inplanes: int, planes: int) -> int:
+    """So wide that a 2-d and a 1-d convolution have as many weights together as one of 3×3×3."""
+    return inplanes * planes * 27 // (inplanes * 9 + 3 * planes)
+
+
 class BasicBlock(nn.Module):
     """Two convolutions of the family, ``y = relu(x + branch(x))``."""
 
@@ -110,8 +115,7 @@ class BasicBlock(nn.Module):
         downsample: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        # So wide that the 2-d and the 1-d convolution have as many weights together as one of 3×3×3.
-        mid = inplanes * planes * 27 // (inplanes * 9 + 3 * planes)
+        mid = _mid_planes(inplanes, planes)
         self.conv1 = nn.Sequential(
             conv_builder(inplanes, planes, mid, stride), nn.BatchNorm3d(planes), nn.ReLU(inplace=True)
         )
@@ -140,7 +144,7 @@ class Bottleneck(nn.Module):
         downsample: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        mid = inplanes * planes * 27 // (inplanes * 9 + 3 * planes)  # as in a BasicBlock
+        mid = _mid_planes(inplanes, planes)
         out = planes * self.expansion
         self.conv1 = nn.Sequential(
             nn.Conv3d(inplanes, planes, 1, bias=False), nn.BatchNorm3d(planes), nn.ReLU(inplace=True)
