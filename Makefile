@@ -107,9 +107,10 @@ format: $(VENV)/.tools
 	$(BIN)/ruff format
 
 # All benchmarks, then the tables of docs/benchmarks.md; ends with 1 where a target is missed, or a script fails.
-bench: $(VENV)/.tools
+bench: $(VENV)/.tools .venv-serving/.packages
 	@failed=; for script in $(filter-out %/harness.py,$(wildcard benchmarks/*.py)); do \
-	  echo "== $$script"; OMP_WAIT_POLICY=passive $(BIN)/python $$script || failed="$$failed $$script"; done; \
+	  case $$script in */serving.py|*/cluster.py) python=.venv-serving/bin/python;; *) python=$(BIN)/python;; esac; \
+	  echo "== $$script"; OMP_WAIT_POLICY=passive $$python $$script || failed="$$failed $$script"; done; \
 	$(BIN)/python scripts/benchmark_tables.py; \
 	if [ -n "$$failed" ]; then echo "Missed a target, or failed:$$failed"; exit 1; fi
 
