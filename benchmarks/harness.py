@@ -122,13 +122,14 @@ print(json.dumps([os.waitstatus_to_exitcode(status), wall, used.ru_utime + used.
 
 
 def fresh(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Run:
-    """Run Python anew, with such arguments.
+    """Run Python in a new process, with byte code of all modules from the second time on, as pip installs them.
 
     Raises:
         RuntimeError: it fails.
     """
     command = [sys.executable, "-S", "-c", LAUNCH, *arguments]
-    said = subprocess.run(command, env={**os.environ, **(environment or {})}, stdout=subprocess.PIPE, check=True).stdout
+    given = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    said = subprocess.run(command, env={**given, **(environment or {})}, stdout=subprocess.PIPE, check=True).stdout
     status, *taken = json.loads(said)
     if status:
         raise RuntimeError(f"{' '.join(arguments)[:300]} ended with status {status}")

@@ -144,3 +144,40 @@ def test_a_pipeline_is_optimised_when_it_has_many_inputs() -> None:
     assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in pipe.model.modules())
     assert norms == sum(isinstance(m, torch.nn.BatchNorm2d) for m in before.modules())  # which others may be running
     assert (pipe(picture).class_map != plain.class_map).float().mean() < 1e-3
+
+
+def test_the_command_line_collects_garbage_once_modules_are_loaded() -> None:
+    code = """
+        import gc, sys
+        usual, collected = gc.get_threshold(), []
+        gc.callbacks.append(lambda phase, _: collected.append(phase))
+        sys.argv = ["zoo", "--version"]
+        from zoo.cli import main
+        collected.clear()
+        assert main() == 0
+        kept = [[] for _ in range(200_000)]
+        assert collected == [], "as many objects as torch makes caused a collection"
+        kept += [[] for _ in range(200_000)]
+        assert collected, "it was never collected"
+        assert gc.get_threshold() == usual
+        assert gc.get_freeze_count() > 200_000
+    """
+    done = fresh(code)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_command_line_in_a_program_leaves_its_garbage_collection_alone() -> None:
+    code = """
+        import gc
+        from zoo.cli import main
+        usual = gc.get_threshold()
+        assert main(["--version"]) == 0
+        assert gc.get_threshold() == usual
+        gc.disable()
+        import sys
+        sys.argv = ["zoo", "--version"]
+        assert main() == 0
+        assert (gc.get_threshold(), gc.isenabled()) == (usual, False)
+    """
+    done = fresh(code)
+    assert (done.returncode, done.stderr) == (0, "")
