@@ -172,7 +172,7 @@ def test_what_is_unknown_is_no_fault(acme):
 @pytest.mark.parametrize(
     ("members", "why"),
     [
-        ({"a b": zoo.Weights(url="x")}, "'a b' is no name of weights"),
+        ({"a b": zoo.Weights(url="x")}, "'a b' is not a name of weights"),
         ({"a": 3}, "a is 3; expected zoo.Weights"),
         ({"a": zoo.Weights(url="x"), "b": zoo.Weights(url="x")}, "b and .a have equal values"),
     ],

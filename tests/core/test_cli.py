@@ -234,9 +234,9 @@ def test_nothing_found_says_so_and_exits_as_grep_does(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (["list", "--max-params", "many"], 2, "'many' is no number of parameters"),
+        (["list", "--max-params", "many"], 2, "'many' is not a number of parameters"),
         (["list", "--max-params", "1_"], 2, "no number of parameters"),
-        (["list", "--min-metric", "acc@1"], 2, "'acc@1' is no bound of a metric"),
+        (["list", "--min-metric", "acc@1"], 2, "'acc@1' is not a bound of a metric"),
         (["list", "--min-metric", "acc@1=high"], 2, "no bound of a metric"),
         (["list", "--min-metric", "=80"], 2, "no bound of a metric"),
         (["predict", "a.png", "--model", "resnet50", "--batch-size", "-1"], 2, "Invalid value for '--batch-size'"),
@@ -248,7 +248,7 @@ def test_nothing_found_says_so_and_exits_as_grep_does(run: Run) -> None:
         (["table", "classification", "--plugin", "nope"], 1, "There is no plugin 'nope'"),
         (["show", "resnet5O"], 1, "There is no model 'resnet5O'. Did you mean 'resnet50'"),
         (["predict", "a.png", "--model", "resnett"], 1, "There is no model 'resnett'"),
-        (["pull", "ResNet50_Weights.V3"], 1, "'V3' is none of ResNet50_Weights's weights"),
+        (["pull", "ResNet50_Weights.V3"], 1, "'V3' is not one of ResNet50_Weights's weights"),
         (["pull", "z*"], 1, "matches 'z*'"),
     ],
 )
@@ -616,7 +616,7 @@ def test_doctor_sums_shared_names_up(run: Run, plugin_folder: Any) -> None:
     text = " ".join(run("doctor").out.split())
     assert (
         "9 shared names of catalogue and classification: resnet101, resnet152, resnet18 and 6 more; they mean "
-        "classification's, and catalogue/resnet101 is had by its full name" in text
+        "classification's, and catalogue/resnet101 is available by its full name" in text
     )
     assert "shared name alexnet: classification/alexnet, few/alexnet; means classification/alexnet" in text
     assert len(json.loads(run("doctor", "--json").out)["conflicts"]) == 10

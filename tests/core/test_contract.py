@@ -117,13 +117,13 @@ def option(name: object = "clips", kind: object = int, words: object = "How many
         (zoo.Manifest(api_version=2), "Install a newer zoo-core"),
         (zoo.Manifest(api_version=1, models=["resnet50"]), r"models holds 'resnet50'"),
         (zoo.Manifest(api_version=1, models=[spec("a/b")]), "'a/b' is not a model name"),
-        (zoo.Manifest(api_version=1, models=[spec(), spec()]), "'a' is there twice"),
+        (zoo.Manifest(api_version=1, models=[spec(), spec()]), "'a' is defined twice"),
         (zoo.Manifest(api_version=1, models=[spec(builder="m.f")]), "not of the form"),
         (zoo.Manifest(api_version=1, tasks=[task(None)]), "t: implementation None is not of the form"),
         (zoo.Manifest(api_version=1, tasks=[task("m.C")]), r"t: implementation 'm\.C' is not of the form"),
         (zoo.Manifest(api_version=1, tasks=[task(print)]), "t: implementation <built-in function print> is not"),
         (zoo.Manifest(api_version=1, tasks=[task(provides={"export": "m.f"})]), r"t: export 'm\.f' is not of the form"),
-        (zoo.Manifest(api_version=1, tasks=[task(), task()]), "'t' is there twice among its tasks"),
+        (zoo.Manifest(api_version=1, tasks=[task(), task()]), "'t' is defined twice among its tasks"),
         (zoo.Manifest(api_version=1, tasks=[spec()]), r"tasks holds ModelSpec.*expected zoo\.TaskSpec"),
         (zoo.Manifest(api_version=1, tasks=[task(options=["clips"])]), r"options is \['clips'\]; .*tuple of zoo\.Opt"),
         (
@@ -153,7 +153,7 @@ def option(name: object = "clips", kind: object = int, words: object = "How many
         ),
         (
             zoo.Manifest(api_version=1, commands=2 * [zoo.Command("do", "m:f", "Do.")]),
-            "'do' is there twice among its com",
+            "'do' is defined twice among its com",
         ),
         (zoo.Manifest(api_version=1, engines=["fast"]), r"engines holds 'fast'; expected zoo\.Engine"),
         (zoo.Manifest(api_version=1, engines=[zoo.Engine("a b", "m:f")]), "'a b' is not an? engine name"),
@@ -161,7 +161,7 @@ def option(name: object = "clips", kind: object = int, words: object = "How many
         (zoo.Manifest(api_version=1, engines=[zoo.Engine("fast", "m:f", ".onnx")]), r"fast: suffixes is '\.onnx'"),
         (
             zoo.Manifest(api_version=1, engines=2 * [zoo.Engine("fast", "m:f")]),
-            "'fast' is there twice among its engines",
+            "'fast' is defined twice among its engines",
         ),
         (zoo.Manifest(api_version=1, provides={"t": "m:f"}), r"provides has 't': 'm:f'; expected \(task, verb\)"),
         (zoo.Manifest(api_version=1, provides={("t", 1): "m:f"}), r"provides has \('t', 1\): 'm:f'; expected \(task,"),

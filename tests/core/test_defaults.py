@@ -148,9 +148,9 @@ def test_a_task_without_defaults_says_which_models_there_are(plugin_folder: Any)
     ("defaults", "problem"),
     [
         ({"t": ["a"]}, r"defaults of 't': 'a'; expected zoo\.Default"),
-        ({"t": [zoo.Default("b")]}, "'b' is no model of this plugin that serves it"),
-        ({"u": [zoo.Default("a")]}, "'a' is no model of this plugin that serves it"),
-        ({"t": [zoo.Default("a")]}, "'DEFAULT' is no entry of the weights of a"),
+        ({"t": [zoo.Default("b")]}, "'b' is not a model of this plugin with this task"),
+        ({"u": [zoo.Default("a")]}, "'a' is not a model of this plugin with this task"),
+        ({"t": [zoo.Default("a")]}, "'DEFAULT' is not among the weights of a"),
     ],
 )
 def test_a_manifest_with_defaults_that_cannot_be_is_set_aside(defaults: Any, problem: str) -> None:

@@ -496,7 +496,7 @@ def test_rows_in_files(predict: Any, tmp_path: Path) -> None:
     assert "picture" in next(row["error"] for row in found if row["input"].endswith("broken.png"))
     for more in ([], ["--output", tmp_path / "out"]):
         status, _, err = predict(*command, *more)
-        assert (status, f"--jsonl {lines} is there already." in err) == (1, True)
+        assert (status, f"--jsonl {lines} exists already." in err) == (1, True)
     assert predict(*command, "--overwrite")[0] == 1  # of the picture that is broken
     assert len(lines.read_text().splitlines()) == 4
     lines.write_text("precious\n")
@@ -558,7 +558,7 @@ def test_detections_as_a_coco_data_set(predict: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("arguments", "said"), [
     (["--format", "gif"], "--format is 'gif'; expected one of png, jpg, webp, none."),
     (["--resume"], "--resume needs --output."),
-    (["--resume", "--overwrite", "--output", "o"], "exclude one another"),
+    (["--resume", "--overwrite", "--output", "o"], "exclude each other"),
     (["--workers", "many"], "--workers is 'many'; expected a whole number from 0 on, or auto."),
     (["--workers", "-1"], "--workers is '-1'"),
 ])  # fmt: skip

@@ -135,7 +135,7 @@ STRANGE: dict[str, tuple[str, str, str]] = {  # plugin → source, state or stag
     "same_weights_twice": (
         "class W(zoo.WeightsEnum):\n    A = zoo.Weights(url='a')\n    A = zoo.Weights(url='b')",
         "import",
-        "W.A is there twice",
+        "W.A is defined twice",
     ),
     "two_enums_of_a_name": (
         "def enum(u): return zoo.WeightsEnum('W', {'A': zoo.Weights(url=u)})\n"

@@ -34,13 +34,14 @@ def table(
             "in Markdown and JSON by name.",
         ),
     ] = None,
-    recipes: Annotated[bool, typer.Option("--recipes", help="Show the URL of each recipe, too.")] = False,
+    recipes: Annotated[bool, typer.Option("--recipes", help="Also show the URL of each recipe.")] = False,
     form: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.text,
 ) -> int:
     """Show all weights of a task with their published numbers.
 
-    A model of several tasks is in the table of its main one. The name of a plugin gives a table for each of its tasks.
-    Published times and memory follow in a table of their own. Markdown has the recipes as links, JSON has everything.
+    A model with several tasks is in the table of its main task. The name of a plugin gives a table for each of its
+    tasks. Published times and memory follow in a separate table. Markdown has the recipes as links, JSON has
+    everything.
 
     Examples:
         zoo table image-classification
@@ -85,7 +86,7 @@ def table(
 
 
 def _in_order(one: WeightsTable, sort: str | None, form: Format) -> list[WeightsEnum]:
-    """Text is for readers, who look for the best; what is pasted and processed stays in the order of names."""
+    """Text is sorted by the metric, for readers; Markdown and JSON, for programs, by name."""
     key = sort or (one.metrics[0].key if form is Format.text and one.metrics else None)
     if key is None:
         return list(one.entries)
@@ -99,7 +100,7 @@ def _in_order(one: WeightsTable, sort: str | None, form: Format) -> list[Weights
 
 
 def _print_runtimes(form: Format, one: WeightsTable) -> None:
-    """The published times and memory of a task's models, where there are any: a table of its own."""
+    """A separate table of the published times and memory of a task's models, if there are any."""
     found = {repr(member): facts for member in one.entries if (facts := views.runtime(member.value))}
     if not found:
         return

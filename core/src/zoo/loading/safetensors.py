@@ -22,10 +22,10 @@ _OF_TYPE = {getattr(torch, own): name for name, own in _NAMES.items() if hasattr
 
 
 def read_safetensors(f: BinaryIO, *, mapped: bool) -> dict[str, Tensor]:
-    """The tensors of an open file: views of it, or read one after the other, each into memory of its own.
+    """The tensors of an open file: views of it, or read one after the other into separate memory.
 
     Raises:
-        ValueError: the header is damaged, or does not describe the file. So do KeyError and TypeError.
+        ValueError: the header is damaged, or does not describe the file. KeyError and TypeError mean the same.
     """
     header, _, begin, size = read_header(f)
     end = begin
@@ -53,10 +53,10 @@ def read_safetensors(f: BinaryIO, *, mapped: bool) -> dict[str, Tensor]:
 
 
 def name_of(dtype: torch.dtype) -> str:
-    """A type as the format calls it.
+    """The format's name of a dtype.
 
     Raises:
-        InvalidArgument: it has none.
+        InvalidArgument: the format does not support it.
     """
     found = _OF_TYPE.get(dtype)
     if found is None:
