@@ -159,7 +159,7 @@ def test_the_report_says_what_was_loaded(build, enum):
     report = zoo.load_report(build(weights="SECOND"))
     assert report.source == enum.SECOND.url
     assert set(report.loaded) == set(enum.state)
-    assert not report.memory_mapped, "a path's owner may write it while the model lives"
+    assert not report.memory_mapped, "a path's owner may change it while the model exists"
     assert zoo.load_report(build(weights="SECOND", mmap=True)).memory_mapped
     assert report.taken == ""
     assert report.converted == report.reinitialised == report.ignored == ()
@@ -167,7 +167,7 @@ def test_the_report_says_what_was_loaded(build, enum):
 
 
 def test_weights_of_another_model_are_refused_by_name(build):
-    with pytest.raises(UnknownWeights, match=r"ResNet18_Weights\.IMAGENET1K_V1 belongs to another model than net"):
+    with pytest.raises(UnknownWeights, match=r"ResNet18_Weights\.IMAGENET1K_V1 is for another model than net"):
         build(weights=ResNet18_Weights.DEFAULT)
 
 
@@ -590,7 +590,7 @@ def test_integers_fit_integers_that_can_hold_them(build, enum, tmp_path, counted
 @pytest.mark.parametrize("key", [3, None, ("fc", "bias"), b"fc.bias"])
 def test_keys_that_are_no_names_are_refused(build, enum, tmp_path, key):
     torch.save({**enum.state, key: torch.ones(4)}, tmp_path / "odd.pth")
-    with pytest.raises(CheckpointError, match="keys that are no names, such as "):
+    with pytest.raises(CheckpointError, match="keys that are not names, such as "):
         build(weights=tmp_path / "odd.pth")
 
 

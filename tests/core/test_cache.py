@@ -271,7 +271,7 @@ def test_goes_on_in_the_next_program(server, folder):
     url = server.put(f"/{NAME}", CONTENT)
     for _ in range(http.TRIES):
         server.fail(cut=1000)
-    with pytest.raises(DownloadError, match=r"broke off after 5000 of 3145728 bytes.*is kept"):
+    with pytest.raises(DownloadError, match=r"connection was lost after 5000 of 3145728 bytes.*is kept"):
         files.fetch(url)
     assert (folder / f"{NAME}.part").stat().st_size == 5000
     assert files.fetch(url).read_bytes() == CONTENT
@@ -401,7 +401,7 @@ def test_a_stalling_server_is_left(server, folder, monkeypatch):
     (folder / NAME).unlink()
     for _ in range(http.TRIES):
         server.fail(hold=0)
-    with pytest.raises(DownloadError, match=r"no data came for 0\.3 seconds \(ZOO_TIMEOUT\)"):
+    with pytest.raises(DownloadError, match=r"no data arrived for 0\.3 seconds \(ZOO_TIMEOUT\)"):
         files.fetch(url)
     monkeypatch.setenv("ZOO_TIMEOUT", "soon")
     with pytest.raises(InvalidArgument, match="ZOO_TIMEOUT=soon"):
@@ -615,7 +615,7 @@ def test_a_local_file_is_held_to_its_name(tmp_path):
     alter(good, unnoticed=True)
     assert files.fetch(good) == good  # hashed once, not at every load
     os.utime(good)
-    with pytest.raises(DownloadError, match="not what its name promises"):
+    with pytest.raises(DownloadError, match="does not match the hash in its name"):
         files.fetch(good)
 
 
@@ -678,7 +678,7 @@ def test_a_plugin_serves_a_scheme_of_its_own(plugin_folder, tmp_path):
     (tmp_path / NAME).write_bytes(CONTENT)
     assert registry.fetch(f"shelf://{NAME}") == tmp_path / NAME
     (tmp_path / NAME).write_bytes(CONTENT[:HALF])
-    with pytest.raises(DownloadError, match="not what its name promises"):
+    with pytest.raises(DownloadError, match="does not match the hash in its name"):
         registry.fetch(f"shelf://{NAME}")
 
 
@@ -766,7 +766,7 @@ def test_a_hub_that_fails_is_said_in_one_sentence(hub, monkeypatch, fault):
         hub.status = fault
     said = ask_hub(url)
     assert re.fullmatch(
-        rf"DownloadError Could not fetch {url}: [^\n]+; check the name[^\n]+ ask another host\.", said
+        rf"DownloadError Could not download {url}: [^\n]+; check the name[^\n]+ use another host\.", said
     ), said
     assert len(said) < 500
     assert "hush" not in said

@@ -98,7 +98,7 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12
 def test_a_file_that_is_no_checkpoint_says_so(tmp_path, content, what):
     path = tmp_path / "net.pth"
     path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=rf"net\.pth is no checkpoint: .*{what}"):
+    with pytest.raises(CheckpointError, match=rf"net\.pth is not a checkpoint: .*{what}"):
         read_file(path)
 
 
@@ -190,7 +190,7 @@ def test_a_class_that_is_not_plain_data_is_named(tmp_path):
         ({"model": Net().state_dict(), "path": Path("runs"), "hook": os.getpid}, "posix|nt"),
     ]:
         torch.save(content, path)
-        with pytest.raises(CheckpointError, match=rf"In the way is .*({named})"):
+        with pytest.raises(CheckpointError, match=rf"It contains .*({named})"):
             read_file(path)
 
 

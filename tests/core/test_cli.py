@@ -237,8 +237,8 @@ def test_nothing_found_says_so_and_exits_as_grep_does(run: Run) -> None:
         (["list", "--max-params", "many"], 2, "'many' is not a number of parameters"),
         (["list", "--max-params", "1_"], 2, "no number of parameters"),
         (["list", "--min-metric", "acc@1"], 2, "'acc@1' is not a bound of a metric"),
-        (["list", "--min-metric", "acc@1=high"], 2, "no bound of a metric"),
-        (["list", "--min-metric", "=80"], 2, "no bound of a metric"),
+        (["list", "--min-metric", "acc@1=high"], 2, "not a bound of a metric"),
+        (["list", "--min-metric", "=80"], 2, "not a bound of a metric"),
         (["predict", "a.png", "--model", "resnet50", "--batch-size", "-1"], 2, "Invalid value for '--batch-size'"),
         (["predict", "a.png", "--model", "resnet50", "--top", "0"], 2, "Invalid value for '--top'"),
         (["lst"], 2, "Did you mean 'list'?"),
@@ -470,7 +470,7 @@ def test_output_of_results_that_save_themselves_or_cannot_be_drawn(run: Run, sha
     assert (got.status, got.err) == (0, "")
     got = run(*command, "--task", "shade-saving", "--format", "webp", "--overwrite")
     assert (got.status, got.out) == (1, "")
-    assert "--format webp: results of the task 'shade-saving' are saved in formats of their own" in got.err
+    assert "--format webp: results of the task 'shade-saving' have their own file formats" in got.err
 
 
 def test_output_of_several_at_once_writes_over_nothing(tmp_path: Path) -> None:
@@ -683,7 +683,7 @@ def test_a_plugin_that_fails_is_one_warning_on_stderr(plugin_folder: Any) -> Non
     plugin_folder.install("broken", "raise SystemExit('bye')")
     done = in_new_process("list", "resnet18")
     assert done.returncode == 0
-    assert done.stderr.startswith("Warning: Plugin 'broken' (zoo-broken 1.0) was set aside at stage 'import'")
+    assert done.stderr.startswith("Warning: Plugin 'broken' (zoo-broken 1.0) failed at stage 'import' and is not used")
     assert "resnet18" in done.stdout
 
 

@@ -202,7 +202,7 @@ MISTAKES = {
     "predict x.png --model resnet50 --engine nope": "nope",
     "predict x.png --model resnet50 --task nope": "nope",
     "predict x.png --model resnet50 --format bmp": "--format is 'bmp'",
-    "predict x.png --model resnet50 --coco out.json": "gives no detections",
+    "predict x.png --model resnet50 --coco out.json": "has no detections",
     "predict x.png --model fcos_resnet50_fpn --min-scor 0.3": "Did you mean '--min-score'",
     "predict x.png --model fcos_resnet50_fpn --min-score high": "min_score is 'high'; expected a number",
     "predict x.png --model resnet50 --set nothing": "expected NAME=VALUE",
@@ -216,14 +216,14 @@ MISTAKES = {
     "export resnet50 out.onnx --weights IMAGENET1K_V9": "IMAGENET1K_V9",
     "quantize resnet50 --data missing --output x.xml": "--data: there is no 'missing'",
     "benchmark resnett": "There is no model 'resnett'",
-    "compare resnet50": "Name two models or more",
+    "compare resnet50": "Expected two models or more",
     "compare resnet50 resnett": "There is no model 'resnett'",
     "compare resnet50 resnet18 --on missing.png": "'missing.png' cannot be read",
     "train --model resnet18 --data missing --output o": "--data: there is no 'missing'",
     "train --model resnet18 --data . --output o --weights IMAGENET1K_V9": "IMAGENET1K_V9",
     "data show missing --task image-classification": "PATH: there is no 'missing'",
-    "list --weights --sort acc1": "none of these has such a metric",
-    "table optical-flow --sort acc@1": "none of these has such a metric",
+    "list --weights --sort acc1": "no row has this metric",
+    "table optical-flow --sort acc@1": "no row has this metric",
 }
 
 

@@ -138,7 +138,7 @@ def option(name: object = "clips", kind: object = int, words: object = "How many
             zoo.Manifest(api_version=1, tasks=[task(options=(option(kind=list),))]),
             "expected a name, int, float, bool or",
         ),
-        (zoo.Manifest(api_version=1, tasks=[task(options=(option(words=""),))]), "expected .* and a line of help"),
+        (zoo.Manifest(api_version=1, tasks=[task(options=(option(words=""),))]), "expected .* and one line of help"),
         (zoo.Manifest(api_version=1, tasks=[task(suffixes=".png")]), r"suffixes is '\.png'; expected a tuple such as"),
         (zoo.Manifest(api_version=1, commands=["label"]), r"commands holds 'label'; expected zoo\.Command"),
         (zoo.Manifest(api_version=1, commands=[zoo.Command("a:b", "m:f", "Do.")]), "'a:b' is not a command name"),

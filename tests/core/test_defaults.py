@@ -93,7 +93,7 @@ def test_where_nothing_is_at_hand_downloads_are_offered_and_none_is_begun(
 
     monkeypatch.setattr("zoo.files.fetching._fetch", fetch)
     install()
-    with pytest.raises(NoDefault, match=r"Nothing is downloaded unasked.*zoo pull Net_Weights\.CACHED \(3 MB\)"):
+    with pytest.raises(NoDefault, match=r"Nothing is downloaded automatically.*zoo pull Net_Weights\.CACHED \(3 MB\)"):
         zoo.pipeline(task="depth")
     done = run("predict", COFFEE, "--task", "keypoint-detection")
     assert done.status == 1
@@ -181,7 +181,7 @@ def test_every_task_of_ours_with_weights_in_a_package_predicts_without_a_model(
     task: str, run: Callable[..., Any], offline: None
 ) -> None:
     done = run("predict", ROOT / "examples/images" / TASKS[task], "--task", task)
-    assert (done.status, done.err.count("No model was named:")) == (0, 1)
+    assert (done.status, done.err.count("No model was given:")) == (0, 1)
     assert task in done.err
     assert done.out
 

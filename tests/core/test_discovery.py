@@ -63,7 +63,7 @@ def test_a_broken_plugin_is_set_aside_and_everything_else_is_there(plugin_folder
     ours = [w for w in caught if issubclass(w.category, zoo.PluginWarning)]
     assert len(ours) == 1
     message = str(ours[0].message)
-    assert "Plugin 'broken' (zoo-broken 1.0) was set aside" in message
+    assert "Plugin 'broken' (zoo-broken 1.0) failed at stage 'import' and is not used" in message
     assert "ZOO_DISABLE_PLUGINS=broken" in message
     failed = record("broken")
     assert (failed.state, failed.stage) == ("failed", stage)

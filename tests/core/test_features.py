@@ -288,7 +288,7 @@ def test_stages_as_timm_has_them():
         ({"num_chs": 0}, "expected channels and stride of at least 1"),
         ({"reduction": "8"}, "expected channels and stride of at least 1"),
         ({"layout": "NWC"}, "a layout of NCHW, NHWC, NLC"),
-        ({"hook_type": "forward_pre"}, "what goes into a module; only what comes out"),
+        ({"hook_type": "forward_pre"}, "is a module's input; only outputs are available"),
     ],
 )
 def test_stages_that_cannot_be(changes, why):

@@ -155,7 +155,7 @@ def test_decompression_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.Mon
         ("missing.png", None, "does not exist"),
         (".", None, "it is not a file"),
         ("x" * 300, None, "cannot be read"),
-        ("notes.txt", b"no picture at all", "no picture format that Pillow knows"),
+        ("notes.txt", b"no picture at all", "not in a picture format that Pillow knows"),
     ],
 )
 def test_what_is_no_picture_is_refused_by_name(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:

@@ -445,7 +445,7 @@ def test_records_that_are_none_are_left_alone(predict: Any, tmp_path: Path) -> N
         (out / "predictions.jsonl").write_text(text)
         for more in ([], ["--resume"], ["--overwrite"]):
             status, _, err = predict(source, "--output", out, *more)
-            assert (status, "is no file of predictions' records" in err) == (1, True)
+            assert (status, "is not a file of prediction records" in err) == (1, True)
         assert (out / "predictions.jsonl").read_text() == text
 
 
@@ -503,7 +503,7 @@ def test_rows_in_files(predict: Any, tmp_path: Path) -> None:
     assert "was not written by --jsonl" in predict(*command, "--output", tmp_path / "o", "--resume")[2]
     assert lines.read_text() == "precious\n"
     assert "folder that does not exist" in predict(source, "--csv", tmp_path / "no/where.csv")[2]
-    assert "gives no detections" in predict(source, "--coco", tmp_path / "c.json")[2]
+    assert "has no detections" in predict(source, "--coco", tmp_path / "c.json")[2]
     assert not (tmp_path / "c.json").exists()
 
 

@@ -103,7 +103,7 @@ def test_a_command_two_strangers_have_needs_its_full_name(plugin_folder: Any, ru
     got = run("label")
     assert (got.status, got.out) == (1, "")
     assert got.err == (
-        "Error: Several plugins have a command 'label'. Say which one you mean: left:label and right:label.\n"
+        "Error: Several plugins have a command 'label'. Choose one of them: left:label and right:label.\n"
     )
     assert [run(f"{name}:label").out for name in ("left", "right")] == ["left\n", "right\n"]
     listed = re.findall(r"^  (\S*label)  ", run("--help").out, re.MULTILINE)

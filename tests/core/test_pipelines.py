@@ -98,7 +98,7 @@ def test_bad_input_says_what_was_expected(digits, inputs, options, message):
 
 
 def test_an_empty_folder_is_named(digits, tmp_path):
-    with pytest.raises(InvalidArgument, match=f"{tmp_path} has nothing to predict"):
+    with pytest.raises(InvalidArgument, match=f"{tmp_path} has no inputs"):
         digits(tmp_path)
 
 
@@ -118,7 +118,7 @@ def test_a_model_that_was_built_before_and_ones_own_file(tmp_path):
     for task in (None, "image-classification"):  # its builder tells the task, too
         assert zoo.pipeline(model, task=task)(DIGITS / "digit_5.png").label == "5"
     foreign = torch.nn.Conv2d(3, 10, 1)
-    with pytest.raises(InvalidArgument, match="which task"):
+    with pytest.raises(InvalidArgument, match="Give the task of the model"):
         zoo.pipeline(foreign, SqueezeNet1_1_Weights.DIGITS_V1)
     mine = tmp_path / "mine.pth"
     torch.save(model.state_dict(), mine)
@@ -232,7 +232,7 @@ def test_a_part_that_cannot_be_read_ends_its_input_alone(counting):
 
 
 def test_parts_without_gather_are_the_plugins_mistake(counting):
-    with pytest.raises(ContractError, match=r"OnlySequences\.transform makes an iterator.*needs gather\(\)"):
+    with pytest.raises(ContractError, match=r"OnlySequences\.transform returns an iterator.*requires gather\(\)"):
         counting("OnlySequences")("abc.x")
     with pytest.raises(InvalidArgument, match=r"left over: abc\.x\. "):  # nothing says that it is one by itself
         counting("OnlyGathers")("abc.x")

@@ -234,7 +234,7 @@ def broken(kind: str, folder: Path) -> Path:
         ("without-index", "cannot be read as a video"),
         ("cut", r"after \d+ frame\(s\): Invalid data"),
         ("overwritten", r"after \d+ frame\(s\): Invalid data"),
-        ("cut-mkv", r"breaks off: its last frame is at \d\.\d\d s of 3\.00 s"),
+        ("cut-mkv", r"is truncated: its last frame is at \d\.\d\d s of 3\.00 s"),
         ("audio", "it holds audio and no video"),
         ("cut-gif", "cannot be read as a video"),
         ("cut-webp", "cannot be read as a video"),
@@ -478,8 +478,8 @@ def test_frames_are_taken_one_by_one(tmp_path: Path) -> None:
     [
         (numbered([0.0]), "a.xyz", 1.0, r"use \.mp4 or \.gif"),
         ([], "a.gif", 1.0, "no frames"),
-        (numbered([0.0, 0.0]), "a.gif", 1.0, "moments that ascend"),
-        (numbered([0.0, 2.0]), "a.mp4", 1.0, "moments that ascend"),
+        (numbered([0.0, 0.0]), "a.gif", 1.0, "ascending times"),
+        (numbered([0.0, 2.0]), "a.mp4", 1.0, "ascending times"),
         ([*numbered([0.0]), *numbered([1.0], 20)], "a.gif", 2.0, r"uint8 \[3, 20, 64\]; expected"),
         ([(torch.zeros(3, 8, 8), 0.0)], "a.mp4", 1.0, r"float32 \[3, 8, 8\]; expected"),
         ([(torch.zeros(1, 8, 8, dtype=torch.uint8), 0.0)], "a.gif", 1.0, r"uint8 \[1, 8, 8\]; expected"),
@@ -492,7 +492,7 @@ def test_what_cannot_be_written(frames: Any, name: str, end: float, message: str
 
 def test_writing_needs_pyav_for_what_is_no_gif(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(InvalidArgument, match=r"pip install 'zoo-video\[av\]'.*\.gif needs nothing"):
+    with pytest.raises(InvalidArgument, match=r"pip install 'zoo-video\[av\]'.*\.gif does not need it"):
         save_video(numbered([0.0]), tmp_path / "a.mp4", 1.0)
     save_video(numbered([0.0, 1.0]), tmp_path / "a.gif", 2.0)
     assert len(VideoReader(tmp_path / "a.gif").times) == 2

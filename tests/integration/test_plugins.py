@@ -164,7 +164,7 @@ STRANGE: dict[str, tuple[str, str, str]] = {  # plugin → source, state or stag
     "silences_all": ("import warnings; warnings.simplefilter('ignore')\n" + manifest(), "ready", ""),
     "recursive": ("def f(): f()\nf()", "import", "RecursionError"),
     "async_hook": ("@zoo.hookimpl\nasync def zoo_manifest(): ...", "validate", "returned coroutine"),
-    "local": (manifest(), "scan", "kept for the models of a session"),
+    "local": (manifest(), "scan", "reserved for the models of a session"),
     "builders_missing": (manifest(f"[{spec('of_nowhere')}]"), "ready", ""),
 }  # fmt: skip
 RECORDS = """
