@@ -1,4 +1,4 @@
-"""Files: fetched from a real server that breaks off, lies, stalls and serves the wrong thing."""
+"""Files: downloaded from a real server that interrupts, stalls and sends wrong data."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def test_a_warm_file_is_not_hashed_locked_or_written(server, folder):
     path = files.fetch(url)
     alter(path, unnoticed=True)
     before = {p.name: p.stat().st_mtime_ns for p in (folder, *folder.iterdir())}
-    with filelock.FileLock(folder / f".{NAME}.lock"):  # who needed the lock would wait for ever
+    with filelock.FileLock(folder / f".{NAME}.lock"):  # code that needs the lock would wait forever
         assert str(path) in finish(python(FETCH, url))
     assert before == {p.name: p.stat().st_mtime_ns for p in (folder, *folder.iterdir())}
     assert len(server.gets) == 1
@@ -199,7 +199,7 @@ def test_an_altered_file_is_fetched_again(server):
 def test_without_a_promise_an_altered_download_is_noticed_too(server):
     url = server.put("/model.safetensors", CONTENT)
     path = files.fetch(url)
-    os.utime(path)  # a new time alone is no alteration
+    os.utime(path)  # a new time alone is not an alteration
     files.fetch(url)
     alter(path)
     with pytest.warns(CacheWarning, match="was altered"):
@@ -308,7 +308,7 @@ def test_a_server_that_always_breaks_off_is_given_up(server):
     url = server.put(f"/{NAME}", CONTENT)
     for _ in range(50):
         server.fail(cut=HALF)
-    with pytest.raises(DownloadError, match="broke off"):
+    with pytest.raises(DownloadError, match="connection was lost"):
         files.fetch(url)
     assert len(server.gets) <= http.TRIES + 1
 
@@ -734,7 +734,7 @@ def test_an_altered_file_of_the_hub_is_fetched_again(hub, monkeypatch):
 
 
 def test_what_the_hub_does_not_have(hub):
-    assert ask_hub("hf://org/repo/absent.bin").startswith("DownloadError Could not fetch hf://org/repo/absent.bin")
+    assert ask_hub("hf://org/repo/absent.bin").startswith("DownloadError Could not download  hf://org/repo/absent.bin")
     with pytest.raises(DownloadError, match="hf://org/repo/file@revision"):
         files.fetch("hf://repo/model.bin")
     assert files.cached_path("hf://repo/model.bin") is None

@@ -1,4 +1,4 @@
-"""Catalogues: models and weights from a table, enums made when they are asked for, names of models with weights."""
+"""Catalogues: models and weights from a table, enums made on access, names of models with weights."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def test_facts_of_another_type_are_told_when_the_enum_is_made():
 
 
 def test_ten_thousand_entries_cost_less_than_enums_do():
-    """In turns, in one process: the table's way to all names against class statements of the same entries."""
+    """Alternately, in one process: the table's way to all names against class statements of the same entries."""
     rows = {f"net{i}": {"num_params": i + 1, "weights": {f"t{k}": k for k in range(10)}} for i in range(1000)}
 
     def describe(model, row, tag, facts):

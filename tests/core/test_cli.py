@@ -235,7 +235,7 @@ def test_nothing_found_says_so_and_exits_as_grep_does(run: Run) -> None:
     ("arguments", "status", "said"),
     [
         (["list", "--max-params", "many"], 2, "'many' is not a number of parameters"),
-        (["list", "--max-params", "1_"], 2, "no number of parameters"),
+        (["list", "--max-params", "1_"], 2, "not a number of parameters"),
         (["list", "--min-metric", "acc@1"], 2, "'acc@1' is not a bound of a metric"),
         (["list", "--min-metric", "acc@1=high"], 2, "not a bound of a metric"),
         (["list", "--min-metric", "=80"], 2, "not a bound of a metric"),
@@ -249,7 +249,7 @@ def test_nothing_found_says_so_and_exits_as_grep_does(run: Run) -> None:
         (["show", "resnet5O"], 1, "There is no model 'resnet5O'. Did you mean 'resnet50'"),
         (["predict", "a.png", "--model", "resnett"], 1, "There is no model 'resnett'"),
         (["pull", "ResNet50_Weights.V3"], 1, "'V3' is not one of ResNet50_Weights's weights"),
-        (["pull", "z*"], 1, "matches 'z*'"),
+        (["pull", "z*"], 1, "match 'z*'"),
     ],
 )
 def test_what_is_wrong_is_said_without_a_traceback(run: Run, arguments: list[str], status: int, said: str) -> None:
@@ -299,7 +299,7 @@ def test_json_is_standard_though_a_metric_is_not_a_number(run: Run) -> None:
     assert re.search(r"VGG16_Weights\.IMAGENET1K_FEATURES +nan", run("table", "classification").out)
 
     def refuse(constant: str) -> None:
-        raise AssertionError(f"{constant} is no JSON")
+        raise AssertionError(f"{constant} is not JSON")
 
     rows = json.loads(run("table", "classification", "--format", "json").out, parse_constant=refuse)
     features = next(row for row in rows if row["weights"] == "VGG16_Weights.IMAGENET1K_FEATURES")
@@ -656,7 +656,7 @@ def test_doctor_survives_a_cache_that_is_no_folder(run: Run, tmp_path: Path, mon
 
 
 def test_nothing_but_predict_imports_torch(shades: Path) -> None:
-    """With torch, Pillow and rich blocked, every other command works; a plugin that fails is told on stderr."""
+    """With torch, Pillow and rich blocked, every other command works; a plugin that fails is reported on stderr."""
     code = """
         import sys
 
@@ -742,7 +742,7 @@ def test_labels_beyond_the_encoding_do_not_end_the_program() -> None:
 
 
 def on_a_terminal(*arguments: str, columns: int, **variables: str) -> list[str]:
-    """The lines that a command shows on a terminal of so many columns, escape sequences and all."""
+    """The lines that a command shows on a terminal of this many columns, escape sequences and all."""
     env = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS", "FORCE_COLOR")}
     env |= {"TERM": "xterm-256color", "COLUMNS": str(columns), **variables}
     controller, terminal = pty.openpty()

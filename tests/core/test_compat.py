@@ -98,11 +98,11 @@ def python(folder: Path, *arguments: str, **variables: str) -> subprocess.Comple
 
 def test_it_is_broken_and_made_whole(broken: Path) -> None:
     assert "torchvision::nms does not exist" in python(broken, "-c", USE).stderr
-    mended = "import zoo.compat; assert zoo.compat.torchvision_operators()\nassert zoo.compat.torchvision_operators()\n"
-    run = python(broken, "-W", "error", "-c", mended + USE)
+    repair = "import zoo.compat; assert zoo.compat.torchvision_operators()\nassert zoo.compat.torchvision_operators()\n"
+    run = python(broken, "-W", "error", "-c", repair + USE)
     assert run.stdout == "[1, 2]\n", run.stderr
     after = "try:\n    import torchvision\nexcept RuntimeError:\n    print('failed')\n"
-    run = python(broken, "-c", after + mended + USE)
+    run = python(broken, "-c", after + repair + USE)
     assert run.stdout == "failed\n[1, 2]\n", run.stderr
 
 

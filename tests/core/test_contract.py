@@ -115,7 +115,7 @@ def option(name: object = "clips", kind: object = int, words: object = "How many
     [
         ({"models": []}, r"returned dict; expected zoo\.Manifest"),
         (zoo.Manifest(api_version=2), "Install a newer zoo-core"),
-        (zoo.Manifest(api_version=1, models=["resnet50"]), r"models holds 'resnet50'"),
+        (zoo.Manifest(api_version=1, models=["resnet50"]), r"models contains 'resnet50'"),
         (zoo.Manifest(api_version=1, models=[spec("a/b")]), "'a/b' is not a model name"),
         (zoo.Manifest(api_version=1, models=[spec(), spec()]), "'a' is defined twice"),
         (zoo.Manifest(api_version=1, models=[spec(builder="m.f")]), "not of the form"),
@@ -124,7 +124,7 @@ def option(name: object = "clips", kind: object = int, words: object = "How many
         (zoo.Manifest(api_version=1, tasks=[task(print)]), "t: implementation <built-in function print> is not"),
         (zoo.Manifest(api_version=1, tasks=[task(provides={"export": "m.f"})]), r"t: export 'm\.f' is not of the form"),
         (zoo.Manifest(api_version=1, tasks=[task(), task()]), "'t' is defined twice among its tasks"),
-        (zoo.Manifest(api_version=1, tasks=[spec()]), r"tasks holds ModelSpec.*expected zoo\.TaskSpec"),
+        (zoo.Manifest(api_version=1, tasks=[spec()]), r"tasks contains ModelSpec.*expected zoo\.TaskSpec"),
         (zoo.Manifest(api_version=1, tasks=[task(options=["clips"])]), r"options is \['clips'\]; .*tuple of zoo\.Opt"),
         (
             zoo.Manifest(api_version=1, tasks=[task(metrics=(option(),))]),
@@ -140,7 +140,7 @@ def option(name: object = "clips", kind: object = int, words: object = "How many
         ),
         (zoo.Manifest(api_version=1, tasks=[task(options=(option(words=""),))]), "expected .* and one line of help"),
         (zoo.Manifest(api_version=1, tasks=[task(suffixes=".png")]), r"suffixes is '\.png'; expected a tuple such as"),
-        (zoo.Manifest(api_version=1, commands=["label"]), r"commands holds 'label'; expected zoo\.Command"),
+        (zoo.Manifest(api_version=1, commands=["label"]), r"commands contains 'label'; expected zoo\.Command"),
         (zoo.Manifest(api_version=1, commands=[zoo.Command("a:b", "m:f", "Do.")]), "'a:b' is not a command name"),
         (zoo.Manifest(api_version=1, commands=[zoo.Command("do", "m.f", "Do.")]), r"do: 'm\.f' is not of the form"),
         (
@@ -155,7 +155,7 @@ def option(name: object = "clips", kind: object = int, words: object = "How many
             zoo.Manifest(api_version=1, commands=2 * [zoo.Command("do", "m:f", "Do.")]),
             "'do' is defined twice among its com",
         ),
-        (zoo.Manifest(api_version=1, engines=["fast"]), r"engines holds 'fast'; expected zoo\.Engine"),
+        (zoo.Manifest(api_version=1, engines=["fast"]), r"engines contains 'fast'; expected zoo\.Engine"),
         (zoo.Manifest(api_version=1, engines=[zoo.Engine("a b", "m:f")]), "'a b' is not an? engine name"),
         (zoo.Manifest(api_version=1, engines=[zoo.Engine("fast", "m.f")]), r"fast: 'm\.f' is not of the form"),
         (zoo.Manifest(api_version=1, engines=[zoo.Engine("fast", "m:f", ".onnx")]), r"fast: suffixes is '\.onnx'"),
@@ -219,7 +219,7 @@ def test_a_good_manifest_is_given_back_with_all_that_is_in_it():
         (bool, True, "off", False),
         (bool, True, "0", False),
         (str, "full", "roi", "roi"),
-        (str, "full", "none", "none"),  # None is no value where there is a default
+        (str, "full", "none", "none"),  # None is not a value if there is a default
         (str, None, "None", None),
         (str, "full", "", ""),
     ],

@@ -76,7 +76,7 @@ def test_what_has_seen_no_pictures_of_the_world_comes_last_and_is_said(install: 
     (folder / "large.pth").unlink()
     chosen = default_model("depth")
     assert (chosen.weights, chosen.trained_on) == ("TOY", "noise")
-    assert "have seen noise and nothing else. For others: zoo pull Net_Weights.CACHED (3 MB)" in str(chosen)
+    assert "were trained only on noise. For others: zoo pull Net_Weights.CACHED (3 MB)" in str(chosen)
 
 
 def test_what_a_policy_forbids_is_not_at_hand(install: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +121,7 @@ def test_a_task_that_is_not_installed_says_what_to_install(
             default_model("depth-estimation")
         chosen = default_model()
         assert (chosen.name, chosen.weights) == ("squeezenet1_1", "DIGITS_V1")
-        assert "hand-written digits and nothing else. For others: pip install zoo-efficientnet-lite" in str(chosen)
+        assert "trained only on hand-written digits. For others: pip install zoo-efficientnet-lite" in str(chosen)
     finally:
         monkeypatch.undo()
         zoo.refresh()
@@ -140,7 +140,7 @@ def test_a_task_without_defaults_says_which_models_there_are(plugin_folder: Any)
         """,
     )
     zoo.refresh()
-    with pytest.raises(NoDefault, match=r"names a default for sorting\. Name a model of it: net"):
+    with pytest.raises(NoDefault, match=r"has a default model for sorting\. Name a model of this task: net"):
         default_model("sorting")
 
 
@@ -189,7 +189,7 @@ def test_every_task_of_ours_with_weights_in_a_package_predicts_without_a_model(
 def test_a_photograph_without_anything_else(run: Callable[..., Any], capsys: pytest.CaptureFixture[str]) -> None:
     done = run("predict", COFFEE, "--top", 1)
     assert "espresso" in done.out
-    assert "efficientnet_lite0 (IMAGENET1K_V1, 18.0 MB, ImageNet-1K) does image-classification" in done.err
+    assert "efficientnet_lite0 (IMAGENET1K_V1, 18.0 MB, ImageNet-1K) for image-classification" in done.err
     assert zoo.pipeline(device="cpu")(COFFEE).label == "espresso"
     assert "efficientnet_lite0" in capsys.readouterr().err
 

@@ -124,7 +124,7 @@ def test_it_is_for_inference_and_can_be_copied_and_pickled(engines: Any) -> None
         assert zoo.loading.task_of(other).name == "image-classification"
         assert not other.training
         other.eval()
-        with pytest.raises(InvalidArgument, match="is for inference"):
+        with pytest.raises(InvalidArgument, match="only for inference"):
             other.train()
     assert not any(p.requires_grad for p in fast.parameters())
     assert not {p.data_ptr() for p in fast.parameters()} & {p.data_ptr() for p in model.parameters()}

@@ -175,7 +175,7 @@ def test_a_report_tells_first_what_matters_first() -> None:
     assert str(report).splitlines() == [
         "1 tensor reinitialised, to be trained: fc.weight",
         "2 tensors of the file ignored: old, older",
-        "2 tensors loaded from a.pth (read whole)",
+        "2 tensors loaded from a.pth (read completely)",
         "1 of them converted: y",
     ]
     assert repr(report) == "<LoadReport: 1 reinitialised, 2 ignored, 2 loaded from a.pth>"

@@ -1,4 +1,5 @@
-"""The way to a first prediction, in fresh processes: what is imported on it, and what is told before torch is."""
+"""The way to a first prediction, in fresh processes: what is imported, and what is reported before torch is
+imported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Saved models that mean harm, are damaged, or come from elsewhere: each is refused with what is wrong with it."""
+"""Saved models that are malicious, damaged, or from elsewhere: each is refused with the reason."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ HOSTILE = {
 def test_hostile_metadata_are_refused_by_name(tuned, kind):
     changes, said = HOSTILE[kind]
     path = rewritten(tuned, **changes)
-    for opened in (zoo.load, *([] if "cannot be made" in said else [zoo.model_info])):
+    for opened in (zoo.load, *([] if "cannot be built" in said else [zoo.model_info])):
         with pytest.raises(CheckpointError, match=said.replace("(", r"\(")):
             opened(path)
 

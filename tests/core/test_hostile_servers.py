@@ -1,4 +1,4 @@
-"""What servers, names and other people's files must not bring about. Each fault is made for real, on loopback."""
+"""What servers, names and third-party files must not cause. Each fault is real, on loopback."""
 
 from __future__ import annotations
 
@@ -238,7 +238,7 @@ def test_a_login_is_sent_to_its_own_host_only(server, other, folder, monkeypatch
     server.put("/prefix/c.pth", CONTENT)
     assert files.fetch("https://you:other@host.invalid/c.pth").read_bytes() == CONTENT
     assert authorization(server)[-1] == basic
-    assert files.fetch("https://host.invalid/c.pth").exists()  # the same file, whoever asks
+    assert files.fetch("https://host.invalid/c.pth").exists()  # the same file for every login
     assert not [
         p for p in folder.rglob("*") if p.is_file() and (b"p%40ss" in p.read_bytes() or b"other@" in p.read_bytes())
     ]
@@ -253,7 +253,7 @@ def test_a_login_does_not_go_from_https_to_http(secure, server, monkeypatch):
 
 
 def test_the_proxys_login_stays_with_the_proxy(server, other, monkeypatch):
-    """A redirect leads from a host that is asked through a proxy to one that is asked directly."""
+    """A redirect leads from a host behind a proxy to one without a proxy."""
     monkeypatch.setenv("http_proxy", server.url.replace("//", "//me:secret@"))
     server.fail(status=302, body=b"", headers={"Location": other.put("/a.pth", CONTENT)})
     assert files.fetch("http://host.invalid/a.pth").read_bytes() == CONTENT
@@ -349,7 +349,7 @@ def test_names_that_are_no_files_are_refused(base, name):
 def test_paths_that_lead_elsewhere_are_refused(url, monkeypatch):
     monkeypatch.setenv("ZOO_OFFLINE", "1")
     assert files.cached_path(url) is None
-    refused(url, "names no file|not of the form|no package|no file")
+    refused(url, "names no file|not of the form|not an importable package|no file")
 
 
 def test_a_package_is_found_without_running_it(tmp_path, monkeypatch):
@@ -418,7 +418,7 @@ def test_notes_that_are_pipes_are_not_waited_for(server, folder, place):
 
 
 def test_headers_without_an_end(monkeypatch):
-    """``100 Continue`` for ever, which no timeout ends."""
+    """``100 Continue`` forever, which no timeout ends."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve() -> None:
@@ -566,7 +566,7 @@ def test_a_policy_says_where_from(server, secure, monkeypatch):
     monkeypatch.delenv("ZOO_MIRROR")
     monkeypatch.setenv("ZOO_ALLOWED_HOSTS", "*.example.org, localhost")
     refused(url, r"its host 127\.0\.0\.1 is not one of allowed_hosts \(\*\.example\.org, localhost\)", PolicyError)
-    refused("hf://org/repo/file", "not huggingface.co", PolicyError)
+    refused("hf://org/repo/file", "its host huggingface.co is not one of allowed_hosts", PolicyError)
     refused("s3://bucket/file", "not bucket", PolicyError)
     local = server.url.replace("127.0.0.1", "localhost")
     assert files.fetch(f"{local}/model.pth").read_bytes() == CONTENT

@@ -355,7 +355,7 @@ def test_pixels_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     pages = [Image.new("RGB", (40, 30)) for _ in range(2)]
     pages[0].save(tmp_path / "pages.tiff", save_all=True, append_images=pages[1:])
     monkeypatch.setenv("ZOO_MAX_PIXELS", "1200")
-    for name in ("telephone.jpg", "pages.tiff"):  # which are no animations
+    for name in ("telephone.jpg", "pages.tiff"):  # these are not animations
         assert load_image(tmp_path / name).shape == (3, 30, 40)
     # It also lifts Pillow's own guard, for the moment.
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)

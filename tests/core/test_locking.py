@@ -248,7 +248,7 @@ def as_json(capsys: pytest.CaptureFixture[str], *command: str) -> dict[str, dict
 
 @pytest.fixture
 def full_cache(server, folder):
-    """One file of zoo's, one that broke off, one of torch.hub's."""
+    """One file of zoo, one interrupted download, one file of torch.hub."""
     files.fetch(f"{server.url}/model.pth?token=hush")
     for _ in range(http.TRIES):
         server.fail(cut=100)

@@ -162,7 +162,7 @@ class Doubling(torch.nn.Module):
 
 @pytest.fixture
 def counting(monkeypatch):
-    """Makes a pipeline: an int is an input of so many parts, a tuple of two strings one of a single part."""
+    """Makes a pipeline: an int is an input of this many parts, a tuple of two strings one of a single part."""
     log: list[str] = []
 
     class Counting(zoo.PictureTask):
@@ -215,7 +215,7 @@ def test_inputs_with_and_without_parts_keep_their_order(counting, tmp_path):
         (tmp_path / name).touch()
     assert pipe.expand(tmp_path) == [tmp_path / "b.x", (tmp_path / "a.y", tmp_path / "c.y")]
     (tmp_path / "a.y").unlink()
-    with pytest.raises(InvalidArgument, match="at least 2"):  # one that is no sequence is left over
+    with pytest.raises(InvalidArgument, match="at least 2"):  # one that is not a sequence is left over
         pipe(tmp_path)
     (tmp_path / "c.y").unlink()
     assert len(pipe(tmp_path)) == 1

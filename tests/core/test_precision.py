@@ -117,7 +117,7 @@ def test_parts_of_a_model_that_need_the_digits_keep_them() -> None:
 
 
 def slow_by(seconds: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A clock by which steps take what is said of them."""
+    """A clock by which steps take the given times."""
     monkeypatch.setattr(clock, "in_turns", lambda runs, device: [run() or seconds[str(run.args[0])] for run in runs])
 
 

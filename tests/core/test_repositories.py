@@ -94,7 +94,7 @@ def test_safetensors_of_others_are_a_plugins_too(folder: Path) -> None:
 
 def test_what_nothing_knows_is_told(folder: Path) -> None:
     (folder / "alpha.json").unlink()
-    with pytest.raises(InvalidArgument, match="holds no saved model"):
+    with pytest.raises(InvalidArgument, match="contains no saved model"):
         zoo.get_model(folder)
 
 

@@ -307,7 +307,7 @@ def test_a_folder_is_a_name(tuned, tmp_path):
     path.rename(tmp_path / "model.safetensors")
     assert same(model, zoo.load(tmp_path))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InvalidArgument, match="holds no saved model"):
+    with pytest.raises(InvalidArgument, match="contains no saved model"):
         zoo.load(tmp_path / "empty")
 
 

@@ -46,8 +46,8 @@ PLUGIN = """
             TaskSpec(
                 "shape-guessing",
                 "acme_task:Guessing",
-                options=(Option("sides", int, 3, "At most so many."), Option("fine", bool, True, "Well.", "evaluate")),
-                provides={"evaluate": "acme_task:evaluate"},
+                options=(Option("sides", int, 3, "At most this many."), Option("fine", bool, True, "Well.",
+                "evaluate")), provides={"evaluate": "acme_task:evaluate"},
             )
         ],
         "commands": [Command("guess", "acme_task:guess", "Guess a shape.")],
@@ -141,7 +141,7 @@ FAULTS = [
     ("tasks", "def decode", "def decide", "Guessing has no decode; zoo.PictureTask"),
     ("tasks", "acme_task:Guessing", "acme_task:__name__", "is 'acme_task'; expected a class"),
     ("tasks", "acme_task:Guessing", "acme_task:Gessing", "shape-guessing: acme_task:Gessing cannot be imported"),
-    ("tasks", "self, sides=3", "self", "the option 'sides' is no argument of acme_task:Guessing"),
+    ("tasks", "self, sides=3", "self", "the option 'sides' is not an argument of acme_task:Guessing"),
     ("tasks", "self, sides=3", "self, sides=3, depth=1", "the argument 'depth' of acme_task:Guessing is not among its"),
     ("tasks", "self, sides=3", "self, sides=4", "option 'sides' defaults to 3, but to 4 in acme_task:Guessing"),
     ("tasks", "acme_task:evaluate", "acme_task:judge", "shape-guessing: what it provides for 'evaluate', .* cannot be"),

@@ -186,7 +186,7 @@ def test_masks_are_torchvisions_where_they_do_not_overlap() -> None:
     drawn = draw_segmentation_masks(image, masks, colors=[(255, 0, 0), (0, 255, 0)])
     assert drawn[:, 1, 1].tolist() == [224, 20, 20]
     assert drawn[:, 5, 7].tolist() == [20, 224, 20]
-    assert drawn[:, 3, 4].tolist() == [20, 224, 20], "the later lies on top"
+    assert drawn[:, 3, 4].tolist() == [20, 224, 20], "the later one is on top"
     assert drawn[:, 0, 0].tolist() == [100, 100, 100]
     assert draw_segmentation_masks(image, masks[0], alpha=0.33, colors="orange")[:, 1, 1].tolist() == [151, 121, 67]
     light = draw_segmentation_masks(image / 255, masks[0], alpha=0.33, colors="orange")[:, 1, 1]

@@ -29,7 +29,7 @@ IRREGULAR = [i * 100 + (i % 3) * 30 for i in range(COUNT)]  # milliseconds
 
 
 def picture(i: int) -> np.ndarray[Any, Any]:
-    """Grey of 8 × i, and the left upper quarter red: frames are told apart, and how they are turned."""
+    """Grey of 8 × i, and the left upper quarter red: this distinguishes frames and rotations."""
     pixels = np.full((HEIGHT, WIDTH, 3), i * STEP % 256, np.uint8)
     pixels[: HEIGHT // 2, : WIDTH // 2] = (255, 0, 0)
     return pixels
@@ -168,7 +168,7 @@ def test_few_frames_are_held_and_long_gaps_are_jumped_over(tmp_path: Path, monke
     assert len(decoded) < 350, "key frames are at most 25 seconds apart"
 
 
-# ── files that are no videos, or damaged ─────────────────────────────────────────────────────────────────────────
+# ── files that are not videos, or damaged ─────────────────────────────────────────────────────────────────────────
 
 
 def noise_video(path: Path) -> bytes:
@@ -199,7 +199,7 @@ def broken(kind: str, folder: Path) -> Path:
     half, middle = len(whole) // 2, len(whole) * 2 // 3
     content = {
         "empty": b"",
-        "text": b"this is no video " * 20,
+        "text": b"this is not a video " * 20,
         "header": whole[:300],
         "cut": whole[:half],
         "overwritten": whole[:middle] + bytes(3000) + whole[middle + 3000 :],

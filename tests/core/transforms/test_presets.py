@@ -129,7 +129,7 @@ def test_cmyk_and_transparency_show_what_a_person_sees() -> None:
         (Image.fromarray(np.full((9, 9), -1, np.int32)), "expected values from 0 to 65535"),
         (Image.new("RGB", (9_000_000, 1)), "longer side of 504000000"),
         (np.zeros((48, 48, 3), np.uint8), "to_pil_image converts a uint8 array"),
-        ("picture.png", "str is no picture"),
+        ("picture.png", "str is not a picture"),
     ],
 )
 def test_what_is_no_picture_is_refused(given: Any, message: str) -> None:

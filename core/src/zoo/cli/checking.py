@@ -40,7 +40,7 @@ def read_weights(info: registry.ModelInfo, weights: str) -> str | None:
         return None
     if info.source is None:
         check_weights(info, weights)
-        name = entry_name(info, weights)
+        name = weights_name(info, weights)
         if name in info.weights and not Path(weights).exists():
             return name
     return weights
@@ -59,7 +59,7 @@ def needs_weights(weights: str | None, what: str) -> str:
     return weights
 
 
-def entry_name(info: registry.ModelInfo, weights: str) -> str:
+def weights_name(info: registry.ModelInfo, weights: str) -> str:
     """``weights`` without the name of the enum, which may precede the member's."""
     return weights if weights in info.weights else weights.partition(".")[2] or weights
 
@@ -70,7 +70,7 @@ def check_weights(info: registry.ModelInfo, weights: str) -> None:
     Raises:
         UnknownWeights, DownloadError: as loading them would.
     """
-    name = entry_name(info, weights)
+    name = weights_name(info, weights)
     if name in info.weights or scheme_of(weights) not in ("", "file") or Path(weights).exists():
         return
     if weights.isidentifier() or weights.removesuffix(f".{name}").endswith("_Weights"):

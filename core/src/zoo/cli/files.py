@@ -143,15 +143,15 @@ def _wanted(names: Sequence[str], every: bool, locked: bool) -> tuple[dict[str, 
         wanted = {file.url: replace(file, names=(", ".join(file.names) or file.url,)) for file in found.files}
     for name in names:
         try:
-            entries = [] if "://" in name else views.find_weights(name, every=every)
+            named = [] if "://" in name else views.find_weights(name, every=every)
         except ZooError as e:
             output.print_error(e)
             failed = True
             continue
-        members += entries
-        if not entries:
+        members += named
+        if not named:
             wanted.setdefault(name, LockedFile(url=name, size=0, sha256="", names=(redacted(name),)))
-        for w, label in [(entry.value, repr(entry)) for entry in entries]:
+        for w, label in [(member.value, repr(member)) for member in named]:
             wanted.setdefault(
                 w.url, LockedFile(url=w.url, size=0, sha256=w.sha256 or "", license=w.license, names=(label,))
             )

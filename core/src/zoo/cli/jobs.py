@@ -85,7 +85,7 @@ class Job:
         finished, noted = 0, Noted(left)
         with contextlib.ExitStack() as opened:
             if records is not None:
-                records.begin(anew=overwrite)
+                records.begin(overwrite=overwrite)
                 opened.callback(records.close)
                 if self.form != "none":
                     temporary = tempfile.TemporaryDirectory(dir=records.folder, prefix=".zoo-")

@@ -139,7 +139,7 @@ def list_models(
     )
     gc.freeze()  # the process ends soon; collecting garbage among thousands of models would take longer
     if weights:
-        every = _entries(views.entry_rows(names), patterns, exclude, license, lowest, highest)
+        every = _weights(views.weights_rows(names), patterns, exclude, license, lowest, highest)
     else:
         every = [views.model_row(name) for name in names]
     shown_tasks = {row.task for row in every}
@@ -161,7 +161,7 @@ def list_models(
     return 0 if rows else 1
 
 
-def _entries(
+def _weights(
     rows: Sequence[Row],
     patterns: Sequence[str] | None,
     exclude: Sequence[str] | None,

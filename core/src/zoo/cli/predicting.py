@@ -10,7 +10,7 @@ import typer
 
 from zoo import registry
 from zoo.cli import output, saving, sinks
-from zoo.cli.checking import check_device, entry_name, needs_weights, problems_of, read_weights
+from zoo.cli.checking import check_device, needs_weights, problems_of, read_weights, weights_name
 from zoo.cli.helping import reads_options
 from zoo.cli.inputs import STDIN, as_paths, is_video_for
 from zoo.cli.jobs import Job, Printed
@@ -349,8 +349,8 @@ def _weights_name(info: registry.ModelInfo, weights: str) -> str:
     file = Path(info.source if info.source is not None else weights)
     if weights == "DEFAULT" and info.source is None:
         return info.default_weights or weights
-    if entry_name(info, weights) in info.weights and info.source is None:
-        return entry_name(info, weights)
+    if weights_name(info, weights) in info.weights and info.source is None:
+        return weights_name(info, weights)
     if not file.is_file():
         return redacted(str(file) if info.source is not None else weights)
     import hashlib  # its import takes as long as the rest

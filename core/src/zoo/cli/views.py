@@ -37,7 +37,7 @@ class WeightsTable:
 
     task: str
     metrics: tuple[Metric, ...]
-    entries: tuple[WeightsEnum, ...]
+    members: tuple[WeightsEnum, ...]
 
 
 def weights_tables(name: str, *, plugin: str | None = None) -> list[WeightsTable]:
@@ -68,16 +68,16 @@ def weights_tables(name: str, *, plugin: str | None = None) -> list[WeightsTable
             enums.setdefault(main, {})[entry.spec.weights] = None
     tables = []
     for task, of_task in enums.items():
-        entries = tuple(member for enum in sorted(of_task, key=lambda e: e.__name__) for member in enum)
-        tables.append(WeightsTable(task, _columns(now, task, entries), entries))
+        members = tuple(member for enum in sorted(of_task, key=lambda e: e.__name__) for member in enum)
+        tables.append(WeightsTable(task, _columns(now, task, members), members))
     return tables
 
 
-def _columns(now: Registry, task: str, entries: Iterable[WeightsEnum]) -> tuple[Metric, ...]:
+def _columns(now: Registry, task: str, members: Iterable[WeightsEnum]) -> tuple[Metric, ...]:
     if task in now.tasks:
         return now.tasks[task][0][0].metrics
     # A task that no plugin describes has the metrics of its weights.
-    keys = dict.fromkeys(key for member in entries for values in member.value.metrics.values() for key in values)
+    keys = dict.fromkeys(key for member in members for values in member.value.metrics.values() for key in values)
     return tuple(Metric(key, key) for key in keys)
 
 
@@ -91,7 +91,7 @@ def find_weights(name: str, *, every: bool = False) -> list[WeightsEnum]:
         every: all weights of a model instead of its ``DEFAULT``.
 
     Raises:
-        UnknownModel, UnknownWeights: there is nothing of this name, or the model has no weights.
+        UnknownModel, UnknownWeights: the name is unknown, or the model has no weights.
     """
     now = registry()
     if not any(c in name for c in "*?["):
@@ -103,21 +103,21 @@ def find_weights(name: str, *, every: bool = False) -> list[WeightsEnum]:
             return [get_weight(name)]
         if tag is not None:
             return [get_model_weights(entry.full_name)[tag]]
-        return _entries(get_model_weights(entry.full_name), every)
+        return _members(get_model_weights(entry.full_name), every)
     found: dict[WeightsEnum, None] = {}
     for entry in sorted(now.entries.values(), key=now.short_name):
         enum = entry.spec.weights
         if enum is None:
             continue
         if matches(now.short_name(entry), name) or matches(entry.full_name, name):
-            found |= dict.fromkeys(_entries(enum, every))
+            found |= dict.fromkeys(_members(enum, every))
         found |= dict.fromkeys(member for member in enum if matches(repr(member), name))
     if not found:
         raise UnknownWeights(f"No model with weights and no weights match {name!r}; `zoo list` names the models.")
     return list(found)
 
 
-def _entries(enum: type[WeightsEnum], every: bool) -> list[WeightsEnum]:
+def _members(enum: type[WeightsEnum], every: bool) -> list[WeightsEnum]:
     default = enum.__members__.get("DEFAULT")
     return list(enum) if every else [default] if default else list(enum)[:1]
 
@@ -157,9 +157,9 @@ def is_default(member: WeightsEnum) -> bool:
     return type(member).__members__.get("DEFAULT") is member
 
 
-def ops_title(entries: Iterable[WeightsEnum]) -> str:
+def ops_title(members: Iterable[WeightsEnum]) -> str:
     """The heading of the operations: ``GFLOPs``, or ``GIPS`` where integer operations are counted."""
-    units = dict.fromkeys(member.value.ops_unit for member in entries) or {"GFLOPS": None}
+    units = dict.fromkeys(member.value.ops_unit for member in members) or {"GFLOPS": None}
     return " / ".join("GFLOPs" if unit == "GFLOPS" else unit for unit in units)
 
 
@@ -251,7 +251,7 @@ class Row:
         return next(iter(metric(w, key)), None)
 
 
-def entry_rows(names: Iterable[str]) -> list[Row]:
+def weights_rows(names: Iterable[str]) -> list[Row]:
     """One row for each of the weights of models, each once."""
     now = registry()
     found: dict[WeightsEnum, Row] = {}

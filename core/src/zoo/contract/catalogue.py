@@ -141,7 +141,8 @@ class Catalogue(Mapping[str, Row]):
 
         Args:
             builders: the module of the builders, each under its model's name with underscores for characters that an
-                identifier cannot have. A module with so many builders makes them on access, by its ``__getattr__``.
+                identifier cannot have. A module with thousands of builders makes them on access, by its
+                ``__getattr__``.
             task: for rows that have no ``"task"``.
             **facts: further fields of :class:`ModelSpec`, for rows that do not have them.
         """

@@ -24,7 +24,7 @@ STEPS = (15, 6, 4, 11, 13, 6)
 def flow_to_image(flow: Tensor, max_norm: float | None = None) -> Tensor:
     """Optical flow as colours: the hue is the direction, the saturation the length.
 
-    White is no motion; black is unknown flow: NaN, or over 1e9 as in Middlebury's files.
+    White means zero motion, black unknown flow: NaN, or over 1e9 as in Middlebury's files.
 
     From `A Database and Evaluation Methodology for Optical Flow
     <https://vision.middlebury.edu/flow/floweval-ijcv2011.pdf>`_.
@@ -143,7 +143,7 @@ def with_wheel(picture: Image.Image, length: float) -> Image.Image:
     if min(canvas.size) < 80:
         return canvas
     corners = [(x, y) for y in (canvas.height - height - pad, pad) for x in (canvas.width - width - pad, pad)]
-    # White is no motion: the lightest corner has the least.
+    # White means zero motion: the lightest corner has the least.
     x, y = max(corners, key=lambda at: ImageStat.Stat(canvas.crop((*at, at[0] + width, at[1] + height))).sum[1])
     draw = ImageDraw.Draw(canvas)
     draw.rounded_rectangle(

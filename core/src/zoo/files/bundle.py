@@ -72,10 +72,10 @@ def unpack(archive: Path) -> Iterator[tuple[LockedFile, Path]]:
 
 
 def _put(packed: zipfile.ZipFile, file: LockedFile) -> Path:
-    rules, entry, promise = policy(), locked_file(file.url), promised_hash(file.url)
+    rules, locked, promise = policy(), locked_file(file.url), promised_hash(file.url)
     rules.check_wanted(file.url, file.license)
     rules.check_size(file.url, file.size)
-    if entry and entry.sha256 != file.sha256:
+    if locked and locked.sha256 != file.sha256:
         raise PolicyError(f"{file.url} of the bundle differs from the file in ZOO_LOCK.")
     if promise and promise[1] and not file.sha256.startswith(promise[0]):
         raise DownloadError(f"{file.url} of the bundle does not match the hash in its name.")

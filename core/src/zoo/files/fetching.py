@@ -78,10 +78,10 @@ def fetch(
     """
     url = os.fspath(url)
     try:
-        rules, entry = policy(), locked_file(url)
+        rules, locked = policy(), locked_file(url)
         rules.check_wanted(url, license)
         path = _fetch(
-            url, scheme_of(url), progress, force, _promise(url, sha256, entry.sha256 if entry else None), open_foreign
+            url, scheme_of(url), progress, force, _promise(url, sha256, locked.sha256 if locked else None), open_foreign
         )
         rules.check_content(url, path)
         return path

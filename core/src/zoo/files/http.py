@@ -95,7 +95,7 @@ PAUSE = 0.5  # seconds before the second try; doubles with each
 _WORTH_RETRYING = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
-def download(url: str, target: Path, promise: Promise, progress: bool, afresh: bool = False) -> None:
+def download(url: str, target: Path, promise: Promise, progress: bool, restart: bool = False) -> None:
     """Download ``url`` to ``target``, which the caller has locked."""
     from zoo.files.connection import mirrored
 
@@ -104,7 +104,7 @@ def download(url: str, target: Path, promise: Promise, progress: bool, afresh: b
     for again in (False, True):
         part = Part(url, target, source, bound=bool(expected))
         with contextlib.closing(part.file), part.nothing_left():
-            if afresh and not again:
+            if restart and not again:
                 part.restart()
             if not (expected and part.sha.hexdigest().startswith(expected)):  # else it was complete, only not renamed
                 _receive(source, part, progress)

@@ -94,7 +94,7 @@ def locked_file(url: str) -> LockedFile | None:
     path = os.environ.get("ZOO_LOCK")
     if not path:
         return None
-    entry = read_lock(path).find(url)
-    if entry is None:
+    locked = read_lock(path).find(url)
+    if locked is None:
         raise PolicyError(f"{redacted(url)} is not in the lock ZOO_LOCK={path}; `zoo lock` writes a new one.")
-    return entry
+    return locked

@@ -52,14 +52,14 @@ def find_files(
             if (facts.st_dev, facts.st_ino) in seen:
                 continue
             seen.add((facts.st_dev, facts.st_ino))
-            with os.scandir(place) as entries:
-                for entry in entries:
-                    if entry.name.startswith("."):
+            with os.scandir(place) as items:
+                for item in items:
+                    if item.name.startswith("."):
                         continue
-                    if _is_folder(entry):
-                        (linked if entry.is_symlink() else left).append(entry.path)
-                    elif suffixes is None or Path(entry.name).suffix.lower() in suffixes:
-                        found.append(Path(entry.path))
+                    if _is_folder(item):
+                        (linked if item.is_symlink() else left).append(item.path)
+                    elif suffixes is None or Path(item.name).suffix.lower() in suffixes:
+                        found.append(Path(item.path))
         except OSError as e:
             if place == os.fspath(top):
                 raise UnreadableFile(f"The folder {str(top)!r} cannot be read: {e.strerror or e}.") from e
@@ -101,8 +101,8 @@ def input_and_truth(
     return images, truth
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def _is_folder(item: os.DirEntry[str]) -> bool:
     try:
-        return entry.is_dir()
+        return item.is_dir()
     except OSError:  # a link to itself
         return False

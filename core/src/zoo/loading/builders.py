@@ -265,7 +265,7 @@ class _Builder:
     def _build_filled(
         self, weights: Weights, progress: bool, mmap: bool | None, kwargs: dict[str, Any]
     ) -> tuple[nn.Module, dict[str, Any], bool]:
-        """The model with the tensors of a file, its arguments, and what builders inside it were told."""
+        """The model with the tensors of a file, its arguments, and the value of ``filled`` for builders inside it."""
         described = {**weights.config, **self.when_loading}
         arguments = {**described, **{k: v for k, v in kwargs.items() if v is not None or k not in described}}
         if meta_is_asked_for():

@@ -156,7 +156,7 @@ def _read_pickle(f: BinaryIO, path: Path, mmap: bool) -> tuple[Any, bool]:
     """The contents of an open file, and whether it is mapped."""
     f.seek(0)
     beginning = f.read(1 << 16)
-    entry, most, stored = _directory(f, path) if beginning.startswith(b"PK") else (None, 0, False)
+    member, most, stored = _directory(f, path) if beginning.startswith(b"PK") else (None, 0, False)
     # A shared mapping of torch would write to the file.
     shared = getattr(torch.serialization, "get_default_mmap_options", lambda: None)() == getattr(_mmap, "MAP_SHARED", 0)
     mmap = mmap and stored and not shared
@@ -171,7 +171,7 @@ def _read_pickle(f: BinaryIO, path: Path, mmap: bool) -> tuple[Any, bool]:
         except pickle.UnpicklingError as e:
             if "GLOBAL" not in str(e):
                 raise
-            names = _classes(f, entry)
+            names = _classes(f, member)
             try:
                 if not names:
                     raise
@@ -182,25 +182,25 @@ def _read_pickle(f: BinaryIO, path: Path, mmap: bool) -> tuple[Any, bool]:
                     raise _refused(path, named[1]) from e
                 what = f"{path} contains {', '.join(sorted(names))} beside its tensors, and cannot be read without it"
                 raise CheckpointError(f"{what} ({_cause(e)}). Save only its state_dict().") from e
-    if entry is not None and _bytes_held(content) > most:
+    if member is not None and _bytes_held(content) > most:
         raise ValueError("its tensors claim more bytes than it has")
     return content, mmap
 
 
 def _directory(f: BinaryIO, path: Path) -> tuple[zipfile.ZipInfo, int, bool]:
     """The name of the pickle in a zip archive, the size of all members, and whether they are stored uncompressed."""
-    entries = zipfile.ZipFile(f).infolist()
-    size, unpacked = os.fstat(f.fileno()).st_size, sum(entry.file_size for entry in entries)
+    members = zipfile.ZipFile(f).infolist()
+    size, unpacked = os.fstat(f.fileno()).st_size, sum(member.file_size for member in members)
     if unpacked > UNPACKED * size:
         raise CheckpointError(
             f"{path} has {size:,} bytes and would unpack to {unpacked:,}; it is refused. torch.save does not compress."
         )
-    names = [entry.filename for entry in entries]
-    found = next((entry for entry in entries if entry.filename.endswith("/data.pkl")), None)
+    names = [member.filename for member in members]
+    found = next((member for member in members if member.filename.endswith("/data.pkl")), None)
     if found is None or any(name.endswith("/constants.pkl") for name in names):
         what = f"a zip archive of {', '.join(names[:4])}" if found is None else "a TorchScript program"
         raise CheckpointError(f"{path} is {what}; expected a file of torch.save(model.state_dict()).")
-    return found, max(size, unpacked), all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
+    return found, max(size, unpacked), all(member.compress_type == zipfile.ZIP_STORED for member in members)
 
 
 def _bytes_held(content: Any) -> int:
@@ -218,13 +218,13 @@ def _refused(path: Path, name: str) -> CheckpointError:
     )
 
 
-def _classes(f: BinaryIO, entry: zipfile.ZipInfo | None) -> set[str]:
+def _classes(f: BinaryIO, member: zipfile.ZipInfo | None) -> set[str]:
     """The classes of plain data that a pickle names."""
     f.seek(0)
-    if entry is None:
+    if member is None:
         names = [arg for _ in range(4) for op, arg, _ in pickletools.genops(f) if op.name == "GLOBAL"]
     else:
-        names = [arg for op, arg, _ in pickletools.genops(zipfile.ZipFile(f).read(entry)) if op.name == "GLOBAL"]
+        names = [arg for op, arg, _ in pickletools.genops(zipfile.ZipFile(f).read(member)) if op.name == "GLOBAL"]
     full = {str(name).replace(" ", ".").replace("__builtin__", "builtins") for name in names}
     return {name for name in full if _DATA.match(name)}
 

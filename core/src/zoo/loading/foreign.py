@@ -53,20 +53,20 @@ def report_of(
     """
     own, state = model.state_dict(), found.state
     under = tuple(f"{path}." for path in heads)
-    anew = [
+    fresh = [
         k
         for k in own
         if (under and k.startswith(under) and not _same(state.get(k), own[k]))
         or (new_head and _resized(state.get(k), own[k]))
     ]
-    loaded = [k for k in own if k not in anew]
+    loaded = [k for k in own if k not in fresh]
     converted = [k for k in loaded if not _same(state.get(k), own[k])]
     renamed = any(k not in state for k in loaded)  # then a name that only the file has may have been used, too
     return LoadReport(
         source=source,
         loaded=tuple(loaded),
         converted=tuple(converted),
-        reinitialised=tuple(anew),
+        reinitialised=tuple(fresh),
         ignored=() if renamed else tuple(k for k in state if k not in own),
         memory_mapped=False,
         taken=found.taken,

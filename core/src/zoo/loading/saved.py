@@ -162,7 +162,8 @@ def load(
 
 
 def reset_head(model: nn.Module, num_classes: int) -> nn.Module:
-    """Give a model a new head of ``num_classes`` classes, initialised by its builder; everything else is unchanged.
+    """Replace the head of a model by one of ``num_classes`` classes, initialised by its builder; everything else is
+    unchanged.
 
     Args:
         model: one that a builder made; it is changed in place.

@@ -12,7 +12,7 @@
 The mode is thread-local, and skips initialisers of meta tensors: they have no effect, take more time than everything
 else, and some of them import `torch._dynamo`. The third step relies on deterministic construction: the n-th registered
 parameter is the same both times, so a new head has exactly the initialisation of its model, and the rest takes no time.
-Buffers stay real, since computed buffers are in no file. Nothing of this is needed if the caller uses the meta device:
+Buffers stay real, since computed buffers are in no file. This is not needed if the caller uses the meta device:
 `meta_is_asked_for`.
 """
 

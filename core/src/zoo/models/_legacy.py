@@ -18,10 +18,10 @@ def handle_legacy_interface(**weights: tuple[str, Any]) -> Callable[[Callable[..
         @functools.wraps(builder)
         def build(*args: Any, **kwargs: Any) -> Any:
             kwargs.update(zip([*weights, "progress"], args, strict=False))
-            for now, (once, entry) in weights.items():
+            for now, (once, member) in weights.items():
                 given = kwargs.pop(once, kwargs.get(now))
                 if isinstance(given, bool):
-                    given = (entry(kwargs) if callable(entry) else entry) if given else None
+                    given = (member(kwargs) if callable(member) else member) if given else None
                     message = f"{builder.__name__}: {once} is from before torchvision 0.13; write {now}={given}."
                     warnings.warn(message, DeprecationWarning, stacklevel=2)
                 if given is not None or now in kwargs:

@@ -131,7 +131,7 @@ class _Explained(contextlib.AbstractContextManager[None]):
 
 def at_least(x: Tensor, size: int | tuple[int, ...]) -> contextlib.AbstractContextManager[None]:
     """A context for a model's computation on images or clips ``x``. If it fails and they are smaller than ``size``, the
-    error says so. Small inputs may work, since layers may have been replaced.
+    error names both sizes. Small inputs may work, since layers may have been replaced.
 
     Args:
         size: smallest (height, width) of images, where one number means a square; or (frames, height, width).

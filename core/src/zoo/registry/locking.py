@@ -9,9 +9,9 @@ from zoo.contract import WeightsEnum
 from zoo.registry.names import registry
 
 
-def versions_of(entries: Iterable[WeightsEnum]) -> dict[str, str]:
+def versions_of(members: Iterable[WeightsEnum]) -> dict[str, str]:
     """The versions of zoo-core and of the distributions whose plugins offer the weights ``members``."""
-    enums = {type(entry) for entry in entries}
+    enums = {type(member) for member in members}
     names = {enum.__name__ for enum in enums}  # compared first: catalogues make enums on access
     offered = [entry for entry in registry().entries.values() if entry.spec.weights_name in names]
     plugins = [entry.plugin for entry in offered if entry.spec.weights in enums]

@@ -33,22 +33,22 @@ def scan() -> Iterator[PluginRecord]:
         with broken.guard("scan"):
             # Most are unrelated, and are not parsed.
             concerned = distribution is not None and GROUP in (distribution.read_text("entry_points.txt") or "")
-            for entry in distribution.entry_points.select(group=GROUP) if concerned else ():
-                record = PluginRecord(entry.name, "", *_name_and_version(distribution))
+            for point in distribution.entry_points.select(group=GROUP) if concerned else ():
+                record = PluginRecord(point.name, "", *_name_and_version(distribution))
                 ours = BY_DISTRIBUTION.get(record.distribution or "")
-                if (only and entry.name not in only) or entry.name in disabled:
+                if (only and point.name not in only) or point.name in disabled:
                     record.state = "disabled"
                 else:
                     with record.guard("scan"):
-                        record.target = _module_of(entry)
+                        record.target = _module_of(point)
                         if ours and not record.first_party:
                             raise ContractError(
                                 f"{_place(distribution)} claims to be {ours.distribution}, whose plugin "
-                                f"{ours.plugin!r} is in {ours.package}, but names {short(entry.value)}. If you do "
+                                f"{ours.plugin!r} is in {ours.package}, but names {short(point.value)}. If you do "
                                 "not know it, remove it"
                             )
                 # Of a distribution that is on the path twice (in a source tree and installed), the first is used.
-                records.setdefault((entry.name, record.distribution or "", record.state == "failed"), record)
+                records.setdefault((point.name, record.distribution or "", record.state == "failed"), record)
                 if ours and (place := _place(distribution)) not in places.setdefault(ours.distribution, []):
                     places[ours.distribution].append(place)
         if broken.state == "failed" and not (only or broken.name in disabled):
@@ -76,12 +76,12 @@ def _distributions() -> Iterator[tuple[PluginRecord, Any]]:
             yield broken, None
 
 
-def _module_of(entry: EntryPoint) -> str:
-    if check_name("plugin", entry.name) == LOCAL:
+def _module_of(point: EntryPoint) -> str:
+    if check_name("plugin", point.name) == LOCAL:
         raise ContractError(f"the name {LOCAL!r} is reserved for the models of a session; choose another")
-    if not re.fullmatch(r"[\w.]+", entry.value):
-        raise ContractError(f"the entry point {entry.name!r} names {short(entry.value)}; expected the name of a module")
-    return entry.value
+    if not re.fullmatch(r"[\w.]+", point.value):
+        raise ContractError(f"the entry point {point.name!r} names {short(point.value)}; expected the name of a module")
+    return point.value
 
 
 def _name_and_version(distribution: Any) -> tuple[str, str]:

@@ -61,12 +61,12 @@ class Undisturbed:
         """A context in which one plugin is listed; the list has the names of its changes, which were undone,
         afterwards."""
         changed: list[str] = []
-        path, entries, limit, folder = sys.path, sys.path[:], sys.getrecursionlimit(), _folder()
+        path, paths, limit, folder = sys.path, sys.path[:], sys.getrecursionlimit(), _folder()
         try:
             yield changed
         finally:
-            if sys.path is not path or path != entries:
-                sys.path, path[:] = path, entries  # so that the next plugin can be found
+            if sys.path is not path or path != paths:
+                sys.path, path[:] = path, paths  # so that the next plugin can be found
                 changed.append("sys.path")
             for name, aside in zip(("stdout", "stderr"), self._asides, strict=True):
                 if getattr(sys, name) is not aside:

@@ -117,7 +117,7 @@ def optimize(
     Raises:
         InvalidArgument: ``model`` is not a module, or cannot be copied; there is no such engine or precision.
             Exceptions of ``model`` for a given ``example`` are passed on; if the default example does not fit, the
-            report says so.
+            report explains it.
         MissingPlugin: a module that the engine needs is not installed; the message says what to install.
         EngineError: outputs of the engine, or in half precision, differ by more; the message has both numbers.
 

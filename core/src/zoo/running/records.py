@@ -134,10 +134,10 @@ class Records:
 
     # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def begin(self, *, anew: bool = False) -> None:
-        """Open the file for appending; ``anew`` replaces it by an empty one."""
+    def begin(self, *, overwrite: bool = False) -> None:
+        """Open the file for appending; ``overwrite`` replaces it by an empty one."""
         head = {**self.identity, **self.facts}
-        if anew and self.path.exists():
+        if overwrite and self.path.exists():
             with replacing(self.path) as file:
                 file.write(_line(head))
             self.heading = head

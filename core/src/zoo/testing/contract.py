@@ -18,7 +18,7 @@ from zoo.registry import Entry, PluginRecord
 from zoo.testing.outcomes import Fault, Skip
 
 
-def entries(spec: ModelSpec) -> dict[str, Weights]:
+def members(spec: ModelSpec) -> dict[str, Weights]:
     """Member name → weights, each once; skips a model without weights."""
     if spec.weights is None or not len(spec.weights):
         raise Skip("no weights are published")
@@ -108,7 +108,7 @@ def metadata(entry: Entry) -> str | None:
     except UnknownTask as e:
         raise Fault(f"{e} Install the plugin that defines it, or add a zoo.TaskSpec to the manifest.") from e
     problems = []
-    for name, weights in entries(entry.spec).items():
+    for name, weights in members(entry.spec).items():
         for task in tasks:
             problems += [
                 f"{name} has no {field}, which {task.name} requires."
@@ -125,7 +125,7 @@ def metadata(entry: Entry) -> str | None:
 
 def categories(entry: Entry) -> str | None:
     named = {
-        name: w for name, w in entries(entry.spec).items() if w.categories is not None and "num_classes" in w.config
+        name: w for name, w in members(entry.spec).items() if w.categories is not None and "num_classes" in w.config
     }
     if not named:
         raise Skip("no weights give both categories and config['num_classes']")
@@ -143,7 +143,7 @@ def categories(entry: Entry) -> str | None:
 def urls(entry: Entry) -> str | None:
     problems: list[str] = []
     notes: list[str] = []
-    for name, weights in entries(entry.spec).items():
+    for name, weights in members(entry.spec).items():
         for kind, text in _url(weights.url):
             (problems if kind == "fault" else notes).append(f"{name}: {files.redacted(weights.url)} {text}")
     raise_for(problems)
@@ -185,7 +185,7 @@ def _url(url: str) -> Iterator[tuple[str, str]]:
 
 
 def pickling(entry: Entry) -> str | None:
-    entries(entry.spec)
+    members(entry.spec)
     for member in entry.spec.weights or ():
         value = member.value
         try:

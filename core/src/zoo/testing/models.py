@@ -19,7 +19,7 @@ from zoo.contract import Result, Stage, short
 from zoo.errors import UnknownWeights
 from zoo.features import feature_extractor, feature_info, layout_of
 from zoo.loading import load_report
-from zoo.testing.contract import entries, raise_for
+from zoo.testing.contract import members, raise_for
 from zoo.testing.examples import Bench, prepare
 from zoo.testing.outcomes import Fault, Skip
 
@@ -272,7 +272,7 @@ def _stage_problems(stage: Stage, output: Any, image: tuple[int, ...]) -> Iterat
 
 
 def preprocessing(bench: Bench) -> str | None:
-    for name, weights in entries(bench.spec).items():
+    for name, weights in members(bench.spec).items():
         _, prepared = prepare(bench, weights)
         found = {path: t for path, t in tensors(prepared, "the output of the transforms") if t.is_floating_point()}
         if not found:

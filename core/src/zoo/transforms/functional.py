@@ -252,7 +252,7 @@ def pad(
     if min(left, top, right, bottom) < 0:
         cut = [-min(n, 0) for n in (left, top, right, bottom)]
         if cut[0] + cut[2] >= width or cut[1] + cut[3] >= height:
-            raise InvalidArgument(f"padding {padding!r} leaves nothing of a picture of {width} × {height} pixels.")
+            raise InvalidArgument(f"padding {padding!r} removes all pixels of a picture of {width} × {height}.")
         left, top, right, bottom = (max(n, 0) for n in (left, top, right, bottom))
         box = cut[0], cut[1], width - cut[2], height - cut[3]
         img = img.crop(box) if isinstance(img, Image.Image) else img[..., box[1] : box[3], box[0] : box[2]]

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 _here = str(Path(__file__).parent)
-sys.path[:] = [entry for entry in sys.path if entry != _here]
+sys.path[:] = [folder for folder in sys.path if folder != _here]
 
 with contextlib.suppress(ImportError):  # another Python, where zoo is not installed
     from zoo.compat import watch
