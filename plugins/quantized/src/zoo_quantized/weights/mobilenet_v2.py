@@ -16,6 +16,6 @@ class MobileNet_V2_QuantizedWeights(WeightsEnum, builder="mobilenet_v2"):
         mb=3.423,
         backend="qnnpack",
         recipe=f"{REFERENCES}#qat-mobilenetv2",
-        docs="Trained on with quantization simulated.",
+        docs="Fine-tuned with simulated quantization.",
     )
     DEFAULT = IMAGENET1K_QNNPACK_V1
