@@ -92,7 +92,7 @@ def read_class_map(path: Path) -> Tensor:
     if mode not in INDEXED:
         raise UnreadableFile(
             f"{str(path)!r} has pixels of mode {mode}; expected one number per pixel: a palette or grey levels. If "
-            f"colours represent classes, pass mapping={(0, 0, 0): 0, (128, 0, 0): 1, …}."
+            "colours represent classes, pass mapping={(0, 0, 0): 0, (128, 0, 0): 1, …}."
         )
     return torch.from_numpy(values)
 

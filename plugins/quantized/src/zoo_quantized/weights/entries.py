@@ -32,9 +32,8 @@ def int8(
         recipe: link to how the file was made.
     """
     float_: Weights = unquantized.value
-    config = {
-        k: v for k, v in float_.config.items() if (k, v) != ("aux_logits", True)
-    }  # int8 files have no auxiliary heads
+    # int8 files have no auxiliary heads.
+    config = {k: v for k, v in float_.config.items() if (k, v) != ("aux_logits", True)}
     return dataclasses.replace(
         float_,
         url=f"https://download.pytorch.org/models/quantized/{file}",
