@@ -152,7 +152,7 @@ def test_layers_that_are_trained_of_a_backbone_with_weights(name, layers, want, 
 @pytest.mark.parametrize("layers", [0, 1, 2, 5])
 def test_what_starts_from_nothing_is_trained_whole(name, layers):
     with pytest.warns(
-        WeightsWarning, match=f"trainable_backbone_layers={layers} is left aside, and the whole backbone is trained"
+        WeightsWarning, match=f"trainable_backbone_layers={layers} is ignored, and the complete backbone is trained"
     ):
         model = zoo.get_model(name, weights_backbone=None, trainable_backbone_layers=layers)
     assert all(p.requires_grad for p in model.parameters())

@@ -226,7 +226,7 @@ def test_categories_that_the_model_does_not_know_are_left_out_and_told(data: Dat
     data.annotate(0, DOG, 3)
     evaluator = data.evaluator("background", "rat", "cat")
     assert found_categories(evaluator, 1, 2) == [1]
-    assert evaluator.notes == ["2 of 3 categories are unknown to the model and left out: dog, unicorn."]
+    assert evaluator.notes == ["2 of 3 categories are unknown to the model and ignored: dog, unicorn."]
     record = evaluator.measure("0.png", detection(CAT, labels=[2]))
     assert evaluator.summarize([record])["box_map"] == pytest.approx(100)
 
@@ -259,7 +259,7 @@ def test_published_labels_are_cocos_ids(data: Data) -> None:
 
 def test_a_picture_of_another_size_is_refused(data: Data) -> None:
     data.content["images"][0]["width"] = 90
-    with pytest.raises(InvalidArgument, match=r"'0.png' has 100 × 100 pixels, and 100 × 90 by the annotations"):
+    with pytest.raises(InvalidArgument, match=r"'0.png' has 100 × 100 pixels, but 100 × 90 in the annotations"):
         data.evaluator().measure("0.png", detection(CAT))
 
 
@@ -271,9 +271,12 @@ def test_a_picture_of_another_size_is_refused(data: Data) -> None:
         (lambda c: c["annotations"][0].pop("bbox"), r"annotations\[0\] has no 'bbox'"),
         (lambda c: c["annotations"][0].update(bbox=[1, 2, 3]), r"annotations\[0\] has the bbox \[1, 2, 3\]; expected"),
         (lambda c: c["annotations"][0].update(image_id=5), "is of the image 5, which is not listed"),
-        (lambda c: c["annotations"][0].update(category_id=5), "is of the category 5, which is not listed"),
+        (lambda c: c["annotations"][0].update(category_id=5), "refers to the category 5, which is not listed"),
         (lambda c: c["images"][1].update(file_name="0.png"), "lists the image '0.png' 2 times"),
-        (lambda c: [image.update(file_name=f"no-{image['id']}") for image in c["images"]], "has none of the annotated"),
+        (
+            lambda c: [image.update(file_name=f"no-{image['id']}") for image in c["images"]],
+            "contains none of the annotated",
+        ),
     ],
 )
 def test_files_of_another_format(data: Data, change: Any, complaint: str) -> None:
@@ -284,7 +287,7 @@ def test_files_of_another_format(data: Data, change: Any, complaint: str) -> Non
 
 
 def test_no_file_or_no_json(data: Data) -> None:
-    with pytest.raises(InvalidArgument, match="expected a JSON file of COCO's format; none were given"):
+    with pytest.raises(InvalidArgument, match="expected a JSON file in COCO's format; none were given"):
         CocoEvaluator(data.folder, None, weights(*CATEGORIES))
     with pytest.raises(InvalidArgument, match="is a folder"):
         CocoEvaluator(data.folder, data.folder, weights(*CATEGORIES))

@@ -326,7 +326,7 @@ def test_what_cannot_be_exported_is_refused(tmp_path: Path) -> None:
     refused("Conv2d cannot be exported as a detector", nn.Conv2d(3, 3, 1))
     own = TINY["fasterrcnn"]()
     own.roi_heads.__class__ = OwnHeads
-    refused("FasterRCNN cannot be exported.*finds its detections in the same way", own.eval())
+    refused("FasterRCNN cannot be exported.*computes its detections in the same way", own.eval())
 
 
 class OwnHeads(RoIHeads):

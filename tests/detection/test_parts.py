@@ -104,7 +104,7 @@ def test_matcher_sorts_by_thresholds() -> None:
     assert Matcher(0.6, 0.4, allow_low_quality_matches=True)(iou).tolist() == [0, -1, 1, -1]
     assert Matcher(0.5, 0.4, True)(torch.zeros(1, 3)).tolist() == [-1, -1, -1], "an object that no anchor touches"
     assert Matcher(0.5, 0.4)(torch.zeros(0, 3)).tolist() == [-1, -1, -1]
-    with pytest.raises(InvalidArgument, match="expected it to be no higher"):
+    with pytest.raises(InvalidArgument, match="expected low_threshold ≤ high_threshold"):
         Matcher(0.3, 0.5)
 
 

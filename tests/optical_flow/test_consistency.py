@@ -69,7 +69,7 @@ def test_flow_back_is_an_option_and_is_drawn_and_written(tmp_path: Path) -> None
     torch.testing.assert_close(result.flow, alone.flow, atol=1e-2, rtol=1e-2)
     assert alone.occluded is None
     assert 0 < result.occluded.float().mean() == result.to_dict()["occluded"] < 1
-    assert "hidden in the second frame" in result.lines()[1]
+    assert "occluded in the second frame" in result.lines()[1]
     assert result.draw().height > 1.4 * alone.draw().height
     names = [path.name for path in result.save(tmp_path, "x")]
     assert names == [

@@ -214,7 +214,7 @@ def test_kitti_files_are_read_to_the_last_bit(tmp_path: Path, filters: str) -> N
 
 def test_files_that_are_no_flow(tmp_path: Path) -> None:
     touch(tmp_path, "a.png", "b.png")
-    with pytest.raises(UnreadableFile, match="is no KITTI flow: its pixels are L, expected three numbers of 16 bits"):
+    with pytest.raises(UnreadableFile, match="is not a KITTI flow: its pixels are L, expected three 16-bit numbers"):
         read_kitti_flow(tmp_path / "a.png")
     (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:40])
     with pytest.raises(UnreadableFile, match="cannot be read as a PNG"):
@@ -235,5 +235,5 @@ def test_other_folders(tmp_path: Path) -> None:
         FlowPairs(tmp_path, tmp_path / "empty", WEIGHTS)
     touch(tmp_path, "flows/a.flo")
     evaluator = FlowPairs(tmp_path, tmp_path / "flows", WEIGHTS)
-    with pytest.raises(InvalidArgument, match=r"a\.flo' has 2 × 3 pixels, and its frames 9 × 9"):
+    with pytest.raises(InvalidArgument, match=r"a\.flo' has 2 × 3 pixels, but its frames have 9 × 9"):
         evaluator.measure("a", Flow(torch.zeros(2, 9, 9), (FRAME, FRAME)))

@@ -201,7 +201,7 @@ def test_flo_files_are_middleburys(tmp_path: Path) -> None:
         (None, "cannot be read"),
         (b"", "no .flo file"),
         (b"\x89PNG\r\n\x1a\n" + bytes(40), "no .flo file"),
-        (b"PIEH" + np.array([3, 1], "<i4").tobytes() + bytes(20), "cut short: it says 3 × 1"),
+        (b"PIEH" + np.array([3, 1], "<i4").tobytes() + bytes(20), "truncated: its header states 3 × 1"),
         (b"PIEH" + np.array([-1, 1], "<i4").tobytes(), "damaged"),
         (b"PIEH" + np.array([2**30, 2**30], "<i4").tobytes(), "damaged"),
     ],

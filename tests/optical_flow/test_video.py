@@ -228,7 +228,7 @@ def test_videos_that_cannot_be(pipe, tmp_path: Path, steady: Path) -> None:
     garbage = tmp_path / "garbage.mp4"
     garbage.write_bytes(b"no video" * 9)
     problems = {
-        one: (InvalidArgument, "one frame; a flow needs two"),
+        one: (InvalidArgument, "one frame; expected at least two"),
         cut: (UnreadableFile, "cannot be read as a video"),
         garbage: (UnreadableFile, "garbage.mp4"),
         tmp_path / "missing.mkv": (UnreadableFile, "does not exist"),
@@ -268,7 +268,7 @@ def test_damage_that_is_met_on_the_way(pipe, steady: Path, monkeypatch: pytest.M
         ({"stride": 0}, "stride is 0"),
         ({"frame_rate": -1}, "frame_rate is -1"),
         ({"frame_rate": 0.5}, "of which 1 would be taken"),
-        ({"frame_rate": 5, "stride": 2}, "one of them at most"),
+        ({"frame_rate": 5, "stride": 2}, "at most one of them"),
     ],
 )
 def test_wrong_options(pipe, steady: Path, options: dict[str, float], message: str) -> None:

@@ -59,7 +59,7 @@ def test_a_file_of_training_needs_its_model(tmp_path: Path) -> None:
 def test_what_cannot_be_converted_is_told(run: Run, tmp_path: Path) -> None:
     floats = tmp_path / "float.pth"
     torch.save(zoo.get_model(NAME).state_dict(), floats)
-    assert "holds a float model" in run("convert", floats, tmp_path / "a.safetensors").err
+    assert "contains a float model" in run("convert", floats, tmp_path / "a.safetensors").err
     assert "end it so" in run("convert", floats, tmp_path / "a.pth").err
     assert "has no int8 weights" in run("convert", "resnet18", tmp_path / "a.safetensors").err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["float.pth"]

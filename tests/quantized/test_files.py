@@ -133,11 +133,11 @@ def test_kind_of_weights_and_of_model_must_agree(resnet_file: Path, tmp_path: Pa
         zoo.get_model("quantized_resnet18", weights=entry, quantize=False)
     with pytest.raises(UnknownWeights, match=r"resnet18\(quantize=True\), which are ResNet18_QuantizedWeights"):
         zoo.get_model("quantized_resnet18", weights=entry.meta["unquantized"], quantize=True)
-    with pytest.raises(CheckpointError, match=r"holds an int8 model.*quantize=True.*quantize='reference'"):
+    with pytest.raises(CheckpointError, match=r"contains an int8 model.*quantize=True.*quantize='reference'"):
         zoo.get_model("quantized_resnet18", weights=resnet_file)
     torch.save(zoo.get_model("quantized_resnet18").state_dict(), tmp_path / "float.pth")
     for quantize in (True, "reference"):
-        with pytest.raises(CheckpointError, match=r"holds a float model.*zoo_quantized\.quantize"):
+        with pytest.raises(CheckpointError, match=r"contains a float model.*zoo_quantized\.quantize"):
             zoo.get_model("quantized_resnet18", weights=tmp_path / "float.pth", quantize=quantize)
         with pytest.raises(CheckpointError, match=r"fc.weight is \[1000, 512\] in the file and \[7, 512\].*new head"):
             zoo.get_model("quantized_resnet18", weights=resnet_file, quantize=quantize, num_classes=7)
@@ -201,7 +201,7 @@ def test_the_engine_is_the_nearest_that_there_is(resnet_file: Path, monkeypatch:
     monkeypatch.setattr(eager, "_supported", lambda: ["none"])
     with pytest.raises(MissingEngine, match=r"without int8 kernels.*quantize='reference'"):
         zoo.get_model("quantized_resnet18", weights=weights, quantize=True)
-    with pytest.warns(WeightsWarning, match="runs as with quantize='reference'"):
+    with pytest.warns(WeightsWarning, match="runs with quantize='reference'"):
         assert zoo.get_model("quantized_resnet18", weights=weights).engine == "reference"
 
 

@@ -90,7 +90,7 @@ def test_what_cannot_be_quantized_says_why(model: Any) -> None:
         quantize(zoo.get_model("resnet18"), batches())
     with pytest.raises(InvalidArgument, match="is a Linear"):
         quantize(nn.Linear(2, 2), batches())  # type: ignore[type-var]
-    with pytest.raises(InvalidArgument, match="is quantized already"):
+    with pytest.raises(InvalidArgument, match="is already quantized"):
         quantize(zoo.get_model(NAME, quantize="reference"), batches())
     fused = copy.deepcopy(model).eval()
     fused.fuse_model()
@@ -98,7 +98,7 @@ def test_what_cannot_be_quantized_says_why(model: Any) -> None:
         quantize(fused, batches())
     with pytest.raises(InvalidArgument, match="has no batches"):
         quantize(model, [], progress=False)
-    with pytest.raises(InvalidArgument, match=r"is a Tensor; expected several batches.*\[images\]"):
+    with pytest.raises(InvalidArgument, match=r"is a Tensor; expected batches of images.*\[images\]"):
         quantize(model, batches()[0], progress=False)
     with pytest.raises(InvalidArgument, match=r"Batch 2 .* is torch.uint8 \[3, 8, 8\]; expected float images"):
         quantize(model, [*batches(1), torch.zeros(3, 8, 8, dtype=torch.uint8)], progress=False)
@@ -111,7 +111,7 @@ def test_fuse_model_wants_the_mode_that_it_is_for(model: Any) -> None:
         copy.deepcopy(model).train().fuse_model(is_qat=False)
     with pytest.raises(InvalidArgument, match=r"call model\.train\(\) before"):
         copy.deepcopy(model).eval().fuse_model(is_qat=True)
-    with pytest.raises(InvalidArgument, match="is quantized already"):
+    with pytest.raises(InvalidArgument, match="is already quantized"):
         zoo.get_model(NAME, quantize="reference").fuse_model()
 
 

@@ -98,7 +98,7 @@ def test_targets_of_detectors_are_checked_all_at_once(tmp_path: Path) -> None:
     target = {"boxes": boxes, "labels": torch.tensor([5])}
     with pytest.raises(InvalidArgument, match=r"(?s)2 problem.*ends above or left.*label"):
         piece.check(net, ([torch.rand(3, 80, 80)], [target]), None, ["__background__", "a"])
-    with pytest.raises(InvalidArgument, match="a head for 2 classes, and the data have 3"):
+    with pytest.raises(InvalidArgument, match="a head for 2 classes, but the data have 3"):
         piece.check(net, ([torch.rand(3, 80, 80)], [target]), None, ["__background__", "a", "b"])
 
 

@@ -112,7 +112,7 @@ WRONG: dict[str, tuple[str, Build, str]] = {
     "coco: turned": (
         BOXES,
         lambda p: (coco(p, height=30, width=40), exif(p / "0.png")),
-        r"0.png' has 30 × 40 pixels \(it is turned, as its EXIF data say\), and 40 × 30",
+        r"0.png' has 30 × 40 pixels \(rotated by its EXIF orientation\), but 40 × 30",
     ),
     "coco: no picture": (BOXES, lambda p: (coco(p), (p / "1.png").unlink()), r"1 annotated images .*\n.*'1.png'"),
     "coco: a broken picture": (BOXES, lambda p: (coco(p), text(p / "1.png", b"no")), "1.png"),
@@ -123,7 +123,7 @@ WRONG: dict[str, tuple[str, Build, str]] = {
     ),
     # YOLO
     "yolo: class": (BOXES, lambda p: yolo(p, "0 0.5 0.5 0.1 0.1\n5 0.5 0.5 0.1 0.1\n"), "a.txt', line 2: class 5"),
-    "yolo: pixels": (BOXES, lambda p: yolo(p, "0 20 15 10 10\n"), "a.txt', line 1: .*shares from 0 to 1, not pixels"),
+    "yolo: pixels": (BOXES, lambda p: yolo(p, "0 20 15 10 10\n"), "a.txt', line 1: .*fractions from 0 to 1, not"),
     "yolo: not a number": (BOXES, lambda p: yolo(p, "0 0.5 nan 0.1 0.1\n"), "a.txt', line 1"),
     "yolo: bytes": (BOXES, lambda p: yolo(p, b"0 0.5 0.5 0.1 0.1 \xff\n"), "a.txt'.*codec can't decode"),
     "yolo: two pictures": (BOXES, also(yolo, lambda p: picture(p / "images/a.jpg")), "a.jpg' have one name"),
@@ -159,12 +159,12 @@ WRONG: dict[str, tuple[str, Build, str]] = {
         "9.jpg' cannot be read as a picture: .*truncated",
     ),
     "coco: cut short": (BOXES, lambda p: (coco(p), cut(picture(p / "1.png"))), "1.png"),
-    "flow: cut short": ("optical-flow", lambda p: (flow(p), cut(p / "flow/a.flo")), "a.flo' is damaged or cut short"),
-    "flow: no flow": ("optical-flow", lambda p: (flow(p), text(p / "flow/a.flo", b"x")), "a.flo' is no .flo file"),
+    "flow: cut short": ("optical-flow", lambda p: (flow(p), cut(p / "flow/a.flo")), "a.flo' is damaged or truncated"),
+    "flow: no flow": ("optical-flow", lambda p: (flow(p), text(p / "flow/a.flo", b"x")), "a.flo' is not a .flo file"),
     "flow: sizes": (
         "optical-flow",
         lambda p: (flow(p), picture(p / "images/b_2.png", (9, 9))),
-        "b.flo' has 30 × 40 pixels, and its frames 30 × 40 and 9 × 9",
+        "b.flo' has 30 × 40 pixels, but its frames have 30 × 40 and 9 × 9",
     ),
     "folders: none": ("image-classification", lambda p: (p / "x").mkdir(), "has no folders of"),
     # class maps
@@ -265,7 +265,7 @@ def test_boxes_that_reach_beyond_or_are_there_twice_are_noted(tmp_path: Path) ->
     yolo(tmp_path, "0 0.9 0.5 0.4 0.2\n0 0.9 0.5 0.4 0.2\n")
     train, _ = zoo.open_data(tmp_path, BOXES, val=0.5)
     assert any(note.startswith("4 boxes reach beyond their picture") for note in train.notes)
-    assert any(note.startswith("2 boxes are there twice") for note in train.notes)
+    assert any(note.startswith("2 boxes occur twice") for note in train.notes)
 
 
 @pytest.mark.parametrize(("mode", "value"), [("I;16", 3), ("P", 3), ("L", 3), ("1", 1)])

@@ -175,7 +175,7 @@ class RegionProposalNetwork(nn.Module):
         self, anchors: Sequence[Tensor], targets: Sequence[Target]
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Per image, for its anchors [A, 4]: labels [A], 1 for an object, 0 for background, -1 if ignored; and the
-        boxes of the matched objects, [A, 4], arbitrary if there is none."""
+        boxes of the matched objects, [A, 4], arbitrary for background."""
         labels, boxes = [], []
         for of_image, target in zip(anchors, targets, strict=True):
             matches = self.proposal_matcher(box_iou(target["boxes"], of_image))

@@ -43,7 +43,7 @@ def check_targets(
     masks: bool | None = None,
     num_keypoints: int | None = None,
 ) -> list[TargetProblem]:
-    """List all problems of a training batch for a detector; the list is empty if there are none.
+    """List all problems of a training batch for a detector; an empty list means that the batch is valid.
 
     A target is a dict of ``boxes``, floating point [N, 4] in xyxy and pixels of the image, ``labels``, int64 [N], and,
     if the model needs them, ``masks``, [N, H, W] of zeros and ones, and ``keypoints``, floating point [N, K, 3] (x, y,

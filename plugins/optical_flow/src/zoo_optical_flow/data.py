@@ -22,7 +22,7 @@ LAYOUTS = (("images", "flow"), ("frames", "flow"), ("image_2", "flow_occ"), ("fi
 
 
 class Pairs(Dataset[tuple[tuple[Tensor, Tensor], dict[str, Tensor]]]):
-    """Each ``annotations/NAME.flo`` (Middlebury's format), or if there are none ``annotations/NAME.png`` (KITTI's), is
+    """Each ``annotations/NAME.flo`` (Middlebury's format), or otherwise ``annotations/NAME.png`` (KITTI's), is
     the flow of a pair of frames: ``images/NAME_1.png`` and ``images/NAME_2.png`` (also ``…_img1`` and ``…_img2`` for
     ``NAME_flow.flo``, as in FlyingChairs); or ``images/NAME.png`` and the next file in its folder, as in Sintel and
     KITTI.

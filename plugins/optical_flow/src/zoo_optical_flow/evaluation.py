@@ -21,7 +21,7 @@ class FlowPairs:
     outliers in percent (``fl_all``: error above 3 pixels and above 5 % of the motion), and the shares of pixels with an
     error above 1, 3 and 5 pixels (``beyond_1px``, …).
 
-    Each ``annotations/NAME.flo`` (Middlebury's format), or if there are none ``annotations/NAME.png`` (KITTI's), is the
+    Each ``annotations/NAME.flo`` (Middlebury's format), or otherwise ``annotations/NAME.png`` (KITTI's), is the
     flow of a pair of frames. They are ``images/NAME_1.png`` and ``images/NAME_2.png`` (also ``…_img1`` and ``…_img2``
     for ``NAME_flow.flo``, as in FlyingChairs); or ``images/NAME.png`` and the next file in its folder, as in Sintel and
     KITTI. All may be in subfolders of the same names, and frames may have any picture format. Pixels whose flow is

@@ -23,7 +23,7 @@ LAYOUTS = (("images", "masks"), ("images", "annotations"), ("images", "labels"),
 class Masks(Dataset[tuple[Tensor, dict[str, Any]]]):
     """Pictures with a class for every pixel, in PNGs: a palette's indices, grey levels, or colours. 255 is ignored.
 
-    ``annotations/NAME.png`` is the class map of ``images/NAME.jpg`` (or another suffix; both may lie in subfolders of
+    ``annotations/NAME.png`` is the class map of ``images/NAME.jpg`` (or another suffix; both may be in subfolders of
     the same name). Pictures without one are skipped, and a note gives their number.
 
     Args:

@@ -20,7 +20,7 @@ from zoo_segmentation.task import Segmentation
 class ClassMaps:
     """Mean IoU and pixel accuracy, in percent, and each class's IoU. Sums are exact pixel counts.
 
-    ``annotations/NAME.png`` is the class map of ``images/NAME.jpg`` (or another suffix; both may lie in subfolders of
+    ``annotations/NAME.png`` is the class map of ``images/NAME.jpg`` (or another suffix; both may be in subfolders of
     the same name): a PNG of the picture's size, with a palette or grey levels, whose pixels are classes. Pictures
     without one are skipped, and a note gives their number.
 

@@ -233,8 +233,8 @@ class MultiscaleAttention(nn.Module):
         """Attention whose logits are biased by ``q · (r_t + r_h + r_w)``, r the learnt vectors of the offsets.
 
         A query's bias depends only on a key's row, column and time. So it is also a product: the query's bias for every
-        row, column and time, times the key's position in one-hot form. Appended to queries and keys, it needs no matrix
-        of biases. The values are padded because fused kernels require the same width everywhere.
+        row, column and time, times the key's position in one-hot form. Appended to queries and keys, it does not need a
+        matrix of biases. The values are padded because fused kernels require the same width everywhere.
         """
         N, heads, _, C = q.shape
         patches = q[:, :, 1:].reshape(N, heads, *self.q_size, C)

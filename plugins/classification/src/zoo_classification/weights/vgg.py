@@ -44,7 +44,7 @@ class VGG16_Weights(WeightsEnum, builder="vgg16"):
         min_size=32,
         recipe="https://github.com/amdegroot/ssd.pytorch#training-ssd",
         categories=None,
-        docs="Converted from Caffe for SSD: only the values of `features` are meant to be used.",
+        docs="Converted from Caffe for SSD: use only the values of `features`.",
     )
     DEFAULT = IMAGENET1K_V1
 
