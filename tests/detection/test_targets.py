@@ -1,4 +1,4 @@
-"""Every fault of a batch is named: which image, which box, what is wrong, what it may come from."""
+"""Every problem of a batch is reported: the image, the box, what is wrong, a likely cause."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ PAGE = (ROOT / "docs" / "scale.md").read_text()
 
 
 def lacks(block: str) -> bool:
-    """Whether a block is for an engine that is not installed: `make test-serving` has them all."""
+    """Whether a block needs an engine that is not installed: `make test-serving` installs all."""
     wanted = set(re.findall(r"^import (\w+)", block, re.MULTILINE)) - {"zoo"} | (
         {"ray"} if "zoo batch" in block else set()
     )
