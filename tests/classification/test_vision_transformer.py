@@ -126,12 +126,8 @@ def test_images_need_not_be_square(tmp_path: Path) -> None:
     assert zoo.load_report(loaded).converted == (POSITIONS,)
     grid = loaded.encoder.pos_embedding[0, 1:].view(3, 6, -1)
     old = model.encoder.pos_embedding[0, 1:].view(4, 4, -1)
-    for theirs, ours in (
-        ((0, 0), (0, 0)),
-        ((0, 3), (0, 5)),
-        ((3, 0), (2, 0)),
-        ((3, 3), (2, 5)),
-    ):  # the corners keep their values
+    # The corners keep their values.
+    for theirs, ours in (((0, 0), (0, 0)), ((0, 3), (0, 5)), ((3, 0), (2, 0)), ((3, 3), (2, 5))):
         torch.testing.assert_close(grid[ours], old[theirs])
     assert torch.equal(loaded.encoder.pos_embedding[:, 0], model.encoder.pos_embedding[:, 0])
     want = interpolate_embeddings((24, 48), 8, model.state_dict())

@@ -1,4 +1,4 @@
-"""docs/scale.md, followed to the letter."""
+"""docs/scale.md: its programs run and print what it states."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The manifest: RAFT in two sizes, and the task of optical flow. No torch import."""
+"""The manifest: RAFT in two sizes, and the task of optical flow. Does not import torch."""
 
 from __future__ import annotations
 

@@ -554,7 +554,7 @@ def sequence_loss(
         target: the true flow [N, 2, H, W], in pixels.
         valid: where the truth is known [N, H, W], bool or 0 and 1; None means everywhere.
         gamma: weight of an update relative to the next one; the last has weight 1.
-        max_flow: pixels whose motion is at least this long, in pixels, are ignored; None ignores none.
+        max_flow: pixels whose motion is at least this long, in pixels, are ignored; None uses all pixels.
 
     Returns:
         Σ γ^(K - k) |flowₖ - target|, averaged over the pixels that are not ignored and both channels; 0 if all are. At

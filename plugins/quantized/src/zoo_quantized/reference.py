@@ -44,9 +44,8 @@ class _Output(nn.Module):
 
 class RoundedQuantize(_Output, Quantize):
     def forward(self, x: Tensor) -> Tensor:
-        integers = torch.round(x * (1 / self.scale) + self.zero_point).clamp(
-            0, 255
-        )  # as in the kernels: before the shift
+        # As in the kernels: clamped before the shift.
+        integers = torch.round(x * (1 / self.scale) + self.zero_point).clamp(0, 255)
         return (integers - self.zero_point) * self.scale
 
 

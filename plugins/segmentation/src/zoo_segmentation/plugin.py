@@ -1,4 +1,4 @@
-"""The manifest: six published segmentation models, each family on any backbone, and their task. No torch import."""
+"""The manifest: six published models, each family on any backbone, and their task. Does not import torch."""
 
 from __future__ import annotations
 

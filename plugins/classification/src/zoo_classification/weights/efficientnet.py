@@ -1,4 +1,4 @@
-"""The weights of EfficientNet and EfficientNetV2. No torch here."""
+"""The weights of EfficientNet and EfficientNetV2. Does not import torch."""
 
 from __future__ import annotations
 

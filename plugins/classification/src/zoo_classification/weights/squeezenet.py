@@ -1,4 +1,4 @@
-"""SqueezeNet's weights. No torch here."""
+"""SqueezeNet's weights. Does not import torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""VGG's weights. No torch here."""
+"""VGG's weights. Does not import torch."""
 
 from __future__ import annotations
 

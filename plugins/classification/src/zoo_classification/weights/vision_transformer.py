@@ -1,4 +1,4 @@
-"""The Vision Transformer's weights. No torch here."""
+"""The Vision Transformer's weights. Does not import torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SSDlite's weights. No torch here."""
+"""SSDlite's weights. Does not import torch."""
 
 from __future__ import annotations
 

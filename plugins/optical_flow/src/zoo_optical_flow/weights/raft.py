@@ -1,4 +1,4 @@
-"""RAFT's weights. No torch here."""
+"""RAFT's weights. Does not import torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DeepLabV3's weights. No torch here."""
+"""DeepLabV3's weights. Does not import torch."""
 
 from __future__ import annotations
 

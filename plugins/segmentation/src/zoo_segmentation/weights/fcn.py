@@ -1,4 +1,4 @@
-"""FCN's weights. No torch here."""
+"""FCN's weights. Does not import torch."""
 
 from __future__ import annotations
 

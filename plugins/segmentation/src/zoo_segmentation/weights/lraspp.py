@@ -1,4 +1,4 @@
-"""LR-ASPP's weights. No torch here."""
+"""LR-ASPP's weights. Does not import torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The weights of R3D-18, MC3-18 and R(2+1)D-18. No torch here."""
+"""The weights of R3D-18, MC3-18 and R(2+1)D-18. Does not import torch."""
 
 from __future__ import annotations
 
