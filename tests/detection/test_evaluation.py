@@ -296,7 +296,7 @@ def test_no_file_or_no_json(data: Data) -> None:
         with pytest.raises(UnreadableFile, match="is not JSON"):
             CocoEvaluator(data.folder, data.folder / "broken.json", weights(*CATEGORIES))
     (data.folder / "list.json").write_text("[]")
-    with pytest.raises(InvalidArgument, match="it holds list; expected an object"):
+    with pytest.raises(InvalidArgument, match="it contains a list; expected an object"):
         CocoEvaluator(data.folder, data.folder / "list.json", weights(*CATEGORIES))
 
 
@@ -376,7 +376,7 @@ def test_ids_may_be_texts_or_large_and_names_numbers(data: Data) -> None:
         ({"iscrowd": []}, r"has the iscrowd \[\]"),
         ({"keypoints": [1, 2]}, "has the keypoints"),
         ({"keypoints": [1, 2, 2], "num_keypoints": 2}, "has the num_keypoints 2; it has 1 keypoints"),
-        ({"image_id": [10]}, r"has the image_id \[10\]; expected a whole number or a text"),
+        ({"image_id": [10]}, r"has the image_id \[10\]; expected a whole number or a string"),
         ({"category_id": 1.0}, "has the category_id 1.0"),
     ],
 )

@@ -105,7 +105,10 @@ DETECTORS: dict[str, Callable[[], Any]] = {
     "ssdlite": lambda: ssd(lite=True),
 }
 RPN = {
-    "rpn.anchor_generator": (lambda: anchors(2), r"rpn.head predicts \[3, 3\] boxes .* 360 in all.* \[6, 6\] .*720 in"),
+    "rpn.anchor_generator": (
+        lambda: anchors(2),
+        r"rpn.head predicts \[3, 3\] boxes .* 360 in total.* \[6, 6\] .*720 in",
+    ),
     "rpn.head": (lambda: RPNHead(CHANNELS, 5), r"\[5, 5\] boxes per cell of its maps.* creates \[3, 3\] anchors"),
     "rpn.head.cls_logits": (lambda: nn.Conv2d(CHANNELS, 6, 1), "6 scores per cell of map 0, but 3 boxes .*expected 3"),
     "rpn.head.conv": (lambda: nn.Conv2d(16, CHANNELS, 1), r"rpn\.head\.conv takes 16 channels, but received 32"),

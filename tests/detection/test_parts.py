@@ -57,7 +57,7 @@ def test_anchors_lie_around_every_cell_row_by_row() -> None:
 
 
 def test_anchors_for_other_numbers_of_maps_are_refused() -> None:
-    with pytest.raises(InvalidArgument, match="1 feature maps, and sizes and aspect_ratios for 2"):
+    with pytest.raises(InvalidArgument, match="1 feature maps, but sizes and aspect_ratios for 2"):
         AnchorGenerator(((32,), (64,)))(image_list(64, 64), [torch.zeros(1, 1, 4, 4)])
     with pytest.raises(InvalidArgument, match="for 2 feature maps and aspect_ratios for 3"):
         AnchorGenerator(((32,), (64,)), ((1.0,),) * 3)

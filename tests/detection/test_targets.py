@@ -128,7 +128,7 @@ def test_all_problems_of_a_batch_are_found_at_once_and_the_error_lists_them() ->
     [
         (torch.rand(3, 9, 9), r"shape \[3, 9, 9\]; expected \[N, 3, H, W\], .* For a single image pass \[image\]"),
         ("street.jpg", "the images are 'street.jpg'; expected a list"),
-        ([], "there are no images"),
+        ([], "the list of images is empty"),
         ([torch.rand(3, 9, 9), torch.rand(9, 9)], r"image 1: its shape is \[9, 9\]; expected \[3, H, W\]"),
         ([torch.rand(9, 9, 3)], r"image 0: it has 9 channels .* Channels come first: image.permute\(2, 0, 1\)"),
         ([torch.rand(3, 9, 9), None], "image 1: None; expected a tensor"),

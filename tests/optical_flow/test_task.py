@@ -226,7 +226,7 @@ def test_metrics_by_hand() -> None:
     assert outlier_share(target + off, target, valid).item() == 50
     assert outlier_share(target[None] + off, target[None], valid[None]).item() == 50
     assert end_point_error(target, target, torch.zeros(1, 5)).isnan()
-    with pytest.raises(InvalidArgument, match="both the same"):
+    with pytest.raises(InvalidArgument, match="the same for both"):
         end_point_error(torch.zeros(1, 2, 3, 3), torch.zeros(2, 3, 3))
     with pytest.raises(InvalidArgument, match="valid"):
         end_point_error(target, target, torch.ones(2, 1, 5))

@@ -139,7 +139,7 @@ def test_kind_of_weights_and_of_model_must_agree(resnet_file: Path, tmp_path: Pa
     for quantize in (True, "reference"):
         with pytest.raises(CheckpointError, match=r"contains a float model.*zoo_quantized\.quantize"):
             zoo.get_model("quantized_resnet18", weights=tmp_path / "float.pth", quantize=quantize)
-        with pytest.raises(CheckpointError, match=r"fc.weight is \[1000, 512\] in the file and \[7, 512\].*new head"):
+        with pytest.raises(CheckpointError, match=r"fc.weight is \[1000, 512\] in the file, but \[7, 512\].*new head"):
             zoo.get_model("quantized_resnet18", weights=resnet_file, quantize=quantize, num_classes=7)
     with pytest.raises(InvalidArgument, match="quantize is 'int8'; expected False, True, 'reference' or 'auto'"):
         zoo.get_model("quantized_resnet18", quantize="int8")

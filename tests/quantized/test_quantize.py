@@ -86,7 +86,7 @@ def test_a_model_with_other_classes_and_channels_can_be_quantized() -> None:
 
 def test_what_cannot_be_quantized_says_why(model: Any) -> None:
     quantize = zoo_quantized.quantize
-    with pytest.raises(InvalidArgument, match=r"is a ResNet; expected a float model that can be quantized"):
+    with pytest.raises(InvalidArgument, match=r"is a ResNet; expected a quantizable float model"):
         quantize(zoo.get_model("resnet18"), batches())
     with pytest.raises(InvalidArgument, match="is a Linear"):
         quantize(nn.Linear(2, 2), batches())  # type: ignore[type-var]
@@ -107,7 +107,7 @@ def test_what_cannot_be_quantized_says_why(model: Any) -> None:
 
 
 def test_fuse_model_wants_the_mode_that_it_is_for(model: Any) -> None:
-    with pytest.raises(InvalidArgument, match=r"call model\.eval\(\) before"):
+    with pytest.raises(InvalidArgument, match=r"call model\.eval\(\) first"):
         copy.deepcopy(model).train().fuse_model(is_qat=False)
     with pytest.raises(InvalidArgument, match=r"call model\.train\(\) before"):
         copy.deepcopy(model).eval().fuse_model(is_qat=True)

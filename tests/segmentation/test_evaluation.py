@@ -131,7 +131,7 @@ def test_other_folders(folders: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match=r"No PNG in .* has the name of a picture"):
         ClassMaps(folders[0], folders[1] / "more", WEIGHTS)
     Image.new("RGB", (3, 2)).save(folders[0] / "a.png")
-    with pytest.raises(InvalidArgument, match=r"a\.png' and .*a\.jpg' have one name"):
+    with pytest.raises(InvalidArgument, match=r"a\.png' and .*a\.jpg' have the same name"):
         ClassMaps(*folders, WEIGHTS)
 
 

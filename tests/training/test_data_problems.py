@@ -106,9 +106,9 @@ def also(*steps: Build) -> Build:
 OBJECT_HEAD = "path,label,xmin,ymin,xmax,ymax\n"
 WRONG: dict[str, tuple[str, Build, str]] = {
     # COCO
-    "coco: broken json": (BOXES, lambda p: text(p / "annotations.json", '{"images": ['), "no JSON: .*line 1"),
+    "coco: broken json": (BOXES, lambda p: text(p / "annotations.json", '{"images": ['), "not JSON: .*line 1"),
     "coco: outside": (BOXES, lambda p: coco(p, (50, 5, 10, 10)), r"\[50, 5, 10, 10\] of 'cat' in '0.png' is outside"),
-    "coco: sizes differ": (BOXES, lambda p: coco(p, height=31, width=40), "0.png' has 40 × 30 pixels, and 40 × 31"),
+    "coco: sizes differ": (BOXES, lambda p: coco(p, height=31, width=40), "0.png' has 40 × 30 pixels, but 40 × 31"),
     "coco: turned": (
         BOXES,
         lambda p: (coco(p, height=30, width=40), exif(p / "0.png")),
@@ -126,7 +126,7 @@ WRONG: dict[str, tuple[str, Build, str]] = {
     "yolo: pixels": (BOXES, lambda p: yolo(p, "0 20 15 10 10\n"), "a.txt', line 1: .*fractions from 0 to 1, not"),
     "yolo: not a number": (BOXES, lambda p: yolo(p, "0 0.5 nan 0.1 0.1\n"), "a.txt', line 1"),
     "yolo: bytes": (BOXES, lambda p: yolo(p, b"0 0.5 0.5 0.1 0.1 \xff\n"), "a.txt'.*codec can't decode"),
-    "yolo: two pictures": (BOXES, also(yolo, lambda p: picture(p / "images/a.jpg")), "a.jpg' have one name"),
+    "yolo: two pictures": (BOXES, also(yolo, lambda p: picture(p / "images/a.jpg")), "a.jpg' have the same name"),
     "yolo: no picture": (BOXES, also(yolo, lambda p: text(p / "labels/c.txt", "0 .5 .5 .1 .1")), "no picture 'c'"),
     # VOC
     "voc: no name": (BOXES, lambda p: voc(p, name=" "), "a.xml': object 1 has name ''"),
@@ -135,7 +135,7 @@ WRONG: dict[str, tuple[str, Build, str]] = {
         lambda p: voc(p, "<xmin>99</xmin><ymin>1</ymin><xmax>120</xmax><ymax>9</ymax>"),
         r"of 'cat' in 'a.jpg' is outside its 40 × 30 pixels",
     ),
-    "voc: two pictures": (BOXES, also(voc, lambda p: picture(p / "JPEGImages/a.png")), "have one name"),
+    "voc: two pictures": (BOXES, also(voc, lambda p: picture(p / "JPEGImages/a.png")), "have the same name"),
     # tables
     "csv: latin-1": ("image-classification", lambda p: table(p, b"a.png,caf\xe9\nb.png,b\n"), "line 2: not UTF-8"),
     "csv: columns": ("image-classification", lambda p: table(p, head="file,class\n"), "line 1 has the columns file"),
@@ -173,12 +173,12 @@ WRONG: dict[str, tuple[str, Build, str]] = {
     "masks: classes": (
         "semantic-segmentation",
         also(lambda p: masks(p, value=7), lambda p: text(p / "classes.txt", "a\nb\n")),
-        r"a.png' has classes \[7\]; there are 2",
+        r"a.png' has classes \[7\]; expected fewer than 2",
     ),
     "masks: two pictures": (
         "semantic-segmentation",
         also(masks, lambda p: picture(p / "images/a.png")),
-        "a.png' and .*a.jpg' have one name",
+        "a.png' and .*a.jpg' have the same name",
     ),
     "masks: colour table": (
         "semantic-segmentation",
