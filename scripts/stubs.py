@@ -186,7 +186,7 @@ def namespace(name: str, of: str, names: list[str]) -> str:
 
 # ── zoo.pipeline ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-WRITTEN = "# Written by scripts/stubs.py: what zoo.pipeline gives, by the task or by the model of ours that is named.\n"
+WRITTEN = "# Written by scripts/stubs.py: overloads of zoo.pipeline for tasks and for zoo's own models.\n"
 STEPS = """class _Steps(Protocol[_R_co]):
     def load(self, source: Any) -> Any: ...
     def decode(self, outputs: Any, inputs: Any, weights: Any, /) -> Sequence[_R_co]: ...

@@ -45,7 +45,7 @@ def test_missing_packages_are_told_before_anything_is_loaded(
 
 def test_what_cannot_be_asked(run: Run, tmp_path: Path) -> None:
     asked = ("quantize", "squeezenet1_1", "--data")
-    assert "does not exist" in run(*asked, tmp_path / "none", "--output", tmp_path / "a.xml").err
+    assert "there is no" in run(*asked, tmp_path / "none", "--output", tmp_path / "a.xml").err
     assert run(*asked, DIGITS, "--output", tmp_path / "a.onnx").status == 2
     assert run("quantize", "squeezenet9", "--data", DIGITS, "--output", tmp_path / "a.xml").status == 1
     with pytest.raises(InvalidArgument, match="engine is 'tensorrt'"):

@@ -334,7 +334,7 @@ def test_an_opened_reader_is_evaluated_as_its_folder(classes: Path) -> None:
     assert folder.measured == 20
     assert part.measured == 4
     assert part.metrics.keys() == folder.metrics.keys()
-    with pytest.raises(InvalidArgument, match="Leave out the annotations"):
+    with pytest.raises(InvalidArgument, match="annotations must not be given with a reader"):
         zoo.evaluate(model, reader, classes, weights=entry)
 
 

@@ -81,7 +81,7 @@ def write_picture(path: Path, picture: Image.Image) -> None:
 
 
 class Watch:
-    """Observes a run: :meth:`step` and :meth:`epoch` are what :meth:`zoo_training.loop.Loop.run` calls.
+    """Observes a run: :meth:`zoo_training.loop.Loop.run` calls :meth:`step` and :meth:`epoch`.
 
     In the first process, after each epoch, it writes ``metrics.csv``, ``curves.png``, ``predictions.png`` (predictions
     on validation pictures), ``confusion.csv`` and ``confusion.png`` of the best epoch for classification,

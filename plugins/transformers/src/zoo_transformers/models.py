@@ -214,8 +214,8 @@ def _checkpoint(model: str) -> Callable[..., nn.Module]:
     def build(*, weights: Any = None, progress: bool = True, mmap: bool | None = None, **options: Any) -> nn.Module:
         for name in options.keys() - classes.keys():
             raise InvalidKind(
-                f"{build.__name__} does not accept the argument {name!r}."
-                f"{suggest(name, list(taken.parameters), 1)} It accepts {', '.join(taken.parameters)}."
+                f"{build.__name__} takes no argument {name!r}.{suggest(name, list(taken.parameters), 1)} It takes "
+                f"{', '.join(taken.parameters)}."
             )
         published = enum.verify(weights) if weights is None or _is_entry(weights, enum) else None
         given = published.value if published is not None else weights

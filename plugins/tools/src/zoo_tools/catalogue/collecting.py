@@ -222,7 +222,7 @@ def _task(now: Registry, name: str, models: list[dict[str, Any]], paths: Paths) 
 
 
 def _main_data(models: list[dict[str, Any]], task: str, metric: Metric) -> str | None:
-    """The data set on which most of a task's weights were measured; figures on other data sets are not comparable."""
+    """The data set on which most of a task's weights were measured; metrics on other data sets are not comparable."""
     own = (w for model in models if model["tasks"][0] == task for w in model["weights"])
     counts = Counter(data for w in own for data, values in w["metrics"].items() if values.get(metric.key) is not None)
     return min(counts, key=lambda data: (-counts[data], data)) if counts else None

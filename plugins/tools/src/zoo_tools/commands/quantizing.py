@@ -52,7 +52,7 @@ def quantize(
     weights = cli.needs_weights(entry, "the int8 form of")
     for option, path in (("--data", data), ("--images", images), ("--annotations", annotations)):
         if path is not None and not path.exists():
-            raise InvalidArgument(f"{option}: {str(path)!r} does not exist.")
+            raise InvalidArgument(f"{option}: there is no {str(path)!r}.")
     chosen = engine or {".xml": "openvino", ".pt2": "torch"}.get(output.suffix)
     if chosen is None:
         raise typer.BadParameter(f"--output {output}: expected a suffix .xml for openvino or .pt2 for torch.")

@@ -67,7 +67,7 @@ class ScaleJitter:
 
 @dataclass(frozen=True)
 class RandomCrop:
-    """Crop a random part of ``height`` × ``width``; smaller pictures are padded with grey at random."""
+    """Crop a random part of ``height`` × ``width``; smaller pictures are placed at a random position on grey."""
 
     height: int
     width: int
