@@ -163,7 +163,7 @@ def test_torchscript_ends_in_a_sentence(build):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         with pytest.raises(
-            InvalidArgument, match=r"is not for torch\.jit\.script, .* torch\.export.*zoo export"
+            InvalidArgument, match=r"does not support torch\.jit\.script, .* torch\.export.*zoo export"
         ) as caught:
             torch.jit.script(model)
     assert len(str(caught.value)) < 200

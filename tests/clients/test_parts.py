@@ -314,10 +314,10 @@ def test_names_at_the_top() -> None:
     done = subprocess.run([sys.executable, "-c", NAMES], capture_output=True, text=True)
     lines = done.stdout.splitlines()
     assert len(lines) == 6, done.stderr
-    takes = "its models and operators take plain tensors, and so those of torchvision.tv_tensors"
+    takes = "its models and operators take plain tensors, including those of torchvision.tv_tensors"
     assert lines[:2] == [f"zoo has no tv_tensors: {takes}."] * 2
     assert "pillow_heif.register_heif_opener()" in lines[2]
-    assert all("leave the call out" in line for line in lines[3:5])
+    assert all("remove the call" in line for line in lines[3:5])
     assert lines[5] == "No module named 'zoo.nothing'"
     for path, name in (("io.image", "decode_heic"), ("io.video", "read_video_timestamps"), ("io.video", "write_video")):
         with pytest.raises(MissingPlugin, match=rf"zoo\.io has no {name}; "):

@@ -63,4 +63,4 @@ def test_a_detector_that_would_find_something_else_is_left_as_it_was() -> None:
     fast = zoo.optimize(model, ([picture()],), inplace=True)
     report: Any = fast.optimization_report
     assert not report.folded
-    assert any("taken back" in note for note in report.notes)
+    assert any("undone" in note for note in report.notes)

@@ -82,7 +82,7 @@ def test_verify_plugin_notes_what_is_in_an_extra(monkeypatch: pytest.MonkeyPatch
     assert report.ok
     noted = {result.model: result.message for result in report.results if result.check == "urls" and result.message}
     assert set(noted) == {"efficientnet_lite1", "efficientnet_lite2"}
-    assert "was not looked at" in noted["efficientnet_lite1"]
+    assert "was not checked" in noted["efficientnet_lite1"]
     assert "zoo-efficientnet-lite[lite1]" in noted["efficientnet_lite1"]
 
 

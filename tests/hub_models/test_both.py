@@ -88,7 +88,7 @@ def test_without_a_model_a_default_is_taken_or_named(
         assert f"does {task}" in done.err
         assert default_model(task).task == task
         return
-    assert "no default has its weights on this machine" in " ".join(done.err.split())
+    assert "has its weights on this machine" in " ".join(done.err.split())
     assert "zoo pull " in done.err
     with pytest.raises(NoDefault, match="zoo pull"):
         zoo.pipeline(task=task)

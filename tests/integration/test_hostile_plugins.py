@@ -70,7 +70,7 @@ UNDONE = {  # source → what of the process it changed, which was put back
     "replaces both": ("import io, sys\nsys.stdout = sys.stderr = io.StringIO()", "sys.stdout and sys.stderr"),
     "sets a recursion limit": ("import sys\nsys.setrecursionlimit(80)", "the recursion limit"),
     "changes the folder": ("import os\nos.chdir('/')", "the working directory"),
-    "ignores Ctrl-C": ("import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)", "what Ctrl-C does"),
+    "ignores Ctrl-C": ("import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)", "the handling of Ctrl-C"),
 }  # fmt: skip
 
 
@@ -103,7 +103,7 @@ def test_what_a_plugin_does_to_the_process_is_undone(together: dict[str, Any], h
     plugin = together["plugins"][f"evil_{n:02}"]
     assert (plugin["state"], plugin["models"]) == ("ready", 1)
     assert plugin["complaint"] == (
-        f"it changes {changed} when it is listed, which was undone; do that in the builders" if changed else ""
+        f"it changes {changed} when it is listed, which was undone; do this in the builders" if changed else ""
     )
 
 
@@ -264,7 +264,7 @@ def test_a_strangers_name_that_looks_like_ours_is_marked(plugin_folder: Any) -> 
     names = zoo.list_models()
     assert {"Classification/ResNet50", "own_net", "Own_Net", "resnet50"} <= set(names)
     assert "ResNet50" not in names
-    with pytest.raises(AmbiguousModel, match=r"looks like 'resnet50'\. Say which one you mean: 'resnet50' or 'Class"):
+    with pytest.raises(AmbiguousModel, match=r"looks like 'resnet50'\. Choose one of them: 'resnet50' or 'Class"):
         zoo.model_info("ResNet50")
     assert zoo.model_info("Classification/ResNet50").plugin == "Classification"
     alike = {c.name: (c.claims, c.owner) for c in zoo.registry.name_conflicts(zoo.registry.registry()) if c.alike}

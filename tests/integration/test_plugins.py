@@ -135,7 +135,7 @@ STRANGE: dict[str, tuple[str, str, str]] = {  # plugin → source, state or stag
     "same_weights_twice": (
         "class W(zoo.WeightsEnum):\n    A = zoo.Weights(url='a')\n    A = zoo.Weights(url='b')",
         "import",
-        "W.A is there twice",
+        "W.A is defined twice",
     ),
     "two_enums_of_a_name": (
         "def enum(u): return zoo.WeightsEnum('W', {'A': zoo.Weights(url=u)})\n"
@@ -164,7 +164,7 @@ STRANGE: dict[str, tuple[str, str, str]] = {  # plugin → source, state or stag
     "silences_all": ("import warnings; warnings.simplefilter('ignore')\n" + manifest(), "ready", ""),
     "recursive": ("def f(): f()\nf()", "import", "RecursionError"),
     "async_hook": ("@zoo.hookimpl\nasync def zoo_manifest(): ...", "validate", "returned coroutine"),
-    "local": (manifest(), "scan", "kept for the models of a session"),
+    "local": (manifest(), "scan", "reserved for the models of a session"),
     "builders_missing": (manifest(f"[{spec('of_nowhere')}]"), "ready", ""),
 }  # fmt: skip
 RECORDS = """
@@ -219,8 +219,8 @@ import zoo
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     assert "resnet50" in zoo.list_models()
-assert "Plugin 'Finder' was set aside at stage 'scan': OSError: the network drive is gone" in str(caught[0].message)
-assert len(caught) == 1, caught
+assert "Plugin 'Finder' failed at stage 'scan' and is not used: OSError: the network drive is gone" in
+str(caught[0].message) assert len(caught) == 1, caught
 """
 
 

@@ -66,7 +66,7 @@ def test_a_folder_is_a_sequence(pipe, tmp_path: Path) -> None:
         ((torch.rand(2, 3, 128, 128), torch.rand(3, 3, 128, 128)), "different numbers"),
         ([], "nothing to predict"),
         (3, "Cannot predict from int"),
-        ((torch.rand(3, 128, 128), torch.rand(3, 128, 136)), "two of one size"),
+        ((torch.rand(3, 128, 128), torch.rand(3, 128, 136)), "expected the same size"),
     ],
 )
 def test_what_is_no_pair_is_refused(pipe, given, message: str) -> None:

@@ -243,7 +243,7 @@ def test_videos_that_cannot_be(pipe, tmp_path: Path, steady: Path) -> None:
     for n in (0, 1):
         with pytest.raises(InvalidArgument, match=r"The video has (0 frames|one frame); a flow needs two"):
             pipe(frames[:n])
-    with pytest.raises(InvalidArgument, match=r"left over: .*\.gif\. A file that holds several"):
+    with pytest.raises(InvalidArgument, match=r"left over: .*\.gif\. A file that contains several"):
         pipe(make_video(tmp_path / "still.gif", frames[:1]))
 
 

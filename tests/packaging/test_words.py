@@ -62,9 +62,9 @@ LEFT_OUT = re.compile(
     r"docs/words\.txt|CHANGELOG\.md|(.*[/.])?LICENSE(\.txt)?|.*\.min\.js|tests/reference/.*|measurements/.*|.*/categories/.*"
 )
 
-# What separates two words of a sentence: blanks, or a line break with the end of a string literal or comment line
+# What separates two words of a sentence: blanks, or one line break with the end of a string literal or comment line
 # before it and the beginning of the next after it.
-GAP = re.compile(r"""[ \t]*["']?[ \t]*\\?\n\s*(?:#+|[>*|]|[rfb]{0,2}["'])?\s*|\s+""")
+GAP = re.compile(r"""[ \t]*["']?[ \t]*\\?\n[ \t]*(?:#+|[>*|]|[rfb]{0,2}["'])?[ \t]*|[ \t]+""")
 
 
 class Phrase(NamedTuple):
@@ -174,3 +174,6 @@ class TestSearch:
     def test_a_line_without_a_suggestion_is_an_error(self):
         with pytest.raises(ValueError, match="lorem ipsum"):
             phrases("lorem ipsum\n")
+
+    def test_a_blank_line_ends_a_sentence(self):
+        assert search("# Lorem\n\nIpsum dolor\n", self.LISTED) == []

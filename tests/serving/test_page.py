@@ -78,7 +78,7 @@ def test_a_picture_is_chosen_and_bad_ones_told(page: Any, tmp_path: Path) -> Non
     (tmp_path / "bad.png").write_bytes(b"no picture")
     page.set_input_files("#file", tmp_path / "bad.png")
     page.wait_for_selector("#status.error")
-    assert "no picture format" in page.inner_text("#status")
+    assert "not in a picture format" in page.inner_text("#status")
     assert page.is_hidden("#answer")
     assert page.is_hidden("#drawn")
 

@@ -80,7 +80,7 @@ def png(width: int, height: int) -> bytes:
 @pytest.mark.parametrize(
     ("path", "data", "headers", "status", "said"),
     [
-        ("/predict", b"no picture", RAW, 400, "no picture format"),
+        ("/predict", b"no picture", RAW, 400, "not in a picture format"),
         ("/predict", b"", RAW, 400, "empty"),
         ("/predict", DIGIT[:60], RAW, 400, "cannot be read"),
         ("/predict", b"x" * (1 << 20) + b"x" * 5000, RAW, 413, "bytes"),

@@ -197,7 +197,7 @@ def test_a_model_that_was_built_before(levels: Path) -> None:
     known = zoo.evaluate(model, levels / "walls", levels / "levels.json", device="cpu")  # its builder is known
     assert known.to_dict() == result.to_dict()
     foreign = sys.modules["level_parts"].Level()
-    with pytest.raises(InvalidArgument, match="which task the model is for"):
+    with pytest.raises(InvalidArgument, match="the task of the model"):
         zoo.evaluate(foreign, levels / "walls", levels / "levels.json")
     with pytest.raises(InvalidArgument, match="need the name of a model"):
         zoo.evaluate(model, levels / "walls", levels / "levels.json", processes=2)
@@ -220,7 +220,7 @@ def test_several_processes_find_the_same(levels: Path, tmp_path: Path, monkeypat
     together = evaluate(levels, batch_size=3, processes=2, output=tmp_path / "out")
     assert together.measured == 9
     assert together.metrics["off"] == (10 * alone.metrics["off"] - 4) / 9
-    assert "no picture format" in together.failures["4.png"]
+    assert "not in a picture format" in together.failures["4.png"]
     assert sorted(lines(log)) == sorted(row["input"] for row in records(tmp_path / "out"))
     assert len(lines(log)) == 9
 

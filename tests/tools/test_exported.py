@@ -76,7 +76,7 @@ def test_a_batch_goes_through_a_file_of_one_picture_too(file: Path) -> None:
     opened = zoo.get_model(file)
     with torch.no_grad():
         torch.testing.assert_close(opened(noise(3, 3, 64, 64)), digits()(noise(3, 3, 64, 64)), atol=1e-4, rtol=1e-4)
-    with pytest.raises(InvalidArgument, match=r"takes image 1×3×64×64 alone, not 1×3×32×32. Export it with free"):
+    with pytest.raises(InvalidArgument, match=r"takes image only as 1×3×64×64, not 1×3×32×32. Export it with var"):
         opened(noise(1, 3, 32, 32))
 
 
@@ -106,7 +106,7 @@ def test_adaptive_pooling_takes_any_size(file: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "options", "match"),
     [
-        ("vit_b_16", {"dynamic": "height"}, r"VisionTransformer takes pictures of 224×224 pixels alone.*with_preproc"),
+        ("vit_b_16", {"dynamic": "height"}, r"VisionTransformer takes only pictures of 224×224 pixels.*with_preproc"),
         (
             "resnet18",
             {"dynamic": "frames", "image_size": 64},
@@ -381,9 +381,9 @@ def test_a_strangers_file_is_what_the_user_says(tmp_path: Path, run: Any) -> Non
 def test_an_exported_model_is_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "out.pt2"
     zoo.export("squeezenet1_1", path, weights="DIGITS_V1")
-    with pytest.raises(InvalidArgument, match="was exported as it is, and takes no num_classes=3"):
+    with pytest.raises(InvalidArgument, match="is an exported file, which does not accept num_classes=3"):
         zoo.get_model(path, num_classes=3)
-    with pytest.raises(InvalidArgument, match="runs on the CPU as it was exported, not on meta"):
+    with pytest.raises(InvalidArgument, match="runs on the CPU with the exported dtypes, not on meta"):
         zoo.get_model(path).to("meta")
     with pytest.raises(InvalidArgument, match="is an exported file"):
         zoo.export(path, tmp_path / "again.pt2")
@@ -428,10 +428,10 @@ def onnx_with(text: str) -> bytes:
     ("change", "match"),
     [
         ({"version": 2}, "exported by a newer zoo, in version 2; this one reads up to 1"),
-        ({"version": None}, "no number of its version"),
+        ({"version": None}, "the version is missing"),
         ({"model": 5}, "model is 5"),
         ({"task": None}, "it has no task"),
-        ({"preprocessing": {"target": "os:system", "arguments": {}}}, "its preprocessing is 'os:system', which is nei"),
+        ({"preprocessing": {"target": "os:system", "arguments": {}}}, "the preprocessing is 'os:system', which is nei"),
         ({"inside": ["everything"]}, "inside is"),
         ({"inputs": [{"name": "image", "shape": [1, None]}]}, "inputs have"),
         ({"categories": [1, 2]}, "categories are not all text"),

@@ -146,7 +146,7 @@ def test_a_file_is_not_written_over_by_accident(tmp_path: Path, run: Any) -> Non
         ({"path": "nowhere/out.onnx"}, InvalidArgument, "The folder .* does not exist"),
         ({"model": "resnet51"}, UnknownModel, "resnet50"),
         ({"model": 5}, InvalidArgument, "not int"),
-        ({"model": nn.Conv2d(3, 3, 1)}, InvalidArgument, "Say which task"),
+        ({"model": nn.Conv2d(3, 3, 1)}, InvalidArgument, "Give the task of the model"),
         ({"model": nn.Conv2d(3, 3, 1), "task": "image-classification"}, InvalidArgument, "give image_size"),
         (
             {"model": nn.Conv2d(3, 3, 1), "task": "image-classification", "image_size": 8, "frames": 3},
