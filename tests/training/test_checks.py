@@ -45,7 +45,7 @@ def test_a_head_of_another_size_is_told(tmp_path: Path) -> None:
 def test_a_model_with_other_classes_than_the_data_is_told(task: str, model: str, entry: str) -> None:
     piece = zoo.registry.provided(zoo.get_task(task), "train")()
     net = zoo.get_model(model, weights=entry, num_classes=4).train()
-    with pytest.raises(InvalidArgument, match="a head for 4 classes, and the data have 3"):
+    with pytest.raises(InvalidArgument, match="a head for 4 classes, but the data have 3"):
         piece.check(net, (torch.rand(2, 3, 64, 64),), torch.zeros(2, dtype=torch.int64), "abc")
     assert net.training
 
@@ -98,7 +98,7 @@ def test_targets_of_detectors_are_checked_all_at_once(tmp_path: Path) -> None:
     target = {"boxes": boxes, "labels": torch.tensor([5])}
     with pytest.raises(InvalidArgument, match=r"(?s)2 problem.*ends above or left.*label"):
         piece.check(net, ([torch.rand(3, 80, 80)], [target]), None, ["__background__", "a"])
-    with pytest.raises(InvalidArgument, match="a head for 2 classes, and the data have 3"):
+    with pytest.raises(InvalidArgument, match="a head for 2 classes, but the data have 3"):
         piece.check(net, ([torch.rand(3, 80, 80)], [target]), None, ["__background__", "a", "b"])
 
 

@@ -87,7 +87,7 @@ def test_folders_that_are_split_keep_the_categories_of_the_first(tmp_path: Path)
     assert list(train.categories) == list(val.categories) == ["a", "b"]
     assert val.target(0) == {"label": 1}
     picture(tmp_path / "val" / "c" / "1.png")
-    with pytest.raises(InvalidArgument, match=r"none of the 2 categories:\n.*val/c'"):
+    with pytest.raises(InvalidArgument, match=r"names are not among the 2 categories:\n.*val/c'"):
         zoo.open_data(tmp_path, "image-classification")
 
 
@@ -109,11 +109,11 @@ def test_csv(classes: Path) -> None:
     assert list(train.categories) == ["0", "1", "2"]
     file.write_text("path,label\ncat/none.png,1\ncat/clip0_0.png,\ncat/clip0_0.png,2\n")
     with pytest.raises(
-        InvalidArgument, match=r"line 3: label is empty(.|\n)*line 2: there is no(.|\n)*line 4: .*line 3"
+        InvalidArgument, match=r"line 3: label is empty(.|\n)*line 2: the file .* does not exist(.|\n)*line 4: .*line 3"
     ):
         zoo.open_data(file, "image-classification")
     file.write_text("file,label\n")
-    with pytest.raises(InvalidArgument, match=r"line 1 has the columns file, label; expected path too"):
+    with pytest.raises(InvalidArgument, match=r"line 1 has the columns file, label; expected also path"):
         zoo.open_data(file, "image-classification")
 
 
@@ -245,7 +245,7 @@ def test_objects_in_csv(tmp_path: Path) -> None:
     assert whole["a.png"]["boxes"].tolist() == [[1, 2, 11, 12], [0, 0, 5, 5]]
     assert not len(whole["b.png"]["boxes"])
     file.write_text("path,label,xmin,ymin,xmax,ymax\na.png,dog,9,2,1,12\nc.png,cat,0,0,5,nan\n")
-    with pytest.raises(InvalidArgument, match=r"line 2: label 'dog'(.|\n)*line 3: there is no"):
+    with pytest.raises(InvalidArgument, match=r"line 2: label 'dog'(.|\n)*line 3: the file .* does not exist"):
         zoo.open_data(file, "object-detection")
 
 
@@ -257,7 +257,7 @@ def test_class_maps_and_masks_of_black_and_white(tmp_path: Path) -> None:
         picture(tmp_path / "images" / f"{i}.jpg", (4, 2))
         (tmp_path / "masks").mkdir(exist_ok=True)
         Image.fromarray(np.array([[0, 255, 255, 0]] * 2, np.uint8)).save(tmp_path / "masks" / f"{i}.png")
-    with pytest.raises(InvalidArgument, match=r"give mapping=\{0: 0, 255: 1\}"):
+    with pytest.raises(InvalidArgument, match=r"pass mapping=\{0: 0, 255: 1\}"):
         zoo.open_data(tmp_path, "semantic-segmentation")
     train, _ = zoo.open_data(tmp_path, "semantic-segmentation", mapping={0: 0, 255: 1})
     assert train[0][1]["mask"].tolist() == [[0, 1, 1, 0]] * 2

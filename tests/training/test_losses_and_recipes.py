@@ -183,7 +183,7 @@ def test_flow_is_padded_as_its_frames_are_and_not_known_there() -> None:
     assert first.shape[1:] == second.shape[1:] == flow.shape[1:] == valid.shape == (136, 136)
     assert int(valid.sum()) == 130 * 133
     assert (flow[:, valid] == 1).all()
-    with pytest.raises(InvalidArgument, match=r"sizes 136 × 136, 144 × 136; expected one.*--recipe finetune"):
+    with pytest.raises(InvalidArgument, match=r"sizes 136 × 136, 144 × 136; expected one size.*--recipe finetune"):
         piece.collate([(first, second, flow, valid), (F.pad(first, (0, 0, 0, 8)), second, flow, valid)])
 
 

@@ -141,7 +141,7 @@ def test_quantization_aware_training_goes_on_as_if_unbroken(tmp_path: Path) -> N
 def test_models_with_auxiliary_heads_are_trained_for_int8_without_them(name: str, tmp_path: Path) -> None:
     data = pictures(tmp_path / "data", 4)
     given = {"epochs": 1, "batch_size": 4, "device": "cpu", "qat": True, "init_weights": False}
-    with pytest.raises(InvalidArgument, match="left out with aux_logits=False"):
+    with pytest.raises(InvalidArgument, match="Pass aux_logits=False"):
         train(name, data, tmp_path / "a", None, **given)
     train(name, data, tmp_path / "b", None, aux_logits=False, **given)
     int8 = zoo.load(tmp_path / "b/best.safetensors").eval()
