@@ -366,7 +366,7 @@ def test_a_strangers_file_is_what_the_user_says(tmp_path: Path, run: Any) -> Non
     assert made is not None
     made.save(path)
     with pytest.raises(
-        InvalidArgument, match=r"plain.onnx says nothing of itself.*Missing: its task and its prep.*--t"
+        InvalidArgument, match=r"plain.onnx was not written by zoo and.*Missing: its task and its prep.*--t"
     ):
         zoo.pipeline(path)
     got = run("predict", DIGITS[0], "--model", path)

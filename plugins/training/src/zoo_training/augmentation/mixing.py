@@ -31,8 +31,8 @@ class MixUp:
 
 @dataclass(frozen=True)
 class CutMix:
-    """Replace a rectangle of each picture by that of another picture of the batch; called like :class:`MixUp`. From
-    `CutMix <https://arxiv.org/abs/1905.04899>`_."""
+    """Replace a rectangle of each picture by that of another picture of the batch; same arguments as :class:`MixUp`.
+    From `CutMix <https://arxiv.org/abs/1905.04899>`_."""
 
     alpha: float = 1.0
 
