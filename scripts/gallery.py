@@ -242,9 +242,9 @@ SHOWN = [
           "the picture.", "result.draw()", crowd),
     Shown("rotated", "", "Rotated boxes", HAND, "zoo.draw.bounding_boxes(image, corners, labels, scores)", rotated),
     Shown("instances", "instance-segmentation", "Instance segmentation", f"Tints, edges in the full colour, and a dark "
-          f"line around. {HAND}", "Detection(..., masks=masks).draw()", instances),
+          f"line around. {HAND}", "Detection(boxes, labels, scores, categories, image, masks).draw()", instances),
     Shown("keypoints", "keypoint-detection", "Keypoints", f"A person's left is filled, the right is hollow. {HAND}",
-          "Detection(..., keypoints=points).draw()", joints),
+          "Detection(boxes, labels, scores, categories, image, keypoints=keypoints).draw()", joints),
     Shown("regions", "semantic-segmentation", "Semantic segmentation", "With a legend of what is there, the largest "
           f"first. {HAND}", "Segmentation(class_map, categories, image).draw()", regions),
     Shown("shape_classes", "semantic-segmentation", "Semantic segmentation by a model", "LR-ASPP, trained on drawn "
@@ -258,7 +258,7 @@ SHOWN = [
           'zoo.pipeline("raft_small", weights="SHAPES_V1", backward=True)((first, second)).draw()',
           lambda: predicted("raft_small", "SHAPES_V1", FRAMES, backward=True)),
     Shown("flow_video", "optical-flow", "Optical flow of a video", "A length has one colour throughout.",
-          'zoo.pipeline("raft_small", weights="SHAPES_V1", stride=3)("moving_shapes.gif").draw()',
+          'zoo.pipeline("raft_small", weights="SHAPES_V1", stride=3)("examples/videos/moving_shapes.gif").draw()',
           lambda: predicted("raft_small", "SHAPES_V1", str(VIDEO), stride=3)),
     Shown("video", "video-classification", "Video classification", "A row for each clip. A small network whose weights "
           "are in the package.", 'zoo.pipeline("mc3_tiny", weights="MOVING_SHAPES_V1", clips=4)(video).draw()',
@@ -291,7 +291,7 @@ def page() -> Iterator[str]:
     for shown in SHOWN:
         yield f"\n## {shown.title}\n\n"
         yield f"{shown.caption}" + (f" Task: `{shown.task}`.\n" if shown.task else "\n")
-        yield f"\n![{shown.title}](images/gallery/{shown.name}.jpg)\n\n```py\n{shown.code}\n```\n"
+        yield f"\n![{shown.title}](images/gallery/{shown.name}.jpg)\n\n```python\n{shown.code}\n```\n"
 
 
 def save(picture: Image.Image, name: str) -> Path:

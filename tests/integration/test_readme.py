@@ -7,21 +7,21 @@ import re
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
+import pages
 import pytest
+from pages import ROOT
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 
 def blocks(page: str) -> list[tuple[str, str]]:
-    return re.findall(r"^```(\w+)\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    return [(block.kind, block.text) for block in pages.blocks(page) if not block.reason]
 
 
-BLOCKS = blocks(README)
+BLOCKS = blocks("README.md")
 FILES = {code.split("\n", 1)[0].removeprefix("# "): code for _, code in BLOCKS if re.match(r"# [\w.]+\n", code)}
-START, TORCHVISION = ((ROOT / "docs" / f"{page}.md").read_text() for page in ("start", "torchvision"))
+START, TORCHVISION = "docs/start.md", "docs/torchvision.md"
 SHELL = [line for kind, code in [*BLOCKS, *blocks(START)] if kind == "sh" for line in code.splitlines()]
 
 
