@@ -41,7 +41,8 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def newcomer(wheels: Path, site_without_zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Run]:
     """A folder with the repository's examples, and a shell with a new environment: torch is there, zoo is not."""
     place = tmp_path_factory.mktemp("newcomer")
-    shutil.copytree(ROOT / "examples/images", place / "examples/images")
+    for folder in ("images", "videos"):
+        shutil.copytree(ROOT / "examples" / folder, place / "examples" / folder)
     subprocess.run([sys.executable, "-m", "venv", place / "venv"], check=True)
     (site,) = (place / "venv").glob("lib/python*/site-packages")
     for bundled in site.glob("setuptools*"):  # with venv of Python 3.11; torch needs a newer one, which is installed
@@ -127,3 +128,16 @@ def test_the_plugin_joins(followed: dict[str, str], newcomer: tuple[Path, Run]) 
     program = "import zoo; print(zoo.get_model('acme_net', num_classes=4)[3].out_features)"
     assert run(f'python -c "{program}"') == "4\n"
     assert "ok" in run("zoo verify-plugin acme --tier model")
+
+
+def test_the_first_page_of_the_documentation_works_too(followed: dict[str, str], newcomer: tuple[Path, Run]) -> None:
+    """docs/start.md installs more packages, and shows every task."""
+    place, run = newcomer
+    for block in pages.blocks("docs/start.md"):
+        if block.kind == "sh":
+            for line in pages.lines_of(block.text):
+                assert run(line), line
+        else:
+            (place / "start.py").write_text(block.text)
+            assert "circle" in run("python start.py")
+    assert (place / "shapes.png").stat().st_size > 1000
