@@ -77,6 +77,6 @@ def test_options_and_keys_that_are_named_exist(tmp_path: Path, capsys: pytest.Ca
     assert [option for option in named if option not in usage] == []
     main(["export", "squeezenet1_1", str(tmp_path / "m.onnx"), "--weights", "DIGITS_V1"])
     (said,) = [p.value for p in onnx.load(tmp_path / "m.onnx").metadata_props if p.key == "zoo"]
-    table = PAGE.split("## What the file says")[1].split("\n## ")[0]
+    table = PAGE.split("## The file's description")[1].split("\n## ")[0]
     keys = {key for cell in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for key in re.findall(r"`(\w+)`", cell)}
     assert set(json.loads(said)) - {"zoo"} <= keys
