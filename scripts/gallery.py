@@ -267,7 +267,8 @@ SHOWN = [
     Shown("depth", "depth-estimation", "Depth", "Near is bright; the scale has round numbers. The scene is generated, "
           "so its depth is known.", "Depth(values, \"metres\", image).draw()", depth),
     Shown("embedding", "image-feature-extraction", "A vector", "One stripe per "
-          "number, blue below zero, red above; here of a Fourier transform.", "ImageEmbedding(vector, image).draw()", embedding),
+          "number, blue below zero, red above; here of a Fourier transform.",
+          "ImageEmbedding(vector, image).draw()", embedding),
 ]  # fmt: skip
 
 INTRODUCTION = """# Gallery
