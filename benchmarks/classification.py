@@ -4,7 +4,7 @@
 
 With torchvision: our time over its time for one model of each family, same weights, input and memory format (below 1
 is faster), and outputs compared. Then what zoo.optimize gains over the plain model for ten families; images come
-contiguous, as from a pipeline. Then images a second over batch size. Ratios by the processor's time are there too,
+contiguous, as from a pipeline. Then images per second over batch size. Ratios by the processor's time are there too,
 which other work on the machine changes less; set OMP_WAIT_POLICY=passive for it, that waiting threads do not count.
 """
 
@@ -85,7 +85,7 @@ def optimised(names: Sequence[str], batch: int, seconds: float, report: Report) 
 
 def curve(names: Sequence[str], seconds: float, report: Report) -> None:
     columns = {f"batch_{n}": f"batch {n}|.0f" for n in BATCHES}
-    table = report.table("batches", model="images a second", **columns)
+    table = report.table("batches", model="images per second", **columns)
     for name in names:
         plain = build(zoo.get_model, name)
         found: dict[str, dict[str, float]] = {"plain": {}, "optimised": {}}
