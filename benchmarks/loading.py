@@ -46,7 +46,7 @@ def main() -> int:
         ways: dict[str, Call] = {
             "zoo, memory-mapped": load(path, True),
             "zoo, mapped safetensors": load(safe, True),
-            "zoo, a path of one's own, read whole": load(path, False),
+            "zoo, a file at a path, copied": load(path, False),
             "zoo, the same as safetensors": load(safe, False),
             "zoo, a file in the legacy pickle form": load(old, False),
             "`torch.load` alone": lambda: torch.load(path, weights_only=True),

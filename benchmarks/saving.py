@@ -20,7 +20,7 @@ import harness
 from harness import Report, alone
 
 KINDS = {
-    "the bytes alone": "bytes", "zoo, mapped (`zoo.load(path, mmap=True)`)": "mapped", "zoo, read whole": "whole",
+    "the bytes alone": "bytes", "zoo, mapped (`zoo.load(path, mmap=True)`)": "mapped", "zoo, copied": "whole",
     "safetensors' own functions, which flush nothing": "safetensors",
 }  # fmt: skip
 

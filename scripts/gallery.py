@@ -226,26 +226,27 @@ def embedding() -> Image.Image:
 SHAPES, FLOW = EXAMPLES / "images/shapes.png", EXAMPLES / "images/flow"
 FRAMES = (FLOW / "frame1.png", FLOW / "frame2.png")
 VIDEO = EXAMPLES / "videos/moving_shapes.gif"
-HAND = "Marked by hand."
+HAND = "The annotations were made by hand."
 
 SHOWN = [
     Shown("classification", "image-classification", "Classification", "EfficientNet-Lite0, with weights that pip "
           "installs.", 'zoo.pipeline("efficientnet_lite0")("examples/images/photos/coffee.jpg").draw()',
           lambda: predicted("efficientnet_lite0", "DEFAULT", EXAMPLES / "images/photos/coffee.jpg")),
-    Shown("boxes", "object-detection", "Detection", f"Frames have dark edges, and labels a background. {HAND}",
+    Shown("boxes", "object-detection", "Detection", f"Boxes have dark edges, labels have a background. {HAND}",
           "Detection(boxes, labels, scores, categories, image).draw()", detection),
     Shown("shapes", "object-detection", "Detection by a model", "SSDlite, trained on drawn shapes; its weights are in "
           "the package.", 'zoo.pipeline("ssdlite320_mobilenet_v3_large", weights="SHAPES_V1")(picture).draw()',
           lambda: predicted("ssdlite320_mobilenet_v3_large", "SHAPES_V1", SHAPES)),
-    Shown("crowd", "object-detection", "300 objects on 4,000 pixels", "Labels shrink, and the least certain are left "
-          "out where there is no space; below, a crop at its original size. The objects were drawn into the picture.",
-          "result.draw()", crowd),
+    Shown("crowd", "object-detection", "300 objects on 4,000 pixels", "Text is smaller, and labels without space are "
+          "left out, those with the lowest scores first; below, a part at full size. The objects were drawn into the "
+          "picture.", "result.draw()", crowd),
     Shown("rotated", "", "Rotated boxes", HAND, "zoo.draw.bounding_boxes(image, corners, labels, scores)", rotated),
-    Shown("instances", "instance-segmentation", "Instance segmentation", "Tinted masks, with coloured edges and a "
-          f"dark outline. {HAND}", "Detection(..., masks=masks).draw()", instances),
-    Shown("keypoints", "keypoint-detection", "Keypoints", f"Left keypoints are filled, right ones hollow. {HAND}",
-          "Detection(..., keypoints=points).draw()", joints),
-    Shown("regions", "semantic-segmentation", "Semantic segmentation", "With a legend of the classes, the largest "
+    Shown("instances", "instance-segmentation", "Instance segmentation", f"Tints, edges in the full colour, and a dark "
+          f"outline. {HAND}", "Detection(boxes, labels, scores, categories, image, masks).draw()", instances),
+    Shown("keypoints", "keypoint-detection", "Keypoints", "Joints on the left of a person are filled, on the right "
+          f"hollow. {HAND}",
+          "Detection(boxes, labels, scores, categories, image, keypoints=keypoints).draw()", joints),
+    Shown("regions", "semantic-segmentation", "Semantic segmentation", "With a legend of its classes, the largest "
           f"first. {HAND}", "Segmentation(class_map, categories, image).draw()", regions),
     Shown("shape_classes", "semantic-segmentation", "Semantic segmentation by a model", "LR-ASPP, trained on drawn "
           "shapes; its weights are in the package.",
@@ -253,35 +254,36 @@ SHOWN = [
           lambda: predicted("lraspp_mobilenet_v3_large", "SHAPES_V1", SHAPES)),
     Shown("panoptic", "panoptic-segmentation", "Panoptic segmentation", HAND,
           "PanopticSegmentation(segment_map, labels, scores, categories, image).draw()", panoptic),
-    Shown("flow", "optical-flow", "Optical flow", "RAFT, with packaged weights: arrows, the flow with its colour "
-          "wheel, the remaining difference, occluded pixels, and the forward-backward error.",
+    Shown("flow", "optical-flow", "Optical flow", "RAFT, with weights in the package: arrows, the flow with its colour "
+          "wheel, the remaining difference, occlusion, and the forward-backward error.",
           'zoo.pipeline("raft_small", weights="SHAPES_V1", backward=True)((first, second)).draw()',
           lambda: predicted("raft_small", "SHAPES_V1", FRAMES, backward=True)),
-    Shown("flow_video", "optical-flow", "Optical flow of a video", "All frames have the same colour scale.",
-          'zoo.pipeline("raft_small", weights="SHAPES_V1", stride=3)("moving_shapes.gif").draw()',
+    Shown("flow_video", "optical-flow", "Optical flow of a video", "Colours have one scale in all frames.",
+          'zoo.pipeline("raft_small", weights="SHAPES_V1", stride=3)("examples/videos/moving_shapes.gif").draw()',
           lambda: predicted("raft_small", "SHAPES_V1", str(VIDEO), stride=3)),
-    Shown("video", "video-classification", "Video classification", "One row for each clip. A small network whose "
-          "weights are in the package.", 'zoo.pipeline("mc3_tiny", weights="MOVING_SHAPES_V1", clips=4)(video).draw()',
+    Shown("video", "video-classification", "Video classification", "One row per clip. A small network whose weights "
+          "are in the package.", 'zoo.pipeline("mc3_tiny", weights="MOVING_SHAPES_V1", clips=4)(video).draw()',
           lambda: predicted("mc3_tiny", "MOVING_SHAPES_V1", str(VIDEO), clips=4)),
     Shown("depth", "depth-estimation", "Depth", "Near is bright; the scale has round numbers. The scene is generated, "
           "so its depth is known.", "Depth(values, \"metres\", image).draw()", depth),
-    Shown("embedding", "image-feature-extraction", "An embedding", "One stripe for each number, blue below zero, red "
-          "above; here of a Fourier transform.", "ImageEmbedding(vector, image).draw()", embedding),
+    Shown("embedding", "image-feature-extraction", "A vector", "One stripe per "
+          "number, blue below zero, red above; here of a Fourier transform.",
+          "ImageEmbedding(vector, image).draw()", embedding),
 ]  # fmt: skip
 
 INTRODUCTION = """# Gallery
 
-The result of `result.draw()` for every task. `zoo predict --output DIR` writes it, `result.show()` and `zoo predict
+The output of `result.draw()` for every task. `zoo predict --output DIR` writes it, `result.show()` and `zoo predict
 --show` open it, and notebooks display it. All pictures follow the same rules:
 
-- A class has the same colour in every picture, `zoo.draw.class_color(index)`; each object with a mask or keypoints has
-  its own.
-- Every colour has a WCAG contrast of at least 4.5 to the dark edge drawn around it, so that one of the two is visible
-  on any background. The first ten, and neighbours, are distinguishable with any form of colour blindness;
-  `tests/core/test_draw_legible.py` checks it.
-- Lines, letters and legends scale with the picture. Results are drawn at the picture's own size; tiny pictures are
+- A class has the same colour in every picture, `zoo.draw.class_color(index)`; each object with a mask or joints
+  has its own.
+- Every colour has a contrast of at least 4.5 (by WCAG) with the dark edge around it, so one of the two is visible on
+  any background. The first ten colours, and neighbours, are distinguishable with any one kind of colour blindness;
+  `tests/core/test_draw_legible.py` computes this.
+- Lines, text and legends scale with the picture. Results are drawn at the size of the picture; very small pictures are
   enlarged.
-- Labels do not overlap, and leave most of the picture visible.
+- Labels do not overlap, and leave most of the picture free.
 
 This page and its pictures are made by `python scripts/gallery.py`.
 """
@@ -292,7 +294,7 @@ def page() -> Iterator[str]:
     for shown in SHOWN:
         yield f"\n## {shown.title}\n\n"
         yield f"{shown.caption}" + (f" Task: `{shown.task}`.\n" if shown.task else "\n")
-        yield f"\n![{shown.title}](images/gallery/{shown.name}.jpg)\n\n```py\n{shown.code}\n```\n"
+        yield f"\n![{shown.title}](images/gallery/{shown.name}.jpg)\n\n```python\n{shown.code}\n```\n"
 
 
 def save(picture: Image.Image, name: str) -> Path:

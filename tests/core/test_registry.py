@@ -43,6 +43,15 @@ def test_modules(without_flow):
     assert zoo.list_models(zoo.models.optical_flow) == []
 
 
+def test_a_pattern_may_be_given_first():
+    assert zoo.list_models("resnet*", exclude="*101*") == zoo.list_models(include="resnet*", exclude="*101*")
+    assert "resnet18" in zoo.list_models("resnet*")
+    with pytest.raises(InvalidArgument, match="module is 'a'; expected a module"):
+        zoo.list_models("a", "resnet*")
+    with pytest.raises(InvalidArgument, match="include="):
+        zoo.list_models(["resnet*"])
+
+
 @pytest.mark.parametrize(
     ("filters", "error", "message"),
     [

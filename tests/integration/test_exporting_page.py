@@ -8,10 +8,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from pages import ROOT, put_in_place_of_downloads, to_run
 
 from zoo.cli import main
 
-ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "exporting.md").read_text()
 
 
@@ -38,6 +38,33 @@ def test_shell_lines_are_understood(capsys: pytest.CaptureFixture[str]) -> None:
         assert [word for word in rest if word.startswith("--") and word not in usage] == [], line
 
 
+@pytest.mark.slow
+def test_shell_lines_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """With random numbers in place of the published weights, and one class of ImageNet."""
+    pytest.importorskip("onnxruntime")
+    monkeypatch.chdir(tmp_path)
+    put_in_place_of_downloads("resnet50")
+    monkeypatch.setenv("ZOO_OFFLINE", "1")
+    (tmp_path / "imagenet/val/espresso").mkdir(parents=True)
+    for copy in ("dog.jpg", "imagenet/val/espresso/1.jpg"):
+        shutil.copy(ROOT / "examples/images/photos/coffee.jpg", copy)
+    for block in to_run("docs/exporting.md", "sh"):
+        for line in block.splitlines():
+            if "theirs.onnx" in line:  # one that does not say what it is
+                model = onnx_without_facts(tmp_path / "resnet50.onnx")
+                (tmp_path / "theirs.onnx").write_bytes(model)
+            assert main(shlex.split(line)[1:]) == 0, line + capsys.readouterr().err
+            assert capsys.readouterr().out, line
+
+
+def onnx_without_facts(path: Path) -> bytes:
+    import onnx
+
+    model = onnx.load(path)
+    del model.metadata_props[:]
+    return model.SerializeToString()
+
+
 def test_options_and_keys_that_are_named_exist(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import json
 
@@ -50,6 +77,6 @@ def test_options_and_keys_that_are_named_exist(tmp_path: Path, capsys: pytest.Ca
     assert [option for option in named if option not in usage] == []
     main(["export", "squeezenet1_1", str(tmp_path / "m.onnx"), "--weights", "DIGITS_V1"])
     (said,) = [p.value for p in onnx.load(tmp_path / "m.onnx").metadata_props if p.key == "zoo"]
-    table = PAGE.split("## What the file says")[1].split("\n## ")[0]
+    table = PAGE.split("## The file's description")[1].split("\n## ")[0]
     keys = {key for cell in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for key in re.findall(r"`(\w+)`", cell)}
     assert set(json.loads(said)) - {"zoo"} <= keys

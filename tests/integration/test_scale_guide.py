@@ -10,11 +10,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from pages import ROOT, blocks
 
 from zoo.cli import main
-
-ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "scale.md").read_text()
 
 
 def lacks(block: str) -> bool:
@@ -29,7 +27,7 @@ def test_every_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copytree(ROOT / "examples/images/digits", "examples/images/digits")
     ran = passed = 0
-    for kind, block in re.findall(r"```(\w+)\n(.*?)```", PAGE, re.DOTALL):
+    for kind, block in [(block.kind, block.text) for block in blocks("docs/scale.md") if not block.reason]:
         if kind in ("sh", "python") and lacks(block):
             passed += 1
         elif kind == "sh":

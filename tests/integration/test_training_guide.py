@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from loopback_hub import TOKEN, Hub, serving
+from pages import blocks
 from PIL import Image
 
 import zoo
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
+BLOCKS = [(block.kind, block.text) for block in blocks("docs/training.md") if not block.reason]
 SHELL = [code.splitlines() for kind, code in BLOCKS if kind == "sh"]
 COLOURS = {"blue": (40, 60, 200), "red": (200, 50, 40)}
 # pip without a network: build tools and dependencies are installed.
@@ -59,7 +59,7 @@ def road(place: Path) -> dict[str, str]:
 
 
 def test_blocks_are_of_kinds_that_are_run_here() -> None:
-    assert [kind for kind, _ in BLOCKS] == ["sh", "sh", "python", "text", "text", "sh"]
+    assert [kind for kind, _ in BLOCKS] == ["sh", "sh", "python", "sh"]
     assert len(SHELL[0]) == 5
     assert [line.split()[0] for line in SHELL[0]] == ["zoo", "zoo", "zoo", "zoo", "pip"]
 

@@ -96,7 +96,7 @@ def test_a_renamed_copy_is_a_plugin_of_its_own(environment, wheels, tmp_path):
     """The README's own commands rename it."""
     python, run = environment
     readme = (TEMPLATE / "README.md").read_text()
-    commands = re.findall(r"^ +```\n(.*?)^ +```", readme, re.DOTALL | re.MULTILINE)[0]
+    commands = re.findall(r"^ +```sh\n(.*?)^ +```", readme, re.DOTALL | re.MULTILINE)[0]
     shutil.copytree(TEMPLATE, tmp_path / TEMPLATE.name)
     subprocess.run(["bash", "-euc", commands], cwd=tmp_path, check=True)
     copy = tmp_path / "zoo-acme"

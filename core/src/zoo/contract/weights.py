@@ -26,9 +26,9 @@ def _read_names(resource: str) -> tuple[str, ...]:
 class Preset:
     """A preprocessing that is built on demand: an import string and the arguments to call it with.
 
-    >>> Preset("zoo.transforms:ImageClassification", {"crop_size": 224})   # describes; imports nothing
-    >>> preset()                                                           # builds the transform
-    >>> preset(crop_size=256)                                              # builds it with another argument
+    >>> preset = Preset("zoo.transforms:ImageClassification", {"crop_size": 224})   # imports nothing
+    >>> transform = preset()                                                        # builds the transform
+    >>> transform = preset(crop_size=256)                                           # with another argument
     """
 
     target: str

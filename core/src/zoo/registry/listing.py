@@ -17,7 +17,7 @@ Names = str | Iterable[str] | None
 
 
 def list_models(
-    module: ModuleType | None = None,
+    module: ModuleType | str | None = None,
     include: Names = None,
     exclude: Names = None,
     *,
@@ -33,7 +33,8 @@ def list_models(
     """The names of the models that pass every filter, sorted. Takes milliseconds and does not import torch.
 
     Args:
-        module: a plugin's module, ``zoo.models`` (the classification models) or one of its namespaces.
+        module: a plugin's module, ``zoo.models`` (the classification models) or one of its namespaces. Text is taken
+            for ``include``: ``zoo.list_models("resnet*")``.
         include: shell wildcards, one or several; a name must match one of them.
         exclude: shell wildcards; a name must match none of them.
         task: such as ``"object-detection"``.
@@ -48,10 +49,15 @@ def list_models(
             with the model.
 
     Raises:
-        UnknownTask, InvalidArgument: no installed plugin has the task, plugin or metric.
+        UnknownTask, InvalidArgument: no installed plugin has the task, plugin or metric; ``module`` is no module.
 
     >>> zoo.list_models(include="resnet*", min_metrics={"acc@1": 80})
+    ['resnet101', 'resnet152', 'resnet50']
     """
+    if isinstance(module, str) and include is None:
+        module, include = None, module
+    if not isinstance(module, ModuleType | None):
+        raise InvalidArgument(f"module is {module!r}; expected a module. Patterns of names are given by include=.")
     now = registry()
     found = list(now.entries.values())
     if task is not None:

@@ -329,7 +329,8 @@ def register_model(
             a notebook does, replaces it.
 
     >>> @zoo.register_model()
-    ... def tiny_net(num_classes=10): ...
+    ... def tiny_net(num_classes=10):
+    ...     return nn.Linear(4, num_classes)
     >>> zoo.get_model("tiny_net", num_classes=3)
     """
     if callable(name):
