@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback that can be told to misbehave."""
+"""A real HTTP server on loopback with faults on request."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from typing import Any
 
 @dataclass
 class Fault:
-    """What goes wrong with one GET. Later ones are answered well again."""
+    """A fault of one GET. Later requests get correct answers."""
 
     status: int = 200
-    headers: dict[str, str | None] = field(default_factory=dict)  # None: not sent, whatever the server would
-    cut: int | None = None  # close the connection after so many bytes of the body
-    hold: int | None = None  # send so many bytes of the body, then wait for server.release
-    body: bytes | None = None  # serve this in place of the file
-    trickle: float | None = None  # send a byte, wait so many seconds, and so on
+    headers: dict[str, str | None] = field(default_factory=dict)  # None: not sent
+    cut: int | None = None  # close the connection after this many bytes of the body
+    hold: int | None = None  # send this many bytes of the body, then wait for server.release
+    body: bytes | None = None  # serve this instead of the file
+    trickle: float | None = None  # wait this many seconds after each byte
     where: str = "body"  # what trickles: the body or the headers
 
 

@@ -1,4 +1,4 @@
-"""Tests that families of models of one's own size inherit: what every such model promises, shown on small ones."""
+"""Tests that families of configurable size inherit: properties of every such model, checked on small ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands in a pseudo-terminal, and what a person sees there when they have ended."""
+"""Commands in a pseudo-terminal, and the text on its screen after they have ended."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Shown(NamedTuple):
 
 
 def screen(raw: str) -> str:
-    """What stands on a terminal that has obeyed ``raw``: carriage returns, cursors that go up, erased lines."""
+    """The screen of a terminal after ``raw``: carriage returns, cursors that go up, erased lines."""
     lines: list[list[str]] = [[]]
     row = column = 0
     for found in _TOKENS.finditer(raw):

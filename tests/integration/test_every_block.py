@@ -58,7 +58,7 @@ NOT_RUN = [block for page in PAGES for block in blocks(page) if block.reason]
 
 
 def problem(block: Block) -> str | None:
-    """What is wrong with a block, as far as who runs it; None for nothing."""
+    """The problem with who runs a block; None if there is no problem."""
     if block.kind.startswith("{"):  # a directive of Sphinx
         return None
     if block.reason:

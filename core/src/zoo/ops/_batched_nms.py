@@ -70,11 +70,11 @@ def nms_mask(
     def eager(boxes: Tensor, scores: Tensor, limit: Tensor, *_: Tensor) -> Tensor:
         found = [
             torch.nn.functional.pad(
-                good[nms(b[good], s[0, good], iou_threshold)[: int(limit)]][:, None], (2, 0), value=0
+                kept[nms(b[kept], s[0, kept], iou_threshold)[: int(limit)]][:, None], (2, 0), value=0
             )
             + torch.tensor([i, 0, 0])
             for i, (b, s) in enumerate(zip(boxes, scores, strict=True))
-            for good in [(s[0] > -math.inf).nonzero().squeeze(1)]
+            for kept in [(s[0] > -math.inf).nonzero().squeeze(1)]
         ]
         return torch.cat(found)
 
