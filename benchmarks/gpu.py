@@ -20,8 +20,8 @@ import zoo
 
 COLUMNS = {
     "torchvision": "torchvision fp32, images per second|,.0f", "fp32": "fp32|.2f",
-    "fp32_optimised": "fp32 optimised|.2f", "bf16": "bf16|.2f", "bf16_optimised": "bf16 optimised|.2f", "fp16": "fp16|.2f",
-    "fp16_optimised": "fp16 optimised|.2f", "fp16_compiled": "fp16 compiled|.2f",
+    "fp32_optimised": "fp32 optimised|.2f", "bf16": "bf16|.2f", "bf16_optimised": "bf16 optimised|.2f",
+    "fp16": "fp16|.2f", "fp16_optimised": "fp16 optimised|.2f", "fp16_compiled": "fp16 compiled|.2f",
 }  # fmt: skip
 MODELS = (
     "resnet50", "mobilenet_v3_large", "efficientnet_b0", "convnext_tiny", "vit_b_16", "swin_t", "regnet_y_400mf",
