@@ -1,4 +1,4 @@
-"""What holds the repository together: one version, a stub that says what there is, workflows that run what is there."""
+"""What holds the repository together: one version, a stub that fits the package, workflows that run existing files."""
 
 from __future__ import annotations
 
