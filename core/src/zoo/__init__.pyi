@@ -129,7 +129,7 @@ from zoo_training.training import (
 __version__: str
 __all__: list[str]
 
-# Written by scripts/stubs.py: what zoo.pipeline gives, by the task or by the model of ours that is named.
+# Written by scripts/stubs.py: overloads of zoo.pipeline for tasks and for zoo's own models.
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, overload
