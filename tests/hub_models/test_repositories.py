@@ -255,7 +255,7 @@ def test_settings_of_a_processor_of_several_parts(hub: Hub, folder: Any) -> None
     path = folder("dinov2")
     settings = json.loads((path / "preprocessor_config.json").read_text())
     (path / "preprocessor_config.json").unlink()
-    with pytest.raises(InvalidArgument, match="name no preprocessing"):
+    with pytest.raises(InvalidArgument, match="have no preprocessing"):
         zoo.pipeline(path, device="cpu")
     (path / "processor_config.json").write_text(json.dumps({"image_processor": settings}))
     want = zoo.pipeline(path, device="cpu")(COFFEE).to_dict()

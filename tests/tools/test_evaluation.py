@@ -610,7 +610,7 @@ def test_bad_arguments(levels: Path) -> None:
 
 def test_paths_are_checked_before_the_weights_are_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOO_OFFLINE", "1")
-    with pytest.raises(InvalidArgument, match="expected one for each class"):
+    with pytest.raises(InvalidArgument, match="expected one folder per class"):
         zoo.evaluate("resnet18", tmp_path)
 
 

@@ -138,7 +138,11 @@ def test_a_file_is_not_written_over_by_accident(tmp_path: Path, run: Any) -> Non
 @pytest.mark.parametrize(
     ("arguments", "error", "match"),
     [
-        ({"path": "out.bin"}, InvalidArgument, r"out.bin does not say which format.*\.onnx for onnx, \.pt2 for torch-"),
+        (
+            {"path": "out.bin"},
+            InvalidArgument,
+            r"out.bin does not have the suffix of a format.*\.onnx for onnx, \.pt2",
+        ),
         ({"format": "tflite"}, InvalidArgument, "format is 'tflite'; expected one of onnx, torch-export"),
         ({"image_size": (1, 2, 3)}, InvalidArgument, r"image_size is \(1, 2, 3\); expected \(height, width\)"),
         ({"image_size": (0, 8)}, InvalidArgument, "the height in image_size is 0"),

@@ -1,4 +1,4 @@
-# What type checkers and editors see of the lazy names in __init__.py, and of those that zoo-tools brings.
+# Types of the lazy names in __init__.py, and of the names that zoo-tools and zoo-training add.
 from zoo import (
     cli as cli,
     compat as compat,
