@@ -19,7 +19,8 @@ from torch import Tensor, nn
 import zoo
 
 COLUMNS = {
-    "torchvision": "torchvision fp32, images per second|,.0f", "fp32": "fp32|.2f", "fp32_optimised": "fp32 optimised|.2f",
+    "torchvision": "torchvision fp32, images per second|,.0f",
+    "fp32": "fp32|.2f", "fp32_optimised": "fp32 optimised|.2f",
     "bf16": "bf16|.2f", "bf16_optimised": "bf16 optimised|.2f", "fp16": "fp16|.2f",
     "fp16_optimised": "fp16 optimised|.2f", "fp16_compiled": "fp16 compiled|.2f",
 }  # fmt: skip

@@ -28,7 +28,9 @@ def test_misspelt_arguments() -> None:
     assert isinstance(told.value, zoo.ZooError)
 
 
-@differs("`num_classes=` beside `weights=`", "`ValueError`", "a new head on the loaded body; `zoo.load_report` says so")
+@differs(
+    "`num_classes=` beside `weights=`", "`ValueError`", "a new head on the loaded body, listed by `zoo.load_report`"
+)
 def test_another_number_of_classes() -> None:
     model = models.squeezenet1_1(weights="DIGITS_V1", num_classes=3)
     assert zoo.load_report(model).reinitialised == ("classifier.1.weight", "classifier.1.bias")
@@ -41,7 +43,7 @@ def test_channels() -> None:
     assert models.resnet18(**RANDOM, in_channels=1).conv1.weight.shape == (64, 1, 7, 7)
 
 
-@differs("`image_size=` of a ViT that is no square", "not taken", "taken; position embeddings are resized")
+@differs("`image_size=` of a ViT that is not square", "not taken", "taken; position embeddings are resized")
 def test_sizes_of_vit() -> None:
     model = models.vit_b_32(**RANDOM, image_size=(64, 96))
     with torch.inference_mode():
