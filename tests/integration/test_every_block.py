@@ -190,7 +190,7 @@ def of_gallery() -> dict[str, Any]:
         "class_map": torch.randint(3, (height, width), dtype=torch.uint8),
         "vector": torch.randn(64),
         "values": torch.rand(height, width) + 1,
-        "segment_map": torch.randint(3, (height, width)),
+        "segment_map": torch.randint(-1, 2, (height, width)),
         "picture": "shapes.png",
         "first": "frame1.png",
         "second": "frame2.png",
