@@ -1,7 +1,7 @@
-"""Draw docs/images/gallery and docs/gallery.md: a picture of every task's results, as ``result.draw()`` gives them.
+"""Draw docs/images/gallery and docs/gallery.md: a picture of every task's results, from ``result.draw()``.
 
-Models whose weights are in the packages predict; where none are, what they would find is written here by hand (boxes,
-outlines and joints of the example photographs), or is known because the picture was generated. Each caption says which.
+Models with packaged weights predict; for other tasks, results are written here by hand (boxes, outlines and joints on
+the example photographs), or known because the picture is generated. Each caption states which.
 
     python scripts/gallery.py            # all
     python scripts/gallery.py boxes      # some, by name
@@ -27,7 +27,7 @@ from zoo_transformers.results import Depth, PanopticSegmentation
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES, PICTURES, PAGE = ROOT / "examples", ROOT / "docs/images/gallery", ROOT / "docs/gallery.md"
-LARGEST, LARGEST_FILE = 1280, 150_000  # pixels of the longer side of a picture in the page; bytes
+LARGEST, LARGEST_FILE = 1280, 150_000  # maximum side of a picture in pixels; maximum file size in bytes
 COCO = ("__background__", "person", "cup", "spoon", "saucer", "table", "cat", "tripod", "camera", "building")
 
 
@@ -36,11 +36,11 @@ class Shown:
     """A picture of the page.
 
     Attributes:
-        name: of the file.
-        task: as ``zoo tasks`` names it; "" where it is of no task alone.
-        title, caption: what it shows, and where its numbers come from.
-        code: how it is made.
-        draw: makes it.
+        name: name of the file.
+        task: name of the task; "" if it belongs to several tasks.
+        title, caption: description, and the source of its numbers.
+        code: code that makes it.
+        draw: function that makes it.
     """
 
     name: str
@@ -56,7 +56,7 @@ def photo(name: str) -> Image.Image:
 
 
 def polygon(size: tuple[int, int], *points: tuple[float, float]) -> torch.Tensor:
-    """bool [H, W]: what lies in an outline, whose points are shares of width and height."""
+    """bool [H, W]: the inside of an outline, whose points are relative to width and height."""
     mask = Image.new("1", size)
     ImageDraw.Draw(mask).polygon([(x * size[0], y * size[1]) for x, y in points], 1)
     return torch.from_numpy(np.array(mask))
@@ -68,11 +68,11 @@ def ellipse(size: tuple[int, int], left: float, top: float, right: float, bottom
     return torch.from_numpy(np.array(mask))
 
 
-# ── what is in the photographs ───────────────────────────────────────────────────────────────────────────────────
+# ── objects in the photographs ───────────────────────────────────────────────────────────────────────────────────────
 
 
 def coffee_parts(size: tuple[int, int]) -> dict[str, torch.Tensor]:
-    """The things on the table of ``coffee.jpg``, outlined by hand; the first lie in front."""
+    """The objects on the table of ``coffee.jpg``, outlined by hand; the first are in front."""
     bowl = ellipse(size, 0.288, 0.045, 0.685, 0.575) | polygon(
         size, (0.288, 0.31), (0.685, 0.31), (0.66, 0.5), (0.6, 0.66), (0.52, 0.73), (0.42, 0.72), (0.355, 0.6)
     )
@@ -148,7 +148,7 @@ def panoptic() -> Image.Image:
 
 
 def spheres() -> tuple[Image.Image, torch.Tensor]:
-    """Balls on a chequered floor, and how far away each pixel is, in metres along the ray."""
+    """Balls on a chequered floor, and the distance of each pixel in metres along the ray."""
     width, height = 480, 360
     x, y = np.meshgrid((np.arange(width) - width / 2) / height, (np.arange(height) - height / 2) / height)
     rays = np.stack([x, y, np.full_like(x, 0.9)], -1)
@@ -182,7 +182,7 @@ def depth() -> Image.Image:
 
 
 def crowd() -> Image.Image:
-    """300 balls on a picture of 4,000 pixels, with their true boxes: the whole, and a part as it is."""
+    """300 balls on a picture of 4,000 pixels, with their true boxes: the entire picture, and a crop."""
     rng = np.random.default_rng(3)
     image = photo("coffee.jpg").resize((4000, 2667), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(image)
@@ -208,7 +208,7 @@ def rotated() -> Image.Image:
     return bounding_boxes(image, [*tripod, *tower], ["leg", "leg", "tower"], [0.93, 0.9, 0.71])  # type: ignore[return-value]
 
 
-# ── what models predict ──────────────────────────────────────────────────────────────────────────────────────────
+# ── predictions of models ────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def predicted(model: str, weights: str, source: object, **options: object) -> Image.Image:
@@ -266,7 +266,7 @@ SHOWN = [
           lambda: predicted("mc3_tiny", "MOVING_SHAPES_V1", str(VIDEO), clips=4)),
     Shown("depth", "depth-estimation", "Depth", "Near is bright; the scale has round numbers. The scene is generated, "
           "so its depth is known.", "Depth(values, \"metres\", image).draw()", depth),
-    Shown("embedding", "image-feature-extraction", "A vector", "One stripe per "
+    Shown("embedding", "image-feature-extraction", "An embedding", "One stripe per "
           "number, blue below zero, red above; here of a Fourier transform.",
           "ImageEmbedding(vector, image).draw()", embedding),
 ]  # fmt: skip
@@ -312,7 +312,7 @@ def main(names: list[str]) -> None:
     PICTURES.mkdir(parents=True, exist_ok=True)
     unknown = {*names} - {shown.name for shown in SHOWN}
     if unknown:
-        sys.exit(f"No picture is called {', '.join(sorted(unknown))}; there are {', '.join(s.name for s in SHOWN)}.")
+        sys.exit(f"Unknown pictures {', '.join(sorted(unknown))}; available: {', '.join(s.name for s in SHOWN)}.")
     for shown in SHOWN:
         if not names or shown.name in names:
             picture = shown.draw()

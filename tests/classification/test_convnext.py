@@ -1,4 +1,4 @@
-"""What is particular to ConvNeXt: how stochastic depth is spread over its blocks."""
+"""ConvNeXt: the drop probabilities of its blocks."""
 
 from __future__ import annotations
 

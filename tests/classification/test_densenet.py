@@ -1,4 +1,4 @@
-"""What is particular to DenseNet: the key layout of the published files, and training in little memory."""
+"""DenseNet: the key layout of the published files, and training with little memory."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_memory_efficient_training_is_the_same_step() -> None:
     for (name, p), q in zip(plain.named_parameters(), efficient.parameters(), strict=True):
         torch.testing.assert_close(p.grad, q.grad, msg=name)
     for (name, b), c in zip(plain.named_buffers(), efficient.buffers(), strict=True):
-        torch.testing.assert_close(b, c, msg=name)  # the second run of a batch is not counted
+        torch.testing.assert_close(b, c, msg=name)  # the recomputation of a batch is not counted
 
 
 @pytest.mark.parametrize("blocks", [1, 2, 4, 5])
@@ -66,5 +66,5 @@ def test_the_smallest_image_follows_the_number_of_blocks(blocks: int) -> None:
     if blocks > 1:
         with pytest.raises(InvalidArgument, match=f"at least {least}×{least}"):
             model(torch.rand(1, 3, least, least - 1))
-        with pytest.raises(RuntimeError, match="too small"):  # the bound is the true one
+        with pytest.raises(RuntimeError, match="too small"):  # the documented minimum is the true one
             model.features(torch.rand(1, 3, least - 1, least - 1))

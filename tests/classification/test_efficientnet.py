@@ -1,4 +1,4 @@
-"""EfficientNet: stochastic depth's ramp, arguments that a variant sets and a caller may change, bad arguments."""
+"""EfficientNet: the ramp of stochastic depth, overriding a variant's arguments, bad arguments."""
 
 import pytest
 import torch

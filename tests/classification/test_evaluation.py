@@ -1,4 +1,4 @@
-"""Folders of pictures in, accuracy out; the names that folders may have."""
+"""Accuracy from folders of pictures; the names that folders may have."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_categories_that_are_numbers_are_names(tmp_path: Path) -> None:
 
 
 def test_as_many_folders_as_categories_are_taken_in_order(tmp_path: Path) -> None:
-    """As those of ImageNet, whose names are numbers of another kind."""
+    """Such as ImageNet's folders, whose names are identifiers and not labels."""
     images = folders(tmp_path, *(f"n{i:03}" for i in (30, 10, 20)))
     assert labels(images, ("a", "b", "c")) == {"n010": 0, "n020": 1, "n030": 2}
     evaluator = ClassFolders(images, None, of(("a", "b", "c")), suffixes=SUFFIXES)
@@ -62,16 +62,19 @@ def test_as_many_folders_as_categories_are_taken_in_order(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("names", "complaint"),
     [
-        (("cat", "cow", "doggy"), r"'doggy' is none of the model's 3 categories. Did you mean 'dog'"),
-        (("cats", "cows", "dogs"), r"'cows' is none .*Did you mean 'cow'.* Nor are 'cats', 'dogs'|'cats' is none"),
-        (("cat", "1", "2"), "'1' is none of the model's 3 categories"),
-        (("0", "1", "cow"), "'0' is none of the model's 3 categories"),
+        (("cat", "cow", "doggy"), r"'doggy' is not one of the model's 3 categories. Did you mean 'dog'"),
+        (
+            ("cats", "cows", "dogs"),
+            r"'cows' is not one .*Did you mean 'cow'.* Neither are 'cats', 'dogs'|'cats' is not",
+        ),
+        (("cat", "1", "2"), "'1' is not one of the model's 3 categories"),
+        (("0", "1", "cow"), "'0' is not one of the model's 3 categories"),
     ],
 )
 def test_folders_are_not_taken_in_order_where_their_names_speak_against_it(
     tmp_path: Path, names: tuple[str, ...], complaint: str
 ) -> None:
-    """As many as there are categories, and one of them named, or nearly named, like a category."""
+    """As many folders as categories, one of them with a category's name or nearly so."""
     with pytest.raises(InvalidArgument, match=complaint):
         labels(folders(tmp_path, *names), ("cat", "dog", "cow"))
 
@@ -91,11 +94,11 @@ def test_accents_that_the_file_system_takes_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "categories", "complaint"),
     [
-        (["cat", "cows"], ANIMALS, r"'cows' is none of the model's 7 categories. Did you mean .*'cow'.*there are 2"),
-        (["0", "7"], ANIMALS, "'0' is none of the model's 7 categories"),
+        (["cat", "cows"], ANIMALS, r"'cows' is not one of the model's 7 categories. Did you mean .*'cow'.*found 2"),
+        (["0", "7"], ANIMALS, "'0' is not one of the model's 7 categories"),
         (["crane"], ANIMALS, "'crane' is the name of 2 categories, the labels 2, 5; name the folders by labels"),
-        (["cat"], None, "do not name their categories, so folders are named by labels; 'cat' is none"),
-        ([], ANIMALS, "no folders of .png files; expected one for each class"),
+        (["cat"], None, "do not name their categories, so folders must be named by labels; 'cat' is not a label"),
+        ([], ANIMALS, "no folders of .png files; expected one folder per class"),
     ],
 )
 def test_other_folders(tmp_path: Path, names: list[str], categories: tuple[str, ...] | None, complaint: str) -> None:
@@ -119,7 +122,7 @@ def test_accuracy_of_the_first_and_of_five_guesses(tmp_path: Path) -> None:
     few = evaluator.measure("0/1.png", Classification(torch.tensor([0.8, 0.1, 0.1]), ANIMALS, image))
     assert evaluator.summarize([few]) == {"acc@1": 100}
     labelled_6 = ClassFolders(folders(tmp_path, "0", "6"), None, of(None), suffixes=SUFFIXES)
-    with pytest.raises(InvalidArgument, match="is of class 6 by its folder; the model has 3 classes"):
+    with pytest.raises(InvalidArgument, match="has class 6 by its folder; the model has 3 classes"):
         labelled_6.measure("6/1.png", Classification(torch.ones(3) / 3, ANIMALS, image))
 
 

@@ -1,4 +1,4 @@
-"""What is particular to GoogLeNet: auxiliary heads in training and in the published file, and its input's scale."""
+"""GoogLeNet: auxiliary heads in training and in the published file, and the scale of its input."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zoo_classification.weights.googlenet import GoogLeNet_Weights
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> zoo.Weights:
-    """The published entry, its file small: every tensor is one number, expanded."""
+    """The published entry with a small file: every tensor is one number, expanded."""
     file = tmp_path_factory.mktemp("googlenet") / "googlenet.pth"
     state = googlenet(init_weights=False).state_dict()
     torch.save({k: torch.full((), 0.01, dtype=t.dtype).expand(t.shape) for k, t in state.items()}, file)
@@ -45,7 +45,7 @@ def test_published_weights_come_without_auxiliary_heads(published: zoo.Weights) 
 def test_auxiliary_heads_kept_are_said_to_be_untrained(published: zoo.Weights) -> None:
     with pytest.warns(WeightsWarning, match="not trained"):
         model = googlenet(weights=published, aux_logits=True)
-    assert model.aux1.fc1.weight[0, 0].item() == pytest.approx(0.01)  # they are the file's
+    assert model.aux1.fc1.weight[0, 0].item() == pytest.approx(0.01)  # the values of the file
 
 
 def test_a_file_of_ones_own_loads_without_that_warning(published: zoo.Weights) -> None:

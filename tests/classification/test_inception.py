@@ -1,4 +1,4 @@
-"""What is particular to Inception v3: its auxiliary head, and how large images must be."""
+"""Inception v3: its auxiliary head, and the minimum size of images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_training_returns_the_auxiliary_logits_by_name() -> None:
     assert isinstance(out, InceptionOutputs)
     assert out._fields == ("logits", "aux_logits")
     assert {tuple(t.shape) for t in out} == {(2, 7)}
-    with pytest.raises(InvalidArgument, match="at least 299×299"):  # the auxiliary head has no smaller grid
+    with pytest.raises(InvalidArgument, match="at least 299×299"):  # the auxiliary head needs its full grid
         model(torch.rand(2, 3, 298, 299))
     assert model.eval()(torch.rand(1, 3, 75, 75)).shape == (1, 7)
     with pytest.raises(InvalidArgument, match="at least 75×75"):

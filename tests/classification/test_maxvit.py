@@ -28,7 +28,7 @@ def randomised(module: nn.Module) -> nn.Module:
 
 
 def sees(attention: nn.Module, height: int, width: int) -> Tensor:
-    """Which pixels each pixel's output depends on: [pixels, pixels]."""
+    """Mask of the pixels that each pixel's output depends on: [pixels, pixels]."""
     x = torch.randn(1, 4, height, width, requires_grad=True)
     grads = [torch.autograd.grad(out, x, retain_graph=True)[0] for out in attention(x).sum(1).flatten()]
     return torch.stack([grad.abs().sum(1).flatten() > 0 for grad in grads])
@@ -38,7 +38,7 @@ def sees(attention: nn.Module, height: int, width: int) -> Tensor:
 def test_pixels_attend_to_their_partition_alone(kind: str) -> None:
     attention = PartitionAttention(4, 2, 3, kind, (6, 6), 2, nn.GELU, nn.LayerNorm, 0.0, 0.0, 0.0)
     row, column = (i.flatten() for i in torch.meshgrid(torch.arange(6), torch.arange(9), indexing="ij"))
-    # A window is 3 × 3 neighbours; the grid takes every 2nd row and every 3rd column, also 3 × 3.
+    # A window is 3 × 3 neighbours; the grid uses every 2nd row and every 3rd column, also 3 × 3.
     ids = row // 3 * 100 + column // 3 if kind == "window" else row % 2 * 100 + column % 3
     assert torch.equal(sees(randomised(attention), 6, 9), ids[:, None] == ids)
 
@@ -54,7 +54,7 @@ def test_images_of_any_size_that_partitions_divide() -> None:
 
 @pytest.mark.parametrize("size", [(48, 32), (32, 33), (16, 16)])
 def test_images_that_cannot_be_partitioned_are_refused(size: tuple[int, int]) -> None:
-    message = f"{size[0]}×{size[1]}; the features of stage 1 .*4×4 do not divide. Multiples of 32"
+    message = f"{size[0]}×{size[1]}; the features of stage 1 .*4×4 do not divide. Use a multiple of 32"
     if size == (32, 33):
         message = "32×33; the features of stage 0 would be 8×9"
     with pytest.raises(InvalidArgument, match=message):

@@ -1,4 +1,5 @@
-"""Every classification model is the published one: layout, initialisation, outputs; and bends as promised."""
+"""Every classification model equals the published one in layout, initialisation and outputs, and can be adapted as
+documented."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from reference.fill import fill_, images
 
 import zoo
 
-# More than 100 million parameters each; of VGG the smallest two are left in.
+# More than 100 million parameters each; the two smallest VGG models are kept.
 BIG = [
     *("convnext_large", "efficientnet_v2_l", "regnet_x_32gf", "regnet_y_32gf", "regnet_y_128gf", "wide_resnet101_2"),
     *("vgg13", "vgg13_bn", "vgg16", "vgg16_bn", "vgg19", "vgg19_bn", "vit_l_16", "vit_l_32", "vit_h_14"),
@@ -33,7 +34,7 @@ class TestModels(PublishedModels, PublishedSettings, PublishedBends):
     def check_stage(self, stage: zoo.Stage, sizes: Mapping[str, int], side: int) -> None:
         cells = side / stage.stride
         if stage.layout == "NLC":
-            assert sizes["L"] in (cells**2, cells**2 + 1), "patches, and a class token before them"
+            assert sizes["L"] in (cells**2, cells**2 + 1), "patches, optionally after a class token"
         else:
             assert 0.7 * cells < sizes["H"] == sizes["W"] < cells + 1, "convolutions without padding lose some"
 

@@ -1,4 +1,4 @@
-"""What is particular to ResNet: dilation in place of stride, zero initialisation of the residual branches."""
+"""ResNet: dilation instead of stride, zero initialisation of the residual branches."""
 
 from __future__ import annotations
 

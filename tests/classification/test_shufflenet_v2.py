@@ -1,4 +1,4 @@
-"""ShuffleNet V2: the shuffle, and the memory format that it must not lose."""
+"""ShuffleNet V2: the channel shuffle, which must preserve the memory format."""
 
 import pytest
 import torch

@@ -70,12 +70,12 @@ def test_windows_are_cut_and_put_together() -> None:
 
 
 def sees(attention: nn.Module, height: int, width: int) -> Tensor:
-    """Which tokens each token's output depends on: [tokens, tokens]."""
+    """Mask of the tokens that each token's output depends on: [tokens, tokens]."""
     x = torch.randn(1, height, width, 4, dtype=torch.float64, requires_grad=True)
     rows = []
     for out in attention.double()(x).sum(-1).flatten():
         (grad,) = torch.autograd.grad(out, x, retain_graph=True)
-        rows.append(grad.abs().sum(-1).flatten() > 1e-20)  # what is masked has a weight of exp(-100)
+        rows.append(grad.abs().sum(-1).flatten() > 1e-20)  # masked tokens have a weight of exp(-100)
     return torch.stack(rows)
 
 
@@ -86,7 +86,7 @@ def sees(attention: nn.Module, height: int, width: int) -> Tensor:
         ((6, 9), (0, 0), (0, 0)),
         ((6, 9), (1, 1), (1, 1)),
         ((6, 6), (1, 2), (1, 2)),
-        ((3, 6), (1, 1), (0, 1)),  # where one window is enough, there is nothing to shift
+        ((3, 6), (1, 1), (0, 1)),  # no shift along dimensions that fit into one window
         ((2, 8), (1, 1), (0, 1)),
         ((7, 4), (1, 1), (1, 1)),
     ],
@@ -159,7 +159,7 @@ def test_file_of_another_window_loads_with_its_positions_resized(tmp_path: Path)
 
 
 def test_windows_need_not_be_square_in_file_or_model(tmp_path: Path) -> None:
-    """Windows of 6 × 3 and of 3 × 6 have as many tokens and tables of one shape, and are not the same."""
+    """Windows of 6 × 3 and 3 × 6 have the same number of tokens and table shape, but differ."""
     model = randomised(tiny_swin(window_size=(6, 3)))
     torch.save(model.state_dict(), tmp_path / "6x3.pth")
     for window in ((3, 6), (4, 4), (5, 7)):
@@ -168,7 +168,7 @@ def test_windows_need_not_be_square_in_file_or_model(tmp_path: Path) -> None:
         want = resize_position_table(theirs.relative_position_bias_table, window, (6, 3))
         assert torch.equal(ours.relative_position_bias_table, want)
         assert torch.equal(ours.relative_position_index, relative_position_index(window).flatten())
-        h, w = window  # no offset, and the largest ones, keep their biases
+        h, w = window  # the zero offset and the largest ones keep their biases
         old, new = theirs.relative_position_bias_table.view(11, 5, 2), want.view(2 * h - 1, 2 * w - 1, 2)
         torch.testing.assert_close(new[[0, h - 1, -1], [0, w - 1, -1]], old[[0, 5, -1], [0, 2, -1]])
         converted = zoo.load_report(loaded).converted
@@ -185,7 +185,7 @@ def test_windows_need_not_be_square_in_file_or_model(tmp_path: Path) -> None:
 def test_window_is_read_off_its_index(window: tuple[int, int]) -> None:
     index = relative_position_index(window)
     assert window_of(index) == window_of(index.flatten()) == window
-    with pytest.raises(CheckpointError, match="of no window"):
+    with pytest.raises(CheckpointError, match="does not belong to any window"):
         window_of(index + 1)
 
 

@@ -1,4 +1,4 @@
-"""Train mode: outputs, auxiliary ones too, running statistics and gradients are the published models'."""
+"""Train mode: outputs, auxiliary outputs, running statistics and gradients equal the published models'."""
 
 from __future__ import annotations
 

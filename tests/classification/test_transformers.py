@@ -1,5 +1,5 @@
-"""What every transformer promises, shown on tiny ones: it is captured whole, works in half precision and autocast,
-in any memory format, and its parameters are all trained."""
+"""Properties of every transformer, tested on tiny ones: it is captured as one graph, works in half precision, autocast
+and any memory format, and all its parameters are trained."""
 
 from __future__ import annotations
 

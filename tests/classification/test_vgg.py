@@ -1,4 +1,4 @@
-"""What is particular to the oldest families, VGG, AlexNet and SqueezeNet: configurations and what they refuse."""
+"""The oldest families, VGG, AlexNet and SqueezeNet: configurations and invalid arguments."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def test_embeddings_are_resized_as_a_picture_beside_the_class_token(dtype: torch
     assert torch.equal(new[POSITIONS][:, 0], pos[:, 0])
     torch.testing.assert_close(new[POSITIONS][0, 1:].float(), want.view(36, 3), atol=1e-3, rtol=0)
     assert list(new) == list(state)
-    assert state[POSITIONS] is pos, "the given state is left as it is"
+    assert state[POSITIONS] is pos, "the given state is not modified"
 
 
 def test_bicubic_keeps_corners_and_constants() -> None:
@@ -126,7 +126,8 @@ def test_images_need_not_be_square(tmp_path: Path) -> None:
     assert zoo.load_report(loaded).converted == (POSITIONS,)
     grid = loaded.encoder.pos_embedding[0, 1:].view(3, 6, -1)
     old = model.encoder.pos_embedding[0, 1:].view(4, 4, -1)
-    for theirs, ours in (((0, 0), (0, 0)), ((0, 3), (0, 5)), ((3, 0), (2, 0)), ((3, 3), (2, 5))):  # the corners stay
+    # The corners keep their values.
+    for theirs, ours in (((0, 0), (0, 0)), ((0, 3), (0, 5)), ((3, 0), (2, 0)), ((3, 3), (2, 5))):
         torch.testing.assert_close(grid[ours], old[theirs])
     assert torch.equal(loaded.encoder.pos_embedding[:, 0], model.encoder.pos_embedding[:, 0])
     want = interpolate_embeddings((24, 48), 8, model.state_dict())
@@ -142,7 +143,7 @@ def test_images_need_not_be_square(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("written", "wanted"), [((24, 48), 32), ((48, 24), 32), ((24, 48), (48, 72)), ((64, 24), 24)])
 def test_files_of_images_that_were_no_squares(tmp_path: Path, written: Any, wanted: Any) -> None:
-    """The embeddings themselves tell their grid: neighbours are alike."""
+    """The grid is inferred from the embeddings: neighbours are similar."""
     rows, columns = (side // 8 for side in written)
     model = randomised(tiny_vit(image_size=written))
     y, x = torch.meshgrid(torch.linspace(0, 1, rows), torch.linspace(0, 1, columns), indexing="ij")
@@ -160,7 +161,7 @@ def test_files_of_images_that_were_no_squares(tmp_path: Path, written: Any, want
 
 
 def test_positions_may_be_replaced_after_building() -> None:
-    """As code for torchvision does it: the new positions, and the size that belongs to them."""
+    """As code for torchvision does: set the new positions and the matching size."""
     model = tiny_vit().eval()
     state = interpolate_embeddings(48, 8, model.state_dict())
     model.encoder.pos_embedding = nn.Parameter(state[POSITIONS])
@@ -223,7 +224,7 @@ def test_attention_maps_and_masks_are_torchs() -> None:
             torch.testing.assert_close(ours, want)
     _, maps = attention(x, x, x)
     assert maps.shape == (2, 7, 7)
-    # The maps of a whole model: its blocks ask for none, a wrapper may.
+    # Attention maps of a full model: its blocks request none, a wrapper may.
     found = []
 
     def with_weights(module: nn.Module, args: tuple, kwargs: dict) -> tuple:

@@ -1,4 +1,4 @@
-"""Every weights entry of the 80 models is described as it was published."""
+"""Every weights entry of the 80 models has the published description."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The published torchvision in this process, made whole where it does not fit torch; `make test-clients` has it."""
+"""The published torchvision in this process, repaired if it does not fit torch; `make test-clients` installs it."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Training programs as torchvision's tutorials and reference recipes are built, on small pictures that are made here.
+"""Training programs like torchvision's tutorials and reference recipes, on small generated pictures.
 
     python tests/clients/drivers.py --library zoo [NAME …]          (or torchvision)
 
-prints the losses of every step as JSON, by name of the driver. The library is the one difference: models and operators
-are imported from it, and all else is the program's own. ``driver_losses.json`` beside this file holds what
-``--library torchvision`` printed, once; run it again and keep the output to renew them. They are in float64, where
-rounding stays small through all steps: networks that nobody has trained make a hundred times more of it at each.
+prints the losses of every step as JSON, by name of the driver. Only the library differs: models and operators are
+imported from it, everything else is defined here. ``driver_losses.json`` beside this file contains the output of
+``--library torchvision``; run it again to renew the file. The losses are in float64, so that rounding stays small
+through all steps: untrained networks amplify it a hundredfold per step.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ Library = Any  # zoo or torchvision
 DRIVERS: dict[str, Callable[[Library], list[float]]] = {}
 
 
-SINGLE: set[str] = set()  # those that run in float32 alone
+SINGLE: set[str] = set()  # drivers that run only in float32
 
 
 def driver(name: str, single: bool = False, **given: Any) -> Callable[..., Any]:
-    """Adds the function to ``DRIVERS``; several times, with other arguments, under other names."""
+    """Adds the function to ``DRIVERS``; can be repeated with other names and arguments."""
 
     def add(function: Callable[..., list[float]]) -> Callable[..., list[float]]:
         DRIVERS[name] = functools.partial(function, **given)
@@ -40,7 +40,7 @@ def driver(name: str, single: bool = False, **given: Any) -> Callable[..., Any]:
 
 
 def noise(*shape: int, generator: torch.Generator) -> Tensor:
-    """In [0, 1), the same numbers in any precision."""
+    """Random numbers in [0, 1), the same in any precision."""
     return torch.rand(shape, generator=generator, dtype=torch.float32).to(torch.get_default_dtype())
 
 
@@ -56,7 +56,7 @@ def load(library: str) -> Library:
 
 
 def pictures(n: int, side: int, classes: int, frames: int | None = None) -> list[tuple[Tensor, int]]:
-    """Each with a bar of its class's brightness and place; a clip [3, T, H, W] where there are ``frames``."""
+    """Pictures with a bar whose brightness and position depend on the class; clips [3, T, H, W] with ``frames``."""
     generator, made = torch.Generator().manual_seed(3), []
     for i in range(n):
         label = i % classes
@@ -68,7 +68,7 @@ def pictures(n: int, side: int, classes: int, frames: int | None = None) -> list
 
 
 def set_weight_decay(model: nn.Module, norms: tuple[type[nn.Module], ...], decay: float) -> list[dict[str, Any]]:
-    """Norms are not decayed, nor what is named as a bias or as an embedding of places."""
+    """No weight decay for norms, biases and position embeddings."""
     groups: dict[float, list[nn.Parameter]] = {decay: [], 0.0: []}
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
@@ -107,7 +107,8 @@ def classification(
     frames: int | None = None,
     **kwargs: Any,
 ) -> list[float]:
-    """An epoch with label smoothing, warm-up, cosine, clipped gradients; then validation, of the average too."""
+    """An epoch with label smoothing, warm-up, cosine, clipped gradients; then validation, also of the averaged
+    model."""
     space, _, name = f".{model}".rpartition(".")
     models = getattr(library.models, space[1:]) if space[1:] else library.models
     classes, data = 4, pictures(n, side, 4, frames)
@@ -149,7 +150,7 @@ def classification(
 @driver("classification_auxiliary", model="googlenet", side=64)
 @driver("classification_auxiliary_v3", model="inception_v3", side=299, n=4)
 def auxiliary(library: Library, model: str, side: int, n: int = 12) -> list[float]:
-    """Classifiers on inner stages, whose losses count 0.3 each."""
+    """Auxiliary classifiers, whose losses have a weight of 0.3 each."""
     net = library.models.__dict__[model](weights=None, num_classes=3, aux_logits=True, init_weights=False)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
     criterion, losses = nn.CrossEntropyLoss(label_smoothing=0.1), []
@@ -189,7 +190,7 @@ def quantization_aware(library: Library, model: str) -> list[float]:
 
 
 def segmented(n: int, side: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """A square of class 1 or 2 on class 0, with an edge that does not count."""
+    """A square of class 1 or 2 on class 0, with an ignored edge."""
     generator = torch.Generator().manual_seed(5)
     for i in range(n):
         image, target = noise(3, side, side, generator=generator) * 0.3, torch.zeros(side, side, dtype=torch.long)
@@ -205,7 +206,7 @@ def segmented(n: int, side: int) -> Iterator[tuple[Tensor, Tensor]]:
 @driver("segmentation_deeplab_resnet", model="deeplabv3_resnet50")
 @driver("segmentation_lraspp", model="lraspp_mobilenet_v3_large")
 def segmentation(library: Library, model: str, **kwargs: Any) -> list[float]:
-    """The auxiliary classifier counts half and learns ten times as fast; the rate falls by a power of 0.9."""
+    """The auxiliary classifier has a weight of 0.5 and ten times the learning rate; polynomial decay with power 0.9."""
     net = library.models.segmentation.__dict__[model](weights=None, weights_backbone=None, num_classes=3, **kwargs)
     groups = [{"params": [p for p in part.parameters() if p.requires_grad]} for part in (net.backbone, net.classifier)]
     if kwargs.get("aux_loss"):
@@ -240,9 +241,9 @@ def segmentation(library: Library, model: str, **kwargs: Any) -> list[float]:
 
 
 class People(Dataset[tuple[Tensor, dict[str, Any]]]):
-    """Bright upright boxes on noise, with masks and three keypoints each, as the tutorial's data set gives them."""
+    """Bright upright boxes on noise, with masks and three keypoints each, in the format of the tutorial's data set."""
 
-    # To what detectors resize these, the ratio is exact in float32, to which torchvision rounds it in float64 too.
+    # The ratio of resizing these is exact in float32, to which torchvision rounds it even in float64.
     SIZES = ((128, 160), (160, 128), (128, 128))
 
     def __init__(self, library: Library, n: int = 6) -> None:
@@ -264,7 +265,7 @@ class People(Dataset[tuple[Tensor, dict[str, Any]]]):
         found = torch.stack(masks)
         boxes = self.boxes_of(found).to(image)
         middle = (boxes[:, :2] + boxes[:, 2:]) / 2
-        # None on the edge of a heat map's cell in its own box, where rounding decides which cell it belongs to.
+        # No keypoint on the edge of a heat map's cell, where rounding decides its cell.
         points = torch.stack([boxes[:, :2] + 3.3, middle + 0.3, boxes[:, 2:] - 3.3], 1)
         return image, {
             "boxes": boxes,
@@ -285,7 +286,7 @@ def collated(batch: list[Any]) -> tuple[Any, ...]:
 
 
 def epoch(library: Library, net: nn.Module, rate: float = 0.005) -> list[float]:
-    """All losses of every step; then what is found."""
+    """All losses of every step; then the detections."""
     optimizer = torch.optim.SGD([p for p in net.parameters() if p.requires_grad], rate, 0.9, weight_decay=0.0005)
     loader = DataLoader(People(library), batch_size=2, collate_fn=collated)
     warm = torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.001, total_iters=len(loader) - 1)
@@ -299,7 +300,7 @@ def epoch(library: Library, net: nn.Module, rate: float = 0.005) -> list[float]:
         optimizer.step()
         warm.step()
         losses += [each[key].item() for key in sorted(each)]
-    with torch.no_grad():  # as programs do that validate in train mode
+    with torch.no_grad():  # as in programs that validate in train mode
         images, targets = next(iter(loader))
         assert net(list(images), [dict(t) for t in targets]).keys() == each.keys()
         found = net.eval()(list(images))
@@ -345,7 +346,7 @@ def new_predictors(library: Library, model: str, **kwargs: Any) -> list[float]:
 
 @driver("new_head_retinanet")
 def new_head(library: Library) -> list[float]:
-    """RetinaNet for other classes, with anchors of its own: the classification head is replaced."""
+    """RetinaNet for other classes, with other anchors: the classification head is replaced."""
     detection = library.models.detection
     net = detection.retinanet_resnet50_fpn(weights=None, weights_backbone=None, min_size=96, max_size=128)
     channels, per_cell = net.backbone.out_channels, net.head.classification_head.num_anchors
@@ -378,7 +379,7 @@ def recipe(library: Library, model: str, size: dict[str, int]) -> list[float]:
 
 @driver("optical_flow_raft", single=True, model="raft_small")
 def optical_flow(library: Library, model: str) -> list[float]:
-    """The sequence loss: later updates count more."""
+    """The sequence loss: later updates have larger weights."""
     generator = torch.Generator().manual_seed(6)
     net = library.models.optical_flow.__dict__[model](weights=None)
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-4, weight_decay=1e-5, eps=1e-8)
@@ -398,7 +399,7 @@ def optical_flow(library: Library, model: str) -> list[float]:
 
 
 def run(library: str, name: str, dtype: torch.dtype = torch.float64) -> list[float]:
-    """Losses of one driver; of those of ``SINGLE`` in float32 in any case."""
+    """Losses of one driver; those in ``SINGLE`` always run in float32."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32 if name in SINGLE else dtype)
     try:

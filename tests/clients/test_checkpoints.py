@@ -1,4 +1,5 @@
-"""Checkpoints of torchvision's models and of zoo's load in both, training states too. `make test-clients` has both."""
+"""Checkpoints of torchvision's models and of zoo's load in both, training states too. `make test-clients` installs
+both."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ import zoo_quantized.eager
 pytestmark = pytest.mark.slow
 
 FEW = {"box_batch_size_per_image": 16, "rpn_batch_size_per_image": 32, "rpn_post_nms_top_n_train": 50}
-SMALL = {"min_size": 64, "max_size": 64}  # as the images are: the ratio of a resizing is rounded to float32
+SMALL = {"min_size": 64, "max_size": 64}  # the images' size: the ratio of resizing is rounded to float32
 
 # One model of each family: the images' shape, and arguments that make it small.
 IMAGES: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
@@ -83,8 +84,8 @@ def built(models: ModuleType, name: str) -> nn.Module:
 
 
 def small(models: ModuleType, name: str) -> nn.Module:
-    """The same, with a head of its own where nearly all of a model's parameters are in the published one, and a MViT of
-    few blocks for small clips, which its builder does not make."""
+    """The same, with a small head for models with most parameters in the published head, and an MViT with few blocks
+    for small clips, which its builder cannot create."""
     if name == "video.mvit_v2_s":
         return small_mvit(models.video).double()
     model = built(models, name)
@@ -92,8 +93,8 @@ def small(models: ModuleType, name: str) -> nn.Module:
         model.avgpool = nn.AdaptiveAvgPool2d(1)
         model.classifier = nn.Linear(256 if name == "alexnet" else 512, 10)
     if name.startswith("optical_flow"):
-        return model  # torchvision's RAFT has grids of float32
-    return model.double()  # so that what differs is no rounding
+        return model  # torchvision's RAFT has float32 grids
+    return model.double()  # so that differences are not due to rounding
 
 
 def small_mvit(video: Any) -> nn.Module:
@@ -107,7 +108,7 @@ def small_mvit(video: Any) -> nn.Module:
 
 
 def loss(name: str, model: nn.Module, seed: int) -> Tensor:
-    """Of a batch that the seed decides; dropout and samplers begin at the same number whichever model it is."""
+    """The loss of a batch that depends on the seed; dropout and samplers start from the same random state."""
     generator = torch.Generator().manual_seed(seed)
     shape = (2, 3, 4, 64, 64) if name == "video.mvit_v2_s" else IMAGES[name][0]
     images = torch.rand(shape, generator=generator, dtype=next(model.parameters()).dtype)
@@ -122,7 +123,7 @@ def loss(name: str, model: nn.Module, seed: int) -> Tensor:
     if space == "segmentation":
         labels = (images[:, 0] * 21).long().clamp(max=20)
         return sum((cross_entropy(logits, labels) for logits in out.values()), torch.zeros(()))
-    heads = out if isinstance(out, tuple) else (out,)  # with the auxiliary ones of GoogLeNet and Inception
+    heads = out if isinstance(out, tuple) else (out,)  # with the auxiliary outputs of GoogLeNet and Inception
     return sum((cross_entropy(h, torch.arange(len(images))) for h in heads if h is not None), torch.zeros(()))
 
 
@@ -137,7 +138,7 @@ def target(name: str, image: Tensor) -> dict[str, Tensor]:
 
 
 class Run(NamedTuple):
-    """What a training script holds, and saves."""
+    """The state of a training script."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -146,7 +147,8 @@ class Run(NamedTuple):
 
     @classmethod
     def start(cls, model: nn.Module) -> Run:
-        optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, eps=1.0)  # no step is but the sign of rounding
+        # A large eps, so that steps do not depend on the sign of rounding.
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, eps=1.0)
         schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)
         return cls(model.train(), optimizer, schedule, AveragedModel(model, use_buffers=True))
 
@@ -158,7 +160,7 @@ class Run(NamedTuple):
         self.average.update_parameters(self.model)
 
     def state(self) -> dict[str, Any]:
-        """In the form of torchvision's training scripts."""
+        """The checkpoint in the form of torchvision's training scripts."""
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -177,7 +179,7 @@ class Run(NamedTuple):
 
 @pytest.mark.parametrize("name", IMAGES)
 def test_a_run_goes_on_from_the_checkpoint_of_either(name: str, torchvision: ModuleType) -> None:
-    """Both write after a step, both read both files, and the second step is the same in all four."""
+    """Both libraries write a file after a step and read both files; the second step is the same in all four cases."""
     libraries = {"theirs": torchvision.models, "ours": zoo.models}
     start = small(torchvision.models, name).state_dict()
     files: dict[str, io.BytesIO] = {}
@@ -211,7 +213,7 @@ def plain(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def parallel(state: dict[str, Any]) -> dict[str, Any]:
-    """As ``DataParallel`` and ``DistributedDataParallel`` name them."""
+    """With the key prefix of ``DataParallel`` and ``DistributedDataParallel``."""
     return {f"module.{key}": value for key, value in state.items()}
 
 
@@ -250,7 +252,7 @@ def test_files_of_either_in_every_form(name: str, tmp_path: Path, torchvision: M
 
 
 def same(got: dict[str, Any], want: dict[str, Any]) -> None:
-    """The same entries; detectors that load a file have frozen norms, which count no batches."""
+    """The same entries; detectors that load a file have frozen norms, which do not count batches."""
     assert [key for key in want if key in got] == list(got)
     assert all(key.startswith("backbone.body.") and key.endswith(".num_batches_tracked") for key in want.keys() - got)
     assert all(torch.equal(got[key], want[key]) for key in got)
@@ -277,7 +279,8 @@ def test_int8_models_of_either(
 ) -> None:
     name = int8_files.ENTRIES[entry]["model"]
     monkeypatch.setattr(torch.backends.quantized, "engine", "qnnpack" if "QNNPACK" in entry else "fbgemm")
-    monkeypatch.setattr(zoo_quantized.eager, "fastest_for", lambda engine, model: engine)  # the same rounding as theirs
+    # The same rounding as torchvision's.
+    monkeypatch.setattr(zoo_quantized.eager, "fastest_for", lambda engine, model: engine)
     images = torch.rand(2, 3, *((299, 299) if "inception" in name else (96, 96)))
     more = {"aux_logits": False} if "inception" in name or "googlenet" in name else {}
     first = zoo.get_model(name, weights=int8_files.write(entry, tmp_path), quantize=True)
@@ -297,7 +300,7 @@ def test_int8_models_of_either(
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 def test_quantization_aware_training_goes_on_from_either(torchvision: ModuleType) -> None:
-    """With its fake quantizers' ranges, which are a part of the state."""
+    """Including the fake quantizers' ranges, which are part of the state."""
     generator = torch.Generator().manual_seed(0)
     batches = torch.rand(2, 2, 3, 64, 64, generator=generator)
 

@@ -1,4 +1,4 @@
-"""Libraries that are used with torchvision's models, with zoo's in their place. `make test-clients` has them."""
+"""Libraries that use torchvision's models, here with zoo's models. `make test-clients` installs them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("torchvision")]
 
 
 def client(name: str) -> Any:
-    """The module of that name, or the test is skipped; one that is installed and fails is a failure."""
+    """The module of that name; the test is skipped if it is not installed, and fails if it cannot be imported."""
     if importlib.util.find_spec(name.partition(".")[0]) is None:
         pytest.skip(f"{name} is not installed")
     return importlib.import_module(name)
@@ -113,7 +113,7 @@ def test_captum_attributes_to_pixels_and_layers(name: str, layer: str) -> None:
         images, baseline, target=1, n_steps=64, return_convergence_delta=True
     )
     assert found.shape == images.shape
-    assert delta.abs() < 0.1 * (model(images) - model(baseline))[0, 1].abs() + 0.01, "they add up to the difference"
+    assert delta.abs() < 0.1 * (model(images) - model(baseline))[0, 1].abs() + 0.01, "they sum to the difference"
     by_layer = attr.LayerGradCam(model, getattr(model, layer)).attribute(images, target=1)
     assert by_layer.shape[1] == 1
     assert by_layer.abs().sum() > 0
@@ -313,7 +313,7 @@ def test_faster_coco_eval_agrees_with_pycocotools() -> None:
 
 
 def test_timm_takes_weights_and_gives_its_tools() -> None:
-    """timm's ResNets hold torchvision's keys, hence zoo's; its average of weights and optimisers take zoo's models."""
+    """timm's ResNets have torchvision's and zoo's keys; its weight averaging and optimisers accept zoo's models."""
     timm = client("timm")
     utils, optim = client("timm.utils"), client("timm.optim")
     ours, theirs = zoo.models.resnet18().eval(), timm.create_model("resnet18").eval()
@@ -332,7 +332,7 @@ def test_timm_takes_weights_and_gives_its_tools() -> None:
 
 
 def test_transforms_of_torchvision_prepare_for_zoo(torchvision: ModuleType) -> None:
-    """A pipeline of torchvision's own, and zoo's preset, give the same numbers."""
+    """A pipeline of torchvision's transforms gives the same numbers as zoo's preset."""
     picture = (torch.rand(3, 300, 400) * 255).to(torch.uint8)
     T = torchvision.transforms
     pipeline = T.Compose(

@@ -1,4 +1,4 @@
-"""Where zoo knowingly differs from torchvision 0.28: each test is a row of the table in docs/torchvision.md.
+"""Where zoo deliberately differs from torchvision 0.28: each test is a row of the table in docs/torchvision.md.
 
 ``python scripts/differences.py`` writes the table from the marks.
 """
@@ -21,7 +21,7 @@ differs = pytest.mark.differs
 RANDOM: dict[str, Any] = {"weights": None}
 
 
-@differs("a misspelt argument of a builder", "`TypeError` of the model's class", "the error names the nearest argument")
+@differs("a misspelt argument of a builder", "`TypeError` of the model's class", "the error names the closest argument")
 def test_misspelt_arguments() -> None:
     with pytest.raises(TypeError, match="Did you mean 'num_classes'") as told:
         models.squeezenet1_1(num_clases=3)
@@ -29,7 +29,7 @@ def test_misspelt_arguments() -> None:
 
 
 @differs(
-    "`num_classes=` beside `weights=`", "`ValueError`", "a new head on the loaded body, listed by `zoo.load_report`"
+    "`num_classes=` beside `weights=`", "`ValueError`", "a new head on the loaded body; reported by `zoo.load_report`"
 )
 def test_another_number_of_classes() -> None:
     model = models.squeezenet1_1(weights="DIGITS_V1", num_classes=3)
@@ -82,7 +82,7 @@ def test_boxes_of_integers() -> None:
 @differs(
     "wrong shapes and targets",
     "`AssertionError`, `RuntimeError` or a trace",
-    "an error that says what was given; the same `except` catches it",
+    "an error that names the given value; the same `except` catches it",
 )
 def test_errors_are_caught_as_before() -> None:
     detector = models.detection.ssdlite320_mobilenet_v3_large(**RANDOM, weights_backbone=None)
@@ -115,7 +115,7 @@ def test_flow_in_half_precision() -> None:
         assert model(frames, frames, num_flow_updates=1)[-1].dtype == torch.bfloat16
 
 
-@differs("`draw_segmentation_masks` where masks overlap", "black", "the later mask is seen")
+@differs("`draw_segmentation_masks` where masks overlap", "black", "the later mask is drawn")
 def test_masks_that_overlap() -> None:
     masks = torch.ones(2, 4, 4, dtype=torch.bool)
     canvas = torch.zeros(3, 4, 4, dtype=torch.uint8)
@@ -135,14 +135,14 @@ def test_font_size() -> None:
 @differs(
     "`transforms`",
     "for training and inference",
-    "for inference; a name that is missing says which of torchvision's serves",
+    "for inference; the error for a missing name refers to torchvision's",
 )
 def test_transforms() -> None:
     with pytest.raises(ImportError, match=r"torchvision\.transforms\.v2\.RandomResizedCrop"):
         _ = transforms.RandomResizedCrop
 
 
-@differs("`io`", "compiled decoders", "Pillow and PyAV; what they lack says what serves")
+@differs("`io`", "compiled decoders", "Pillow and PyAV; errors name the alternative for other formats")
 def test_io(tmp_path: Path) -> None:
     Image.new("RGB", (3, 2), "red").save(tmp_path / "red.png")
     assert io.read_image(str(tmp_path / "red.png"))[:, 0, 0].tolist() == [255, 0, 0]
@@ -167,7 +167,7 @@ def test_int8_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
 @differs(
     "int8 models whose engine has no kernel for their layers",
     "computed on that engine, slowly",
-    "on oneDNN where the processor has VNNI, a step of rounding apart; `model.runs_on` says which",
+    "on oneDNN if the processor has VNNI, with differences of one rounding step; see `model.runs_on`",
 )
 def test_int8_engines() -> None:
     model: Any = zoo.get_model("quantized_shufflenet_v2_x0_5", weights="DIGITS_V1")

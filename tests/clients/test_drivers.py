@@ -1,4 +1,4 @@
-"""Training programs with zoo's models in torchvision's place: for the same seed and data, the same losses."""
+"""Training programs with zoo's models instead of torchvision's: the same losses for the same seed and data."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_every_driver_has_its_losses() -> None:
     "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in drivers.DRIVERS]
 )
 def test_losses_are_torchvisions(name: str) -> None:
-    """In float64, all losses of all steps; in float32 those of the models that fake quantization needs."""
+    """All losses of all steps in float64; models with fake quantization run in float32."""
     found = drivers.run("zoo", name)
     close = {"rel": 1e-2, "abs": 1e-3} if name in drivers.SINGLE else {"rel": 1e-6, "abs": 1e-8}
     assert found == pytest.approx(GOLDEN[name], **close)
@@ -56,8 +56,8 @@ def test_the_program_runs_by_itself() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", drivers.DRIVERS)
 def test_live_beside_torchvision(torchvision: ModuleType, name: str) -> None:
-    """In float32, as programs run: the losses of the first step, and where the network does not amplify rounding a
-    hundredfold a step, as freshly drawn detectors do, those of all."""
+    """In float32, the usual precision: the losses of the first step, and those of all steps if the network does not
+    amplify rounding a hundredfold per step, as randomly initialised detectors do."""
     found = {library: drivers.run(library, name, torch.float32) for library in ("zoo", "torchvision")}
     first = 3 if name.startswith(("tutorial", "recipe", "new")) else 1
     assert found["zoo"][:first] == pytest.approx(found["torchvision"][:first], rel=1e-4, abs=1e-6)

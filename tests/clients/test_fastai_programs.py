@@ -1,4 +1,4 @@
-"""fastai with zoo's models as the bodies of its learners. `make test-clients` has it in an environment of its own."""
+"""fastai with zoo's models as the bodies of its learners. `make test-clients` installs it in a separate environment."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_bodies_are_cut_where_those_of_torchvision_are(name: str, cut: int | Non
 
 
 def test_vision_learner_trains_freezes_and_exports(tmp_path: Path, torchvision: Any) -> None:
-    """As it does with torchvision's model, to the loss; fastai knows torchvision's builders and cuts others itself."""
+    """The same loss as with torchvision's model; fastai knows torchvision's builders and cuts other models itself."""
     from fastai.vision.all import accuracy, load_learner, set_seed, vision_learner
 
     pictures(tmp_path / "pictures")

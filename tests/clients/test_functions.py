@@ -1,4 +1,4 @@
-"""Functions that bear torchvision's names do what its functions do where callers give nothing, and raise its kinds."""
+"""Functions with torchvision's names have its defaults and raise its kinds of errors."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_picture_of_a_float_array():
 
 def test_a_file_is_read_as_it_is(tmp_path):
     exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was turned by a right angle
+    exif[0x0112] = 6  # the camera was rotated by 90 degrees
     Image.new("L", (5, 3), 7).save(tmp_path / "grey.jpg", exif=exif)
     Image.new("RGBA", (5, 3), (1, 2, 3, 4)).save(tmp_path / "clear.png")
     Image.new("P", (5, 3)).save(tmp_path / "indexed.png")

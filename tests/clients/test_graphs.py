@@ -1,4 +1,4 @@
-"""Tools that take a model's graph: feature extraction by names of nodes, ONNX and TorchScript by torch's own calls."""
+"""Tools that use a model's graph: feature extraction by node names, ONNX and TorchScript with torch's functions."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_features_of_nodes():
     assert torch.equal(found["high"], hooked["high"])
     assert torch.equal(model.fc(found["pooled"]), model(x))
     assert features.conv1.weight is model.conv1.weight
-    assert not hasattr(features, "fc"), "nothing that the outputs do not need"
+    assert not hasattr(features, "fc"), "no module that the outputs do not need"
     assert {*features.state_dict()} == {key for key in model.state_dict() if not key.startswith("fc.")}
     twin = copy.deepcopy(features)
     assert torch.equal(twin.train().eval()(x)["pooled"], found["pooled"])
@@ -163,7 +163,7 @@ def test_torchscript_ends_in_a_sentence(build):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         with pytest.raises(
-            InvalidArgument, match=r"is not for torch\.jit\.script, .* torch\.export.*zoo export"
+            InvalidArgument, match=r"does not support torch\.jit\.script, .* torch\.export.*zoo export"
         ) as caught:
             torch.jit.script(model)
     assert len(str(caught.value)) < 200
@@ -186,7 +186,7 @@ def test_attention_goes_through_torchs_own_onnx_export(name, tmp_path):
 
 @pytest.mark.parametrize("name", ["resnet18", "googlenet", "swin_t", "vit_b_32"])
 def test_graphs_are_pickled(name, tmp_path):
-    """What FX-based tools make is saved whole, as they do."""
+    """Modules created by FX-based tools can be pickled."""
     options = {"init_weights": False} if name == "googlenet" else {"image_size": 64} if name[0] == "v" else {}
     model, x = zoo.get_model(name, num_classes=3, **options).eval(), torch.rand(1, 3, 64, 64)
     last = get_graph_node_names(model, suppress_diff_warning=True)[1][-1]

@@ -43,7 +43,7 @@ def test_what_can_be_called_by_a_small_name_is_a_model(name):
     want = {
         n.removeprefix("quantized_")
         for n in zoo.list_models(module=space(name))
-        if zoo.model_info(n).weights  # those that take any backbone are called by get_model
+        if zoo.model_info(n).weights  # models on any backbone are built by get_model
     }
     assert found - {"get_model", "get_model_builder", "get_model_weights", "get_weight", "list_models"} == want
 
@@ -165,7 +165,7 @@ def test_a_name_of_a_module_and_of_a_builder_is_both():
     assert models.segmentation.fcn.FCNHead(8, 2)[-1].out_channels == 2
     model = models.segmentation.fcn(backbone="resnet18", num_classes=3)
     assert model.classifier[-1].out_channels == 3
-    assert not callable(vars(models.segmentation)["fcn"]), "which a program would take for a model"
+    assert not callable(vars(models.segmentation)["fcn"]), "a program would take it for a model"
 
 
 def test_what_is_not_there_is_named_with_what_is_like_it():

@@ -1,4 +1,4 @@
-"""torch.onnx.export(model, x), as users call it, with either exporter: one model of each family."""
+"""torch.onnx.export(model, x) with either exporter: one model of each family."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
 QUICK = ("mobilenet_v3_small", "shufflenet_v2_x0_5")
-LARGE = {"alexnet": (1, 3, 224, 224)}  # the older exporter divides pooled maps evenly alone
+LARGE = {"alexnet": (1, 3, 224, 224)}  # the older exporter supports only pooling that divides maps evenly
 CASES = [
     pytest.param(name, dynamo, marks=[] if name in QUICK and not dynamo else pytest.mark.slow, id=f"{name}-{dynamo}")
     for name in SMALL
@@ -26,7 +26,7 @@ CASES = [
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
-    """Both exporters say much that is of no interest here."""
+    """Silences the output of both exporters."""
     logging.disable(logging.CRITICAL)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""What research code calls and overrides below the models: heads, anchors, blocks, with torchvision's arguments."""
+"""Parts that research code calls and overrides: heads, anchors, blocks, with torchvision's arguments."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def dense(name: str) -> Any:
 
 @pytest.mark.parametrize("name", DENSE)
 def test_validation_losses_and_detections_put_together_from_parts(name: str) -> None:
-    """As forum threads have it, for detectors without proposals."""
+    """The loss in eval mode as in forum threads, for detectors without proposals."""
     model, images = dense(name).eval(), [torch.rand(3, 90, 120), torch.rand(3, 100, 80)]
     with torch.no_grad():
         want, detected = model(images, targets(), return_losses=True)
@@ -112,7 +112,7 @@ def test_own_detections_are_given(name: str) -> None:
 
 
 def test_losses_beside_detections() -> None:
-    """``eager_outputs`` is what programs replace to have both."""
+    """Programs replace ``eager_outputs`` to get both losses and detections."""
     model = dense("fcos_resnet50_fpn").train()
     model.eager_outputs = lambda losses, detections: (losses, detections)
     losses, detections = model([torch.rand(3, 90, 120), torch.rand(3, 100, 80)], targets())
@@ -258,7 +258,7 @@ def test_own_blocks_of_mvit() -> None:
     model = mvit.MViT((32, 40), 4, setting, True, False, True, True, attention_dropout=0.25, block=Block, num_classes=3)
     assert model(torch.rand(1, 3, 4, 32, 40)).shape == (1, 3)
     assert seen == [(2, 8, 10), (2, 4, 5)]
-    assert model.blocks[0].attn.rel_pos_h.shape == (19, 8)  # of the longer side
+    assert model.blocks[0].attn.rel_pos_h.shape == (19, 8)  # the size of the longer side
     assert [m.p for m in model.blocks.modules() if isinstance(m, nn.Dropout)] == [0.25] * 6
     x = torch.rand(2, 1 + 2 * 4 * 4, 6)
     for options in ((nn.LayerNorm(6),), (None, nn.ReLU()), (nn.BatchNorm3d(6), None, True)):
@@ -314,10 +314,10 @@ def test_names_at_the_top() -> None:
     done = subprocess.run([sys.executable, "-c", NAMES], capture_output=True, text=True)
     lines = done.stdout.splitlines()
     assert len(lines) == 6, done.stderr
-    takes = "its models and operators take plain tensors, and so those of torchvision.tv_tensors"
+    takes = "its models and operators take plain tensors, including those of torchvision.tv_tensors"
     assert lines[:2] == [f"zoo has no tv_tensors: {takes}."] * 2
     assert "pillow_heif.register_heif_opener()" in lines[2]
-    assert all("leave the call out" in line for line in lines[3:5])
+    assert all("remove the call" in line for line in lines[3:5])
     assert lines[5] == "No module named 'zoo.nothing'"
     for path, name in (("io.image", "decode_heic"), ("io.video", "read_video_timestamps"), ("io.video", "write_video")):
         with pytest.raises(MissingPlugin, match=rf"zoo\.io has no {name}; "):

@@ -101,7 +101,7 @@ def test_path(line):
     exec(f"from zoo.{path} import {', '.join(names.split())}", everything)
     module = importlib.import_module(f"zoo.{path}")
     assert all(getattr(module, name) is everything[name] for name in names.split())
-    if not any(word in path for word in ("ops.boxes", "io.image", "_api")):  # which have further ones, not shown
+    if not any(word in path for word in ("ops.boxes", "io.image", "_api")):  # these have further names
         assert {*names.split()} <= {*dir(module)}
 
 
@@ -117,7 +117,7 @@ def test_operators_stay_functions_beside_their_modules():
 
 
 def test_what_a_program_replaces_in_a_module_is_replaced(monkeypatch):
-    """A loss of one's own in Faster R-CNN."""
+    """A user-defined loss in Faster R-CNN."""
     from zoo.models.detection import roi_heads
 
     model = zoo.get_model("fasterrcnn_resnet50_fpn", weights_backbone=None, num_classes=2, min_size=64, max_size=64)
@@ -284,13 +284,13 @@ def test_a_model_is_quantized_in_place():
     assert model(torch.rand(1, 3, 64, 64)).shape == (1, 1000)
 
 
-# Names that our own modules have as well, for their own use.
+# Names that our modules also have, for their own use.
 HERE_ANYWAY = {
     *"WeightsEnum MLP Conv2dNormActivation SqueezeExcitation FastRCNNConvFCHead RPNHead LastLevelP6P7 box_ops".split(),
     *"GeneralizedRCNNTransform sigmoid_focal_loss grid_sample IntermediateLayerGetter det_utils".split(),
 }
 
-# What torchvision's modules have because they import it themselves, as programs take it from there.
+# Names that torchvision's modules import, and that programs import from there.
 BESIDES = """
     models.resnet: Weights WeightsEnum register_model handle_legacy_interface _log_api_usage_once _IMAGENET_CATEGORIES
     models.resnet: ImageClassification _ovewrite_named_param _resnet
@@ -329,7 +329,7 @@ def test_what_modules_have_of_others(line):
 
 @pytest.mark.parametrize("path", ["mobilenet", "resnet", "densenet", "detection.faster_rcnn", "quantization.mobilenet"])
 def test_modules_are_read_as_dicts(path):
-    """``resnet.__dict__[name](…)``, as backbones are chosen by name."""
+    """``resnet.__dict__[name](…)``, used to choose backbones by name."""
     module = importlib.import_module(f"zoo.models.{path}")
     names = vars(module)
     assert {*dir(module)} <= {*names}
@@ -342,7 +342,7 @@ def test_modules_are_read_as_dicts(path):
 
 
 def test_builders_below_the_builders():
-    """``_resnet(block, layers, weights, progress, **kwargs)`` and its kin, as own networks are made by them."""
+    """``_resnet(block, layers, weights, progress, **kwargs)`` and similar functions, used to build custom networks."""
     from zoo.models import (
         densenet,
         efficientnet,
@@ -454,7 +454,7 @@ def test_blocks_of_densenet_by_their_arguments():
 
 
 def test_a_quantizable_model_of_ones_own():
-    """As copied files have it: torch's stubs, ``fuse_model``, and the helpers of ``quantization.utils``."""
+    """Code in copied files: torch's stubs, ``fuse_model``, and the helpers of ``quantization.utils``."""
     from zoo.models.quantization.utils import _fuse_modules, _replace_relu, quantize_model
 
     class Own(nn.Module):
@@ -506,7 +506,7 @@ def test_blocks_fuse_themselves():
             block.fuse_model(is_qat=False)
     torch.testing.assert_close(model(x), want, atol=1e-4, rtol=1e-4)
     assert "ConvReLU2d" in type(model.layer1[0].conv1).__name__
-    assert type(model.conv1) is nn.Conv2d, "which no block has"
+    assert type(model.conv1) is nn.Conv2d, "unlike in any block"
     model = zoo.models.quantization.googlenet(quantize=False, init_weights=False)
     assert type(model.conv1) is type(model.aux1.conv) is QuantizableBasicConv2d
     assert type(model.aux2) is QuantizableInceptionAux

@@ -1,4 +1,4 @@
-"""What older pages and tables say of arguments and entries, held here: what once meant something means it still."""
+"""Arguments and entries documented in older pages and tables keep their meaning."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def loaded(monkeypatch):
-    """The URLs of what builders would have loaded; they build with random numbers in its place."""
+    """The URLs that builders would have loaded; they build with random numbers instead."""
     urls: list[str] = []
 
     def build(own, weights, progress, mmap, kwargs):
@@ -59,7 +59,7 @@ def test_arguments_from_before_weights(build, arguments, entry, loaded):
     assert loaded[0] == entry.url.rsplit("/", 1)[1]
 
 
-# The constructors that the oldest page shows with ``pretrained=True``; each loads its first published file.
+# The constructors in the oldest page with ``pretrained=True``; each loads its first published file.
 PRETRAINED = """
     resnet18 alexnet squeezenet1_0 vgg16 densenet161 inception_v3 googlenet shufflenet_v2_x1_0 mobilenet_v2
     mobilenet_v3_large mobilenet_v3_small resnext50_32x4d wide_resnet50_2 mnasnet1_0
@@ -80,12 +80,12 @@ def test_pretrained_is_the_first_file(build, arguments, loaded):
         vars(getattr(models, space) if space else models)[name](*(() if keywords else arguments), **keywords)
     assert any(w.category is DeprecationWarning and "before torchvision 0.13" in str(w.message) for w in caught)
     entry = next(iter(zoo.get_model_weights(name)))
-    if name == "keypointrcnn_resnet50_fpn":  # its first file is the legacy one, which nobody means
+    if name == "keypointrcnn_resnet50_fpn":  # its first file is the legacy one
         entry = models.detection.KeypointRCNN_ResNet50_FPN_Weights.COCO_V1
     assert loaded[0] == entry.url.rsplit("/", 1)[1]
 
 
-# What older tables say of files that newer ones measure anew; the newest is followed.
+# Metrics in older tables that newer ones measured again; the newest is used.
 MEASURED_ANEW = {
     "EfficientNet_V2_L_Weights.IMAGENET1K_V1": (85.808, 97.788),
     "Swin_T_Weights.IMAGENET1K_V1": (81.474, 95.776),
@@ -152,7 +152,7 @@ def test_layers_that_are_trained_of_a_backbone_with_weights(name, layers, want, 
 @pytest.mark.parametrize("layers", [0, 1, 2, 5])
 def test_what_starts_from_nothing_is_trained_whole(name, layers):
     with pytest.warns(
-        WeightsWarning, match=f"trainable_backbone_layers={layers} is left aside, and the whole backbone is trained"
+        WeightsWarning, match=f"trainable_backbone_layers={layers} is ignored, and the complete backbone is trained"
     ):
         model = zoo.get_model(name, weights_backbone=None, trainable_backbone_layers=layers)
     assert all(p.requires_grad for p in model.parameters())

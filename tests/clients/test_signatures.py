@@ -1,7 +1,8 @@
-"""Public classes, methods and functions are called as torchvision 0.28's: every call that those take, ours take too.
+"""Public classes, methods and functions are called as torchvision 0.28's: every call that torchvision accepts is
+accepted here.
 
-``signatures.txt`` has them, one a line, as ``inspect.signature`` told them: a name and its arguments, those with a
-default marked ``=``, those by keyword alone behind ``*``.
+``signatures.txt`` contains them, one per line, from ``inspect.signature``: a name and its arguments; ``=`` marks
+defaults, keyword-only arguments follow ``*``.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from zoo.errors import MissingPlugin
 LINES = (Path(__file__).parent / "signatures.txt").read_text().splitlines()
 P = inspect.Parameter
 
-# What is not here. Of TorchScript and the older ONNX exporter, which have other ways here: expand_masks_tracing_scale,
-# eager_outputs of the classifiers, get_result_from_…_blocks. Steps that are plain functions on tensors here, with
-# nothing to subclass: the windows of MaxViT (its attention is a class), shifted_window_attention (partition, attend and
-# join of the attention are methods and functions of their own). The class that feature extraction makes inside, which
-# nobody builds: DualGraphModule. Of a compiled kernel in Python: lazy_compile, maybe_cast.
+# What zoo does not have. For TorchScript and the older ONNX exporter, which are supported differently:
+# expand_masks_tracing_scale, eager_outputs of the classifiers, get_result_from_…_blocks. Steps that are functions on
+# tensors here, with nothing to subclass: the windows of MaxViT (its attention is a class), shifted_window_attention
+# (partition, attend and join of the attention are separate methods and functions). An internal class of feature
+# extraction: DualGraphModule. For a compiled kernel in Python: lazy_compile, maybe_cast.
 ABSENT = """
     models.detection.roi_heads.expand_masks_tracing_scale models.feature_extraction.DualGraphModule
     models.feature_extraction.DualGraphModule.add_submodule
@@ -39,7 +40,7 @@ ABSENT = """
 
 
 def resolved(name: str) -> object:
-    """What ``zoo`` has of that name: a module as deep as there is one, then attributes."""
+    """The object of that name in ``zoo``: the longest path of modules, then attributes."""
     parts = name.split(".")
     for depth in range(len(parts) - 1, 0, -1):
         try:
@@ -53,13 +54,13 @@ def resolved(name: str) -> object:
 
 
 def refused(line: str, found: object) -> list[str]:
-    """What of the arguments in ``line`` ours do not take as they are given there."""
+    """The arguments in ``line`` that ours do not accept in the same way."""
     arguments = line.partition("(")[2].rstrip(")")
     words = arguments.split(", ") if arguments else []
     try:
         ours = list(inspect.signature(found).parameters.values())  # type: ignore[arg-type]
     except ValueError:
-        return []  # a function of torch's own, which tells nothing
+        return []  # a function of torch without a signature
     if ours and ours[0].name in ("self", "cls"):
         ours = ours[1:]
     by_name = {p.name: p for p in ours}

@@ -1,4 +1,4 @@
-"""Classes of the models subclassed, and called by their arguments' names, as code written for torchvision does."""
+"""Classes of the models subclassed, and called with keyword arguments, as in code written for torchvision."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_video_resnet_of_bottlenecks(zero: bool) -> None:
     assert model.layer2[1].conv3[1].weight.any() == (not zero)
     assert [stage.channels for stage in model.feature_info] == [256, 512, 1024, 2048]
     assert model(torch.rand(1, 3, 4, 32, 32)).shape == (1, 3)
-    if zero:  # a block whose branch is nothing
+    if zero:  # a block whose branch is zero
         x = torch.rand(1, 512, 2, 4, 4)
         assert torch.equal(model.layer2[1](x), x)
 
@@ -103,7 +103,7 @@ def test_own_tables_of_position_biases() -> None:
 
 
 def test_numbers_of_proposals_are_changed_afterwards() -> None:
-    """Programs set ``rpn._pre_nms_top_n`` and its kin, or override the methods that read them."""
+    """Programs set ``rpn._pre_nms_top_n`` and similar attributes, or override the methods that read them."""
     model = zoo.get_model("fasterrcnn_mobilenet_v3_large_320_fpn", weights_backbone=None, rpn_score_thresh=0.0).eval()
     images, features = model.transform([torch.rand(3, 64, 64)])[0], None
     features = model.backbone(images.tensors)
@@ -162,7 +162,7 @@ def test_arguments_by_their_names() -> None:
 
 
 def test_new_heads_for_dense_detectors() -> None:
-    """The heads of RetinaNet and FCOS are replaced as their fine-tuning guides have it."""
+    """The heads of RetinaNet and FCOS are replaced as in their fine-tuning guides."""
     options = {"weights_backbone": None, "min_size": 64, "max_size": 64}
     target = {"boxes": torch.tensor([[4.0, 4, 30, 30]]), "labels": torch.tensor([2])}
     for name, Head in [
@@ -209,7 +209,7 @@ def test_a_transform_that_does_not_resize() -> None:
 
 
 def test_random_numbers_are_taken_as_torchvision_takes_them() -> None:
-    """One for the size of each image, also where there is but one size."""
+    """One random number per image for its size, even if there is only one size."""
     transform, images = GeneralizedRCNNTransform(20, 60, [0.0] * 3, [1.0] * 3), [torch.rand(3, 30, 40)] * 3
     for training in (True, False):
         torch.manual_seed(0)
@@ -320,5 +320,6 @@ assert zoo.models.get_model("copied_tiny", num_classes=5)(torch.rand(2, 3, 8, 8)
 assert Tiny_Weights.DEFAULT.transforms()(torch.rand(3, 300, 300)).shape == (3, 224, 224)
 print(zoo.list_models(plugin="local"))
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)  # where it is registered
+    # In a new process, because it registers models.
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout == "['copied_tiny']\n", done.stderr

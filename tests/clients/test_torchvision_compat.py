@@ -1,4 +1,4 @@
-"""The published torchvision beside a torch that its operators do not fit. `make test-clients` has both."""
+"""The published torchvision with a torch that does not fit its operators. `make test-clients` installs both."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def program(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_wheel_is_broken_zoo_says_so_and_mends_it() -> None:
     if python("-c", "import torchvision").returncode == 0:
-        pytest.skip("here torchvision imports by itself")
+        pytest.skip("torchvision can be imported without zoo.compat here")
     assert "zoo run" in python("-m", "zoo", "doctor").stdout
     code = (
         "import zoo.compat; print(zoo.compat.torchvision_operators()); import torchvision; print(torchvision.__name__)"

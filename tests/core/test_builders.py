@@ -159,7 +159,7 @@ def test_the_report_says_what_was_loaded(build, enum):
     report = zoo.load_report(build(weights="SECOND"))
     assert report.source == enum.SECOND.url
     assert set(report.loaded) == set(enum.state)
-    assert not report.memory_mapped, "a path's owner may write it while the model lives"
+    assert not report.memory_mapped, "a path's owner may change it while the model exists"
     assert zoo.load_report(build(weights="SECOND", mmap=True)).memory_mapped
     assert report.taken == ""
     assert report.converted == report.reinitialised == report.ignored == ()
@@ -167,7 +167,7 @@ def test_the_report_says_what_was_loaded(build, enum):
 
 
 def test_weights_of_another_model_are_refused_by_name(build):
-    with pytest.raises(UnknownWeights, match=r"ResNet18_Weights\.IMAGENET1K_V1 belongs to another model than net"):
+    with pytest.raises(UnknownWeights, match=r"ResNet18_Weights\.IMAGENET1K_V1 is for another model than net"):
         build(weights=ResNet18_Weights.DEFAULT)
 
 
@@ -219,7 +219,7 @@ def test_a_builder_inside_a_builder_loads_only_where_the_outer_one_does_not(buil
     whole = tmp_path / "whole.pth"
     torch.manual_seed(3)
     torch.save(Outer(Net()).state_dict(), whole)
-    enum.path.unlink()  # whoever still wants the inner file fails
+    enum.path.unlink()  # loading the inner file would fail
     filled = outer(weights=whole)
     assert holds(filled, torch.load(whole))
     assert not any(t.is_meta for t in filled.parameters())
@@ -590,7 +590,7 @@ def test_integers_fit_integers_that_can_hold_them(build, enum, tmp_path, counted
 @pytest.mark.parametrize("key", [3, None, ("fc", "bias"), b"fc.bias"])
 def test_keys_that_are_no_names_are_refused(build, enum, tmp_path, key):
     torch.save({**enum.state, key: torch.ones(4)}, tmp_path / "odd.pth")
-    with pytest.raises(CheckpointError, match="keys that are no names, such as "):
+    with pytest.raises(CheckpointError, match="keys that are not names, such as "):
         build(weights=tmp_path / "odd.pth")
 
 
@@ -640,7 +640,7 @@ def test_what_the_model_ties_stays_tied(tmp_path):
         assert model.a.weight is model.b.weight
         assert holds(model, state)
         assert "b.weight" in zoo.load_report(model).loaded
-    with pytest.raises(CheckpointError, match=r"a\.weight and b\.weight are one: they differ in the file"):
+    with pytest.raises(CheckpointError, match=r"a\.weight and b\.weight are the same tensor: they differ in the file"):
         build(weights=tmp_path / "different.pth")
 
 
@@ -806,7 +806,7 @@ def test_a_model_filled_by_its_own_library(tmp_path):
     torch.save(given, path)
     assert zoo.load_report(theirs(weights=path)).converted == ()
     assert zoo.load_report(theirs(weights=path, num_classes=5)).reinitialised == ("1.weight", "1.bias")
-    assert made == []  # what fits, but for the head, is loaded as ever
+    assert made == []  # a file that fits except for the head is loaded as before
     grey = theirs(weights=path, in_channels=1, num_classes=5)
     report = zoo.load_report(grey)
     assert (report.converted, report.reinitialised) == (("0.weight",), ("1.weight", "1.bias"))

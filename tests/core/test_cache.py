@@ -1,4 +1,4 @@
-"""Files: fetched from a real server that breaks off, lies, stalls and serves the wrong thing."""
+"""Files: downloaded from a real server that interrupts, stalls and sends wrong data."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def test_a_warm_file_is_not_hashed_locked_or_written(server, folder):
     path = files.fetch(url)
     alter(path, unnoticed=True)
     before = {p.name: p.stat().st_mtime_ns for p in (folder, *folder.iterdir())}
-    with filelock.FileLock(folder / f".{NAME}.lock"):  # who needed the lock would wait for ever
+    with filelock.FileLock(folder / f".{NAME}.lock"):  # code that needs the lock would wait forever
         assert str(path) in finish(python(FETCH, url))
     assert before == {p.name: p.stat().st_mtime_ns for p in (folder, *folder.iterdir())}
     assert len(server.gets) == 1
@@ -199,7 +199,7 @@ def test_an_altered_file_is_fetched_again(server):
 def test_without_a_promise_an_altered_download_is_noticed_too(server):
     url = server.put("/model.safetensors", CONTENT)
     path = files.fetch(url)
-    os.utime(path)  # a new time alone is no alteration
+    os.utime(path)  # a new time alone is not an alteration
     files.fetch(url)
     alter(path)
     with pytest.warns(CacheWarning, match="was altered"):
@@ -271,7 +271,7 @@ def test_goes_on_in_the_next_program(server, folder):
     url = server.put(f"/{NAME}", CONTENT)
     for _ in range(http.TRIES):
         server.fail(cut=1000)
-    with pytest.raises(DownloadError, match=r"broke off after 5000 of 3145728 bytes.*is kept"):
+    with pytest.raises(DownloadError, match=r"connection was lost after 5000 of 3145728 bytes.*is kept"):
         files.fetch(url)
     assert (folder / f"{NAME}.part").stat().st_size == 5000
     assert files.fetch(url).read_bytes() == CONTENT
@@ -308,7 +308,7 @@ def test_a_server_that_always_breaks_off_is_given_up(server):
     url = server.put(f"/{NAME}", CONTENT)
     for _ in range(50):
         server.fail(cut=HALF)
-    with pytest.raises(DownloadError, match="broke off"):
+    with pytest.raises(DownloadError, match="connection was lost"):
         files.fetch(url)
     assert len(server.gets) <= http.TRIES + 1
 
@@ -401,7 +401,7 @@ def test_a_stalling_server_is_left(server, folder, monkeypatch):
     (folder / NAME).unlink()
     for _ in range(http.TRIES):
         server.fail(hold=0)
-    with pytest.raises(DownloadError, match=r"no data came for 0\.3 seconds \(ZOO_TIMEOUT\)"):
+    with pytest.raises(DownloadError, match=r"no data arrived for 0\.3 seconds \(ZOO_TIMEOUT\)"):
         files.fetch(url)
     monkeypatch.setenv("ZOO_TIMEOUT", "soon")
     with pytest.raises(InvalidArgument, match="ZOO_TIMEOUT=soon"):
@@ -615,7 +615,7 @@ def test_a_local_file_is_held_to_its_name(tmp_path):
     alter(good, unnoticed=True)
     assert files.fetch(good) == good  # hashed once, not at every load
     os.utime(good)
-    with pytest.raises(DownloadError, match="not what its name promises"):
+    with pytest.raises(DownloadError, match="does not match the hash in its name"):
         files.fetch(good)
 
 
@@ -678,7 +678,7 @@ def test_a_plugin_serves_a_scheme_of_its_own(plugin_folder, tmp_path):
     (tmp_path / NAME).write_bytes(CONTENT)
     assert registry.fetch(f"shelf://{NAME}") == tmp_path / NAME
     (tmp_path / NAME).write_bytes(CONTENT[:HALF])
-    with pytest.raises(DownloadError, match="not what its name promises"):
+    with pytest.raises(DownloadError, match="does not match the hash in its name"):
         registry.fetch(f"shelf://{NAME}")
 
 
@@ -734,7 +734,7 @@ def test_an_altered_file_of_the_hub_is_fetched_again(hub, monkeypatch):
 
 
 def test_what_the_hub_does_not_have(hub):
-    assert ask_hub("hf://org/repo/absent.bin").startswith("DownloadError Could not fetch hf://org/repo/absent.bin")
+    assert ask_hub("hf://org/repo/absent.bin").startswith("DownloadError Could not download  hf://org/repo/absent.bin")
     with pytest.raises(DownloadError, match="hf://org/repo/file@revision"):
         files.fetch("hf://repo/model.bin")
     assert files.cached_path("hf://repo/model.bin") is None
@@ -766,7 +766,7 @@ def test_a_hub_that_fails_is_said_in_one_sentence(hub, monkeypatch, fault):
         hub.status = fault
     said = ask_hub(url)
     assert re.fullmatch(
-        rf"DownloadError Could not fetch {url}: [^\n]+; check the name[^\n]+ ask another host\.", said
+        rf"DownloadError Could not download {url}: [^\n]+; check the name[^\n]+ use another host\.", said
     ), said
     assert len(said) < 500
     assert "hush" not in said

@@ -234,11 +234,11 @@ def test_nothing_found_says_so_and_exits_as_grep_does(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (["list", "--max-params", "many"], 2, "'many' is no number of parameters"),
-        (["list", "--max-params", "1_"], 2, "no number of parameters"),
-        (["list", "--min-metric", "acc@1"], 2, "'acc@1' is no bound of a metric"),
-        (["list", "--min-metric", "acc@1=high"], 2, "no bound of a metric"),
-        (["list", "--min-metric", "=80"], 2, "no bound of a metric"),
+        (["list", "--max-params", "many"], 2, "'many' is not a number of parameters"),
+        (["list", "--max-params", "1_"], 2, "not a number of parameters"),
+        (["list", "--min-metric", "acc@1"], 2, "'acc@1' is not a bound of a metric"),
+        (["list", "--min-metric", "acc@1=high"], 2, "not a bound of a metric"),
+        (["list", "--min-metric", "=80"], 2, "not a bound of a metric"),
         (["predict", "a.png", "--model", "resnet50", "--batch-size", "-1"], 2, "Invalid value for '--batch-size'"),
         (["predict", "a.png", "--model", "resnet50", "--top", "0"], 2, "Invalid value for '--top'"),
         (["lst"], 2, "Did you mean 'list'?"),
@@ -248,8 +248,8 @@ def test_nothing_found_says_so_and_exits_as_grep_does(run: Run) -> None:
         (["table", "classification", "--plugin", "nope"], 1, "There is no plugin 'nope'"),
         (["show", "resnet5O"], 1, "There is no model 'resnet5O'. Did you mean 'resnet50'"),
         (["predict", "a.png", "--model", "resnett"], 1, "There is no model 'resnett'"),
-        (["pull", "ResNet50_Weights.V3"], 1, "'V3' is none of ResNet50_Weights's weights"),
-        (["pull", "z*"], 1, "matches 'z*'"),
+        (["pull", "ResNet50_Weights.V3"], 1, "'V3' is not one of ResNet50_Weights's weights"),
+        (["pull", "z*"], 1, "match 'z*'"),
     ],
 )
 def test_what_is_wrong_is_said_without_a_traceback(run: Run, arguments: list[str], status: int, said: str) -> None:
@@ -299,7 +299,7 @@ def test_json_is_standard_though_a_metric_is_not_a_number(run: Run) -> None:
     assert re.search(r"VGG16_Weights\.IMAGENET1K_FEATURES +nan", run("table", "classification").out)
 
     def refuse(constant: str) -> None:
-        raise AssertionError(f"{constant} is no JSON")
+        raise AssertionError(f"{constant} is not JSON")
 
     rows = json.loads(run("table", "classification", "--format", "json").out, parse_constant=refuse)
     features = next(row for row in rows if row["weights"] == "VGG16_Weights.IMAGENET1K_FEATURES")
@@ -470,7 +470,7 @@ def test_output_of_results_that_save_themselves_or_cannot_be_drawn(run: Run, sha
     assert (got.status, got.err) == (0, "")
     got = run(*command, "--task", "shade-saving", "--format", "webp", "--overwrite")
     assert (got.status, got.out) == (1, "")
-    assert "--format webp: results of the task 'shade-saving' are saved in formats of their own" in got.err
+    assert "--format webp: results of the task 'shade-saving' have their own file formats" in got.err
 
 
 def test_output_of_several_at_once_writes_over_nothing(tmp_path: Path) -> None:
@@ -616,7 +616,7 @@ def test_doctor_sums_shared_names_up(run: Run, plugin_folder: Any) -> None:
     text = " ".join(run("doctor").out.split())
     assert (
         "9 shared names of catalogue and classification: resnet101, resnet152, resnet18 and 6 more; they mean "
-        "classification's, and catalogue/resnet101 is had by its full name" in text
+        "classification's, and catalogue/resnet101 is available by its full name" in text
     )
     assert "shared name alexnet: classification/alexnet, few/alexnet; means classification/alexnet" in text
     assert len(json.loads(run("doctor", "--json").out)["conflicts"]) == 10
@@ -656,7 +656,7 @@ def test_doctor_survives_a_cache_that_is_no_folder(run: Run, tmp_path: Path, mon
 
 
 def test_nothing_but_predict_imports_torch(shades: Path) -> None:
-    """With torch, Pillow and rich blocked, every other command works; a plugin that fails is told on stderr."""
+    """With torch, Pillow and rich blocked, every other command works; a plugin that fails is reported on stderr."""
     code = """
         import sys
 
@@ -683,7 +683,7 @@ def test_a_plugin_that_fails_is_one_warning_on_stderr(plugin_folder: Any) -> Non
     plugin_folder.install("broken", "raise SystemExit('bye')")
     done = in_new_process("list", "resnet18")
     assert done.returncode == 0
-    assert done.stderr.startswith("Warning: Plugin 'broken' (zoo-broken 1.0) was set aside at stage 'import'")
+    assert done.stderr.startswith("Warning: Plugin 'broken' (zoo-broken 1.0) failed at stage 'import' and is not used")
     assert "resnet18" in done.stdout
 
 
@@ -742,7 +742,7 @@ def test_labels_beyond_the_encoding_do_not_end_the_program() -> None:
 
 
 def on_a_terminal(*arguments: str, columns: int, **variables: str) -> list[str]:
-    """The lines that a command shows on a terminal of so many columns, escape sequences and all."""
+    """The lines that a command shows on a terminal of this many columns, escape sequences and all."""
     env = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS", "FORCE_COLOR")}
     env |= {"TERM": "xterm-256color", "COLUMNS": str(columns), **variables}
     controller, terminal = pty.openpty()

@@ -76,7 +76,7 @@ def test_what_has_seen_no_pictures_of_the_world_comes_last_and_is_said(install: 
     (folder / "large.pth").unlink()
     chosen = default_model("depth")
     assert (chosen.weights, chosen.trained_on) == ("TOY", "noise")
-    assert "have seen noise and nothing else. For others: zoo pull Net_Weights.CACHED (3 MB)" in str(chosen)
+    assert "were trained only on noise. For others: zoo pull Net_Weights.CACHED (3 MB)" in str(chosen)
 
 
 def test_what_a_policy_forbids_is_not_at_hand(install: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +93,7 @@ def test_where_nothing_is_at_hand_downloads_are_offered_and_none_is_begun(
 
     monkeypatch.setattr("zoo.files.fetching._fetch", fetch)
     install()
-    with pytest.raises(NoDefault, match=r"Nothing is downloaded unasked.*zoo pull Net_Weights\.CACHED \(3 MB\)"):
+    with pytest.raises(NoDefault, match=r"Nothing is downloaded automatically.*zoo pull Net_Weights\.CACHED \(3 MB\)"):
         zoo.pipeline(task="depth")
     done = run("predict", COFFEE, "--task", "keypoint-detection")
     assert done.status == 1
@@ -121,7 +121,7 @@ def test_a_task_that_is_not_installed_says_what_to_install(
             default_model("depth-estimation")
         chosen = default_model()
         assert (chosen.name, chosen.weights) == ("squeezenet1_1", "DIGITS_V1")
-        assert "hand-written digits and nothing else. For others: pip install zoo-efficientnet-lite" in str(chosen)
+        assert "trained only on hand-written digits. For others: pip install zoo-efficientnet-lite" in str(chosen)
     finally:
         monkeypatch.undo()
         zoo.refresh()
@@ -140,7 +140,7 @@ def test_a_task_without_defaults_says_which_models_there_are(plugin_folder: Any)
         """,
     )
     zoo.refresh()
-    with pytest.raises(NoDefault, match=r"names a default for sorting\. Name a model of it: net"):
+    with pytest.raises(NoDefault, match=r"has a default model for sorting\. Name a model of this task: net"):
         default_model("sorting")
 
 
@@ -148,9 +148,9 @@ def test_a_task_without_defaults_says_which_models_there_are(plugin_folder: Any)
     ("defaults", "problem"),
     [
         ({"t": ["a"]}, r"defaults of 't': 'a'; expected zoo\.Default"),
-        ({"t": [zoo.Default("b")]}, "'b' is no model of this plugin that serves it"),
-        ({"u": [zoo.Default("a")]}, "'a' is no model of this plugin that serves it"),
-        ({"t": [zoo.Default("a")]}, "'DEFAULT' is no entry of the weights of a"),
+        ({"t": [zoo.Default("b")]}, "'b' is not a model of this plugin with this task"),
+        ({"u": [zoo.Default("a")]}, "'a' is not a model of this plugin with this task"),
+        ({"t": [zoo.Default("a")]}, "'DEFAULT' is not among the weights of a"),
     ],
 )
 def test_a_manifest_with_defaults_that_cannot_be_is_set_aside(defaults: Any, problem: str) -> None:
@@ -181,7 +181,7 @@ def test_every_task_of_ours_with_weights_in_a_package_predicts_without_a_model(
     task: str, run: Callable[..., Any], offline: None
 ) -> None:
     done = run("predict", ROOT / "examples/images" / TASKS[task], "--task", task)
-    assert (done.status, done.err.count("No model was named:")) == (0, 1)
+    assert (done.status, done.err.count("No model was given:")) == (0, 1)
     assert task in done.err
     assert done.out
 
@@ -189,7 +189,7 @@ def test_every_task_of_ours_with_weights_in_a_package_predicts_without_a_model(
 def test_a_photograph_without_anything_else(run: Callable[..., Any], capsys: pytest.CaptureFixture[str]) -> None:
     done = run("predict", COFFEE, "--top", 1)
     assert "espresso" in done.out
-    assert "efficientnet_lite0 (IMAGENET1K_V1, 18.0 MB, ImageNet-1K) does image-classification" in done.err
+    assert "efficientnet_lite0 (IMAGENET1K_V1, 18.0 MB, ImageNet-1K) for image-classification" in done.err
     assert zoo.pipeline(device="cpu")(COFFEE).label == "espresso"
     assert "efficientnet_lite0" in capsys.readouterr().err
 

@@ -32,7 +32,7 @@ BROKEN = {
     "returns nonsense": (
         "@zoo.hookimpl\ndef zoo_manifest():\n    return ['resnet50']", "validate", "returned list",
     ),
-    "wants a newer core": (
+    "needs a newer core": (
         "@zoo.hookimpl\ndef zoo_manifest():\n    return zoo.Manifest(api_version=99)", "validate", "newer zoo-core",
     ),
     "has a hook of the wrong signature": (
@@ -63,7 +63,7 @@ def test_a_broken_plugin_is_set_aside_and_everything_else_is_there(plugin_folder
     ours = [w for w in caught if issubclass(w.category, zoo.PluginWarning)]
     assert len(ours) == 1
     message = str(ours[0].message)
-    assert "Plugin 'broken' (zoo-broken 1.0) was set aside" in message
+    assert f"Plugin 'broken' (zoo-broken 1.0) failed at stage {stage!r} and is not used" in message
     assert "ZOO_DISABLE_PLUGINS=broken" in message
     failed = record("broken")
     assert (failed.state, failed.stage) == ("failed", stage)
@@ -138,8 +138,8 @@ def test_two_plugins_of_one_name_the_second_is_set_aside(plugin_folder):
     assert "b_net" not in names
     assert "c_net" not in names
     reasons = {r.distribution: str(r.error) for r in zoo.plugins() if r.state == "failed"}
-    assert "acme-one has a plugin of that name already" in reasons["acme-two"]
-    assert "zoo-classification has a plugin of that name already" in reasons["impostor"]
+    assert "acme-one already has a plugin of this name" in reasons["acme-two"]
+    assert "zoo-classification already has a plugin of this name" in reasons["impostor"]
 
 
 def test_a_broken_installation_on_the_path_hurts_nobody(plugin_folder):

@@ -34,7 +34,7 @@ def count(picture: Image.Image, colour: tuple[int, int, int]) -> int:
 def test_the_bundled_font_writes_latin_greek_cyrillic_and_arrows() -> None:
     letters = font(20)
     box = bytes(letters.getmask("\ue000"))  # for private use, and so in no font
-    assert any(box), "a letter that is not there is seen to be missing"
+    assert any(box), "a missing letter is detected"
     for text in ("Straßenbahn", "żółw", "Ελλάδα", "вагон №7", "“naïve” – → ← ↑ ↓ … ≥ ≤ × ½ € µ", "Việt Nam"):
         for letter in text.replace(" ", ""):
             assert bytes(letters.getmask(letter)) != box, letter
@@ -128,7 +128,7 @@ def test_in_a_crowd_most_labels_can_be_read() -> None:
 
 
 def test_long_labels_are_cut_and_keep_their_score() -> None:
-    long = "a label that somebody wrote and nobody would ever want to read " * 3
+    long = "a label that is far too long for the picture that it is drawn on " * 3
     pictures = [bounding_boxes(grey(640, 480), [[50, 60, 150, 160]], [long], [score]) for score in (0.97, 0.12)]
     changed = (np.asarray(pictures[0]) != GREY).any((0, 2)).nonzero()[0]
     assert 50 - 2 <= changed.min() < changed.max() < 50 + 20 * 14 + 3
@@ -213,9 +213,9 @@ def test_pil_images_become_rgb_and_equal_their_tensor(draw: Any, mode: str) -> N
         (torch.zeros(3, 8, 8, dtype=torch.int64), "torch.int64"),
         (torch.full((3, 8, 8), 200.0), "values from 200 to 200"),
         (torch.full((3, 8, 8), float("nan")), "values from nan to nan"),
-        (torch.randn(3, 8, 8) * 2 - 1, "before it was normalised"),
+        (torch.randn(3, 8, 8) * 2 - 1, "before normalisation"),
         (torch.zeros(3, 0, 8), "8 × 0 pixels"),
-        (np.zeros((8, 8, 3), np.uint8), "ndarray is no picture"),
+        (np.zeros((8, 8, 3), np.uint8), "ndarray is not a picture"),
     ],
 )
 def test_what_is_no_picture_is_refused(image: Any, message: str) -> None:
@@ -237,7 +237,7 @@ def test_what_is_no_picture_is_refused(image: Any, message: str) -> None:
         ({"boxes": "box"}, "boxes cannot be read"),
         ({"labels": ["a", "b"]}, "1 boxes and 2 labels"),
         ({"labels": [1.5]}, r"labels are \[1.5\]"),
-        ({"labels": [3], "names": ["a", "b"]}, "labels go from 3 to 3, and there are 2 names"),
+        ({"labels": [3], "names": ["a", "b"]}, "labels are from 3 to 3, but there are 2 names"),
         ({"scores": [0.5, 0.5]}, "1 boxes and 2 scores"),
         ({"colors": "nosuch"}, "colors is 'nosuch'"),
         ({"colors": (0, 0, 300)}, r"colors is \(0, 0, 300\)"),
@@ -278,7 +278,7 @@ def test_masks_tint_and_are_outlined_the_first_on_top() -> None:
     assert drawn[:, 45, 50].tolist() == [50, 177, 50]
     assert drawn[:, 5, 5].tolist() == [100, 100, 100]
     assert drawn[:, 10, 15].tolist() == drawn[:, 39, 30].tolist() == [255, 0, 0], "edges"
-    assert drawn[:, 15, 0].tolist() == [177, 50, 50], "the picture's border is no edge"
+    assert drawn[:, 15, 0].tolist() == [177, 50, 50], "the picture's border is not an edge"
     flat = segmentation_masks(image, masks[0] > 0.5, colors="red", opacity=1, outline=False)
     assert (flat[0] == 255).sum() == 30 * 40
     own = segmentation_masks(image, torch.stack([masks[0], masks[1] * (masks[0] == 0)]), opacity=1)
@@ -366,7 +366,7 @@ def test_small_persons_have_small_dots() -> None:
         ({"keypoints": torch.zeros(17, 3)}, r"\[17, 3\]; expected \[N, K, 2\]"),
         ({"keypoints": torch.full((1, 2, 2), torch.nan)}, r"keypoints\[0, 0\] is \[nan, nan\]"),
         ({"visibility": torch.ones(1, 3)}, r"\[1, 3\]; expected \[1, 2\]"),
-        ({"skeleton": [(0, 2)]}, r"skeleton has \(0, 2\).*from 0 to 1"),
+        ({"skeleton": [(0, 2)]}, r"skeleton contains \(0, 2\).*from 0 to 1"),
         ({"skeleton": [(0, 1, 1)]}, "expected pairs"),
         ({"colors": ()}, "0 colours for 1 objects"),
         ({"radius": 0}, "radius is 0"),

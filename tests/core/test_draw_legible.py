@@ -14,7 +14,7 @@ from zoo.draw import (
     INK,
     PAPER,
     PERSON_SIDES,
-    Entry,
+    LegendItem,
     bounding_boxes,
     class_color,
     class_palette,
@@ -226,9 +226,11 @@ def test_overlays_of_large_pictures_keep_their_size_and_their_legend_grows() -> 
 
 def test_legends_say_how_many_are_left_out() -> None:
     picture = Image.new("RGB", (300, 200), "black")
-    few, many = (with_legend(picture, [Entry(f"thing {i}", class_color(i), "1%") for i in range(n)]) for n in (3, 50))
+    few, many = (
+        with_legend(picture, [LegendItem(f"thing {i}", class_color(i), "1%") for i in range(n)]) for n in (3, 50)
+    )
     assert few.height == 200 + 40 < many.height < 320
-    long = with_legend(picture, [Entry("a long name " * 20, (1, 2, 3), "99.9%")])
+    long = with_legend(picture, [LegendItem("a long name " * 20, (1, 2, 3), "99.9%")])
     assert long.width < 300 + 60 + 420
 
 

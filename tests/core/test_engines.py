@@ -124,7 +124,7 @@ def test_it_is_for_inference_and_can_be_copied_and_pickled(engines: Any) -> None
         assert zoo.loading.task_of(other).name == "image-classification"
         assert not other.training
         other.eval()
-        with pytest.raises(InvalidArgument, match="is for inference"):
+        with pytest.raises(InvalidArgument, match="only for inference"):
             other.train()
     assert not any(p.requires_grad for p in fast.parameters())
     assert not {p.data_ptr() for p in fast.parameters()} & {p.data_ptr() for p in model.parameters()}
@@ -150,7 +150,7 @@ def test_threads_build_one_program(engines: Any) -> None:
 
 def test_what_an_engine_gets_wrong_is_refused_with_the_figures(engines: Any) -> None:
     model, x = nn.Conv2d(3, 4, 3).eval(), images(1, 3, 8, 8)
-    with pytest.raises(EngineError, match=r"engine 'wrong': an output would be off by .* and 1\.0e-04 is allowed"):
+    with pytest.raises(EngineError, match=r"engine 'wrong': an output would differ by .* and 1\.0e-04 is allowed"):
         zoo.optimize(model, x, engine="wrong")
     with pytest.raises(EngineError, match=r"'broken' cannot compute Conv2d: RuntimeError: out of order"):
         zoo.optimize(model, x, engine="broken")
@@ -180,7 +180,7 @@ def test_an_engine_that_follows_no_contract() -> None:
 
     for engine, said in (
         (zoo.Engine("fast", "m:f", requires="onnx"), "requires is 'onnx'"),  # type: ignore[arg-type]
-        (zoo.Engine("fast", "m:f", summary=3), "summary and install are texts"),  # type: ignore[arg-type]
+        (zoo.Engine("fast", "m:f", summary=3), "expected text as summary and install"),  # type: ignore[arg-type]
     ):
         with pytest.raises(ContractError, match=said):
             check_manifest(zoo.Manifest(api_version=1, engines=[engine]))

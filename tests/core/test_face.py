@@ -119,7 +119,7 @@ def test_arrays_that_are_no_pictures(digits: zoo.Pipeline, given: np.ndarray, sa
 
 
 def test_bgr_is_of_arrays(digits: zoo.Pipeline) -> None:
-    with pytest.raises(InvalidArgument, match="bgr=True is of numpy arrays"):
+    with pytest.raises(InvalidArgument, match="bgr=True is for numpy arrays"):
         digits("dog.png", bgr=True)
 
 
@@ -156,7 +156,7 @@ def test_a_built_model_knows_its_task() -> None:
     from zoo.loading import task_of
 
     assert task_of(zoo.get_model("face_net")).name == "semantic-segmentation"
-    with pytest.raises(InvalidArgument, match="Say which task"):
+    with pytest.raises(InvalidArgument, match="Give the task of the model"):
         task_of(torch.nn.Linear(1, 1))
 
 
@@ -175,7 +175,7 @@ def test_a_report_tells_first_what_matters_first() -> None:
     assert str(report).splitlines() == [
         "1 tensor reinitialised, to be trained: fc.weight",
         "2 tensors of the file ignored: old, older",
-        "2 tensors loaded from a.pth (read whole)",
+        "2 tensors loaded from a.pth (read completely)",
         "1 of them converted: y",
     ]
     assert repr(report) == "<LoadReport: 1 reinitialised, 2 ignored, 2 loaded from a.pth>"

@@ -288,7 +288,7 @@ def test_stages_as_timm_has_them():
         ({"num_chs": 0}, "expected channels and stride of at least 1"),
         ({"reduction": "8"}, "expected channels and stride of at least 1"),
         ({"layout": "NWC"}, "a layout of NCHW, NHWC, NLC"),
-        ({"hook_type": "forward_pre"}, "what goes into a module; only what comes out"),
+        ({"hook_type": "forward_pre"}, "is a module's input; only outputs are available"),
     ],
 )
 def test_stages_that_cannot_be(changes, why):
@@ -305,7 +305,7 @@ def test_stages_of_no_known_form():
     with pytest.raises(InvalidArgument, match="Theirs has no feature_info"):
         zoo.feature_info(model)
     with pytest.raises(
-        InvalidArgument, match=r"promises 5 channels, NHWC, of 'last', which gives a tensor of shape \[1, "
+        InvalidArgument, match=r"promises 5 channels, NHWC, of 'last', which returns a tensor of shape \[1,  "
     ):
         zoo.backbone(Theirs(num_chs=5))(torch.rand(1, 3, 16, 16))
 
@@ -329,7 +329,7 @@ def test_batch_norm_that_does_more_is_not_frozen_in_silence():
         def forward(self, x):
             return 2 * super().forward(x)
 
-    with pytest.raises(InvalidArgument, match=r"0.1 is a Doubling, which is more than batch norm"):
+    with pytest.raises(InvalidArgument, match=r"0.1 is a Doubling, an unsupported kind of batch norm"):
         zoo.nn.freeze_batch_norm(nn.Sequential(nn.Sequential(nn.ReLU(), Doubling(3))))
 
 

@@ -1,4 +1,5 @@
-"""The way to a first prediction, in fresh processes: what is imported on it, and what is told before torch is."""
+"""The way to a first prediction, in fresh processes: what is imported, and what is reported before torch is
+imported."""
 
 from __future__ import annotations
 
@@ -68,11 +69,11 @@ def test_modules_of_detection_import_no_compiler() -> None:
     (["nope.png"], "'nope.png' cannot be read: it does not exist."),
     (["nope.png", "gone.png", "--json"], "'gone.png' cannot be read: it does not exist."),
     (["{picture}", "--weights", "IMAGENET1K_V9"], "Did you mean 'IMAGENET1K_V1'"),
-    (["{picture}", "--weights", "ResNet18_Weights.NONE"], "weights='ResNet18_Weights.NONE' is nothing that resnet18"),
+    (["{picture}", "--weights", "ResNet18_Weights.NONE"], "resnet18 cannot load weights='ResNet18_Weights.NONE'"),
     (["{picture}", "--weights", "mine.pth"], "There is no file mine.pth"),
     (["{picture}", "--model", "resnet81"], "There is no model 'resnet81'. Did you mean"),
     (["{picture}", "--tpo", "3"], "Did you mean '--top'"),
-    (["{empty}"], "has nothing to predict; expected files of"),
+    (["{empty}"], "has no inputs; expected files of"),
     (["{picture}", "--output", "{picture}"], "File exists"),
 ])  # fmt: skip
 def test_mistakes_are_told_without_torch(arguments: list[str], said: str, tmp_path: Path) -> None:

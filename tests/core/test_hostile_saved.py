@@ -1,4 +1,4 @@
-"""Saved models that mean harm, are damaged, or come from elsewhere: each is refused with what is wrong with it."""
+"""Saved models that are malicious, damaged, or from elsewhere: each is refused with the reason."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ def rewritten(path: Path, **changes: object) -> Path:
 
 HOSTILE = {
     "format": ({"format": 9, "versions": {"zoo-core": "7.0"}}, "saved by zoo-core '7.0', in format 9"),
-    "no format": ({"format": "1"}, "no number of its format"),
+    "no format": ({"format": "1"}, "the format is missing"),
     "path": ({"model": "../../etc/passwd"}, "expected 'plugin/model'"),
     "dots": ({"model": "a/..b..c"}, "expected 'plugin/model'"),
     "type": ({"model": ["resnet18"]}, "model is"),
     "preset": ({"preprocessing": {"target": "os:system", "arguments": {"command": "true"}}}, "'os:system'"),
     "preset's type": ({"preprocessing": "os:system"}, "expected dict"),
-    "weights": ({"arguments": {"weights": "https://127.0.0.1/x.pth"}}, "none of an architecture"),
-    "weights_backbone": ({"arguments": {"weights_backbone": "DEFAULT"}}, "none of an architecture"),
-    "mmap": ({"arguments": {"mmap": True}}, "none of an architecture"),
-    "url": ({"arguments": {"backbone": "hf://org/name"}}, "a file or an address"),
-    "nested url": ({"arguments": {"a": [{"b": "https://127.0.0.1/x.safetensors"}]}}, "a file or an address"),
-    "file": ({"arguments": {"backbone": "/etc/passwd"}}, "a file or an address"),
+    "weights": ({"arguments": {"weights": "https://127.0.0.1/x.pth"}}, "not an argument of an architecture"),
+    "weights_backbone": ({"arguments": {"weights_backbone": "DEFAULT"}}, "not an argument of an architecture"),
+    "mmap": ({"arguments": {"mmap": True}}, "not an argument of an architecture"),
+    "url": ({"arguments": {"backbone": "hf://org/name"}}, "a path or URL, which is not allowed"),
+    "nested url": ({"arguments": {"a": [{"b": "https://127.0.0.1/x.safetensors"}]}}, "a path or URL"),
+    "file": ({"arguments": {"backbone": "/etc/passwd"}}, "a path or URL, which is not allowed"),
     "arguments": ({"arguments": [1, 2]}, "arguments is"),
     "categories": ({"categories": [1, None]}, "categories are not all text"),
     "metrics": ({"weights": {"metrics": {"a": {"b": "c"}}}}, "metrics are not"),
     "size": ({"weights": {"num_params": "many"}}, "num_params is"),
     "too few categories": ({"categories": ["a"]}, "1 categories for a model of 3 classes"),
-    "format 0": ({"format": 0}, "no number of its format"),
-    "format true": ({"format": True}, "no number of its format"),
+    "format 0": ({"format": 0}, "the format is missing"),
+    "format true": ({"format": True}, "the format is missing"),
     "direction": ({"model": "classification/\u202eresnet18"}, r"\\u202eresnet18"),
     "dtype": ({"dtype": 5}, "dtype is"),
     "min_size": ({"weights": {"min_size": [1, 2, 3]}}, "min_size is"),
@@ -76,7 +76,7 @@ HOSTILE = {
             ({"crop_size": 64, "resize_size": 1.5}, "resize_size is 1.5"),
             ({"crop_size": 64, "mean": "x"}, "mean is 'x'; expected a number for each channel"),
             ({"crop_size": 64, "std": [0.5, 0, 0.5]}, "std is .*not 0"),
-            ({"crop_size": 64, "std": [0.5]}, "cannot be made with"),
+            ({"crop_size": 64, "std": [0.5]}, "cannot be built with"),
             ({"crop_size": 64, "interpolation": "best"}, "interpolation is 'best'; expected one of nearest"),
             ({"crop_size": 64, "antialias": "yes"}, "antialias is 'yes'; expected true or false"),
         )
@@ -88,7 +88,7 @@ HOSTILE = {
 def test_hostile_metadata_are_refused_by_name(tuned, kind):
     changes, said = HOSTILE[kind]
     path = rewritten(tuned, **changes)
-    for opened in (zoo.load, *([] if "cannot be made" in said else [zoo.model_info])):
+    for opened in (zoo.load, *([] if "cannot be built" in said else [zoo.model_info])):
         with pytest.raises(CheckpointError, match=said.replace("(", r"\(")):
             opened(path)
 
@@ -107,7 +107,7 @@ def test_metadata_that_are_no_json(tuned, tmp_path):
 ARGUMENTS = {
     "unknown": ({"nonsense": 1}, "nonsense"),
     "the builder's own": ({"version": "9"}, "version"),
-    "vast": ({"num_classes": 10**13}, "cannot be built as the file says"),
+    "vast": ({"num_classes": 10**13}, "cannot be built with the file's arguments"),
     "text": ({"num_classes": "3"}, "whole number"),
     "infinite": ({"dropout": float("inf")}, "probability"),
     "nested": ({"x": json.loads("[" * 200 + "]" * 200)}, "cannot be built"),

@@ -155,7 +155,7 @@ def test_decompression_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.Mon
         ("missing.png", None, "does not exist"),
         (".", None, "it is not a file"),
         ("x" * 300, None, "cannot be read"),
-        ("notes.txt", b"no picture at all", "no picture format that Pillow knows"),
+        ("notes.txt", b"no picture at all", "not in a picture format that Pillow knows"),
     ],
 )
 def test_what_is_no_picture_is_refused_by_name(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
@@ -355,7 +355,7 @@ def test_pixels_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     pages = [Image.new("RGB", (40, 30)) for _ in range(2)]
     pages[0].save(tmp_path / "pages.tiff", save_all=True, append_images=pages[1:])
     monkeypatch.setenv("ZOO_MAX_PIXELS", "1200")
-    for name in ("telephone.jpg", "pages.tiff"):  # which are no animations
+    for name in ("telephone.jpg", "pages.tiff"):  # these are not animations
         assert load_image(tmp_path / name).shape == (3, 30, 40)
     # It also lifts Pillow's own guard, for the moment.
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)

@@ -110,9 +110,9 @@ def test_nothing_but_what_is_locked_is_loaded(server, monkeypatch, capsys, tmp_p
         files.fetch(mine)
     server.put("/model.pth", OTHER)  # its owner has replaced it
     assert main(["pull", "--locked", "--force"]) == 1
-    assert "fetched twice and deleted" in capsys.readouterr().err
+    assert "downloaded twice and deleted" in capsys.readouterr().err
     Path("zoo.lock").write_text("{}")
-    with pytest.raises(InvalidArgument, match=r"is no zoo\.lock"):
+    with pytest.raises(InvalidArgument, match=r"is not a zoo\.lock"):
         files.fetch(locked)
     Path("zoo.lock").unlink()
     with pytest.raises(InvalidArgument, match="cannot be read"):
@@ -196,17 +196,17 @@ def forged(url: str, content: bytes = CONTENT, **facts: object) -> None:
     ("url", "facts", "problem"),
     [
         ("https://host/model.pth", {"content": OTHER}, "does not have the SHA-256"),
-        ("https://host/m-0676ba61.pth", {}, "not what its name promises"),
+        ("https://host/m-0676ba61.pth", {}, "does not match the hash in its name"),
         ("https://host/..", {}, "names no file"),
         ("hf://org/repo/../../x", {"commit": COMMIT}, "names no file"),
         ("hf://org/repo/x", {"commit": "../../.."}, "names no file"),
         ("hf://org/repo/x", {"commit": ""}, "names no file"),
         ("file:///etc/passwd", {}, "no place in a cache"),
         ("/etc/passwd", {}, "no place in a cache"),
-        ("https://host/model.pth", {"sha256": "../../evil"}, "is no zoo.lock"),
-        ("https://host/model.pth", {"size": "1"}, "is no zoo.lock"),
-        ("https://host/model.pth", {"size": 1}, "not of the size"),
-        ("https://host/model.pth", {"strange": 1}, "is no zoo.lock"),
+        ("https://host/model.pth", {"sha256": "../../evil"}, "is not a zoo.lock"),
+        ("https://host/model.pth", {"size": "1"}, "is not a zoo.lock"),
+        ("https://host/model.pth", {"size": 1}, "does not have the size"),
+        ("https://host/model.pth", {"strange": 1}, "is not a zoo.lock"),
     ],
 )
 def test_a_forged_bundle(url, facts, problem, capsys, tmp_path):
@@ -223,7 +223,7 @@ def test_a_bundle_is_held_to_lock_and_policy(server, monkeypatch, capsys):
     monkeypatch.setenv("ZOO_LOCK", "zoo.lock")
     forged(url, OTHER, sha256=hashlib.sha256(OTHER).hexdigest())
     assert main(["unbundle", "all.zip"]) == 1
-    assert "another file than that of ZOO_LOCK" in capsys.readouterr().err
+    assert "differs from the file in ZOO_LOCK" in capsys.readouterr().err
     monkeypatch.delenv("ZOO_LOCK")
     monkeypatch.setenv("ZOO_MAX_DOWNLOAD", "1 KB")
     assert main(["unbundle", "all.zip"]) == 1
@@ -234,7 +234,7 @@ def test_a_bundle_is_held_to_lock_and_policy(server, monkeypatch, capsys):
 def test_what_is_no_bundle(damage, capsys):
     Path("all.zip").write_bytes(damage)
     assert main(["unbundle", "all.zip"]) == 1
-    assert "is no whole bundle" in capsys.readouterr().err
+    assert "is not a complete bundle" in capsys.readouterr().err
 
 
 # --- zoo cache --------------------------------------------------------------------------------------------------------
@@ -248,7 +248,7 @@ def as_json(capsys: pytest.CaptureFixture[str], *command: str) -> dict[str, dict
 
 @pytest.fixture
 def full_cache(server, folder):
-    """One file of zoo's, one that broke off, one of torch.hub's."""
+    """One file of zoo, one interrupted download, one file of torch.hub."""
     files.fetch(f"{server.url}/model.pth?token=hush")
     for _ in range(http.TRIES):
         server.fail(cut=100)

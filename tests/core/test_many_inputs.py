@@ -1,4 +1,5 @@
-"""Many inputs: opened ahead of the model, results that open their pictures again, and ``zoo predict`` broken off."""
+"""Many inputs: opened ahead of the model, results that open their pictures again, and an interrupted ``zoo
+predict``."""
 
 from __future__ import annotations
 
@@ -236,7 +237,7 @@ def test_a_picture_that_changed_is_not_drawn_on(digits: zoo.Pipeline, tmp_path: 
     results = digits(files)
     shutil.copy(EXAMPLES / "shapes.png", files[0])
     files[1].unlink()
-    for result, said in zip(results, ("has changed", "is gone"), strict=False):
+    for result, said in zip(results, ("has changed", "was deleted"), strict=False):
         with pytest.raises(UnreadableFile, match=rf"{said} since it was read.*keep_images=True"):
             result.draw()
     assert results[2].draw().width > 64
@@ -402,7 +403,7 @@ def test_resume_does_what_is_left(predict: Any, tmp_path: Path) -> None:
     assert predict(source, "--output", out)[0] == 1
     before = {name: (out / name).stat().st_mtime_ns for name in tree(out)}
     shutil.copy(DIGITS / "digit_7.png", source / "new.png")
-    shutil.copy(DIGITS / "digit_8.png", source / "broken.png")  # mended
+    shutil.copy(DIGITS / "digit_8.png", source / "broken.png")  # repaired
     shutil.copy(DIGITS / "digit_9.png", source / "top.png")  # changed
     (out / "b/deep/x.png").unlink()  # lost
     status, printed, err = predict(source, "--output", out, "--resume", "--json")
@@ -445,7 +446,7 @@ def test_records_that_are_none_are_left_alone(predict: Any, tmp_path: Path) -> N
         (out / "predictions.jsonl").write_text(text)
         for more in ([], ["--resume"], ["--overwrite"]):
             status, _, err = predict(source, "--output", out, *more)
-            assert (status, "is no file of predictions' records" in err) == (1, True)
+            assert (status, "is not a file of prediction records" in err) == (1, True)
         assert (out / "predictions.jsonl").read_text() == text
 
 
@@ -465,7 +466,7 @@ def test_overwrite_replaces_its_own_and_nothing_else(predict: Any, tmp_path: Pat
     assert {len(row["row"]["top"]) for row in rows(out / "predictions.jsonl")} == {3}
     shutil.copy(DIGITS / "digit_5.png", source / "kept.png")
     predict(source, "--output", out, "--resume", "--top", 3)
-    assert (out / "kept-2.png").exists()  # kept.png was renamed by somebody, and is theirs
+    assert (out / "kept-2.png").exists()  # kept.png was renamed by the user, whose file it is
 
 
 def test_what_was_written_is_no_input(predict: Any, tmp_path: Path) -> None:
@@ -496,14 +497,14 @@ def test_rows_in_files(predict: Any, tmp_path: Path) -> None:
     assert "picture" in next(row["error"] for row in found if row["input"].endswith("broken.png"))
     for more in ([], ["--output", tmp_path / "out"]):
         status, _, err = predict(*command, *more)
-        assert (status, f"--jsonl {lines} is there already." in err) == (1, True)
+        assert (status, f"--jsonl {lines} exists already." in err) == (1, True)
     assert predict(*command, "--overwrite")[0] == 1  # of the picture that is broken
     assert len(lines.read_text().splitlines()) == 4
     lines.write_text("precious\n")
     assert "was not written by --jsonl" in predict(*command, "--output", tmp_path / "o", "--resume")[2]
     assert lines.read_text() == "precious\n"
     assert "folder that does not exist" in predict(source, "--csv", tmp_path / "no/where.csv")[2]
-    assert "gives no detections" in predict(source, "--coco", tmp_path / "c.json")[2]
+    assert "has no detections" in predict(source, "--coco", tmp_path / "c.json")[2]
     assert not (tmp_path / "c.json").exists()
 
 
@@ -558,7 +559,7 @@ def test_detections_as_a_coco_data_set(predict: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("arguments", "said"), [
     (["--format", "gif"], "--format is 'gif'; expected one of png, jpg, webp, none."),
     (["--resume"], "--resume needs --output."),
-    (["--resume", "--overwrite", "--output", "o"], "exclude one another"),
+    (["--resume", "--overwrite", "--output", "o"], "exclude each other"),
     (["--workers", "many"], "--workers is 'many'; expected a whole number from 0 on, or auto."),
     (["--workers", "-1"], "--workers is '-1'"),
 ])  # fmt: skip
@@ -568,7 +569,7 @@ def test_options_that_cannot_be(predict: Any, arguments: list[str], said: str) -
     assert said in err
 
 
-# ── broken off ───────────────────────────────────────────────────────────────────────────────────────────────────
+# ── interrupted ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:

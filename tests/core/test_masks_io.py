@@ -50,12 +50,12 @@ def test_large_numbers_and_differences_below_zero() -> None:
 @pytest.mark.parametrize(
     ("runs", "message"),
     [
-        ({"size": [2, 2], "counts": [5]}, "of 5 pixels; expected 2 × 2"),
+        ({"size": [2, 2], "counts": [5]}, "have 5 pixels; expected 2 × 2"),
         ({"size": [2, 2], "counts": [5, -1]}, "expected 2 × 2"),
-        ({"size": [2, 2], "counts": "~"}, "'~' where none can be"),
-        ({"size": [2, 2], "counts": "P"}, "cut short"),
-        ({"counts": [4]}, "no run lengths"),
-        ({"size": 3, "counts": [4]}, "no run lengths"),
+        ({"size": [2, 2], "counts": "~"}, "invalid character '~'"),
+        ({"size": [2, 2], "counts": "P"}, "truncated"),
+        ({"counts": [4]}, "not run lengths"),
+        ({"size": 3, "counts": [4]}, "not run lengths"),
     ],
 )
 def test_what_are_no_run_lengths_is_refused(runs: dict[str, Any], message: str) -> None:

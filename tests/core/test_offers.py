@@ -44,7 +44,7 @@ LABEL_PARTS = """
         pictures: Annotated[list[str], typer.Argument()],
         shout: Annotated[bool, typer.Option(help="Loudly.")] = False,
     ) -> int:
-        '''Ask somebody what is in each picture.'''
+        '''Ask a person what is in each picture.'''
         if "nothing" in pictures:
             raise errors.InvalidArgument("there is nothing to label")
         words = [*pictures, *context.args]
@@ -64,11 +64,11 @@ def test_a_plugins_command_runs_by_both_of_its_names(plugin_folder: Any, run: Ru
         got = run(name, "--help")
         assert got.status == 0
         assert f"Usage: zoo {name} [OPTIONS] " in got.out
-        assert "Ask somebody what is in each picture." in got.out
+        assert "Ask a person what is in each picture." in got.out
         got = run(name, "nothing")
         assert vars(got) == {"status": 1, "out": "", "err": "Error: there is nothing to label\n"}
         assert run(name).status == 2  # no PICTURES
-    assert run("label", "a.png", "--clips", 4).out == "a.png --clips 4\n"  # its own affair: see read_options
+    assert run("label", "a.png", "--clips", 4).out == "a.png --clips 4\n"  # parsed by the command: see read_options
     assert run("other:label", "a.png").status == 2
 
 
@@ -103,7 +103,7 @@ def test_a_command_two_strangers_have_needs_its_full_name(plugin_folder: Any, ru
     got = run("label")
     assert (got.status, got.out) == (1, "")
     assert got.err == (
-        "Error: Several plugins have a command 'label'. Say which one you mean: left:label and right:label.\n"
+        "Error: Several plugins have a command 'label'. Choose one of them: left:label and right:label.\n"
     )
     assert [run(f"{name}:label").out for name in ("left", "right")] == ["left\n", "right\n"]
     listed = re.findall(r"^  (\S*label)  ", run("--help").out, re.MULTILINE)
@@ -297,7 +297,7 @@ def test_engines_are_found_by_name_and_by_what_they_open(plugin_folder: Any) -> 
     assert engines_for(".fast") == ["fast"]
     assert "fast" in engines_for(".onnx")
     assert engines_for(".jpg") == []
-    with pytest.raises(InvalidArgument, match=r"There is no engine 'fats'; there are .*fast.*Did you mean 'fast'"):
+    with pytest.raises(InvalidArgument, match=r"There is no engine 'fats'; installed are .*fast.*Did you mean 'fast'"):
         get_engine("fats")
     with pytest.raises(InvalidArgument, match="There is no engine 'other/fast'"):
         get_engine("other/fast")

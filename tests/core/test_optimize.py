@@ -348,14 +348,14 @@ def test_outputs_are_compared_and_changes_taken_back(monkeypatch):
     x = noise(2, 3, 8, 8)
     model = fill_(Counts()).eval()
     report = zoo.optimize(model, x).optimization_report
-    assert "taken back: an output would be off by" in report.notes[-1]
+    assert "undone: an output would differ by" in report.notes[-1]
     assert report.kept == {"norm": "outputs would differ"}
 
     # Were the watching wrong, the comparison would still find it.
     monkeypatch.setattr("zoo.running.optimization._Watch.obstacle", lambda *args: None)
     model = fill_(TwoReaders()).eval()
     fast = zoo.optimize(model, x)
-    assert "Everything was taken back" in fast.optimization_report.notes[-1]
+    assert "All changes were undone" in fast.optimization_report.notes[-1]
     assert torch.equal(fast(x), model(x))
     assert all(torch.equal(a, b) for a, b in zip(fast.state_dict().values(), model.state_dict().values(), strict=True))
 

@@ -98,7 +98,7 @@ def test_bad_input_says_what_was_expected(digits, inputs, options, message):
 
 
 def test_an_empty_folder_is_named(digits, tmp_path):
-    with pytest.raises(InvalidArgument, match=f"{tmp_path} has nothing to predict"):
+    with pytest.raises(InvalidArgument, match=f"{tmp_path} has no inputs"):
         digits(tmp_path)
 
 
@@ -118,7 +118,7 @@ def test_a_model_that_was_built_before_and_ones_own_file(tmp_path):
     for task in (None, "image-classification"):  # its builder tells the task, too
         assert zoo.pipeline(model, task=task)(DIGITS / "digit_5.png").label == "5"
     foreign = torch.nn.Conv2d(3, 10, 1)
-    with pytest.raises(InvalidArgument, match="which task"):
+    with pytest.raises(InvalidArgument, match="Give the task of the model"):
         zoo.pipeline(foreign, SqueezeNet1_1_Weights.DIGITS_V1)
     mine = tmp_path / "mine.pth"
     torch.save(model.state_dict(), mine)
@@ -162,7 +162,7 @@ class Doubling(torch.nn.Module):
 
 @pytest.fixture
 def counting(monkeypatch):
-    """Makes a pipeline: an int is an input of so many parts, a tuple of two strings one of a single part."""
+    """Makes a pipeline: an int is an input of this many parts, a tuple of two strings one of a single part."""
     log: list[str] = []
 
     class Counting(zoo.PictureTask):
@@ -215,7 +215,7 @@ def test_inputs_with_and_without_parts_keep_their_order(counting, tmp_path):
         (tmp_path / name).touch()
     assert pipe.expand(tmp_path) == [tmp_path / "b.x", (tmp_path / "a.y", tmp_path / "c.y")]
     (tmp_path / "a.y").unlink()
-    with pytest.raises(InvalidArgument, match="at least 2"):  # one that is no sequence is left over
+    with pytest.raises(InvalidArgument, match="at least 2"):  # one that is not a sequence is left over
         pipe(tmp_path)
     (tmp_path / "c.y").unlink()
     assert len(pipe(tmp_path)) == 1
@@ -232,7 +232,7 @@ def test_a_part_that_cannot_be_read_ends_its_input_alone(counting):
 
 
 def test_parts_without_gather_are_the_plugins_mistake(counting):
-    with pytest.raises(ContractError, match=r"OnlySequences\.transform makes an iterator.*needs gather\(\)"):
+    with pytest.raises(ContractError, match=r"OnlySequences\.transform returns an iterator.*requires gather\(\)"):
         counting("OnlySequences")("abc.x")
     with pytest.raises(InvalidArgument, match=r"left over: abc\.x\. "):  # nothing says that it is one by itself
         counting("OnlyGathers")("abc.x")
@@ -417,5 +417,5 @@ def test_a_task_that_is_none_is_told(task, problem):
 
 
 def test_steps_need_a_model():
-    with pytest.raises(InvalidArgument, match=r"task=Brightness\(…\) without a model; name the model"):
+    with pytest.raises(InvalidArgument, match=r"task=Brightness\(…\) without a model; name its model"):
         zoo.pipeline(task=Brightness())

@@ -65,7 +65,7 @@ def test_autocast_where_a_model_cannot_be_cast() -> None:
     fast = zoo.optimize(model, x, dtype="bfloat16")
     report: Any = fast.optimization_report
     assert report.taken == "autocast"
-    assert report.notes[0].startswith("Under autocast: cast as it is, the model fails with RuntimeError")
+    assert report.notes[0].startswith("It runs under autocast, since when cast the model fails with RuntimeError")
     found = fast(x)
     assert found.dtype == torch.float32
     assert 0 < off(found, model(x)) < 0.1
@@ -85,7 +85,7 @@ class Delicate(nn.Module):
 def test_what_is_lost_in_half_precision_is_refused_with_the_figures() -> None:
     torch.manual_seed(0)
     model, x = Delicate().eval(), torch.rand(4, 8)
-    with pytest.raises(EngineError, match=r"in bfloat16: an output would be off by .* and 1\.0e-01 is allowed"):
+    with pytest.raises(EngineError, match=r"in bfloat16: an output would differ by .* and 1\.0e-01 is allowed"):
         zoo.optimize(model, x, dtype="bfloat16")
     before = model(x)
     with pytest.raises(EngineError):
@@ -117,7 +117,7 @@ def test_parts_of_a_model_that_need_the_digits_keep_them() -> None:
 
 
 def slow_by(seconds: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A clock by which steps take what is said of them."""
+    """A clock by which steps take the given times."""
     monkeypatch.setattr(clock, "in_turns", lambda runs, device: [run() or seconds[str(run.args[0])] for run in runs])
 
 
@@ -142,7 +142,7 @@ def test_what_does_not_pay_by_the_clock_is_taken_back(
     assert (len(report.folded), report.channels_last) == (taken != "plain", taken == "channels-last")
     assert bool(report.notes) == (taken != "channels-last")
     if taken == "folded":
-        assert report.notes == ("Not channels-last: 950.0 ms on the example, and 900.0 ms without.",)
+        assert report.notes == ("Not channels-last: 950.0 ms on the example, against 900.0 ms without it.",)
     torch.testing.assert_close(fast(x), model(x), rtol=1e-4, atol=1e-4)
 
 
@@ -216,9 +216,9 @@ def test_pipelines_compute_in_what_is_asked_for() -> None:
     assert a.label == b.label == "7"
     assert b.probabilities.dtype == torch.float32
     assert 0 < (a.probabilities - b.probabilities).abs().max() < 0.02
-    with pytest.raises(InvalidArgument, match="optimize=False leaves the model as it is"):
+    with pytest.raises(InvalidArgument, match="optimize=False excludes dtype, engine and compile"):
         zoo.pipeline("squeezenet1_1", "DIGITS_V1", "cpu", dtype="bfloat16", optimize=False)
-    with pytest.raises(InvalidArgument, match="leave one of them out"):
+    with pytest.raises(InvalidArgument, match="remove one of them"):
         zoo.pipeline("squeezenet1_1", "DIGITS_V1", "cpu", engine="onnxruntime", compile=True)
     model = zoo.get_model("squeezenet1_1", weights="DIGITS_V1").eval()
     given = zoo.pipeline(model, device="cpu", dtype=torch.bfloat16)

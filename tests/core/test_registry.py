@@ -175,9 +175,9 @@ def test_a_notebooks_own_model():
     assert zoo.model_info("resnet50").plugin == "classification"
     assert zoo.get_model_builder("local/resnet50") is another
 
-    with pytest.raises(ContractError, match="taken in this session"):
+    with pytest.raises(ContractError, match="used in this session"):
         zoo.register_model("my_net")(another)
-    with pytest.raises(ContractError, match="with its brackets"):
+    with pytest.raises(ContractError, match="with parentheses"):
         zoo.register_model(another)
 
 

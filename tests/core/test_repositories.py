@@ -94,13 +94,13 @@ def test_safetensors_of_others_are_a_plugins_too(folder: Path) -> None:
 
 def test_what_nothing_knows_is_told(folder: Path) -> None:
     (folder / "alpha.json").unlink()
-    with pytest.raises(InvalidArgument, match="holds no saved model"):
+    with pytest.raises(InvalidArgument, match="contains no saved model"):
         zoo.get_model(folder)
 
 
 def test_a_builder_that_nothing_registered_is_told(folder: Path) -> None:
     (folder / "alpha.json").write_text('{"builder": "os:system", "classes": 1}')
-    with pytest.raises(PluginError, match=r"os:system.*no registered model"):
+    with pytest.raises(PluginError, match=r"os:system.*not the builder of a registered model"):
         zoo.get_model(folder)
     (folder / "alpha.json").write_text("{")
     with pytest.raises(PluginError, match=r"Plugin 'alpha' failed to open .*repository: JSONDecodeError"):

@@ -1,6 +1,6 @@
 """What the commands look like on terminals of several kinds, compared with the screens in ``tests/core/screens``.
 
-``ZOO_RENEW_SCREENS=1 pytest tests/core/test_screens.py`` writes the screens anew; look at what changed.
+``ZOO_RENEW_SCREENS=1 pytest tests/core/test_screens.py`` writes the screens again; look at what changed.
 """
 
 from __future__ import annotations

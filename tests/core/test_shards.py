@@ -189,7 +189,7 @@ def test_lists(run: Run, tmp_path: Path, pictures: Path, monkeypatch: pytest.Mon
     assert [row["top"][0]["label"] for row in rows[:-1]] == ["3", "1", "4", "5"]
     Path("empty.txt").write_text("\n")
     got = predict(run, "empty.txt", tmp_path / "out2")
-    assert (got.status, "nothing to predict" in got.err) == (1, True)
+    assert (got.status, "has no inputs" in got.err) == (1, True)
     assert "does not exist" in predict(run, "none.txt", tmp_path / "out2").err
 
 
@@ -221,7 +221,7 @@ def test_tars(run: Run, tmp_path: Path, pictures: Path) -> None:
     (tmp_path / "short.tar").write_bytes(damaged[:5000])
     assert "cannot be read as a tar archive" in predict(run, tmp_path / "short.tar", tmp_path / "o3").err
     (tmp_path / "x.tar.gz").write_bytes(b"")
-    assert "compressed as a whole" in predict(run, tmp_path / "x.tar.gz", tmp_path / "o3").err
+    assert "is compressed" in predict(run, tmp_path / "x.tar.gz", tmp_path / "o3").err
     (tmp_path / "none.tar").write_bytes(b"not a tar" * 200)
     assert "cannot be read as a tar archive" in predict(run, tmp_path / "none.tar", tmp_path / "o3").err
 

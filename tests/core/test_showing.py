@@ -50,7 +50,7 @@ class Alike:
 
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """What a viewer of somebody's own was given."""
+    """The picture that a third-party viewer got."""
     seen: list[tuple[Any, ...]] = []
 
     class Viewer(ImageShow.Viewer):

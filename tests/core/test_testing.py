@@ -46,8 +46,8 @@ PLUGIN = """
             TaskSpec(
                 "shape-guessing",
                 "acme_task:Guessing",
-                options=(Option("sides", int, 3, "At most so many."), Option("fine", bool, True, "Well.", "evaluate")),
-                provides={"evaluate": "acme_task:evaluate"},
+                options=(Option("sides", int, 3, "At most this many."), Option("fine", bool, True, "Well.",
+                "evaluate")), provides={"evaluate": "acme_task:evaluate"},
             )
         ],
         "commands": [Command("guess", "acme_task:guess", "Guess a shape.")],
@@ -137,42 +137,42 @@ FAULTS = [
     ("torch_free", "from zoo import P", "import torch\n    from zoo import P", r"plugin\.py, line 3: import torch"),
     ("torch_free", "from zoo import P", TOLERANT + "from zoo import P", "plugin.py, line 3"),
     ("names", "DEFAULT = V1", "", "Net_Weights has no DEFAULT"),
-    ("tasks", "Guessing(zoo.PictureTask)", "Guessing", "Guessing has no load, transform, .*; zoo.PictureTask, to de"),
+    ("tasks", "Guessing(zoo.PictureTask)", "Guessing", "Guessing has no load, transform, .*; zoo.PictureTask, a base"),
     ("tasks", "def decode", "def decide", "Guessing has no decode; zoo.PictureTask"),
-    ("tasks", "acme_task:Guessing", "acme_task:__name__", "is no class but 'acme_task'"),
+    ("tasks", "acme_task:Guessing", "acme_task:__name__", "is 'acme_task'; expected a class"),
     ("tasks", "acme_task:Guessing", "acme_task:Gessing", "shape-guessing: acme_task:Gessing cannot be imported"),
-    ("tasks", "self, sides=3", "self", "the option 'sides' is no argument of acme_task:Guessing"),
+    ("tasks", "self, sides=3", "self", "the option 'sides' is not an argument of acme_task:Guessing"),
     ("tasks", "self, sides=3", "self, sides=3, depth=1", "the argument 'depth' of acme_task:Guessing is not among its"),
-    ("tasks", "self, sides=3", "self, sides=4", "option 'sides' is 3 by default, and 4 in acme_task:Guessing"),
-    ("tasks", "acme_task:evaluate", "acme_task:judge", "shape-guessing: what it provides for 'evaluate', .* cannot be"),
-    ("tasks", "acme_task:distil", "acme_task:brew", "image-classification: what it provides for 'distil', acme_task:b"),
+    ("tasks", "self, sides=3", "self, sides=4", "option 'sides' defaults to 3, but to 4 in acme_task:Guessing"),
+    ("tasks", "acme_task:evaluate", "acme_task:judge", "shape-guessing: its object for 'evaluate': .* cannot be"),
+    ("tasks", "acme_task:distil", "acme_task:brew", "image-classification: its object for 'distil': acme_task:b"),
     ("tasks", "acme_task:Guessing", "acme_exits:Guessing", "cannot be imported: SystemExit: 3"),
     ("commands", "acme_task:guess", "acme_task:gues", "guess: acme_task:gues cannot be imported: ContractError"),
     ("commands", "acme_task:Abacus", "acme_tusk:Abacus", "abacus: acme_tusk:Abacus cannot be imported"),
     ("metadata", '{"Shapes": {"acc@1": 90.0}}', "{}", "V1 has no metrics, which image-classification requires"),
-    ("metadata", "acc@1", "accuracy", r"of its metrics \(accuracy\) none is acc@1 or acc@5"),
-    ("metadata", 'task="image-classification"', 'task="dowsing"', "No installed .* 'dowsing'.*bring a zoo.TaskSpec"),
+    ("metadata", "acc@1", "accuracy", r"none of its metrics \(accuracy\) is acc@1 or acc@5"),
+    ("metadata", 'task="image-classification"', 'task="dowsing"', "No installed .* 'dowsing'.*add a zoo.TaskSpec"),
     ("categories", '"star", ', "", "names 3 categories and its config has num_classes=4"),
     ("urls", URL, "https://example.org/net.pth", "does not end in -<8 or more digits"),
     ("urls", URL, "https://example.org/net-20240131.pth", "does not end in -<8 or more digits"),
     ("urls", URL, "hf://acme/net/model.safetensors", "no revision"),
-    ("urls", URL, "pkg://zoo/net.pth", "not there as promised"),
-    ("urls", URL, "/home/acme/net-0123abcd.pth", "is no URL"),
+    ("urls", URL, "pkg://zoo/net.pth", "does not exist or does not match"),
+    ("urls", URL, "/home/acme/net-0123abcd.pth", "is not a URL"),
     ("pickling", "min_size=(8, 8),", "min_size=(8, 8), extra={'f': lambda: 0},", "cannot be pickled"),
     ("signature", BUILDER, "", r"does not take weights=.*Decorate acme_model:net"),
-    ("signature", BUILDER, "@zoo.builder(Other_Weights, head='head')", "Net_Weights.V1 is of this model; the builder"),
-    ("parameters", "276", "277", r"num_params=277; with config=\{'num_classes': 4\} there are 276"),
+    ("signature", BUILDER, "@zoo.builder(Other_Weights, head='head')", "V1 is for this model, but the builder"),
+    ("parameters", "276", "277", r"num_params=277, but with config=\{'num_classes': 4\} there are 276"),
     ("forward", HEAD, HEAD + " / self.training", "On cpu: output is not finite"),
     ("forward", HEAD, HEAD + "[None]", "expected .N, num_classes"),
     ("train", HEAD, "if self.training: raise ValueError('no training')\n            " + HEAD, "no training"),
-    ("train", HEAD, "if self.training: return self.head(x).detach()\n            " + HEAD, "something cuts the graph"),
+    ("train", HEAD, "if self.training: return self.head(x).detach()\n            " + HEAD, "the graph is interrupted"),
     ("deterministic", HEAD, "return self.head(x + torch.rand_like(x))", "gives another output the second time"),
     ("deterministic", "x = self.norm(", "self.norm.train(); x = self.norm(", "changes the buffer norm.running_mean"),
     ("round_trip", "self.head = ", "self.scale = random.random(); self.head = ", "neither a parameter nor"),
     ("num_classes", "return Net(**kwargs)", FIXED, "num_classes=7 gives 4 logits"),
     ("num_classes", "head=\"head\"", "", "does not fit the model"),
-    ("features", '"norm", width, 2', '"norm", width, 4', "has a stride of about 2; 4 is promised"),
-    ("features", '"norm", width, 2', '"norm", 9, 2', "has 8 channels; 9 are promised"),
+    ("features", '"norm", width, 2', '"norm", width, 4', "has a stride of about 2; declared is 4"),
+    ("features", '"norm", width, 2', '"norm", 9, 2', "has 8 channels; declared are 9"),
     ("features", '"norm", width, 2', '"layer4", width, 2', "no submodule 'layer4'"),
     ("features", '"norm", width, 2', '"head", width, 2', "a tensor of 2 dimensions; expected NCHW"),
     ("preprocessing", "ImageClassification\"", "NoSuchThing\"", "NoSuchThing"),
@@ -199,10 +199,10 @@ PECULIAR = [
     # right, but worth a word: the check, what is replaced, by what, the outcome and what is said
     ("urls", "net-0123abcd", "net_0123abcd", "ok", "after an underscore"),
     ("urls", URL, "hf://acme/net/model.safetensors@main", "ok", "which can move"),
-    ("urls", URL, "acme://net", "ok", "a scheme that a plugin has to serve"),
+    ("urls", URL, "acme://net", "ok", "a scheme that a plugin must support"),
     ("signature", "'''A net.'''", "", "ok", "no docstring"),
     ("train", "self.head = ", "self.unused = nn.Linear(1, 1); self.head = ", "ok", "gradient of unused.weight"),
-    ("features", '[zoo.Stage("norm", width, 2)]', "[]", "skipped", "zoo.backbone takes it"),
+    ("features", '[zoo.Stage("norm", width, 2)]', "[]", "skipped", "which zoo.backbone requires"),
     ("capture", "weights=Net_Weights)", "weights=Net_Weights, capture=False)", "skipped", "capture=False"),
     ("metadata", ", weights=Net_Weights", "", "skipped", "no weights are published"),
 ]
@@ -240,7 +240,7 @@ def test_the_input_is_the_authors_to_choose(acme):
     report = verify(Masked, tier="model")
     assert report.ok, str(report)
     said = {result.check: result.message for result in report.results}
-    assert said["features"] == "left out: they take one input"
+    assert said["features"] == "skipped: they take one input"
     assert not verify("acme", tier="model").ok
 
 
@@ -314,17 +314,17 @@ UNREADABLE = [
     (
         'return [f"{self.pitch:.2f} Hz"]',
         "return 'a tone'",
-        r"lines\(3\) of a result gives 'a tone'; expected a list",
+        r"lines\(3\) of a result returns 'a tone'; expected a list",
     ),
     (
         'return [f"{self.pitch:.2f} Hz"]',
         "return [self.pitch]",
-        r"lines\(3\) of a result gives \[.*expected a list",
+        r"lines\(3\) of a result returns \[.*expected a list",
     ),
-    ('{"pitch": self.pitch}', '{"pitch": self}', r"to_dict\(3\) of a result is not what JSON has: .*Tone"),
-    ("class Tone(zoo.Result)", "class Tone", r"decode\(\) gives \[<.*Tone object .*; expected .* zoo\.Result"),
-    ("Tone(pitch.item()) for", "pitch.item() for", r"decode\(\) gives \[.*; expected .* zoo\.Result"),
-    ('outputs["pitch"]]', 'outputs["pitch"]][1:]', r"decode\(\) gives \["),
+    ('{"pitch": self.pitch}', '{"pitch": self}', r"to_dict\(3\) of a result cannot be written as JSON: .*Tone"),
+    ("class Tone(zoo.Result)", "class Tone", r"decode\(\) returns \[<.*Tone object .*; expected .* zoo\.Result"),
+    ("Tone(pitch.item()) for", "pitch.item() for", r"decode\(\) returns \[.*; expected .* zoo\.Result"),
+    ('outputs["pitch"]]', 'outputs["pitch"]][1:]', r"decode\(\) returns \["),
     ("return [Tone", "raise ValueError('out of tune')\n            return [Tone", "ValueError: out of tune"),
 ]
 
@@ -475,7 +475,7 @@ def test_the_default_runs_the_smallest_of_each_family(plugin_folder, monkeypatch
         ({"plugin": "acm"}, "no plugin 'acm'.*Did you mean 'acme'"),
         ({"tier": "ful"}, "tier is 'ful'.*Did you mean 'full'"),
         ({"skip": {"featurs": "why"}}, "no check 'featurs'.*Did you mean 'features'"),
-        ({"skip": {"features": " "}}, "only with a reason"),
+        ({"skip": {"features": " "}}, "only be skipped with a reason"),
         ({"skip": {"nett:features": "why"}}, "no model 'nett'.*Did you mean 'net'"),
         ({"tiny": {"nett": {}}}, "no such model.*Did you mean 'net'"),
         ({"models": ["ne?t"]}, r"No model of acme matches ne\?t"),
@@ -524,7 +524,7 @@ def test_every_check_is_a_test_of_its_own_under_pytest(acme, tmp_path):
     done = run_python("-m", "pytest", "-rfs", "-p", "no:cacheprovider", path=tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "FAILED test_acme.py::TestAcme::test_conformance[net-parameters]" in done.stdout
-    assert "left out: takes a night" in done.stdout
+    assert "skipped: takes a night" in done.stdout
     assert f"1 failed, {len(CHECKS) - 3} passed, 1 skipped" in done.stdout
 
 
@@ -638,7 +638,7 @@ def test_checks_that_were_broken_off_go_on(acme, tmp_path, monkeypatch, capsys):
     assert verify("acme", tier="model", resume=kept).results[-1] == report.results[-1]  # the time it took included
     other = tmp_path / "other.json"
     other.write_text('{"a": 1}')
-    with pytest.raises(InvalidArgument, match="has no results of `zoo verify-plugin --resume`"):
+    with pytest.raises(InvalidArgument, match="is not a file of `zoo verify-plugin --resume`"):
         verify("acme", tier="contract", resume=other)
     monkeypatch.chdir(tmp_path)
     assert main(["verify-plugin", "acme", "--full", "--resume"]) == 1

@@ -186,12 +186,12 @@ def test_masks_are_torchvisions_where_they_do_not_overlap() -> None:
     drawn = draw_segmentation_masks(image, masks, colors=[(255, 0, 0), (0, 255, 0)])
     assert drawn[:, 1, 1].tolist() == [224, 20, 20]
     assert drawn[:, 5, 7].tolist() == [20, 224, 20]
-    assert drawn[:, 3, 4].tolist() == [20, 224, 20], "the later lies on top"
+    assert drawn[:, 3, 4].tolist() == [20, 224, 20], "the later one is on top"
     assert drawn[:, 0, 0].tolist() == [100, 100, 100]
     assert draw_segmentation_masks(image, masks[0], alpha=0.33, colors="orange")[:, 1, 1].tolist() == [151, 121, 67]
     light = draw_segmentation_masks(image / 255, masks[0], alpha=0.33, colors="orange")[:, 1, 1]
     assert light.tolist() == pytest.approx([0.5927, 0.4763, 0.2627], abs=1e-4)
-    with pytest.warns(ZooWarning, match="There are no masks, and nothing is drawn"):
+    with pytest.warns(ZooWarning, match="There are no masks, so nothing is drawn"):
         assert torch.equal(draw_segmentation_masks(image, masks[:0]), image)
 
 
@@ -242,7 +242,7 @@ def test_keypoints_are_torchvisions() -> None:
     ("arguments", "message"),
     [
         ({"keypoints": torch.zeros(5, 2)}, r"\[5, 2\]; expected \[N, K, 2\]"),
-        ({"connectivity": [(0, 9)]}, r"connectivity has \(0, 9\).*from 0 to 4"),
+        ({"connectivity": [(0, 9)]}, r"connectivity contains \(0, 9\).*from 0 to 4"),
         ({"visibility": torch.ones(2, 4)}, r"\[2, 4\]; expected \[2, 5\]"),
         ({"colors": (1, 2)}, r"colors\[0\] is 1"),
         ({"radius": 0}, "radius is 0"),
@@ -293,7 +293,7 @@ def test_one_image_has_no_border_and_grey_becomes_rgb(shape: tuple[int, ...], ex
 @pytest.mark.parametrize(
     ("images", "options", "message"),
     [
-        ([], {}, "nothing that is a tensor"),
+        ([], {}, "no tensor"),
         ([torch.rand(3, 2, 2), torch.rand(3, 3, 2)], {}, r"shapes \[3, 2, 2\], \[3, 3, 2\]"),
         (torch.rand(3), {}, r"\[3\]; expected \[N, C, H, W\]"),
         (torch.rand(0, 3, 2, 2), {}, "not empty"),
@@ -318,9 +318,9 @@ def test_images_are_saved(tmp_path: Path) -> None:
     file = io.BytesIO()
     save_image(image, file, format="png")
     assert file.getvalue() == (tmp_path / "one.png").read_bytes()
-    with pytest.raises(InvalidArgument, match="no picture format"):
+    with pytest.raises(InvalidArgument, match="do not name a picture format"):
         save_image(image, tmp_path / "one.nosuch")
-    with pytest.raises(InvalidArgument, match="no picture format"):
+    with pytest.raises(InvalidArgument, match="do not name a picture format"):
         save_image(image, tmp_path / "one.png", format="nosuch")
 
 

@@ -29,7 +29,7 @@ IRREGULAR = [i * 100 + (i % 3) * 30 for i in range(COUNT)]  # milliseconds
 
 
 def picture(i: int) -> np.ndarray[Any, Any]:
-    """Grey of 8 × i, and the left upper quarter red: frames are told apart, and how they are turned."""
+    """Grey of 8 × i, and the left upper quarter red: this distinguishes frames and rotations."""
     pixels = np.full((HEIGHT, WIDTH, 3), i * STEP % 256, np.uint8)
     pixels[: HEIGHT // 2, : WIDTH // 2] = (255, 0, 0)
     return pixels
@@ -168,7 +168,7 @@ def test_few_frames_are_held_and_long_gaps_are_jumped_over(tmp_path: Path, monke
     assert len(decoded) < 350, "key frames are at most 25 seconds apart"
 
 
-# ── files that are no videos, or damaged ─────────────────────────────────────────────────────────────────────────
+# ── files that are not videos, or damaged ─────────────────────────────────────────────────────────────────────────
 
 
 def noise_video(path: Path) -> bytes:
@@ -199,7 +199,7 @@ def broken(kind: str, folder: Path) -> Path:
     half, middle = len(whole) // 2, len(whole) * 2 // 3
     content = {
         "empty": b"",
-        "text": b"this is no video " * 20,
+        "text": b"this is not a video " * 20,
         "header": whole[:300],
         "cut": whole[:half],
         "overwritten": whole[:middle] + bytes(3000) + whole[middle + 3000 :],
@@ -234,8 +234,8 @@ def broken(kind: str, folder: Path) -> Path:
         ("without-index", "cannot be read as a video"),
         ("cut", r"after \d+ frame\(s\): Invalid data"),
         ("overwritten", r"after \d+ frame\(s\): Invalid data"),
-        ("cut-mkv", r"breaks off: its last frame is at \d\.\d\d s of 3\.00 s"),
-        ("audio", "it holds audio and no video"),
+        ("cut-mkv", r"is truncated: its last frame is at \d\.\d\d s of 3\.00 s"),
+        ("audio", "it contains audio and no video"),
         ("cut-gif", "cannot be read as a video"),
         ("cut-webp", "cannot be read as a video"),
         ("cut-png", "cannot be read as a video"),
@@ -478,8 +478,8 @@ def test_frames_are_taken_one_by_one(tmp_path: Path) -> None:
     [
         (numbered([0.0]), "a.xyz", 1.0, r"use \.mp4 or \.gif"),
         ([], "a.gif", 1.0, "no frames"),
-        (numbered([0.0, 0.0]), "a.gif", 1.0, "moments that ascend"),
-        (numbered([0.0, 2.0]), "a.mp4", 1.0, "moments that ascend"),
+        (numbered([0.0, 0.0]), "a.gif", 1.0, "ascending times"),
+        (numbered([0.0, 2.0]), "a.mp4", 1.0, "ascending times"),
         ([*numbered([0.0]), *numbered([1.0], 20)], "a.gif", 2.0, r"uint8 \[3, 20, 64\]; expected"),
         ([(torch.zeros(3, 8, 8), 0.0)], "a.mp4", 1.0, r"float32 \[3, 8, 8\]; expected"),
         ([(torch.zeros(1, 8, 8, dtype=torch.uint8), 0.0)], "a.gif", 1.0, r"uint8 \[1, 8, 8\]; expected"),
@@ -492,7 +492,7 @@ def test_what_cannot_be_written(frames: Any, name: str, end: float, message: str
 
 def test_writing_needs_pyav_for_what_is_no_gif(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(InvalidArgument, match=r"pip install 'zoo-video\[av\]'.*\.gif needs nothing"):
+    with pytest.raises(InvalidArgument, match=r"pip install 'zoo-video\[av\]'.*\.gif does not need it"):
         save_video(numbered([0.0]), tmp_path / "a.mp4", 1.0)
     save_video(numbered([0.0, 1.0]), tmp_path / "a.gif", 2.0)
     assert len(VideoReader(tmp_path / "a.gif").times) == 2

@@ -68,7 +68,7 @@ def test_it_can_be_made_by_a_call():
 
 
 def test_an_entry_that_is_there_twice_is_an_error():
-    with pytest.raises(ContractError, match=r"Twice\.one is there twice"):
+    with pytest.raises(ContractError, match=r"Twice\.one is defined twice"):
 
         class Twice(zoo.WeightsEnum):
             one = ONE

@@ -1,4 +1,4 @@
-"""Our detectors keep the contract, as the kit that other plugins' authors use sees it."""
+"""The detectors pass the conformance kit that plugin authors use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 import zoo.testing
 
-# Small pictures, except where a detector has a size of its own; few regions, and few objects to look at.
+# Small pictures, except for detectors with a fixed size; few regions and few objects.
 SMALL: dict[str, Any] = {"min_size": 96, "max_size": 128}
 FEW: dict[str, Any] = {
     **SMALL,

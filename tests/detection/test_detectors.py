@@ -1,4 +1,4 @@
-"""All detectors, small: what they take, what they give, and batches without objects."""
+"""All detectors, with small parts: inputs, outputs, and batches without objects."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def built(name: str) -> nn.Module:
 
 
 def detector(name: str) -> Any:
-    """In eval mode and without gradients, whatever another test did."""
+    """The model in eval mode and without gradients, independent of other tests."""
     model = built(name).eval()
     model.zero_grad()
     return model
@@ -133,7 +133,7 @@ def test_detections_are_in_the_images(name: str) -> None:
         assert boxes.min() >= 0
         assert (boxes[:, 0::2] <= width + 1e-3).all()
         assert (boxes[:, 1::2] <= height + 1e-3).all()
-        assert boxes[:, 2:].max() > 20, "in pixels of the image, not of the cells"
+        assert boxes[:, 2:].max() > 20, "in pixels of the image, not in cells"
         assert torch.equal(scores, scores.sort(descending=True).values)
         assert detections["labels"].dtype == torch.int64
         assert detections["labels"].min() >= (1 if detector(name).has_background else 0)
@@ -171,7 +171,7 @@ def test_an_image_in_a_batch_of_other_sizes_is_resized_as_it_is_alone(name: str)
 @each_detector
 @pytest.mark.parametrize("objects", [(2, 3), (0, 2), (0, 0)])
 def test_losses_and_gradients_are_finite(name: str, objects: tuple[int, int]) -> None:
-    """With objects in all images, in some, in none."""
+    """Batches with objects in all images, in some, in none."""
     model = detector(name).train()
     given = [targets([image], n)[0] for image, n in zip(VARIED, objects, strict=True)]
     losses = model(VARIED, given)
@@ -302,7 +302,7 @@ def test_a_backbone_with_one_map_makes_a_faster_rcnn() -> None:
     ],
 )
 def test_any_model_with_stages_is_a_backbone(name: str, backbone: str, levels: int) -> None:
-    """On meta, where size costs nothing: shapes of what the pyramid gives, and what is trained."""
+    """On the meta device, so that size costs nothing: shapes of the pyramid's outputs, and trained parameters."""
     with torch.device("meta"):
         model: Any = zoo.get_model(name, backbone=backbone, num_classes=5)
         maps = model.backbone(torch.empty(2, 3, 256, 320))
@@ -313,7 +313,7 @@ def test_any_model_with_stages_is_a_backbone(name: str, backbone: str, levels: i
     generator = model.rpn.anchor_generator if hasattr(model, "rpn") else model.anchor_generator
     assert len(generator.per_level((256, 320), list(maps.values()))) == levels
     network = model.backbone.body.body.model
-    assert not any(p.requires_grad for p in list(network.parameters())[-2:]), "the classifier has no part in it"
+    assert not any(p.requires_grad for p in list(network.parameters())[-2:]), "the classifier is not used"
 
 
 def test_a_built_backbone_is_taken_as_it_is() -> None:
@@ -327,7 +327,7 @@ def test_a_built_backbone_is_taken_as_it_is() -> None:
 
 
 def test_batch_statistics_survive_a_batch_without_objects() -> None:
-    """The second Mask R-CNN has batch norm in its mask head, which no empty batch may reach."""
+    """Mask R-CNN V2 has batch norm in its mask head, which fails on empty batches."""
     head = MaskRCNNHeads(256, (256,), dilation=1, norm_layer=nn.BatchNorm2d)
     model = DETECTORS["maskrcnn"](mask_head=head).train()
     before = head[0][1].running_mean.clone()

@@ -1,4 +1,4 @@
-"""COCO's average precision, held against truths that can be worked out by hand."""
+"""COCO's average precision, compared with values computed by hand."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def weights(*categories: str) -> zoo.Weights:
 
 
 class Data:
-    """Annotated images of 100 × 100 pixels, ``0.png``, ``1.png`` and so on, and what a model says of them."""
+    """Annotated images of 100 × 100 pixels, ``0.png``, ``1.png`` and so on, and a model's predictions for them."""
 
     def __init__(self, folder: Path, n: int = 2) -> None:
         self.folder = folder
@@ -59,7 +59,7 @@ class Data:
         return CocoEvaluator(self.folder, self.file, weights(*(categories or CATEGORIES)))
 
     def metrics(self, *found: Detection) -> dict[str, float]:
-        """Of what was found in each image, in order."""
+        """The metrics of the detections of each image, in order."""
         evaluator = self.evaluator()
         records = [evaluator.measure(name, one) for name, one in zip(evaluator.sources, found, strict=True)]
         return evaluator.summarize(json.loads(json.dumps(records)))
@@ -93,15 +93,15 @@ def test_perfect_detections(data: Data, capsys: pytest.CaptureFixture[str]) -> N
     data.annotate(0, DOG, 2)
     data.annotate(1, DOG, 2)
     metrics = data.metrics(detection(CAT, DOG, labels=[1, 2]), detection(DOG, labels=[2]))
-    assert metrics.pop("box_map_large") != metrics.get("box_map")  # NaN: no object is as large
+    assert metrics.pop("box_map_large") != metrics.get("box_map")  # NaN: no object is large
     assert metrics == dict.fromkeys(
         ("box_map", "box_map_50", "box_map_75", "box_map_small", "box_map_medium"), pytest.approx(100)
     )
-    assert capsys.readouterr() == ("", "")  # pycocotools is talkative
+    assert capsys.readouterr() == ("", "")  # pycocotools prints by default
 
 
 def test_half_of_the_objects_are_missed(data: Data) -> None:
-    """Precision is 1 up to a recall of 0.5, which are 51 of the 101 recalls that are averaged over."""
+    """Precision is 1 up to a recall of 0.5, which is 51 of the 101 averaged recalls."""
     data.annotate(0, CAT)
     data.annotate(1, CAT)
     assert data.metrics(detection(CAT), detection())["box_map"] == pytest.approx(100 * 51 / 101)
@@ -156,12 +156,12 @@ def square(left: int, top: int, side: int) -> Tensor:
 
 
 def test_masks(data: Data) -> None:
-    """The boxes are perfect; of one mask just a quarter is there."""
+    """The boxes are perfect; one mask covers only a quarter."""
     for image in (0, 1):
         data.annotate(image, CAT, segmentation=[[10, 10, 30, 10, 30, 30, 10, 30]])
     metrics = data.metrics(detection(CAT, masks=square(10, 10, 20)), detection(CAT, masks=square(10, 10, 10)))
     assert metrics["box_map"] == pytest.approx(100)
-    # Of two equally sure ones the first is right: precision 1 up to a recall of 0.5.
+    # Of two detections with equal scores the first is right: precision 1 up to a recall of 0.5.
     assert metrics["mask_map"] == pytest.approx(100 * 51 / 101)
     found_none = detection(masks=torch.zeros(0, 1, 100, 100))
     assert data.metrics(found_none, found_none)["mask_map"] == 0
@@ -176,7 +176,7 @@ def test_masks_that_are_not_annotated(data: Data) -> None:
 
 
 def test_keypoints(data: Data) -> None:
-    """As far off as COCO's constant for the nose and the object's size say, a similarity of exp(-0.5 / 4)."""
+    """An error given by COCO's constant for the nose and the object's size, for a similarity of exp(-0.5 / 4)."""
     n = len(KEYPOINT_NAMES)
     there = torch.tensor([[20.0, 20.0, 2.0]]).repeat(n, 1)
     data.annotate(0, [0, 0, 100, 100], keypoints=there.flatten().tolist(), area=10_000)
@@ -226,7 +226,7 @@ def test_categories_that_the_model_does_not_know_are_left_out_and_told(data: Dat
     data.annotate(0, DOG, 3)
     evaluator = data.evaluator("background", "rat", "cat")
     assert found_categories(evaluator, 1, 2) == [1]
-    assert evaluator.notes == ["2 of 3 categories are unknown to the model and left out: dog, unicorn."]
+    assert evaluator.notes == ["2 of 3 categories are unknown to the model and ignored: dog, unicorn."]
     record = evaluator.measure("0.png", detection(CAT, labels=[2]))
     assert evaluator.summarize([record])["box_map"] == pytest.approx(100)
 
@@ -247,7 +247,7 @@ def test_categories_that_have_nothing_in_common(data: Data) -> None:
 
 
 def test_published_labels_are_cocos_ids(data: Data) -> None:
-    """In the 91 names of the published weights, each category stands at its id; ten of them are called alike."""
+    """In the 91 names of the published weights, the index of each category is its id; ten names are the same."""
     published = zoo.get_weight("MaskRCNN_ResNet50_FPN_Weights.COCO_V1").value
     data.content["categories"] = [{"id": 90, "name": "toothbrush"}, {"id": 1, "name": "person"}]
     evaluator = CocoEvaluator(data.folder, data.file, published)
@@ -259,7 +259,7 @@ def test_published_labels_are_cocos_ids(data: Data) -> None:
 
 def test_a_picture_of_another_size_is_refused(data: Data) -> None:
     data.content["images"][0]["width"] = 90
-    with pytest.raises(InvalidArgument, match=r"'0.png' has 100 × 100 pixels, and 100 × 90 by the annotations"):
+    with pytest.raises(InvalidArgument, match=r"'0.png' has 100 × 100 pixels, but 100 × 90 in the annotations"):
         data.evaluator().measure("0.png", detection(CAT))
 
 
@@ -270,10 +270,13 @@ def test_a_picture_of_another_size_is_refused(data: Data) -> None:
         (lambda c: c["images"][1].pop("file_name"), r"images\[1\] has no 'file_name'"),
         (lambda c: c["annotations"][0].pop("bbox"), r"annotations\[0\] has no 'bbox'"),
         (lambda c: c["annotations"][0].update(bbox=[1, 2, 3]), r"annotations\[0\] has the bbox \[1, 2, 3\]; expected"),
-        (lambda c: c["annotations"][0].update(image_id=5), "is of the image 5, which is not listed"),
-        (lambda c: c["annotations"][0].update(category_id=5), "is of the category 5, which is not listed"),
+        (lambda c: c["annotations"][0].update(image_id=5), "refers to the image 5, which is not listed"),
+        (lambda c: c["annotations"][0].update(category_id=5), "refers to the category 5, which is not listed"),
         (lambda c: c["images"][1].update(file_name="0.png"), "lists the image '0.png' 2 times"),
-        (lambda c: [image.update(file_name=f"no-{image['id']}") for image in c["images"]], "has none of the annotated"),
+        (
+            lambda c: [image.update(file_name=f"no-{image['id']}") for image in c["images"]],
+            "contains none of the annotated",
+        ),
     ],
 )
 def test_files_of_another_format(data: Data, change: Any, complaint: str) -> None:
@@ -284,16 +287,16 @@ def test_files_of_another_format(data: Data, change: Any, complaint: str) -> Non
 
 
 def test_no_file_or_no_json(data: Data) -> None:
-    with pytest.raises(InvalidArgument, match="expected a JSON file of COCO's format; none were given"):
+    with pytest.raises(InvalidArgument, match="expected a JSON file in COCO's format; none were given"):
         CocoEvaluator(data.folder, None, weights(*CATEGORIES))
     with pytest.raises(InvalidArgument, match="is a folder"):
         CocoEvaluator(data.folder, data.folder, weights(*CATEGORIES))
     for content in (b"{", b"\xff\xfe\x00"):
         (data.folder / "broken.json").write_bytes(content)
-        with pytest.raises(UnreadableFile, match="is no JSON"):
+        with pytest.raises(UnreadableFile, match="is not JSON"):
             CocoEvaluator(data.folder, data.folder / "broken.json", weights(*CATEGORIES))
     (data.folder / "list.json").write_text("[]")
-    with pytest.raises(InvalidArgument, match="it holds list; expected an object"):
+    with pytest.raises(InvalidArgument, match="it contains a list; expected an object"):
         CocoEvaluator(data.folder, data.folder / "list.json", weights(*CATEGORIES))
 
 
@@ -303,7 +306,7 @@ def test_without_faster_coco_eval_it_says_what_to_install(data: Data, monkeypatc
         data.evaluator()
 
 
-# ── files as people have them ────────────────────────────────────────────────────────────────────────────────────
+# ── files in practice ────────────────────────────────────────────────────────────────────────────────────────────
 
 OUTLINE = [[10, 10, 30, 10, 30, 30, 10, 30]]
 
@@ -328,7 +331,7 @@ def test_null_is_as_if_absent(data: Data) -> None:
 
 
 def test_ids_may_be_texts_or_large_and_names_numbers(data: Data) -> None:
-    """And the figures are the same: a category that is found on one of two pictures, another one that is not."""
+    """The metrics are the same: one category is found on one of two pictures, another one is not found."""
     content = data.content
     data.annotate(0, CAT, 1)
     data.annotate(1, DOG, 2)
@@ -373,7 +376,7 @@ def test_ids_may_be_texts_or_large_and_names_numbers(data: Data) -> None:
         ({"iscrowd": []}, r"has the iscrowd \[\]"),
         ({"keypoints": [1, 2]}, "has the keypoints"),
         ({"keypoints": [1, 2, 2], "num_keypoints": 2}, "has the num_keypoints 2; it has 1 keypoints"),
-        ({"image_id": [10]}, r"has the image_id \[10\]; expected a whole number or a text"),
+        ({"image_id": [10]}, r"has the image_id \[10\]; expected a whole number or a string"),
         ({"category_id": 1.0}, "has the category_id 1.0"),
     ],
 )
@@ -419,7 +422,7 @@ def test_what_is_twice_or_of_another_type(data: Data, change: Any, complaint: st
 def test_deep_nesting_and_endless_numbers(data: Data) -> None:
     for content, complaint in (
         (b'{"images":' + b"[" * 200_000, "nested too deeply"),
-        (b"[" + b"9" * 10_000 + b"]", "is no JSON"),
+        (b"[" + b"9" * 10_000 + b"]", "is not JSON"),
     ):
         (data.folder / "deep.json").write_bytes(content)
         with pytest.raises(UnreadableFile, match=complaint):
@@ -427,7 +430,7 @@ def test_deep_nesting_and_endless_numbers(data: Data) -> None:
 
 
 def test_masks_as_run_lengths(data: Data) -> None:
-    """Counted, or in COCO's compressed form: of the same pixels as the outline."""
+    """Run lengths, plain or in COCO's compressed form, with the same pixels as the outline."""
     runs = run_lengths(square(10, 10, 20)[0, 0] > 0.5)
     for counts in (runs["counts"], compress(runs["counts"])):
         data.content["annotations"].clear()
@@ -456,7 +459,7 @@ def by_pycocotools(truth: dict[str, Any], found: list[dict[str, Any]], kind: str
 
 
 def test_the_figures_are_those_of_pycocotools(tmp_path: Path) -> None:
-    """Of boxes, masks and keypoints that are somewhat off, of two categories and with crowds, on twenty pictures."""
+    """Boxes, masks and keypoints with errors, of two categories and with crowds, on twenty pictures."""
     random = torch.Generator().manual_seed(0)
     n, k = 20, len(KEYPOINT_NAMES)
     data = Data(tmp_path, n)
@@ -519,8 +522,8 @@ def test_the_figures_are_those_of_pycocotools(tmp_path: Path) -> None:
 
 
 class Oracle(nn.Module):
-    """Finds the shapes of pictures whose blue channel says which shape each pixel is of: 20 × its place in the list,
-    plus its label. So its masks are those that were drawn. Every ``miss``-th shape it does not see."""
+    """Finds the shapes of pictures whose blue channel encodes each pixel's shape: 20 × its index, plus its label. So
+    its masks are exact. It misses every ``miss``-th shape."""
 
     def __init__(self, miss: int = 0) -> None:
         super().__init__()
@@ -546,7 +549,7 @@ class Oracle(nn.Module):
 
 @pytest.fixture
 def shapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
-    """Eight generated pictures of shapes and their annotations, with ids of categories in an order of their own."""
+    """Eight generated pictures of shapes and their annotations, with category ids in another order."""
     monkeypatch.syspath_prepend(str(EXAMPLES))
     from shapes import CLASSES, make_picture
 

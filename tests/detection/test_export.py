@@ -1,4 +1,4 @@
-"""Detectors as files and as compiled graphs: the same detections, and none where there are none."""
+"""Exported and compiled detectors: the same detections, also for pictures without objects."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ TINY: dict[str, Callable[..., nn.Module]] = {
 
 
 def classifiers(model: Any) -> list[Any]:
-    """The layers that tell the classes apart."""
+    """The classification layers."""
     if hasattr(model, "roi_heads"):
         return [model.roi_heads.box_predictor.cls_score]
     head = model.head.classification_head
@@ -121,8 +121,8 @@ def classifiers(model: Any) -> list[Any]:
 
 @torch.no_grad()
 def problems_of(model: Any, pictures: Sequence[Tensor], objects: int = 20, rows: int = 600) -> dict[Any, Any]:
-    """For each classifier, what it is given for the pictures, and what it should answer: there are objects at some
-    places of all pictures but the last, and none in that."""
+    """For each classifier, its inputs for the pictures, and the required outputs: objects at some positions of all
+    pictures except the last, which has none."""
     g = torch.Generator().manual_seed(0)
     seen: dict[Any, list[Tensor]] = {layer: [] for layer in classifiers(model)}
     handles = [layer.register_forward_hook(lambda m, given, _: seen[m].append(given[0])) for layer in seen]
@@ -149,7 +149,7 @@ def problems_of(model: Any, pictures: Sequence[Tensor], objects: int = 20, rows:
 
 @torch.no_grad()
 def solve(layer: Any, x: Tensor, want: Tensor, smooth: float) -> None:
-    """Least squares; ``smooth`` keeps weights small, which would enlarge the rounding of what the layer is given."""
+    """Least squares; ``smooth`` keeps weights small, because large ones amplify the rounding of the layer's input."""
     centre, bias = x.mean(0), want.mean(0)
     products = (x - centre) @ (x - centre).t()
     products += smooth * products.diagonal().mean() * torch.eye(len(x), dtype=x.dtype)
@@ -160,14 +160,14 @@ def solve(layer: Any, x: Tensor, want: Tensor, smooth: float) -> None:
 
 @torch.no_grad()
 def seeing(model: nn.Module, pictures: Sequence[Tensor] = IMAGES) -> nn.Module:
-    """``model`` with random weights, but for its classifiers, which see objects in all pictures but the last."""
+    """``model`` with random weights, except its classifiers, which detect objects in all pictures except the last."""
     problems = problems_of(fill_(model).eval(), pictures)
     part: Any = getattr(model, "roi_heads", model)
     own = part.score_thresh
     for smooth in (1e-1, 1e-2, 1e-3, 1e-4, 1e-5):
         for layer, problem in problems.items():
             solve(layer, *problem, smooth)
-        part.score_thresh = 1e-4  # and then what separates: whatever is seen in the last picture is below
+        part.score_thresh = 1e-4  # then the threshold that separates: scores in the last picture are below it
         part.score_thresh = max([own, *(1.05 * model([pictures[-1]])[0]["scores"][:1]).tolist()])
         counts = [len(model([picture])[0]["boxes"]) for picture in pictures]
         if min(counts[:-1]) > 2:
@@ -183,7 +183,7 @@ def tiny(name: str) -> Any:
 
 
 def differences(got: dict[str, Tensor], want: dict[str, Tensor], **tolerances: float) -> list[str]:
-    """Where padded detections are not the eager ones; equal scores may come in any order."""
+    """Differences between padded and eager detections; equal scores may be in any order."""
     tolerances = {**TOLERANCES, **tolerances}
     count = int(got["count"])
     if count != len(want["boxes"]):
@@ -224,7 +224,7 @@ def check(
 
 
 def default(*names: str) -> list[Any]:
-    """All detectors, of which these are in the default suite."""
+    """All detectors; these are in the default suite."""
     return [name if name in names else pytest.param(name, marks=pytest.mark.slow) for name in TINY]
 
 
@@ -291,7 +291,7 @@ def test_masks_of_boxes(tmp_path: Path) -> None:
     small = zoo.export(model, tmp_path / "roi.pt2", mask_format="roi", **options)
     assert full.outputs["masks"] == "float32 [9, 1, 96, 128]"
     assert small.outputs["masks"] == "float32 [9, 1, 12, 12]"
-    assert model.mask_format == "full", "the model is left as it was"
+    assert model.mask_format == "full", "the model is not modified"
     found, whole = (torch.export.load(report.path).module()(IMAGES[0]) for report in (small, full))
     pasted = zoo_detection.paste_masks(found["masks"], found["boxes"], SIZE)
     torch.testing.assert_close(pasted, whole["masks"])
@@ -319,14 +319,14 @@ def test_what_cannot_be_exported_is_refused(tmp_path: Path) -> None:
             zoo.export(model, tmp_path / "out.pt2", **{"image_size": SIZE, "task": "object-detection", **options})
         assert list(tmp_path.iterdir()) == []
 
-    refused("give image_size", tiny("fcos"), image_size=None)
+    refused("pass image_size", tiny("fcos"), image_size=None)
     refused("max_detections is 0", tiny("fcos"), max_detections=0)
     refused("mask_format is 'roi' for FCOS; expected none", tiny("fcos"), mask_format="roi")
     refused("mask_format is 'coco' for MaskRCNN; expected one of full, roi", tiny("maskrcnn"), mask_format="coco")
     refused("Conv2d cannot be exported as a detector", nn.Conv2d(3, 3, 1))
     own = TINY["fasterrcnn"]()
     own.roi_heads.__class__ = OwnHeads
-    refused("FasterRCNN cannot be exported.*finds its detections in the same way", own.eval())
+    refused("FasterRCNN cannot be exported.*computes its detections in the same way", own.eval())
 
 
 class OwnHeads(RoIHeads):
@@ -345,17 +345,18 @@ def test_onnx_of_every_published_detector(name: str, tmp_path: Path) -> None:
     pictures = [images((3, 128, 160), 0), images((3, 128, 160), 1), torch.zeros(3, 128, 160)]
     model = seeing(zoo.get_model(name, weights=None, weights_backbone=None, **few, **sizes), pictures)
     report = zoo.export(model, tmp_path / "out.onnx", image_size=(128, 160), task="object-detection")
-    # SSDlite's random features hardly differ from place to place: what tells them apart enlarges rounding a lot.
+    # SSDlite's random features hardly differ between positions: classifiers that separate them amplify rounding.
     check(run_onnx(report.path), model, pictures, scores=3e-3 if "ssdlite" in name else TOLERANCES["scores"])
 
 
 # ── compiled ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-BREAKS = 1  # where detections are told from padding; hooks, which a detector on any backbone has, make more
+BREAKS = 1  # where padding is removed; the hooks of a detector on any backbone cause more
 
 
 def breaks(model: nn.Module, **options: Any) -> int:
-    """Graph breaks of a compiled ``model``, which must find what it does uncompiled, and nothing in a blank picture."""
+    """Graph breaks of a compiled ``model``, whose detections must equal the uncompiled ones; none in a blank
+    picture."""
     torch.compiler.reset()
     counters.clear()
     pictures = [IMAGES[0], IMAGES[2]]
@@ -363,7 +364,7 @@ def breaks(model: nn.Module, **options: Any) -> int:
         with torch.no_grad():
             found, expected = torch.compile(model, **options)(pictures), model(pictures)
     finally:
-        torch.compiler.reset()  # what was compiled is kept for ever otherwise
+        torch.compiler.reset()  # otherwise compiled code is kept permanently
     for got, want in zip(found, expected, strict=True):
         assert differences({**got, "count": torch.tensor(len(got["boxes"]))}, want) == []
     return sum(counters["graph_break"].values())
@@ -389,7 +390,7 @@ def test_graph_breaks_on_any_backbone_do_not_grow() -> None:
 
 
 def test_a_replaced_part_is_not_gone_around() -> None:
-    """A graph of fixed sizes knows only the parts of this package; with others the compiled model breaks more often."""
+    """Graphs with fixed sizes support only the parts of this package; with others there are more graph breaks."""
     model = seeing(TINY["fasterrcnn"]())
     model.roi_heads.__class__ = OwnHeads
     with torch.no_grad():
@@ -409,7 +410,7 @@ def test_compiled_by_inductor(name: str) -> None:
 
 def traced(model: nn.Module, given: list[Tensor], path: Path, opset: int) -> Any:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the tracer: sizes are fixed, as is said
+        warnings.simplefilter("ignore")  # the tracer's warnings about fixed sizes
         torch.onnx.export(model, (given,), str(path), opset_version=opset, dynamo=False)
     return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
@@ -419,7 +420,7 @@ def traced(model: nn.Module, given: list[Tensor], path: Path, opset: int) -> Any
 def test_the_tracing_exporter_writes_detectors(name: str, opset: int, tmp_path: Path) -> None:
     model = tiny(name)
     session = traced(model, [IMAGES[0]], tmp_path / "f.onnx", opset)
-    for picture in IMAGES:  # as many as there are in each, and none in the last
+    for picture in IMAGES:  # the true number of detections in each, and none in the last
         with torch.no_grad():
             want = model([picture])[0]
         outputs = session.run(None, {session.get_inputs()[0].name: picture.numpy()})
@@ -431,7 +432,7 @@ def test_the_tracing_exporter_writes_detectors(name: str, opset: int, tmp_path: 
     "pictures", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(3, marks=pytest.mark.slow)]
 )
 def test_a_list_of_pictures_as_the_arguments(pictures: int, tmp_path: Path) -> None:
-    """As torchvision's documentation prints it: ``torch.onnx.export(model, x, …)``, where x is a list."""
+    """As in torchvision's documentation: ``torch.onnx.export(model, x, …)``, where x is a list."""
     model, given = tiny("fasterrcnn"), [IMAGES[i % 2].clone() for i in range(pictures)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -482,7 +483,7 @@ def test_the_tracing_exporter_writes_roi_align(opset: int, aligned: bool, tmp_pa
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["fasterrcnn", "ssd", "keypointrcnn"])
 def test_a_list_of_images_in_torchs_own_exporter(name: str, tmp_path: Path) -> None:
-    """``torch.onnx.export(detector, ([image],), dynamo=True)``: resized, and with as many results as there are."""
+    """``torch.onnx.export(detector, ([image],), dynamo=True)``: resized, and with the true number of results."""
     model, images = tiny(name).eval(), [torch.rand(3, 50, 40)]
     options = {"dynamo": True, "verbose": False}
     if name == "keypointrcnn":

@@ -1,4 +1,5 @@
-"""Detectors as files of free sizes, and in half precision: at other sizes than the example, the model's detections."""
+"""Exported detectors with dynamic sizes, and in half precision: the model's detections at other sizes than the
+example."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from torch import Tensor
 import zoo
 
 TASKS = {"maskrcnn": "instance-segmentation", "keypointrcnn": "keypoint-detection"}
-OTHERS = [SIZE, (128, 96), (80, 150), (111, 133)]  # the example's, and what it was not captured with
+OTHERS = [SIZE, (128, 96), (80, 150), (111, 133)]  # the example's size, and others
 SHAPES = Path(__file__).parents[2] / "examples/images/shapes.png"
 slow = pytest.mark.slow
 
@@ -35,7 +36,7 @@ slow = pytest.mark.slow
 )
 def test_rcnn_at_other_sizes_than_the_example(name: str, file: str, dynamic: str, tmp_path: Path) -> None:
     model: Any = tiny(name)
-    least, model.roi_heads.score_thresh = model.roi_heads.score_thresh, 0.01  # what is seen at all of these sizes
+    least, model.roi_heads.score_thresh = model.roi_heads.score_thresh, 0.01  # detections at all of these sizes
     try:
         report = zoo.export(
             model, tmp_path / file, image_size=SIZE, dynamic=dynamic, task=TASKS.get(name, "object-detection")

@@ -1,4 +1,4 @@
-"""Files of detectors: every layout loads, another head is drawn anew and what does not fit is refused by name."""
+"""Files of detectors: every layout loads, another head is initialised, and mismatches are errors that name the keys."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OLD_KEYS = {
 
 
 def write_file(path: Path, model: nn.Module, *rules: str) -> dict[str, float]:
-    """A file as large as a picture that loads as if it held ``model``: every tensor is one number, repeated.
+    """A small file that loads like the state of ``model``: every tensor is one number, repeated.
 
     Returns:
         Present key → the number.
@@ -42,7 +42,7 @@ def write_file(path: Path, model: nn.Module, *rules: str) -> dict[str, float]:
             old = re.sub(f"^{OLD_KEYS[rule][0]}$", OLD_KEYS[rule][1], old)
         numbers[key] = float(i % 97 + 1)
         state[old] = torch.full((1,), numbers[key]).to(value.dtype).expand(value.shape) if value.ndim else value * 0
-        if key.endswith("running_var"):  # older files have one beside frozen batch norm too
+        if key.endswith("running_var"):  # older files have one for frozen batch norm too
             state[key.replace("running_var", "num_batches_tracked")] = torch.tensor(0)
     torch.save(state, path)
     return numbers
@@ -138,7 +138,7 @@ def test_another_number_of_keypoints_reinitialises_their_predictor_alone(tmp_pat
     assert {key.rpartition(".")[0] for key in reinitialised} == {"roi_heads.keypoint_predictor.kps_score_lowres"}
     assert model.roi_heads.keypoint_predictor.out_channels == 5
     write_file(path, on_meta(name, frozen_norm_eps=1e-5, num_keypoints=5, num_classes=4))
-    told: Any = zoo.get_model(name, weights=str(path))  # a bare file says it by its shapes
+    told: Any = zoo.get_model(name, weights=str(path))  # inferred from the shapes of a bare file
     assert (told.num_classes, told.roi_heads.keypoint_predictor.out_channels) == (4, 5)
     described = zoo.Weights(url=str(path), config={"num_classes": 2, "num_keypoints": 17})
     with pytest.raises(CheckpointError, match="Pass num_classes=4 and num_keypoints=5 to keep the file's head"):
@@ -147,7 +147,7 @@ def test_another_number_of_keypoints_reinitialises_their_predictor_alone(tmp_pat
 
 @pytest.mark.parametrize("name", ["ssd300_vgg16", "retinanet_resnet50_fpn", "fasterrcnn_resnet50_fpn"])
 def test_a_file_with_other_classes_says_how_many(name: str, tmp_path: Path) -> None:
-    """Not how many scores a cell has, which are as many for each of its anchors."""
+    """The number of classes is per anchor, not the number of scores per cell."""
     write_file(tmp_path / "model.pth", on_meta(name, num_classes=6, weights_backbone=None))
     told: Any = zoo.get_model(name, weights=str(tmp_path / "model.pth"), weights_backbone=None)
     assert getattr(told, "num_classes", None) in (6, None)
@@ -158,7 +158,7 @@ def test_a_file_with_other_classes_says_how_many(name: str, tmp_path: Path) -> N
 
 
 def test_the_small_faster_rcnn_has_fewer_proposals() -> None:
-    """Numbers that the published model was asked for; the golden outputs are of another."""
+    """Outputs of the published model; the reference data are of another one."""
     with torch.device("meta"):
         small, large = (zoo.get_model(f"fasterrcnn_mobilenet_v3_large_{size}fpn").rpn for size in ("320_", ""))
     assert small._pre_nms_top_n == small._post_nms_top_n == {"training": 2000, "testing": 150}

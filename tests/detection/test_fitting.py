@@ -1,4 +1,4 @@
-"""Parts are replaced after construction: those that do not fit each other are named, with both numbers."""
+"""Parts replaced after construction: errors name the parts that do not match, with both numbers."""
 
 from __future__ import annotations
 
@@ -105,15 +105,18 @@ DETECTORS: dict[str, Callable[[], Any]] = {
     "ssdlite": lambda: ssd(lite=True),
 }
 RPN = {
-    "rpn.anchor_generator": (lambda: anchors(2), r"rpn.head predicts \[3, 3\] boxes .* 360 in all.* \[6, 6\] .*720 in"),
-    "rpn.head": (lambda: RPNHead(CHANNELS, 5), r"\[5, 5\] boxes in a cell of its maps.* makes \[3, 3\] anchors"),
-    "rpn.head.cls_logits": (lambda: nn.Conv2d(CHANNELS, 6, 1), "6 scores in a cell of map 0, and 3 boxes .*expected 3"),
-    "rpn.head.conv": (lambda: nn.Conv2d(16, CHANNELS, 1), r"rpn\.head\.conv takes 16 channels, and is given 32"),
-    "rpn": (None, "There are 2 feature maps, and sizes and aspect_ratios for 3"),
-    "backbone": (lambda: Maps(24), r"rpn\.head\.conv\.0\.0 takes 32 channels, and is given 24"),
-    "backbone.second": (lambda: nn.Conv2d(30, 32, 3, 2, 1), r"backbone\.second takes 30 channels, and is given 32"),
-    "roi_heads.box_roi_pool": (lambda: pool(5), r"box_head\.fc6 takes 288 features, and is given 800"),
-    "roi_heads.box_head": (lambda: TwoMLPHead(288, 48), r"box_predictor\.cls_score takes 64 features, and is given 48"),
+    "rpn.anchor_generator": (
+        lambda: anchors(2),
+        r"rpn.head predicts \[3, 3\] boxes .* 360 in total.* \[6, 6\] .*720 in",
+    ),
+    "rpn.head": (lambda: RPNHead(CHANNELS, 5), r"\[5, 5\] boxes per cell of its maps.* creates \[3, 3\] anchors"),
+    "rpn.head.cls_logits": (lambda: nn.Conv2d(CHANNELS, 6, 1), "6 scores per cell of map 0, but 3 boxes .*expected 3"),
+    "rpn.head.conv": (lambda: nn.Conv2d(16, CHANNELS, 1), r"rpn\.head\.conv takes 16 channels, but received 32"),
+    "rpn": (None, "There are 2 feature maps, but sizes and aspect_ratios for 3"),
+    "backbone": (lambda: Maps(24), r"rpn\.head\.conv\.0\.0 takes 32 channels, but received 24"),
+    "backbone.second": (lambda: nn.Conv2d(30, 32, 3, 2, 1), r"backbone\.second takes 30 channels, but received 32"),
+    "roi_heads.box_roi_pool": (lambda: pool(5), r"box_head\.fc6 takes 288 features, but received 800"),
+    "roi_heads.box_head": (lambda: TwoMLPHead(288, 48), r"box_predictor\.cls_score takes 64 features, but received 48"),
     "roi_heads.box_predictor.bbox_pred": (
         lambda: nn.Linear(64, 28),
         r"the number of boxes of .* is 7, .* its scores 4",
@@ -122,32 +125,38 @@ RPN = {
 }
 CONV_FC = FastRCNNConvFCHead((CHANNELS, 5, 5), [8], [64])
 MISFITS: dict[str, dict[str, tuple[Any, str]]] = {
-    "faster_rcnn": {**RPN, "roi_heads.box_head ": (lambda: CONV_FC, "box_head.2 takes 200 features, and is given 72")},
+    "faster_rcnn": {**RPN, "roi_heads.box_head ": (lambda: CONV_FC, "box_head.2 takes 200 features, but received 72")},
     "mask_rcnn": {
         **{key: RPN[key] for key in ("rpn.anchor_generator", "roi_heads.box_roi_pool")},
         "roi_heads.mask_predictor": (lambda: MaskRCNNPredictor(8, 8, 6), "mask_predictor is 6, .*box_predictor 4"),
         "roi_heads.box_predictor": (lambda: FastRCNNPredictor(64, 3), "mask_predictor is 4, .*box_predictor 3"),
-        "roi_heads.mask_head": (lambda: MaskRCNNHeads(CHANNELS, (6,), 1), r"conv5_mask takes 8 channels, .* given 6"),
-        "roi_heads.mask_head.0": (lambda: nn.Conv2d(30, 8, 1), r"mask_head\.0 takes 30 channels, and is given 32"),
+        "roi_heads.mask_head": (
+            lambda: MaskRCNNHeads(CHANNELS, (6,), 1),
+            r"conv5_mask takes 8 channels, .* received 6",
+        ),
+        "roi_heads.mask_head.0": (lambda: nn.Conv2d(30, 8, 1), r"mask_head\.0 takes 30 channels, but received 32"),
     },
     "keypoint_rcnn": {
         **{key: RPN[key] for key in ("rpn.anchor_generator", "roi_heads.box_roi_pool")},
-        "roi_heads.keypoint_head": (lambda: KeypointRCNNHeads(CHANNELS, (6,)), "lowres takes 8 channels, .* given 6"),
+        "roi_heads.keypoint_head": (
+            lambda: KeypointRCNNHeads(CHANNELS, (6,)),
+            "lowres takes 8 channels, .* received 6",
+        ),
     },
     "retinanet": {
-        "anchor_generator": (lambda: anchors(2), r"head predicts \[3, 3\] boxes .* makes \[6, 6\] anchors"),
-        "anchor_generator ": (lambda: anchors(1, 3), "There are 2 feature maps, and sizes and aspect_ratios for 3"),
-        "head": (lambda: RetinaNetHead(CHANNELS, 9, 4), r"\[9, 9\] boxes .* makes \[3, 3\] anchors"),
+        "anchor_generator": (lambda: anchors(2), r"head predicts \[3, 3\] boxes .* creates \[6, 6\] anchors"),
+        "anchor_generator ": (lambda: anchors(1, 3), "There are 2 feature maps, but sizes and aspect_ratios for 3"),
+        "head": (lambda: RetinaNetHead(CHANNELS, 9, 4), r"\[9, 9\] boxes .* creates \[3, 3\] anchors"),
         "head ": (lambda: RetinaNetHead(30, 3, 4), r"head\.classification_head\.conv\.0\.0 takes 30 channels, .* 32"),
         "head.classification_head.cls_logits": (
             lambda: nn.Conv2d(CHANNELS, 3 * 7, 3, padding=1),
-            "gives 21 scores in a cell of map 0, and 3 boxes of 4 scores each; expected 12",
+            "returns 21 scores per cell of map 0, but 3 boxes with 4 scores each; expected 12",
         ),
-        "backbone": (lambda: Maps(24), "takes 32 channels, and is given 24"),
+        "backbone": (lambda: Maps(24), "takes 32 channels, but received 24"),
     },
     "fcos": {
-        "anchor_generator": (lambda: anchors(1), r"head predicts \[1, 1\] boxes .* makes \[3, 3\] anchors"),
-        "head": (lambda: FCOSHead(64, 1, 4), "takes 64 channels, and is given 32"),
+        "anchor_generator": (lambda: anchors(1), r"head predicts \[1, 1\] boxes .* creates \[3, 3\] anchors"),
+        "head": (lambda: FCOSHead(64, 1, 4), "takes 64 channels, but received 32"),
         "head.classification_head.cls_logits": (lambda: nn.Conv2d(CHANNELS, 7, 1), "7 scores .*; expected 4"),
         "head.regression_head.bbox_ctrness": (lambda: nn.Conv2d(CHANNELS, 2, 1), "2 scores .*; expected 1"),
     },
@@ -155,20 +164,20 @@ MISFITS: dict[str, dict[str, tuple[Any, str]]] = {
         "anchor_generator": (lambda: DefaultBoxGenerator([[2], [2]]), r"head predicts \[4, 6\] boxes .* \[4, 4\] anch"),
         "anchor_generator ": (
             lambda: DefaultBoxGenerator([[2]] * 3),
-            "There are 2 feature maps and aspect_ratios for 3",
+            "There are 2 feature maps but aspect_ratios for 3",
         ),
-        "head": (lambda: SSDHead((8, 16), [4, 4], 4), r"head predicts \[4, 4\] boxes .* makes \[4, 6\] anchors"),
-        "head ": (lambda: SSDHead((8, 8), [4, 6], 4), r"module_list\.1 takes 8 channels, and is given 16"),
-        "head  ": (lambda: SSDHead((8, 16, 8), [4, 6, 4], 4), "modules of the head is 3, and that of feature maps 2"),
+        "head": (lambda: SSDHead((8, 16), [4, 4], 4), r"head predicts \[4, 4\] boxes .* creates \[4, 6\] anchors"),
+        "head ": (lambda: SSDHead((8, 8), [4, 6], 4), r"module_list\.1 takes 8 channels, but received 16"),
+        "head  ": (lambda: SSDHead((8, 16, 8), [4, 6, 4], 4), "modules of the head is 3, but that of feature maps 2"),
         "head.classification_head": (
             lambda: SSDHead((8, 16), [4, 4], 4).classification_head,
-            "16 scores in a cell of map 1, and 6 boxes of 4 scores each; expected 24",
+            "16 scores per cell of map 1, but 6 boxes with 4 scores each; expected 24",
         ),
-        "backbone": (lambda: Maps(8, 12), "takes 16 channels, and is given 12"),
+        "backbone": (lambda: Maps(8, 12), "takes 16 channels, but received 12"),
     },
     "ssdlite": {
         "anchor_generator": (lambda: DefaultBoxGenerator([[2], [2]]), r"head predicts \[4, 6\] boxes .* \[4, 4\] anch"),
-        "head": (lambda: SSDLiteHead((8, 8), [4, 6], 4, nn.BatchNorm2d), "takes 8 channels, and is given 16"),
+        "head": (lambda: SSDLiteHead((8, 8), [4, 6], 4, nn.BatchNorm2d), "takes 8 channels, but received 16"),
     },
 }
 ALL = [(name, path) for name, paths in MISFITS.items() for path in paths]
@@ -193,7 +202,7 @@ def test_parts_that_do_not_fit_are_named_with_both_numbers(name: str, path: str)
         model.eval()(IMAGES)
     with pytest.raises(InvalidArgument, match=message):
         model.train()(IMAGES, TARGETS)
-    assert not any(m._forward_pre_hooks for m in model.modules()), "nothing is left on the parts"
+    assert not any(m._forward_pre_hooks for m in model.modules()), "no hook is left on the parts"
 
 
 @pytest.mark.parametrize("name", DETECTORS)
@@ -219,7 +228,7 @@ def test_without_detections_the_declared_classes_of_masks_count() -> None:
 
 def test_keypoints_of_another_predictor_than_the_targets() -> None:
     model = keypoint_rcnn()
-    model.roi_heads.keypoint_predictor = nn.Conv2d(8, 5, 1)  # it does not say how many it finds but by its output
+    model.roi_heads.keypoint_predictor = nn.Conv2d(8, 5, 1)  # its number of keypoints is known only from its output
     model.roi_heads.keypoint_predictor.out_channels = 2
     with pytest.raises(InvalidArgument, match=r"keypoints of the targets is 2, .*keypoint_predictor 5"):
         model(IMAGES, TARGETS)
@@ -240,6 +249,6 @@ def test_errors_of_another_kind_are_left_as_they_are() -> None:
 def test_misfits_are_told_in_a_compiled_model_too(name: str) -> None:
     path = "rpn.anchor_generator" if name == "faster_rcnn" else "anchor_generator"
     model = replaced(name, path).eval()
-    with pytest.raises((InvalidArgument, torch._dynamo.exc.TorchDynamoException), match="expected as many"):
+    with pytest.raises((InvalidArgument, torch._dynamo.exc.TorchDynamoException), match="expected the same"):
         torch.compile(model, backend="eager")(IMAGES)
     torch.compiler.reset()

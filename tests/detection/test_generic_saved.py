@@ -1,4 +1,4 @@
-"""Detectors on a backbone that is named: what is saved of them is loaded again."""
+"""Detectors on a named backbone can be saved and loaded."""
 
 from __future__ import annotations
 

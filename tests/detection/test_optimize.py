@@ -1,4 +1,4 @@
-"""Detectors made faster: compared before anything is chosen, since what is found jumps."""
+"""Optimised detectors: outputs are compared before selection, because detections are discontinuous."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def detector(name: str, **config: Any) -> nn.Module:
     torch.manual_seed(0)
     model = zoo.get_model(name, **RANDOM, **config).eval()
     for m in model.modules():
-        if isinstance(m, nn.BatchNorm2d):  # as after training, so that folding has something to do
+        if isinstance(m, nn.BatchNorm2d):  # as after training, so that folding has an effect
             m.running_mean.normal_(0, 0.1)
             m.running_var.uniform_(0.5, 1.5)
     return model
@@ -37,7 +37,7 @@ def test_every_batch_norm_is_folded_though_detections_sit_on_the_threshold(name:
     holder: Any = getattr(model, "roi_heads", model)
     holder.score_thresh, holder.detections_per_img = 0.0, 20
     with torch.inference_mode():
-        holder.score_thresh = float(model([picture()])[0]["scores"][-1])  # the last one is in by a hair, or out
+        holder.score_thresh = float(model([picture()])[0]["scores"][-1])  # the last one is just at the threshold
     norms = sum(isinstance(m, NORMS) for m in model.modules())
     fast = zoo.optimize(model, ([picture()],), measure=False)
     report: Any = fast.optimization_report
@@ -63,4 +63,4 @@ def test_a_detector_that_would_find_something_else_is_left_as_it_was() -> None:
     fast = zoo.optimize(model, ([picture()],), inplace=True)
     report: Any = fast.optimization_report
     assert not report.folded
-    assert any("taken back" in note for note in report.notes)
+    assert any("undone" in note for note in report.notes)

@@ -1,4 +1,4 @@
-"""What research code overrides or calls, under the names and with the signatures that it knows."""
+"""Methods that research code overrides or calls, with torchvision's names and signatures."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_own_anchors_move_the_proposals() -> None:
 
 
 def test_validation_losses_by_the_known_recipe_are_those_of_return_losses() -> None:
-    """The losses of a model in eval mode, put together from its parts as forum threads do."""
+    """The losses of a model in eval mode, computed with its parts as in forum threads."""
     model = faster_rcnn().eval()
     torch.manual_seed(5)
     with torch.no_grad():

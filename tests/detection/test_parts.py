@@ -1,4 +1,4 @@
-"""The parts that detectors are made of, each against what it should compute, written out plainly."""
+"""The parts of detectors, each compared with a direct computation."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_anchors_lie_around_every_cell_row_by_row() -> None:
 
 
 def test_anchors_for_other_numbers_of_maps_are_refused() -> None:
-    with pytest.raises(InvalidArgument, match="1 feature maps, and sizes and aspect_ratios for 2"):
+    with pytest.raises(InvalidArgument, match="1 feature maps, but sizes and aspect_ratios for 2"):
         AnchorGenerator(((32,), (64,)))(image_list(64, 64), [torch.zeros(1, 1, 4, 4)])
     with pytest.raises(InvalidArgument, match="for 2 feature maps and aspect_ratios for 3"):
         AnchorGenerator(((32,), (64,)), ((1.0,),) * 3)
@@ -100,11 +100,11 @@ def test_matcher_sorts_by_thresholds() -> None:
     iou = torch.tensor([[0.9, 0.1, 0.45, 0.0], [0.3, 0.2, 0.5, 0.0]])
     assert Matcher(0.5, 0.4)(iou).tolist() == [0, -1, 1, -1]
     assert Matcher(0.6, 0.4)(iou).tolist() == [0, -1, -2, -1]
-    # the second object is overlapped most by the third anchor, however little
+    # the third anchor overlaps the second object most, although only slightly
     assert Matcher(0.6, 0.4, allow_low_quality_matches=True)(iou).tolist() == [0, -1, 1, -1]
-    assert Matcher(0.5, 0.4, True)(torch.zeros(1, 3)).tolist() == [-1, -1, -1], "an object that no anchor touches"
+    assert Matcher(0.5, 0.4, True)(torch.zeros(1, 3)).tolist() == [-1, -1, -1], "an object that overlaps no anchor"
     assert Matcher(0.5, 0.4)(torch.zeros(0, 3)).tolist() == [-1, -1, -1]
-    with pytest.raises(InvalidArgument, match="expected it to be no higher"):
+    with pytest.raises(InvalidArgument, match="expected low_threshold ≤ high_threshold"):
         Matcher(0.3, 0.5)
 
 
@@ -130,11 +130,11 @@ def test_sampler_draws_without_repetition_up_to_its_limits() -> None:
     after = torch.rand(1)
     torch.manual_seed(0)
     torch.randperm(40), torch.randperm(40)
-    assert torch.equal(after, torch.rand(1)), "random numbers are taken also where all are drawn"
+    assert torch.equal(after, torch.rand(1)), "random numbers are drawn even if all are sampled"
 
 
 def test_a_sampler_of_ones_own_is_called_as_torchvisions_is() -> None:
-    """The first of each kind, as hard or fixed samplers of research code have it."""
+    """Samples the first of each kind, like hard or fixed samplers in research code."""
     model = zoo.get_model("fasterrcnn_mobilenet_v3_large_320_fpn", weights_backbone=None, num_classes=2, min_size=64)
     given: list[list[Tensor]] = []
 
@@ -198,7 +198,7 @@ def test_sparse_focal_loss_is_the_focal_loss(gamma: float) -> None:
 
 @pytest.mark.parametrize("chunk", [1, 10**4, 10**9])
 def test_masks_are_enlarged_to_their_boxes(chunk: int) -> None:
-    """Against one box at a time: a border of zeros, bilinear to whole pixels, cut at the image."""
+    """Compared with one box at a time: a border of zeros, bilinear to integer pixels, clipped to the image."""
     masks = torch.rand(12, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     boxes = random_boxes(12)
     boxes[0] = torch.tensor([-5.5, -7.2, 120.0, 90.0])
@@ -242,7 +242,7 @@ def test_keypoints_are_the_peaks_of_the_enlarged_maps() -> None:
 def test_keypoint_loss_counts_those_seen_in_their_box() -> None:
     logits = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     boxes = torch.tensor([[10.0, 10, 26, 42]])
-    # in the box; on its far corner; not labelled; outside
+    # in the box; on its bottom right corner; not labelled; outside
     keypoints = torch.tensor([[[13.0, 30, 2], [26, 42, 1], [13, 30, 0], [5, 30, 2]]])
     loss = keypoint_loss(logits, keypoints, boxes)
     log = logits[0].flatten(1).log_softmax(1)
@@ -288,7 +288,7 @@ def test_targets_and_detections_are_scaled_with_the_images() -> None:
     assert resized["keypoints"].tolist() == [[[20, 10, 2]]]
     assert resized["masks"].shape == (1, 60, 80)
     assert resized["masks"].sum() == 4 * 12 * 16
-    assert target["boxes"].tolist() == [[4, 3, 20, 15]], "the caller's target is left as it was"
+    assert target["boxes"].tolist() == [[4, 3, 20, 15]], "the caller's target is not modified"
 
     found = {"boxes": resized["boxes"], "labels": target["labels"], "keypoints": resized["keypoints"]}
     (back,) = transform().postprocess([found], batch.image_sizes, [(30, 40)])
@@ -297,7 +297,7 @@ def test_targets_and_detections_are_scaled_with_the_images() -> None:
 
 
 def test_anchors_overlap_what_they_should() -> None:
-    """All parts together: an object of an anchor's size and place is found by it, and decodes to itself."""
+    """All parts together: an object with an anchor's size and position is matched to it, and decodes to itself."""
     anchors = AnchorGenerator(((32,),), ((1.0,),))(image_list(128, 128), [torch.zeros(1, 1, 16, 16)])[0]
     box = torch.tensor([[24.0, 40, 56, 72]])
     matches = Matcher(0.7, 0.3, True)(box_iou(box, anchors))

@@ -1,4 +1,4 @@
-"""Every published detector is the published one: layout, initialisation, detections, losses, gradients."""
+"""Every detector equals the published one in layout, initialisation, detections, losses and gradients."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BUILDS = read_reference("weights_builds_detection")
 
 
 def detection_problems(got: Mapping[str, Tensor], want: Mapping[str, Any]) -> list[str]:
-    """Detections that are missing or off by more than rounding explains; equal scores may come in any order."""
+    """Detections that are missing or differ by more than rounding; equal scores may be in any order."""
     problems = []
     for i in range(sum(key.endswith(".boxes") for key in want)):
         ref = {f: torch.tensor(want[f"{i}.{f}"]["values"]) for f in ("boxes", "labels", "scores")}
@@ -36,7 +36,7 @@ def detection_problems(got: Mapping[str, Tensor], want: Mapping[str, Any]) -> li
             problems.append(f"image {i}: {int((nearest.values > 0.02).sum())} detections are off")
             continue
         if not torch.equal(nearest.indices, torch.arange(len(boxes))):
-            continue  # masks and keypoints are samples of a whole that is ordered
+            continue  # masks and keypoints are sampled from ordered data
         for field in ("masks", "keypoints", "keypoints_scores"):
             facts = want.get(f"{i}.{field}")
             if facts is None:
@@ -78,7 +78,7 @@ class TestModels(PublishedModels):
         assert list(losses) == list(golden["train_losses"])
         assert losses == pytest.approx(golden["train_losses"], rel=1e-4)
         assert set(norms) == set(golden["grad_norms"])
-        # Rounding grows on the way back through batch norms; a bias before one has no gradient but rounding.
+        # Batch norms amplify rounding in the backward pass; the gradient of a bias before one is only rounding.
         assert norms == pytest.approx(golden["grad_norms"], rel=2e-2, abs=1e-5 * max(golden["grad_norms"].values()))
 
 
@@ -86,7 +86,7 @@ class TestSettings(Published):
     family = "detection"
 
     def test_weights_imply_the_published_settings(self, weights_name: str) -> None:
-        """Every entry's norms and what is trained, on the meta device: what its file is loaded into."""
+        """The norms and trained parameters of every entry, on the meta device."""
         entry, want = zoo.get_weight(weights_name), BUILDS[weights_name]
         model_name = self.entries[weights_name]["model"]
         with torch.device("meta"):
@@ -108,7 +108,7 @@ class TestSettings(Published):
     [pytest.param(n, marks=[pytest.mark.slow] * ("ResNet50" in n)) for n, build in BUILDS.items() if "eval" in build],
 )
 def test_settings_that_weights_imply_give_the_published_detections(name: str) -> None:
-    """Frozen batch norm, of an eps of 0 where the entry asks for it."""
+    """Frozen batch norm, with an eps of 0 if the entry requires it."""
     model_name = read_reference("weights")[name]["model"]
     kwargs = {**zoo.get_weight(name).value.config, **build_kwargs(model_name, "detection")}
     model = fill_(zoo.get_model(model_name, **kwargs)).eval()

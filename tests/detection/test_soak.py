@@ -1,4 +1,4 @@
-"""Pictures of ever other sizes, one after the other: nothing is kept of them."""
+"""Pictures of many sizes, one after the other: no memory is kept."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 import zoo
 
 STATM = Path("/proc/self/statm")
-GROWTH = 16 << 20  # bytes, of models whose activations take hundreds of MB
+GROWTH = 16 << 20  # bytes, for models whose activations take hundreds of MB
 SMALL: dict[str, dict[str, Any]] = {
     "ssdlite320_mobilenet_v3_large": {},
     "fasterrcnn_mobilenet_v3_large_320_fpn": {"min_size": 128, "max_size": 200},
@@ -23,7 +23,7 @@ SMALL: dict[str, dict[str, Any]] = {
 
 
 def resident() -> int:
-    """Bytes of this process that are in memory, without what the allocator only keeps at hand, in pieces."""
+    """Resident bytes of this process, without free memory that the allocator caches."""
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
         trim(0)
     return int(STATM.read_text().split()[1]) * 4096
@@ -40,7 +40,7 @@ def picture(g: torch.Generator, most: int = 400) -> torch.Tensor:
 
 
 def soak(step: Callable[[torch.Generator], Any], times: int) -> None:
-    """Run ``step`` so often; memory and tensors are those that there were after the first quarter."""
+    """Run ``step`` this many times; memory and tensors do not grow after the first quarter."""
     g = torch.Generator().manual_seed(0)
     peaks = []
     for i in range(times):

@@ -1,4 +1,4 @@
-"""Every fault of a batch is named: which image, which box, what is wrong, what it may come from."""
+"""Every problem of a batch is reported: the image, the box, what is wrong, a likely cause."""
 
 from __future__ import annotations
 
@@ -55,7 +55,11 @@ def test_good_targets_have_no_problems() -> None:
         ({"keypoints": None}, None, "'keypoints' missing"),
         ({"boxes": torch.zeros(0)}, None, r"shape \[0\]; expected \[N, 4\]. An image without .* torch.zeros\(0, 4\)"),
         ({"boxes": torch.ones(2, 5)}, None, r"shape \[2, 5\]; expected \[N, 4\]"),
-        ({"boxes": torch.ones(2, 4).long()}, None, r"torch.int64; expected floating point. Convert them by .float\(\)"),
+        (
+            {"boxes": torch.ones(2, 4).long()},
+            None,
+            r"torch.int64; expected floating point. Convert them with .float\(\)",
+        ),
         ({"boxes": boxes([10, 10, 30, 50], [5, 5, 5, 20])}, 1, r"\[5, 5, 5, 20\] has no width or no height"),
         (
             {"boxes": boxes([30, 10, 10, 50], [1, 1, 70, 9])},
@@ -101,7 +105,7 @@ def empty_for(image: Tensor) -> dict[str, Tensor]:
 @pytest.mark.parametrize("targets", [None, [], [NOTHING], {"boxes": 1}])
 def test_wrong_number_of_targets_is_one_problem(targets: Any) -> None:
     (problem,) = check_targets(IMAGES, targets)
-    assert "for 2 images; expected a list with one dict for each" in problem.problem
+    assert "for 2 images; expected a list with one dict per image" in problem.problem
 
 
 def test_target_that_is_no_dict_is_named() -> None:
@@ -124,11 +128,11 @@ def test_all_problems_of_a_batch_are_found_at_once_and_the_error_lists_them() ->
     [
         (torch.rand(3, 9, 9), r"shape \[3, 9, 9\]; expected \[N, 3, H, W\], .* For a single image pass \[image\]"),
         ("street.jpg", "the images are 'street.jpg'; expected a list"),
-        ([], "there are no images"),
+        ([], "the list of images is empty"),
         ([torch.rand(3, 9, 9), torch.rand(9, 9)], r"image 1: its shape is \[9, 9\]; expected \[3, H, W\]"),
         ([torch.rand(9, 9, 3)], r"image 0: it has 9 channels .* Channels come first: image.permute\(2, 0, 1\)"),
         ([torch.rand(3, 9, 9), None], "image 1: None; expected a tensor"),
-        ([torch.ones(3, 9, 9).byte()], "image 0: it is torch.uint8; .* Scale bytes by image.float"),
+        ([torch.ones(3, 9, 9).byte()], "image 0: it is torch.uint8; .* Convert bytes with image.float"),
         ([torch.rand(3, 0, 9)], "at least one pixel"),
         (
             [torch.rand(3, 9, 9), torch.full((3, 9, 9), 250.0)],

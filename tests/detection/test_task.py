@@ -1,4 +1,4 @@
-"""Results that a person can read, and COCO's tools too."""
+"""Results as text, pictures and COCO's format."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ def test_persons_are_drawn_with_the_limbs_that_the_model_believes_in() -> None:
     result = detection([[190, 190, 310, 410]], keypoints=points, keypoints_scores=scores)
     picture = result.draw()
     assert picture.getpixel((200, 325)) == class_color(0), "shoulder to elbow"
-    assert picture.getpixel((200, 375)) == GREY, "elbow to a wrist that is not believed in"
+    assert picture.getpixel((200, 375)) == GREY, "no line to a wrist with a low score"
     lone = dataclasses.replace(result, skeleton=()).draw()
     assert lone.getpixel((200, 325)) == GREY
 
@@ -314,7 +314,7 @@ def test_predict_draws_and_writes_what_it_finds(tmp_path: Path, capsys: pytest.C
     assert re.match(r"  and \d+ × class \d+", printed[3])
     assert [line.strip() for line in printed[-2:]] == [f"→ {tmp_path}/out/7.{kind}" for kind in ("png", "json")]
     picture = pil_to_tensor(Image.open(tmp_path / "out/7.png"))
-    assert (picture[0] != picture[1]).any(), "frames have colours"
+    assert (picture[0] != picture[1]).any(), "boxes have colours"
     rows = json.loads((tmp_path / "out/7.json").read_text())
     assert len(rows) == 300
     assert rows[0]["image_id"] == 7

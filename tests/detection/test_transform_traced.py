@@ -1,4 +1,4 @@
-"""Detections are brought into the pictures' pixels in a graph in which nobody knows how many there are."""
+"""Detections are scaled to the pictures in a graph in which their number is unknown."""
 
 from __future__ import annotations
 

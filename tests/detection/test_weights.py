@@ -1,4 +1,4 @@
-"""Every weights entry of the detectors is described as it was published."""
+"""Every weights entry of the detectors has the published description."""
 
 from __future__ import annotations
 

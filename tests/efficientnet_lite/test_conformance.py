@@ -1,4 +1,4 @@
-"""EfficientNet-Lite keeps the contract, as the kit that other plugins' authors use sees it."""
+"""EfficientNet-Lite passes the conformance kit that plugin authors use."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ TOP = {
 @pytest.mark.parametrize("photo", TOP)
 def test_photographs_are_recognised(classify: zoo.Pipeline, photo: str) -> None:
     result = classify(PHOTOS / f"{photo}.jpg")
-    # The two cats are a hundredth apart, less than another decoder of JPEG may move them.
+    # The two cats differ by 0.01, less than the effect of another JPEG decoder.
     assert dict(result.top(3)) == pytest.approx(dict(TOP[photo]), abs=0.01)
     assert result.top(1)[0][1] > 0.93 or photo == "chelsea"
 
@@ -90,7 +90,7 @@ def test_the_demo_installs_what_it_runs() -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_published_layout_becomes_ours(name: str) -> None:
-    """Every tensor of the published file has its place, of the same shape, and every place its tensor."""
+    """Every tensor of the published file has a parameter of the same shape, and vice versa."""
     published = read_reference("efficientnet_lite")[name]
     with torch.device("meta"):
         model = zoo.get_model(name)
@@ -103,7 +103,7 @@ def test_published_layout_becomes_ours(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODELS[1:])
 def test_files_in_extras_load(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A package with a file of random numbers in the place of the real ones."""
+    """A package with a file of random numbers instead of the real weights."""
     entry = zoo.get_model_weights(name).DEFAULT.value
     torch.manual_seed(0)
     file = {
@@ -125,7 +125,7 @@ def test_files_in_extras_load(name: str, tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize(("name", "published"), [*zip(MODELS, (407, 631, 899), strict=True)])
 def test_multiply_adds(name: str, published: float) -> None:
-    """Convolutions and the linear layer alone are about 5 % less than what the authors count."""
+    """Convolutions and the linear layer alone have about 5 % fewer operations than the authors state."""
     size = zoo.get_model_weights(name).DEFAULT.transforms().crop_size[0]
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         zoo.get_model(name).eval()(torch.empty(1, 3, size, size))
@@ -136,7 +136,7 @@ def test_multiply_adds(name: str, published: float) -> None:
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("size", [(8, 8), (7, 8), (8, 5), (1, 1), (2, 3)])
 def test_padding_is_tensorflows_same(kernel_size: int, stride: int, size: tuple[int, int]) -> None:
-    """By its definition: ceil(n / s) outputs, and of the padding they need the smaller half before."""
+    """By definition: ceil(n / s) outputs, with the smaller half of the padding before."""
     layer = SameConv(2, 3, kernel_size, stride, norm_layer=nn.Identity, activation=False)
     x = torch.randn(1, 2, *size)
     pads = []
@@ -152,9 +152,9 @@ def test_padding_is_tensorflows_same(kernel_size: int, stride: int, size: tuple[
 def test_an_odd_pixel_of_padding_is_below_and_to_the_right() -> None:
     layer = SameConv(1, 1, 3, 2, norm_layer=nn.Identity, activation=False)
     nn.init.zeros_(layer[0].weight)
-    layer[0].weight.data[0, 0, 0, 0] = 1  # picks the upper left of each window
+    layer[0].weight.data[0, 0, 0, 0] = 1  # selects the top left of each window
     x = torch.arange(16.0).reshape(1, 1, 4, 4)
-    assert layer(x).flatten().tolist() == [0, 2, 8, 10]  # symmetric padding would begin outside, with zeros
+    assert layer(x).flatten().tolist() == [0, 2, 8, 10]  # symmetric padding would start outside, with zeros
 
 
 def test_scaling_keeps_stem_head_and_the_ends() -> None:

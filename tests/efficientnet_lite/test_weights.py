@@ -1,4 +1,4 @@
-"""The table of EfficientNet-Lite's weights: what was published, without torch, and what to install for each."""
+"""The table of EfficientNet-Lite's weights: published facts, without torch, and what to install."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ assert EfficientNet_Lite2_Weights.DEFAULT.meta["categories"][967] == "espresso"
 
 
 def test_what_is_in_an_extra_is_named(plugin_folder) -> None:
-    """The packages of Lite1 and Lite2 come with extras; where one is missing, the error says what to install."""
+    """The packages of Lite1 and Lite2 come with extras; if one is missing, the error names what to install."""
     package = plugin_folder.path / "acme_files-1.0.dist-info"
     package.mkdir()
     (package / "METADATA").write_text(
@@ -82,7 +82,7 @@ def test_verify_plugin_notes_what_is_in_an_extra(monkeypatch: pytest.MonkeyPatch
     assert report.ok
     noted = {result.model: result.message for result in report.results if result.check == "urls" and result.message}
     assert set(noted) == {"efficientnet_lite1", "efficientnet_lite2"}
-    assert "was not looked at" in noted["efficientnet_lite1"]
+    assert "was not checked" in noted["efficientnet_lite1"]
     assert "zoo-efficientnet-lite[lite1]" in noted["efficientnet_lite1"]
 
 

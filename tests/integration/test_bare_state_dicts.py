@@ -1,4 +1,5 @@
-"""Every family: what shapes tell is read from a bare state dict, so that a tuned model needs no more than its file."""
+"""Every family: arguments are inferred from the shapes of a bare state dict, so that a tuned model only needs its
+file."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ CLASSES = 3
 
 
 def families() -> list[str]:
-    """The smallest model of each of our modules that have builders."""
+    """The smallest model of each module with builders."""
     smallest: dict[str, tuple[float, str]] = {}
     for entry in zoo.registry.registry().entries.values():
         if entry.plugin.first_party:
@@ -40,7 +41,7 @@ def state_of(name: str, **config: Any) -> dict[str, Any]:
 
 
 def shapes(state: dict[str, Any]) -> dict[str, torch.Size]:
-    """Of what training changes: norms that are frozen where a detector is filled from a file count no batches."""
+    """The entries that training changes: frozen norms of a detector loaded from a file do not count batches."""
     return {
         key: value.shape
         for key, value in state.items()
@@ -55,7 +56,7 @@ def test_the_head_of_every_family_is_told_by_its_file(name: str, tmp_path: Path)
     torch.save(state, tmp_path / "bare.pth")
     again = zoo.get_model(name, weights=tmp_path / "bare.pth")
     found, want = shapes(again.state_dict()), shapes(state)
-    if zoo.model_info(name).plugin == "quantized":  # which leave auxiliary classifiers out when they are loaded
+    if zoo.model_info(name).plugin == "quantized":  # which omit auxiliary classifiers when loaded
         want = {key: shape for key, shape in want.items() if not key.lower().startswith("aux")}
     assert found == want
     if has_classes:

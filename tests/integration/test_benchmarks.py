@@ -1,4 +1,4 @@
-"""docs/benchmarks.md has the figures of measurements/benchmarks, which the benchmarks write by their harness."""
+"""docs/benchmarks.md contains the figures of measurements/benchmarks, which the benchmarks' harness writes."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_benchmark_writes_tables_and_says_what_missed_its_target(tmp_path: Pat
     assert all({"date", "load"} <= row.keys() for row in table["rows"])
     assert [t["met"] for t in content["targets"]] == [True] * 3
 
-    missed = run(tmp_path, 1000, "two")  # the other rows and targets stay
+    missed = run(tmp_path, 1000, "two")  # the other rows and targets are kept
     assert missed.returncode == 1
     assert "TARGET MISSED  two: slow over fast" in missed.stdout
     assert "target at least 1000" in missed.stdout
@@ -105,7 +105,7 @@ def test_a_benchmark_writes_tables_and_says_what_missed_its_target(tmp_path: Pat
     assert "**missed**" in tables().targets_of(content)
 
 
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peaks of memory are Linux's")
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from Linux's /proc")
 def test_processes_are_measured_from_outside() -> None:
     sys.path.insert(0, str(BENCHMARKS))
     try:

@@ -1,4 +1,4 @@
-"""The documentation as a whole: every page is reached, every variable named, and the first page's programs run."""
+"""The documentation: every page is linked, every variable documented, and the first page's programs run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No images give no results, of the shape that others have."""
+"""Empty batches give empty results of the usual shape."""
 
 from __future__ import annotations
 

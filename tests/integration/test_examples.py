@@ -1,4 +1,4 @@
-"""The code that torchvision's documentation shows runs on zoo after its imports are changed."""
+"""The code in torchvision's documentation runs on zoo after changing its imports."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def resnet50_file(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def run(resnet50_file, tmp_path, monkeypatch):
-    """Runs an example in a folder with a picture; official weights of ResNet-50 are a file made here."""
+    """Runs an example in a folder with a picture; the official weights of ResNet-50 are replaced by a generated
+    file."""
     for member in zoo.get_model_weights("resnet50"):
         monkeypatch.setattr(member, "_value_", dataclasses.replace(member.value, url=resnet50_file.as_uri()))
     picture = tmp_path / "test/assets/encode_jpeg/grace_hopper_517x606.jpg"
@@ -119,7 +120,7 @@ def test_transforms_and_eval(run):
 
 @pytest.fixture
 def int8(tmp_path, monkeypatch):
-    """Makes a file of made-up numbers stand for a published int8 one."""
+    """Replaces a published int8 file by one with random numbers."""
 
     def publish(name: str) -> None:
         entry = zoo.get_weight(name)
@@ -284,8 +285,8 @@ def test_constructors_of_quantizable_models():
             assert callable(own.fuse_model), name
 
 
-# The constructors that two older versions of the page show, with random weights. The largest are built on meta: what
-# is shown is that the names resolve and build.
+# The constructors in two older versions of the page, with random weights. The largest are built on meta: this tests
+# that the names resolve and build.
 CONSTRUCTORS = """
     resnet18 alexnet vgg16 squeezenet1_0 densenet161 inception_v3 googlenet shufflenet_v2_x1_0 mobilenet_v2
     mobilenet_v3_large mobilenet_v3_small resnext50_32x4d wide_resnet50_2 mnasnet1_0 efficientnet_b0 efficientnet_b1
@@ -362,7 +363,7 @@ def test_segmentation(run, tmp_path, monkeypatch):
 
 @pytest.fixture
 def published(tmp_path, monkeypatch):
-    """Makes a small file stand for the published weights of a detector, which then works on small images."""
+    """Replaces the published weights of a detector by a small file; the detector then works on small images."""
 
     def publish(name: str, change=None) -> None:
         torch.manual_seed(0)
@@ -379,7 +380,7 @@ def published(tmp_path, monkeypatch):
 
 
 def everywhere_a_dog(model) -> None:
-    """Every region is seen as a dog (18), with certainty, and is the object's box."""
+    """Every region is classified as a dog (18) with a score of 1, and is the object's box."""
     predictor = model.roi_heads.box_predictor
     for parameter in predictor.parameters():
         torch.nn.init.zeros_(parameter)
@@ -482,7 +483,7 @@ TRAINING = """
 def test_detection_training_and_inference(run, published):
     published("fasterrcnn_resnet50_fpn")
     with pytest.warns(DeprecationWarning, match="before torchvision 0.13"):
-        # The page's boxes are random numbers. Here they are the sides that these may be.
+        # The page's boxes are random numbers, here made valid.
         names = run(
             TRAINING, prepare=lambda boxes: torch.cat([boxes[..., :2], boxes[..., :2] + boxes[..., 2:] + 1], -1)
         )

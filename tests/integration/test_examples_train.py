@@ -1,4 +1,4 @@
-"""The examples that train: what is theirs is the data; the loop is zoo.train's."""
+"""The training examples: each defines its data; the loop is zoo.train's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/exporting.md, followed to the letter."""
+"""docs/exporting.md: its programs run and print what it states."""
 
 from __future__ import annotations
 

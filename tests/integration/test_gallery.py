@@ -1,4 +1,4 @@
-"""docs/gallery.md: every task that is installed has a picture, and the pictures are those that the script makes."""
+"""docs/gallery.md: every installed task has a picture, and the pictures are those of the script."""
 
 from __future__ import annotations
 

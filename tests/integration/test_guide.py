@@ -1,4 +1,4 @@
-"""docs/plugins.md, followed to the letter: its files are written, its commands run, its contract is the real one."""
+"""docs/plugins.md: its files are written, its commands run, and its contract is the implemented one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 class Index(http.server.ThreadingHTTPServer):
-    """A package index: takes uploads as twine makes them, and serves them as pip asks for them."""
+    """A package index: accepts uploads from twine, and serves them to pip."""
 
     daemon_threads = True
 
@@ -84,7 +84,7 @@ def index() -> Iterator[Index]:
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The environment variables of someone in a fresh virtual environment who has an index of their own."""
+    """The environment variables of a fresh virtual environment with its own index."""
     home = tmp_path / "venv"
     venv.create(home)
     site = next(home.glob("lib/python*/site-packages"))
@@ -101,7 +101,7 @@ def shell(tmp_path: Path) -> Iterator[dict[str, str]]:
             "PIP_CONFIG_FILE": os.devnull,
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "PIP_INDEX_URL": f"{server.url}/simple/",
-            "PIP_NO_BUILD_ISOLATION": "0",  # the build tools are those that are here
+            "PIP_NO_BUILD_ISOLATION": "0",  # use the installed build tools
             "TWINE_REPOSITORY_URL": f"{server.url}/upload/",
             "TWINE_USERNAME": "me",
             "TWINE_PASSWORD": "secret",
@@ -115,7 +115,7 @@ def test_the_guide_works(shell, tmp_path):
         if named:
             (folder / named[1]).write_text(text)
         elif language == "sh":
-            # The working directory that a block ends in is the next one's.
+            # The working directory at the end of a block is used for the next one.
             script = f"set -euo pipefail\n{text}\npwd > {tmp_path / 'pwd'}"
             done = subprocess.run(["bash", "-c", script], cwd=folder, env=shell, capture_output=True, text=True)
             output = done.stdout
@@ -179,7 +179,7 @@ def members(cls: type) -> list[str]:
 
 
 def extra(cls: type) -> list[str]:
-    return ["notes", "protocol"] if cls is zoo.Evaluator else []  # which may be missing
+    return ["notes", "protocol"] if cls is zoo.Evaluator else []  # optional methods
 
 
 def test_every_hook_is_documented_with_its_arguments():

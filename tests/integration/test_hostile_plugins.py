@@ -1,4 +1,4 @@
-"""Plugins that do to the process what a package should not: what can be contained is, and the rest can be found."""
+"""Plugins that damage the process: effects are contained where possible, otherwise the cause is reported."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def environment(folder: Path, **variables: str) -> dict[str, str]:
 
 
 def zoo_in(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """A command in a process of its own, with ``folder`` first on the path."""
+    """A command in a new process, with ``folder`` first on the path."""
     command = [sys.executable, "-m", "zoo", *arguments]
     return subprocess.run(command, env=environment(folder, **variables), capture_output=True, text=True, timeout=60)
 
 
 def doctor(folder: Path, **variables: str) -> tuple[dict[str, Any], str]:
-    """What ``zoo doctor --json`` prints, which must be JSON and nothing else, and its stderr."""
+    """What ``zoo doctor --json`` prints, which must be only JSON, and its stderr."""
     done = zoo_in(folder, "doctor", "--json", **variables)
     return json.loads(done.stdout), done.stderr
 
@@ -46,22 +46,22 @@ def raises(body: str) -> str:
     return "import sys\nclass Error(Exception):\n    def __str__(self):\n" + f"        {body}\nraise Error"
 
 
-SET_ASIDE = {  # source → what is said of it
+SET_ASIDE = {  # source → part of the error
     "raises KeyboardInterrupt": ("raise KeyboardInterrupt", "KeyboardInterrupt"),
     "raises it in its hook": ("@zoo.hookimpl\ndef zoo_manifest():\n    raise KeyboardInterrupt('x')", "Interrupt: x"),
     "an error whose text exits": (raises("raise SystemExit(9)"), "whose message cannot be shown (SystemExit)"),
     "an error whose text interrupts": (raises("raise KeyboardInterrupt"), "shown (KeyboardInterrupt)"),
-    "an error whose text is none": (raises("return 5"), "shown (TypeError)"),
+    "an error without text": (raises("return 5"), "shown (TypeError)"),
     "an error whose text recurs": (raises("return str(self)"), "shown (RecursionError)"),
     "GeneratorExit": ("raise GeneratorExit", "GeneratorExit"),
 }
-UNDONE = {  # source → what of the process it changed, which was put back
+UNDONE = {  # source → the part of the process that it changed, which was restored
     "prints": ("print('Welcome!')", ""),
     "prints and flushes": ("import sys\nsys.stdout.write('Welcome!\\n'); sys.stdout.flush()", ""),
     "writes bytes": ("import sys\nsys.stdout.buffer.write(b'Welcome!\\n'); sys.stdout.buffer.flush()", ""),
     "closes stdout": ("import sys\nsys.stdout.close()", ""),
     "closes stderr": ("import sys\nsys.stderr.close()", ""),
-    "closes what is beneath": ("import sys\nsys.stdout.buffer.close()", ""),
+    "closes the buffer": ("import sys\nsys.stdout.buffer.close()", ""),
     "wraps stdout and lets go": (
         "import io, sys\nio.TextIOWrapper(sys.stdout.buffer).write('Welcome!\\n')\nimport gc; gc.collect()", "",
     ),
@@ -70,13 +70,13 @@ UNDONE = {  # source → what of the process it changed, which was put back
     "replaces both": ("import io, sys\nsys.stdout = sys.stderr = io.StringIO()", "sys.stdout and sys.stderr"),
     "sets a recursion limit": ("import sys\nsys.setrecursionlimit(80)", "the recursion limit"),
     "changes the folder": ("import os\nos.chdir('/')", "the working directory"),
-    "ignores Ctrl-C": ("import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)", "what Ctrl-C does"),
+    "ignores Ctrl-C": ("import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)", "the handling of Ctrl-C"),
 }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """All of them in one process: what its commands print, and what the doctor says of each plugin."""
+    """All of them in one process: the output of commands, and the doctor's report of each plugin."""
     folder = tmp_path_factory.mktemp("site")
     for i, (source, _) in enumerate([*SET_ASIDE.values(), *((s + GOOD, c) for s, c in UNDONE.values())]):
         (folder / f"evil_{i:02}.py").write_text(f"import zoo\n{source.replace('acme_net', f'net_{i:02}')}")
@@ -103,7 +103,7 @@ def test_what_a_plugin_does_to_the_process_is_undone(together: dict[str, Any], h
     plugin = together["plugins"][f"evil_{n:02}"]
     assert (plugin["state"], plugin["models"]) == ("ready", 1)
     assert plugin["complaint"] == (
-        f"it changes {changed} when it is listed, which was undone; do that in the builders" if changed else ""
+        f"it changes {changed} when it is listed, which was undone; do this in the builders" if changed else ""
     )
 
 
@@ -139,7 +139,7 @@ def test_other_threads_print_where_they_did(plugin_folder: Any, capsys: pytest.C
     assert (out, err) == ("from the program\n", "from the plugin\n")
 
 
-HANGS = {  # what hangs, in which file, at which command → what is named
+HANGS = {  # what hangs → source, command, part of the message
     "its module": ("import time\nprint('ready', flush=True)\ntime.sleep(60)", ["list"], "'evil' was listed"),
     "a loop": ("print('ready', flush=True)\nwhile True: pass", ["list", "--json"], "at stage 'import'"),
     "an error that it hides": (
@@ -203,7 +203,7 @@ def test_what_cannot_be_contained(plugin_folder: Any, source: str) -> None:
     assert doctor(plugin_folder.path)[0]["plugins"]
 
 
-# ── whose a name is ──────────────────────────────────────────────────────────────────────────────────────────────
+# ── ownership of names ───────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_distribution_that_says_it_is_ours(plugin_folder: Any) -> None:
@@ -221,7 +221,7 @@ def test_a_distribution_that_says_it_is_ours(plugin_folder: Any) -> None:
 
 
 def test_a_copy_of_ours_from_another_place_is_told(plugin_folder: Any) -> None:
-    """Which of the two is imported is the path's to say; that there are two is said."""
+    """The path decides which of the two is imported; the duplicate is reported."""
     info = plugin_folder.path / "zoo_classification-0.1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: zoo-classification\nVersion: 0.1.0\n")
@@ -264,7 +264,7 @@ def test_a_strangers_name_that_looks_like_ours_is_marked(plugin_folder: Any) -> 
     names = zoo.list_models()
     assert {"Classification/ResNet50", "own_net", "Own_Net", "resnet50"} <= set(names)
     assert "ResNet50" not in names
-    with pytest.raises(AmbiguousModel, match=r"looks like 'resnet50'\. Say which one you mean: 'resnet50' or 'Class"):
+    with pytest.raises(AmbiguousModel, match=r"looks like 'resnet50'\. Choose one of them: 'resnet50' or 'Class"):
         zoo.model_info("ResNet50")
     assert zoo.model_info("Classification/ResNet50").plugin == "Classification"
     alike = {c.name: (c.claims, c.owner) for c in zoo.registry.name_conflicts(zoo.registry.registry()) if c.alike}

@@ -1,4 +1,4 @@
-"""Models whose numbers are NaN or infinite give no answers, whatever the task: they say so."""
+"""Models with NaN or infinite outputs raise an error in every task."""
 
 from __future__ import annotations
 
@@ -76,13 +76,14 @@ def test_a_damaged_model_gives_no_answers(case: str) -> None:
 
 @pytest.mark.parametrize("model", ["fasterrcnn_mobilenet_v3_large_320_fpn", "ssdlite320_mobilenet_v3_large"])
 def test_detectors_of_each_kind_find_no_nothing(model: str) -> None:
-    """NaN scores are above no threshold, so that without a word nothing would be found; in any part of the model."""
+    """NaN scores are below every threshold, so that without the check nothing would be found silently; in any part of
+    the model."""
     entry = zoo.get_model_weights(model)["DEFAULT"].value
     torch.manual_seed(0)
     built = zoo.get_model(model, weights=None, weights_backbone=None).eval()
     pipe = zoo.pipeline(built, entry, device="cpu", optimize=False)
     picture = torch.rand(3, 64, 64)
-    assert len(pipe(picture)) >= 0  # untrained and sound
+    assert len(pipe(picture)) >= 0  # untrained but finite
     parts = [
         "head.regression_head",
         "roi_heads.box_predictor.cls_score",
@@ -120,8 +121,8 @@ def test_in_evaluations_they_are_counted_and_named(tmp_path: Path, capsys: pytes
     result = zoo.evaluate(built, tmp_path / "data", device="cpu", optimize=False, output=tmp_path / "out")
     assert (result.measured, dict(result.metrics)) == (0, {})
     assert len(result.failures) == 10
-    assert f"so are the model's own {name}" in result.failures["4/digit_4.png"]
-    assert result.notes == ("10 of 10 inputs gave NaN or infinite numbers; the figures are of the others.",)
+    assert f"the model's own {name}" in result.failures["4/digit_4.png"]
+    assert result.notes == ("10 of 10 inputs gave NaN or infinite numbers; the metrics are for the others.",)
     torch.save(built.state_dict(), tmp_path / "bad.pth")
     capsys.readouterr()
     options = ["--model", model, "--weights", str(tmp_path / "bad.pth"), "--device", "cpu", "--set", "num_classes=10"]
@@ -156,7 +157,7 @@ def test_the_command_tells_them_as_failures(tmp_path: Path, capsys: pytest.Captu
 
 def test_what_is_finite() -> None:
     inf = float("inf")
-    for good in (
+    for finite in (
         1,
         2.0,
         "nan",
@@ -166,7 +167,7 @@ def test_what_is_finite() -> None:
         [1.0, {"a": torch.tensor(True)}],
         np.arange(3),
     ):
-        assert is_finite(good), good
+        assert is_finite(finite), finite
     for bad in (inf, torch.tensor([1, inf]), [{"a": (1.0, -inf)}], np.array([np.nan]), torch.tensor(complex(0, inf))):
         assert not is_finite(bad), bad
     assert not is_finite(torch.tensor([1.0, float("nan")]).bfloat16())

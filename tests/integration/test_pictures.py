@@ -1,4 +1,4 @@
-"""One picture, one answer: from its path and from PIL, in every task on pictures."""
+"""The same result for a picture from its path and from PIL, in every task on pictures."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_the_pipeline_gives_one_answer(turned: Path) -> None:
     assert classify(turned).top(1)[0][0] == "7"
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names on this system")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
 @pytest.mark.parametrize(
     "reader",
     [

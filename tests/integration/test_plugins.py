@@ -1,4 +1,4 @@
-"""Plugins as they are in the world: distributions and wheels on the path, many at once, some of them hostile."""
+"""Plugins in practice: distributions and wheels on the path, many at once, some of them hostile."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from zoo.errors import AmbiguousModel, UnknownTask, UnknownWeights
 def run(
     *arguments: object, path: Path | str = "", python: object = sys.executable, check: bool = True, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Python in a process of its own, with ``path`` before all that is installed."""
+    """Python in a new process, with ``path`` before the installed packages."""
     environment = {**os.environ, "PYTHONPATH": str(path), **variables}
     done = subprocess.run([python, *arguments], env=environment, capture_output=True, text=True)
     assert not (check and done.returncode), done.stdout + done.stderr
@@ -53,7 +53,7 @@ def zoo_manifest():
     models = [zoo.ModelSpec(f"net_{i:02d}_{{size}}", "nets:net", **options) for size in ("small", "large")]
     return zoo.Manifest(api_version=1, models=models)
 """
-FIVE = {  # plugin → its source, and the stage and reason that are reported of it
+FIVE = {  # plugin → its source, and the reported stage and reason
     "broken_import": ("import there_is_no_such_package", "import", "No module named 'there_is_no_such_package'"),
     "broken_exit": ("@zoo.hookimpl\ndef zoo_manifest():\n    raise SystemExit('bye')", "manifest", "SystemExit: bye"),
     "broken_hook": ("@zoo.hookimpl\ndef zoo_models():\n    return []", "register", "zoo_models() is no hook of zoo"),
@@ -103,7 +103,7 @@ def spec(name: str, more: str = "") -> str:
 
 
 WEIGHTS = "class W(zoo.WeightsEnum):\n    A = zoo.Weights(url='file:///a.pth', {})\n"
-STRANGE: dict[str, tuple[str, str, str]] = {  # plugin → source, state or stage, what is said of it
+STRANGE: dict[str, tuple[str, str, str]] = {  # plugin → source, state or stage, part of the message
     "generator": (manifest(f"(s for s in [{spec('of_generator')}])"), "ready", ""),
     "raises_halfway": (manifest("(1 / 0 for _ in 'x')"), "validate", "ZeroDivisionError"),
     "wrong_items": (manifest("[None, object(), 'resnet50']"), "validate", "models holds None"),
@@ -135,7 +135,7 @@ STRANGE: dict[str, tuple[str, str, str]] = {  # plugin → source, state or stag
     "same_weights_twice": (
         "class W(zoo.WeightsEnum):\n    A = zoo.Weights(url='a')\n    A = zoo.Weights(url='b')",
         "import",
-        "W.A is there twice",
+        "W.A is defined twice",
     ),
     "two_enums_of_a_name": (
         "def enum(u): return zoo.WeightsEnum('W', {'A': zoo.Weights(url=u)})\n"
@@ -144,9 +144,9 @@ STRANGE: dict[str, tuple[str, str, str]] = {  # plugin → source, state or stag
         "two: another enum of its weights is called W",
     ),
     "task_without_steps": (
-        manifest(more=", tasks=[zoo.TaskSpec('t', 'nonsense')]"),
+        manifest(more=", tasks=[zoo.TaskSpec('t', 'invalid')]"),
         "validate",
-        "implementation 'nonsense' is not of the form",
+        "implementation 'invalid' is not of the form",
     ),
     "lying_module": (
         "def __dir__(): raise OSError('nothing to see here')\n" + manifest(),
@@ -164,7 +164,7 @@ STRANGE: dict[str, tuple[str, str, str]] = {  # plugin → source, state or stag
     "silences_all": ("import warnings; warnings.simplefilter('ignore')\n" + manifest(), "ready", ""),
     "recursive": ("def f(): f()\nf()", "import", "RecursionError"),
     "async_hook": ("@zoo.hookimpl\nasync def zoo_manifest(): ...", "validate", "returned coroutine"),
-    "local": (manifest(), "scan", "kept for the models of a session"),
+    "local": (manifest(), "scan", "reserved for the models of a session"),
     "builders_missing": (manifest(f"[{spec('of_nowhere')}]"), "ready", ""),
 }  # fmt: skip
 RECORDS = """
@@ -219,8 +219,8 @@ import zoo
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     assert "resnet50" in zoo.list_models()
-assert "Plugin 'Finder' was set aside at stage 'scan': OSError: the network drive is gone" in str(caught[0].message)
-assert len(caught) == 1, caught
+assert "Plugin 'Finder' failed at stage 'scan' and is not used: OSError: the network drive is gone" in
+str(caught[0].message) assert len(caught) == 1, caught
 """
 
 
@@ -337,9 +337,9 @@ def test_an_old_name_that_another_plugin_has_now_or_had_too(plugin_folder, monke
         zoo.model_info("shared_old")
     with pytest.warns(DeprecationWarning, match="'zeta/shared_old' is called 'new_zeta' now"):
         assert zoo.model_info("zeta/shared_old").name == "new_zeta"
-    assert zoo.model_info("net").full_name == "wave/net"  # a name in use before one of old
+    assert zoo.model_info("net").full_name == "wave/net"  # a current name takes precedence over a former one
     assert conflicts()["net"] == (("wave/net", "yoyo/new_yoyo"), "wave/net")
-    # What a model of ours was called stays its own, whoever takes the name later.
+    # A former name of our model stays reserved, even if another plugin uses it later.
     [yoyo] = [r for r in zoo.plugins() if r.name == "yoyo"]
     monkeypatch.setattr(type(yoyo), "first_party", property(lambda self: self.name in ("classification", "yoyo")))
     with pytest.warns(DeprecationWarning, match="'net' is called 'new_yoyo' now"):
@@ -348,7 +348,7 @@ def test_an_old_name_that_another_plugin_has_now_or_had_too(plugin_folder, monke
     assert "net" not in zoo.list_models()
 
 
-# ── a wheel: a task, a scheme and weights of its own ─────────────────────────────────────────────────────────────
+# ── a wheel with its own task, scheme and weights ────────────────────────────────────────────────────────────────
 
 PYPROJECT = """
 [build-system]
@@ -448,7 +448,7 @@ DOTS = {
 
 @pytest.fixture(scope="module")
 def dots_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of a plugin, built as its author would."""
+    """The wheel of a plugin, built as an author builds it."""
     folder = tmp_path_factory.mktemp("dots")
     for name, text in DOTS.items():
         (folder / name).parent.mkdir(exist_ok=True)
@@ -461,7 +461,7 @@ def dots_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def python(tmp_path: Path) -> Path:
-    """The Python of a virtual environment that sees all that is installed here."""
+    """The Python of a virtual environment that can import all installed packages."""
     venv.create(tmp_path / "venv")
     site = next(tmp_path.glob("venv/lib/python*/site-packages"))
     (site / "here.pth").write_text(f"import site; site.addsitedir({str(Path(torch.__file__).parents[1])!r})\n")

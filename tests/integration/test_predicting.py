@@ -1,4 +1,4 @@
-"""docs/predicting.md, followed to the letter."""
+"""docs/predicting.md: its programs run and print what it states."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Public blocks take the arguments that code written for torchvision gives them, in its order and by its names."""
+"""Public blocks accept the arguments of code written for torchvision, by position and by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What our plugins import of the core, and of each other, is public and documented: what they need, strangers have."""
+"""Plugins import only public, documented names of the core and of each other, which third parties can use too."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PUBLIC = {*re.findall(r"`(zoo(?:\.\w+)*)`", SECTION)}
 
 
 def imports(file: Path) -> list[tuple[str, str]]:
-    """Module and name of everything that is imported from zoo and its plugins, ``zoo.name`` in the text included."""
+    """Module and name of everything imported from zoo and its plugins, including ``zoo.name`` in the text."""
     found = []
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.ImportFrom) and re.match(r"zoo(\.|_|$)", node.module or ""):

@@ -1,4 +1,4 @@
-"""torch's quantized tensors are deprecated: one module touches them, and one torch.ao's kernels for them."""
+"""torch's quantized tensors are deprecated: only one module uses them, and one torch.ao's kernels for them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAMES = {
 
 
 def names(file: Path) -> Iterator[str]:
-    """Attributes that a file reads, by ``getattr`` too, and what it imports from torch."""
+    """Attributes that a file reads, also with ``getattr``, and its imports from torch."""
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Attribute):
             yield node.attr
@@ -37,7 +37,7 @@ def names(file: Path) -> Iterator[str]:
 def test_one_module_touches_quantized_tensors() -> None:
     found = {file.name: touched for file in SOURCES if (touched := NAMES & set(names(file)))}
     assert found.keys() == {TOUCHED_BY}, found
-    assert len(found[TOUCHED_BY]) > 8  # the search finds what is there
+    assert len(found[TOUCHED_BY]) > 8  # the search finds existing uses
 
 
 def test_torch_ao_is_imported_by_the_module_of_its_kernels_alone() -> None:
@@ -45,13 +45,14 @@ def test_torch_ao_is_imported_by_the_module_of_its_kernels_alone() -> None:
         for node in ast.walk(ast.parse(file.read_text())):
             texts = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             texts += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "import_module":  # of an f-string too
+            # Also with an f-string.
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "import_module":
                 texts += [str(c.value) for a in node.args for c in ast.walk(a) if isinstance(c, ast.Constant)]
             if any(text.startswith(("torch.ao", "torch.quantization")) for text in texts):
                 return True
         return False
 
-    # int8.py: operators of programs that are read without torchao, on plain tensors
+    # int8.py: operators on plain tensors for programs that are read without torchao
     assert [file.name for file in SOURCES if imports(file)] == ["eager.py", "int8.py"]
 
 

@@ -1,4 +1,4 @@
-"""Every code block of the README, and of the pages it leads to first, does what it says."""
+"""Every code block of the README, and of the first pages it links to, works as stated."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_every_block_is_of_a_kind_that_is_run_here():
 
 
 def test_python(tmp_path, monkeypatch):
-    """The programs, in order, in one process, beside the example pictures."""
+    """The programs, in order, in one process, in the folder of the example pictures."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     program = "\n".join(code for kind, code in BLOCKS if kind == "python" and code not in FILES.values())
     done = subprocess.run(
@@ -90,7 +90,7 @@ def test_shell(line, tmp_path):
 
 @pytest.mark.parametrize("line", sorted(set(re.findall(r"`(make [a-z]+)`", README))))
 def test_make_targets_exist(line):
-    """Run dry: ``make test`` is what runs this test."""
+    """Run as a dry run, because ``make test`` runs this test."""
     command = shlex.split(line)
     done = subprocess.run([*command, "--dry-run"], cwd=ROOT, check=True, capture_output=True, text=True)
     assert "zoo predict" in done.stdout or "pytest" in done.stdout

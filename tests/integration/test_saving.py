@@ -1,4 +1,4 @@
-"""docs/saving.md, followed to the letter."""
+"""docs/saving.md: its programs run and print what it states."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/scale.md, followed to the letter."""
+"""docs/scale.md: its programs run and print what it states."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zoo.cli import main
 
 
 def lacks(block: str) -> bool:
-    """Whether a block is for an engine that is not installed: `make test-serving` has them all."""
+    """Whether a block needs an engine that is not installed: `make test-serving` installs all."""
     wanted = set(re.findall(r"^import (\w+)", block, re.MULTILINE)) - {"zoo"} | (
         {"ray"} if "zoo batch" in block else set()
     )

@@ -1,4 +1,4 @@
-"""The table of hostile cases in docs/security.md is what the tests say; ``make security`` writes it."""
+"""The table of hostile cases in docs/security.md is generated from the tests by ``make security``."""
 
 from __future__ import annotations
 

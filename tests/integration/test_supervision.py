@@ -1,4 +1,4 @@
-"""Results as supervision's: the same boxes, masks, numbers and names. Skipped where supervision is not installed."""
+"""Conversion of results to supervision's: the same boxes, masks, numbers and names. Skipped without supervision."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_detections() -> None:
     points = torch.arange(3 * 2 * 3).view(3, 2, 3).float()
     found = detection(masks=masks, keypoints=points).to_supervision()
     assert isinstance(found, sv.Detections)
-    assert found.xyxy.tolist() == [[1, 2, 5, 6], [0, 0, 9, 9]], "those that are drawn"
+    assert found.xyxy.tolist() == [[1, 2, 5, 6], [0, 0, 9, 9]], "the drawn objects"
     assert found.confidence.tolist() == pytest.approx([0.9, 0.8])
     assert found.class_id.tolist() == [1, 2]
     assert found["class_name"].tolist() == ["cat", "dog"]

@@ -1,4 +1,4 @@
-"""Parts of a model replaced after it was built: it expects what its present parts expect."""
+"""Parts of a model replaced after building: its checks follow the current parts."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_first_convolution_and_last_layer_can_be_replaced(name: str) -> None:
     with torch.no_grad():
         with pytest.raises(InvalidArgument, match=r"have 1 channels .* takes 3"):
             model(grey)
-        model.set_submodule(first, nn.Sequential(FromGrey(), conv))  # may do anything with its input
+        model.set_submodule(first, nn.Sequential(FromGrey(), conv))  # its input is unknown
         want = model(grey)
         model.set_submodule(first, conv)
         outputs = [o["out"] if isinstance(o, dict) else o for o in (want, model(colour))]
@@ -81,7 +81,7 @@ def test_first_convolution_and_last_layer_can_be_replaced(name: str) -> None:
         head = model.get_submodule(last)
         width = head.in_features if isinstance(head, nn.Linear) else head.in_channels
         new = nn.Linear(width, 7) if isinstance(head, nn.Linear) else type(head)(width, 7, 1)
-        if "lraspp" not in name:  # whose second classifier would have to be replaced too
+        if "lraspp" not in name:  # its second classifier would have to be replaced too
             model.set_submodule(last, new)
         out = model(grey)
         assert (out["out"] if isinstance(out, dict) else out).shape[1] == (21 if "lraspp" in name else 7)

@@ -1,4 +1,4 @@
-"""docs/tasks.md and its example, a task that core has never heard of."""
+"""docs/tasks.md and its example, a task that core does not know."""
 
 from __future__ import annotations
 

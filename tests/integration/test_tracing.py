@@ -1,4 +1,4 @@
-"""torch.fx and torch.jit.trace: every model that is one function of its images is a graph with the same results."""
+"""torch.fx and torch.jit.trace: every model whose input is one batch is a graph with the same results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import zoo_segmentation.plugin
 import zoo_video.plugin
 from zoo import nn as zoo_nn, ops
 
-BACKBONES = ("fcn", "deeplabv3", "lraspp")  # on any backbone, whose stages hooks read off
+BACKBONES = ("fcn", "deeplabv3", "lraspp")  # on any backbone, whose stages are read by hooks
 OTHER = [
     model.name
     for plugin in (zoo_classification.plugin, zoo_segmentation.plugin, zoo_video.plugin)
@@ -32,7 +32,7 @@ TRACED = ("resnet18", "shufflenet_v2_x0_5", "swin_t", "swin_v2_t", "vit_b_32", "
 def run(model: nn.Module, x: Tensor) -> list[Tensor]:
     torch.manual_seed(1)  # dropout and stochastic depth
     with torch.no_grad():
-        return tree_leaves(copy.deepcopy(model)(x))  # batch norm of the copy moves
+        return tree_leaves(copy.deepcopy(model)(x))  # training updates the copy's batch norm
 
 
 def check_fx(name: str) -> None:
@@ -59,7 +59,7 @@ def test_fx_graph_of_every_other_model_gives_its_results(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["swin_t", "swin3d_t"])
 def test_fx_graph_takes_inputs_of_other_sizes(name: str) -> None:
-    """What pads, shifts and masks is a node of the graph: nothing of the first input stays in it."""
+    """Padding, shifting and masking are nodes of the graph, independent of the first input's size."""
     model, _ = built(name)
     graph = torch.fx.symbolic_trace(model.eval())
     for shape in ((1, 40, 44), (3, 28, 28), (2, 116, 60)):

@@ -21,7 +21,7 @@ import zoo
 BLOCKS = [(block.kind, block.text) for block in blocks("docs/training.md") if not block.reason]
 SHELL = [code.splitlines() for kind, code in BLOCKS if kind == "sh"]
 COLOURS = {"blue": (40, 60, 200), "red": (200, 50, 40)}
-# pip as it is, without a network: what it would fetch to build and to depend on is installed.
+# pip without a network: build tools and dependencies are installed.
 PIP = {"PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
 
@@ -40,7 +40,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def execute(line: str, place: Path, **variables: str) -> str:
-    """A line of the guide in a process of its own, as in a shell."""
+    """A line of the guide in a new process, as in a shell."""
     command, *words = shlex.split(line)
     site = str(place / "site")
     path = os.pathsep.join([site, *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -54,7 +54,7 @@ def execute(line: str, place: Path, **variables: str) -> str:
 
 @pytest.fixture(scope="module")
 def road(place: Path) -> dict[str, str]:
-    """The five commands, each with what it prints."""
+    """The five commands, each with its output."""
     return {line: execute(line, place) for line in SHELL[0]}
 
 
@@ -66,7 +66,7 @@ def test_blocks_are_of_kinds_that_are_run_here() -> None:
 
 def test_five_commands_lead_from_two_folders_to_a_plugin(road: dict[str, str], place: Path) -> None:
     shown, trained, measured, written, _ = road.values()
-    assert "48 examples to train on, 12 to validate on" in shown
+    assert "48 examples for training, 12 for validation" in shown
     assert Image.open(place / "sheet.png").width > 300
     assert "best.safetensors" in trained
     assert re.search(r"acc@1\s+100", measured)

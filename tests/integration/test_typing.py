@@ -1,4 +1,4 @@
-"""Builders take what their signatures and stubs say, and say so when they are given something else."""
+"""Builders accept the arguments in their signatures and stubs, and reject others with a clear error."""
 
 from __future__ import annotations
 
@@ -81,7 +81,8 @@ def test_a_misspelt_argument_is_told_before_anything_is_downloaded(
 
 
 def test_what_is_unpacked_gives_what_has_no_default() -> None:
-    """``Model(*settings, **kwargs)`` gives at least that; a constructor's own ``*args`` are its callers'."""
+    """Arguments that ``Model(*settings, **kwargs)`` unpacks are known; a constructor's own ``*args`` come from
+    callers."""
     taken = taken_by(own("mobilenet_v3_large").function).parameters
     assert not {"inverted_residual_setting", "last_channel"} & taken.keys()
     assert {"num_classes", "block", "dropout", "width_mult"} <= taken.keys()
@@ -260,7 +261,7 @@ def for_ever(**kwargs: Any) -> nn.Module:
 
 @pytest.mark.parametrize("first", [there, back])
 def test_builders_that_pass_their_arguments_round(first: Any) -> None:
-    taken_by.cache_clear()  # either is asked for first
+    taken_by.cache_clear()  # in either order
     own = {
         to_itself: ["depth", "width", "bias"],
         there: ["x", "z", "width", "bias"],

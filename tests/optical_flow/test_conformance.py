@@ -1,4 +1,4 @@
-"""Both models keep the plugin contract: what zoo's own kit asks of anyone's."""
+"""Both models pass the conformance kit that plugin authors use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class TestOpticalFlow(zoo.testing.PluginConformance):
     plugin = "optical_flow"
 
     def example(self, name: str) -> tuple[Any, ...]:
-        """The smallest frames that RAFT takes, and two updates in place of twelve."""
+        """The smallest frames that RAFT takes, and two updates instead of twelve."""
         first = torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(0)) * 2 - 1
         return first, torch.roll(first, (2, -3), (2, 3)), 2
 

@@ -1,4 +1,4 @@
-"""Flows there and back: what they say of one another, drawn and written; KITTI's files; motions in words."""
+"""Forward and backward flow: consistency, drawing and writing; KITTI's files; motions in words."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from zoo_optical_flow.result import direction
 FOLDER = Path(__file__).parents[2] / "examples/images/flow"
 PAIR = (FOLDER / "frame1.png", FOLDER / "frame2.png")
 
-# ── there and back ───────────────────────────────────────────────────────────────────────────────────────────────
+# ── forward and backward ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def moved_square() -> tuple[torch.Tensor, torch.Tensor]:
-    """The flows there and back of a square of 20 pixels that goes 10 to the right over a ground that stays."""
+    """Forward and backward flow of a square of 20 pixels that moves 10 to the right over a static ground."""
     flow, backward = torch.zeros(2, 60, 80), torch.zeros(2, 60, 80)
     flow[0, 20:40, 20:40], backward[0, 20:40, 30:50] = 10, -10
     return flow, backward
@@ -31,7 +31,7 @@ def test_what_a_square_moves_over_is_hidden() -> None:
     flow, backward = moved_square()
     hidden = occlusion(flow, backward)
     want = torch.zeros(60, 80, dtype=torch.bool)
-    want[20:40, 40:50] = True  # ground that the square comes to lie on
+    want[20:40, 40:50] = True  # ground that the square covers
     assert torch.equal(hidden, want)
     error = forward_backward_error(flow, backward)
     assert error[30, 45] == 10
@@ -69,7 +69,7 @@ def test_flow_back_is_an_option_and_is_drawn_and_written(tmp_path: Path) -> None
     torch.testing.assert_close(result.flow, alone.flow, atol=1e-2, rtol=1e-2)
     assert alone.occluded is None
     assert 0 < result.occluded.float().mean() == result.to_dict()["occluded"] < 1
-    assert "hidden in the second frame" in result.lines()[1]
+    assert "occluded in the second frame" in result.lines()[1]
     assert result.draw().height > 1.4 * alone.draw().height
     names = [path.name for path in result.save(tmp_path, "x")]
     assert names == [

@@ -1,4 +1,4 @@
-"""Frames and true flows in, end-point error and outliers out; the layouts that data sets have."""
+"""End-point error and outliers from frames and true flows; the layouts of data sets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FRAME = Image.new("L", (3, 2))
 
 
 def flow(right: float, down: float) -> torch.Tensor:
-    """The same motion everywhere, [2, 2, 3]."""
+    """A constant motion, [2, 2, 3]."""
     return torch.tensor([right, down]).reshape(2, 1, 1).expand(2, 2, 3).clone()
 
 
@@ -47,7 +47,7 @@ def touch(folder: Path, *names: str) -> None:
 
 
 def write_kitti(path: Path, numbers: np.ndarray, filters: str = "0") -> None:
-    """A PNG of uint16 [H, W, 3], its rows filtered in turn by PNG's methods 0, 1 and 2."""
+    """A PNG of uint16 [H, W, 3], its rows filtered alternately by PNG's methods 0, 1 and 2."""
     height, width, _ = numbers.shape
     rows = numbers.astype(">u2").tobytes()
     length, above, lines = 6 * width, bytes(6 * width), b""
@@ -70,10 +70,10 @@ def write_kitti(path: Path, numbers: np.ndarray, filters: str = "0") -> None:
 
 
 def test_errors_and_outliers(tmp_path: Path) -> None:
-    """One flow is off by 5 pixels where 4 pixels are known, the other right in all 6."""
+    """One flow has an error of 5 pixels at 4 known pixels, the other is right at all 6."""
     touch(tmp_path, "a_1.png", "a_2.png", "b_1.png", "b_2.png", "b.flo")
     truth = flow(3, 4)
-    truth[:, 0, :2] = 1.7e9  # as Middlebury writes what is unknown
+    truth[:, 0, :2] = 1.7e9  # Middlebury's value for unknown flow
     write_flo(truth, tmp_path / "a.flo")
     evaluator = FlowPairs(tmp_path, tmp_path, WEIGHTS)
     records = [evaluator.measure("a", predicted(6, 8)), evaluator.measure("b", predicted(0, 0))]
@@ -81,7 +81,7 @@ def test_errors_and_outliers(tmp_path: Path) -> None:
     metrics = evaluator.summarize(json.loads(json.dumps(records)))
     shares = {"beyond_1px": 40, "beyond_3px": 40, "beyond_5px": 0}
     assert metrics == pytest.approx({"epe": 2, "per_image_epe": 2.5, "fl_all": 40, **shares})
-    # 5 pixels are no outlier where the motion is a hundred pixels and more.
+    # An error of 5 pixels is not an outlier if the motion is at least 100 pixels.
     write_flo(flow(60, 80.5), tmp_path / "b.flo")
     assert evaluator.measure("b", predicted(63, 84.5))["outliers"] == 0
     truth[:] = 1.7e9
@@ -108,7 +108,7 @@ def test_the_published_model_on_the_example(tmp_path: Path) -> None:
 def test_figures_are_measured_as_they_were_published_if_asked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The updates change the figures, and the note says what of the protocol differs."""
+    """The number of updates changes the metrics, and the note reports the difference of the protocol."""
     for file, name in (("frame1.png", "x_1.png"), ("frame2.png", "x_2.png"), ("flow.flo", "x.flo")):
         shutil.copy(FOLDER / file, tmp_path / name)
     errors = {}
@@ -120,7 +120,7 @@ def test_figures_are_measured_as_they_were_published_if_asked(
         errors[updates] = result.metrics["epe"]
         assert result.protocol == {"num_flow_updates": updates or 12, "padding": "sintel"}
         assert result.published_protocols == {"Generated shapes": {"num_flow_updates": 12, "padding": "sintel"}}
-        differs = "The published figures of Generated shapes were measured with num_flow_updates 12; these with"
+        differs = "The published metrics on Generated shapes were measured with num_flow_updates 12; these with"
         assert list(result.notes) == ([] if updates in (None, 12) else [f"{differs} num_flow_updates {updates}."])
     assert errors[None] == errors[12]
     frames = [read_image(tmp_path / f"x_{i}.png", "RGB")[None] / 127.5 - 1 for i in (1, 2)]
@@ -153,7 +153,7 @@ def test_every_published_figure_says_how_it_was_measured() -> None:
 
 
 def test_consecutive_frames(tmp_path: Path) -> None:
-    """As Sintel has them: a flow for each frame but the last of its scene."""
+    """Sintel's layout: one flow per frame, except the last frame of its scene."""
     touch(tmp_path / "clean", *(f"{scene}/frame_{i}.png" for scene in ("alley", "temple") for i in (1, 2, 3)))
     touch(tmp_path / "flow", "alley/frame_1.flo", "alley/frame_2.flo", "temple/frame_2.flo", "temple/frame_3.flo")
     sources = FlowPairs(tmp_path / "clean", tmp_path / "flow", WEIGHTS).sources
@@ -164,11 +164,11 @@ def test_consecutive_frames(tmp_path: Path) -> None:
         "alley/frame_2": ["alley/frame_2.png", "alley/frame_3.png"],
         "temple/frame_2": ["temple/frame_2.png", "temple/frame_3.png"],
     }
-    assert not any((tmp_path / "clean" / frame).exists() for frame in last)  # and so it will be told
+    assert not any((tmp_path / "clean" / frame).exists() for frame in last)  # so it will be reported
 
 
 def test_frames_without_zeros_and_endings_in_capitals(tmp_path: Path) -> None:
-    """The frame after 9 is 10; hidden files are no frames, and no flows."""
+    """Frame 10 follows frame 9; hidden files are ignored."""
     touch(tmp_path / "frames", *(f"f{i}.png" for i in (8, 9, 10)), ".f9x.png", ".thumbnails/f9.png")
     touch(tmp_path / "flow", "f9.flo", ".ipynb_checkpoints/f8.flo")
     (tmp_path / "flow/f9.flo").rename(tmp_path / "flow/f9.FLO")
@@ -214,7 +214,7 @@ def test_kitti_files_are_read_to_the_last_bit(tmp_path: Path, filters: str) -> N
 
 def test_files_that_are_no_flow(tmp_path: Path) -> None:
     touch(tmp_path, "a.png", "b.png")
-    with pytest.raises(UnreadableFile, match="is no KITTI flow: its pixels are L, expected three numbers of 16 bits"):
+    with pytest.raises(UnreadableFile, match="is not a KITTI flow: its pixels are L, expected three 16-bit numbers"):
         read_kitti_flow(tmp_path / "a.png")
     (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:40])
     with pytest.raises(UnreadableFile, match="cannot be read as a PNG"):
@@ -235,5 +235,5 @@ def test_other_folders(tmp_path: Path) -> None:
         FlowPairs(tmp_path, tmp_path / "empty", WEIGHTS)
     touch(tmp_path, "flows/a.flo")
     evaluator = FlowPairs(tmp_path, tmp_path / "flows", WEIGHTS)
-    with pytest.raises(InvalidArgument, match=r"a\.flo' has 2 × 3 pixels, and its frames 9 × 9"):
+    with pytest.raises(InvalidArgument, match=r"a\.flo' has 2 × 3 pixels, but its frames have 9 × 9"):
         evaluator.measure("a", Flow(torch.zeros(2, 9, 9), (FRAME, FRAME)))

@@ -1,4 +1,4 @@
-"""Shares of pixels whose flow is off by more than so much."""
+"""Shares of pixels with an error above a threshold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RAFT is the published model, in whichever way it computes correlations, and can be captured and trained."""
+"""RAFT equals the published model with every computation of correlations, and can be captured and trained."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def moved(seed: int = 0, size: tuple[int, int] = (128, 136)) -> tuple[Tensor, Te
 
 
 def by_definition(first: Tensor, second: Tensor, coords: Tensor, levels: int, radius: int) -> Tensor:
-    """The paper's words: pool the second map, look at each place around, interpolate, multiply."""
+    """Following the paper: pool the second map, take each position around, interpolate, multiply."""
     d = first.shape[1]
     found = []
     for level in range(levels):
@@ -61,7 +61,7 @@ def by_definition(first: Tensor, second: Tensor, coords: Tensor, levels: int, ra
 
 @pytest.fixture
 def looked_up() -> tuple[Tensor, Tensor, Tensor]:
-    """Features of 10×13 places, and coordinates inside, at the edges, beyond them and far away."""
+    """Features of 10×13 positions, and coordinates inside, at the edges, outside and far away."""
     torch.manual_seed(0)
     first, second = torch.randn(2, 2, 6, 10, 13, dtype=torch.float64)
     coords = torch.rand(2, 2, 10, 13, dtype=torch.float64) * 20 - 4
@@ -130,8 +130,8 @@ def test_convex_upsampling_weighs_the_coarse_neighbours() -> None:
     flow = torch.zeros(1, 2, 3, 3)
     flow[0, :, 1, 2] = torch.tensor([1.0, -2.0])  # right of the centre
     mask = torch.full((1, 9, 8, 8, 3, 3), -1e4)
-    mask[:, 4] = 0  # everything looks at its own place …
-    mask[0, 5, 6, 7, 1, 1] = 100.0  # … but one fine place in the centre, which looks to its right
+    mask[:, 4] = 0  # every position uses itself …
+    mask[0, 5, 6, 7, 1, 1] = 100.0  # … except one fine position in the centre, which uses its right neighbour
     fine = upsample_convex(flow, mask.view(1, -1, 3, 3))
     assert fine.shape == (1, 2, 24, 24)
     assert fine[0, :, 8 + 6, 8 + 7].tolist() == [8, -16]
@@ -165,7 +165,7 @@ def test_half_precision_keeps_positions() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_flows_are_in_single_precision_under_autocast(dtype: torch.dtype) -> None:
-    """And as near to those of single precision as the features allow: upsampled in half, they are 4 times as far."""
+    """And as close to single precision as the features allow: upsampling in half precision has 4 times the error."""
     model = fill_(zoo.get_model("raft_large")).eval()
     frames = moved()
     with torch.no_grad():
@@ -175,7 +175,7 @@ def test_flows_are_in_single_precision_under_autocast(dtype: torch.dtype) -> Non
     assert {flow.dtype for flow in half} == {torch.float32}
     off = (half[-1] - whole[-1]).norm(dim=1).mean() / whole[-1].norm(dim=1).mean()
     assert off < (0.03 if dtype == torch.bfloat16 else 0.004)
-    # Between two neighbours in half precision there are others here: nothing was rounded after the update.
+    # Values between two half-precision neighbours occur: nothing was rounded after the update.
     assert (half[-1].to(dtype).float() != half[-1]).double().mean() > 0.9
 
 
@@ -193,10 +193,10 @@ def test_convex_upsampling_is_a_weighted_mean_of_nine() -> None:
 @pytest.mark.parametrize(
     ("shapes", "message"),
     [
-        ([(1, 3, 130, 136)] * 2, r"130×136.*8 divides.*pad_frames"),
-        ([(1, 3, 136, 130)] * 2, r"136×130.*8 divides.*pad_frames"),  # either side counts
+        ([(1, 3, 130, 136)] * 2, r"130×136.*multiples of 8.*pad_frames"),
+        ([(1, 3, 136, 130)] * 2, r"136×130.*multiples of 8.*pad_frames"),  # either side counts
         ([(1, 3, 120, 128)] * 2, "120×128.*at least 128×128"),
-        ([(1, 3, 128, 128), (2, 3, 128, 128)], "two of one shape"),
+        ([(1, 3, 128, 128), (2, 3, 128, 128)], "two of the same shape"),
         ([(3, 128, 128)] * 2, "batch dimension"),
         ([(1, 1, 128, 128)] * 2, "1 channels"),
     ],
@@ -222,11 +222,11 @@ def test_parts_can_be_replaced() -> None:
 
 
 def test_sequence_loss_by_hand() -> None:
-    target = torch.tensor([[[[1.0, 0.0]], [[2.0, float("nan")]]]])  # [1, 2, 1, 2]: the second pixel is not known
+    target = torch.tensor([[[[1.0, 0.0]], [[2.0, float("nan")]]]])  # [1, 2, 1, 2]: the second pixel is unknown
     first, second = torch.zeros_like(target), torch.tensor([[[[1.0, 5.0]], [[4.0, 5.0]]]])
     first.requires_grad_()
     loss = sequence_loss([first, second], target, torch.tensor([[[True, False]]]), gamma=0.5)
-    # |(0, 0) - (1, 2)| weighs a half, |(1, 4) - (1, 2)| weighs one; means over two channels.
+    # |(0, 0) - (1, 2)| has weight 0.5, |(1, 4) - (1, 2)| has weight 1; averaged over two channels.
     assert loss.item() == pytest.approx(0.5 * (1 + 2) / 2 + (0 + 2) / 2)
     loss.backward()
     assert first.grad.flatten().tolist() == [-0.25, 0, -0.25, 0]
@@ -247,7 +247,7 @@ def test_sequence_loss_leaves_out_what_moves_too_far_and_holds_its_sums() -> Non
     assert sequence_loss([flow], target).item() == pytest.approx((3 + 4 + 399) / 4)
     assert sequence_loss([flow], target, max_flow=None).item() == pytest.approx((3 + 4 + 399 + 400) / 6)
     assert sequence_loss([flow], target, torch.tensor([[[0, 1, 1]]]), max_flow=10).item() == 0
-    wide = torch.full((1, 2, 256, 512), 3.0, dtype=torch.float16)  # their sum, 786,432, is none of half precision
+    wide = torch.full((1, 2, 256, 512), 3.0, dtype=torch.float16)  # their sum, 786,432, overflows in half precision
     assert sequence_loss([torch.zeros_like(wide)], wide).item() == 3
 
 

@@ -1,4 +1,4 @@
-"""Frames in, flows out: the pipeline, the command line, padding, ``.flo`` files and metrics."""
+"""Flow of frames: the pipeline, the command line, padding, ``.flo`` files and metrics."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_folder_is_a_sequence(pipe, tmp_path: Path) -> None:
         ((torch.rand(2, 3, 128, 128), torch.rand(3, 3, 128, 128)), "different numbers"),
         ([], "nothing to predict"),
         (3, "Cannot predict from int"),
-        ((torch.rand(3, 128, 128), torch.rand(3, 128, 136)), "two of one size"),
+        ((torch.rand(3, 128, 128), torch.rand(3, 128, 136)), "expected the same size"),
     ],
 )
 def test_what_is_no_pair_is_refused(pipe, given, message: str) -> None:
@@ -89,7 +89,7 @@ def test_any_size_is_padded_and_cut_back_whatever_is_in_the_batch(pipe) -> None:
     torch.testing.assert_close(batched[1].flow, alone.flow, rtol=0, atol=1e-3)
     inner = (slice(None), slice(20, 95), slice(20, 127))
     whole = pipe(PAIR).flow[:, 5:120, 3:150]
-    assert end_point_error(alone.flow[inner], whole[inner]) < 1.5  # it sees less, and much the same
+    assert end_point_error(alone.flow[inner], whole[inner]) < 1.5  # it has less context, but the result is similar
 
 
 def test_without_padding_the_models_own_error_says_what_to_do() -> None:
@@ -127,7 +127,7 @@ def test_kitti_pads_below_and_cropping_undoes_it(pipe) -> None:
     options = {"weights": "SHAPES_V1", "device": "cpu"}
     sintel, kitti = pipe(odd).flow, zoo.pipeline("raft_small", padding="kitti", **options)(odd).flow
     assert kitti.shape == sintel.shape
-    assert 0.001 < end_point_error(kitti, sintel) < 1  # all but the margins is the same
+    assert 0.001 < end_point_error(kitti, sintel) < 1  # only the margins differ
     with pytest.raises(InvalidArgument, match="padding is 'kiti'"):
         zoo.pipeline("raft_small", padding="kiti", **options)
     with pytest.raises(InvalidArgument, match="num_flow_updates is 0"):
@@ -199,9 +199,9 @@ def test_flo_files_are_middleburys(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (None, "cannot be read"),
-        (b"", "no .flo file"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(40), "no .flo file"),
-        (b"PIEH" + np.array([3, 1], "<i4").tobytes() + bytes(20), "cut short: it says 3 × 1"),
+        (b"", "not a .flo file"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(40), "not a .flo file"),
+        (b"PIEH" + np.array([3, 1], "<i4").tobytes() + bytes(20), "truncated: its header states 3 × 1"),
         (b"PIEH" + np.array([-1, 1], "<i4").tobytes(), "damaged"),
         (b"PIEH" + np.array([2**30, 2**30], "<i4").tobytes(), "damaged"),
     ],
@@ -222,11 +222,11 @@ def test_metrics_by_hand() -> None:
     off = torch.tensor([[[0.0, 0.0, 4.0, 6.0, 0.0]], [[0.0, 3.5, 0.0, 0.0, 0.0]]])
     valid = torch.tensor([[1, 1, 1, 1, 0]])
     assert end_point_error(target + off, target, valid).item() == pytest.approx((0 + 3.5 + 4 + 6) / 4)
-    # 3.5 px off where nothing moves, and 6 px of 100: outliers. 4 px of 100 are within 5 %.
+    # An error of 3.5 px without motion, and of 6 px of 100, are outliers. 4 px of 100 are within 5 %.
     assert outlier_share(target + off, target, valid).item() == 50
     assert outlier_share(target[None] + off, target[None], valid[None]).item() == 50
     assert end_point_error(target, target, torch.zeros(1, 5)).isnan()
-    with pytest.raises(InvalidArgument, match="both the same"):
+    with pytest.raises(InvalidArgument, match="the same for both"):
         end_point_error(torch.zeros(1, 2, 3, 3), torch.zeros(2, 3, 3))
     with pytest.raises(InvalidArgument, match="valid"):
         end_point_error(target, target, torch.ones(2, 1, 5))

@@ -1,4 +1,4 @@
-"""Videos in, their flows out: measured over time, rendered as a video, and never held in memory as a whole."""
+"""Flow of videos: measured over time, rendered as a video, and never completely in memory."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from zoo_optical_flow.video import FRAME_RATE, Video, is_video
 
 HEIGHT, WIDTH = 128, 152
 RATE = 10  # of frames
-STEADY = [(4, -2)] * 5  # how far everything moves from frame to frame, to the right and down
+STEADY = [(4, -2)] * 5  # motion between frames, to the right and down
 
 
 def make_frames(motions: Iterable[tuple[int, int]], height: int = HEIGHT, width: int = WIDTH) -> torch.Tensor:
-    """A texture that moves: uint8 [T, 3, height, width]."""
+    """A moving texture: uint8 [T, 3, height, width]."""
     generator = torch.Generator().manual_seed(7)
     grains = [F.interpolate(torch.randn(1, 3, n, n, generator=generator), size=(240, 240)) for n in (12, 30)]
     blurred = F.avg_pool2d(sum(grains), 5, 1, 2)  # type: ignore[arg-type]
@@ -91,7 +91,7 @@ def test_what_a_video_can_be(pipe, steady: Path, tmp_path: Path) -> None:
     assert result.motions[0].mean == pytest.approx((4, -2), abs=0.6)
     assert pipe(frames / 255).motions[0].mean == pytest.approx(result.motions[0].mean, abs=0.05)
     assert [len(video) for video in pipe([str(steady), frames])] == [5, 2]
-    # A folder gives its videos, and each picture with the next.
+    # A folder yields its videos, and each picture with the next.
     make_video(tmp_path / "b.gif", frames)
     (only,) = pipe(tmp_path)
     assert len(only) == 2
@@ -119,7 +119,7 @@ def test_frames_can_be_left_out(pipe, steady: Path) -> None:
     assert every_other.motions[0].mean == pytest.approx((8, -4), abs=1.5)
     faster = zoo.pipeline(pipe.model, pipe.weights, task="optical-flow", optimize=False, frame_rate=2 * FRAME_RATE)
     lengths = [m.mean_length for m in faster(make_frames(STEADY[:2])).motions]
-    assert lengths == pytest.approx([0, 20**0.5, 0, 20**0.5, 0], abs=0.8)  # each frame is there twice
+    assert lengths == pytest.approx([0, 20**0.5, 0, 20**0.5, 0], abs=0.8)  # each frame occurs twice
     (slow,) = zoo.pipeline(pipe.model, pipe.weights, task="optical-flow", optimize=False, frame_rate=2)(steady).motions
     assert (slow.start, slow.end) == (0.0, 0.5)
 
@@ -153,7 +153,7 @@ def test_one_length_has_one_colour_throughout(pipe, tmp_path: Path) -> None:
     assert [frame.time for frame in rendered] == [m.start for m in result.motions]
     saturations = []
     for frame, flow in zip(rendered, result, strict=True):
-        assert frame.image.shape == (3, 2 * HEIGHT, WIDTH)  # wide frames lie above their flow
+        assert frame.image.shape == (3, 2 * HEIGHT, WIDTH)  # wide frames are above their flow
         assert torch.equal(frame.image[:, :HEIGHT], flow.frames[0])
         assert torch.equal(frame.image[:, HEIGHT:], flow_to_image(flow.flow, full))
         colours = frame.image[:, HEIGHT:].float()
@@ -171,7 +171,7 @@ def test_a_cut_does_not_leave_the_rest_pale() -> None:
     assert video.full_length == pytest.approx(2 * 2**0.5, rel=1e-3)
     assert video.to_dict()["max_length"] == pytest.approx(500 * 2**0.5, rel=1e-3)
     still = FlowVideo(Video(frames[:2]), [Flow(torch.zeros(2, 8, 8), (frames[0], frames[1]))])
-    assert (next(still.render()).image[:, :, 8:] == 255).all()  # beside the frame, for it is as high as wide
+    assert (next(still.render()).image[:, :, 8:] == 255).all()  # beside the frame, which is square
 
 
 def test_statistics_over_time(result) -> None:
@@ -228,7 +228,7 @@ def test_videos_that_cannot_be(pipe, tmp_path: Path, steady: Path) -> None:
     garbage = tmp_path / "garbage.mp4"
     garbage.write_bytes(b"no video" * 9)
     problems = {
-        one: (InvalidArgument, "one frame; a flow needs two"),
+        one: (InvalidArgument, "one frame; expected at least two"),
         cut: (UnreadableFile, "cannot be read as a video"),
         garbage: (UnreadableFile, "garbage.mp4"),
         tmp_path / "missing.mkv": (UnreadableFile, "does not exist"),
@@ -239,11 +239,11 @@ def test_videos_that_cannot_be(pipe, tmp_path: Path, steady: Path) -> None:
         assert message in str(found[path])
         with pytest.raises(kind, match=message):
             pipe(path)
-    assert len(found[steady]) == 5  # the others go on
+    assert len(found[steady]) == 5  # the others continue
     for n in (0, 1):
-        with pytest.raises(InvalidArgument, match=r"The video has (0 frames|one frame); a flow needs two"):
+        with pytest.raises(InvalidArgument, match=r"The video has (0 frames|one frame); expected at least two"):
             pipe(frames[:n])
-    with pytest.raises(InvalidArgument, match=r"left over: .*\.gif\. A file that holds several"):
+    with pytest.raises(InvalidArgument, match=r"left over: .*\.gif\. A file that contains several"):
         pipe(make_video(tmp_path / "still.gif", frames[:1]))
 
 
@@ -253,7 +253,7 @@ def test_damage_that_is_met_on_the_way(pipe, steady: Path, monkeypatch: pytest.M
     def broken(self: VideoReader, times: Iterable[float]) -> Iterator[Frame]:
         for i, frame in enumerate(original(self, times)):
             if i == 3:
-                raise UnreadableFile(f"{self.path} breaks off")
+                raise UnreadableFile(f"{self.path} is truncated")
             yield frame
 
     monkeypatch.setattr(VideoReader, "frames_at", broken)
@@ -268,7 +268,7 @@ def test_damage_that_is_met_on_the_way(pipe, steady: Path, monkeypatch: pytest.M
         ({"stride": 0}, "stride is 0"),
         ({"frame_rate": -1}, "frame_rate is -1"),
         ({"frame_rate": 0.5}, "of which 1 would be taken"),
-        ({"frame_rate": 5, "stride": 2}, "one of them at most"),
+        ({"frame_rate": 5, "stride": 2}, "at most one of them"),
     ],
 )
 def test_wrong_options(pipe, steady: Path, options: dict[str, float], message: str) -> None:

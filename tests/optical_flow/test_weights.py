@@ -1,4 +1,4 @@
-"""Every weights entry is described as it was published, and the one in the package is what it says."""
+"""Every weights entry has the published description, and the entry in the package has the stated metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kit that plugin authors run, on this plugin: on its float models, and on reference models in int8."""
+"""The conformance kit that plugin authors use, on the float models and on int8 reference models."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 import zoo.testing
 from zoo.testing.kit import Case
 
-QUICK = {"init_weights": False}  # drawing truncated normals takes longer than all else
+QUICK = {"init_weights": False}  # drawing truncated normals is the slowest step
 
 
 class TestFloat(zoo.testing.PluginConformance):
     plugin = "quantized"
-    # With weights these two have no auxiliary heads unless asked for, so a file with them comes back with fewer keys.
+    # With weights these two have no auxiliary heads unless asked for, so a file with them is loaded with fewer keys.
     tiny: ClassVar = {
         "quantized_googlenet": {"aux_logits": False, **QUICK},
         "quantized_inception_v3": {"aux_logits": False, **QUICK},
@@ -26,7 +26,7 @@ class TestFloat(zoo.testing.PluginConformance):
 
 
 class TestReferenceMode(zoo.testing.PluginConformance):
-    """An int8 model has no parameters: it neither trains nor gets a new head. All else holds for it too."""
+    """An int8 model has no parameters: it cannot be trained or get a new head. Everything else is tested."""
 
     plugin = "quantized"
     tier = "full"
@@ -34,7 +34,7 @@ class TestReferenceMode(zoo.testing.PluginConformance):
         "quantized_resnet18": {"quantize": "reference"},
         "quantized_shufflenet_v2_x0_5": {"quantize": "reference"},
     }
-    checks = ("forward", "deterministic", "round_trip", "capture")  # the others are made of the float models
+    checks = ("forward", "deterministic", "round_trip", "capture")  # the other checks use the float models
 
     def cases(self) -> list[Case]:
         return [case for case in super().cases() if case.model in self.tiny and case.check.name in self.checks]

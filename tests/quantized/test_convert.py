@@ -1,4 +1,4 @@
-"""Packed files as plain tensors: nothing of torch's quantized types is in them, and the numbers stay."""
+"""Conversion of packed files to plain tensors: no torch quantized types, and the same results."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def test_the_command_writes_what_both_kinds_of_model_load(run: Run, tmp_path: Pa
     assert done.status == 0, done.err
     assert "packed" in done.out
     with safe_open(plain, "pt") as file:
-        dtypes = {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118  it is no mapping
+        dtypes = {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118  not a mapping
     assert "I8" in dtypes
     assert dtypes <= {"I8", "F32", "F64", "I32", "I64"}
     for how in (True, "reference"):
         with torch.no_grad():
             a, b = (zoo.get_model(NAME, weights=str(f), quantize=how)(PICTURES) for f in (packed, plain))
         assert torch.equal(a, b), how
-    assert run("convert", packed, plain).status == 1, "nothing is written over"
+    assert run("convert", packed, plain).status == 1, "existing files are not overwritten"
     assert run("convert", packed, plain, "--force", "--model", NAME).status == 0
 
 
@@ -59,7 +59,7 @@ def test_a_file_of_training_needs_its_model(tmp_path: Path) -> None:
 def test_what_cannot_be_converted_is_told(run: Run, tmp_path: Path) -> None:
     floats = tmp_path / "float.pth"
     torch.save(zoo.get_model(NAME).state_dict(), floats)
-    assert "holds a float model" in run("convert", floats, tmp_path / "a.safetensors").err
-    assert "end it so" in run("convert", floats, tmp_path / "a.pth").err
+    assert "contains a float model" in run("convert", floats, tmp_path / "a.safetensors").err
+    assert "ends in .safetensors" in run("convert", floats, tmp_path / "a.pth").err
     assert "has no int8 weights" in run("convert", "resnet18", tmp_path / "a.safetensors").err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["float.pth"]

@@ -1,4 +1,4 @@
-"""Files of int8 models: the published forms load, with torch's kernels and without, and what cannot be says why."""
+"""Files of int8 models: the published forms load, with torch's kernels and without; other cases raise clear errors."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_published_form_loads_with_the_kernels_and_without(entry: str, tmp_path:
     with torch.no_grad():
         a, b = int8(x), reference(x)
     assert a.std() > 0
-    # QNNPACK rounds biases to integers; on the way through the layers such steps add up.
+    # QNNPACK rounds biases to integers; these errors add up over the layers.
     assert (a - b).abs().max() <= (0.1 if "FBGEMM" in entry else 0.6) * a.std()
     report = zoo.load_report(int8)
     assert {n.split(".")[0] for n in report.ignored} == {
@@ -75,7 +75,7 @@ def test_published_form_loads_with_the_kernels_and_without(entry: str, tmp_path:
 
 
 def test_observed_state_becomes_what_torch_converts_it_to() -> None:
-    """MobileNetV3's file: against torch.ao's own way from a prepared model to int8."""
+    """MobileNetV3's file, compared with torch.ao's conversion from a prepared model to int8."""
     state = int8_files.content(OBSERVED)
     with int8_files.prepared_for_training() as model:
         model.load_state_dict(state)
@@ -83,7 +83,7 @@ def test_observed_state_becomes_what_torch_converts_it_to() -> None:
     want, got = states.unpack(model.state_dict()), states.from_observed(state, eps=0.001)
     assert set(want) <= set(got)
     for name, value in want.items():
-        if name.endswith(".weight"):  # folding batch norm rounds in another order
+        if name.endswith(".weight"):  # folding batch norm rounds in a different order
             off = (got[name].int() - value.int()).abs()
             assert off.max() <= 1, name
             assert (off > 0).double().mean() < 1e-3, name
@@ -107,7 +107,7 @@ def test_old_observed_state_has_no_observers_on_the_scale_activation(tmp_path: P
 
 
 def test_saved_models_load_again(resnet_file: Path, tmp_path: Path) -> None:
-    """Packed, pickled, plain, from either kind of model into either."""
+    """Packed, pickled and plain files, from either kind of model to either."""
     x = torch.rand(2, 3, 64, 64)
     loaded = zoo.get_model("quantized_resnet18", weights=resnet_file, quantize=True)
     state = pickle.loads(pickle.dumps(loaded.state_dict()))
@@ -133,13 +133,13 @@ def test_kind_of_weights_and_of_model_must_agree(resnet_file: Path, tmp_path: Pa
         zoo.get_model("quantized_resnet18", weights=entry, quantize=False)
     with pytest.raises(UnknownWeights, match=r"resnet18\(quantize=True\), which are ResNet18_QuantizedWeights"):
         zoo.get_model("quantized_resnet18", weights=entry.meta["unquantized"], quantize=True)
-    with pytest.raises(CheckpointError, match=r"holds an int8 model.*quantize=True.*quantize='reference'"):
+    with pytest.raises(CheckpointError, match=r"contains an int8 model.*quantize=True.*quantize='reference'"):
         zoo.get_model("quantized_resnet18", weights=resnet_file)
     torch.save(zoo.get_model("quantized_resnet18").state_dict(), tmp_path / "float.pth")
     for quantize in (True, "reference"):
-        with pytest.raises(CheckpointError, match=r"holds a float model.*zoo_quantized\.quantize"):
+        with pytest.raises(CheckpointError, match=r"contains a float model.*zoo_quantized\.quantize"):
             zoo.get_model("quantized_resnet18", weights=tmp_path / "float.pth", quantize=quantize)
-        with pytest.raises(CheckpointError, match=r"fc.weight is \[1000, 512\] in the file and \[7, 512\].*new head"):
+        with pytest.raises(CheckpointError, match=r"fc.weight is \[1000, 512\] in the file, but \[7, 512\].*new head"):
             zoo.get_model("quantized_resnet18", weights=resnet_file, quantize=quantize, num_classes=7)
     with pytest.raises(InvalidArgument, match="quantize is 'int8'; expected False, True, 'reference' or 'auto'"):
         zoo.get_model("quantized_resnet18", quantize="int8")
@@ -148,7 +148,7 @@ def test_kind_of_weights_and_of_model_must_agree(resnet_file: Path, tmp_path: Pa
 
 
 def test_published_example(resnet_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Quantized classification as torchvision's documentation shows it, on a file made here and a smaller ResNet."""
+    """Quantized classification as torchvision's documentation shows it, with a generated file and a smaller ResNet."""
     from zoo.io import read_image
     from zoo.models.quantization import ResNet18_QuantizedWeights, resnet18
 
@@ -185,7 +185,7 @@ def test_unquantized_weights_load_with_quantize_false(tmp_path: Path) -> None:
 def test_weights_decide_where_quantize_is_not_said(resnet_file: Path) -> None:
     weights = at(RESNET, resnet_file)
     assert zoo.get_model("quantized_resnet18", weights=weights).engine == "fbgemm"
-    with torch.device("meta"):  # which file DEFAULT means, without loading one
+    with torch.device("meta"):  # the file of DEFAULT, without loading it
         model = zoo.get_model("quantized_resnet18", weights="DEFAULT")
     assert sum(isinstance(m, nn.BatchNorm2d) for m in model.modules()) == 20
 
@@ -201,7 +201,7 @@ def test_the_engine_is_the_nearest_that_there_is(resnet_file: Path, monkeypatch:
     monkeypatch.setattr(eager, "_supported", lambda: ["none"])
     with pytest.raises(MissingEngine, match=r"without int8 kernels.*quantize='reference'"):
         zoo.get_model("quantized_resnet18", weights=weights, quantize=True)
-    with pytest.warns(WeightsWarning, match="runs as with quantize='reference'"):
+    with pytest.warns(WeightsWarning, match="runs with quantize='reference'"):
         assert zoo.get_model("quantized_resnet18", weights=weights).engine == "reference"
 
 

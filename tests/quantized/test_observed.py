@@ -1,4 +1,4 @@
-"""States of quantization-aware training, against what torch's own ``convert`` makes of the same model."""
+"""States of quantization-aware training, compared with torch's ``convert`` of the same model."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_scales_and_outputs_are_those_of_convert(engine: str, per_channel: bool,
     want, got = states.unpack(int8.state_dict()), states.from_observed(model.state_dict(), eps=1e-5)
     assert set(want) <= set(got)
     for name, value in want.items():
-        if name.endswith(".weight"):  # folding batch norm rounds in another order
+        if name.endswith(".weight"):  # folding batch norm rounds in a different order
             assert (got[name].int() - value.int()).abs().max() <= 1, name
         else:
             same = torch.allclose(got[name].double(), value.double().reshape(got[name].shape), rtol=1e-5, atol=1e-7)
@@ -70,7 +70,7 @@ def test_scales_and_outputs_are_those_of_convert(engine: str, per_channel: bool,
         ours = zoo.get_model(NAME, weights=tmp_path / "qat.pth", num_classes=5, quantize=True, backend=engine)
         reference = zoo.get_model(NAME, weights=tmp_path / "qat.pth", num_classes=5, quantize="reference")
         assert (ours(x) - out).abs().max() <= 0.1 * out.std()
-        assert (reference(x) - out).abs().max() <= 0.25 * out.std()  # onednn and QNNPACK round otherwise
+        assert (reference(x) - out).abs().max() <= 0.25 * out.std()  # onednn and QNNPACK round differently
     reduced = engine in ("fbgemm", "x86")
     scale = model.state_dict()["conv1.0.activation_post_process.scale"]
     ends = [
@@ -104,7 +104,7 @@ def test_where_one_scale_tells_nothing_the_others_or_the_backend_do() -> None:
     for backend, factor in (("fbgemm", 1.0), ("x86", 1.0), ("qnnpack", 127 / 255), ("onednn", 127 / 255)):
         model = zoo.get_model(NAME, num_classes=5, quantize="reference", backend=backend)
         assert to_fit(dict(state | scales), model)["conv1.0.scale"].item() == pytest.approx(want.item() * factor)
-    # A model that saw nothing has no ranges: every scale is 1.
+    # Without observations there are no ranges: every scale is 1.
     ends = {n: torch.tensor(v) for n in state for e, v in (("min", torch.inf), ("max", -torch.inf))
             if n.endswith(f".activation_post_process.activation_post_process.{e}_val")}  # fmt: skip
     assert states.from_observed(state | scales | ends, eps=1e-5)["conv1.0.scale"] == 1

@@ -1,4 +1,4 @@
-"""Calibration and conversion of one's own models, and the digits that came of it."""
+"""Calibration and conversion of the user's own models, and the included model of digits."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_the_result_is_near_the_float_model(model: Any, backend: str) -> None:
     assert torch.backends.quantized.engine == engine
     assert int8.engine == backend
     assert model.training
-    assert all(torch.equal(before[name], t) for name, t in model.state_dict().items())  # the model is as it was
+    assert all(torch.equal(before[name], t) for name, t in model.state_dict().items())  # the model is not modified
     x = batches(1)[0]
     want = copy.deepcopy(model).eval()(x)
     assert (int8(x) - want).abs().mean() < 0.1 * want.std()
@@ -86,11 +86,11 @@ def test_a_model_with_other_classes_and_channels_can_be_quantized() -> None:
 
 def test_what_cannot_be_quantized_says_why(model: Any) -> None:
     quantize = zoo_quantized.quantize
-    with pytest.raises(InvalidArgument, match=r"is a ResNet; expected a float model that can be quantized"):
+    with pytest.raises(InvalidArgument, match=r"is a ResNet; expected a quantizable float model"):
         quantize(zoo.get_model("resnet18"), batches())
     with pytest.raises(InvalidArgument, match="is a Linear"):
         quantize(nn.Linear(2, 2), batches())  # type: ignore[type-var]
-    with pytest.raises(InvalidArgument, match="is quantized already"):
+    with pytest.raises(InvalidArgument, match="is already quantized"):
         quantize(zoo.get_model(NAME, quantize="reference"), batches())
     fused = copy.deepcopy(model).eval()
     fused.fuse_model()
@@ -98,7 +98,7 @@ def test_what_cannot_be_quantized_says_why(model: Any) -> None:
         quantize(fused, batches())
     with pytest.raises(InvalidArgument, match="has no batches"):
         quantize(model, [], progress=False)
-    with pytest.raises(InvalidArgument, match=r"is a Tensor; expected several batches.*\[images\]"):
+    with pytest.raises(InvalidArgument, match=r"is a Tensor; expected batches of images.*\[images\]"):
         quantize(model, batches()[0], progress=False)
     with pytest.raises(InvalidArgument, match=r"Batch 2 .* is torch.uint8 \[3, 8, 8\]; expected float images"):
         quantize(model, [*batches(1), torch.zeros(3, 8, 8, dtype=torch.uint8)], progress=False)
@@ -107,16 +107,16 @@ def test_what_cannot_be_quantized_says_why(model: Any) -> None:
 
 
 def test_fuse_model_wants_the_mode_that_it_is_for(model: Any) -> None:
-    with pytest.raises(InvalidArgument, match=r"call model\.eval\(\) before"):
+    with pytest.raises(InvalidArgument, match=r"call model\.eval\(\) first"):
         copy.deepcopy(model).train().fuse_model(is_qat=False)
     with pytest.raises(InvalidArgument, match=r"call model\.train\(\) before"):
         copy.deepcopy(model).eval().fuse_model(is_qat=True)
-    with pytest.raises(InvalidArgument, match="is quantized already"):
+    with pytest.raises(InvalidArgument, match="is already quantized"):
         zoo.get_model(NAME, quantize="reference").fuse_model()
 
 
 def test_predict_reads_the_digits(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Offline, by the weights in the wheel; where there are no kernels it is announced and works too."""
+    """Offline, with the weights in the wheel; without int8 kernels it works with a warning."""
     monkeypatch.setenv("ZOO_OFFLINE", "1")
     command = ["predict", str(DIGITS), "--model", NAME, "--weights", "DIGITS_V1", "--top", "1", "--json"]
     for _ in range(2):
@@ -165,7 +165,7 @@ def test_whole_models_can_be_copied_and_pickled_on_any_engine(model: Any, backen
     x = batches(1)[0]
     want = int8(x)
     torch.save(nn.Sequential(int8).eval(), tmp_path / "model.pt")
-    for engine in there:  # whichever is set when the copy is made
+    for engine in there:  # independent of the engine that is set during the copy
         with eager.using(engine):
             copies = [copy.deepcopy(int8), pickle.loads(pickle.dumps(int8)), copy.deepcopy(nn.Sequential(int8).eval())]
             copies.append(torch.load(tmp_path / "model.pt", weights_only=False))
@@ -177,7 +177,7 @@ def test_whole_models_can_be_copied_and_pickled_on_any_engine(model: Any, backen
 
 
 def test_models_of_two_engines_run_in_many_threads_each_on_its_own() -> None:
-    """torch's engine is the whole process's: with another model's, numbers would differ, or none come."""
+    """torch's engine is global to the process: with another model's engine results would differ or fail."""
     engines = [e for e in ("fbgemm", "qnnpack", "x86") if e in torch.backends.quantized.supported_engines][:2]
     if len(engines) < 2:
         pytest.skip("this torch has one engine")

@@ -1,4 +1,4 @@
-"""Every model is the published one: layout, initialisation and outputs in float; layout and outputs in int8."""
+"""Every model equals the published one: layout, initialisation and outputs in float; layout and outputs in int8."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_initialisation_starts_from_the_published_numbers(name: str) -> None:
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n not in SMALL)) for n in MODELS])
 def test_int8_is_the_published_one_step_by_step(name: str) -> None:
-    """As users of torch.ao go: fuse_model, a qconfig, prepare, one pass, convert."""
+    """The workflow of torch.ao: fuse_model, a qconfig, prepare, one pass, convert."""
     golden = read_reference(f"golden/{name}")
     model = fill_(zoo.get_model(name, **build_kwargs(name, "quantized"))).eval()
     given = inputs(name, "quantized")
@@ -70,7 +70,7 @@ def test_int8_is_the_published_one_step_by_step(name: str) -> None:
         for n, t in model.state_dict().items()
     ]
     assert have == golden["int8_layout"]
-    # A value that falls between two steps may go to either on another processor, and others follow it.
+    # A value between two steps may be rounded to either on another processor, which changes later values.
     want = golden["int8_eval"]["out"]
     values = torch.tensor(want["values"])
     off = (got.flatten()[:: want["step"]][: len(values)] - values).abs() / want["std"]

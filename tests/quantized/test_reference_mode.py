@@ -1,4 +1,4 @@
-"""Reference models beside the int8 kernels: layer by layer on the same input, and from pictures to digits."""
+"""Reference models compared with the int8 kernels: layer by layer on the same input, and on pictures of digits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DIGITS = "ShuffleNet_V2_X0_5_QuantizedWeights.DIGITS_V1"
 
 
 def held_out(n: int) -> tuple[Tensor, Tensor]:
-    """Pictures of scans that the digits model has not seen, prepared, and their labels."""
+    """Prepared pictures of held-out scans for the digits model, and their labels."""
     digits = load_digits()
     grey = torch.from_numpy(digits.images[-n:] * 255 / 16).round().to(torch.uint8)
     return zoo.get_weight(DIGITS).transforms()(grey[:, None].expand(-1, 3, -1, -1)), torch.from_numpy(
@@ -37,7 +37,7 @@ def pair(name: str, backend: str, **options: Any) -> tuple[Any, Any]:
     """An int8 model with random weights, and the reference model with the same integers."""
     torch.manual_seed(0)
     float_model = zoo.get_model(name, **options).train()
-    float_model(smooth(4, 96))  # so that running statistics are not those of nothing
+    float_model(smooth(4, 96))  # so that running statistics are not the initial ones
     int8 = zoo_quantized.quantize(float_model, [smooth(4, 96)], backend, progress=False)
     reference = zoo_quantized.quantize(float_model, [smooth(1, 96)], "reference", progress=False)
     from zoo_quantized.reference import fit
@@ -105,14 +105,14 @@ def test_every_layer_agrees_with_its_kernel(name: str, backend: str, layers: int
     found = list(steps_apart(int8, reference, smooth(2, 96, seed=1)))
     assert len(found) == layers
     for path, off in found:
-        assert off.abs().max() < 1.01, path  # none is more than a step off …
-        # … and where the kernels do not round the bias to an integer first, hardly any is off at all.
+        assert off.abs().max() < 1.01, path  # the error is at most one step …
+        # … and almost always 0 if the kernels do not round the bias to an integer.
         assert backend == "qnnpack" or (off.abs() > 0.5).double().mean() < 1e-3, path
 
 
 @torch.no_grad()
 def test_digits_end_to_end() -> None:
-    """The promise: one top class in 99 of 100. And of the float twin, whose accuracy is in the entry's comment."""
+    """The same top class for 99 % of the pictures; also compared with the float model."""
     images, labels = held_out(200)
     int8 = zoo.get_model("quantized_shufflenet_v2_x0_5", weights=DIGITS, quantize=True)
     reference = zoo.get_model("quantized_shufflenet_v2_x0_5", weights=DIGITS, quantize="reference")

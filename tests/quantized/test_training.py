@@ -1,4 +1,4 @@
-"""Models that round in training as their int8 form will."""
+"""Quantization-aware training: models that round like their int8 form."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_int8_model_gives_what_training_saw_and_is_kept_by_save(name: str, t
     with torch.no_grad():
         rounding, int8 = model(picture), model.to_int8()
         plain = training.converted(model, to_reference=True)
-        # layer by layer, a step up or down now and then; here they have gone through all of an untrained model
+        # an occasional error of one step per layer, accumulated over all layers of an untrained model
         step = plain.fc.scale if hasattr(plain, "fc") else plain.classifier[-1].scale
         for made in (int8, plain):
             assert ((made(picture) - rounding).abs() / step).mean() < 4
@@ -46,7 +46,7 @@ def test_the_int8_model_gives_what_training_saw_and_is_kept_by_save(name: str, t
             assert (again.engine, again.backend) == (made.engine, made.backend)
             assert torch.equal(again(picture), made(picture))
     assert not [key for key in int8.state_dict() if training.ROUNDING in key]
-    assert isinstance(model.get_submodule("quant.fake_quantize"), training.FakeQuantize), "the model stays as it was"
+    assert isinstance(model.get_submodule("quant.fake_quantize"), training.FakeQuantize), "the model is not modified"
 
 
 def test_parameters_and_names_stay_and_copies_round_too() -> None:

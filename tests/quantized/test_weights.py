@@ -1,4 +1,4 @@
-"""Every weights entry of the 12 models is described as it was published."""
+"""Every weights entry of the 12 models has the published description."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ assert ResNet50_QuantizedWeights.DEFAULT.meta["unquantized"].name == "IMAGENET1K
 
 
 def test_table_is_the_one_that_was_published(capsys: pytest.CaptureFixture[str]) -> None:
-    """Row by row as ``zoo table`` prints it, under the published headings."""
+    """The rows of ``zoo table``, under the published headings."""
     assert main(["table", "quantized", "--format", "markdown"]) == 0
     heading, _, *lines = capsys.readouterr().out.splitlines()
     assert [cell.strip(" *") for cell in heading.strip("|").split("|")] == [
@@ -80,7 +80,7 @@ def test_one_module_touches_torch_ao() -> None:
 
 
 def test_constructors_as_before_torchvision_0_13() -> None:
-    """The published examples: ``pretrained=True`` with ``quantize`` or without."""
+    """The published examples: ``pretrained=True`` with and without ``quantize``."""
     from zoo.models import quantization
 
     cases = (

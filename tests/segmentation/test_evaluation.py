@@ -1,4 +1,5 @@
-"""Pictures and indexed PNGs in, mean IoU and pixel accuracy out: counted by hand, and in whatever batches."""
+"""Mean IoU and pixel accuracy from pictures and indexed PNGs: compared with hand-counted values, in batches of any
+size."""
 
 from __future__ import annotations
 
@@ -46,7 +47,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def test_pixels_are_counted(folders: tuple[Path, Path]) -> None:
-    """One ignored pixel; of 11 others 9 are right. Ground: 4 of 6 in the union; sky: 5 of 7; sea: nowhere."""
+    """One pixel is ignored; 9 of the 11 others are right. IoU of ground: 4 of 6; of sky: 5 of 7; sea does not occur."""
     evaluator = ClassMaps(*folders, WEIGHTS)
     assert list(evaluator.sources) == ["a", "more/b"]
     assert evaluator.sources["a"] == folders[0] / "a.jpg"
@@ -67,7 +68,8 @@ def test_pixels_are_counted(folders: tuple[Path, Path]) -> None:
 
 
 def test_masks_of_0_and_255_are_told(folders: tuple[Path, Path]) -> None:
-    """The usual form of a mask of two classes: all that is not background would be ignored without a word."""
+    """The usual form of a mask of two classes: without the note, everything but the background would be ignored
+    silently."""
     for name in ("a.png", "more/b.png"):
         Image.fromarray(classes([[0, 255, 255], [255, 255, 255]]).numpy()).save(folders[1] / name)
     evaluator = ClassMaps(*folders, WEIGHTS)
@@ -77,7 +79,7 @@ def test_masks_of_0_and_255_are_told(folders: tuple[Path, Path]) -> None:
     assert evaluator.notes[1] == "2 of 3 classes never occur in the annotations: sky, sea."
     Image.fromarray(classes([[0, 9, 9], [0, 0, 0]]).numpy()).save(folders[1] / "a.png")
     with pytest.raises(
-        InvalidArgument, match=r"classes from 0 to 9; expected 0 to 2.*33\.3 % of its pixels are no class"
+        InvalidArgument, match=r"classes from 0 to 9; expected 0 to 2.*33\.3 % of its pixels have no valid class"
     ):
         evaluator.measure("a", seen([[0, 0, 0], [0, 0, 0]]))
 
@@ -96,7 +98,7 @@ def test_what_does_not_fit(folders: tuple[Path, Path]) -> None:
     with pytest.raises(InvalidArgument, match=r"a\.png' does not fit the picture or the model: target \[2, 3\]"):
         ClassMaps(*folders, WEIGHTS).measure("a", seen([[0, 0, 1]]))
     Image.new("RGB", (3, 2)).save(folders[1] / "a.png")
-    with pytest.raises(UnreadableFile, match="pixels of mode RGB; expected one number each"):
+    with pytest.raises(UnreadableFile, match="pixels of mode RGB; expected one number per pixel"):
         ClassMaps(*folders, WEIGHTS).measure("a", seen([[0, 0, 1], [0, 1, 1]]))
     (folders[1] / "a.png").write_bytes(b"\x89PNG")
     with pytest.raises(UnreadableFile, match="cannot be read as a picture"):
@@ -117,7 +119,7 @@ def test_pictures_without_annotation_are_told_and_annotations_without_picture_fa
     Image.new("RGB", (3, 2)).save(folders[0] / "c.png")
     (folders[0] / "a.jpg").unlink()
     evaluator = ClassMaps(*folders, WEIGHTS)
-    assert evaluator.notes == ["1 of 2 pictures have no annotation and were left out."]
+    assert evaluator.notes == ["1 of 2 pictures have no annotation and were skipped."]
     assert list(evaluator.sources) == ["a", "more/b"]
     assert not Path(evaluator.sources["a"]).exists()
 
@@ -129,7 +131,7 @@ def test_other_folders(folders: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match=r"No PNG in .* has the name of a picture"):
         ClassMaps(folders[0], folders[1] / "more", WEIGHTS)
     Image.new("RGB", (3, 2)).save(folders[0] / "a.png")
-    with pytest.raises(InvalidArgument, match=r"a\.png' and .*a\.jpg' have one name"):
+    with pytest.raises(InvalidArgument, match=r"a\.png' and .*a\.jpg' have the same name"):
         ClassMaps(*folders, WEIGHTS)
 
 
@@ -148,7 +150,8 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def test_the_published_model_on_generated_pictures(shapes: tuple[Path, Path], tmp_path: Path) -> None:
-    """Exactly what a confusion matrix says of the pipeline's results, in whatever batches, broken off or not."""
+    """The metrics equal those of a confusion matrix over the pipeline's results, for any batch size, also after an
+    interruption."""
     matrix = ConfusionMatrix(6)
     predict = zoo.pipeline(MODEL, SHAPES, "cpu", optimize=False)
     for path, result in predict.stream(predict.expand(shapes[0]), batch_size=7):
@@ -161,7 +164,7 @@ def test_the_published_model_on_generated_pictures(shapes: tuple[Path, Path], tm
     assert scores.pixel_acc > 85
     zoo.evaluate(MODEL, *shapes, batch_size=3, limit=4, output=tmp_path, **options)
     twice = zoo.evaluate(MODEL, *shapes, batch_size=3, output=tmp_path, **options)
-    assert twice.metrics == pytest.approx(once.metrics, abs=1e-2)  # a pixel on an edge may fall to either side
+    assert twice.metrics == pytest.approx(once.metrics, abs=1e-2)  # a pixel on an edge may get either class
 
 
 @pytest.mark.slow

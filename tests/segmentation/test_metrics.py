@@ -1,4 +1,4 @@
-"""The confusion matrix and the losses, against numbers worked out by hand."""
+"""The confusion matrix and the losses, compared with values computed by hand."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def test_scores_are_those_worked_out_by_hand() -> None:
     assert scores.pixel_acc == pytest.approx(100 * 4 / 6)
     assert scores.iou[:2] == [50.0, 50.0]
     assert math.isnan(scores.iou[2])
-    assert scores.miou == 50.0, "a class that neither is nor was predicted does not count"
+    assert scores.miou == 50.0, "a class that neither occurs nor was predicted does not count"
 
-    matrix.update(torch.tensor([2, 2]), torch.tensor([0, 0]))  # now it is, and was missed
+    matrix.update(torch.tensor([2, 2]), torch.tensor([0, 0]))  # now it occurs, and was missed
     assert matrix.compute().iou == pytest.approx([100 * 2 / 6, 50, 0])
 
 
@@ -88,7 +88,7 @@ def test_what_cannot_be_counted_is_refused(target: torch.Tensor, predicted: torc
     with pytest.raises(InvalidArgument, match=message):
         matrix.update(target.long() if target.ndim == 1 else target, predicted)
     assert matrix.counts.sum() == 0
-    with pytest.raises(InvalidArgument, match="2 classes cannot join one of 3"):
+    with pytest.raises(InvalidArgument, match="of 2 classes into one of 3"):
         matrix.merge(ConfusionMatrix(2))
 
 
@@ -102,7 +102,7 @@ def test_cross_entropy_is_the_mean_over_the_pixels_that_count() -> None:
     loss = cross_entropy(logits, target.byte())
     assert loss.item() == pytest.approx(torch.stack(by_hand).mean().item(), rel=1e-6)
     loss.backward()
-    assert (logits.grad[..., 3] == 0).all(), "ignored pixels have no part in it"
+    assert (logits.grad[..., 3] == 0).all(), "ignored pixels do not contribute"
     assert (logits.grad[..., :3] != 0).any()
 
 

@@ -1,4 +1,4 @@
-"""What the six models and the three families on any backbone do when they are bent."""
+"""The six models, and the three families on any backbone, with non-default arguments."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ LRASPP, FCN = "lraspp_mobilenet_v3_large", "fcn_resnet50"
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Files as the published ones are: of the whole models, and of their backbones as classifiers."""
+    """Files like the published ones: of the complete models, and of their backbones as classifiers."""
     folder = tmp_path_factory.mktemp("files")
     fcn = zoo.get_model(FCN, weights_backbone=None, aux_loss=True)
     models = {
@@ -110,7 +110,7 @@ def test_backbone_weights_are_loaded_where_the_whole_model_has_none(
 
     nowhere = dataclasses.replace(enum.IMAGENET1K_V1.value, url="file:///nowhere/gone.pth")
     monkeypatch.setattr(enum.IMAGENET1K_V1, "_value_", nowhere)
-    zoo.get_model(LRASPP, weights=entry_at(LRASPP, files[LRASPP]))  # the backbone's are not even looked for
+    zoo.get_model(LRASPP, weights=entry_at(LRASPP, files[LRASPP]))  # the backbone's weights are not requested
     with pytest.warns(DeprecationWarning, match="weights_backbone=None"):
         zoo.models.segmentation.lraspp_mobilenet_v3_large(pretrained_backbone=False)
 
@@ -173,7 +173,7 @@ def test_atrous_rates_follow_the_stride() -> None:
 
 
 class Strides(nn.Module):
-    """A third party's classifier, its stages as it likes."""
+    """A third party's classifier with stages of its own."""
 
     def __init__(self, stages: int = 3) -> None:
         super().__init__()

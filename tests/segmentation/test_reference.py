@@ -1,4 +1,4 @@
-"""Every segmentation model is the published one: layout, initialisation, outputs, training steps, settings."""
+"""Every segmentation model equals the published one in layout, initialisation, outputs, training steps and settings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class TestModels(PublishedModels, PublishedSettings, PublishedTraining):
         return {"weights_backbone": None}
 
     def case(self, model: nn.Module, name: str) -> tuple[nn.Module, Mapping[str, Any]]:
-        """With the auxiliary classifier, where there is one: it adds an output and leaves the other as it was."""
+        """The model with its auxiliary classifier, if it has one: it adds an output and does not change the other."""
         model, golden = super().case(model, name)
         weights = zoo.get_model_weights(name).DEFAULT
         if "aux_loss" not in weights.value.config:

@@ -1,4 +1,4 @@
-"""Every weights entry of the six models is described as it was published."""
+"""Every weights entry of the six models has the published description."""
 
 from __future__ import annotations
 

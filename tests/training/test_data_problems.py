@@ -1,4 +1,4 @@
-"""What is wrong with data is named with its place when they are opened; what is odd, but right, is read."""
+"""Problems of data are reported with their location when it is opened; unusual but valid data is read."""
 
 from __future__ import annotations
 
@@ -106,13 +106,13 @@ def also(*steps: Build) -> Build:
 OBJECT_HEAD = "path,label,xmin,ymin,xmax,ymax\n"
 WRONG: dict[str, tuple[str, Build, str]] = {
     # COCO
-    "coco: broken json": (BOXES, lambda p: text(p / "annotations.json", '{"images": ['), "no JSON: .*line 1"),
+    "coco: broken json": (BOXES, lambda p: text(p / "annotations.json", '{"images": ['), "not JSON: .*line 1"),
     "coco: outside": (BOXES, lambda p: coco(p, (50, 5, 10, 10)), r"\[50, 5, 10, 10\] of 'cat' in '0.png' is outside"),
-    "coco: sizes differ": (BOXES, lambda p: coco(p, height=31, width=40), "0.png' has 40 × 30 pixels, and 40 × 31"),
+    "coco: sizes differ": (BOXES, lambda p: coco(p, height=31, width=40), "0.png' has 40 × 30 pixels, but 40 × 31"),
     "coco: turned": (
         BOXES,
         lambda p: (coco(p, height=30, width=40), exif(p / "0.png")),
-        r"0.png' has 30 × 40 pixels \(it is turned, as its EXIF data say\), and 40 × 30",
+        r"0.png' has 30 × 40 pixels \(rotated by its EXIF orientation\), but 40 × 30",
     ),
     "coco: no picture": (BOXES, lambda p: (coco(p), (p / "1.png").unlink()), r"1 annotated images .*\n.*'1.png'"),
     "coco: a broken picture": (BOXES, lambda p: (coco(p), text(p / "1.png", b"no")), "1.png"),
@@ -123,10 +123,10 @@ WRONG: dict[str, tuple[str, Build, str]] = {
     ),
     # YOLO
     "yolo: class": (BOXES, lambda p: yolo(p, "0 0.5 0.5 0.1 0.1\n5 0.5 0.5 0.1 0.1\n"), "a.txt', line 2: class 5"),
-    "yolo: pixels": (BOXES, lambda p: yolo(p, "0 20 15 10 10\n"), "a.txt', line 1: .*shares from 0 to 1, not pixels"),
+    "yolo: pixels": (BOXES, lambda p: yolo(p, "0 20 15 10 10\n"), "a.txt', line 1: .*fractions from 0 to 1, not"),
     "yolo: not a number": (BOXES, lambda p: yolo(p, "0 0.5 nan 0.1 0.1\n"), "a.txt', line 1"),
     "yolo: bytes": (BOXES, lambda p: yolo(p, b"0 0.5 0.5 0.1 0.1 \xff\n"), "a.txt'.*codec can't decode"),
-    "yolo: two pictures": (BOXES, also(yolo, lambda p: picture(p / "images/a.jpg")), "a.jpg' have one name"),
+    "yolo: two pictures": (BOXES, also(yolo, lambda p: picture(p / "images/a.jpg")), "a.jpg' have the same name"),
     "yolo: no picture": (BOXES, also(yolo, lambda p: text(p / "labels/c.txt", "0 .5 .5 .1 .1")), "no picture 'c'"),
     # VOC
     "voc: no name": (BOXES, lambda p: voc(p, name=" "), "a.xml': object 1 has name ''"),
@@ -135,12 +135,12 @@ WRONG: dict[str, tuple[str, Build, str]] = {
         lambda p: voc(p, "<xmin>99</xmin><ymin>1</ymin><xmax>120</xmax><ymax>9</ymax>"),
         r"of 'cat' in 'a.jpg' is outside its 40 × 30 pixels",
     ),
-    "voc: two pictures": (BOXES, also(voc, lambda p: picture(p / "JPEGImages/a.png")), "have one name"),
+    "voc: two pictures": (BOXES, also(voc, lambda p: picture(p / "JPEGImages/a.png")), "have the same name"),
     # tables
-    "csv: latin-1": ("image-classification", lambda p: table(p, b"a.png,caf\xe9\nb.png,b\n"), "line 2: it is no UTF-8"),
+    "csv: latin-1": ("image-classification", lambda p: table(p, b"a.png,caf\xe9\nb.png,b\n"), "line 2: not UTF-8"),
     "csv: columns": ("image-classification", lambda p: table(p, head="file,class\n"), "line 1 has the columns file"),
-    "csv: missing": ("image-classification", lambda p: table(p, "a.png,cat\nc.png,dog\n"), "line 3: there is no"),
-    "csv: twice": ("image-classification", lambda p: table(p, "a.png,cat\na.png,dog\n"), "line 3: 'a.png' was named"),
+    "csv: missing": ("image-classification", lambda p: table(p, "a.png,cat\nc.png,dog\n"), "line 3: the file .* does"),
+    "csv: twice": ("image-classification", lambda p: table(p, "a.png,cat\na.png,dog\n"), "line 3: 'a.png' is already"),
     "csv: cells": ("image-classification", lambda p: table(p, "a.png,cat,x\nb.png,dog\n"), "line 2: expected 2 cells"),
     "csv: empty": ("image-classification", lambda p: table(p, ""), "it has no rows"),
     "boxes: outside": (BOXES, lambda p: table(p, "a.png,cat,50,0,60,9\n", OBJECT_HEAD), "in 'a.png' is outside"),
@@ -159,12 +159,12 @@ WRONG: dict[str, tuple[str, Build, str]] = {
         "9.jpg' cannot be read as a picture: .*truncated",
     ),
     "coco: cut short": (BOXES, lambda p: (coco(p), cut(picture(p / "1.png"))), "1.png"),
-    "flow: cut short": ("optical-flow", lambda p: (flow(p), cut(p / "flow/a.flo")), "a.flo' is damaged or cut short"),
-    "flow: no flow": ("optical-flow", lambda p: (flow(p), text(p / "flow/a.flo", b"x")), "a.flo' is no .flo file"),
+    "flow: cut short": ("optical-flow", lambda p: (flow(p), cut(p / "flow/a.flo")), "a.flo' is damaged or truncated"),
+    "flow: no flow": ("optical-flow", lambda p: (flow(p), text(p / "flow/a.flo", b"x")), "a.flo' is not a .flo file"),
     "flow: sizes": (
         "optical-flow",
         lambda p: (flow(p), picture(p / "images/b_2.png", (9, 9))),
-        "b.flo' has 30 × 40 pixels, and its frames 30 × 40 and 9 × 9",
+        "b.flo' has 30 × 40 pixels, but its frames have 30 × 40 and 9 × 9",
     ),
     "folders: none": ("image-classification", lambda p: (p / "x").mkdir(), "has no folders of"),
     # class maps
@@ -173,12 +173,12 @@ WRONG: dict[str, tuple[str, Build, str]] = {
     "masks: classes": (
         "semantic-segmentation",
         also(lambda p: masks(p, value=7), lambda p: text(p / "classes.txt", "a\nb\n")),
-        r"a.png' has classes \[7\]; there are 2",
+        r"a.png' has classes \[7\]; expected fewer than 2",
     ),
     "masks: two pictures": (
         "semantic-segmentation",
         also(masks, lambda p: picture(p / "images/a.png")),
-        "a.png' and .*a.jpg' have one name",
+        "a.png' and .*a.jpg' have the same name",
     ),
     "masks: colour table": (
         "semantic-segmentation",
@@ -204,7 +204,7 @@ def test_what_is_wrong_is_named_with_its_place(kind: str, tmp_path: Path) -> Non
     assert isinstance(told.value, ZooError)
 
 
-# ── odd, and right ───────────────────────────────────────────────────────────────────────────────────────────────
+# ── unusual, but valid ───────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_tables_of_windows_and_of_spreadsheets(tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ def test_boxes_that_reach_beyond_or_are_there_twice_are_noted(tmp_path: Path) ->
     yolo(tmp_path, "0 0.9 0.5 0.4 0.2\n0 0.9 0.5 0.4 0.2\n")
     train, _ = zoo.open_data(tmp_path, BOXES, val=0.5)
     assert any(note.startswith("4 boxes reach beyond their picture") for note in train.notes)
-    assert any(note.startswith("2 boxes are there twice") for note in train.notes)
+    assert any(note.startswith("2 boxes occur twice") for note in train.notes)
 
 
 @pytest.mark.parametrize(("mode", "value"), [("I;16", 3), ("P", 3), ("L", 3), ("1", 1)])
@@ -295,7 +295,7 @@ def test_colours_stand_for_classes(mapping: Any, tmp_path: Path) -> None:
     train, val = zoo.open_data(tmp_path, "semantic-segmentation", val=0.5, mapping=mapping)
     for part in (train, val):
         assert part[0][1]["mask"].tolist() == [[255, 0], [0, 1]]
-    with pytest.raises(InvalidArgument, match="has the values #0000ff, which mapping has not"):
+    with pytest.raises(InvalidArgument, match="has the values #0000ff, which are not in mapping"):
         zoo.open_data(tmp_path, "semantic-segmentation", mapping={"#000000": 0, "#ff0000": 1})
 
 

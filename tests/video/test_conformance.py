@@ -1,4 +1,4 @@
-"""Our video models keep the contract, as the kit that other plugins' authors use sees it."""
+"""The video models pass the conformance kit that plugin authors use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders of clips in, accuracy out."""
+"""Accuracy from folders of videos."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MODEL: dict[str, Any] = {"model": "mc3_tiny", "weights": "MOVING_SHAPES_V1", "de
 
 @pytest.fixture
 def clips(tmp_path: Path) -> Path:
-    """The example in the folders of two of its classes, and a file that is no video."""
+    """The example in the folders of two of its classes, and a file that is not a video."""
     for label in ("triangle moving right", "triangle moving up"):
         (tmp_path / label.replace(" ", "_")).mkdir()
         shutil.copy(EXAMPLE, tmp_path / label.replace(" ", "_") / "clip.gif")
@@ -27,7 +27,7 @@ def clips(tmp_path: Path) -> Path:
 
 
 def test_the_class_is_the_folders_name(clips: Path) -> None:
-    """Whatever the model says of the video, it is right in one of the folders at most."""
+    """Whatever the model predicts for the video, it is right in at most one of the folders."""
     predicted = zoo.pipeline("mc3_tiny", "MOVING_SHAPES_V1", "cpu")(EXAMPLE)
     right = {"triangle moving right", "triangle moving up"} & {predicted.label}
     best = {name for name, _ in predicted.top(5)} & {"triangle moving right", "triangle moving up"}
@@ -45,7 +45,7 @@ def test_clips_are_an_option(clips: Path, capsys: pytest.CaptureFixture[str], tm
 
 
 def test_clips_and_videos_have_figures_of_their_own(clips: Path) -> None:
-    """The clips are looked at one by one; the note says that the published figure is of one clip a video."""
+    """Clips are also counted one by one; the note says that the published figure uses one clip per video."""
     result = zoo.evaluate(images=clips, clips=3, **MODEL)
     predicted = zoo.pipeline("mc3_tiny", "MOVING_SHAPES_V1", "cpu", clips=3, optimize=False)(EXAMPLE)
     labels = ("triangle moving right", "triangle moving up")

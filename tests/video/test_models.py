@@ -1,5 +1,5 @@
-"""What every video model promises, shown on small ones: it is captured whole, works in half precision, its parameters
-are all trained, and it says what is wrong with an input. And what the families' arguments do."""
+"""Properties of every video model, tested on small ones: it is captured as one graph, works in half precision, all its
+parameters are trained, and invalid inputs raise clear errors. And the families' arguments."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_s3d_needs_as_much_as_it_says(size: tuple[int, int, int]) -> None:
 
 
 def test_r3d_sees_all_frames_and_mc3_few() -> None:
-    """How far a frame of the last features reaches: stages without temporal convolutions add nothing."""
+    """The temporal receptive field of the last features: stages without temporal convolutions add nothing."""
     for model, reach in ((small_resnet(Conv3DNoTemporal, BasicStem), 1), (mc3_tiny(num_classes=5, width=8), 3)):
         clip = torch.randn(1, 3, 15, 8, 8, requires_grad=True)
         out: list[Tensor] = []

@@ -37,7 +37,7 @@ def test_offsets_are_counted_on_the_finer_grid(q: int, k: int, rows: int) -> Non
 
 
 def test_biased_attention_is_that_of_the_paper() -> None:
-    """softmax(q·k / √C + q·(R_t + R_h + R_w)) v, every bias looked up by itself; the class token has none."""
+    """softmax(q·k / √C + q·(R_t + R_h + R_w)) v, with every bias looked up separately; the class token has none."""
     size, heads, width = (2, 5, 4), 2, 6
     pooling = [(3, 3, 3), (3, 3, 3), (1, 2, 2), (1, 1, 1)]
     attention = randomised(MultiscaleAttention(size, 12, 12, heads, *pooling, False, False, True, 0.0, nn.LayerNorm))
@@ -46,7 +46,7 @@ def test_biased_attention_is_that_of_the_paper() -> None:
         q, k, v = attention.qkv(x).view(3, -1, 3, heads, width).permute(2, 0, 3, 1, 4)
         (q, _), (k, _), (v, _) = attention.pool_q(q, size), attention.pool_k(k, size), attention.pool_v(v, size)
         logits = q @ k.mT / math.sqrt(width)
-        # Height and width have tables of one length, the longer side's; the shorter one's is interpolated.
+        # Height and width have tables of the same length, that of the longer side; the shorter side's is interpolated.
         tables = [
             nn.functional.interpolate(table.T[None], 2 * max(n, m) - 1, mode="linear")[0].T
             for table, n, m in zip(

@@ -1,4 +1,5 @@
-"""Every video model is the published one: layout, initialisation, outputs, training; and bends as promised."""
+"""Every video model equals the published one in layout, initialisation, outputs and training, and can be adapted as
+documented."""
 
 from __future__ import annotations
 
@@ -8,16 +9,16 @@ from published import PublishedBends, PublishedModels, PublishedSettings, Publis
 
 import zoo
 
-# Frames and side of the smallest clips of those that have such; of the others 9 and 40.
+# Number of frames and side of the smallest clips, where there is a minimum; otherwise 9 and 40.
 SMALLEST = {"s3d": (14, 224, 224), "mvit_v1_b": (16, 224, 224), "mvit_v2_s": (16, 224, 224)}
 
 
 class TestModels(PublishedModels, PublishedSettings, PublishedBends, PublishedTraining):
     family = "video"
     num_classes = 400
-    without_stages = ("mvit_v1_b", "mvit_v2_s")  # a class token makes no map
+    without_stages = ("mvit_v1_b", "mvit_v2_s")  # a class token does not fit into a feature map
     slow = {  # noqa: RUF012
-        "test_model_is_the_published_one": ["mvit_v1_b", "swin3d_b", "swin3d_s"],  # each has a smaller sister
+        "test_model_is_the_published_one": ["mvit_v1_b", "swin3d_b", "swin3d_s"],  # a smaller variant of each is tested
         "test_training_step_is_the_published_one": ["s3d"],
     }
 

@@ -34,12 +34,12 @@ def test_windows_are_cut_and_put_together() -> None:
 
 
 def sees(attention: nn.Module, size: tuple[int, int, int]) -> Tensor:
-    """Which tokens each token's output depends on: [tokens, tokens]."""
+    """Mask of the tokens that each token's output depends on: [tokens, tokens]."""
     x = torch.randn(1, *size, 4, dtype=torch.float64, requires_grad=True)
     rows = []
     for out in attention.double()(x).sum(-1).flatten():
         (grad,) = torch.autograd.grad(out, x, retain_graph=True)
-        rows.append(grad.abs().sum(-1).flatten() > 1e-20)  # what is masked has a weight of exp(-100)
+        rows.append(grad.abs().sum(-1).flatten() > 1e-20)  # masked tokens have a weight of exp(-100)
     return torch.stack(rows)
 
 
@@ -48,7 +48,7 @@ def sees(attention: nn.Module, size: tuple[int, int, int]) -> Tensor:
     [
         ((4, 6, 3), (0, 0, 0), (0, 0, 0)),
         ((4, 6, 6), (1, 1, 1), (1, 1, 1)),
-        ((2, 6, 4), (1, 1, 1), (0, 1, 1)),  # where one window is enough, there is nothing to shift
+        ((2, 6, 4), (1, 1, 1), (0, 1, 1)),  # no shift along dimensions that fit into one window
         ((5, 2, 3), (1, 1, 1), (1, 0, 0)),
         ((1, 4, 7), (1, 1, 2), (0, 1, 2)),
     ],
@@ -65,7 +65,7 @@ def test_tokens_attend_to_their_window_alone(size: Any, shift: Any, shifted: Any
 
 
 def test_attention_is_that_of_the_paper_in_every_window() -> None:
-    """softmax(q·k / √C + B) v with B looked up by itself, in a clip of two windows."""
+    """softmax(q·k / √C + B) v with B looked up separately, in a clip of two windows."""
     attention = randomised(ShiftedWindowAttention3d(6, (2, 2, 2), (0, 0, 0), num_heads=2))
     x = torch.randn(1, 2, 2, 4, 6)
     places = torch.cartesian_prod(*[torch.arange(2)] * 3)
@@ -131,7 +131,7 @@ def test_bad_arguments_are_named(arguments: dict[str, Any], message: str) -> Non
 
 
 def test_position_tables_load_into_windows_of_other_sizes() -> None:
-    """Biases that rise evenly with the offset do so in the new window, which reaches as far."""
+    """Biases that are linear in the offset stay linear in the new window, with the same range."""
 
     def grid(window: list[int]) -> tuple[Tensor, ...]:
         return torch.meshgrid(*(torch.linspace(-1, 1, 2 * w - 1) for w in window), indexing="ij")

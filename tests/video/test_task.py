@@ -1,4 +1,5 @@
-"""Videos through ``zoo.pipeline`` and the command line: clips taken, averaged, named in time and drawn."""
+"""Videos through ``zoo.pipeline`` and the command line: clips are sampled, averaged, reported with their times and
+drawn."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ WEIGHTS = zoo.get_weight("MC3_Tiny_Weights.MOVING_SHAPES_V1").value
 
 
 class Brightness(nn.Module):
-    """Logits that are how bright a clip is, and its negative; it remembers what it was given."""
+    """Logits are a clip's brightness and its negative; records its inputs."""
 
     def forward(self, clips: Tensor) -> Tensor:
         self.given = clips
@@ -54,7 +55,7 @@ def steps(tmp_path: Path) -> Path:
 
 
 def shown(pipe: zoo.Pipeline) -> list[list[int]]:
-    """Which of the forty frames the model was given, clip by clip."""
+    """Which of the forty frames the model received, clip by clip."""
     preset = WEIGHTS.transforms()
     grey = pipe.model.given[:, 0, :, 16, 16] * preset.std[0] + preset.mean[0]
     return [[round(value * 255 / 6) for value in clip] for clip in grey.tolist()]
@@ -130,7 +131,7 @@ def test_frames_as_a_tensor_are_a_video(steps: Path) -> None:
 
 
 def test_frames_are_prepared_as_the_preset_prepares_a_clip() -> None:
-    """One by one, so that no more are held at their full size; the result is the same."""
+    """One by one, so that only one is in memory at full size; the result is the same."""
     frames = read_video(EXAMPLE)[0][24:40]
     torch.testing.assert_close(Prepare(WEIGHTS)(VideoTask().load(EXAMPLE))[0], WEIGHTS.transforms()(frames))
 
@@ -187,7 +188,7 @@ def test_model_in_the_package_is_as_accurate_as_it_says_and_needs_motion() -> No
         still = (model(preset(frames[:, :1].expand_as(frames))).argmax(1) == labels).double().mean().item()
     assert right >= 0.95
     assert 100 * right == pytest.approx(WEIGHTS.metrics["Moving shapes"]["acc@1"], abs=4)
-    assert still < 0.4, "a single frame tells the shape and not the direction: a quarter at best, give or take"
+    assert still < 0.4, "a single frame shows the shape and not the direction: about a quarter at best"
 
 
 def test_clips_play_the_same_backwards() -> None:
@@ -196,7 +197,7 @@ def test_clips_play_the_same_backwards() -> None:
     shape, step = torch.tensor([2]), torch.tensor([[[0.0, 0.03]]]).expand(1, 8, 2)
     forth = train_video.clips(shape, step, torch.Generator().manual_seed(0), noise=0.0)
     back = train_video.clips(shape, -step, torch.Generator().manual_seed(0), noise=0.0)
-    # The last frame of `back` is the first of `again`, which then moves forth.
+    # The last frame of `back` is the first frame of `again`, which then moves forward.
     again = train_video.clips(
         shape, torch.cat([step[:, :1] * -8, step[:, 1:]], 1), torch.Generator().manual_seed(0), noise=0.0
     )

@@ -1,4 +1,4 @@
-"""Every weights entry of the nine published models is described as it was published."""
+"""Every weights entry of the nine published models has the published description."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from published import PublishedTable, PublishedWeights
 
 import zoo
 
-OURS = ("mc3_tiny",)  # beyond the published ones
+OURS = ("mc3_tiny",)  # in addition to the published ones
 
 
 class TestWeights(PublishedWeights):
@@ -41,7 +41,7 @@ class TestTable(PublishedTable):
 
 @pytest.mark.parametrize("name", [*models_of("video"), *OURS])
 def test_model_info_says_how_long_a_clip_must_be(name: str) -> None:
-    """Models that take any number of frames say so, and take it; those that do not say which."""
+    """Models that accept any number of frames state this and accept it; the others state their number."""
     frames = zoo.model_info(name).input["num_frames"]
     with torch.device("meta"):
         model = zoo.get_model(name).eval()

@@ -112,7 +112,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _from_a_plugin(name: str) -> Any:
-    """``zoo.evaluate`` and its kin come with packages of their own."""
+    """``zoo.evaluate`` and similar functions are in separate packages."""
     from zoo.errors import MissingPlugin
     from zoo.registry.first_party import verb
 
@@ -133,25 +133,23 @@ def _from_a_plugin(name: str) -> Any:
         ) from None
 
 
-# What torchvision has at its top beside these, and what serves in its place.
+# Other names at the top level of torchvision, and what replaces them here.
 _ELSEWHERE = {
-    "tv_tensors": "its models and operators take plain tensors, and so those of torchvision.tv_tensors",
-    "disable_beta_transforms_warning": "there is no such warning; leave the call out",
+    "tv_tensors": "its models and operators take plain tensors, including those of torchvision.tv_tensors",
+    "disable_beta_transforms_warning": "zoo gives no such warning; remove the call",
+    **dict.fromkeys(("get_image_backend", "set_image_backend"), "zoo.io reads pictures with Pillow; remove the call"),
     **dict.fromkeys(
-        ("get_image_backend", "set_image_backend"), "zoo.io reads pictures with Pillow; leave the call out"
-    ),
-    **dict.fromkeys(
-        ("get_video_backend", "set_video_backend"), "zoo.io.VideoReader reads videos with PyAV; leave the call out"
+        ("get_video_backend", "set_video_backend"), "zoo.io.VideoReader reads videos with PyAV; remove the call"
     ),
 }
 
 
-# Modules of torchvision's whose names are elsewhere.
+# Modules of torchvision whose names are in other modules here.
 _MOVED = {"zoo._internally_replaced_utils": "load_state_dict_from_url=torch.hub:load_state_dict_from_url"}
 
 
 class _Modules:
-    """For ``import zoo.datasets``: finds the modules that other packages bring to ``zoo``."""
+    """For ``import zoo.datasets``: finds the modules that other packages add to ``zoo``."""
 
     @staticmethod
     def find_spec(name: str, path: Any = None, target: Any = None) -> Any:

@@ -1,8 +1,8 @@
-"""A torchvision that does not fit the installed torch, made whole: its operators defined by zoo's.
+"""Repairs a torchvision that does not fit the installed torch: its operators are defined by zoo's.
 
-"operator torchvision::nms does not exist" is what ``import torchvision`` ends with where the compiled part of it cannot
-be loaded, and with it whatever imports it: timm, transformers, torchmetrics. :func:`torchvision_operators` mends that
-for a process, ``zoo run script.py`` for a program and all that it starts. Nothing here imports torchvision.
+``import torchvision`` fails with "operator torchvision::nms does not exist" if its compiled part cannot be loaded, and
+so do packages that import it: timm, transformers, torchmetrics. :func:`torchvision_operators` fixes this for a process,
+``zoo run script.py`` for a program and all processes that it starts. Nothing here imports torchvision.
 """
 
 from __future__ import annotations
@@ -25,21 +25,22 @@ from zoo.errors import silenced
 __all__ = ["misfit", "torchvision_operators", "watch"]
 
 _PACKAGE = "torchvision"
-_EXTENSION = "torchvision.extension"  # the module that loads the compiled operators, and knows whether they are there
+_EXTENSION = "torchvision.extension"  # the module that loads the compiled operators, and knows whether they exist
 _lock = threading.RLock()
-_registered: dict[str, Any] = {}  # the libraries, whose life is that of their operators
+_registered: dict[str, Any] = {}  # the libraries; operators exist as long as their library
 
 
 def torchvision_operators(replace: bool = False) -> bool:
-    """Define torchvision's operators by those of :mod:`zoo.ops`, where its own compiled ones cannot be loaded.
+    """Define torchvision's operators by those of :mod:`zoo.ops` if its own compiled ones cannot be loaded.
 
     They are ``torch.ops.torchvision.nms``, ``roi_align``, ``roi_pool``, ``ps_roi_align``, ``ps_roi_pool``,
     ``deform_conv2d``, ``box_iou_rotated``, the quantized ``qnms`` and ``qroi_align``, and their backward forms: for
     CPU, CUDA, MPS and meta tensors, with autograd, ``torch.compile`` and ``torch.export``. ``import torchvision`` then
-    succeeds, also after it failed. What it reads and writes pictures with stays as it is.
+    succeeds, even if it failed before. Its functions that read and write pictures are not changed.
 
     Args:
-        replace: also where the compiled ones are there. On a GPU those are faster; these work on any device.
+        replace: define them even if the compiled ones can be loaded. On a GPU those are faster; these work on any
+            device.
 
     Returns:
         Whether the operators are now those of zoo.
@@ -56,14 +57,14 @@ def torchvision_operators(replace: bool = False) -> bool:
         if hasattr(torch.ops.torchvision, "nms"):
             if not replace:
                 return False
-            if not _importing():  # compiled operators take sizes of their outputs from torchvision's modules alone
+            if not _importing():  # only torchvision's modules give the output sizes of compiled operators
                 with contextlib.suppress(ImportError, RuntimeError):
                     importlib.import_module(_PACKAGE)
         from zoo.ops._torchvision import register
 
-        with silenced("Warning only once for all operators"):  # that kernels are replaced, which is what was asked for
+        with silenced("Warning only once for all operators"):  # that kernels are replaced, which is intended
             _registered["kernels"] = register()
-        if _PACKAGE not in sys.modules:  # what a failed import left behind has to be imported anew
+        if _PACKAGE not in sys.modules:  # modules left by a failed import have to be imported again
             for name in [name for name in sys.modules if name.startswith(f"{_PACKAGE}.")]:
                 del sys.modules[name]
         if _EXTENSION in sys.modules:
@@ -80,14 +81,14 @@ def _importing() -> bool:
 
 
 def watch() -> None:
-    """Have :func:`torchvision_operators` called as soon as torchvision finds that it has no operators."""
+    """Call :func:`torchvision_operators` as soon as torchvision finds that it has no operators."""
     with _lock:
         if not any(isinstance(finder, _Watch) for finder in sys.meta_path):
             sys.meta_path.insert(0, _Watch())
 
 
 class _Watch:
-    """Finds nothing itself: it has functions called when torchvision, or its loader of operators, was imported."""
+    """A finder that finds no module: it calls functions when torchvision, or its loader of operators, was imported."""
 
     def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
         if name not in (_PACKAGE, _EXTENSION):
@@ -116,20 +117,20 @@ def _loaded(extension: ModuleType) -> None:
     if not _registered:
         torchvision_operators()
     elif "rest" in _registered:
-        _registered.pop("rest")._destroy()  # torchvision registers its own, and may not find it done
+        _registered.pop("rest")._destroy()  # torchvision registers its own, and fails if they are registered already
     if _registered:
         _tell(extension)
 
 
 def _complete(package: ModuleType | None = None) -> None:
-    """What torchvision itself has not registered, in this or that version."""
+    """Register what some versions of torchvision do not register themselves."""
     if _registered and "rest" not in _registered:
         from zoo.ops._torchvision import complete
 
         _registered["rest"] = complete()
 
 
-# TorchScript compiles these two, where torchvision's functions are scripted or traced.
+# TorchScript compiles these two when torchvision's functions are scripted or traced.
 
 
 def _has_ops() -> bool:
@@ -141,7 +142,8 @@ def _assert_has_ops() -> None:
 
 
 def _tell(extension: ModuleType) -> None:
-    """Say that the operators are there, to whoever asks ``torchvision.extension`` or has asked it before."""
+    """Make ``torchvision.extension`` report that the operators exist, also to modules that imported its functions
+    before."""
     for name, answer in {"_has_ops": _has_ops, "_assert_has_ops": _assert_has_ops, "_HAS_OPS": True}.items():
         before = getattr(extension, name, None)
         for module in [m for n, m in list(sys.modules.items()) if n.startswith(_PACKAGE)]:
@@ -150,7 +152,7 @@ def _tell(extension: ModuleType) -> None:
 
 
 def _folder() -> Path | None:
-    """Where torchvision is installed; it is not imported."""
+    """The folder of torchvision, which is not imported."""
     with contextlib.suppress(ImportError, ValueError):
         spec = importlib.util.find_spec(_PACKAGE)
         if spec is not None and spec.origin is not None:
@@ -165,9 +167,9 @@ def _compiled() -> Iterator[Path]:
 
 
 def misfit() -> str | None:
-    """Why the installed torchvision does not fit the installed torch; None where it does, or is not installed.
+    """Why the installed torchvision does not fit the installed torch; None if it does, or is not installed.
 
-    Read from what the packages say of themselves and from the names of libraries: neither is imported.
+    Determined from the packages' metadata and the names of libraries; neither package is imported.
     """
     try:
         torch = importlib.metadata.version("torch")

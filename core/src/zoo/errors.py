@@ -1,6 +1,6 @@
 """Every error and warning of the project. Each message says what was given, what was expected, and what to do.
 
-Errors also derive from the builtin class that a caller would have caught anyway (``ValueError``, ``KeyError``,
+Errors also derive from the builtin class that a caller would expect (``ValueError``, ``KeyError``,
 ``OSError``, …), so code that was written for another library keeps working.
 """
 
@@ -15,14 +15,14 @@ from collections.abc import Iterable, Iterator
 
 
 def harmless(text: object, *, line: bool = False) -> str:
-    """``text`` with what a terminal would obey or hide written out: ``\\x1b`` in place of the character.
+    """``text`` with the characters that a terminal would execute or hide escaped: ``\\x1b`` instead of the character.
 
-    Control characters, marks that turn the direction of writing or take no room, and halves of surrogate pairs, as
-    file names, labels and the texts of plugins may hold. Every message of zoo and all that its commands print passes
-    through here; plugins may use it for what they print.
+    These are control characters, marks of direction or of zero width, and unpaired surrogates, which file names, labels
+    and texts of plugins may contain. All messages of zoo and the output of its commands pass through here; plugins may
+    use it for their output.
 
     Args:
-        line: write out tabs and ends of lines too, so that a name cannot look like several lines.
+        line: escape tabs and line ends too, so that a name cannot look like several lines.
     """
     text = str(text)
     if text.isprintable():
@@ -35,7 +35,7 @@ def harmless(text: object, *, line: bool = False) -> str:
 
 
 def told(error: BaseException) -> str:
-    """``ValueError: what was wrong``, also of an error whose message is code of a plugin that raises, or exits."""
+    """``ValueError: the message``, also for an error of a plugin whose ``__str__`` raises or exits."""
     try:
         return harmless(f"{type(error).__name__}: {error}")
     except BaseException as e:  # noqa: BLE001  SystemExit too
@@ -50,7 +50,7 @@ class ZooError(Exception):
 
 
 class ZooWarning(UserWarning):
-    """Base class of every warning issued by zoo, deprecations aside."""
+    """Base class of every warning issued by zoo, except deprecations."""
 
     def __str__(self) -> str:
         return harmless(super().__str__())
@@ -61,31 +61,31 @@ class ContractError(ZooError, ValueError):
 
 
 class PluginError(ZooError, RuntimeError):
-    """A plugin that failed, asked for by name or in strict mode. ``__cause__`` is what it raised."""
+    """A plugin that failed was requested by name, or strict mode is on. ``__cause__`` is the plugin's exception."""
 
 
 class UnknownModel(ZooError, ValueError, KeyError):
-    """No model of that name."""
+    """There is no model of this name."""
 
 
 class AmbiguousModel(UnknownModel):
-    """Several plugins have a model of that bare name; the full names are in the message."""
+    """Several plugins have a model of this bare name; the message lists the full names."""
 
 
 class UnknownWeights(ZooError, ValueError, KeyError):
-    """No weights of that name for this model."""
+    """The model has no weights of this name."""
 
 
 class UnknownTask(ZooError, ValueError, KeyError):
-    """No installed plugin serves that task."""
+    """No installed plugin has this task."""
 
 
 class NoDefault(UnknownModel):
-    """A task was named and no model, and no default of that task can be taken; the message says what to do."""
+    """A task was given without a model, and none of its default models is available; the message says what to do."""
 
 
 class MissingPlugin(ZooError, ImportError):
-    """A plugin, or a package that only some uses need, is not installed; the message says which to install."""
+    """A plugin or an optional package is not installed; the message says what to install."""
 
 
 class InvalidArgument(ZooError, ValueError):
@@ -93,11 +93,11 @@ class InvalidArgument(ZooError, ValueError):
 
 
 class InvalidKind(InvalidArgument, TypeError):
-    """An argument of another kind than is taken: a number for a picture, integers for floating point."""
+    """An argument of the wrong type: a number for a picture, integers for floating point."""
 
 
 class InvalidOperand(InvalidArgument, RuntimeError):
-    """A tensor of a shape, type or device that an operator does not take."""
+    """A tensor of a shape, type or device that an operator does not support."""
 
 
 class InvalidTargets(InvalidArgument, AssertionError):
@@ -105,23 +105,23 @@ class InvalidTargets(InvalidArgument, AssertionError):
 
 
 class CheckpointError(ZooError, RuntimeError):
-    """A file that is no checkpoint, or whose keys or shapes do not fit the model."""
+    """A file is not a checkpoint, or its keys or shapes do not fit the model."""
 
 
 class DownloadError(ZooError, OSError):
-    """A file that could not be fetched, or whose content is not what its name promises."""
+    """A file could not be downloaded, or its content does not match the hash in its name."""
 
 
 class MissingExtra(DownloadError):
-    """A file of a package that is not installed: it comes with an extra of one that is, which the message names."""
+    """A file belongs to a package that is not installed; the message names the extra that installs it."""
 
 
 class OfflineError(DownloadError):
-    """A file that is not in the cache while ``ZOO_OFFLINE`` forbids to fetch it, or one to be pushed."""
+    """A file is not in the cache, or is to be pushed, while ``ZOO_OFFLINE`` is set."""
 
 
 class PolicyError(DownloadError):
-    """A file that ``ZOO_POLICY``, its variables or ``ZOO_LOCK`` do not allow."""
+    """A file is not allowed by ``ZOO_POLICY``, its variables or ``ZOO_LOCK``."""
 
 
 class UploadError(ZooError, OSError):
@@ -133,39 +133,39 @@ class UnreadableFile(ZooError, OSError, RuntimeError):
 
 
 class NonFiniteResult(ZooError, ArithmeticError):
-    """A model's numbers for an input are NaN or infinite: they are no answer."""
+    """The outputs of a model for an input are NaN or infinite."""
 
 
 class TrainingWarning(ZooWarning):
-    """Held-out inputs that the figures of a training run do not count."""
+    """Held-out inputs that the metrics of a training run leave out."""
 
 
 class EvaluationError(ZooError, RuntimeError):
-    """An evaluation that could not go on; the records of finished inputs are kept."""
+    """An evaluation could not continue; the records of finished inputs are kept."""
 
 
 class TrainingError(ZooError, RuntimeError):
-    """A training run that could not go on; its last good checkpoint is kept."""
+    """A training run could not continue; its last good checkpoint is kept."""
 
 
 class EngineError(ZooError, RuntimeError):
-    """A model that an engine, or a precision, cannot compute, or computes with other results than are tolerated."""
+    """An engine or a precision cannot compute a model, or the results differ more than the tolerance."""
 
 
 class ExportError(ZooError, RuntimeError):
-    """A model that cannot be captured as a graph; ``__cause__`` is what torch raised."""
+    """A model cannot be captured as a graph; ``__cause__`` is torch's exception."""
 
 
 class PluginWarning(ZooWarning):
-    """A plugin was set aside, or one of its names is shadowed."""
+    """A plugin is not used, or one of its names is shadowed."""
 
 
 class CacheWarning(ZooWarning):
-    """Something about the cache deserves attention, and loading went on."""
+    """A problem with the cache that did not prevent loading."""
 
 
 class FolderWarning(ZooWarning):
-    """A folder among those that were searched cannot be read."""
+    """A folder cannot be read and was left out of a search."""
 
 
 class WeightsWarning(ZooWarning):
@@ -173,14 +173,14 @@ class WeightsWarning(ZooWarning):
 
 
 def listed(what: str, problems: Iterable[str], limit: int = 20) -> str:
-    """``what`` and a line for each problem, as far as there are no more than ``limit``."""
+    """``what``, and one line per problem, at most ``limit``."""
     lines = list(problems)
     more = [f"… and {len(lines) - limit} more"] if len(lines) > limit else []
     return "\n  ".join([what, *lines[:limit], *more])
 
 
 def suggest(given: str, known: Iterable[str], n: int = 3) -> str:
-    """`` Did you mean a, b or c?`` for names close to ``given``, else an empty string; made to be appended."""
+    """`` Did you mean a, b or c?`` for names close to ``given``, else an empty string, to append to a message."""
     names = list(known)
     lowered = {name.lower(): name for name in names}
     close = [lowered[m] for m in difflib.get_close_matches(given.lower(), lowered, n=n, cutoff=0.6)]
@@ -195,10 +195,10 @@ _filters = threading.RLock()
 
 @contextlib.contextmanager
 def silenced(*messages: str) -> Iterator[None]:
-    """Within, warnings whose text matches one of these regular expressions are not shown.
+    """A context in which warnings whose text matches one of these regular expressions are not shown.
 
-    The filters of warnings are the whole process's, and two threads that change them at once leave one's behind: so
-    one thread is inside at a time.
+    Warning filters belong to the process, and two threads that change them together may leave a filter behind. Only one
+    thread at a time is inside.
     """
     with _filters, warnings.catch_warnings():
         for message in messages:

@@ -16,21 +16,21 @@ from zoo.errors import InvalidArgument, suggest
 from zoo.nn import check_images, first_channels, freeze_batch_norm
 from zoo.registry import get_model
 
-LAYOUTS = ("NCHW", "NHWC", "NLC", "NCTHW", "NTHWC", "")  # of a stage; the last is told by its shape
+LAYOUTS = ("NCHW", "NHWC", "NLC", "NCTHW", "NTHWC", "")  # of a stage; "" is determined from the shape
 
 
 def feature_info(model: str | nn.Module, **config: Any) -> list[Stage]:
-    """The stages of a classification model: where features of one resolution can be read off.
+    """The stages of a classification model: the places with features of one resolution.
 
-    A model says them as :class:`zoo.Stage`, or as timm's do: ``{"module": path, "num_chs": channels, "reduction":
-    stride}``, the layout in the model's ``output_fmt`` or told by what comes out.
+    A model lists them as :class:`zoo.Stage`, or like timm's models as ``{"module": path, "num_chs": channels,
+    "reduction": stride}``, with the layout in the model's ``output_fmt`` or determined from the outputs.
 
     Args:
-        model: a model, or the name of one; by name it is built on the meta device, which takes no memory.
-        **config: builder arguments, where they change the stages.
+        model: a model or its name; by name it is built on the meta device, without memory.
+        ****config: builder arguments, if they change the stages.
 
     Raises:
-        InvalidArgument: the model does not say what its stages are, or says something that cannot be.
+        InvalidArgument: the model does not list its stages, or the list is invalid.
     """
     if isinstance(model, str):
         with torch.device("meta"):
@@ -38,7 +38,7 @@ def feature_info(model: str | nn.Module, **config: Any) -> list[Stage]:
     else:
         built = model
     stages = getattr(built, "feature_info", None)
-    stages = getattr(stages, "info", stages)  # timm's models that give features alone have them in an object
+    stages = getattr(stages, "info", stages)  # timm's feature models have them in an object
     what = repr(model) if isinstance(model, str) else type(model).__name__
     if not stages or not isinstance(stages, Sequence):
         raise InvalidArgument(f"{what} has no feature_info; expected a list of zoo.Stage(path, channels, stride).")
@@ -47,16 +47,16 @@ def feature_info(model: str | nn.Module, **config: Any) -> list[Stage]:
 
 
 def _stage(what: str, model: nn.Module, known: Mapping[str, nn.Module], given: Any) -> Stage:
-    """One of a model's stages, in whichever form it is said, if it can be one.
+    """One of a model's stages, from either form, checked.
 
     Raises:
-        InvalidArgument: it cannot.
+        InvalidArgument: it is not a valid stage.
     """
     stage = given
     if isinstance(given, Mapping) and {"module", "num_chs", "reduction"} <= given.keys():
         if given.get("hook_type", "forward") not in ("", "forward"):
             raise InvalidArgument(
-                f"feature_info of {what}: {short(given)} is what goes into a module; only what comes out can be read."
+                f"feature_info of {what}: {short(given)} is a module's input; only outputs are available."
             )
         layout = given.get("layout") or getattr(model, "output_fmt", None) or ""
         stage = Stage(given["module"], given["num_chs"], given["reduction"], getattr(layout, "value", layout))
@@ -94,11 +94,11 @@ class FeatureExtractor(nn.Module):
         return OrderedDict((name, found[name]) for name in self.nodes)
 
 
-# Hooks live as long as calls do, so that the model stays the one it was and several extractors can share it. Calls of
-# all threads share one hook a module, which finds by the thread whose output it has.
+# Hooks exist only during calls, so that the model is unchanged and several extractors can share it. Calls of all
+# threads share one hook per module, which finds the call of an output by its thread.
 _lock = threading.Lock()
 _hooked: dict[int, tuple[dict[int, Any], int]] = {}  # id of a module → its own hooks, calls that watch it
-_calls = threading.local()  # .stack: what this thread's calls watch (id of a module, name) and have found
+_calls = threading.local()  # .stack: the modules that this thread's calls watch (id, name), and their outputs
 _KEY = -1  # torch's own keys of hooks count from 0
 
 
@@ -109,9 +109,9 @@ def _record(module: nn.Module, inputs: Any, output: Any) -> None:
 
 @contextlib.contextmanager
 def watched_outputs(watched: Mapping[str, nn.Module], found: dict[str, Any]) -> Iterator[None]:
-    """Within, what this thread gets out of these modules is put into ``found``.
+    """A context in which the outputs of these modules in this thread are stored in ``found``.
 
-    Another thread may be going through a module's hooks: they are never changed, but replaced by others and put back.
+    Another thread may be iterating over a module's hooks: the dict is never changed, but replaced and restored.
     """
     with _lock:
         for module in watched.values():
@@ -147,7 +147,7 @@ def feature_extractor(model: nn.Module, nodes: Sequence[str] | Mapping[str, str]
         A module whose output is a dict, name → output, in the order of ``nodes``.
 
     Raises:
-        InvalidArgument: a path that the model does not have, or a name given twice.
+        InvalidArgument: the model does not have a path, or a name is given twice.
 
     >>> zoo.feature_extractor(model, ["layer2", "layer4"])(images)["layer4"].shape
     """
@@ -157,21 +157,21 @@ def feature_extractor(model: nn.Module, nodes: Sequence[str] | Mapping[str, str]
         if path not in known or path == "":
             raise InvalidArgument(f"{type(model).__name__} has no submodule {path!r}.{suggest(path, known)}")
     if len(set(pairs.values())) < len(pairs):
-        raise InvalidArgument(f"The outputs of nodes={pairs} share a name; give each its own.")
+        raise InvalidArgument(f"The outputs of nodes={pairs} share a name; give them different names.")
     return FeatureExtractor(model, {name: path for path, name in pairs.items()})
 
 
 class IntermediateLayers(nn.ModuleDict):
     """The first children of a model, run one after the other: images [N, C, H, W] → name → feature map.
 
-    The children keep their names and there is nothing else, so the keys of published files fit.
+    The children keep their names and nothing is added, so the keys of published files fit.
 
     Args:
-        model: whose children follow one another; those after the last that is wanted are left out.
+        model: a model whose children run one after another; those after the last requested one are left out.
         return_layers: name of a child → name of its output.
 
     Raises:
-        InvalidArgument: ``return_layers`` is empty or names a child that there is not; in the call, wrong images.
+        InvalidArgument: ``return_layers`` is empty or names a missing child; in the call, invalid images.
 
     >>> zoo.features.IntermediateLayers(resnet, {"layer3": "low", "layer4": "high"})(images)["high"].shape
     """
@@ -221,14 +221,14 @@ class Backbone(nn.Module):
         return OrderedDict((name, _as_map(found[name], s, images)) for name, s in zip(found, self.stages, strict=True))
 
     def freeze_rest(self) -> Backbone:
-        """Freeze what the model has after its last stage: it has no part in the output and would get no gradient."""
+        """Freeze the parameters after the last stage: the output does not use them, so they would get no gradient."""
         for module in _split(self.body.model, self.stages[-1].path)[1]:
             module.requires_grad_(False)
         return self
 
 
 def layout_of(stage: Stage, shape: Sequence[int]) -> str:
-    """The order of the dimensions of a stage's output, which its shape tells where the stage does not say it."""
+    """The order of the dimensions of a stage's output; determined from the shape if the stage does not give it."""
     if stage.layout or not shape:
         return stage.layout or "NCHW"
     if len(shape) == 3:
@@ -240,21 +240,21 @@ def _as_map(features: Any, stage: Stage, images: Tensor) -> Tensor:
     """[N, C, H, W], whatever the stage's layout.
 
     Raises:
-        InvalidArgument: it is none of that many channels.
+        InvalidArgument: it does not have this number of channels.
     """
     shape = list(features.shape) if isinstance(features, Tensor) else []
     layout = layout_of(stage, shape)
     if len(shape) != len(layout) or shape[layout.index("C")] != stage.channels:
         found = f"a tensor of shape {shape}" if isinstance(features, Tensor) else f"a {type(features).__name__}"
         raise InvalidArgument(
-            f"feature_info promises {stage.channels} channels, {layout}, of {stage.path!r}, which gives {found}."
+            f"feature_info promises {stage.channels} channels, {layout}, of {stage.path!r}, which returns {found}."
         )
     if layout == "NCHW":
         return features  # type: ignore[no-any-return]
     if layout == "NHWC":
         return features.permute(0, 3, 1, 2)  # type: ignore[no-any-return]
     height, width = images.shape[-2] // stage.stride, images.shape[-1] // stage.stride
-    patches: Tensor = features[:, features.shape[1] - height * width :]  # a class token stands before them
+    patches: Tensor = features[:, features.shape[1] - height * width :]  # they are preceded by a class token
     return patches.transpose(1, 2).reshape(len(patches), -1, height, width)
 
 
@@ -274,10 +274,10 @@ def backbone(
         weights: as its builder takes them.
         out_indices: which of ``zoo.feature_info(model)`` to return; by default the last four. Negative ones count
             from the end.
-        trainable_layers: how many stages, counted from the last, are trained; the others, and what stands before
-            them, are frozen. By default all are trained.
+        trainable_layers: how many stages, counted from the last, are trained; the others, and everything before them,
+            are frozen. By default all are trained.
         frozen_norm: freeze the statistics and scale of its batch norm, as :func:`zoo.nn.freeze_batch_norm` does: for
-            batches of a few large images, on weights that were trained on others.
+            training with batches of a few large images on pretrained weights.
         **config: further arguments of the builder.
 
     Raises:
@@ -308,7 +308,8 @@ def _freeze_before(model: nn.Module, stages: Sequence[Stage], trainable: int) ->
 
 
 def _split(model: nn.Module, path: str) -> tuple[list[nn.Module], list[nn.Module]]:
-    """All submodules in order of registration: those up to the end of the one at ``path``, and those after it."""
+    """All submodules in order of registration, in two lists: those up to the end of the one at ``path``, and those
+    after it."""
     modules = dict(model.named_modules())
     end = max(i for i, name in enumerate(modules) if f"{name}.".startswith(f"{path}.")) + 1
     return list(modules.values())[:end], list(modules.values())[end:]

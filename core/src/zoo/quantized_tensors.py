@@ -1,7 +1,8 @@
-"""torch's quantized tensors (``qint8`` and its kin), which torch deprecates. Nothing else of zoo's touches them.
+"""torch's quantized tensors (``qint8``, ``quint8``, ``qint32``), which torch deprecates. No other module of zoo uses
+them.
 
-Published int8 files hold them, and torch's int8 kernels take them. Elsewhere zoo has plain int8 tensors, scales and
-zero points; ``zoo convert`` writes such files for the time when torch has no quantized tensors any more.
+Published int8 files contain them, and torch's int8 kernels take them. Elsewhere zoo has plain int8 tensors, scales and
+zero points; ``zoo convert`` writes such files for later torches without quantized tensors.
 """
 
 from __future__ import annotations
@@ -14,18 +15,18 @@ from torch import Tensor
 from zoo.errors import CheckpointError, silenced
 
 TYPES = ("qint8", "quint8", "qint32")
-# What torch says when such a tensor is made or read.
+# torch's warning when such a tensor is made or read.
 DEPRECATED = r"torch\.quantize_per_tensor, torch\.quantize_per_channel and other quantized tensor creation functions"
 
 
 class Parts(NamedTuple):
-    """A quantized tensor, taken apart.
+    """The parts of a quantized tensor.
 
     Attributes:
-        integers: int8, uint8 or int32, of the tensor's shape.
-        scales: of one element, or of one for each channel.
-        zero_points: likewise.
-        axis: of the channels; None where one scale is for all.
+        integers: int8, uint8 or int32, with the tensor's shape.
+        scales: one element, or one per channel.
+        zero_points: as ``scales``.
+        axis: of the channels; None for a single scale.
         dtype: one of :data:`TYPES`.
     """
 
@@ -52,10 +53,10 @@ def quantized_like(value: Tensor, like: Tensor) -> Tensor:
 
 
 def take_apart(t: Tensor) -> Parts:
-    """What a quantized tensor holds."""
+    """The parts of a quantized tensor."""
     integers, dtype = t.int_repr(), str(t.dtype).removeprefix("torch.")
     if t.qscheme() == torch.per_tensor_affine:
-        scale = torch.tensor([t.q_scale()], dtype=torch.float64)  # as torch has it
+        scale = torch.tensor([t.q_scale()], dtype=torch.float64)  # as in torch
         return Parts(integers, scale, torch.tensor([t.q_zero_point()]), None, dtype)
     return Parts(integers, t.q_per_channel_scales(), t.q_per_channel_zero_points(), t.q_per_channel_axis(), dtype)
 
@@ -64,7 +65,7 @@ def put_together(parts: Parts) -> Tensor:
     """The quantized tensor.
 
     Raises:
-        CheckpointError: its integers are of another type than ``dtype``'s, or this torch has no such tensors.
+        CheckpointError: its integers do not have the type of ``dtype``, or this torch has no such tensors.
     """
     try:
         wanted: torch.dtype = getattr(torch, parts.dtype) if parts.dtype in TYPES else torch.float
@@ -85,5 +86,5 @@ def put_together(parts: Parts) -> Tensor:
 
 
 def quantized_type(name: str) -> Any:
-    """``torch.qint8`` and the like, by name; None where this torch has none."""
+    """``torch.qint8`` or another quantized dtype, by name; None if this torch does not have it."""
     return getattr(torch, name, None)

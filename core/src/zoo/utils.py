@@ -1,9 +1,9 @@
-"""Pictures for looking at, with the names and arguments of ``torchvision.utils``. :mod:`zoo.draw` has more to offer.
+"""Drawing with the names and arguments of ``torchvision.utils``. :mod:`zoo.draw` has more functions.
 
-Rectangles, masks, dots, lines and grids are torchvision's, pixel by pixel. It is otherwise with these: labels have a
-font of our own, of which ``font_size`` is always the size, and stay inside the picture; colours that are not given are
-those of :func:`zoo.draw.class_color`, where theirs begin with black; rotated outlines are whole, theirs have gaps;
-of masks that overlap the later one is seen, where theirs show black.
+Rectangles, masks, dots, lines and grids are pixel-exact with torchvision. Differences: labels use our own font, with
+``font_size`` as its size in all cases, and stay inside the picture; default colours are those of
+:func:`zoo.draw.class_color` (torchvision's begin with black); rotated outlines have no gaps; of overlapping masks the
+later one is on top (torchvision shows black).
 """
 
 from __future__ import annotations
@@ -57,31 +57,31 @@ def draw_bounding_boxes(
 
     Args:
         image: [3, H, W] or [1, H, W], uint8 or float in [0, 1].
-        boxes: [N, 4], xyxy in pixels. Fractions are cut off; the frame's outer edge passes through both corners. Or
+        boxes: [N, 4], xyxy in pixels. Fractions are truncated; the frame's outer edge passes through both corners. Or
             [N, 8], the four corners of rotated boxes.
-        labels: a text for each box, or None for one that has none.
-        colors: one for all, or one for each box: ``"red"``, ``"#ff0000"`` or ``(255, 0, 0)``. By default those of
-            :func:`zoo.draw.class_color`, where there are labels the same for the same label.
-        fill: tint the boxes in their colour.
+        labels: one text per box, or None for a box without label.
+        colors: one for all, or one per box: ``"red"``, ``"#ff0000"`` or ``(255, 0, 0)``. By default those of
+            :func:`zoo.draw.class_color`, with the same colour for equal labels.
+        fill: fill the boxes with their colour, transparently.
         width: of the frames, in pixels.
-        font: name or path of a TrueType font; by default DejaVu Sans, which comes along.
+        font: name or path of a TrueType font; by default the bundled DejaVu Sans.
         font_size: in pixels; 10 by default.
-        label_colors: of the texts; by default those of the boxes, or on a plate black or white.
-        label_background_colors: of the plates; by default those of the boxes.
+        label_colors: colours of the texts; by default those of the boxes, or black or white on a plate.
+        label_background_colors: colours of the plates; by default those of the boxes.
         fill_labels: write the labels on plates.
 
     Returns:
         [3, H, W], of the dtype of ``image``.
 
     Raises:
-        InvalidArgument: an image, boxes, colours or labels that are not as above, or a font that cannot be found.
+        InvalidArgument: the image, boxes, colours or labels are invalid, or the font is not found.
     """
     rows = check_boxes(boxes, rotated=True)
     n = len(rows)
     if not n:
         _warn_of_nothing("boxes")
     if labels is not None and len(labels) != n:
-        raise InvalidArgument(f"There are {n} boxes and {len(labels)} labels; expected one for each box.")
+        raise InvalidArgument(f"There are {n} boxes and {len(labels)} labels; expected one per box.")
     lines = _default_colors(labels, n) if colors is None else parse_colors("colors", colors, n)
     plates = lines
     if label_background_colors is not None:
@@ -106,11 +106,13 @@ def draw_bounding_boxes(
 
 
 def _warn_of_nothing(what: str) -> None:
-    warnings.warn(f"There are no {what}, and nothing is drawn; ask for them first to silence this.", ZooWarning, 3)
+    warnings.warn(
+        f"There are no {what}, so nothing is drawn; check for this case to silence the warning.", ZooWarning, 3
+    )
 
 
 def _default_colors(labels: Sequence[str | None] | None, n: int) -> list[RGB]:
-    """A colour for each of ``n`` objects, or for each label, in the order in which they first appear."""
+    """One colour per object of ``n``, or per label, in the order of their first appearance."""
     places: dict[Any, int] = {}
     return [class_color(places.setdefault(label, len(places))) for label in labels or range(n)]
 
@@ -135,7 +137,7 @@ def _write(
     plate: RGB | None,
     width: int,
 ) -> None:
-    """A label in the upper left corner of its box, moved where it would leave the picture."""
+    """A label in the upper left corner of its box, moved to stay inside the picture."""
     pad = 1 + width
     left, top, right, bottom = draw.textbbox((0, 0), text, letters)
     x = max(0, min(box[0] + pad, draw.im.size[0] - right - 1))
@@ -146,19 +148,19 @@ def _write(
 
 
 def draw_segmentation_masks(image: Tensor, masks: Tensor, alpha: float = 0.8, colors: Colors | None = None) -> Tensor:
-    """A copy of ``image`` with ``masks`` laid over it, the later ones over the earlier.
+    """A copy of ``image`` with ``masks`` drawn over it, later ones on top.
 
     Args:
         image: [3, H, W], uint8 or float in [0, 1]; or [1, H, W], grey.
         masks: bool [N, H, W] or [H, W].
-        alpha: how much of the colours shows, from 0 (nothing) to 1 (nothing else).
-        colors: one for all, or one for each mask; by default those of :func:`zoo.draw.class_color`.
+        alpha: opacity of the colours, from 0 to 1.
+        colors: one for all, or one per mask; by default those of :func:`zoo.draw.class_color`.
 
     Returns:
         [3, H, W], of the dtype of ``image``.
 
     Raises:
-        InvalidArgument: masks that are not bool or not of the image's size, or what else is not as above.
+        InvalidArgument: masks are not bool or have another size than the image, or another argument is invalid.
     """
     pixels = check_image(_check_tensor(image))
     if not isinstance(masks, Tensor) or masks.dtype != torch.bool:
@@ -182,24 +184,24 @@ def draw_keypoints(
     width: int = 3,
     visibility: Tensor | None = None,
 ) -> Tensor:
-    """A copy of ``image`` with ``keypoints`` as dots, and white lines between those that are connected.
+    """A copy of ``image`` with ``keypoints`` as dots, and white lines between connected ones.
 
     Args:
         image: [3, H, W] or [1, H, W], uint8 or float in [0, 1].
-        keypoints: [N, K, 2], x and y in pixels, of N objects; fractions are cut off. A third column is taken for the
+        keypoints: [N, K, 2], x and y in pixels, of N objects; fractions are truncated. A third column is the
             visibility.
         connectivity: pairs of keypoints to connect, counted from 0; :data:`zoo.draw.PERSON_SKELETON` for persons.
-        colors: of all dots; by default those of :func:`zoo.draw.class_color`, one for each object.
+        colors: colour of all dots; by default those of :func:`zoo.draw.class_color`, one per object.
         radius: of the dots, in pixels.
         width: of the lines, in pixels.
-        visibility: [N, K]; keypoints where it is 0, and lines to them, are not drawn.
+        visibility: [N, K]; keypoints with 0, and lines to them, are not drawn.
 
     Returns:
         [3, H, W], of the dtype of ``image``.
 
     Raises:
-        InvalidArgument: keypoints or a visibility of another shape, a connection to a keypoint that is not there, or
-            what else is not as above.
+        InvalidArgument: keypoints or visibility have another shape, a connection names a missing keypoint, or another
+            argument is invalid.
     """
     points, visible = check_keypoints(keypoints, visibility)
     n, k = visible.shape
@@ -238,23 +240,24 @@ def make_grid(
     scale_each: bool = False,
     pad_value: float = 0.0,
 ) -> Tensor:
-    """Images of one size side by side in one, row by row.
+    """A grid of images of one size, row by row.
 
     Args:
-        tensor: [N, C, H, W], or a list of [C, H, W]; one image [C, H, W] or [H, W] comes back without a border. One
-            channel becomes three.
+        tensor: [N, C, H, W], or a list of [C, H, W]; a single image [C, H, W] or [H, W] is returned without a border.
+            One channel becomes three.
         nrow: images in a row.
         padding: pixels between the images and around them.
         normalize: scale the values to [0, 1].
-        value_range: the values that become 0 and 1, those beyond cut off; by default the least and the greatest.
-        scale_each: take the least and the greatest of each image by itself.
+        value_range: the values that become 0 and 1, others are clipped; by default the minimum and the maximum.
+        scale_each: use the minimum and the maximum of each image separately.
         pad_value: of the pixels between the images.
 
     Returns:
         [C, rows × (H + padding) + padding, columns × (W + padding) + padding], of the images' dtype.
 
     Raises:
-        InvalidArgument: no images, images of several sizes, integers to be normalised, a number below its least.
+        InvalidArgument: there are no images, their sizes differ, ``normalize`` is given for integers, or a number is
+            too small.
     """
     images = _stack(tensor)
     check_count("nrow", nrow, 1)
@@ -282,7 +285,7 @@ def _stack(given: Tensor | Sequence[Tensor]) -> Tensor:
     if not isinstance(given, Tensor):
         shapes = sorted({tuple(image.shape) for image in given if isinstance(image, Tensor)})
         if len(shapes) != 1 or not all(isinstance(image, Tensor) for image in given):
-            kinds = f"shapes {', '.join(str([*s]) for s in shapes)}" if shapes else "nothing that is a tensor"
+            kinds = f"shapes {', '.join(str([*s]) for s in shapes)}" if shapes else "no tensor"
             raise InvalidArgument(f"The list of images has {kinds}; expected tensors [C, H, W] of one shape.")
         given = torch.stack([image if image.ndim > 2 else image[None] for image in given])
     images = given[(None,) * max(0, 4 - given.ndim)]
@@ -297,7 +300,7 @@ def _normalize(images: Tensor, value_range: tuple[float, float] | None, scale_ea
     if value_range is not None:
         low, high = (torch.as_tensor(float(value)).to(images) for value in value_range)
         if not low < high:
-            raise InvalidArgument(f"value_range is {value_range!r}; expected (least, greatest).")
+            raise InvalidArgument(f"value_range is {value_range!r}; expected (minimum, maximum).")
     elif scale_each:
         low, high = images.amin((1, 2, 3), keepdim=True), images.amax((1, 2, 3), keepdim=True)
     else:
@@ -308,19 +311,19 @@ def _normalize(images: Tensor, value_range: tuple[float, float] | None, scale_ea
 def save_image(
     tensor: Tensor | Sequence[Tensor],
     fp: str | Path | BinaryIO,
-    format: str | None = None,  # noqa: A002  the name that users know
+    format: str | None = None,  # noqa: A002  torchvision's name
     **kwargs: Any,
 ) -> None:
-    """Write an image, or several as :func:`make_grid` arranges them, into a file.
+    """Write an image, or a grid of images as by :func:`make_grid`, to a file.
 
     Args:
-        tensor: as :func:`make_grid` takes it: uint8, or float in [0, 1], what lies beyond cut off.
+        tensor: as for :func:`make_grid`: uint8, or float clipped to [0, 1].
         fp: path, or a file opened for writing.
-        format: such as ``"png"``; by default what the path's ending names.
+        format: such as ``"png"``; by default from the path's suffix.
         **kwargs: further arguments of :func:`make_grid`.
 
     Raises:
-        InvalidArgument: as of :func:`make_grid`; no or an unknown format.
+        InvalidArgument: as for :func:`make_grid`; the format is missing or unknown.
     """
     grid = make_grid(tensor, **kwargs)
     if grid.is_floating_point():
@@ -328,11 +331,11 @@ def save_image(
     try:
         to_pil_image(grid).save(fp, format=format)
     except (KeyError, ValueError) as e:
-        raise InvalidArgument(f"fp is {fp!r} and format {format!r}; no picture format is known by these ({e}).") from e
+        raise InvalidArgument(f"fp is {fp!r} and format {format!r}; these do not name a picture format ({e}).") from e
 
 
 def _log_api_usage_once(obj: Any) -> None:
-    """For code that was copied from torchvision's models, which report here that they are built; nobody is told."""
+    """For code copied from torchvision's models, which call this when they are built; does nothing."""
 
 
 def _make_ntuple(x: Any, n: int) -> tuple[Any, ...]:

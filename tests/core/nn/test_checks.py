@@ -14,7 +14,7 @@ from zoo.nn import check_count, check_images, check_probability
         (torch.zeros(3, 32), r"\[3, 32\]; expected \[N, 3, H, W\]"),
         (torch.zeros(1, 1, 32, 32), "1 channels.*takes 3.*in_channels=1"),
         (torch.zeros(1, 32, 32, 3), "Channels come second"),
-        (torch.zeros(1, 3, 32, 31), "32×31 and this model needs at least 32×32"),
+        (torch.zeros(1, 3, 32, 31), "32×31 but this model needs at least 32×32"),
         (torch.zeros(1, 3, 32, 32, dtype=torch.uint8), "torch.uint8; expected floating point"),
         ("cat.jpg", "a str; expected a tensor"),
     ],

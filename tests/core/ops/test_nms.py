@@ -70,7 +70,7 @@ def test_sweeping_equals_striking(n: int) -> None:
             struck.append(kept)
         swept = _sweep(rows, 0.4, by_class, space)
         if n > 1000:
-            assert swept is not None, "so many scattered boxes are to be swept"
+            assert swept is not None, "this many scattered boxes use the sweep"
         assert swept is None or torch.equal(swept, torch.cat(struck))
 
 
@@ -95,7 +95,7 @@ def test_thresholds_at_and_beyond_their_limits() -> None:
     scores = torch.tensor([0.9, 0.8, 0.7, 0.6])
     assert ops.nms(touching, scores, 1.0).tolist() == [0, 1, 2, 3]
     assert ops.nms(touching, scores, 7.0).tolist() == [0, 1, 2, 3]
-    assert ops.nms(touching, scores, 0.0).tolist() == [0, 1]  # an edge is no area
+    assert ops.nms(touching, scores, 0.0).tolist() == [0, 1]  # an edge has no area
     assert ops.nms(touching, scores, -0.5).tolist() == [0]
     assert ops.batched_nms(touching, scores, torch.tensor([0, 0, 1, 1]), -3.0).tolist() == [0, 2]
     with pytest.raises(InvalidArgument, match="nan"):

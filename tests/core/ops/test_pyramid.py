@@ -74,7 +74,7 @@ def test_fpn_by_hand() -> None:
     fine, coarse = torch.arange(15.0).view(1, 1, 3, 5), torch.tensor([[[[10.0, 20, 30], [40, 50, 60]]]])
     out = fpn({"fine": fine, "coarse": coarse})
     assert list(out) == ["fine", "coarse", "pool"]
-    enlarged = coarse[:, :, [0, 0, 1]][:, :, :, [0, 0, 1, 1, 2]]  # nearest, to a size that is no multiple
+    enlarged = coarse[:, :, [0, 0, 1]][:, :, :, [0, 0, 1, 1, 2]]  # nearest, to a size that is not a multiple
     assert torch.equal(out["fine"], fine + enlarged)
     assert torch.equal(out["coarse"], coarse)
     assert torch.equal(out["pool"], coarse[:, :, ::2, ::2])

@@ -117,9 +117,9 @@ def test_cmyk_and_transparency_show_what_a_person_sees() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (torch.zeros(48, 48), "no input; expected [C, H, W] or [N, C, H, W]"),
-        (torch.zeros(1, 1, 3, 48, 48), "no input"),
-        (torch.zeros(1, 48, 48), "1 channel(s) where mean and std have 3"),
+        (torch.zeros(48, 48), "not an input; expected [C, H, W] or [N, C, H, W]"),
+        (torch.zeros(1, 1, 3, 48, 48), "not an input"),
+        (torch.zeros(1, 48, 48), "1 channel(s), but mean and std have 3"),
         (torch.zeros(48, 64, 3), "movedim(-1, -3)"),
         (torch.zeros(3, 48, 48, dtype=torch.int64), "int64 has no known range"),
         (torch.zeros(3, 48, 48, dtype=torch.bool), "bool has no known range"),
@@ -128,8 +128,8 @@ def test_cmyk_and_transparency_show_what_a_person_sees() -> None:
         (Image.new("F", (9, 9)), "no fixed range"),
         (Image.fromarray(np.full((9, 9), -1, np.int32)), "expected values from 0 to 65535"),
         (Image.new("RGB", (9_000_000, 1)), "longer side of 504000000"),
-        (np.zeros((48, 48, 3), np.uint8), "to_pil_image makes a picture"),
-        ("picture.png", "str is no picture"),
+        (np.zeros((48, 48, 3), np.uint8), "to_pil_image converts a uint8 array"),
+        ("picture.png", "str is not a picture"),
     ],
 )
 def test_what_is_no_picture_is_refused(given: Any, message: str) -> None:
@@ -200,5 +200,5 @@ def test_flow_scales_both_pictures_and_wants_them_of_one_size() -> None:
     first, second = preprocess(Image.new("RGB", (8, 8), "white"), torch.zeros(3, 8, 8))
     assert (first == 1).all()
     assert (second == -1).all()
-    with pytest.raises(InvalidArgument, match="expected two of one size"):
+    with pytest.raises(InvalidArgument, match="expected the same size"):
         preprocess(torch.zeros(3, 8, 8), torch.zeros(3, 8, 16))

@@ -1,7 +1,7 @@
-"""The command line, and what a command of a plugin needs to read its options and to print alike.
+"""The command line, and what a plugin's command needs to read its options and to print in the same way.
 
-A command is a Typer app, or a function for one, that a manifest names (:class:`zoo.Command`). It returns its exit
-status; errors of :mod:`zoo.errors` that it raises are printed as one line on stderr.
+A command is a Typer app, or a function for a Typer app, that a manifest names (:class:`zoo.Command`). It returns its
+exit status; errors of :mod:`zoo.errors` that it raises are printed as one line on stderr.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The command line: ``zoo list · show · compare · predict · pull · …``, and what plugins bring.
+"""The command line: ``zoo list · show · compare · predict · pull · …``, and the commands of plugins.
 
-Commands read arguments, call the library and print. Each returns its exit status: 0, or 1 where something went wrong
-(it is named on stderr); 2 is a command that was typed wrongly, 130 one that was ended by Ctrl-C.
+Commands read arguments, call the library and print. Each returns its exit status: 0 for success, 1 for an error
+(reported on stderr), 2 for a command with wrong arguments, 130 for a command ended by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from zoo.cli.plugged import Commands
 from zoo.errors import ZooError, harmless
 from zoo.files import receiving
 
-# Typer's own markup stays off: zoo.cli.helping lays help out, and errors need no rich, which takes longer to import
-# than most commands to run.
+# Typer's own markup is off: zoo.cli.helping formats the help. Errors are printed without rich, which takes longer to
+# import than most commands take to run.
 app = typer.Typer(
     name="zoo",
     cls=Commands,
@@ -88,19 +88,19 @@ def _options(
 
 
 def _show_traceback(*error: Any) -> None:
-    """Of what nobody foresaw; its text may be a file's or a plugin's."""
+    """The message of an unexpected exception; its text may come from a file or a plugin."""
     output.say(output.Painted(harmless("".join(traceback.format_exception(*error)))), end="", err=True)
 
 
 def _print_usage_error(e: Any) -> None:
-    """What was typed wrongly, and where the help is; or the help, where nothing was typed."""
+    """Print what is wrong with the arguments and where the help is, or the help if there were no arguments."""
     context = getattr(e, "ctx", None)
     if type(e).__name__ == "NoArgsIsHelpError" and context is not None:
         output.say(output.Painted(context.get_help()), err=True)
         return
     output.complain(f"Error: {e.format_message().removeprefix('Invalid value: ')}", "red")
     if context is not None:
-        output.note(f"`{context.command_path} --help` shows how it is used.", err=True)
+        output.note(f"`{context.command_path} --help` shows how to use it.", err=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -109,11 +109,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: by default those of this process.
 
-    With ``ZOO_DEBUG=1`` an error is raised with its traceback in place of one line on stderr.
+    With ``ZOO_DEBUG=1`` an error is raised with its traceback instead of being printed as one line on stderr.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors=output.SPELT_OUT)  # a label or path may be beyond the terminal's encoding
+            stream.reconfigure(
+                errors=output.SPELT_OUT
+            )  # the terminal's encoding may lack characters of a label or path
     receiving.lines.set(True)
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: output.complain(f"Warning: {message}", "yellow")
@@ -123,14 +125,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if completion.asked():
                 return completion.answer(get_command(app))
             status = app(given, prog_name="zoo", standalone_mode=False)
-            sys.stdout.flush()  # here, where a closed pipe can be told from an error
+            sys.stdout.flush()  # here, where a closed pipe is not mistaken for an error
             return int(status or 0)
         except typer.Abort:
             return 130
         except KeyboardInterrupt as e:
             output.interrupted(str(e))
             return 130
-        except BrokenPipeError:  # whoever read our output has seen enough
+        except BrokenPipeError:  # the reader of our output has closed the pipe
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
         except (ZooError, OSError) as e:
@@ -139,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             output.print_error(e)
             return 1
         except Exception as e:
-            # A command that was typed wrongly; the class is click's, or in later versions of typer a copy of its own.
+            # A command with wrong arguments. The class is click's, or in later versions of typer a copy of it.
             if not (hasattr(e, "show") and hasattr(e, "exit_code")):
                 if arguments is None:  # the process ends with it
                     sys.excepthook = _show_traceback

@@ -15,7 +15,7 @@ from zoo.files.cached import CachedFile, cached_files, prune, verify_cache
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="""Look after the cache of downloaded files.
+    help="""Manage the cache of downloaded files.
 
 Examples:
     zoo cache list
@@ -33,7 +33,7 @@ def _facts(file: CachedFile) -> dict[str, Any]:
 def list_files(as_json: Json = False) -> int:
     """List every file with its size, the days since it was used, and where it came from.
 
-    What is foreign was put there by torch.hub or somebody else, and is never deleted without --foreign.
+    A foreign file was written there by torch.hub or another program, and is only deleted with --foreign.
 
     Examples:
         zoo cache list
@@ -63,9 +63,9 @@ def list_files(as_json: Json = False) -> int:
 
 @app.command()
 def verify(as_json: Json = False) -> int:
-    """Hash every file and compare it with its note and its name.
+    """Hash every file and compare the hash with the file's note and name.
 
-    The exit status is 1 if one is not what it should be.
+    The exit status is 1 if a file does not match.
 
     Examples:
         zoo cache verify
@@ -87,13 +87,15 @@ def verify(as_json: Json = False) -> int:
 def prune_files(
     unused: Annotated[
         float | None,
-        typer.Option(metavar="DAYS", min=0, help="Delete files, too, that were not used for so many days; 0 for all."),
+        typer.Option(metavar="DAYS", min=0, help="Also delete files that were not used for this many days; 0 for all."),
     ] = None,
-    foreign: Annotated[bool, typer.Option("--foreign", help="With --unused, delete what is not zoo's, too.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Delete nothing, and say what would be.")] = False,
+    foreign: Annotated[
+        bool, typer.Option("--foreign", help="With --unused, also delete files that zoo did not download.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Delete nothing; print what would be deleted.")] = False,
     as_json: Json = False,
 ) -> int:
-    """Make room: delete unfinished downloads and, with --unused, files that zoo has fetched.
+    """Free space: delete unfinished downloads and, with --unused, files that zoo downloaded.
 
     Examples:
         zoo cache prune
@@ -101,7 +103,7 @@ def prune_files(
     """
     gone, busy = prune(unused=unused, foreign=foreign, dry_run=dry_run)
     for path in busy:
-        output.complain(f"Warning: {path} is in use and was left.", "yellow")
+        output.complain(f"Warning: {path} is in use and was not deleted.", "yellow")
     if as_json:
         output.print_json([_facts(file) for file in gone])
         return 0

@@ -1,4 +1,4 @@
-"""``zoo compare``: models side by side, in what is known of them and on pictures of one's own."""
+"""``zoo compare``: models side by side: their facts, and their results on your own pictures."""
 
 from __future__ import annotations
 
@@ -36,21 +36,23 @@ def compare(
         ),
     ] = None,
     limit: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Run them on N inputs at most.", rich_help_panel="On pictures")
+        int, typer.Option(min=1, metavar="N", help="Run them on at most N inputs.", rich_help_panel="On pictures")
     ] = 20,
     device: Annotated[
         str,
         typer.Option(
-            metavar="DEVICE", help="Where they run: cpu, cuda, mps; auto takes the best.", rich_help_panel="On pictures"
+            metavar="DEVICE",
+            help="The device to run them on: cpu, cuda, mps; auto takes the best available.",
+            rich_help_panel="On pictures",
         ),
     ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> int:
-    """Compare models: the facts side by side, and on your pictures what they answer, how often they agree, how fast
-    they are.
+    """Compare models: their facts side by side, and on your pictures their answers, how often they agree, and their
+    speed.
 
-    Nothing is downloaded for the facts. With --on the weights are, and each model runs by itself, an input at a time;
-    its time is the median, from the file to the result.
+    The facts require no download. --on downloads the weights and runs one model after another, one input at a time; the
+    time of a model is the median from the file to the result.
 
     Examples:
         zoo compare resnet50 mobilenet_v3_large
@@ -58,7 +60,7 @@ def compare(
         zoo compare resnet18 squeezenet1_1 --on dog.jpg --json
     """
     if len(models) < 2:
-        raise typer.BadParameter("Name two models or more.")
+        raise typer.BadParameter("Expected two models or more.")
     infos = {name: registry.model_info(name) for name in models}
     sources: list[Any] = []
     if inputs:
@@ -98,7 +100,7 @@ def _facts(name: str, info: ModelInfo) -> dict[str, Any]:
 
 
 def _print_facts(infos: dict[str, ModelInfo]) -> None:
-    """A column a model, or where a terminal has no room for that, one model below the other."""
+    """One column per model, or on a narrow terminal one model below the other."""
     every = [_facts(name, info) for name, info in infos.items()]
     keys = list(dict.fromkeys((data, key) for fact in every for data, of in fact["metrics"].items() for key in of))
     tasks = registry.registry().tasks
@@ -136,7 +138,7 @@ def _aligned(cells: Any) -> list[str]:
 
 
 def _sources(infos: dict[str, ModelInfo], inputs: Sequence[str]) -> list[Any]:
-    """What they are run on; raises before torch is imported for what is not there."""
+    """The inputs. Raises for a missing file, before torch is imported."""
     specs = [registry.get_task(info.task, plugin=info.plugin) for info in infos.values()]
     if any(spec.inputs_per_sample != 1 for spec in specs):
         raise InvalidArgument("--on takes models whose inputs are single files.")
@@ -144,7 +146,7 @@ def _sources(infos: dict[str, ModelInfo], inputs: Sequence[str]) -> list[Any]:
         if info.source is None:
             check_weights(info, "DEFAULT")
             if not info.weights:
-                raise InvalidArgument(f"--on: no weights are published for {info.name}, so that it answers nothing.")
+                raise InvalidArgument(f"--on: no weights are published for {info.name}, so it cannot answer.")
     paths = as_paths(inputs)
     for problem in problems_of([path for path in paths if isinstance(path, str)], specs[0]).values():
         raise problem
@@ -187,13 +189,13 @@ def _run(infos: dict[str, ModelInfo], sources: Sequence[Any], device: str) -> di
 
 
 def _answer(result: Any) -> str:
-    """What a result says first, in a line."""
+    """The main answer of a result, in one line."""
     lines = result.lines(1)
     return " ".join(str(lines[0]).split()) if lines else "nothing"
 
 
 def _label(answer: str) -> str:
-    """An answer without its numbers: what two models may agree on."""
+    """An answer without its numbers, to compare those of two models."""
     return re.sub(r"[\d.,%×()\[\]+-]+", " ", answer).strip()
 
 
@@ -211,7 +213,7 @@ def _print_found(found: dict[str, Any]) -> None:
         columns = [Column("Input", code=True), *(Column(name, rank=1) for name in names), Column("Agree")]
         print_table(columns, rows)
         print()
-    output.print_facts([(name, f"{ms:.1f} ms an input") for name, ms in found["milliseconds"].items()], indent="")
+    output.print_facts([(name, f"{ms:.1f} ms per input") for name, ms in found["milliseconds"].items()], indent="")
     for one in found["agreement"]:
         if one["inputs"]:
             share = one["agree"] / one["inputs"]

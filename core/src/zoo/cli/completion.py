@@ -1,6 +1,7 @@
-"""Completion in the shell: ``zoo completion bash`` prints what makes a shell ask, and :func:`answer` what it is told.
+"""Shell completion: ``zoo completion bash`` prints the shell's function, and :func:`answer` prints the candidates for
+it.
 
-A shell runs ``zoo`` with ``_ZOO_COMPLETE`` set, and reads a candidate a line. torch is not imported.
+A shell runs ``zoo`` with ``_ZOO_COMPLETE`` set, and reads one candidate per line. torch is not imported.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from zoo.contract import CAPABILITIES, stored_weights
 from zoo.errors import ZooError, harmless
 
 VARIABLE = "_ZOO_COMPLETE"
-BREAKS = "\"'@><=;|&(:"  # where bash begins a new word, and wants only what follows
+BREAKS = "\"'@><=;|&(:"  # where bash begins a new word, and expects only what follows
 
 
 class Shell(enum.StrEnum):
@@ -82,15 +83,15 @@ def completion(
 
 
 def asked() -> bool:
-    """Whether this process is a shell's question."""
+    """Whether a shell runs this process to get candidates."""
     return os.environ.get(VARIABLE) in list(Shell)
 
 
 def answer(root: Any) -> int:
-    """Print the candidates for the words at hand, each with its help, where the shell shows that."""
+    """Print the candidates for the current words, each with its help if the shell shows it."""
     shell = Shell(os.environ[VARIABLE])
     words = _words_of_bash() if shell is Shell.bash else sys.argv[1:]
-    with contextlib.suppress(ZooError, OSError, ValueError):  # a question has no place for errors
+    with contextlib.suppress(ZooError, OSError, ValueError):  # completion prints no errors
         for value, text in candidates(root, words[:-1], words[-1] if words else ""):
             text = harmless(text, line=True)
             if shell is Shell.bash:
@@ -114,7 +115,7 @@ def _words_of_bash() -> list[str]:
 
 
 def candidates(root: Any, words: Sequence[str], begun: str) -> Iterator[tuple[str, str]]:
-    """What could stand in place of ``begun`` after these words, each with a line of help or none.
+    """The possible completions of ``begun`` after these words, each with a line of help or none.
 
     >>> [name for name, _ in candidates(root, ["show"], "resnet5")]
     ['resnet50']
@@ -139,7 +140,7 @@ def candidates(root: Any, words: Sequence[str], begun: str) -> Iterator[tuple[st
 
 
 def _plugged(command: Any, name: str) -> Any:
-    with contextlib.suppress(ZooError):  # one that cannot be loaded has nothing to complete
+    with contextlib.suppress(ZooError):  # a command that cannot be loaded has no candidates
         return command.get_command(typer.Context(command), name)
     return None
 
@@ -171,7 +172,7 @@ def _of_command(command: Any, words: Sequence[str], begun: str) -> Iterator[tupl
 
 
 def _values(param: Any, name: str, words: Sequence[str], begun: str) -> Iterator[tuple[str, str]]:
-    """What an option or argument may be; nothing where the shell knows better, as of files."""
+    """The possible values of an option or argument; none for files, which the shell completes itself."""
     if choices := choices_of(param):
         yield from _fitting([(choice, "") for choice in choices], begun)
         return
@@ -205,7 +206,7 @@ def _values(param: Any, name: str, words: Sequence[str], begun: str) -> Iterator
 
 
 def _models(begun: str) -> Iterator[tuple[str, str]]:
-    """Models, and where one is named whole, the entries of its weights."""
+    """Models, and after the complete name of a model, its weights."""
     now = registry.registry()
     head, dot, _ = begun.partition(".")
     for entry in sorted(now.entries.values(), key=now.short_name):
@@ -223,7 +224,7 @@ def _tags(entry: Any) -> Iterable[str]:
 
 
 def _weights(words: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """The entries of the model that the words name."""
+    """The weights of the model that the words name."""
     said: Mapping[str, str] = dict(itertools.pairwise(words))
     model = said.get("--model") or next((word for word in words if not word.startswith("-")), None)
     if model is not None:

@@ -1,4 +1,4 @@
-"""``zoo doctor``: what is installed, what went wrong, and where files are. torch is not imported."""
+"""``zoo doctor``: what is installed, what is wrong, and where files are. torch is not imported."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from zoo.cli import output
 from zoo.registry import PluginRecord, discovery
 
 _VARIABLES = re.compile(r"ZOO_\w+|HF_\w+|HUGGINGFACE_\w+|TORCH_HOME|TORCH_MODEL_ZOO|XDG_CACHE_HOME|HTTPS?_PROXY", re.I)
-TOLD = 8  # shared names of the same plugins that are told one by one
+TOLD = 8  # shared names of the same plugins that are listed one by one
 _SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSWORD", re.IGNORECASE)
 
 
@@ -30,14 +30,14 @@ def doctor(
 ) -> int:
     """Report what is installed, and what is wrong with it.
 
-    The report has versions, each plugin and what went wrong, engines, the cache, and environment variables in force.
+    The report lists versions, plugins and their errors, engines, the cache, and the environment variables that are set.
     The exit status is 1 if a plugin failed.
 
     Examples:
         zoo doctor
         zoo doctor --verbose
     """
-    # Discovered afresh: this report takes the place of the warnings, and of the error that ZOO_STRICT=1 makes of them.
+    # Discovered again: this report replaces the warnings, and the error that ZOO_STRICT=1 turns them into.
     records = discovery.Plugins().records
     for record in records:
         discovery.check_builders(record)
@@ -60,7 +60,7 @@ def doctor(
 
 
 def versions() -> dict[str, str]:
-    """Of zoo, Python, the system and what zoo rests on, as their packages say, none of them imported."""
+    """The versions of zoo, Python, the system and zoo's dependencies, from package metadata; nothing is imported."""
     found = {"zoo": zoo.__version__, "python": f"{platform.python_version()} ({sys.executable})"}
     found["system"] = f"{platform.system()} {platform.release()}, {platform.machine()}"
     for name in ("torch", "torchvision", "pillow", "numpy", "huggingface-hub", "safetensors"):
@@ -72,7 +72,7 @@ def versions() -> dict[str, str]:
 
 
 def engine_facts(found: registry.Registry) -> list[dict[str, Any]]:
-    """What can compute models, and what of it is missing."""
+    """The engines, and the modules that each one lacks."""
     return [
         {
             "name": name,
@@ -87,7 +87,7 @@ def engine_facts(found: registry.Registry) -> list[dict[str, Any]]:
 
 
 def cache_facts() -> dict[str, Any]:
-    """Where the cache is, whether it can be written to, what is in it, and how much space is left."""
+    """The cache: where it is, whether it is writable, its contents, and the space that is left."""
     folder = files.cache_dir()
     facts: dict[str, Any] = {"path": str(folder), "exists": False, "writable": False, "offline": files.offline()}
     try:
@@ -102,12 +102,12 @@ def cache_facts() -> dict[str, Any]:
             "size": sum(p.stat().st_size for p in found),
             "unfinished": [files.redacted(p) for p in found if p.suffix == ".part"],
         }
-    except OSError as e:  # a folder that may not be looked into is what this report is for
+    except OSError as e:  # the report also describes a folder that cannot be read
         return facts | {"problem": str(e)}
 
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """The variables that zoo heeds, those that are set; what is secret in them is not shown."""
+    """The environment variables that zoo reads and that are set, without the secrets in them."""
     return {
         name: "(set)" if _SECRET.search(name) else files.redacted(value)
         for name, value in sorted(variables.items())
@@ -136,15 +136,15 @@ def _plugin_facts(record: PluginRecord) -> dict[str, Any]:
 def _print(facts: dict[str, Any], verbose: bool) -> None:
     _heading("Versions")
     torch = facts["versions"]["torch"]
-    unsure = " (not imported; whether it finds a GPU is not known here)" if torch != "not installed" else ""
+    unsure = " (not imported, so a GPU was not looked for)" if torch != "not installed" else ""
     output.print_facts(list({**facts["versions"], "torch": torch + unsure}.items()))
 
     if facts["torchvision"]:
         output.say(
             "  ",
             output.paint("torchvision", "red"),
-            f": {facts['torchvision']}. What imports it fails; "
-            "`zoo run PROGRAM` and zoo.compat.torchvision_operators() give it zoo's operators.",
+            f": {facts['torchvision']}. Programs that import it fail; "
+            "`zoo run PROGRAM` and zoo.compat.torchvision_operators() use zoo's operators instead.",
             sep="",
         )
 
@@ -173,7 +173,7 @@ def _print(facts: dict[str, Any], verbose: bool) -> None:
     state = f"writable{offline}" if about["writable"] else output.paint(f"not writable{offline}", "red")
     output.print_facts(
         [
-            ("folder", about["path"] + ("" if about["exists"] else " (not there yet)")),
+            ("folder", about["path"] + ("" if about["exists"] else " (does not exist yet)")),
             ("state", state),
             ("problem", about.get("problem", "")),
             ("files", f"{about['files']}, {output.megabytes(about['size'])}" if "files" in about else ""),
@@ -193,7 +193,7 @@ def _print(facts: dict[str, Any], verbose: bool) -> None:
 
 
 def _print_conflicts(conflicts: list[dict[str, Any]]) -> None:
-    """Names that several plugins have; where the same plugins share many, how many and the first of them."""
+    """Names that several plugins have. Where the same plugins share many, their number and the first ones."""
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for one in conflicts:
         plugins = tuple(sorted(_plugin(claim) for claim in one["claims"]))
@@ -207,7 +207,7 @@ def _print_conflicts(conflicts: list[dict[str, Any]]) -> None:
             of = f"of {who}: {names} and {len(alikes) - 3} more"
             what = output.paint(f"{len(alikes)} {'names that look alike' if alike else 'shared names'}", "yellow")
             other = next(claim for claim in alikes[0]["claims"] if claim != alikes[0]["owner"])
-            output.say(" ", what, f"{of}; {means}, and {other} is had by its full name")
+            output.say(" ", what, f"{of}; {means}, and {other} is available by its full name")
             continue
         for one in alikes:
             means = f"means {one['owner']}" if one["owner"] else "means none of them: use the full names"

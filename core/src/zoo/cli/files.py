@@ -1,4 +1,5 @@
-"""``zoo pull · lock · bundle · unbundle``: files ahead of time, exactly, and elsewhere. torch is not imported."""
+"""``zoo pull · lock · bundle · unbundle``: download files ahead of time, lock them, and move them to other machines.
+torch is not imported."""
 
 from __future__ import annotations
 
@@ -20,25 +21,23 @@ from zoo.files.names import scheme_of
 from zoo.files.notes import full_hash
 from zoo.registry.locking import changed_versions, versions_of
 
-_NAMES = (
-    "Models (resnet50), weights entries (ResNet50_Weights.IMAGENET1K_V1), wildcards over either ('resnet*'), or URLs."
-)
+_NAMES = "Models (resnet50), weights (ResNet50_Weights.IMAGENET1K_V1), wildcards for either ('resnet*'), or URLs."
 Names = Annotated[list[str] | None, typer.Argument(metavar="NAME", help=_NAMES, show_default=False)]
-Every = Annotated[bool, typer.Option("--all", help="Take all weights of a model, not only DEFAULT.")]
+Every = Annotated[bool, typer.Option("--all", help="Take all weights of each model, not only DEFAULT.")]
 
 
 def pull(
     names: Names = None,
     every: Every = False,
-    force: Annotated[bool, typer.Option("--force", help="Fetch again what is in the cache.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Download files again that are in the cache.")] = False,
     locked: Annotated[
-        bool, typer.Option("--locked", help="Fetch all that zoo.lock (or ZOO_LOCK) lists, as it was.")
+        bool, typer.Option("--locked", help="Download exactly the files in zoo.lock (or ZOO_LOCK).")
     ] = False,
 ) -> int:
-    """Fetch weights ahead of time.
+    """Download weights ahead of time.
 
-    Prints the name, size and path of each file. What cannot be fetched is named, the others go on, and the exit
-    status is 1.
+    Prints the name, size and path of each file. A file that cannot be downloaded is reported, the others are still
+    downloaded, and the exit status is 1.
 
     Examples:
         zoo pull resnet50
@@ -65,16 +64,16 @@ def lock(
     every: Every = False,
     to: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write.")] = Path("zoo.lock"),
 ) -> int:
-    """Write down the exact files of weights that a project uses.
+    """Record the exact files of weights that a project uses.
 
-    The lock file has the URL, size, whole hash and licence of each, and the versions of the plugins. Files are fetched
-    if need be. `zoo pull --locked` fetches them elsewhere; where ZOO_LOCK=zoo.lock is set, nothing else is loaded.
+    The lock file has the URL, size, full hash and licence of each file, and the versions of the plugins. Missing files
+    are downloaded. `zoo pull --locked` downloads them elsewhere; with ZOO_LOCK=zoo.lock no other file is loaded.
 
     Examples:
         zoo lock resnet50 fasterrcnn_resnet50_fpn
         zoo lock resnet50 --output weights.lock
     """
-    os.environ.pop("ZOO_LOCK", None)  # this one is written anew
+    os.environ.pop("ZOO_LOCK", None)  # this file is replaced
     found, failed = _lock(names or (), every)
     if failed:
         return 1
@@ -92,7 +91,7 @@ def bundle(
 ) -> int:
     """Pack files of weights into one archive for a machine without a network.
 
-    It packs those that are named, or all that zoo.lock lists.
+    Packs the files that are named, or all that zoo.lock lists.
 
     Examples:
         zoo bundle weights.zip resnet50
@@ -106,10 +105,12 @@ def bundle(
     return 0
 
 
-def unbundle(archive: Annotated[Path, typer.Argument(metavar="ARCHIVE", help="What `zoo bundle` wrote.")]) -> int:
-    """Put the files of an archive into the cache.
+def unbundle(
+    archive: Annotated[Path, typer.Argument(metavar="ARCHIVE", help="An archive written by `zoo bundle`.")],
+) -> int:
+    """Copy the files of an archive into the cache.
 
-    No network is needed, and each file is held to its hash.
+    No network is needed. Each file is checked against its hash.
 
     Examples:
         zoo unbundle weights.zip
@@ -128,9 +129,9 @@ def _fetch(url: str, file: LockedFile, force: bool = False) -> Path:
 
 
 def _wanted(names: Sequence[str], every: bool, locked: bool) -> tuple[dict[str, LockedFile], list[WeightsEnum], bool]:
-    """Each file once, however often it was named, by its URL; the entries; whether something was not found."""
+    """Each file once, by its URL; the enum members; whether something was not found."""
     if locked == bool(names):
-        raise typer.BadParameter("expected either names of what to fetch or --locked")
+        raise typer.BadParameter("expected either names of files to download or --locked")
     wanted: dict[str, LockedFile] = {}
     members: list[WeightsEnum] = []
     failed = False
@@ -142,15 +143,15 @@ def _wanted(names: Sequence[str], every: bool, locked: bool) -> tuple[dict[str, 
         wanted = {file.url: replace(file, names=(", ".join(file.names) or file.url,)) for file in found.files}
     for name in names:
         try:
-            entries = [] if "://" in name else views.find_weights(name, every=every)
+            named = [] if "://" in name else views.find_weights(name, every=every)
         except ZooError as e:
             output.print_error(e)
             failed = True
             continue
-        members += entries
-        if not entries:
+        members += named
+        if not named:
             wanted.setdefault(name, LockedFile(url=name, size=0, sha256="", names=(redacted(name),)))
-        for w, label in [(entry.value, repr(entry)) for entry in entries]:
+        for w, label in [(member.value, repr(member)) for member in named]:
             wanted.setdefault(
                 w.url, LockedFile(url=w.url, size=0, sha256=w.sha256 or "", license=w.license, names=(label,))
             )

@@ -1,7 +1,7 @@
-"""Help: what a command's page says, read from the command, and shown by rich.
+"""Help: the page of a command, made from the command and printed by rich.
 
 A command's docstring is its page: the first paragraph is the summary, paragraphs that begin with ``\\b`` keep their
-lines, and what stands under ``Examples:`` are commands to copy. Options stand in groups, by their
+lines, and the lines below ``Examples:`` are commands to copy. Options are grouped by their
 ``rich_help_panel``.
 """
 
@@ -25,12 +25,12 @@ from zoo.errors import ZooError, harmless
 WIDEST = 110  # columns; longer lines are hard to read
 F = TypeVar("F", bound=Callable[..., Any])
 
-given: ContextVar[tuple[str, ...]] = ContextVar("given", default=())  # the words of the command line at hand
+given: ContextVar[tuple[str, ...]] = ContextVar("given", default=())  # the words of the current command line
 
 
 def reads_options(*verbs: str) -> Callable[[F], F]:
     """Decorate a command that takes a task's options for these verbs (see :func:`zoo.cli.read_options`): its help shows
-    those of the model that is named beside ``--help``, and its shell completion knows them.
+    the options of the model that is named beside ``--help``, and its shell completion completes them.
 
     >>> @cli.reads_options("predict", "evaluate")
     ... def evaluate(context: typer.Context, model: str): ...
@@ -49,14 +49,14 @@ def verbs_of(command: Any) -> tuple[str, ...]:
 
 @dataclass
 class Page:
-    """A command's help, before it is laid out.
+    """A command's help, before it is formatted.
 
     Attributes:
         usage: ``zoo predict [OPTIONS] PATH...``
         summary: the first paragraph.
         text: further paragraphs; those whose lines are kept begin with a line break.
         examples: commands to copy.
-        sections: title → rows of what is typed and what it does.
+        sections: title → rows: what to type, and what it does.
     """
 
     usage: str
@@ -67,7 +67,7 @@ class Page:
 
 
 def page_of(command: Any, path: str, task: TaskSpec | None = None) -> Page:
-    """The page of a command that is typed as ``path``; ``task`` is whose options are shown beside its own."""
+    """The page of the command ``path``, with the options of ``task`` after its own."""
     summary, text, examples = read_docstring(command.help or "")
     page = Page(" ".join([path, *_usage(command)]), summary, text, examples)
     arguments = [p for p in command.params if p.param_type_name == "argument" and not getattr(p, "hidden", False)]
@@ -84,7 +84,7 @@ def page_of(command: Any, path: str, task: TaskSpec | None = None) -> Page:
     page.sections |= first | panels
     if verbs := verbs_of(command):
         if task is None:
-            page.text.append("Tasks have options of their own: name a model beside --help to see those of its task.")
+            page.text.append("Each task has further options: add a model to --help to see those of its task.")
         else:
             rows = [
                 (f"--{o.name.replace('_', '-')} {_kind(o.type)}".rstrip(), _default(o.help, o.default))
@@ -139,7 +139,7 @@ def spelt(param: Any) -> str:
 
 
 def choices_of(param: Any) -> list[str]:
-    """The values that an option or argument may have, where it names them; however typer keeps them, by its version."""
+    """The possible values of an option or argument, if it lists them. Versions of typer store them differently."""
     kept = getattr(param, "type_descriptor", None) or getattr(param, "type", None)
     return [str(getattr(choice, "value", choice)) for choice in getattr(kept, "choices", None) or ()]
 
@@ -180,7 +180,7 @@ def _help(param: Any) -> str:
     if getattr(param, "multiple", False) and "epeat" not in text:
         notes.append("may be repeated")
     if variable := getattr(param, "envvar", None):
-        notes.append(f"or the environment's {variable}")
+        notes.append(f"or environment variable {variable}")
     return f"{text} ({', '.join(notes)})".strip() if notes else text
 
 
@@ -191,11 +191,12 @@ def _default(text: str, default: Any) -> str:
     return f"{text} [default: {value}]".strip()
 
 
-# ── the task at hand ─────────────────────────────────────────────────────────────────────────────────────────────
+# ── the task ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def task_at_hand(words: Sequence[str]) -> TaskSpec | None:
-    """The task of the model that the words name, by ``--task``, ``--model`` or as an argument; None for none."""
+    """The task of the model that the words name, by ``--task``, ``--model`` or as an argument; None if there is
+    none."""
     said = dict(_pairs(words))
     try:
         if task := said.get("--task"):
@@ -221,11 +222,11 @@ def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str]]:
         yield name, value if equals else following
 
 
-# ── showing it ───────────────────────────────────────────────────────────────────────────────────────────────────
+# ── output ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def show_with_rich(command: Any, path: str = "") -> Any:
-    """Make a command's help, and that of its subcommands, pages of this kind; all of it is harmless to print."""
+    """Print the help of a command and its subcommands as such pages, with control characters removed."""
 
     def get_help(ctx: Any) -> str:
         task = task_at_hand(given.get()) if verbs_of(command) else None
@@ -243,7 +244,7 @@ def show_with_rich(command: Any, path: str = "") -> Any:
 
 
 def laid_out(page: Page) -> str:
-    """The page as text for stdout: in colour on a terminal, and as wide as that is."""
+    """The page as text for stdout: in colour on a terminal, and as wide as the terminal."""
     from rich.console import Console
     from rich.padding import Padding
     from rich.table import Table
@@ -300,7 +301,7 @@ def laid_out(page: Page) -> str:
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
-LEFT = 26  # characters of what is typed; what is longer has a line of its own
+LEFT = 26  # characters of the first column; a longer text gets its own line
 
 
 def _spelt(left: str) -> Any:

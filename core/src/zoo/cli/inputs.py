@@ -18,8 +18,8 @@ VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
 
 
 def as_paths(words: Iterable[str]) -> list[str | Held]:
-    """Quoted wildcards become the files that match, ``-`` what stands on standard input: a picture, or a list of paths,
-    a line each. All else stays.
+    """Quoted wildcards become the files that match, ``-`` becomes the contents of standard input: a picture, or a list
+    of paths, one per line. Other words are unchanged.
 
     Raises:
         UnreadableFile: nothing matches, or standard input is empty.
@@ -43,7 +43,7 @@ def _standard_input() -> list[str | Held]:
         raise InvalidArgument("- is standard input, which is a terminal here: cat dog.jpg | zoo predict - …")
     data = sys.stdin.buffer.read()
     if not data:
-        raise UnreadableFile("Standard input is empty; expected a picture, or paths of inputs, a line each.")
+        raise UnreadableFile("Standard input is empty; expected a picture, or paths of inputs, one per line.")
     try:
         text = data.decode("utf-8-sig") if b"\0" not in data else ""
     except UnicodeDecodeError:

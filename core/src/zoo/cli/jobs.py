@@ -1,4 +1,4 @@
-"""The work of ``zoo predict``: inputs through a pipeline; what comes of them printed, drawn, recorded and written."""
+"""The work of ``zoo predict``: runs inputs through a pipeline, then prints, draws, records and writes the results."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ from zoo.running.records import Records, input_of, stamps_of
 
 WRITERS = 4  # threads that draw and compress, at most
 
-Made = tuple[Any, Any, list[Path], Any]  # source, result or error, files that were made, what COCO's format needs
+Made = tuple[Any, Any, list[Path], Any]  # source, result or error, files that were written, what COCO's format needs
 
 
 class Noted(Sequence[Any]):
-    """Inputs, of each of which is noted in :attr:`stamps` what its files are when it is drawn, just before it is
-    opened."""
+    """Inputs. When an input is taken, just before it is opened, :attr:`stamps` records the state of its files."""
 
     def __init__(self, sources: Sequence[Any]) -> None:
         self.sources = sources
@@ -42,14 +41,14 @@ class Noted(Sequence[Any]):
 
 
 class Job:
-    """Inputs through a pipeline, and all that is written of them.
+    """Runs inputs through a pipeline and writes the results.
 
     Args:
         ready: the pipeline.
-        records: of the output folder, if there is one.
-        sinks: files that get a row of each input.
+        records: the records of the output folder, if there is one.
+        sinks: files that get one row per input.
         printed: stdout and stderr.
-        to_coco: what of a result COCO's format needs.
+        to_coco: result → what COCO's format needs of it.
         tree: where in the output folder the pictures go.
         form: their format, or none.
     """
@@ -74,9 +73,9 @@ class Job:
 
         Args:
             sources: the inputs.
-            failed: rows of what could not be searched for inputs.
-            resume: pass over those that have results in the records.
-            overwrite: begin the records anew.
+            failed: rows for folders that could not be searched for inputs.
+            resume: skip inputs that have results in the records.
+            overwrite: start new records.
         """
         records = self.records
         done = {i for i, source in enumerate(sources) if resume and records is not None and records.is_done(source)}
@@ -86,7 +85,7 @@ class Job:
         finished, noted = 0, Noted(left)
         with contextlib.ExitStack() as opened:
             if records is not None:
-                records.begin(anew=overwrite)
+                records.begin(overwrite=overwrite)
                 opened.callback(records.close)
                 if self.form != "none":
                     temporary = tempfile.TemporaryDirectory(dir=records.folder, prefix=".zoo-")
@@ -114,11 +113,11 @@ class Job:
         return self.printed.finish()
 
     def _results(self, left: Sequence[Any]) -> Generator[Made, None, None]:
-        """What came of each; drawn and compressed in threads."""
+        """The result of each input, drawn and compressed in threads."""
         from zoo.running.ahead import ahead, count_workers
         from zoo.running.streaming import PROGRESS_FROM
 
-        # A bar is for those who see no results on the way.
+        # The bar is shown only if results are not printed as they come.
         quiet = not output.on_terminal(sys.stderr) or (output.on_terminal() and len(left) >= PROGRESS_FROM)
         stream: Generator[Any, None, None] = self.ready.stream(
             left, batch_size=self.batch_size, progress=False if quiet else None
@@ -129,7 +128,7 @@ class Job:
             yield from made
 
     def _make(self, pair: tuple[Any, Any]) -> Made:
-        """In a thread: the files that a result saves, not yet where they will be."""
+        """In a thread: the files that a result saves, in a temporary folder."""
         source, result = pair
         if isinstance(result, Exception):
             return source, result, [], None
@@ -138,7 +137,7 @@ class Job:
             if self.scratch is not None:
                 made = saving.save(result, self.scratch, self.tree.place_of(source)[1], self.form, self.ready.task.name)
             return source, result, made, None if self.to_coco is None else self.to_coco(result)
-        except UnreadableFile as e:  # it went, or changed, before it was drawn
+        except UnreadableFile as e:  # it was deleted or changed before it was drawn
             return source, e, [], None
 
     def _add(self, source: Any, result: Any, made: list[Path], coco: Any, stamps: Any) -> None:
@@ -157,7 +156,7 @@ class Job:
             sink.row(row, coco)
 
     def _repeat(self, record: Mapping[str, Any], outputs: Sequence[Path]) -> None:
-        """What is said of an input that had a result before."""
+        """Report an input that had a result before."""
         row = {**record["row"], **({"output": [str(path) for path in outputs]} if outputs else {})}
         self.printed.row(row)
         for sink in self.sinks:
@@ -174,7 +173,7 @@ class Printed:
         self.told: set[str] = set()
 
     def tell(self, problems: Mapping[str, Exception]) -> None:
-        """Say on stderr what is wrong with some inputs, ahead of their turn."""
+        """Report on stderr what is wrong with some inputs, before the others run."""
         for path, e in problems.items():
             output.print_error(str(e))
             self.told.add(path)
@@ -198,7 +197,7 @@ class Printed:
             try:
                 show_picture(result.draw(), " ".join(_files(source)))
             except NotImplementedError as e:  # zoo.Result's own draw()
-                raise InvalidArgument("--show: results of this task are not drawn; leave it out.") from e
+                raise InvalidArgument("--show: results of this task are not drawn; remove the option.") from e
         if self.as_json:
             return row
         name = output.paint(" ".join(_files(source)), bold=True)

@@ -1,4 +1,4 @@
-"""``zoo list``: models, or the entries of their weights, filtered and sorted. torch is not imported."""
+"""``zoo list``: models, or their weights, filtered and sorted. torch is not imported."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def parse_count(text: str) -> float:
     if match:
         with contextlib.suppress(ValueError):  # 1_ or 1.2.3
             return float(match[1]) * {"": 1, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9}[match[2].lower()]
-    raise typer.BadParameter(f"{text!r} is no number of parameters; expected e.g. 30M, 1.5B or 500000.")
+    raise typer.BadParameter(f"{text!r} is not a number of parameters; expected e.g. 30M, 1.5B or 500000.")
 
 
 def parse_metrics(bounds: list[str]) -> dict[str, float]:
@@ -37,7 +37,7 @@ def parse_metrics(bounds: list[str]) -> dict[str, float]:
         except ValueError:
             equals = ""
         if not (name and equals):
-            raise typer.BadParameter(f"{bound!r} is no bound of a metric; expected METRIC=NUMBER, e.g. acc@1=80.")
+            raise typer.BadParameter(f"{bound!r} is not a bound of a metric; expected METRIC=NUMBER, e.g. acc@1=80.")
     return parsed
 
 
@@ -45,9 +45,7 @@ def list_models(
     patterns: Annotated[
         list[str] | None, typer.Argument(metavar="PATTERN", help="Shell wildcards of names, quoted: 'resnet*'.")
     ] = None,
-    weights: Annotated[
-        bool, typer.Option("--weights", help="List every entry of the models' weights, a line each.")
-    ] = False,
+    weights: Annotated[bool, typer.Option("--weights", help="List all weights of the models, one per line.")] = False,
     sort: Annotated[
         str | None,
         typer.Option(
@@ -61,7 +59,7 @@ def list_models(
         str | None,
         typer.Option(
             metavar="TASK",
-            help="Only models that serve it, such as object-detection; `zoo tasks` lists them.",
+            help="Only models of this task, such as object-detection; `zoo tasks` lists them.",
             rich_help_panel="Filters",
         ),
     ] = None,
@@ -69,7 +67,7 @@ def list_models(
         list[str] | None,
         typer.Option(
             metavar="GLOB",
-            help="Only those with an entry of such a licence: 'bsd-*', unknown.",
+            help="Only models with weights of this licence: 'bsd-*', unknown.",
             rich_help_panel="Filters",
         ),
     ] = None,
@@ -77,7 +75,7 @@ def list_models(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Only those for which it was measured and works: onnx, compile, int8.",
+            help="Only models that were measured to work with it: onnx, compile, int8.",
             rich_help_panel="Filters",
         ),
     ] = None,
@@ -96,13 +94,15 @@ def list_models(
     min_metric: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="METRIC=N", help="Only those with an entry that reaches it: acc@1=80.", rich_help_panel="Filters"
+            metavar="METRIC=N",
+            help="Only models with weights of at least this metric: acc@1=80.",
+            rich_help_panel="Filters",
         ),
     ] = None,
     max_metric: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="METRIC=N", help="The same for metrics of which less is better: epe=2.", rich_help_panel="Filters"
+            metavar="METRIC=N", help="The same for metrics where lower is better: epe=2.", rich_help_panel="Filters"
         ),
     ] = None,
     has_weights: Annotated[
@@ -115,8 +115,8 @@ def list_models(
 ) -> int:
     """List models that match patterns and filters.
 
-    The GFLOPs and the metric (the first of the model's task) are those of its DEFAULT weights. Exit status, as grep's:
-    0 if there are any, 1 if no model matches.
+    The GFLOPs and the metric (the first of the model's task) are those of its DEFAULT weights. The exit status is 0 if
+    a model matches, 1 if none does, as for grep.
 
     Examples:
         zoo list 'resnet*'
@@ -137,9 +137,9 @@ def list_models(
         license=license or None,
         can=can or None,
     )
-    gc.freeze()  # the process ends soon: walking through thousands of models to free nothing would take longer
+    gc.freeze()  # the process ends soon; collecting garbage among thousands of models would take longer
     if weights:
-        every = _entries(views.entry_rows(names), patterns, exclude, license, lowest, highest)
+        every = _weights(views.weights_rows(names), patterns, exclude, license, lowest, highest)
     else:
         every = [views.model_row(name) for name in names]
     shown_tasks = {row.task for row in every}
@@ -154,14 +154,14 @@ def list_models(
     if not rows:
         _say_none(patterns or [])
     elif output.on_terminal() and not as_json:
-        noun = "entry" if weights else "model"
+        noun = "set of weights" if weights else "model"
         of = f" of {output.counted(len(every), noun)}" if len(rows) < len(every) else f" {noun}"
         said = f"{len(rows)}{of}" if len(rows) < len(every) else output.counted(len(rows), noun)
         output.say(output.paint(said, dim=True, err=True), err=True)
     return 0 if rows else 1
 
 
-def _entries(
+def _weights(
     rows: Sequence[Row],
     patterns: Sequence[str] | None,
     exclude: Sequence[str] | None,
@@ -169,7 +169,7 @@ def _entries(
     lowest: Mapping[str, float],
     highest: Mapping[str, float],
 ) -> list[Row]:
-    """Those that pass the filters by themselves, whatever the model's other entries do."""
+    """The rows whose own weights pass the filters, independent of the model's other weights."""
     found = []
     for row in rows:
         w, names = row.weights, (row.name, row.info.name)
@@ -188,7 +188,7 @@ def _print_rows(rows: Sequence[Row], weights: bool, sort: str | None) -> None:
     tasks = {row.task for row in rows}
     measured = [_shown(row, sort) for row in rows]
     titles = {title for title, _ in measured if title != output.NONE}
-    # Numbers of one kind are named by the heading; of several, by a word beside each.
+    # One metric is named in the heading; several are named beside each number.
     one = len(titles) == 1
     several = weights and len({row.data for row in rows if row.data}) > 1
     columns = [
@@ -217,7 +217,7 @@ def _print_rows(rows: Sequence[Row], weights: bool, sort: str | None) -> None:
 
 
 def _shown(row: Row, sort: str | None) -> tuple[str, float | None]:
-    """The metric that is shown of a row, and its value: what is sorted by, else the first of its task."""
+    """The metric of a row and its value: the metric that rows are sorted by, else the first of its task."""
     metric = views.main_metric(row.task)
     if sort is not None and sort not in views.PLAIN:
         known = [m for claims in registry.registry().tasks.values() for spec, _ in claims for m in spec.metrics]
@@ -247,7 +247,7 @@ def _row_facts(row: Row) -> dict[str, Any]:
 
 def _entry_facts(row: Row) -> dict[str, Any]:
     w = row.weights
-    assert w is not None  # noqa: S101  entries have some
+    assert w is not None  # noqa: S101  each row has weights
     return {
         "weights": row.name,
         "model": row.info.name,
@@ -269,7 +269,7 @@ def _say_none(patterns: list[str]) -> None:
         failed = [record.name for record in registry.registry().records if record.state == "failed"]
         why = f" Plugins that failed: {', '.join(failed)}; `zoo doctor` says why." if failed else ""
         kinds = " ".join(p.distribution for p in FIRST_PARTY if p.models and p.namespace is not None)
-        output.say(f"No model is installed: models come in packages.{why}", err=True)
+        output.say(f"No model is installed. Models come in packages.{why}", err=True)
         output.say(f"  pip install zoo-classification   or others of: {kinds}", err=True)
         return
     plain = next((p for p in patterns if not any(c in p for c in "*?[")), None)

@@ -1,4 +1,4 @@
-"""``zoo tasks`` and ``zoo plugins``: what is installed, and what else there is. torch is not imported."""
+"""``zoo tasks`` and ``zoo plugins``: what is installed, and what else can be installed. torch is not imported."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON array.")]
 
 
 def tasks(as_json: Json = False) -> int:
-    """List the tasks: what models do, how that is measured, and which model is taken where none is named.
+    """List the tasks: what models do, how they are measured, and the default model.
 
     Examples:
         zoo tasks
@@ -52,7 +52,7 @@ def tasks(as_json: Json = False) -> int:
 
 
 def task_facts() -> list[dict[str, Any]]:
-    """Every task that is installed, and those of this repository's packages that are not, with what to install."""
+    """Every installed task, and the other tasks of this repository's packages with what to install."""
     now = registry.registry()
     names = dict.fromkeys([*now.tasks, *(task for entry in now.entries.values() for task in entry.spec.tasks)])
     there = {record.name for record in now.records}
@@ -89,9 +89,9 @@ def _default(task: str) -> str | None:
 
 
 def plugins(as_json: Json = False) -> int:
-    """List the installed plugins and what each brings, and what else can be installed.
+    """List the installed plugins and their contents, and what else can be installed.
 
-    `zoo doctor` says more of those that failed.
+    `zoo doctor` explains those that failed.
 
     Examples:
         zoo plugins
@@ -129,7 +129,7 @@ def plugins(as_json: Json = False) -> int:
 
 
 def plugin_facts() -> list[dict[str, Any]]:
-    """Every plugin that is installed, and this repository's others."""
+    """Every installed plugin, and the other plugins of this repository."""
     facts: list[dict[str, Any]] = []
     for record in registry.plugins():
         manifest = record.manifest

@@ -1,4 +1,4 @@
-"""Options that a command does not know itself, because they are a task's (``--clips 4``) or a builder's (``--set``)."""
+"""Options that belong to a task (``--clips 4``) or a builder (``--set``) and not to a command."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from zoo.errors import InvalidArgument, suggest
 def read_options(
     context: typer.Context, words: Iterable[str], task: TaskSpec, *verbs: str
 ) -> tuple[list[str], dict[str, Any]]:
-    """The words that are no options, and what the options say.
+    """The words that are not options, and the values of the options.
 
     Args:
-        context: of the command, whose own options are suggested to whoever misspelt one.
-        words: what was left over when the command had taken its own.
-        task: whose options they are.
-        verbs: which of its options: those for ``"predict"``, for ``"evaluate"``, ….
+        context: the command's; its own options are suggested for misspelt ones.
+        words: those that the command did not parse itself.
+        task: the task that has the options.
+        verbs: selects the options: those for ``"predict"``, for ``"evaluate"``, ….
     """
     others: list[str] = []
     values: dict[str, Any] = {}
@@ -54,8 +54,8 @@ def read_options(
 
 
 def read_assignments(given: Iterable[str]) -> dict[str, Any]:
-    """What ``--set NAME=VALUE`` says: values are numbers, true, false, null or lists, as in JSON or in Python; else the
-    text."""
+    """The arguments of ``--set NAME=VALUE``. Values are numbers, true, false, null or lists, as in JSON or in Python;
+    else text."""
     values: dict[str, Any] = {}
     for argument in given:
         name, equals, text = argument.partition("=")
@@ -70,7 +70,7 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         pass
-    try:  # as a user of Python writes it: True, None, (1, 2)
+    try:  # Python's notation: True, None, (1, 2)
         found = ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return text
@@ -78,10 +78,10 @@ def _value(text: str) -> Any:
 
 
 def read_categories(file: Path) -> list[str]:
-    """The class names in a file: one a line, in label order, or a list in JSON.
+    """The class names in a file: one per line, in label order, or a list in JSON.
 
     Raises:
-        InvalidArgument: the file cannot be read, or holds no names.
+        InvalidArgument: the file cannot be read, or contains no names.
     """
     try:
         text = file.read_text(encoding="utf-8-sig")
@@ -90,13 +90,13 @@ def read_categories(file: Path) -> list[str]:
         raise InvalidArgument(f"--categories {file} cannot be read: {e}") from e
     if not names or not all(isinstance(name, str) and name for name in names):
         raise InvalidArgument(
-            f"--categories {file}: expected a name a line without empty ones, or a JSON list of names."
+            f"--categories {file}: expected one name per line without empty lines, or a JSON list of names."
         )
     return list(names)
 
 
 def for_builder(arguments: Iterable[str] | None, categories: Path | None) -> dict[str, Any]:
-    """What ``--set`` and ``--categories`` say, as keyword arguments of :func:`zoo.pipeline`."""
+    """``--set`` and ``--categories`` as keyword arguments of :func:`zoo.pipeline`."""
     return read_assignments(arguments or ()) | (
         {} if categories is None else {"categories": read_categories(categories)}
     )
@@ -106,17 +106,17 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 def for_computing(dtype: str | None, engine: str, compile: bool) -> dict[str, Any]:  # noqa: A002  as of zoo.pipeline
-    """What ``--dtype``, ``--engine`` and ``--compile`` say, checked without torch, as keyword arguments of
-    :func:`zoo.pipeline`; none where nothing is said.
+    """``--dtype``, ``--engine`` and ``--compile`` as keyword arguments of :func:`zoo.pipeline`, checked without torch;
+    empty if no option is given.
 
     Raises:
         InvalidArgument: no such precision or engine.
-        MissingPlugin: what the engine needs is not installed.
+        MissingPlugin: a module that the engine needs is not installed.
     """
     if dtype is not None and dtype not in PRECISIONS:
         raise typer.BadParameter(f"--dtype is {dtype!r}; expected one of {', '.join(PRECISIONS)}.")
     if compile and engine not in ("torch", "compile"):
-        raise typer.BadParameter(f"--engine {engine} and --compile name two engines; leave one of them out.")
+        raise typer.BadParameter(f"--engine {engine} and --compile name two engines; remove one of them.")
     engine = "compile" if compile else engine
     registry.usable_engine(engine)
     given = {"dtype": dtype if dtype != "float32" else None, "engine": engine if engine != "torch" else None}
@@ -129,7 +129,7 @@ Device = Annotated[
     typer.Option(
         "--device",
         metavar="DEVICE",
-        help="Compute on cpu, cuda, cuda:1 or mps; auto takes the best there is.",
+        help="Compute on cpu, cuda, cuda:1 or mps; auto takes the best available.",
         rich_help_panel=COMPUTE,
     ),
 ]
@@ -167,7 +167,7 @@ Categories = Annotated[
     typer.Option(
         "--categories",
         metavar="FILE",
-        help="Read the class names there, in label order: one a line, or a JSON list.",
+        help="Read the class names from this file, in label order: one per line, or a JSON list.",
         rich_help_panel=BUILDER,
     ),
 ]

@@ -1,7 +1,7 @@
 """How the command line prints: lines, errors, JSON, facts, and numbers as the published tables write them.
 
-On a terminal there is colour, and text fits its width. Piped output is plain: no colour, nothing cut.
-What is printed may come from file names, plugins and servers: it is made harmless here, colours of our own aside.
+On a terminal there is colour, and text fits its width. Piped output is plain: no colour, nothing cut. Printed text may
+come from file names, plugins and servers: control characters are removed here, except for our own colours.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import typer
 from zoo.errors import harmless
 from zoo.files import redacted
 
-NONE = "-"  # an empty cell; a word, so that `awk '{print $4}'` finds the same column in every row
+NONE = "-"  # an empty cell; not blank, so that `awk '{print $4}'` finds the same column in every row
 
 
 def on_terminal(stream: TextIO | None = None) -> bool:
@@ -29,21 +29,21 @@ def on_terminal(stream: TextIO | None = None) -> bool:
 
 
 def coloured(stream: TextIO) -> bool:
-    """Whether colours go there: to a terminal that shows them, where ``NO_COLOR`` is not set."""
+    """Whether to print colours: on a terminal that shows them, if ``NO_COLOR`` is not set."""
     return on_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def columns() -> int:
-    """The width of the terminal in characters: what ``COLUMNS`` says, else that of stdout's; 80 where there is none."""
+    """The width of the terminal in characters: ``COLUMNS``, else that of stdout's terminal, else 80."""
     return shutil.get_terminal_size().columns
 
 
 class Painted(str):
-    """What may be printed as it is: it was made harmless, and the colours and ends of lines in it are our own."""
+    """Text that is safe to print: control characters were removed, and its colours and line ends are our own."""
 
 
 def paint(text: str, colour: str | None = None, *, bold: bool = False, dim: bool = False, err: bool = False) -> Painted:
-    """``text`` in colour, where stdout (or stderr) is a terminal and ``NO_COLOR`` is not set."""
+    """``text`` in colour, if stdout (or stderr) is a terminal and ``NO_COLOR`` is not set."""
     stream = sys.stderr if err else sys.stdout
     text = harmless(text, line=True)
     if not coloured(stream):
@@ -52,21 +52,22 @@ def paint(text: str, colour: str | None = None, *, bold: bool = False, dim: bool
 
 
 def note(text: str, *, err: bool = False) -> None:
-    """A remark of less weight, wrapped to fit a terminal."""
+    """A dimmed remark, wrapped to fit a terminal."""
     for line in _wrapped(harmless(text, line=True), 0, stream=sys.stderr if err else None):
         say(paint(line, dim=True, err=err), err=err)
 
 
 def say(*parts: object, sep: str = " ", end: str = "\n", err: bool = False) -> None:
-    """``print`` of one line, for what is not ours: all but what :func:`paint` gave is made harmless."""
+    """Print one line of text that may come from others: control characters are removed, except those of
+    :func:`paint`."""
     shown = (part if isinstance(part, Painted) else harmless(part, line=True) for part in parts)
     print(*shown, sep=sep, end=end, file=sys.stderr if err else sys.stdout, flush=True)
 
 
 def complain(text: str, colour: str) -> None:
-    """A message on stderr; what comes before its first colon in colour. Further lines of it are indented."""
+    """Print a message on stderr, with the text before its first colon in colour and further lines indented."""
     head, colon, rest = text.partition(":")
-    sys.stdout.flush()  # so that both streams, shown in one place, keep their order
+    sys.stdout.flush()  # keep the order of the two streams if they are shown in one place
     first, *more = harmless(rest).split("\n")
     first, *wrapped = _wrapped(first, 0, first=len(head + colon), stream=sys.stderr)
     lines = [*wrapped, *(f"  {part}" for line in more for part in _wrapped(line, 2, stream=sys.stderr))]
@@ -74,7 +75,7 @@ def complain(text: str, colour: str) -> None:
 
 
 def interrupted(what: str = "") -> None:
-    """Say that Ctrl-C ended it, in one line, and what is known of where it was."""
+    """Report in one line that Ctrl-C ended the command, and where it was if that is known."""
     if on_terminal(sys.stderr):
         print(file=sys.stderr)  # after ^C
     complain(f"Interrupted: {what}" if what else "Interrupted.", "yellow")
@@ -88,7 +89,7 @@ SPELT_OUT = "zoo.spelt_out"  # name of the handler below
 
 
 def _spell_out(e: UnicodeError) -> tuple[str | bytes, int]:
-    """Of what a terminal's encoding lacks: our own signs in ASCII, all else as an escape."""
+    """Replace characters that the terminal's encoding lacks: our own signs by ASCII, others by an escape."""
     if not isinstance(e, UnicodeEncodeError):
         raise e
     said, end = "", e.start
@@ -103,19 +104,20 @@ codecs.register_error(SPELT_OUT, _spell_out)
 
 
 def counted(n: int, noun: str) -> str:
-    """``1 file``, ``2 files``, ``3 entries``."""
+    """``1 file``, ``2 files``, ``3 categories``, ``4 sets of weights``."""
     if n == 1:
         return f"1 {noun}"
-    return f"{n:,} {noun[:-1]}ies" if noun.endswith("y") and noun[-2] not in "aeiou" else f"{n:,} {noun}s"
+    first, of, rest = noun.partition(" of ")
+    return f"{n:,} {first[:-1]}ies" if first.endswith("y") and first[-2] not in "aeiou" else f"{n:,} {first}s{of}{rest}"
 
 
 def print_error(e: BaseException | str) -> None:
-    """One message on stderr, without a traceback."""
+    """Print one error message on stderr, without a traceback."""
     complain(f"Error: {redacted(e)}", "red")
 
 
 def as_json(value: Any, indent: int | None = None) -> str:
-    """Standard JSON: a metric that is not a number is null, and what JSON has no form for is written as text."""
+    """Standard JSON: NaN is null, and types that JSON lacks are written as text."""
     return json.dumps(_plain(value), indent=indent, default=str, allow_nan=False)
 
 
@@ -159,7 +161,7 @@ def count(n: int | None) -> str:
 
 
 def megabytes(size: float) -> str:
-    """Of a number of bytes: ``97.8 MB`` of 2**20 bytes each, ``1.5 GB`` above a thousand."""
+    """A number of bytes as text: ``97.8 MB`` of 2**20 bytes each, ``1.5 GB`` above a thousand of them."""
     mb = size / 2**20
     return f"{mb / 1024:.1f} GB" if mb >= 1000 else f"{mb:.1f} MB"
 
@@ -168,7 +170,7 @@ def megabytes(size: float) -> str:
 
 
 def print_facts(facts: Sequence[tuple[str, str]], indent: str = "  ") -> None:
-    """``name  value`` a line, the names aligned; facts without a value are left out."""
+    """Print ``name  value``, one per line, the names aligned. Facts without a value are left out."""
     shown = [(name, value) for name, value in facts if value]
     width = max((len(name) for name, _ in shown), default=0)
     margin = " " * (len(indent) + width + 2)
@@ -181,7 +183,7 @@ def print_facts(facts: Sequence[tuple[str, str]], indent: str = "  ") -> None:
 
 
 def _wrapped(line: str, margin: int, *, first: int = 0, stream: TextIO | None = None) -> list[str]:
-    """Lines that fit a terminal beside a margin, and the first of them beside ``first`` characters more."""
+    """Lines that fit a terminal with a margin; the first line is ``first`` characters shorter."""
     if not on_terminal(stream):
         return [line]
     width = max(20, columns() - margin)

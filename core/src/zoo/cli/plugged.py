@@ -1,4 +1,4 @@
-"""Commands that plugins bring, beside the core's own: found by name, imported when they run."""
+"""The commands of plugins beside those of the core: found by name, imported when they run."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ OTHERS = "Other commands"
 
 
 class Commands(TyperGroup):
-    """The core's commands, which plugins cannot take away; then theirs, each under the package that brings it."""
+    """The core's commands, which plugins cannot replace, then those of plugins, grouped by package."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.suggest_commands = False  # of newer versions of typer; get_command does it, for plugins' commands too
+        self.suggest_commands = False  # a feature of newer typers; get_command does it, including plugins' commands
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:
         with _saying_what_was_interrupted():
@@ -54,24 +54,24 @@ class Commands(TyperGroup):
                 function, command = command, typer.Typer(add_completion=False, rich_markup_mode=None)
                 reads = (
                     typer.Context in get_type_hints(function).values()
-                )  # the rest: options of a task, see read_options
+                )  # the rest are options of a task, see read_options
                 settings = {"ignore_unknown_options": reads, "allow_extra_args": reads}
                 command.command(cmd_name, context_settings=settings)(function)
             return show_with_rich(get_command(command))
         except KeyboardInterrupt as e:
             raise KeyboardInterrupt(f"the command {cmd_name!r}, {found.target!r}, was imported.") from e
-        except (Exception, SystemExit) as e:  # whatever a plugin's own code raises
+        except (Exception, SystemExit) as e:  # anything that a plugin's code raises
             raise PluginError(f"The command {cmd_name!r} cannot be loaded: {told(e)}") from e
 
     def plugged(self) -> list[tuple[str, Command, PluginRecord]]:
-        """What plugins bring, by the names that work: full ones where the bare one is the core's own."""
+        """The commands of plugins, by the names that work: full names where the core has the bare one."""
         return [(f"{r.name}:{c.name}" if name in self.commands else name, c, r) for name, c, r in registry.commands()]
 
     def list_commands(self, ctx: Any) -> list[str]:
         return [*super().list_commands(ctx), *(name for name, _, _ in self.plugged())]
 
     def page(self, ctx: Any) -> Page:
-        """The help of ``zoo`` itself: commands in groups, those of plugins under what brings them."""
+        """The help of ``zoo`` itself: commands in groups, those of plugins by package."""
         page = page_of(self, ctx.command_path)
         options = page.sections.pop("Options")
         for name in super().list_commands(ctx):
@@ -84,7 +84,7 @@ class Commands(TyperGroup):
             title = f"From {record.distribution or record.name}"
             page.sections.setdefault(title, []).append((name, plugged.summary))
         page.sections["Options"] = options
-        page.text.append("`zoo COMMAND --help` says more of a command, with examples.")
+        page.text.append("`zoo COMMAND --help` explains a command, with examples.")
         return page
 
     def get_help(self, ctx: Any) -> str:
@@ -93,7 +93,7 @@ class Commands(TyperGroup):
 
 @contextlib.contextmanager
 def _saying_what_was_interrupted() -> Iterator[None]:
-    """Of a Ctrl-C that says where it came: typer keeps the exit status alone."""
+    """A Ctrl-C with a message about where it happened: typer only keeps the exit status."""
     try:
         yield
     except KeyboardInterrupt as e:

@@ -1,4 +1,4 @@
-"""``zoo predict``: files in, labels (or whatever the task finds) out."""
+"""``zoo predict``: files in, results of the task out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from zoo import registry
 from zoo.cli import output, saving, sinks
-from zoo.cli.checking import check_device, entry_name, needs_weights, problems_of, read_weights
+from zoo.cli.checking import check_device, needs_weights, problems_of, read_weights, weights_name
 from zoo.cli.helping import reads_options
 from zoo.cli.inputs import STDIN, as_paths, is_video_for
 from zoo.cli.jobs import Job, Printed
@@ -54,20 +54,20 @@ def predict(
         str | None,
         typer.Option(
             metavar="MODEL",
-            help="A model, as any table prints it (resnet50, ResNet50_Weights.IMAGENET1K_V2), or a saved model's file "
+            help="A model, by any name in a table (resnet50, ResNet50_Weights.IMAGENET1K_V2), or a saved model's file "
             "or folder. By default the task's default model.",
         ),
     ] = None,
-    weights: Annotated[str, typer.Option(metavar="WEIGHTS", help="The name of an entry, a file or a URL.")] = "DEFAULT",
+    weights: Annotated[str, typer.Option(metavar="WEIGHTS", help="The name of weights, a file or a URL.")] = "DEFAULT",
     top: Annotated[int, typer.Option(min=1, metavar="N", help="Print the N best labels or objects.")] = 5,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array, an object a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array, one object per line.")] = False,
     jsonl: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write a JSON object a line, as they come.", rich_help_panel=WRITE),
+        typer.Option(metavar="FILE", help="Write one JSON object per line, as results come.", rich_help_panel=WRITE),
     ] = None,
     csv: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write a table with a row for all that is found.", rich_help_panel=WRITE),
+        typer.Option(metavar="FILE", help="Write a table with one row per label or object.", rich_help_panel=WRITE),
     ] = None,
     coco: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write detections as a COCO data set.", rich_help_panel=WRITE)
@@ -77,7 +77,7 @@ def predict(
         typer.Option(
             "--output",
             metavar="DIR",
-            help="Write pictures of the results there, and a record of each input.",
+            help="Write pictures of the results to this folder, and a record of each input.",
             rich_help_panel=WRITE,
         ),
     ] = None,
@@ -86,7 +86,7 @@ def predict(
         typer.Option(
             "--format",
             metavar="|".join(FORMATS),
-            help="The format of the pictures; none writes records alone.",
+            help="The format of the pictures; none writes only records.",
             rich_help_panel=WRITE,
         ),
     ] = "png",
@@ -97,7 +97,7 @@ def predict(
         bool, typer.Option("--resume", help="Skip inputs that have results in --output.", rich_help_panel=WRITE)
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace results that are there.", rich_help_panel=WRITE)
+        bool, typer.Option("--overwrite", help="Replace existing results.", rich_help_panel=WRITE)
     ] = False,
     shard: Annotated[
         str | None,
@@ -112,7 +112,7 @@ def predict(
         typer.Option(
             min=0.001,
             metavar="X",
-            help="Take X frames a second of a video, where the task takes pictures.",
+            help="Take X frames per second of a video, for tasks on pictures.",
             rich_help_panel=INPUTS,
         ),
     ] = 1.0,
@@ -123,14 +123,14 @@ def predict(
     workers: Annotated[
         str,
         typer.Option(
-            metavar="N|auto", help="Open and draw pictures in N threads; 0 does all in turn.", rich_help_panel=COMPUTE
+            metavar="N|auto", help="Open and draw pictures in N threads; 0 uses none.", rich_help_panel=COMPUTE
         ),
     ] = "auto",
     fast_decode: Annotated[
         bool,
         typer.Option(
             "--fast-decode",
-            help="Decode JPEG smaller where it is shrunk anyway; results differ a bit.",
+            help="Decode JPEG at a reduced size where it is shrunk anyway; results differ slightly.",
             rich_help_panel=COMPUTE,
         ),
     ] = False,
@@ -147,22 +147,22 @@ def predict(
     arguments: Set = None,
     categories: Categories = None,
 ) -> int:
-    """Predict what a model sees in pictures, or in whatever else it takes.
+    """Run a model on pictures, or on the other inputs of its task.
 
-    An input that cannot be read, or has no finite result, is named on stderr, the others go on, and the exit status is
-    1. With --json and --jsonl such an input has "error" in place of results.
+    An input that cannot be read, or has no finite result, is reported on stderr, the others still run, and the exit
+    status is 1. With --json and --jsonl such an input has "error" instead of results.
 
-    --output DIR has the tree of the folder that is searched, and predictions.jsonl, a record of each input. Where it
-    has results of an input already, that is said before anything is done: --resume skips those (a run that was broken
-    off, even killed, goes on), --overwrite makes them anew. No other file is ever replaced: dog.png becomes dog-2.png.
+    --output DIR gets the tree of the folder that is searched, and predictions.jsonl, a record of each input. If it
+    already has results of an input, the command stops before it computes anything: --resume skips those inputs (and so
+    continues a run that was interrupted or killed), --overwrite computes them again. No other file is ever replaced:
+    dog.png becomes dog-2.png.
 
-    Without --model, the smallest default of the task whose weights are on this machine is used, and named on stderr.
-    Nothing is downloaded for it.
+    Without --model, the smallest default model of the task whose weights are on this machine is used, and named on
+    stderr. Nothing is downloaded for this.
 
-    Inputs are also the pictures in tar archives (WebDataset's layout), at URLs (s3://… with zoo-core[fsspec]), those
-    that a list names, a line each, and the frames of a video. Standard input (-) is a picture, or such a list.
-    --shard 3/16 takes one of 16 parts; all write to one --output, and `zoo merge DIR --output all.jsonl` makes one file
-    of them.
+    Inputs are also the pictures in tar archives (WebDataset's layout), at URLs (s3://… with zoo-core[fsspec]), those in
+    a list, one per line, and the frames of a video. Standard input (-) is a picture, or such a list. --shard 3/16 takes
+    one of 16 parts; all write to one --output, and `zoo merge DIR --output all.jsonl` makes one file of them.
 
     Examples:
         zoo predict dog.jpg --model resnet50
@@ -177,7 +177,7 @@ def predict(
         chosen = registry.default_model(task)
         output.say(chosen, err=True)
         model, weights = chosen.name, chosen.weights
-    info = registry.model_info(model, task=task, weights=weights)  # what can be told is told before torch is imported
+    info = registry.model_info(model, task=task, weights=weights)  # errors are reported before torch is imported
     spec = registry.get_task(task or info.task, plugin=info.plugin)
     words, options = read_options(context, paths, spec, "predict")
     if not words:
@@ -189,7 +189,7 @@ def predict(
         raise typer.BadParameter(f"--format is {form!r}; expected one of {', '.join(FORMATS)}.")
     if resume and (overwrite or folder is None):
         raise typer.BadParameter(
-            "--resume and --overwrite exclude one another." if folder else "--resume needs --output."
+            "--resume and --overwrite exclude each other." if folder else "--resume needs --output."
         )
     if show:
         check_screen()
@@ -202,7 +202,7 @@ def predict(
             sinks.check_target(file, option, resume=resume, overwrite=overwrite)
     if coco is not None and not registry.provides(spec, "coco"):
         raise InvalidArgument(
-            f"--coco: the task {spec.name!r} gives no detections. Leave it out; --csv has all results."
+            f"--coco: the task {spec.name!r} has no detections. Remove the option; --csv has all results."
         )
     printed = Printed(as_json, top, show)
     given_paths = as_paths(words)
@@ -246,14 +246,14 @@ def predict(
     ready = pipeline(
         model, weights, device, task=task, workers=threads, fast_decode=fast_decode, **computing, **options
     )
-    if not ready.takes_bytes:  # the task may know URLs by itself, and a list is one of files
+    if not ready.takes_bytes:  # the task may open URLs itself, and a list names files
         stored = {path for path in stored if "://" not in path and not path.lower().endswith(".tar")}
     sources: list[Any] = []
     failed: list[Any] = []
     found_by_search = records.every_output() if records is not None else set()
-    # Each path is searched by itself, so that one empty folder does not end the others; pairs need to be seen together.
+    # Each path is searched alone, so that an empty folder does not stop the others; pairs need to be searched together.
     if held and not ready.takes_bytes:
-        raise InvalidArgument(f"-: the task {spec.name!r} opens files by itself, and takes none from standard input.")
+        raise InvalidArgument(f"-: the task {spec.name!r} opens files itself, and cannot read standard input.")
     for given in paths if ready.task.inputs_per_sample == 1 else [paths]:
         try:
             if isinstance(given, str) and given in videos:
@@ -264,14 +264,14 @@ def predict(
                 continue
             is_one = isinstance(given, str) and given in stored
             found = list(find_stored(str(given), spec.suffixes)) if is_one else ready.expand(given)
-        except (InvalidArgument, UnreadableFile) as e:  # an empty folder, or one that cannot be read
+        except (InvalidArgument, UnreadableFile) as e:  # a folder that is empty or cannot be read
             failed.append(printed.failure(given, e))
             continue
-        if isinstance(given, str) and Path(given).is_dir():  # which may hold what was written before
+        if isinstance(given, str) and Path(given).is_dir():  # it may contain earlier results
             found = [source for source in found if Path(source).absolute() not in found_by_search]
         sources += found
     if part is not None and failed:
-        return printed.finish()  # shards that see other inputs would not be parts of one list
+        return printed.finish()  # shards with different inputs would not be parts of one list
     if records is not None:
         sources = distinct(sources)
         records.facts = {"inputs": facts_of_inputs(sources)}
@@ -281,7 +281,7 @@ def predict(
         check_neighbours(folder, part, records.identity, records.facts["inputs"])
         if not overwrite and records.heading.get("inputs", records.facts["inputs"]) != records.facts["inputs"]:
             raise InvalidArgument(
-                f"{str(records.path)!r} is of another list of inputs: files came or went in between. Give another "
+                f"{str(records.path)!r} has another list of inputs: files were added or deleted since. Give another "
                 "--output, or --overwrite."
             )
         total, sources = len(sources), list(part.part(sources))
@@ -298,14 +298,14 @@ def predict(
 
 
 def _check_neighbours(folder: Path, part: Shard | None, records: Records, paths: Sequence[str]) -> None:
-    """What lies in the output folder already, as far as it can be told without the list of inputs."""
+    """The existing results in the output folder, as far as they can be read without the list of inputs."""
     if part is not None:
         inside = [
             path for path in paths if Path(path).is_dir() and folder.absolute().is_relative_to(Path(path).absolute())
         ]
         if inside:
             raise InvalidArgument(
-                f"--output {folder} is in the folder {inside[0]}, whose files the shards share out: what one writes "
+                f"--output {folder} is in the folder {inside[0]}, whose files the shards share: what one writes "
                 "would be an input of the next. Give an --output elsewhere."
             )
         check_neighbours(folder, part, records.identity, None)
@@ -335,7 +335,7 @@ def _check_new(records: Records, sources: Any) -> None:
         more = f" and {output.counted(len(there) - 1, 'other input')}" if len(there) > 1 else ""
         raise InvalidArgument(
             f"{str(records.folder)!r} has results of {_first(there[0])}{more} already. --resume skips those,"
-            " --overwrite makes them anew; or give another --output."
+            " --overwrite computes them again; or give another --output."
         )
 
 
@@ -345,15 +345,15 @@ def _first(source: Any) -> str:
 
 
 def _weights_name(info: registry.ModelInfo, weights: str) -> str:
-    """What tells weights from others: an entry's name; of a file what is in it."""
+    """What identifies weights: their name; for a file its contents."""
     file = Path(info.source if info.source is not None else weights)
     if weights == "DEFAULT" and info.source is None:
         return info.default_weights or weights
-    if entry_name(info, weights) in info.weights and info.source is None:
-        return entry_name(info, weights)
+    if weights_name(info, weights) in info.weights and info.source is None:
+        return weights_name(info, weights)
     if not file.is_file():
         return redacted(str(file) if info.source is not None else weights)
-    import hashlib  # which takes as long as the rest to import
+    import hashlib  # its import takes as long as the rest
 
     with file.open("rb") as f:
         return f"{file.name} sha256:{hashlib.file_digest(f, 'sha256').hexdigest()}"

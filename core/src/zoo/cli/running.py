@@ -1,4 +1,4 @@
-"""``zoo run``: a Python program as it is, with a torchvision that imports."""
+"""``zoo run``: an unchanged Python program, with a torchvision that can be imported."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def run(
 ) -> int:
     """Run a Python program, unchanged, where the installed torchvision does not fit torch.
 
-    As `python PROGRAM …`, and the exit status is the program's. When it imports torchvision, whose compiled operators
-    cannot be loaded ("operator torchvision::nms does not exist"), zoo's take their place; where they can be loaded
-    nothing is changed. So it is in every Python process that the program starts.
+    Runs `python PROGRAM …` and returns its exit status. If the program imports torchvision and torchvision's compiled
+    operators cannot be loaded ("operator torchvision::nms does not exist"), zoo's operators replace them; otherwise
+    nothing is changed. The same holds in every Python process that the program starts.
 
     Examples:
         zoo run train.py --epochs 3
@@ -41,11 +41,11 @@ def run(
         beside = shutil.which(first, path=str(Path(sys.executable).parent))  # of this environment, active or not
         found = beside or shutil.which(first)
         if found is None:
-            raise InvalidArgument(f"{first!r} is neither a file nor a command; a module is run by: zoo run -m {first}")
+            raise InvalidArgument(f"{first!r} is neither a file nor a command; to run a module: zoo run -m {first}")
         command = [found, *rest]
     before = os.environ.get("PYTHONPATH")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SITE), *([before] if before else [])])}
     sys.stdout.flush()
-    if os.name == "nt":  # where exec leaves whoever waits for this process
+    if os.name == "nt":  # where exec does not keep the process that others wait for
         return subprocess.run(command, env=environment, check=False).returncode
     os.execve(command[0], command, environment)

@@ -1,4 +1,4 @@
-"""Results as files: saved by themselves, then given names that are free, in a folder like that of the inputs."""
+"""Results as files: saved to a temporary folder, then moved to unused names in a tree like that of the inputs."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from zoo.errors import InvalidArgument
 
 
 def save(result: Any, scratch: Path, stem: str, form: str, task: str = "") -> list[Path]:
-    """The files that a result writes, and ``STEM.json``, what it says, in a folder of their own in ``scratch``.
+    """The files that a result writes, and ``STEM.json`` with its data, in a new folder in ``scratch``.
 
     Raises:
-        InvalidArgument: it cannot be drawn, or not in that format.
+        InvalidArgument: the result cannot be drawn, or not in this format.
     """
     more = {"format": form} if "format" in inspect.signature(result.save).parameters else {}
     if not more and form != "png":
         raise InvalidArgument(
-            f"--format {form}: results of the task {task!r} are saved in formats of their own; leave it out."
+            f"--format {form}: results of the task {task!r} have their own file formats; remove the option."
         )
     folder = scratch / os.urandom(8).hex()
     folder.mkdir()
@@ -30,20 +30,20 @@ def save(result: Any, scratch: Path, stem: str, form: str, task: str = "") -> li
         made: list[Path] = result.save(folder, stem, **more)
     except NotImplementedError as e:  # zoo.Result's own draw()
         raise InvalidArgument(
-            f"--output: the task {task!r} draws no pictures; leave it out, or give --format none, for records alone."
+            f"--output: the task {task!r} draws no pictures; remove it, or give --format none to write only records."
         ) from e
     record = folder / f"{stem}.json"
-    if more and record not in made:  # one that saves in formats of its own decides that too
+    if more and record not in made:  # a result with its own formats decides that too
         record.write_text(as_json(result.to_dict()) + "\n", encoding="utf-8")
         made = [*made, record]
     return made
 
 
 def place(made: Sequence[Path], folder: Path, stem: str, ours: Collection[Path] = ()) -> list[Path]:
-    """Move files whose names begin with ``stem`` into ``folder``: ``dog.png``, or ``dog-2.png`` where that is taken.
+    """Move files whose names begin with ``stem`` into ``folder``: ``dog.png``, or ``dog-2.png`` if that exists.
 
     Args:
-        made: in a folder of their own, which goes.
+        made: files in a temporary folder, which is deleted.
         ours: files that may be replaced.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -53,7 +53,7 @@ def place(made: Sequence[Path], folder: Path, stem: str, ours: Collection[Path] 
         try:
             for target in targets:
                 if target not in ours:
-                    target.touch(exist_ok=False)  # whoever else writes there finds the name taken
+                    target.touch(exist_ok=False)  # another process that writes there finds the name taken
                     taken.append(target)
         except FileExistsError:
             for target in taken:
@@ -68,8 +68,8 @@ def place(made: Sequence[Path], folder: Path, stem: str, ours: Collection[Path] 
 
 
 class Tree:
-    """Where results go in the output folder: as their inputs lie in the folder that was given; beside one another where
-    files were given. Of several folders, as they lie to one another."""
+    """The places of results in the output folder: the same tree as their inputs have in the folder that was given, or
+    one folder if files were given. For several folders, the tree below their common parent."""
 
     def __init__(self, given: Iterable[str]) -> None:
         folders = [Path(path).absolute() for path in given if Path(path).is_dir()]

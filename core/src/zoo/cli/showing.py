@@ -1,4 +1,4 @@
-"""``zoo show``: all that is known of a model and its weights. torch is not imported."""
+"""``zoo show``: all facts about a model and its weights. torch is not imported."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def show(
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> int:
-    """Show a model and its weights in every detail.
+    """Show all facts about a model and its weights.
 
-    Each entry of the weights has its metrics, preprocessing, recipe and licence, and where it is in the cache.
+    All weights are shown with their metrics, preprocessing, recipe, licence, and place in the cache.
 
     Examples:
         zoo show resnet50
@@ -42,7 +42,7 @@ def show(
     except UnknownWeights:
         enum_name = ""
     default = info.default_weights
-    with contextlib.suppress(UnknownWeights):  # of a name that says the weights, the model's own default
+    with contextlib.suppress(UnknownWeights):  # for a name of weights, the model's own default
         if info.source is None:
             marked = registry.get_model_weights(info.full_name).__members__.get("DEFAULT")
             default = marked.name if marked is not None else None
@@ -77,7 +77,7 @@ def show(
 
 
 def _capability_lines(info: ModelInfo) -> list[tuple[str, str]]:
-    """What was measured to work, what not, and with which torch."""
+    """What was measured to work, what does not work, and with which torch."""
     table = registry.capabilities(info.full_name) if info.source is None else {}
     cells: Mapping[str, Any] = table.get("cells", {})
     return [
@@ -96,7 +96,7 @@ def _weights_lines(w: Weights, info: ModelInfo) -> list[tuple[str, str]]:
         for data, values in w.metrics.items()
     ]
     labels = w.read_categories()
-    # What the number of labels says already is left out.
+    # Arguments that follow from the number of labels are left out.
     config = {k: v for k, v in w.config.items() if (k, v) != ("num_classes", len(labels))}
     few = ", ".join(labels[:3]) + (", …" if len(labels) > 3 else "")
     return [

@@ -1,4 +1,5 @@
-"""Files that ``zoo predict`` writes rows to: JSON lines, which grow; CSV and COCO, which are there when all is done."""
+"""Files that ``zoo predict`` writes rows to: JSON lines, which are appended to; CSV and COCO, which are written at the
+end."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from zoo.files import replacing
 
 
 class Sink(Protocol):
-    """Somewhere that rows go: what ``--json`` has of each input, and ``coco``, what the task gives for that format."""
+    """A destination of rows: the data of ``--json`` for each input, and ``coco``, the task's data for that format."""
 
     def begin(self) -> None: ...
 
@@ -32,10 +33,10 @@ STARTS = {"--jsonl": b'{"input"', "--csv": b"input", "--coco": b'{\n "images"'}
 
 
 def check_target(path: Path, option: str, *, resume: bool, overwrite: bool) -> None:
-    """Raise unless a file can be written: it is not there, or it was written by this option and may be replaced.
+    """Raise unless a file can be written: it does not exist, or it was written by this option and may be replaced.
 
     Raises:
-        InvalidArgument: otherwise; nothing was written.
+        InvalidArgument: otherwise. Nothing is written.
     """
     if path.is_dir() or not path.absolute().parent.is_dir():
         what = "is a folder" if path.is_dir() else "is in a folder that does not exist"
@@ -43,7 +44,7 @@ def check_target(path: Path, option: str, *, resume: bool, overwrite: bool) -> N
     if not path.exists() or overwrite:
         return
     if not resume:
-        raise InvalidArgument(f"{option} {path} is there already. Give another name, or --overwrite.")
+        raise InvalidArgument(f"{option} {path} exists already. Give another name, or --overwrite.")
     with path.open("rb") as file:
         start = file.read(len(STARTS[option]))
     if start and start != STARTS[option]:
@@ -51,14 +52,14 @@ def check_target(path: Path, option: str, *, resume: bool, overwrite: bool) -> N
 
 
 class JsonLines:
-    """A row a line, flushed: what is there outlives the process."""
+    """One row per line, flushed after each, so that rows are kept if the process is killed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: IO[bytes] | None = None
 
     def begin(self) -> None:
-        with replacing(self.path):  # one that is there stays until all can begin
+        with replacing(self.path):  # an existing file is kept until all can begin
             pass
         self._file = self.path.open("ab", buffering=0)
 
@@ -76,7 +77,7 @@ class Spooled:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._spool = tempfile.TemporaryFile("w+", encoding="ascii")  # noqa: SIM115  closed when it is forgotten
+        self._spool = tempfile.TemporaryFile("w+", encoding="ascii")  # noqa: SIM115  closed when it is garbage-collected
 
     def begin(self) -> None:
         pass
@@ -90,7 +91,7 @@ class Spooled:
 
 
 class Csv(Spooled):
-    """A row for each thing that was found; for an input with nothing, and one that failed, a row of its own."""
+    """One row per label or object; an input without any, or one that failed, has one row too."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -112,17 +113,17 @@ class Csv(Spooled):
 
 
 def without_masks(value: Any) -> Any:
-    """A row of JSON without the run lengths of masks, which are no cells of a table."""
+    """A row of JSON without the run lengths of masks, which do not fit in a table."""
     if isinstance(value, Mapping):
         return {k: without_masks(v) for k, v in value.items() if not (isinstance(v, Mapping) and v.keys() == RUNS)}
     return [without_masks(item) for item in value] if isinstance(value, list) else value
 
 
 class Coco(Spooled):
-    """All that was found, as a COCO data set: ``images``, ``categories`` with their ids, ``annotations`` with scores.
+    """All results as a COCO data set: ``images``, ``categories`` with their ids, ``annotations`` with scores.
 
     Args:
-        names: of the labels, by number; those that stand for none are left out.
+        names: names of the labels, by number; unused numbers are left out.
     """
 
     def __init__(self, path: Path, names: Sequence[str] = ()) -> None:
@@ -136,7 +137,7 @@ class Coco(Spooled):
     def finish(self) -> None:
         files = [str(file) for file, _ in self.kept()]
         stems = [Path(file).stem for file in files]
-        # COCO names its files by number; those of others are counted.
+        # COCO's file names are numbers, which become the ids; other files are numbered in order.
         numbers = [int(s) for s in stems if s.isascii() and s.isdecimal()]
         named = len(set(numbers)) == len(files)
         labels = {row["category_id"] for _, one in self.kept() for row in one["annotations"]}

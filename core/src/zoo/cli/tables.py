@@ -22,11 +22,11 @@ class Column:
 
     Attributes:
         title: its heading.
-        number: aligned by the decimal point, all decimals with as many places as the longest of them.
+        number: aligned by the decimal point, all with the same number of decimals.
         code: a name, in backticks in Markdown.
         link: a URL.
-        rank: 0 for what is always shown. On a terminal that is too narrow, columns of the highest rank go first.
-        fixed: False for numbers whose places say how exact they are; no zeros are added to those.
+        rank: 0 for columns that are always shown. On a narrow terminal, columns of the highest rank are left out first.
+        fixed: False for numbers whose decimals show their precision; no zeros are added to them.
     """
 
     title: str
@@ -41,8 +41,8 @@ Rows = Sequence[Sequence[str]]
 
 
 def print_table(columns: Sequence[Column], rows: Rows) -> None:
-    """Aligned columns, a line a row. No cell is broken or cut: on a terminal, columns are left out where all do not
-    fit, and a line below says which."""
+    """Print aligned columns, one line per row. No cell is broken or cut: if the columns do not fit a terminal, some are
+    left out and named in a line below."""
     aligned = [_align(column, [harmless(row[i], line=True) for row in rows]) for i, column in enumerate(columns)]
     shown = list(range(len(columns)))
     if output.on_terminal():
@@ -55,22 +55,22 @@ def print_table(columns: Sequence[Column], rows: Rows) -> None:
         print(GAP.join(cells).rstrip())
     left_out = [column.title for i, column in enumerate(columns) if i not in shown and column.title]
     if left_out:
-        output.note(f"Not shown, for want of room: {', '.join(left_out)}.")
+        output.note(f"Not shown because the terminal is too narrow: {', '.join(left_out)}.")
 
 
 def _fitting(columns: Sequence[Column], widths: Sequence[int], room: int) -> list[int]:
-    """The columns that are shown, by number."""
+    """The indices of the columns that are shown."""
     shown = list(range(len(columns)))
     while sum(widths[i] for i in shown) + len(GAP) * (len(shown) - 1) > room:
         rank = max(columns[i].rank for i in shown)
         if rank == 0:
-            break  # a name is never broken; the terminal wraps what is longer than its line
+            break  # names are never broken; the terminal wraps a longer line
         shown.remove(max(i for i in shown if columns[i].rank == rank))
     return shown
 
 
 def width(text: str) -> int:
-    """How many characters' places of a terminal ``text`` takes."""
+    """The width of ``text`` on a terminal, in characters."""
     if text.isascii():
         return len(text)
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
@@ -91,7 +91,7 @@ def _align(column: Column, cells: Sequence[str]) -> list[str]:
 
 
 def same_places(cells: Sequence[str]) -> list[str]:
-    """``37`` and ``46.7`` as ``37.0`` and ``46.7``; what is no decimal number stays."""
+    """``37`` and ``46.7`` as ``37.0`` and ``46.7``; other text is unchanged."""
     plain = [cell for cell in cells if _DECIMAL.fullmatch(cell)]
     most = max((len(cell.partition(".")[2]) for cell in plain), default=0)
     if not most:

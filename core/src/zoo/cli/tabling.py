@@ -34,13 +34,14 @@ def table(
             "in Markdown and JSON by name.",
         ),
     ] = None,
-    recipes: Annotated[bool, typer.Option("--recipes", help="Show the URL of each recipe, too.")] = False,
+    recipes: Annotated[bool, typer.Option("--recipes", help="Also show the URL of each recipe.")] = False,
     form: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.text,
 ) -> int:
     """Show all weights of a task with their published numbers.
 
-    A model of several tasks is in the table of its main one. The name of a plugin gives a table for each of its tasks.
-    Published times and memory follow in a table of their own. Markdown has the recipes as links, JSON has everything.
+    A model with several tasks is in the table of its main task. The name of a plugin gives a table for each of its
+    tasks. Published times and memory follow in a separate table. Markdown has the recipes as links, JSON has
+    everything.
 
     Examples:
         zoo table image-classification
@@ -59,12 +60,12 @@ def table(
             output.say(output.Painted("\n" * bool(i)), heading, sep="")
         markdown = form is Format.markdown
         links = [Column("Recipe", link=True, rank=5)] if markdown or recipes else []
-        several = not markdown and len({next(iter(m.value.metrics), "") for m in one.entries} - {""}) > 1
+        several = not markdown and len({next(iter(m.value.metrics), "") for m in one.members} - {""}) > 1
         columns = [
             Column("Weight", code=True),
             *(Column(metric.title, number=True, rank=0 if n == 0 else 2) for n, metric in enumerate(one.metrics)),
             Column("Params", number=True, rank=1),
-            Column(views.ops_title(one.entries), number=True, rank=3),
+            Column(views.ops_title(one.members), number=True, rank=3),
             *([Column("Data", rank=1)] if several else []),
             *links,
             Column("Licence", rank=4),
@@ -85,22 +86,22 @@ def table(
 
 
 def _in_order(one: WeightsTable, sort: str | None, form: Format) -> list[WeightsEnum]:
-    """Text is for readers, who look for the best; what is pasted and processed stays in the order of names."""
+    """Text is sorted by the metric, for readers; Markdown and JSON, for programs, by name."""
     key = sort or (one.metrics[0].key if form is Format.text and one.metrics else None)
     if key is None:
-        return list(one.entries)
+        return list(one.members)
     now = registry.registry()
     by_enum = {entry.spec.weights: entry for entry in now.entries.values()}
-    rows = {repr(m): m for m in one.entries}
-    every = [views.Row(repr(m), one.task, info_of(now, by_enum[type(m)]), m.value) for m in one.entries]
+    rows = {repr(m): m for m in one.members}
+    every = [views.Row(repr(m), one.task, info_of(now, by_enum[type(m)]), m.value) for m in one.members]
     if sort is None and not any(key in row.metrics for row in every):
-        return list(one.entries)
+        return list(one.members)
     return [rows[row.name] for row in views.in_order(every, key)]
 
 
 def _print_runtimes(form: Format, one: WeightsTable) -> None:
-    """The published times and memory of a task's models, where there are any: a table of its own."""
-    found = {repr(member): facts for member in one.entries if (facts := views.runtime(member.value))}
+    """A separate table of the published times and memory of a task's models, if there are any."""
+    found = {repr(member): facts for member in one.members if (facts := views.runtime(member.value))}
     if not found:
         return
     keys = list(dict.fromkeys(key for facts in found.values() for key in facts))

@@ -17,13 +17,13 @@ from zoo.cli.tables import Column, print_table
 from zoo.errors import harmless
 from zoo.testing import CHECKS, Report, Result, verify
 
-LINES = 12  # of one message that are printed; --json has all
+LINES = 12  # printed lines of one message; --json has all
 OUTCOMES = ("ok", "failed", "skipped")
 WHAT = {check.name: check.what for check in CHECKS}
 
 
 class Tier(StrEnum):
-    """As of zoo.testing.TIERS, and the default."""
+    """The keys of zoo.testing.TIERS, and the default."""
 
     default = "default"
     contract = "contract"
@@ -42,7 +42,7 @@ def verify_plugin(
     ] = Tier.default,
     model: Annotated[
         list[str] | None,
-        typer.Option(metavar="GLOB", help="Check only models that match."),
+        typer.Option(metavar="GLOB", help="Only check models that match."),
     ] = None,
     limit: Annotated[
         int | None, typer.Option(metavar="N", help="Check at most N models, the smallest of each family first.")
@@ -52,22 +52,22 @@ def verify_plugin(
         bool,
         typer.Option(
             "--resume",
-            help="Keep results in zoo-verify-NAME.jsonl as they come, and go on from those that are there. What failed "
-            "is checked again.",
+            help="Save results in zoo-verify-NAME.jsonl as they come, and continue from those in it. Failed checks "
+            "run again.",
         ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> int:
-    """Check that a plugin and its models keep the contract.
+    """Check that a plugin and its models follow the contract.
 
-    Nothing is downloaded. Prints what is wrong and what was skipped, and why; the exit status is 1 if anything is
+    Nothing is downloaded. Prints what is wrong, and what was skipped and why; the exit status is 1 if anything is
     wrong. zoo.testing.PluginConformance makes the same checks under pytest, on models as small as you say.
 
     \b
-    --tier contract   what the manifest says, without torch
-    --tier default    the contract, and one model of each family run
-    --tier model      every model built and run, too
-    --tier full       and captured by torch.compile and torch.export
+    --tier contract   check the manifest, without torch
+    --tier default    also build and run one model of each family
+    --tier model      build and run every model
+    --tier full       also capture them by torch.compile and torch.export
 
     Examples:
         zoo verify-plugin acme
@@ -91,7 +91,7 @@ def verify_plugin(
 
 @contextlib.contextmanager
 def _progress() -> Iterator[Callable[[Result, int], None]]:
-    """A bar on a terminal's stderr, which names the model at hand."""
+    """A bar on a terminal's stderr, which names the current model."""
     from tqdm import tqdm
 
     with tqdm(unit="check", disable=not output.on_terminal(sys.stderr), leave=False) as bar:
@@ -125,7 +125,7 @@ def _print(report: Report) -> None:
 
 
 def _print_together(report: Report, outcome: str, title: str, colour: str) -> None:
-    """What several models have in common is printed once, with the first one's message."""
+    """A problem that several models share is printed once, with the message of the first."""
     sharing: dict[tuple[str, frozenset[str]], list[Result]] = {}
     for result in report.results:
         if result.outcome == outcome and result.message:
@@ -141,9 +141,9 @@ def _print_together(report: Report, outcome: str, title: str, colour: str) -> No
 
 
 def _kind(result: Result) -> frozenset[str]:
-    """What a message says apart from the names and numbers in it: the same for problems that are equal."""
+    """A message without the names and numbers in it: equal for equal problems."""
     text = result.message.replace(result.model, "…") if result.model else result.message
-    subject = re.compile(r"^[\w.\-]+(?=:? )", re.MULTILINE)  # the entry that a line is about
+    subject = re.compile(r"^[\w.\-]+(?=:? )", re.MULTILINE)  # the model or weights that a line is about
     return frozenset(re.sub(r"\d[\d,.]*", "#", subject.sub("…", text)).splitlines())
 
 

@@ -1,4 +1,4 @@
-"""What commands show of the registry: rows and tables of models and weights."""
+"""The registry as commands show it: rows and tables of models and weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zoo.registry.records import LOCAL
 
 
 def model_row(name: str) -> Row:
-    """What ``zoo list`` shows of a model: its default weights' facts.
+    """The facts of a model's default weights, as ``zoo list`` shows them.
 
     Raises:
         UnknownModel: no such model.
@@ -33,22 +33,22 @@ def main_metric(task: str) -> Metric | None:
 
 @dataclass(frozen=True)
 class WeightsTable:
-    """Every weights entry of the models whose main task is ``task``, and the metrics that are the table's columns."""
+    """All weights of the models whose main task is ``task``, and the metrics that are the table's columns."""
 
     task: str
     metrics: tuple[Metric, ...]
-    entries: tuple[WeightsEnum, ...]
+    members: tuple[WeightsEnum, ...]
 
 
 def weights_tables(name: str, *, plugin: str | None = None) -> list[WeightsTable]:
-    """The weights entries of a task, or of each task of a plugin, sorted by enum and in its order there.
+    """The weights of a task, or of each task of a plugin, sorted by enum, in the order of its members.
 
     Args:
         name: a task (``"object-detection"``) or a plugin (``"detection"``).
-        plugin: leave out other plugins' entries.
+        plugin: leave out other plugins' weights.
 
     Raises:
-        UnknownTask: neither a task nor a plugin that is installed.
+        UnknownTask: neither an installed task nor an installed plugin.
         InvalidArgument: no such plugin.
     """
     now = registry()
@@ -59,7 +59,7 @@ def weights_tables(name: str, *, plugin: str | None = None) -> list[WeightsTable
             f"{name!r} is neither a task ({join(tasks)}) nor a plugin ({join(known)}).{suggest(name, tasks | known)}"
         )
     if plugin is not None and plugin not in known:
-        raise InvalidArgument(f"There is no plugin {plugin!r}; there are {join(known)}.{suggest(plugin, known)}")
+        raise InvalidArgument(f"There is no plugin {plugin!r}; installed are {join(known)}.{suggest(plugin, known)}")
     enums: dict[str, dict[type[WeightsEnum], None]] = {name: {}} if name in tasks else {}
     for entry in now.entries.values():
         main = entry.spec.tasks[0]
@@ -68,29 +68,30 @@ def weights_tables(name: str, *, plugin: str | None = None) -> list[WeightsTable
             enums.setdefault(main, {})[entry.spec.weights] = None
     tables = []
     for task, of_task in enums.items():
-        entries = tuple(member for enum in sorted(of_task, key=lambda e: e.__name__) for member in enum)
-        tables.append(WeightsTable(task, _columns(now, task, entries), entries))
+        members = tuple(member for enum in sorted(of_task, key=lambda e: e.__name__) for member in enum)
+        tables.append(WeightsTable(task, _columns(now, task, members), members))
     return tables
 
 
-def _columns(now: Registry, task: str, entries: Iterable[WeightsEnum]) -> tuple[Metric, ...]:
+def _columns(now: Registry, task: str, members: Iterable[WeightsEnum]) -> tuple[Metric, ...]:
     if task in now.tasks:
         return now.tasks[task][0][0].metrics
-    # A task that no plugin describes: whatever its entries were measured by.
-    keys = dict.fromkeys(key for member in entries for values in member.value.metrics.values() for key in values)
+    # A task that no plugin describes has the metrics of its weights.
+    keys = dict.fromkeys(key for member in members for values in member.value.metrics.values() for key in values)
     return tuple(Metric(key, key) for key in keys)
 
 
 def find_weights(name: str, *, every: bool = False) -> list[WeightsEnum]:
-    """The entries that ``zoo pull`` is asked for: a model's, one by its own name, or all that a wildcard matches.
+    """The weights that ``zoo pull`` has to download: those of a model, one by its own name, or all that a wildcard
+    matches.
 
     Args:
         name: ``"resnet50"`` (its ``DEFAULT``), ``"ResNet50_Weights.IMAGENET1K_V1"``, ``"resnet50.IMAGENET1K_V1"``, or
-            a shell wildcard over names of models and entries.
-        every: all entries of a model in place of its ``DEFAULT``.
+            a shell wildcard over names of models and weights.
+        every: all weights of a model instead of its ``DEFAULT``.
 
     Raises:
-        UnknownModel, UnknownWeights: nothing of that name; a model without weights.
+        UnknownModel, UnknownWeights: the name is unknown, or the model has no weights.
     """
     now = registry()
     if not any(c in name for c in "*?["):
@@ -102,29 +103,27 @@ def find_weights(name: str, *, every: bool = False) -> list[WeightsEnum]:
             return [get_weight(name)]
         if tag is not None:
             return [get_model_weights(entry.full_name)[tag]]
-        return _entries(get_model_weights(entry.full_name), every)
+        return _members(get_model_weights(entry.full_name), every)
     found: dict[WeightsEnum, None] = {}
     for entry in sorted(now.entries.values(), key=now.short_name):
         enum = entry.spec.weights
         if enum is None:
             continue
         if matches(now.short_name(entry), name) or matches(entry.full_name, name):
-            found |= dict.fromkeys(_entries(enum, every))
+            found |= dict.fromkeys(_members(enum, every))
         found |= dict.fromkeys(member for member in enum if matches(repr(member), name))
     if not found:
-        raise UnknownWeights(
-            f"No model with weights and no weights entry matches {name!r}; `zoo list` names the models."
-        )
+        raise UnknownWeights(f"No model with weights and no weights match {name!r}; `zoo list` names the models.")
     return list(found)
 
 
-def _entries(enum: type[WeightsEnum], every: bool) -> list[WeightsEnum]:
+def _members(enum: type[WeightsEnum], every: bool) -> list[WeightsEnum]:
     default = enum.__members__.get("DEFAULT")
     return list(enum) if every else [default] if default else list(enum)[:1]
 
 
 def export_lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What an exported file says of itself, beside its weights."""
+    """The facts stored in an exported file, beside its weights."""
     sides = [(word, port) for word, key in (("takes", "inputs"), ("gives", "outputs")) for port in facts.get(key, ())]
     lines = [(word, f"{port['name']}: {port.get('dtype')} {_shape(port)}") for word, port in sides]
     made = [f"{name} {version}" for name, version in (facts.get("versions") or {}).items()]
@@ -143,34 +142,34 @@ def _shape(port: Mapping[str, Any]) -> str:
 
 
 def members(info: ModelInfo) -> list[str]:
-    """The names of a model's entries, without ``DEFAULT``, which names one of them."""
+    """The names of a model's weights, without ``DEFAULT``, which names one of them."""
     return [name for name in info.weights if name != "DEFAULT"]
 
 
 def runtime(w: Weights) -> Mapping[str, Any]:
-    """The published times and memory of an entry."""
+    """The published times and memory of weights."""
     facts = w.extra.get("runtime")
     return facts if isinstance(facts, Mapping) else {}
 
 
 def is_default(member: WeightsEnum) -> bool:
-    """Whether ``DEFAULT`` names this entry."""
+    """Whether ``DEFAULT`` names this member."""
     return type(member).__members__.get("DEFAULT") is member
 
 
-def ops_title(entries: Iterable[WeightsEnum]) -> str:
-    """The heading of what is computed: ``GFLOPs``, or ``GIPS`` where integer operations are counted."""
-    units = dict.fromkeys(member.value.ops_unit for member in entries) or {"GFLOPS": None}
+def ops_title(members: Iterable[WeightsEnum]) -> str:
+    """The heading of the operations: ``GFLOPs``, or ``GIPS`` where integer operations are counted."""
+    units = dict.fromkeys(member.value.ops_unit for member in members) or {"GFLOPS": None}
     return " / ".join("GFLOPs" if unit == "GFLOPS" else unit for unit in units)
 
 
 # ── order ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-PLAIN = ("name", "task", "params", "gflops", "size")  # what rows are sorted by, beside metrics
+PLAIN = ("name", "task", "params", "gflops", "size")  # the sort keys beside metrics
 
 
 def higher_is_better(key: str) -> bool:
-    """Of a metric, by what the tasks say that are installed; True for one that none names."""
+    """Whether higher is better, according to the installed tasks; True for a metric that none of them names."""
     return all(
         metric.higher_is_better
         for claims in registry().tasks.values()
@@ -181,7 +180,7 @@ def higher_is_better(key: str) -> bool:
 
 
 def in_order(rows: Iterable[Row], key: str) -> list[Row]:
-    """``rows`` sorted: metrics best first, sizes smallest first, names alphabetically; what has no value last.
+    """``rows`` sorted: metrics best first, sizes smallest first, names alphabetically; rows without a value last.
 
     Raises:
         InvalidArgument: no row has such a metric.
@@ -194,7 +193,7 @@ def in_order(rows: Iterable[Row], key: str) -> list[Row]:
     known = {name for row in every for name in row.metrics}
     if key not in PLAIN and every and key.rpartition("/")[2] not in known:
         raise InvalidArgument(
-            f"--sort {key}: none of these has such a metric; there are {join({*PLAIN, *known})}."
+            f"--sort {key}: no row has this metric; available are {join({*PLAIN, *known})}."
             f"{suggest(key, {*PLAIN, *known})}"
         )
     down = key not in PLAIN and higher_is_better(key)
@@ -209,14 +208,14 @@ def in_order(rows: Iterable[Row], key: str) -> list[Row]:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of ``zoo list``: a model with its default weights, or with ``--weights`` an entry.
+    """A line of ``zoo list``: a model with its default weights, or with ``--weights`` one of its weights.
 
     Attributes:
-        name: of the model, or of the entry as ``zoo.get_weight`` takes it.
+        name: of the model, or of the weights as ``zoo.get_weight`` takes it.
         task: the model's main one.
         info: the model.
-        weights: the facts of the entry; None of a model without weights.
-        default: whether the entry is the model's default.
+        weights: the facts of the weights; None for a model without weights.
+        default: whether the weights are the model's default.
     """
 
     name: str
@@ -227,12 +226,12 @@ class Row:
 
     @property
     def metrics(self) -> list[str]:
-        """The names of those that the weights were measured by."""
+        """The names of the metrics that the weights were measured by."""
         return [] if self.weights is None else [name for of in self.weights.metrics.values() for name in of]
 
     @property
     def data(self) -> str:
-        """The data set that :meth:`value_of` a metric is of: the first that the weights were measured on."""
+        """The data set of the value that :meth:`value_of` returns: the first that the weights were measured on."""
         return next(iter(self.weights.metrics), "") if self.weights is not None else ""
 
     @property
@@ -252,8 +251,8 @@ class Row:
         return next(iter(metric(w, key)), None)
 
 
-def entry_rows(names: Iterable[str]) -> list[Row]:
-    """A row for each entry of the weights of models, each entry once."""
+def weights_rows(names: Iterable[str]) -> list[Row]:
+    """One row for each of the weights of models, each once."""
     now = registry()
     found: dict[WeightsEnum, Row] = {}
     for name in names:

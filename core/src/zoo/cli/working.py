@@ -1,7 +1,7 @@
-"""Long work on stderr: what is done, how far it is, how long it takes.
+"""Progress of long work on stderr: what is done, how far it is, how long it takes.
 
-On a terminal it is a line that moves and goes when the work is done. Elsewhere (a pipe, a log, ``CI``) it is plain
-lines, and none for what is done within a second.
+On a terminal it is one line that is updated, and removed at the end. Elsewhere (a pipe, a log, ``CI``) it is plain
+lines, and none for work that takes less than a second.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import Any
 from zoo.cli import output
 from zoo.errors import harmless
 
-PATIENCE = 1.0  # seconds without a word, where lines are printed
+PATIENCE = 1.0  # seconds before the first line
 EVERY = 10.0  # seconds between two lines
 
 
 def moves() -> bool:
-    """Whether stderr shows what moves: a terminal that is no log of a build server's."""
+    """Whether stderr shows a line that is updated: a terminal, and not the log of a build server."""
     told = os.environ.get("CI", "").lower() not in ("", "0", "false") or os.environ.get("TERM") == "dumb"
     return sys.stderr is not None and output.on_terminal(sys.stderr) and not told
 
@@ -35,7 +35,7 @@ class Work:
         self.done, self.before, self.start = done, done, time.monotonic()
 
     def advance(self, n: int = 1) -> None:
-        """So many more are done."""
+        """Add to the number of units that are done."""
         self.done += n
 
     def say(self, what: str) -> None:
@@ -44,7 +44,7 @@ class Work:
 
 
 class _Lines(Work):
-    """Printed by a thread of its own, so that it is told of work that says nothing."""
+    """Prints from its own thread, so that work without any report of progress is shown too."""
 
     def __init__(self, what: str, total: int | None, unit: str, done: int) -> None:
         super().__init__(what, total, unit, done)
@@ -123,13 +123,13 @@ class _Moving(Work):
 
 @contextlib.contextmanager
 def working(what: str, total: int | None = None, unit: str = "", done: int = 0) -> Iterator[Work]:
-    """Show on stderr that something is done, for as long as the block runs.
+    """Show progress on stderr while the block runs.
 
     Args:
-        what: in a few words: ``"Exporting resnet50"``.
-        total: how many units there are, if that is known; :meth:`Work.advance` says how many are done.
-        unit: of one of them: ``"input"``.
-        done: how many were done before.
+        what: the work in a few words: ``"Exporting resnet50"``.
+        total: the number of units, if it is known; :meth:`Work.advance` counts those that are done.
+        unit: the name of one unit: ``"input"``.
+        done: the number of units done before.
 
     >>> with cli.working("Drawing", total=3, unit="picture") as work:
     ...     for picture in pictures:
@@ -138,7 +138,7 @@ def working(what: str, total: int | None = None, unit: str = "", done: int = 0) 
     work: Any = (_Moving if moves() else _Lines)(what, total, unit, done)
     good = False
     try:
-        work.begin()  # here, for Ctrl-C may come as soon as there is something to see
+        work.begin()  # inside try: Ctrl-C may come as soon as something is shown
         yield work
         good = True
     finally:

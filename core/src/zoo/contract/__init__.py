@@ -1,4 +1,5 @@
-"""What a plugin hands to the registry: weights, models, tasks and commands, described without importing torch."""
+"""The contract between a plugin and the registry: weights, models, tasks and commands, described without importing
+torch."""
 
 from __future__ import annotations
 

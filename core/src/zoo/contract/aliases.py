@@ -1,11 +1,11 @@
-"""Modules under further names: what is in one place, importable by a path that other programs know. No torch.
+"""Modules under further names, so that they can be imported by the paths that other programs use. No torch.
 
-A table says where names come from, a row a module::
+A table says where names come from, one row per module::
 
     {"misc": "zoo.nn", "poolers": "zoo.ops.pooler LevelMapper=zoo.ops.pooler:Levels"}
 
-A row has modules, which give all that they have, and names that are called otherwise elsewhere. Either may begin with
-``~``: then it is found, but not shown. One module alone is that module itself, under a second name.
+A row has modules, which provide all their names, and names that differ here. Either may begin with ``~``: then it is
+found, but not listed. A row of one module is that module itself, under a second name.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 
 class Names(dict[str, Any]):
-    """What ``vars()`` of a module is whose names are elsewhere: all of them; a value is had when it is asked for."""
+    """The ``vars()`` of a module whose names are in other modules: all names; a value is loaded on access."""
 
     def __init__(self, module: ModuleType, names: Sequence[str]) -> None:
         super().__init__(dict.fromkeys(names))
@@ -32,7 +32,7 @@ class Names(dict[str, Any]):
         if name not in self:
             raise KeyError(name)
         value = getattr(self._module, name)
-        # Programs take what can be called for a model that is built by its name alone.
+        # Programs assume that each callable builds a model, by its name.
         return value.module() if isinstance(value, CallableAlias) else value
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -46,7 +46,7 @@ class Names(dict[str, Any]):
         delattr(self._module, name)
         super().__delitem__(name)
 
-    def __iter__(self) -> Any:  # with one of its own, dict(…) and {**…} copy by these methods
+    def __iter__(self) -> Any:  # if it is defined, dict(…) and {**…} copy by these methods
         return super().__iter__()
 
     def values(self) -> Any:
@@ -60,11 +60,11 @@ class Names(dict[str, Any]):
 
 
 class Besides:
-    """``__getattr__`` of a module: names that it finds elsewhere and does not show.
+    """``__getattr__`` of a module: names from other modules that are not listed.
 
     Args:
         name: of the module.
-        words: of its row, those with ``~``.
+        words: those of its row that begin with ``~``.
     """
 
     def __init__(self, name: str, words: Sequence[str]) -> None:
@@ -89,10 +89,10 @@ class Besides:
 
 
 class Alias(ModuleType):
-    """A module whose names are those of others: read there when they are asked for, and set there."""
+    """A module whose names are in other modules: they are read and set there."""
 
     def __init__(self, name: str, row: str) -> None:
-        super().__init__(name, f"Names of {row.split()[0]} and its kin, under a path that other programs know.")
+        super().__init__(name, f"Names of {row.split()[0]} and related modules, under a path that other programs use.")
         shown, hidden = ([w.lstrip("~") for w in row.split() if w.startswith("~") is tilde] for tilde in (False, True))
         super().__setattr__("_modules", [word for word in shown if "=" not in word])
         super().__setattr__("_replaced", {})
@@ -115,7 +115,7 @@ class Alias(ModuleType):
             return [name for name in dir(self) if not name.startswith("_")]
         if (
             name == "__file__" and self._modules and self._modules[0] in sys.modules
-        ):  # inspect asks in imports: no import
+        ):  # inspect asks for these during imports: import nothing
             return sys.modules[self._modules[0]].__file__
         try:
             found = self._owner(name)
@@ -139,7 +139,7 @@ class Alias(ModuleType):
             setattr(owner, own, value)
 
     def __delattr__(self, name: str) -> None:
-        if name in self._replaced:  # what was set is taken back, as tests that replace something do
+        if name in self._replaced:  # a replaced value is restored, as tests do
             owner, own = self._owner(name)
             setattr(owner, own, self._replaced.pop(name))
         else:
@@ -151,10 +151,11 @@ class Alias(ModuleType):
 
 
 class CallableAlias(Alias):
-    """One that can be called as well: the builder of its name, which has no place of its own beside the module."""
+    """Such a module that is also callable: the builder of the same name, which a package cannot have beside the
+    module."""
 
     def module(self) -> ModuleType:
-        """The one that has the names."""
+        """The module that has the names."""
         return importlib.import_module(self._modules[0])
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -162,12 +163,12 @@ class CallableAlias(Alias):
 
 
 class AliasFinder(MetaPathFinder):
-    """Finds the modules of a package that have no file of their own.
+    """Finds the modules of a package that have no file.
 
     Args:
-        package: whose modules they are; they may be some levels below.
+        package: the package that has the modules, at any level below it.
         row: path below the package → its row in the table, or None.
-        callable_too: the paths of modules that builders share their names with.
+        callable_too: the paths of modules that have the name of a builder.
     """
 
     def __init__(self, package: str, row: Callable[[str], str | None], callable_too: Sequence[str] = ()) -> None:
@@ -194,7 +195,7 @@ def _exists(module: str) -> bool:
 
 
 class _Made(Loader):
-    """Gives a module that there is already."""
+    """A loader that returns a module that exists already."""
 
     def __init__(self, module: ModuleType) -> None:
         self.module = module
@@ -203,12 +204,12 @@ class _Made(Loader):
         return self.module
 
     def exec_module(self, module: ModuleType) -> None:
-        # Now, not when a name is asked for: programs ask every module that there is for names, in the midst of imports.
+        # Now, not on access: programs look up names in every module, also in the middle of imports.
         dir(module)
 
 
 class _SecondName(Loader):
-    """Gives a module a second name: the same object, which finds ``besides`` what it has itself."""
+    """A loader that gives a module a second name: the same object, which also finds the names of ``besides``."""
 
     def __init__(self, real: str, besides: Sequence[str]) -> None:
         self.real = real
@@ -218,7 +219,7 @@ class _SecondName(Loader):
         module = importlib.import_module(self.real)
         if self.besides:
             vars(module).setdefault("__getattr__", Besides(self.real, self.besides))
-        self.own_spec = module.__spec__  # the import system is about to overwrite it with the second name's
+        self.own_spec = module.__spec__  # the import system overwrites it with the spec of the second name
         return module
 
     def exec_module(self, module: ModuleType) -> None:
@@ -226,7 +227,7 @@ class _SecondName(Loader):
 
 
 def alias_modules(package: str, table: Mapping[str, str]) -> None:
-    """Let the modules of ``table`` be imported from ``package``, whose functions of their names stay what they are."""
+    """Make the modules of ``table`` importable from ``package``. Functions of the same names remain its attributes."""
 
     class Package(ModuleType):
         def __setattr__(self, name: str, value: Any) -> None:

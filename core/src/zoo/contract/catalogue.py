@@ -1,4 +1,5 @@
-"""Models and weights from a table, for packages that offer thousands: names at once, enums when they are asked for.
+"""Models and weights from a table, for packages with thousands of models: names are listed at once, enums made on
+access.
 
     # zoo_acme/weights.py
     CATALOGUE = Catalogue(__name__, "pkg://zoo_acme/catalogue.json", describe)
@@ -7,8 +8,8 @@
     # zoo_acme/plugin.py
     Manifest(api_version=1, models=CATALOGUE.models("zoo_acme.models", task="image-classification"))
 
-The table is JSON, a row a model: ``{"resnet50": {"num_params": 25557032, "weights": {"a1_in1k": …, "a2_in1k": …}}}``.
-No torch here.
+The table is JSON, one row per model: ``{"resnet50": {"num_params": 25557032, "weights": {"a1_in1k": …, "a2_in1k":
+…}}}``. No torch here.
 """
 
 from __future__ import annotations
@@ -28,13 +29,14 @@ from zoo.errors import ContractError
 Row = Mapping[str, Any]
 Describe = Callable[[str, Row, str, Any], Weights]
 
-_SPEC = ("num_params", "paper", "family", "capture", "input")  # of a row, for its ModelSpec
+_SPEC = ("num_params", "paper", "family", "capture", "input")  # the fields of a row that are its ModelSpec's
 
 
 def enum_name(model: str) -> str:
     """The name of a model's enum in a catalogue: ``resnet50_Weights``.
 
-    Whatever is no ASCII letter, digit or underscore becomes an underscore, and one stands before a leading digit.
+    Characters other than ASCII letters, digits and underscores become underscores, and a leading digit is preceded by
+    one.
     """
     return f"{attribute(model)}_Weights"
 
@@ -53,13 +55,13 @@ class Catalogue(Mapping[str, Row]):
     Args:
         module: the module whose attributes the enums are, which sets ``__getattr__ = CATALOGUE.named``.
         rows: model → row, or a ``pkg://`` resource with such JSON, which is read when it is first needed. A row may
-            have ``weights``, tag → what ``describe`` makes :class:`Weights` of (or a list of tags, whose facts it
-            finds elsewhere), and any field of :class:`ModelSpec`; what else it has is for ``describe``.
+            have ``weights``, tag → the facts from which ``describe`` makes :class:`Weights` (or a list of tags, whose
+            facts it finds elsewhere), and any field of :class:`ModelSpec`; other keys are for ``describe``.
         describe: ``describe(model, row, tag, facts)`` → :class:`Weights`; without torch.
 
     The first tag of a row is its ``DEFAULT``, unless the row names another by ``"default"``. Tags are any text of
-    letters, digits, ``_``, ``-`` and ``.``. They are the members' names as they are: ``enum["a1_in1k"]`` always,
-    ``enum.a1_in1k`` where Python's syntax allows it and an enum has no attribute of that name.
+    letters, digits, ``_``, ``-`` and ``.``. They are the members' names, unchanged: ``enum["a1_in1k"]`` always works,
+    ``enum.a1_in1k`` if it is an identifier and enums have no such attribute.
     """
 
     def __init__(self, module: str, rows: str | Mapping[str, Row], describe: Describe) -> None:
@@ -86,7 +88,7 @@ class Catalogue(Mapping[str, Row]):
         return len(self.rows)
 
     def weights(self, model: str) -> Any:
-        """For ``ModelSpec(weights=…)``: the model's enum, made when the spec is asked for it; None without weights.
+        """For ``ModelSpec(weights=…)``: the model's enum, made on first access; None for a model without weights.
 
         Raises:
             ContractError: another model's enum has the same name.
@@ -103,12 +105,12 @@ class Catalogue(Mapping[str, Row]):
         return known
 
     def enum(self, model: str) -> type[WeightsEnum] | None:
-        """The enum of a model's weights, for ``zoo.builder``; None without weights."""
+        """The enum of a model's weights, for ``zoo.builder``; None for a model without weights."""
         found = self.weights(model)
         return found.enum() if found is not None else None
 
     def make(self, model: str) -> type[WeightsEnum]:
-        """The enum of a model's weights, made anew: :attr:`ModelSpec.weights` keeps one."""
+        """A new enum of a model's weights; :attr:`ModelSpec.weights` keeps one."""
         row = self.rows[model]
         given = row["weights"]
         tags: Mapping[str, Any] = given if isinstance(given, Mapping) else dict.fromkeys(given)
@@ -138,9 +140,10 @@ class Catalogue(Mapping[str, Row]):
         """The models of the manifest, in the order of the table.
 
         Args:
-            builders: the module that has them, each under its model's name, in which what no identifier has is an
-                underscore. A module of so many makes them when they are asked for, by a ``__getattr__`` of its own.
-            task: of rows that have no ``"task"``.
+            builders: the module of the builders, each under its model's name with underscores for characters that an
+                identifier cannot have. A module with thousands of builders makes them on access, by its
+                ``__getattr__``.
+            task: for rows that have no ``"task"``.
             **facts: further fields of :class:`ModelSpec`, for rows that do not have them.
         """
         specs: dict[str, ModelSpec] = {}
@@ -160,7 +163,7 @@ class Catalogue(Mapping[str, Row]):
         return list(specs.values())
 
     def built_by(self, name: str) -> str:
-        """The model whose builder has that name: for the ``__getattr__`` of the builders' module.
+        """The model whose builder has this name: for the ``__getattr__`` of the builders' module.
 
         Raises:
             AttributeError: there is none.

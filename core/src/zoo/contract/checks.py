@@ -1,4 +1,4 @@
-"""Whether names, models and tasks can be right, as far as can be told without importing a model."""
+"""Checks of names, models and tasks that do not import a model."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,99}")
 
 
 def short(value: object) -> str:
-    """``repr(value)``, cut where nobody would read on; for messages about what a plugin gave."""
+    """``repr(value)``, shortened, for messages about the values of a plugin."""
     text = repr(value)
     return text if len(text) <= 120 else f"{text[:100]}… ({len(text)} characters)"
 
 
 def check_name(kind: str, name: object) -> str:
-    """``name`` if it can be a model's, plugin's or task's: up to 100 letters, digits, ``_``, ``-`` and ``.``."""
+    """``name`` if it is a valid name of a model, plugin or task: up to 100 letters, digits, ``_``, ``-`` and ``.``."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         article = "an" if kind[0] in "aeiou" else "a"
         raise ContractError(
@@ -32,7 +32,7 @@ def check_name(kind: str, name: object) -> str:
 
 
 def check_model(spec: ModelSpec) -> None:
-    """Raise ContractError if ``spec`` cannot be right: the form of its import string, its tasks, its weights."""
+    """Raise ContractError if ``spec`` is invalid: the form of its import string, its tasks, its weights."""
     if not is_import_string(spec.builder):
         raise ContractError(f"{spec.name}: builder {short(spec.builder)} is not of the form 'package.module:name'.")
     if not spec.tasks:
@@ -42,7 +42,7 @@ def check_model(spec: ModelSpec) -> None:
     if spec.num_params is not None and not isinstance(spec.num_params, int):
         raise ContractError(f"{spec.name}: num_params is {short(spec.num_params)}; expected a whole number.")
     weights = stored_weights(spec)
-    if weights is None or isinstance(weights, LazyEnum):  # which is checked when it is made
+    if weights is None or isinstance(weights, LazyEnum):  # checked when the enum is made
         return
     if not (isinstance(weights, type) and issubclass(weights, WeightsEnum)):
         raise ContractError(f"{spec.name}: weights is {short(weights)}; expected a subclass of zoo.WeightsEnum.")
@@ -54,7 +54,7 @@ _Number = (int, float)
 
 
 def check_weights(member: WeightsEnum) -> None:
-    """Raise ContractError if a fact that lists are filtered by is of another type than the contract says."""
+    """Raise ContractError if a fact that lists are filtered by has another type than the contract requires."""
     w: Weights = member._value_
     right = isinstance(w.url, str) and isinstance(w.num_params or 0, int) and isinstance(w.gflops or 0, _Number)
     try:
@@ -65,13 +65,13 @@ def check_weights(member: WeightsEnum) -> None:
         right = False
     if not right:
         raise ContractError(
-            f"{member!r}: expected a str as url, whole num_params, a number of gflops, and metrics of the form "
-            f"{{data set: {{metric: number}}}}; they are {short((w.url, w.num_params, w.gflops, w.metrics))}."
+            f"{member!r}: expected a str as url, an int as num_params, a number as gflops, and metrics of the form "
+            f"{{data set: {{metric: number}}}}; got {short((w.url, w.num_params, w.gflops, w.metrics))}."
         )
 
 
 def check_task(task: TaskSpec) -> None:
-    """Raise ContractError if ``task`` cannot be right: its import strings, options, metrics, suffixes."""
+    """Raise ContractError if ``task`` is invalid: its import strings, options, metrics, suffixes."""
     for what, target in {"implementation": task.implementation, **task.provides}.items():
         if not is_import_string(target):
             raise ContractError(f"{task.name}: {what} {short(target)} is not of the form 'package.module:name'.")
@@ -82,13 +82,13 @@ def check_task(task: TaskSpec) -> None:
     for option in task.options:
         if not (str(option.name).isidentifier() and option.type in (int, float, bool, str) and option.help):
             raise ContractError(
-                f"{task.name}: {short(option)}: expected a name, int, float, bool or str as type, and a line of help."
+                f"{task.name}: {short(option)}: expected a name, int, float, bool or str as type, and one line of help."
             )
     check_suffixes(task.name, task.suffixes)
 
 
 def check_suffixes(name: str, suffixes: object) -> None:
-    """Raise ContractError if ``suffixes`` is no tuple of endings."""
+    """Raise ContractError if ``suffixes`` is not a tuple of suffixes."""
     if not isinstance(suffixes, tuple) or not all(isinstance(s, str) for s in suffixes):
         raise ContractError(f"{name}: suffixes is {short(suffixes)}; expected a tuple such as ('.png',).")
 
@@ -97,7 +97,7 @@ def check_count(name: str, value: object, minimum: int = 0) -> int:
     """``value`` as an ``int``, if it is a whole number (numpy's too) of at least ``minimum``.
 
     Raises:
-        InvalidArgument: it is none.
+        InvalidArgument: it is not.
     """
     try:
         count = -1 if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]

@@ -17,23 +17,24 @@ from zoo.errors import ContractError, UnknownWeights, suggest
 if TYPE_CHECKING:
     from torch import Tensor
 
-_MEMBER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,99}")  # names of members, where they are no identifiers
+_MEMBER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,99}")  # names of members that need not be identifiers
 
 
 class _Body(dict[str, Any]):
-    """What a class statement defines, each entry once: of two of one name, the first would be lost in silence."""
+    """The names that a class statement defines. A name that is defined twice is an error: the first would be lost
+    silently."""
 
     def __setitem__(self, name: str, value: Any) -> None:
         if name in self and isinstance(value, Weights):
-            raise ContractError(f"{self.get('__qualname__', '')}.{name} is there twice; give one of them another name.")
+            raise ContractError(f"{self.get('__qualname__', '')}.{name} is defined twice; rename one of them.")
         super().__setitem__(name, value)
 
 
 class _WeightsType(EnumType):
     """Makes an enum of weights in a third of the time that EnumType takes.
 
-    A hundred plugins of a hundred models define ten thousand of them before the first name can be listed. What an
-    enum is made of is taken from WeightsEnum itself, which EnumType made: only its members are added here.
+    A hundred plugins of a hundred models define ten thousand enums before the first name can be listed. The parts of an
+    enum are copied from WeightsEnum itself, which EnumType made; only the members are added here.
     """
 
     builder: str = ""
@@ -54,7 +55,7 @@ class _WeightsType(EnumType):
         if bases == (Enum,):
             return super().__new__(metacls, cls, bases, body, **kwds)
         if len(bases) > 1 or bases[0]._member_names_:  # type: ignore[attr-defined]
-            raise ContractError(f"{cls}: an enum of weights has one base, which has no members of its own.")
+            raise ContractError(f"{cls}: an enum of weights has one base, which has no members.")
         rest: dict[str, Any] = {"_member_names_": [], "_member_map_": {}, "builder": builder}
         given: list[tuple[str, Weights]] = list(members.items())
         for name, value in body.items():
@@ -67,7 +68,7 @@ class _WeightsType(EnumType):
         for name, value in members.items():
             if not (isinstance(name, str) and _MEMBER.fullmatch(name)):
                 raise ContractError(
-                    f"{cls}: {name!r} is no name of weights; expected letters, digits, '_', '-' or '.', the first a "
+                    f"{cls}: {name!r} is not a name of weights; expected letters, digits, '_', '-' or '.', the first a "
                     "letter or a digit."
                 )
             if not isinstance(value, Weights):
@@ -85,7 +86,7 @@ class _WeightsType(EnumType):
             elif name != "DEFAULT":
                 raise ContractError(
                     f"{cls}.{name} and .{member.name} have equal values. Only DEFAULT may repeat another member; give "
-                    "the others different URLs or facts, or drop one."
+                    "the others different URLs or facts, or remove one."
                 )
             mapped[name] = member
             if not (members and hasattr(WeightsEnum, name)):
@@ -94,16 +95,16 @@ class _WeightsType(EnumType):
 
 
 def make_enum(name: str, members: Mapping[str, Weights], module: str) -> type[WeightsEnum]:
-    """An enum of weights whose members' names need be no identifiers: ``resnet50_Weights["a1.in1k"]``.
+    """An enum of weights whose members' names need not be identifiers: ``resnet50_Weights["a1.in1k"]``.
 
     Args:
         name: of the enum, an identifier.
-        members: name → weights. ``DEFAULT`` may repeat another. One that has the name of an attribute which every
-            enum has, such as ``url``, is to be had as ``enum["url"]`` alone.
-        module: that has the enum under its name, so that members can be pickled.
+        members: name → weights. ``DEFAULT`` may repeat another. A member that has the name of an attribute of every
+            enum, such as ``url``, is only available as ``enum["url"]``.
+        module: the module that has the enum under its name, so that members can be pickled.
 
     Raises:
-        ContractError: a name that is none, two members that are equal, or something other than :class:`Weights`.
+        ContractError: a name is invalid, two members are equal, or a value is not :class:`Weights`.
     """
     enum: Any = _WeightsType.__new__(
         _WeightsType, name, (WeightsEnum,), {"__module__": module, "__qualname__": name}, members=members
@@ -112,7 +113,7 @@ def make_enum(name: str, members: Mapping[str, Weights], module: str) -> type[We
 
 
 class LazyEnum:
-    """An enum of weights that is made when it is asked for; what :meth:`zoo.contract.Catalogue.weights` returns."""
+    """An enum of weights that is made on first access; :meth:`zoo.contract.Catalogue.weights` returns it."""
 
     __slots__ = ("_made", "catalogue", "model", "name")
 
@@ -124,7 +125,7 @@ class LazyEnum:
 
     @property
     def names(self) -> list[str]:
-        """Those of its members; it is not made for them."""
+        """The names of its members, found without making the enum."""
         return [*self.catalogue.rows[self.model]["weights"], "DEFAULT"]
 
     def enum(self) -> type[WeightsEnum]:
@@ -135,14 +136,14 @@ class LazyEnum:
         return self._made
 
 
-_making = threading.RLock()  # of two threads that ask, both get the same enum
+_making = threading.RLock()  # two threads get the same enum
 
 
 class WeightsEnum(Enum, metaclass=_WeightsType):
     """The published weights of one model: members are :class:`Weights`, ``DEFAULT`` names the best of them.
 
-    ``class Net_Large_Weights(WeightsEnum, builder="net_large")`` says whose they are; tables of
-    :class:`zoo.contract.families.Family` need it.
+    ``class Net_Large_Weights(WeightsEnum, builder="net_large")`` names their model; tables of
+    :class:`zoo.contract.families.Family` need this.
     """
 
     @classmethod
@@ -164,7 +165,7 @@ class WeightsEnum(Enum, metaclass=_WeightsType):
                 return member
         close = suggest(given, cls.__members__) if isinstance(given, str) else ""
         members = ", ".join(cls.__members__) or "none yet"
-        raise UnknownWeights(f"{given!r} is none of {cls.__name__}'s weights ({members}).{close}")
+        raise UnknownWeights(f"{given!r} is not one of {cls.__name__}'s weights ({members}).{close}")
 
     @property
     def url(self) -> str:
@@ -187,7 +188,7 @@ class WeightsEnum(Enum, metaclass=_WeightsType):
 
     __str__ = __repr__
 
-    # By name: a member stays itself, also when its facts were corrected since it was pickled.
+    # By name: a pickled member is the same member, even if its facts were corrected since.
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         return operator.getitem, (type(self), self.name)
 
@@ -198,5 +199,5 @@ class WeightsEnum(Enum, metaclass=_WeightsType):
         return self
 
 
-# What a builder takes as ``weights``: nothing, a member of its enum or the name of one, a description, a path or a URL.
+# What a builder takes as ``weights``: None, a member of its enum or a member's name, a description, a path or a URL.
 WeightsLike: TypeAlias = WeightsEnum | Weights | str | os.PathLike[str] | None

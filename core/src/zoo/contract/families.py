@@ -1,4 +1,4 @@
-"""For packages of many models: a table with a row a paper, from which the rest of the manifest follows. No torch.
+"""For packages of many models: a table with one row per paper, from which the manifest is made. No torch.
 
     FAMILIES = (
         Family("resnet", "ResNet", "Deep Residual Learning for Image Recognition", "1512.03385", "resnet18 resnet50"),
@@ -6,7 +6,7 @@
     Manifest(api_version=1, models=model_specs("acme_models", FAMILIES, task="image-classification"))
 
 Builders are in the package's module of the family. The weights of ``resnet18`` are the enum in ``weights/MODULE.py``
-that says so: ``class ResNet18_Weights(WeightsEnum, builder="resnet18")``.
+that names it: ``class ResNet18_Weights(WeightsEnum, builder="resnet18")``.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ class Family:
     """The models of one paper.
 
     Attributes:
-        module: of the package, that holds the builders; and of its ``weights``, that holds their enums.
-        public: classes that the module offers beside its builders, separated by spaces.
+        module: name of the module of the package that has the builders, and of the module of ``weights`` that has their
+            enums.
+        public: public classes of the module, separated by spaces.
         paper: its title.
-        arxiv: its number there.
+        arxiv: its arXiv number.
         builders: names, separated by spaces.
         generic: further builders, which have no weights.
-        task: of these models; by default that of the package.
+        task: of these models; by default the package's.
         input: facts about the input, as in :class:`zoo.ModelSpec`.
     """
 
@@ -49,10 +50,10 @@ class Family:
 
 
 def weights_of(package: str, family: Family) -> dict[str, type[WeightsEnum]]:
-    """Builder → the enum of its weights, for those of ``family`` that have some.
+    """Builder → the enum of its weights, for the builders of ``family`` that have weights.
 
     Raises:
-        ContractError: there is no enum that names one of the builders.
+        ContractError: no enum names one of the builders.
     """
     module = importlib.import_module(f"{package}.weights.{family.module}")
     enums = [e for e in vars(module).values() if isinstance(e, type) and issubclass(e, WeightsEnum)]
@@ -86,9 +87,9 @@ def model_specs(
     """The models of the manifest, in the order of the table.
 
     Args:
-        package: that the families' modules are in.
-        task: of the families that name none.
-        prefix: of the models' names, before the builders'.
+        package: the package of the families' modules.
+        task: for families without one.
+        prefix: put before the builders' names to make the models' names.
         capture: as in :class:`zoo.ModelSpec`.
     """
     return [
@@ -108,17 +109,17 @@ def model_specs(
 
 
 def lazy_package(package: str, modules: Sequence[str] = ()) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """``__getattr__`` and ``__dir__`` of a package: what its plugin names is imported when it is first used.
+    """``__getattr__`` and ``__dir__`` of a package: names of its plugin are imported on first use.
 
         __getattr__, __dir__ = lazy_package(__name__)
 
     The names are those of ``public_names()`` in the package's module ``plugin``. Where a builder has the name of its
-    module, as ``alexnet`` in ``alexnet.py``, the package's attribute is the builder, though Python stores a submodule
-    under its name once it is imported; ``from package.alexnet import AlexNet`` works all the same.
+    module, as ``alexnet`` in ``alexnet.py``, the package's attribute is the builder, although Python stores an imported
+    submodule under its name; ``from package.alexnet import AlexNet`` still works.
 
     Args:
         package: ``__name__``.
-        modules: submodules that are had as attributes too.
+        modules: submodules that are attributes too.
     """
 
     def names() -> dict[str, str]:
@@ -130,7 +131,7 @@ def lazy_package(package: str, modules: Sequence[str] = ()) -> tuple[Callable[[s
             return importlib.import_module(f"{package}.{name}")
         if name == "__all__":
             return sorted(names())
-        # Python and its tools ask every module for names with underscores.
+        # Python and its tools look up names with underscores in every module.
         module = None if name.startswith("_") else names().get(name)
         if module is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")

@@ -1,7 +1,7 @@
-"""The hooks a plugin may implement: the whole contract at a glance.
+"""The hooks that a plugin may implement.
 
 A plugin is a module that an entry point of the group ``zoo.plugins`` names. Its functions marked with
-``@zoo.hookimpl`` are called when the registry needs them, each inside a guard of its own.
+``@zoo.hookimpl`` are called when the registry needs them; an error in one does not affect the others.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ def zoo_manifest() -> Manifest:
 
 @hookspec(firstresult=True)
 def zoo_open_weights(url: str, progress: bool) -> Path | None:
-    """A local path of the file at ``url``, for a URL scheme that this plugin serves; None for any other scheme.
+    """A local path of the file at ``url``, for a URL scheme that this plugin supports; None for any other scheme.
 
-    Called for schemes that core does not know itself, plugin after plugin until one answers.
+    Called for schemes that core does not support, plugin after plugin until one returns a path.
     """
 
 
 @hookspec(firstresult=True)
 def zoo_open_repository(path: Path) -> Repository | None:
-    """The builder and description of what is in the folder at ``path``, if it is of this plugin's kind; else None.
+    """The builder and description of the model in the folder at ``path``, if the plugin supports its format; else None.
 
-    Called for folders, and for hub repositories, that are named in place of a model. Nothing in them may be executed.
+    Called for folders and hub repositories that are given instead of a model's name. Nothing in them may be executed.
     """

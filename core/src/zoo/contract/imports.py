@@ -1,4 +1,4 @@
-"""Objects named by strings, so that what is listed need not be imported."""
+"""Objects named by strings, so that listing them does not import them."""
 
 from __future__ import annotations
 

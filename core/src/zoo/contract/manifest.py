@@ -1,4 +1,4 @@
-"""All that a plugin offers, and whether it follows the contract."""
+"""The manifest of a plugin, and its checks."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from zoo.contract.weights import Weights
 from zoo.errors import ContractError
 
 API_VERSION = 1
-"""The version of this contract. A manifest that asks for a newer one is set aside with a sentence that says so."""
+"""The version of this contract. A plugin with a newer version is not used, and the reason is reported."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command of ``zoo``: ``zoo NAME``, or ``zoo PLUGIN:NAME`` where others have the name.
+    """A command of ``zoo``: ``zoo NAME``, or ``zoo PLUGIN:NAME`` if the name is used elsewhere.
 
     Attributes:
         name: letters, digits and hyphens.
-        target: import string of a Typer app, or of a function for one; imported when the command runs.
+        target: import string of a Typer app, or of a function for a Typer app; imported when the command runs.
         summary: a sentence, for ``zoo --help``.
     """
 
@@ -35,21 +35,21 @@ class Command:
 
 @dataclass(frozen=True)
 class Engine:
-    """What computes a model in place of PyTorch's own operators: ``zoo.optimize(model, engine=NAME)``.
+    """An engine that computes a model instead of PyTorch's own operators: ``zoo.optimize(model, engine=NAME)``.
 
     Attributes:
-        name: such as ``onnxruntime``.
+        name: e.g. ``onnxruntime``.
         target: import string of a function, imported when it is used and called as
-            ``build(module, arguments, *, dtype, dynamic)``. ``module`` is in eval mode, takes tensors as ``arguments``
-            are and returns a tuple of tensors. ``dtype`` is the :class:`torch.dtype` to compute in, None for the
-            module's own; ``dynamic`` has for each argument the dimensions in which earlier calls had other sizes. It
-            returns a function that takes such tensors and returns what ``module`` does, on the same device. Where that
-            has a method ``takes(*tensors)`` and says True, it is called with tensors of other shapes too; else
-            ``build`` is called again for those.
-        suffixes: endings of the files that it opens, e.g. ``(".onnx",)``.
-        summary: a line that says what it is.
-        requires: names of modules that it imports, e.g. ``("onnxruntime",)``; none of them may be missing.
-        install: what is to be installed where one is missing, as ``pip install`` takes it.
+            ``build(module, arguments, *, dtype, dynamic)``. ``module`` is in eval mode, takes tensors like
+            ``arguments`` and returns a tuple of tensors. ``dtype`` is the :class:`torch.dtype` to compute in, None for
+            the module's own; ``dynamic`` has for each argument the dimensions in which earlier calls had other sizes.
+            It returns a function that takes such tensors and returns the outputs of ``module``, on the same device. If
+            the function has a method ``takes(*tensors)`` that returns True, it is also called with tensors of other
+            shapes; else ``build`` is called again for them.
+        suffixes: suffixes of the files that it opens, e.g. ``(".onnx",)``.
+        summary: a one-line description.
+        requires: names of modules that it imports, e.g. ``("onnxruntime",)``; all must be installed.
+        install: what to install if one is missing, as an argument of ``pip install``.
     """
 
     name: str
@@ -62,24 +62,25 @@ class Engine:
 
 @dataclass(frozen=True)
 class Format:
-    """A format of exported files: what writes one, what says what one is, and what runs one.
+    """A format of exported files: how to write, describe and run them.
 
     Attributes:
         name: as ``zoo.export(format=…)`` takes it.
-        suffixes: endings of its files, e.g. ``(".onnx",)``; by them files are known.
+        suffixes: suffixes of its files, e.g. ``(".onnx",)``, by which they are recognised.
         summary: a few words, for ``zoo export --help``.
-        write: import string of what is called with ``(capture, path)``, a :class:`zoo.Capture`, and writes the file,
-            and others beside it whose names begin with the file's. Empty for a format that is only opened.
-        facts: import string of what is called with a path and returns the text that ``capture.facts`` was; None where
-            the file has none. It imports no torch, and believes nothing.
-        open: import string of what is called with a path and returns a module, or another function: tensors in the
-            order of the file's inputs → a dict of its outputs. It runs nothing of the file but its arithmetic. Empty
-            for a format that is only written.
-        write_requires: names of modules that ``write`` imports, ``open_requires`` of those that ``open`` does; none
-            may be missing.
-        install: what is to be installed to write and to open one, as ``pip install`` takes it.
-        onnx: whether operators of zoo stand in the graph as those of ONNX, and not as operators of torch.
-        smooths: whether what runs it smooths pictures when it shrinks them; else that is written as matrix products.
+        write: import string of a function ``(capture, path)`` that writes a :class:`zoo.Capture` to the file, and
+            perhaps to others beside it whose names begin with the file's. Empty for a format that is only opened.
+        facts: import string of a function of a path that returns the text ``capture.facts``; None if the file has none.
+            It does not import torch, and does not trust the file.
+        open: import string of a function of a path that returns a module or another function: tensors in the order of
+            the file's inputs → a dict of its outputs. It executes only arithmetic of the file. Empty for a format that
+            is only written.
+        write_requires: names of modules that ``write`` imports, ``open_requires`` of modules that ``open`` imports; all
+            must be installed.
+        install: what to install to write and open files, as an argument of ``pip install``.
+        onnx: whether zoo's operators are ONNX operators in the graph, instead of torch operators.
+        smooths: whether its runtime antialiases when it shrinks pictures; else antialiasing is written as matrix
+            products.
     """
 
     name: str
@@ -97,11 +98,11 @@ class Format:
 
 @dataclass(frozen=True)
 class Repository:
-    """A folder, or a hub repository that was fetched into one, which a plugin knows how to build.
+    """A folder, or a downloaded hub repository, of which a plugin can build the model.
 
     Attributes:
-        builder: a builder, or the import string of one.
-        weights: what is known of it: its files, preprocessing, categories.
+        builder: a builder or its import string.
+        weights: its description: files, preprocessing, categories.
     """
 
     builder: Callable[..., Any] | str
@@ -110,13 +111,13 @@ class Repository:
 
 @dataclass(frozen=True)
 class Default:
-    """A model to take where a task is named and no model, if its weights are at hand.
+    """A model to use if only a task is given and the model's weights are available locally.
 
     Attributes:
         model: the name of one of the plugin's own models.
-        weights: an entry of its weights.
-        trained_on: what these weights have seen, where that is nothing like the pictures that people have, such as
-            ``"drawn shapes"``. They are then taken only where no others are at hand, and that is said.
+        weights: name of a member of its weights.
+        trained_on: the training data, if it is unlike users' pictures, such as ``"drawn shapes"``. The weights are then
+            only used if no others are available locally, and this is reported.
     """
 
     model: str
@@ -131,19 +132,19 @@ class Manifest:
     Attributes:
         api_version: the :data:`API_VERSION` that the plugin was written for.
         models: the models.
-        tasks: tasks that the plugin brings.
-        commands: commands that it brings to ``zoo``.
-        engines: engines that it brings.
-        formats: formats of exported files that it brings.
-        provides: ``{(task, verb): import string}``: what a verb needs of tasks that other plugins bring; see
-            :attr:`TaskSpec.provides`, which goes before.
-        renamed: old model names → present ones; an old name works with a ``DeprecationWarning``.
-        defaults: task → models to take where only the task is named. Of those whose weights are at hand the smallest
-            is taken; of the others the first are offered for download.
-        presets: preprocessings of its own, import string of the preset → import string of a function that says in
-            words what it does: ``words(arguments) → str``, without torch. Saved models may name those that are here.
-        notes: sentences for ``zoo doctor``: what it does to the process beside offering models.
-        capabilities: ``pkg://package/capabilities.json``, what ``zoo matrix`` measured of the models; empty for none.
+        tasks: tasks that the plugin defines.
+        commands: commands that it adds to ``zoo``.
+        engines: engines that it defines.
+        formats: formats of exported files that it defines.
+        provides: ``{(task, verb): import string}``: what a verb needs of tasks of other plugins.
+            :attr:`TaskSpec.provides` takes precedence.
+        renamed: old model names → current names; an old name works with a ``DeprecationWarning``.
+        defaults: task → models to use if only the task is given: the smallest of those whose weights are available
+            locally. If there are none, the first ones are suggested for download.
+        presets: its own preprocessings: import string of the preset → import string of a function ``words(arguments) →
+            str`` that describes it, without torch. Saved models may name these presets.
+        notes: sentences for ``zoo doctor``: what it changes in the process.
+        capabilities: ``pkg://package/capabilities.json``, the measurements of ``zoo matrix``; empty if there are none.
     """
 
     api_version: int
@@ -161,13 +162,13 @@ class Manifest:
 
 
 def check_manifest(manifest: object) -> Manifest:
-    """``manifest`` if it follows the contract, as far as can be told without importing a model.
+    """``manifest`` if it follows the contract, checked without importing a model.
 
-    What comes back is a copy with its models and tasks in tuples, so that what was checked is what will be used, also
-    of a plugin that gives a generator or a class of its own.
+    Returns a copy with models and tasks in tuples, so that the checked values are the ones used, even if the plugin
+    gives a generator or its own class.
 
     Raises:
-        ContractError: with every problem that was found, one a line.
+        ContractError: lists every problem, one per line.
     """
     if not isinstance(manifest, Manifest):
         raise ContractError(f"zoo_manifest() returned {type(manifest).__name__}; expected zoo.Manifest(…).")
@@ -203,7 +204,7 @@ def check_manifest(manifest: object) -> Manifest:
         seen: set[str] = set()
         for item in items:
             if not isinstance(item, wanted):
-                problems.append(f"{kind}s holds {short(item)}; expected zoo.{wanted.__name__}(…)")
+                problems.append(f"{kind}s contains {short(item)}; expected zoo.{wanted.__name__}(…)")
                 continue
             try:
                 check_name(kind, item.name)
@@ -215,7 +216,7 @@ def check_manifest(manifest: object) -> Manifest:
                 problems.append(str(e))
                 continue
             if item.name in seen:
-                problems.append(f"{item.name!r} is there twice among its {kind}s")
+                problems.append(f"{item.name!r} is defined twice among its {kind}s")
             seen.add(item.name)
     for key, target in read.provides.items():
         if not (isinstance(key, tuple) and [type(part) for part in key] == [str, str] and is_import_string(target)):
@@ -228,7 +229,9 @@ def check_manifest(manifest: object) -> Manifest:
     names = {m.name for m in read.models if isinstance(m, ModelSpec)}
     for old, new in read.renamed.items():
         if new not in names or old in names:
-            problems.append(f"renamed={{{old!r}: {new!r}}}: the new name must be a model of this plugin, the old none")
+            problems.append(
+                f"renamed={{{old!r}: {new!r}}}: the new name must be a model of this plugin, the old name must not"
+            )
     specs = {m.name: m for m in read.models if isinstance(m, ModelSpec)}
     for task, given in read.defaults.items():
         problems += [f"defaults of {short(task)}: {wrong}" for d in given if (wrong := _wrong_default(task, d, specs))]
@@ -247,10 +250,10 @@ def _wrong_default(task: str, default: object, specs: Mapping[str, ModelSpec]) -
         return f"{short(default)}; expected zoo.Default(…)"
     spec = specs.get(default.model)
     if spec is None or task not in spec.tasks:
-        return f"{short(default.model)} is no model of this plugin that serves it"
+        return f"{short(default.model)} is not a model of this plugin with this task"
     enum = stored_weights(spec)
     if enum is None or default.weights not in (enum.names if isinstance(enum, LazyEnum) else enum.__members__):
-        return f"{short(default.weights)} is no entry of the weights of {default.model}"
+        return f"{short(default.weights)} is not among the weights of {default.model}"
     return "" if isinstance(default.trained_on, str) else f"trained_on is {short(default.trained_on)}; expected text"
 
 
@@ -271,14 +274,16 @@ def _check_engine(engine: Engine) -> None:
         )
     if not isinstance(engine.summary, str) or not isinstance(engine.install, str):
         raise ContractError(
-            f"{engine.name}: its summary and install are texts; they are {short((engine.summary, engine.install))}."
+            f"{engine.name}: expected text as summary and install; got {short((engine.summary, engine.install))}."
         )
 
 
 def _check_format(given: Format) -> None:
     check_suffixes(given.name, given.suffixes)
     if not given.suffixes or not all(suffix.startswith(".") for suffix in given.suffixes):
-        raise ContractError(f"{given.name}: its suffixes are {short(given.suffixes)}; expected such as ('.onnx',).")
+        raise ContractError(
+            f"{given.name}: its suffixes are {short(given.suffixes)}; expected a tuple such as ('.onnx',)."
+        )
     if not (given.write or given.open):
         raise ContractError(f"{given.name}: it has neither write nor open.")
     for name in ("write", "facts", "open"):
@@ -290,7 +295,7 @@ def _check_format(given: Format) -> None:
 
 
 def _as_spec(spec: ModelSpec) -> ModelSpec:
-    """``spec`` itself, or of a subclass what it says now: lists ask again and again, and for all plugins at once."""
+    """``spec`` itself, or for a subclass a copy of its current values: lists read them often, for all plugins."""
     if type(spec) is ModelSpec or not isinstance(spec, ModelSpec):
         return spec
     return ModelSpec(**{f.name: getattr(spec, f.name) for f in fields(ModelSpec)})

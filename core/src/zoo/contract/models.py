@@ -1,4 +1,4 @@
-"""A model as its plugin describes it, and what zoo asks of a built one."""
+"""A model as its plugin describes it, and the attributes that zoo reads from a built model."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class ModelSpec:
     Attributes:
         name: as users type it; its full name is ``plugin/name``.
         builder: import string of the builder; imported only when a model is built.
-        task: the task's name, or several, the main one first.
-        weights: the enum of its weights, if any are published; or what :meth:`zoo.contract.Catalogue.weights` gives
-            for it, which is made into the enum when this is asked for.
+        task: name of the task, or several names, the main task first.
+        weights: the enum of its weights, if any are published, or the value of :meth:`zoo.contract.Catalogue.weights`,
+            from which the enum is made on access.
         num_params: number of parameters; by default that of the ``DEFAULT`` weights.
         paper: title and link of the paper.
-        family: the models it is tested and listed with; by default the module that holds the builder.
+        family: name of the group in which it is tested and listed; by default the module of the builder.
         capture: whether ``torch.compile`` and ``torch.export`` work on it.
-        input: facts about the input, e.g. ``{"num_frames": 16}``, where the model is particular.
+        input: facts about the input, e.g. ``{"num_frames": 16}``, if the model has requirements.
     """
 
     name: str
@@ -43,13 +43,13 @@ class ModelSpec:
 
     @property
     def weights_name(self) -> str | None:
-        """The name of the enum of its weights, which is not made for it; None without weights."""
+        """The name of the enum of its weights, found without making the enum; None for a model without weights."""
         enum = stored_weights(self)
         return enum.name if isinstance(enum, LazyEnum) else getattr(enum, "__name__", None)
 
     @property
     def default_weights(self) -> Weights | None:
-        """The ``DEFAULT`` entry, else the first, else None."""
+        """The ``DEFAULT`` weights, else the first, else None."""
         members = self.weights.__members__ if self.weights else {}
         chosen = members.get("DEFAULT") or next(iter(members.values()), None)
         return chosen.value if chosen else None
@@ -66,8 +66,8 @@ _slot: Any = ModelSpec.__dict__["weights"]
 
 
 def stored_weights(spec: ModelSpec) -> type[WeightsEnum] | LazyEnum | None:
-    """What ``spec`` was given as ``weights``: a :class:`LazyEnum` where the enum is yet to be made."""
-    if type(spec) is not ModelSpec:  # a plugin's own class, which may say otherwise
+    """The ``weights`` that ``spec`` was given: a :class:`LazyEnum` if the enum has not been made."""
+    if type(spec) is not ModelSpec:  # a plugin's own class may override it
         return spec.weights
     found: type[WeightsEnum] | LazyEnum | None = _slot.__get__(spec, ModelSpec)
     return found
@@ -78,20 +78,20 @@ def _weights(spec: ModelSpec) -> type[WeightsEnum] | None:
     return found.enum() if isinstance(found, LazyEnum) else found
 
 
-# Where the dataclass keeps the field: read through, so that all who ask for the enum get one.
+# A property over the dataclass's slot, so that every access returns the same enum.
 ModelSpec.weights = property(_weights, _slot.__set__)  # type: ignore[assignment,misc]
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A place in a model where features of one resolution can be read off: what ``zoo.feature_info`` lists.
+    """A place in a model where features of one resolution are available, as ``zoo.feature_info`` lists it.
 
     Attributes:
-        path: of the submodule whose output they are, as in ``model.get_submodule(path)``.
+        path: path of the submodule that outputs them, as in ``model.get_submodule(path)``.
         channels: number of channels.
         stride: input pixels per feature cell.
-        layout: order of the output's dimensions: ``NCHW``, ``NHWC`` or ``NLC`` (a sequence of patches); empty where it
-            is told by the output itself.
+        layout: order of the output's dimensions: ``NCHW``, ``NHWC`` or ``NLC`` (a sequence of patches); empty if the
+            output's shape shows it.
     """
 
     path: str
@@ -101,19 +101,19 @@ class Stage:
 
 
 class Model(Protocol):
-    """What zoo asks of a built model beside being a ``torch.nn.Module``. All of it may be missing.
+    """The optional attributes of a built model, which is a ``torch.nn.Module``.
 
     Attributes:
-        feature_info: where features can be read off, for ``zoo.feature_info`` and ``zoo.backbone``.
-        image_size: (height, width) of the images that it takes, or one number for both, where it takes one size only.
-        num_frames: of the clips that it takes, where it takes one number only.
-        in_channels: of its input.
+        feature_info: places of features, for ``zoo.feature_info`` and ``zoo.backbone``.
+        image_size: (height, width) of its input images, or one number for both, if it takes only one size.
+        num_frames: number of frames of its input clips, if it takes only one number.
+        in_channels: number of channels of its input.
         devices: types of the devices that it can run on; None for all.
-        compute_parts: paths of submodules that take and return tensors (or lists, tuples and dicts of them) and in
-            which nearly all is computed. An engine, or half precision, is given them alone where the rest depends on
-            values or needs the digits, as the boxes of a detector do. By default the whole model.
+        compute_parts: paths of submodules that take and return tensors (or lists, tuples and dicts of them) and do
+            nearly all of the computation. An engine or half precision is applied only to them if the rest depends on
+            values or needs full precision, as the boxes of a detector do. By default the whole model.
 
-    A builder also leaves on it what :func:`zoo.load_report` and :func:`zoo.loading.loaded_weights` return.
+    A builder also stores on it what :func:`zoo.load_report` and :func:`zoo.loading.loaded_weights` return.
     """
 
     feature_info: Sequence[Stage]
@@ -124,12 +124,12 @@ class Model(Protocol):
     compute_parts: Sequence[str]
 
     def comparable(self, *inputs: Any) -> Any:
-        """What the outputs are made of, where outputs jump however little changes, as those of a detector do, which
-        finds one object more when a score is a hair above the threshold. ``zoo.optimize`` compares it."""
+        """Intermediate outputs for ``zoo.optimize`` to compare, if the outputs themselves are discontinuous, as a
+        detector's are: it finds one more object as soon as a score is just above the threshold."""
 
     def prepare_qat(self) -> None:
-        """Round from now on as the int8 model will, in place, parameters staying the same objects:
+        """Simulate the rounding of the int8 model from now on, in place; parameters stay the same objects.
         ``zoo.train(qat=True)`` calls it before the first step."""
 
     def to_int8(self) -> Any:
-        """The int8 model, a copy, of one that was prepared and trained; ``zoo.save`` must keep it."""
+        """The int8 model of a prepared and trained model, as a copy; ``zoo.save`` must be able to save it."""

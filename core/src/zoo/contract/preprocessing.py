@@ -1,4 +1,4 @@
-"""Preprocessing in words, told by a preset's arguments alone: building it would import torch."""
+"""A description of preprocessing, made from a preset's arguments without building it, which would import torch."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from zoo.contract.weights import Preset
 
 
 def describe(preset: Preset) -> str:
-    """What a preset of :mod:`zoo.transforms` does, step by step; any other is shown as the call that it is.
+    """What a preset of :mod:`zoo.transforms` does, step by step; any other preset is shown as a call.
 
-    :func:`zoo.registry.in_words` knows those that plugins bring.
+    :func:`zoo.registry.in_words` describes those of plugins.
     """
     given = dict(preset.arguments)
     module, _, name = preset.target.partition(":")
@@ -38,12 +38,12 @@ def describe(preset: Preset) -> str:
 
 _SCALE = ["scale to [0, 1]"]
 _BILINEAR = {"interpolation": "bilinear"}
-# The presets' defaults as zoo.transforms has them, what they always do, and how they normalise unless told otherwise.
+# The presets' defaults in zoo.transforms, what they always do, and how they normalise by default.
 WORDS: dict[str, tuple[dict[str, Any], list[str], str]] = {
     "ImageClassification": ({"resize_size": 256, **_BILINEAR}, _SCALE, "normalise by ImageNet's mean and deviation"),
     "SemanticSegmentation": (_BILINEAR, _SCALE, "normalise by ImageNet's mean and deviation"),
     "VideoClassification": (_BILINEAR, _SCALE, "normalise by Kinetics' mean and deviation"),
-    "ObjectDetection": ({}, _SCALE, "the model resizes and normalises by itself"),
+    "ObjectDetection": ({}, _SCALE, "the model resizes and normalises"),
     "Pixels": ({}, ["uint8 as it is; the file prepares it"], ""),
     "OpticalFlow": ({}, ["scale both pictures to [-1, 1]"], ""),
 }
@@ -61,7 +61,7 @@ INTERPOLATIONS = (
 )  # PIL's too
 LARGEST = 16384  # pixels of a side
 _FRAME = {"crop_size", "resize_size", "mean", "std", "interpolation"}
-# The arguments that the presets of zoo.transforms take, and those that they cannot do without.
+# The arguments that the presets of zoo.transforms take, and those that they require.
 TAKES: dict[str, tuple[set[str], set[str]]] = {
     "ImageClassification": (_FRAME | {"antialias"}, {"crop_size"}),
     "SemanticSegmentation": (_FRAME - {"crop_size"} | {"antialias"}, {"resize_size"}),
@@ -72,8 +72,8 @@ TAKES: dict[str, tuple[set[str], set[str]]] = {
 
 
 def problem(preset: Preset) -> str | None:
-    """What is wrong with the arguments of a preset of :mod:`zoo.transforms`, in words; None for nothing, and for
-    presets of others, which know best themselves."""
+    """What is wrong with the arguments of a preset of :mod:`zoo.transforms`; None if nothing is, and for other presets,
+    which check their arguments themselves."""
     module, _, name = preset.target.partition(":")
     if module != "zoo.transforms" or name not in TAKES:
         return None
@@ -91,7 +91,7 @@ def problem(preset: Preset) -> str | None:
 
 
 def _expected(preset: str, key: str, value: Any) -> str | None:
-    """What a value should have been, if it is not that."""
+    """The expected value, if ``value`` is invalid."""
     if key.endswith("_size"):
         if value is None and preset == "SemanticSegmentation":
             return None

@@ -1,4 +1,4 @@
-"""What tasks, their results and what they provide for verbs consist of. Derive from these classes, or write alike."""
+"""The classes of tasks, their results, and what they provide for verbs. Derive from them, or write the same methods."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-# How pictures to look at are compressed: by what is fast. The greatest compression of PNG takes 5 times as long.
+# Pictures for viewing are compressed fast: PNG's highest compression takes 5 times as long.
 PICTURE_FORMATS: dict[str, dict[str, Any]] = {
     "png": {"compress_level": 1},
     "jpg": {"quality": 90},
@@ -27,11 +27,11 @@ PICTURE_FORMATS: dict[str, dict[str, Any]] = {
 }
 
 
-LONGEST = 120  # characters of what a result says of itself in a line
+LONGEST = 120  # characters of a result's repr
 
 
 def save_picture(picture: Image.Image, folder: str | Path, stem: str, format: str = "png") -> Path:  # noqa: A002
-    """Write a picture to look at, quickly, as ``STEM.png`` or another of :data:`PICTURE_FORMATS`.
+    """Write a picture for viewing, quickly, as ``STEM.png`` or another of :data:`PICTURE_FORMATS`.
 
     Returns:
         The path.
@@ -49,41 +49,42 @@ def save_picture(picture: Image.Image, folder: str | Path, stem: str, format: st
 
 @runtime_checkable
 class Result(Protocol):
-    """What a model says of one input. Its ``repr`` is a line: its class, and what its :meth:`lines` say first."""
+    """The result of a model for one input. Its ``repr`` is one line: its class and the first of :meth:`lines`."""
 
     def __init_subclass__(cls, *arguments: Any, **options: Any) -> None:
         super().__init_subclass__(*arguments, **options)
-        if "__repr__" not in cls.__dict__:  # before dataclasses give it one that prints every number of every tensor
+        if "__repr__" not in cls.__dict__:  # dataclasses would add one that prints every number of every tensor
             cls.__repr__ = Result.__repr__  # type: ignore[method-assign]
 
     def __repr__(self) -> str:
         try:
             said = ", ".join(" ".join(line.split()) for line in self.lines(3))
-        except Exception as e:  # noqa: BLE001  a repr is what one looks at when something is wrong
+        except Exception as e:  # noqa: BLE001  repr must work when something is wrong
             said = f"cannot be read: {type(e).__name__}"
         return f"<{type(self).__name__}: {said if len(said) <= LONGEST else said[: LONGEST - 1] + '…'}>"
 
     def lines(self, k: int = 5) -> list[str]:
-        """What ``zoo predict`` prints; of what is found, the ``k`` best."""
+        """The lines that ``zoo predict`` prints, for the ``k`` best labels or objects."""
         raise NotImplementedError
 
     def to_dict(self, k: int = 5) -> dict[str, Any]:
-        """What ``zoo predict --json`` prints: plain data, as JSON has it."""
+        """The object that ``zoo predict --json`` prints: plain JSON data."""
         raise NotImplementedError
 
     def draw(self) -> Image.Image:
-        """A picture of it."""
+        """A picture of the result."""
         raise NotImplementedError
 
     def save(self, folder: Path, stem: str, format: str = "png") -> list[Path]:  # noqa: A002  Pillow's word for it
-        """Write it into ``folder``, to files whose names begin with ``stem``; by default ``STEM.png``, what is drawn.
+        """Write the result into ``folder``, to files whose names begin with ``stem``; by default the drawn picture as
+        ``STEM.png``.
 
-        It may be called in several threads, of a result each.
+        Several threads may call it, each for another result.
 
         Args:
-            folder: there already.
-            stem: without an ending.
-            format: of pictures to look at, ``"png"``, ``"jpg"`` or ``"webp"``. A result of a task that writes none, or
+            folder: an existing folder.
+            stem: without a suffix.
+            format: of pictures for viewing, ``"png"``, ``"jpg"`` or ``"webp"``. A result that writes no picture, or
                 always in one format, need not have the argument.
 
         Returns:
@@ -92,15 +93,15 @@ class Result(Protocol):
         return [save_picture(self.draw(), folder, stem, format)]
 
     def show(self) -> None:
-        """Show what is drawn: in a notebook beneath the cell, else with the system's viewer of pictures.
+        """Show the drawn picture: in a notebook below the cell, else in the system's image viewer.
 
         Raises:
-            InvalidArgument: there is nothing to show it on, as on a server.
+            InvalidArgument: there is no display, as on a server.
         """
         show_picture(self.draw(), type(self).__name__)
 
     def to_pandas(self) -> Any:
-        """All that was found as a ``pandas.DataFrame``: a row for each thing, columns as of ``zoo predict --csv``.
+        """The result as a ``pandas.DataFrame``: one row per label or object, with the columns of ``zoo predict --csv``.
 
         Raises:
             MissingPlugin: pandas is not installed.
@@ -108,19 +109,19 @@ class Result(Protocol):
         return optional("pandas", "to_pandas()").DataFrame(flattened(self.to_dict(sys.maxsize)))
 
     def _repr_png_(self) -> bytes | None:
-        """What notebooks show of a result."""
+        """The picture that notebooks show."""
         try:
             return as_png(self.draw())
         except NotImplementedError:
             return None
 
     def _repr_html_(self) -> str:
-        """What notebooks show of a result, where they can: the picture, and what it says."""
+        """The HTML that notebooks show: the picture and the lines."""
         return as_html(self)
 
     @classmethod
     def __subclasshook__(cls, other: type) -> Any:
-        """What is written alike is a result too, without what is shown by these four methods."""
+        """A class with the same methods is a result too, even without these four for display."""
         if cls is not Result:
             return NotImplemented
         names = ("lines", "to_dict", "draw", "save")
@@ -128,24 +129,24 @@ class Result(Protocol):
 
 
 class Task(Protocol):
-    """The steps from what a user names to what a user reads; ``zoo.pipeline`` runs them in order.
+    """The steps from an input to its result; ``zoo.pipeline`` runs them in order.
 
-    An object is made for each pipeline, with the values of the task's options as keyword arguments.
-    :class:`zoo.PictureTask` has all of it for tasks on pictures but ``decode``.
+    One object is made per pipeline, with the values of the task's options as keyword arguments.
+    :class:`zoo.PictureTask` has all of them for tasks on pictures, except ``decode``.
     """
 
     def load(self, source: Any) -> Any:
-        """An input: opens what the user named (a path, a PIL image, a tensor, a tuple where several make one input).
+        """Open an input that the user gave (a path, a PIL image, a tensor, or a tuple if several make one input).
 
         Raises:
-            UnreadableFile, InvalidArgument: it cannot be had. Other inputs go on.
+            UnreadableFile, InvalidArgument: it cannot be opened. Other inputs still run.
         """
 
     def transform(self, weights: Weights) -> Callable[[Any], Any]:
-        """What prepares one input for a model with these weights.
+        """The transform that prepares one input for a model with these weights.
 
-        For inputs that go through the model part by part, as no memory holds all of a long video, what it gives is an
-        iterator, of an ``(input, prepared)`` for each part; see :meth:`gather`.
+        For inputs that go through the model part by part, such as a video too long for memory, it returns an iterator
+        over one ``(input, prepared)`` per part; see :meth:`gather`.
         """
         raise NotImplementedError
 
@@ -154,7 +155,7 @@ class Task(Protocol):
         raise NotImplementedError
 
     def decode(self, outputs: Any, inputs: Sequence[Any], weights: Weights) -> Sequence[Result]:
-        """The model's outputs → a result for each input."""
+        """The model's outputs → one result per input."""
         raise NotImplementedError
 
     def draw(self, result: Any) -> Image.Image:
@@ -162,55 +163,52 @@ class Task(Protocol):
         raise NotImplementedError
 
     def gather(self, source: Any, results: Iterator[Any]) -> Result:
-        """The result of an input that went through the model part by part; ``results`` are those of its parts, which
-        are prepared, collated and decoded a batch at a time while it is iterated over."""
+        """The result of an input that went through the model part by part. ``results`` are those of its parts, which
+        are prepared, collated and decoded batch by batch during the iteration."""
         raise NotImplementedError
 
     def sequence(self, source: Any) -> bool:
-        """Whether a source is an input by itself also where several files make one: a video, which holds many pairs."""
+        """Whether a source alone is an input although several files make one: a video, which contains many pairs."""
         raise NotImplementedError
 
     def watched(self, model: nn.Module) -> Sequence[nn.Module]:
-        """Modules whose outputs must be finite for a result to be one: those from which a model, or :meth:`decode`,
-        picks what is largest or large enough, so that NaN would be left out and nothing found. The numbers of results
+        """Modules whose outputs must be finite for a valid result: those from which a model, or :meth:`decode`, selects
+        the largest values or those above a threshold, which would drop NaN without an error. The numbers of results
         themselves are always checked."""
         return ()
 
     def protocol(self, weights: Weights) -> Mapping[str, Any]:
-        """How inputs are turned into results, as far as figures depend on it: a name, perhaps a key of
-        ``weights.extra`` → a number, a word or a list. ``zoo evaluate`` shows it beside how the published figures were
-        measured."""
+        """The settings of inference that metrics depend on: a name, perhaps a key of ``weights.extra`` → a number, a
+        word or a list. ``zoo evaluate`` shows them beside those of the published metrics."""
         return {}
 
     def example(self, model: nn.Module, weights: Weights | None, size: int | None = None) -> tuple[Any, ...]:
-        """The model's positional arguments for one valid input of noise, on the CPU.
+        """The model's positional arguments for one valid input of random noise, on the CPU.
 
         Args:
             model: built, perhaps on the meta device.
-            weights: what was or might be loaded into it, if that is known.
-            size: about how large the input should be, in pixels of a side; by default as large as for predictions. It
-                is as large as the model needs, if that is more.
+            weights: those that were or could be loaded into it, if known.
+            size: approximate side of the input in pixels, increased to the model's minimum; by default as for
+                predictions.
         """
         raise NotImplementedError
 
 
 @runtime_checkable
 class Examples(Protocol):
-    """Data of a task: what a reader is. ``provides["data"]`` names a mapping of the name of a format → a reader.
+    """A reader of a task's data. ``provides["data"]`` names a mapping: name of a format → reader.
 
     A reader is called with ``(path, annotations=None, *, categories=None)`` and raises
-    :class:`zoo.errors.InvalidArgument` with all that is wrong, each with its place, when it is made. It has
-    ``matches(path, annotations)``, which says whether data look like its format. Readers are
-    ``torch.utils.data.Dataset``; they read a file when it is asked for, and can be pickled. Pictures are upright. A
-    reader may have ``problems()``, which opens every input and says what is wrong with it, a sentence for each; without
-    it, whoever trains on the data opens the files alone. It may have ``truth(i)``, what is true of an example as JSON
-    has it, or ``annotation(i)``, the file that says it: whether records of an evaluation are of the same truth is told
-    by them, and else by every target.
-    Inputs and targets by task:
+    :class:`zoo.errors.InvalidArgument` that lists all errors with their places. It has ``matches(path, annotations)``,
+    which returns whether data look like its format. Readers are ``torch.utils.data.Dataset``; they read a file on
+    access, and can be pickled. Pictures are upright. A reader may have ``problems()``, which opens every input and
+    returns one sentence per problem; without it, training only opens the files. It may have ``truth(i)``, the ground
+    truth of an example as JSON data, or ``annotation(i)``, the file of the ground truth: they decide whether records of
+    an evaluation have the same ground truth; without them, all targets do. Inputs and targets by task:
 
     ========================  =============================  ==========================================================
     image-classification      uint8 [3, H, W]                ``{"label": int}``
-    object-detection and kin  uint8 [3, H, W]                ``boxes`` float32 [n, 4] xyxy in pixels, ``labels`` int64
+    object-detection, …       uint8 [3, H, W]                ``boxes`` float32 [n, 4] xyxy in pixels, ``labels`` int64
                                                              [n] from 1, ``area`` float32 [n], ``iscrowd`` int64 [n],
                                                              ``image_id``; ``masks`` uint8 [n, H, W] and ``keypoints``
                                                              float32 [n, K, 3] where there are any
@@ -221,7 +219,7 @@ class Examples(Protocol):
 
     Attributes:
         categories: names of the labels, by number. Of detectors the first is the background.
-        names: one of each example, which stays the same while the data do; paths with ``/``.
+        names: one per example, unchanged as long as the data are; paths with ``/``.
     """
 
     categories: Sequence[str]
@@ -239,66 +237,66 @@ class Examples(Protocol):
         raise NotImplementedError
 
     def target(self, i: int) -> dict[str, Any]:
-        """What is true of an example; its input is not decoded."""
+        """The target of an example; its input is not decoded."""
         raise NotImplementedError
 
     def source(self, i: int) -> Any:
-        """What a pipeline takes: a path, or a tuple of them."""
+        """The input for a pipeline: a path, or a tuple of paths."""
         raise NotImplementedError
 
     def select(self, indices: Sequence[int]) -> Examples:
-        """A reader of the same kind, of these examples alone, in this order."""
+        """A reader of the same class with only these examples, in this order."""
         raise NotImplementedError
 
     def counts(self) -> Mapping[str, int]:
-        """How many examples, or objects, each category has; nothing is decoded. Empty where it cannot be said."""
+        """The number of examples or objects per category, without decoding. Empty if it is not known."""
         raise NotImplementedError
 
 
 class Evaluator(Protocol):
-    """What a task knows about one data set: ``provides["evaluate"]`` is called with ``(images, annotations, weights)``.
-    ``images`` is a path, or :class:`Examples`, where there are no annotations.
+    """An evaluation on one data set: ``provides["evaluate"]`` is called with ``(images, annotations, weights)``.
+    ``images`` is a path, or :class:`Examples`, in which case there are no annotations.
 
-    It may also have ``reader``, the :class:`Examples` that its truth comes from; ``notes``: sentences that whoever
-    reads the figures should know, such as what was left out; a ``protocol``, like :meth:`Task.protocol`, of what the
-    figures depend on of its own; and ``confusion(records, num_classes)``, which counts inputs (or their parts) by true
-    class, a row each, and predicted class.
+    It may also have ``reader``, the :class:`Examples` with the ground truth; ``notes``: sentences to read with the
+    metrics, such as what was left out; ``protocol``, like :meth:`Task.protocol`, its own settings that the metrics
+    depend on; and ``confusion(records, num_classes)``, which counts inputs (or their parts) by true class, one per row,
+    and predicted class.
     """
 
     @property
     def sources(self) -> Mapping[str, Any]:
-        """The inputs, in order: a name that stays the same while the data do → what the pipeline takes."""
+        """The inputs, in order: a name, unchanged as long as the data are → the input for the pipeline."""
 
     def measure(self, name: str, result: Any) -> Any:
-        """What the figures need of the result for one input: small, and of what JSON has.
+        """The data that the metrics need of the result for one input: small, and JSON.
 
         Raises:
-            UnreadableFile, InvalidArgument: what is known of this input is missing or does not fit. It counts as one
-                that could not be read.
+            UnreadableFile, InvalidArgument: the annotation of this input is missing or does not fit. The input counts
+                as unreadable.
         """
 
     def summarize(self, records: Sequence[Any]) -> Mapping[str, float]:
-        """The figures that follow from these records (in the order of ``sources``): metric → value, NaN for none."""
+        """The metrics of these records (in the order of ``sources``): metric → value, NaN if it is undefined."""
 
 
 @dataclass(frozen=True)
 class Exportable:
-    """A module as it can be captured: what ``provides["export"]``, called with ``(model, image_size)``, returns.
+    """A module that can be captured, as ``provides["export"]`` returns it when called with ``(model, image_size)``.
 
-    Where the user asks for them it is called with two keywords more, which it may do without: ``dynamic``, the names of
-    the axes that are to be free, and ``preprocessing``, the :class:`Preset` that is to become part of the graph, with
-    what follows the model.
+    If the user requests them, it gets two more keywords, whose support is optional: ``dynamic``, the names of the axes
+    of variable size, and ``preprocessing``, the :class:`Preset` to include in the graph together with the
+    postprocessing.
 
     Attributes:
-        module: takes and returns tensors whose sizes depend on no values. Its outputs are a tensor, or a dict, tuple
-            or list of tensors; keys are the outputs' names.
-        arguments: what it is called with: tensors of the shapes that the file will take.
+        module: takes and returns tensors whose sizes do not depend on values. Its outputs are a tensor, or a dict,
+            tuple or list of tensors; keys are the outputs' names.
+        arguments: its example arguments: tensors of the shapes that the file will take.
         inputs: names of the arguments.
-        onnx: called for ONNX, gives a dict: custom operator → the function of onnxscript that stands for it.
-        axes: argument → axis → its name (``batch``, ``height``, ``width``, …), for those that may be free. The example
-            has at least two of each that is.
+        onnx: called for ONNX, returns a dict: custom operator → the onnxscript function that replaces it.
+        axes: argument → axis → its name (``batch``, ``height``, ``width``, …), for those whose size may vary. Their
+            size in the example is at least 2.
         multiples: name of an axis → the number that its size must be a multiple of.
-        layouts: argument → what it holds in words, such as ``"RGB, 0 to 255"``.
+        layouts: argument → description of its contents, such as ``"RGB, 0 to 255"``.
     """
 
     module: nn.Module
@@ -317,9 +315,9 @@ class Capture:
     Attributes:
         program: the model as a ``torch.export.ExportedProgram``.
         inputs: names of its arguments, in order; ``outputs`` likewise.
-        facts: JSON, to be kept in the file as it is: what :func:`zoo.pipeline` needs to know of it.
-        onnx: as of :class:`Exportable`.
-        options: what else was said: ``opset``.
+        facts: JSON to store in the file unchanged: the facts that :func:`zoo.pipeline` needs.
+        onnx: as for :class:`Exportable`.
+        options: further options: ``opset``.
     """
 
     program: Any
@@ -331,62 +329,63 @@ class Capture:
 
 
 class Trainable(Protocol):
-    """What training needs of a task: ``provides["train"]`` names a class of it, which is called with those of the
-    task's options for the verb ``"train"`` that the user gave.
+    """The training of a task: ``provides["train"]`` names such a class, which is called with the options for the verb
+    ``"train"`` that the user gave.
 
     An example goes through ``prepare``, several through ``collate``, and ``loss`` runs the model on them.
 
     Attributes:
-        as_predicted: whether ``score`` runs the model on what a pipeline would give it, so that its outputs, as
-            ``predicted`` gives them, can be decoded and measured too, and nothing is opened or run a second time.
-        defaults: arguments of :func:`zoo.train` that suit the task: ``lr``, ``weight_decay``, ``schedule``, ….
+        as_predicted: whether ``score`` runs the model on the same inputs as a pipeline. Then its outputs, returned by
+            ``predicted``, are decoded and measured too, and no input is opened or run twice.
+        defaults: default arguments of :func:`zoo.train` for the task: ``lr``, ``weight_decay``, ``schedule``, ….
     """
 
     as_predicted: bool = False
     defaults: Mapping[str, Any] = MappingProxyType({})
 
     def check(self, model: nn.Module, arguments: tuple[Any, ...], targets: Any, categories: Sequence[str]) -> None:
-        """Look at a batch before the first step; ``categories`` are the data's.
+        """Check a batch before the first step; ``categories`` are those of the data.
 
         Raises:
-            InvalidArgument: targets that the model cannot be trained on, or a head of another size.
+            InvalidArgument: the model cannot be trained on the targets, or its head has another size.
         """
 
     def size(self, model: nn.Module, weights: Weights) -> tuple[int, int] | None:
-        """(height, width) that augmentation gives inputs, where neither the preprocessing cuts them out nor the model
-        takes one size only; None where none can be said."""
+        """(height, width) of augmented inputs if neither a crop of the preprocessing nor the model fixes it; None if
+        there is none."""
         return None
 
     def predicted(self, outputs: Any) -> Any:
-        """What the model gave in ``score``, in its last call → what it gives a pipeline."""
+        """The outputs of the model in the last ``score`` → its outputs in a pipeline."""
         return outputs
 
     def sampling(self, data: Any, weights: Weights) -> Mapping[str, Any]:
-        """What :attr:`zoo.Weights.extra` of the trained weights says of how inputs are made of files, as the reader
-        ``data`` makes them; ``weights`` describe what training began with."""
+        """The keys of :attr:`zoo.Weights.extra` of the trained weights that describe how the reader ``data`` makes
+        inputs from files; ``weights`` describe the initial weights."""
         return {}
 
     def with_targets(self, model: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The model's positional arguments in train mode, made up for those of :meth:`Task.example`."""
+        """Artificial positional arguments of the model in train mode, for those of :meth:`Task.example`."""
         return arguments
 
     def prepare(self, model: nn.Module, weights: Weights) -> Callable[[Any, Any], Any]:
-        """What makes a reader's ``(input, target)`` an example for ``model``, whose preprocessing ``weights`` name.
+        """The function that turns a reader's ``(input, target)`` into an example for ``model``, with the preprocessing
+        of ``weights``.
 
-        It is called in processes of their own too, so it must be picklable and must not hold the model.
+        It is also called in worker processes, so it must be picklable and must not contain the model.
         """
         raise NotImplementedError
 
     def collate(self, examples: Sequence[Any]) -> tuple[tuple[Any, ...], Any]:
-        """Examples → the model's positional arguments, and what :meth:`loss` needs beside them, all tensors or lists,
-        tuples and dicts of such."""
+        """Examples → the model's positional arguments, and what else :meth:`loss` needs, all of them tensors or lists,
+        tuples and dicts of tensors."""
         raise NotImplementedError
 
     def loss(self, model: nn.Module, arguments: tuple[Any, ...], targets: Any) -> Mapping[str, Tensor]:
-        """Name → a scalar that is a mean over the examples; their sum is minimised. Call ``model`` itself, not a part
-        of it: it may be wrapped."""
+        """Name → a scalar, the mean over the examples; the sum of the scalars is minimised. Call ``model`` itself, not
+        a part of it: it may be wrapped."""
         raise NotImplementedError
 
     def score(self, model: nn.Module, arguments: tuple[Any, ...], targets: Any) -> Mapping[str, Tensor]:
-        """Name → a mean over the examples, of a model in eval mode; ``"loss"`` among them."""
+        """Name → a mean over the examples, with the model in eval mode; includes ``"loss"``."""
         raise NotImplementedError

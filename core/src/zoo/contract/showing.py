@@ -14,18 +14,18 @@ from zoo.errors import InvalidArgument
 if TYPE_CHECKING:
     from PIL import Image
 
-SHOWN = 960  # pixels of the longer side of a picture in a notebook, at most
+SHOWN = 960  # most pixels of the longer side of a picture in a notebook
 
 
 def in_notebook() -> bool:
-    """Whether the program runs in a notebook, or another front end that draws pictures by itself."""
+    """Whether the program runs in a notebook, or another front end that draws pictures."""
     shell = sys.modules.get("IPython")
     running = shell.get_ipython() if shell is not None and hasattr(shell, "get_ipython") else None
     return running is not None and hasattr(running, "kernel")
 
 
 def check_screen() -> None:
-    """Raise if there is nothing to show a picture on.
+    """Raise if no picture can be shown.
 
     Raises:
         InvalidArgument: no notebook, no display, or no program that shows pictures.
@@ -35,7 +35,7 @@ def check_screen() -> None:
     from PIL import ImageShow
 
     viewers = getattr(ImageShow, "_viewers", [])
-    if any(type(viewer).__module__ != ImageShow.__name__ for viewer in viewers):  # somebody's own
+    if any(type(viewer).__module__ != ImageShow.__name__ for viewer in viewers):  # registered by another program
         return
     advice = "Write the picture into a file: result.save(folder, name), or zoo predict --output DIR."
     if sys.platform.startswith("linux"):
@@ -47,10 +47,10 @@ def check_screen() -> None:
 
 
 def show_picture(picture: Image.Image, title: str | None = None) -> None:
-    """Show a picture in the notebook, or with the system's viewer, which goes on by itself.
+    """Show a picture in the notebook, or in the system's viewer, without waiting for it.
 
     Raises:
-        InvalidArgument: there is nothing to show it on.
+        InvalidArgument: no picture can be shown here.
     """
     check_screen()
     if in_notebook():
@@ -60,7 +60,7 @@ def show_picture(picture: Image.Image, title: str | None = None) -> None:
 
 
 def fitting(picture: Image.Image) -> Image.Image:
-    """``picture``, shrunk where its longer side has more than 960 pixels."""
+    """``picture``, shrunk if its longer side has more than 960 pixels."""
     if max(picture.size) <= SHOWN:
         return picture
     smaller = picture.copy()
@@ -75,7 +75,7 @@ def as_png(picture: Image.Image) -> bytes:
 
 
 def as_html(result: Any) -> str:
-    """A picture of a result, if it has one, and what it says."""
+    """HTML with the picture of a result, if it has one, and its lines."""
     lines = [str(line) for line in result.lines()]
     try:
         png = base64.b64encode(as_png(result.draw())).decode("ascii")

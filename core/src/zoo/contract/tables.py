@@ -1,4 +1,4 @@
-"""Results as rows of a table: a row for each thing that was found."""
+"""Results as rows of a table: one row per label or object."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ BOX = ("x1", "y1", "x2", "y2")
 
 
 def flattened(row: Mapping[str, Any], write: Callable[[Any], str] = json.dumps) -> list[dict[str, Any]]:
-    """A row of JSON as rows of a table: a row an element of the first list of objects in it, the rest repeated.
+    """A row of JSON as rows of a table: one row per element of its first list of objects, the other values repeated.
 
     Args:
-        write: what makes a text of a value that is no cell.
+        write: makes text of a value that cannot be a cell.
     """
     several = [key for key, value in row.items() if isinstance(value, list) and all(isinstance(v, dict) for v in value)]
     things = row[several[0]] if several else []
@@ -31,7 +31,7 @@ def flattened(row: Mapping[str, Any], write: Callable[[Any], str] = json.dumps) 
 
 
 def _cells(key: str, value: Any, write: Callable[[Any], str]) -> dict[str, Any]:
-    """A value in columns: numbers of a list have one each; words of a list are one."""
+    """A value in columns: one per number of a list; a list of words is one column."""
     if isinstance(value, list) and value and all(isinstance(v, str) for v in value):
         return {key: "; ".join(value)}
     if isinstance(value, list) and value and all(isinstance(v, int | float) for v in value):
@@ -41,14 +41,14 @@ def _cells(key: str, value: Any, write: Callable[[Any], str]) -> dict[str, Any]:
 
 
 def optional(package: str, what: str) -> Any:
-    """A package that only some uses need, imported.
+    """Import an optional package.
 
     Args:
-        package: its name, of the import and of the package.
+        package: its name, of both the module and the distribution.
         what: what needs it.
 
     Raises:
-        MissingPlugin: it is not installed; says how to install it.
+        MissingPlugin: it is not installed; the message says how to install it.
     """
     try:
         return importlib.import_module(package)

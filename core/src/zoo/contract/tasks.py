@@ -1,4 +1,4 @@
-"""A task as its plugin describes it: its name, its options, its metrics, and where its steps are."""
+"""A task as its plugin describes it: name, options, metrics, and the import string of its steps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no"
 
 @dataclass(frozen=True)
 class Metric:
-    """A column of ``zoo table``: the key in :attr:`Weights.metrics`, its heading, and whether more is better."""
+    """A column of ``zoo table``: the key in :attr:`Weights.metrics`, its heading, and whether higher is better."""
 
     key: str
     title: str
@@ -23,16 +23,16 @@ class Metric:
 
 @dataclass(frozen=True)
 class Option:
-    """What users may say to a task: ``zoo.pipeline(model, clips=4)``, ``zoo predict --clips 4``.
+    """An option of a task: ``zoo.pipeline(model, clips=4)``, ``zoo predict --clips 4``.
 
     Attributes:
-        name: an identifier; of the argument, and with hyphens of the option on the command line.
+        name: an identifier: the argument's name, and with hyphens that of the command line's option.
         type: ``int``, ``float``, ``bool`` or ``str``.
-        default: its value where nothing is said; None where the task then decides by itself.
+        default: its value if it is not given; None if the task then decides.
         help: one line.
-        verb: whom it is for: ``"predict"`` for the task itself, else a key of :attr:`TaskSpec.provides`, whose piece
-            gets it as a keyword argument.
-        known_as: names that other libraries have for it. Whoever gives one is told the option's own name.
+        verb: ``"predict"`` for an option of the task itself, else a key of :attr:`TaskSpec.provides`, whose object gets
+            it as a keyword argument.
+        known_as: its names in other libraries. An error for one of them suggests the option's name.
     """
 
     name: str
@@ -43,10 +43,10 @@ class Option:
     known_as: tuple[str, ...] = ()
 
     def read(self, text: str) -> Any:
-        """The value that ``text`` means, as it is typed on a command line.
+        """The value of ``text`` from a command line.
 
         Raises:
-            InvalidArgument: it means none of the option's type.
+            InvalidArgument: it is not a value of the option's type.
         """
         if self.default is None and text.lower() in ("none", "null"):
             return None
@@ -59,24 +59,25 @@ class Option:
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """A task: how files become inputs, and a model's outputs become results that a person can read.
+    """A task: how files become inputs, and how a model's outputs become readable results.
 
     Attributes:
         name: the task's name on the hub, such as ``image-classification``.
-        implementation: import string of a class of the :class:`Task` protocol, imported when something is predicted.
-            It is called with the values of the options for ``"predict"``.
-        metrics: the columns of ``zoo table``; the first is what ``zoo list`` shows.
-        options: what users may say, to the task and to what it provides for other verbs.
-        provides: verb → import string of what it needs of the task: ``"evaluate"`` (makes an :class:`Evaluator`),
-            ``"export"`` (makes an :class:`Exportable`), ``"train"``; any key, for anyone's verb.
-        suffixes: file name endings that are picked from a folder, e.g. ``(".jpg", ".png")``.
-        inputs_per_sample: how many files make one input. Where it is 2, ``load`` gets a tuple of two sources: what was
-            named is taken two at a time, of a folder every file with the one that follows it there.
+        implementation: import string of a class of the :class:`Task` protocol, imported for the first prediction. It is
+            called with the values of the options for ``"predict"``.
+        metrics: the columns of ``zoo table``; ``zoo list`` shows the first.
+        options: options of the task, and of the objects that it provides for other verbs.
+        provides: verb → import string of the object that it needs of the task: ``"evaluate"`` (makes an
+            :class:`Evaluator`), ``"export"`` (makes an :class:`Exportable`), ``"train"``; other plugins' verbs may use
+            any key.
+        suffixes: suffixes of the files that are taken from a folder, e.g. ``(".jpg", ".png")``.
+        inputs_per_sample: how many files make one input. If 2, ``load`` gets a tuple of two sources: the given inputs
+            in pairs; in a folder, each file with the next one.
         input_ndim: dimensions of an input that is given as a tensor: 3 for a picture [C, H, W], 4 for a video [T, C, H,
             W]. A tensor with one more is a batch.
-        same_size: whether only inputs that are prepared to one size can go through the model together.
-        transforms: the preprocessing of models that have no weights to say one, where it is the same for all.
-        required: fields of :class:`Weights` that the task's entries must have; the conformance kit checks them.
+        same_size: whether only inputs of the same prepared size can be in one batch.
+        transforms: the preprocessing of models without weights, if it is the same for all.
+        required: fields of :class:`Weights` that weights of the task must have; the conformance kit checks them.
     """
 
     name: str
@@ -92,7 +93,8 @@ class TaskSpec:
     required: tuple[str, ...] = field(default=("transforms", "num_params", "metrics"), kw_only=True)
 
     def option_meant(self, given: Mapping[str, Any]) -> str:
-        """A sentence that names the option for predictions that an argument of ``given`` is called elsewhere, or ""."""
+        """A sentence that suggests the option for an argument of ``given`` that is its name in another library, or
+        ""."""
         for option in self.options:
             for other in option.known_as if option.verb == "predict" else ():
                 if other in given:
@@ -100,9 +102,9 @@ class TaskSpec:
         return ""
 
     def options_of(self, *verbs: str) -> dict[str, Option]:
-        """Name → option, for those of ``verbs``, each verb's after the one's before."""
+        """Name → option, for those of ``verbs``, in the order of the verbs."""
         return {option.name: option for verb in verbs for option in self.options if option.verb == verb}
 
     def take_options(self, config: dict[str, Any], *verbs: str) -> dict[str, Any]:
-        """What of ``config`` is an option for these verbs; taken out of it."""
+        """The options for these verbs in ``config``; they are removed from it."""
         return {name: config.pop(name) for name in self.options_of(*verbs) if name in config}

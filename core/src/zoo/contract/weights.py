@@ -24,7 +24,7 @@ def _read_names(resource: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """A preprocessing that is built when it is asked for: an import string and the arguments to call it with.
+    """A preprocessing that is built on demand: an import string and the arguments to call it with.
 
     >>> preset = Preset("zoo.transforms:ImageClassification", {"crop_size": 224})   # imports nothing
     >>> transform = preset()                                                        # builds the transform
@@ -48,23 +48,23 @@ class Weights:
 
     Attributes:
         url: ``https://…``, ``hf://org/repo/file@revision``, ``file:///…`` or ``pkg://package/path`` (a file inside
-            an installed wheel), or a scheme that a plugin serves. A name that ends in ``-<hex>.<ext>`` promises that
-            the file's SHA-256 begins with those digits, and is held to it.
+            an installed wheel), or a scheme that a plugin supports. If the name ends in ``-<hex>.<ext>``, the file's
+            SHA-256 must begin with those digits, which is checked.
         transforms: builds the preprocessing that the weights were evaluated with.
         config: builder arguments that this checkpoint needs, such as ``num_classes`` or ``image_size``.
         num_params: number of parameters of the model.
         metrics: data set → metric → value; see :data:`Metrics`.
         gflops: billions of multiply-adds of one forward pass at the evaluation size.
-        ops_unit: what ``gflops`` counts, the heading of ``zoo table``; ``"GIPS"`` where it is integer operations.
-        file_size: of the file, in MB (2**20 bytes).
-        categories: class names in label order, or a ``pkg://`` resource that lists one per line, read when asked.
-        recipe: link to how the weights were trained.
-        license: name of or link to the licence of the weights; ``"unknown"`` where nobody has said.
-        sha256: of the file, all 64 hexadecimal digits; it is held to them. Replace it with ``url``.
+        ops_unit: the unit of ``gflops``, shown in the heading of ``zoo table``; ``"GIPS"`` for integer operations.
+        file_size: size of the file in MB (2**20 bytes).
+        categories: class names in label order, or a ``pkg://`` resource that lists one per line, read on access.
+        recipe: link to a description of the training.
+        license: name of or link to the licence of the weights; ``"unknown"`` if it is not published.
+        sha256: SHA-256 of the file, all 64 hexadecimal digits, which is checked. Replace it together with ``url``.
         min_size: smallest (height, width) the model accepts.
-        docs: a sentence on where the weights come from.
+        docs: a sentence on the origin of the weights.
         extra: further facts, shown in :attr:`meta` under their own keys (``keypoint_names``, ``backend``, …).
-        unknown: fields that nobody has told, such as ``("metrics",)``: the conformance kit does not ask for them.
+        unknown: fields that are not published, such as ``("metrics",)``: the conformance kit does not require them.
     """
 
     url: str
@@ -88,19 +88,19 @@ class Weights:
         return hash(self.url)
 
     def read_categories(self) -> list[str]:
-        """Class names in label order; an empty list where there are none."""
+        """Class names in label order; an empty list if there are none."""
         if isinstance(self.categories, str):
             return list(_read_names(self.categories))
         return list(self.categories or ())
 
     def class_names(self, n: int) -> list[str]:
-        """Names of ``n`` classes: the categories where there are so many, else ``class 0``, ``class 1``, …."""
+        """Names of ``n`` classes: the categories if there are ``n``, else ``class 0``, ``class 1``, …."""
         names = self.read_categories()
         return names if len(names) == n else [f"class {i}" for i in range(n)]
 
     @property
     def meta(self) -> dict[str, Any]:
-        """The same facts under the keys that torchvision uses (those that are known)."""
+        """The known facts under torchvision's keys."""
         known = {
             "num_params": self.num_params,
             "min_size": self.min_size,
@@ -116,12 +116,12 @@ class Weights:
         return {key: value for key, value in known.items() if value is not None or key in self.extra}
 
     def get_state_dict(self, progress: bool = True, check_hash: bool = True) -> dict[str, Tensor]:
-        """Fetch the file if need be and read it: name → tensor, as it was saved.
+        """Download the file if necessary and read it: name → tensor, as saved.
 
         Args:
             progress: show a progress bar while downloading.
-            check_hash: hold the file to the digest in its name. ``False`` is accepted for code written for
-                torchvision and changes nothing: a file that is not what its name promises is never loaded.
+            check_hash: check the file against the digest in its name. ``False`` is accepted for code written for
+                torchvision but has no effect: a file that does not match its name is never loaded.
         """
         read: Callable[..., dict[str, Tensor]] = load_object("zoo.loading:read_checkpoint")
         return read(self.url, progress=progress, sha256=self.sha256, license=self.license)

@@ -6,8 +6,10 @@ from zoo.draw.canvas import FIRST, INK, MARGIN, OTHERS, PAPER, class_color, clas
 from zoo.draw.charts import PANEL, ROW, SHEET, TRACK, bar_chart, contact_sheet, label_image
 from zoo.draw.detection import PERSON_SIDES, PERSON_SKELETON, bounding_boxes, keypoints
 from zoo.draw.flow import error_map, flow_arrows, flow_to_image, flow_wheel, warped_difference, with_wheel
-from zoo.draw.legends import Entry, ticks, with_caption, with_legend, with_scale
+from zoo.draw.legends import LegendItem, ticks, with_caption, with_legend, with_scale
 from zoo.draw.segmentation import segment_map, segmentation_masks, segmentation_overlay, voc_palette
+
+Entry = LegendItem  # the former name
 
 __all__ = [
     "FIRST",
@@ -22,6 +24,7 @@ __all__ = [
     "SHEET",
     "TRACK",
     "Entry",
+    "LegendItem",
     "bar_chart",
     "bounding_boxes",
     "class_color",

@@ -1,4 +1,4 @@
-"""What all drawing shares: a font, colours, sizes to look at, and the way from any picture to a canvas and back."""
+"""Shared by all drawing: the font, colours, sizes for viewing, and conversion of pictures to a canvas and back."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from zoo.transforms.functional import Picture, convert_mode, get_dimensions, pil
 
 RGB = tuple[int, int, int]
 Colors = str | RGB | Sequence[str | RGB]
-"""One colour for all, or one for each: ``"red"``, ``"#ff0000"`` or ``(255, 0, 0)``."""
+"""One colour for all, or one per object: ``"red"``, ``"#ff0000"`` or ``(255, 0, 0)``."""
 
 INK, PAPER = "#1f2328", "#ffffff"
 FIRST, OTHERS = "#1f6feb", "#8c959f"  # the best label, and the rest
 MARGIN, TEXT = 20, 17  # pixels
-LINE = 320  # so many pixels of the longer side make a line one pixel wider
-LETTERS, SMALLEST_LETTERS = 120, 10  # likewise letters one pixel higher; pixels
-LARGE = 1600  # pixels of the longer side, beyond which a picture is looked at as a whole, smaller than it is
-SMALLEST, ENLARGED, LARGEST = 240, 320, 640  # longer side: below which a picture is enlarged, to what, shrunk to what
+LINE = 320  # lines are one pixel wider per this many pixels of the longer side
+LETTERS, SMALLEST_LETTERS = 120, 10  # letters are one pixel higher per this many pixels; their minimum height
+LARGE = 1600  # pixels of the longer side, above which a picture is usually viewed shrunk
+SMALLEST, ENLARGED, LARGEST = 240, 320, 640  # longer side: enlarged if below, its size then, shrunk to
 
 
 def line_width(size: tuple[int, int]) -> int:
@@ -45,7 +45,7 @@ def letter_size(size: tuple[int, int]) -> int:
 
 
 def scale_of(size: tuple[int, int]) -> float:
-    """How many times as large what stands beside a picture of ``size`` is drawn: 1 up to :data:`LARGEST` pixels."""
+    """The scale of legends and texts beside a picture of ``size``: 1 up to :data:`LARGEST` pixels."""
     return max(1.0, max(size) / LARGEST)
 
 
@@ -53,14 +53,14 @@ def scale_of(size: tuple[int, int]) -> float:
 def font(size: int) -> ImageFont.FreeTypeFont:
     """DejaVu Sans, ``size`` pixels high: Latin, Greek, Cyrillic, punctuation, arrows. Other letters are boxes."""
     file = importlib.resources.files(__package__) / "fonts/DejaVuSans.ttf"
-    # The basic layout is the one that every Pillow has, so a picture is the same everywhere.
+    # Every Pillow has the basic layout, so pictures are the same everywhere.
     return ImageFont.truetype(
         io.BytesIO(file.read_bytes()), check_count("size", size, 1), layout_engine=ImageFont.Layout.BASIC
     )
 
 
 def fit_text(text: str, width: float, letters: ImageFont.FreeTypeFont) -> str:
-    """``text`` on one line, cut with an ellipsis where it is longer than ``width`` pixels."""
+    """``text`` on one line, cut with an ellipsis if it is wider than ``width`` pixels."""
     text = " ".join(text.split())
     if letters.getlength(text) <= width:
         return text
@@ -72,13 +72,13 @@ def fit_text(text: str, width: float, letters: ImageFont.FreeTypeFont) -> str:
 def legible(
     image: Image.Image, *, smallest: int = SMALLEST, enlarged: int = ENLARGED, largest: int | None = LARGEST
 ) -> Image.Image:
-    """``image`` in RGB at a size to look at: tiny ones enlarged, each pixel a square, huge ones shrunk.
+    """``image`` in RGB at a size for viewing: tiny ones are enlarged, each pixel to a square, huge ones are shrunk.
 
     Args:
         image: of any size and mode.
-        smallest: a picture whose longer side has fewer pixels is enlarged,
-        enlarged: as often as its longer side goes into this.
-        largest: the longer side, in pixels, that a picture is shrunk to; None leaves large ones as they are.
+        smallest: a picture whose longer side has fewer pixels is enlarged.
+        enlarged: the factor is this divided by its longer side, rounded down.
+        largest: the longer side, in pixels, that a picture is shrunk to; None does not shrink.
     """
     image = convert_mode(image, "RGB")
     _, height, width = get_dimensions(image)
@@ -94,9 +94,9 @@ def legible(
 
 # ── colours ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-# Light enough for black letters and dark edges (WCAG contrast 4.5 or more against INK), none grey. Each is the one that
-# is farthest in CIELAB from those before it, as it is seen with three kinds of cones and with any two: the first ten
-# differ for protanopes, deuteranopes and tritanopes too, and so does each from the three before it.
+# Light enough for black letters and dark edges (WCAG contrast of 4.5 or more with INK), none grey. Each colour is the
+# farthest in CIELAB from those before it, for normal vision and for protanopes, deuteranopes and tritanopes: these can
+# distinguish the first ten colours, and each colour from the three before it.
 PALETTE = """
     3c96ff ffc300 ff3c78 00ffe1 69961e fff0b4 c378b4 ff9669 ff0ff0 a5d2ff 00ff2d f05a00 ff4bb4 5a9669 a5e100 00b4ff
     d25ad2 b4875a 78ff78 1ec3d2 8778ff c37800 c3ff87 ff78a5 c35aff 78ffff 00a500 ffc369 c3a5ff 78d2b4 ff3c4b f0f000
@@ -113,7 +113,7 @@ BACKGROUNDS = ("background", "nothing", "void", "unlabeled", "unlabelled", "n/a"
 def class_color(index: int) -> RGB:
     """The colour of a class, the same in every picture: red, green, blue, 0 to 255.
 
-    96 colours follow one another, chosen so that all differ, and those of neighbouring classes most.
+    There are 96 colours, which all differ, those of neighbouring classes most.
     """
     red, green, blue = bytes.fromhex(PALETTE[index % len(PALETTE)])
     return red, green, blue
@@ -122,7 +122,7 @@ def class_color(index: int) -> RGB:
 def contrast(one: str | RGB, other: str | RGB) -> float:
     """The `contrast ratio <https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio>`_ of two colours, from 1 to 21.
 
-    WCAG asks for 4.5 between letters and what they stand on, and for 3 between what a drawing consists of.
+    WCAG requires 4.5 between letters and their background, and 3 between the parts of a drawing.
     """
     darker, lighter = sorted(_luminance(_parse_color("colour", color)) for color in (one, other))
     return (lighter + 0.05) / (darker + 0.05)
@@ -134,28 +134,30 @@ def _luminance(color: RGB) -> float:
 
 
 def ink_on(color: RGB) -> str:
-    """Black or white, whichever stands out more against ``color``, by their contrast ratio in WCAG."""
+    """Black or white, whichever has the higher WCAG contrast ratio with ``color``."""
     return "#000000" if (_luminance(color) + 0.05) ** 2 > 1.05 * 0.05 else PAPER
 
 
 def class_palette(names: Sequence[str]) -> list[RGB]:
-    """The colours of classes by their names: :func:`class_color` of their numbers; black for a background, which is
-    not tinted."""
+    """The colours of named classes: :func:`class_color` of their numbers; black for a background, which is not
+    tinted."""
     return [(0, 0, 0) if name.strip("_ ").lower() in BACKGROUNDS else class_color(i) for i, name in enumerate(names)]
 
 
 def parse_colors(name: str, colors: Any, n: int) -> list[RGB]:
-    """The colours of ``n`` things, from one for all or a list of at least as many.
+    """The colours of ``n`` objects, from one for all or a list of at least ``n``.
 
     Raises:
-        InvalidArgument: fewer than ``n``, or what is no colour; the message calls them ``name``.
+        InvalidArgument: there are fewer than ``n``, or one is not a colour; the message calls them ``name``.
     """
     if isinstance(colors, str) or _is_rgb(colors):
         return [_parse_color(name, colors)] * n
     if not isinstance(colors, Sequence):
         raise InvalidArgument(f"{name} is {colors!r}; expected a colour ('red', '#ff0000', (255, 0, 0)) or a list.")
     if len(colors) < n:
-        raise InvalidArgument(f"{name} has {len(colors)} colours for {n} objects; expected one for all, or one each.")
+        raise InvalidArgument(
+            f"{name} has {len(colors)} colours for {n} objects; expected one for all, or one per object."
+        )
     return [_parse_color(f"{name}[{i}]", color) for i, color in enumerate(colors[:n])]
 
 
@@ -181,21 +183,21 @@ def _parse_color(name: str, color: Any) -> RGB:
 
 
 def paint_on(image: Picture, paint: Callable[[Image.Image], None]) -> Picture:
-    """What ``image`` is after ``paint`` has worked on a copy of it in RGB.
+    """A copy of ``image`` in RGB, painted on by ``paint``.
 
     Args:
         image: PIL image of any mode, or tensor [1 or 3, H, W], uint8 or floating point in [0, 1].
         paint: draws on the PIL image that it gets.
 
     Returns:
-        A PIL image in RGB, or a tensor [3, H, W] of the dtype and on the device of ``image``. What is not painted on
-        keeps its value to the last bit.
+        A PIL image in RGB, or a tensor [3, H, W] of the dtype and on the device of ``image``. Pixels that are not
+        painted on keep their exact values.
 
     Raises:
-        InvalidArgument: no picture, or a tensor of another shape, dtype or range.
+        InvalidArgument: ``image`` is not a picture, or a tensor of another shape, dtype or range.
     """
     if not isinstance(image, Tensor):
-        get_dimensions(image)  # of a picture
+        get_dimensions(image)  # raises if it is not a picture
         converted = convert_mode(image, "RGB")
         canvas = image.copy() if converted is image else converted
         paint(canvas)
@@ -208,23 +210,23 @@ def paint_on(image: Picture, paint: Callable[[Image.Image], None]) -> Picture:
     if image.dtype == torch.uint8:
         return after.to(image.device)
     changed = (after != before).to(image.device)
-    # whole pixels: a channel whose rounded value stays the same is drawn over too
+    # all channels of a pixel, including those whose rounded value stays the same
     return torch.where(changed.any(0, keepdim=True), (after / 255).to(pixels), pixels)
 
 
 def check_image(image: Tensor) -> Tensor:
-    """``image`` [3, H, W], made from [1 or 3, H, W], if it is one that can be drawn on; else InvalidArgument."""
+    """``image`` [3, H, W], made from [1 or 3, H, W]; raises InvalidArgument if it cannot be drawn on."""
     if image.ndim != 3 or image.shape[0] not in (1, 3):
-        one = " Draw on each image of a batch by itself." if image.ndim == 4 else ""
+        one = " Draw on each image of a batch separately." if image.ndim == 4 else ""
         raise InvalidArgument(f"The image has shape {list(image.shape)}; expected [3, H, W] or [1, H, W].{one}")
     get_dimensions(image)  # not empty
     if image.dtype != torch.uint8 and not image.is_floating_point():
         raise InvalidArgument(f"The image is {image.dtype}; expected uint8, or floating point from 0 to 1.")
     if image.is_floating_point():
         low, high = (float(value) for value in image.detach().aminmax())
-        if not -0.5 <= low <= high <= 1.5:  # resizing overshoots a little; normalised or 0–255 is another matter
+        if not -0.5 <= low <= high <= 1.5:  # resizing overshoots a little; normalised or 0–255 is an error
             raise InvalidArgument(
                 f"The image is {image.dtype} with values from {low:.4g} to {high:.4g}; expected 0 to 1. Draw on the "
-                "picture as it was before it was normalised, or convert one of 0 to 255 with .to(torch.uint8)."
+                "picture before normalisation, or convert values from 0 to 255 with .to(torch.uint8)."
             )
     return image.detach().expand(3, -1, -1)

@@ -20,23 +20,23 @@ SHEET = 4096  # longest side of a contact sheet
 def label_image(
     image: Image.Image, lines: Sequence[tuple[str, float]], *, largest: int | None = LARGEST
 ) -> Image.Image:
-    """The picture, and beside it a bar for each label and its probability.
+    """The picture, and beside it one bar per label for its probability.
 
     Args:
         image: of any size and mode.
         lines: (label, probability from 0 to 1), drawn in this order; the first is highlighted.
-        largest: the longer side, in pixels, that a picture is shrunk to; None leaves large ones as they are.
+        largest: the longer side, in pixels, that a picture is shrunk to; None does not shrink.
 
     Returns:
-        An RGB image, about 1,000 pixels wide at most.
+        An RGB image, at most about 1,000 pixels wide.
 
     Raises:
-        InvalidArgument: no lines, or a probability that is not between 0 and 1.
+        InvalidArgument: there are no lines, or a probability is not between 0 and 1.
     """
     if not lines:
         raise InvalidArgument("lines is empty; expected at least one (label, probability).")
     for label, probability in lines:
-        if not -1e-3 <= probability <= 1.001:  # sums of rounded numbers end a little beside 0 and 1
+        if not -1e-3 <= probability <= 1.001:  # sums of rounded numbers may slightly exceed 0 and 1
             raise InvalidArgument(f"The probability of {label!r} is {probability!r}; expected a number from 0 to 1.")
     picture = legible(image, largest=largest)
     chart_height = ROW * len(lines)
@@ -67,9 +67,9 @@ def bar_chart(
     """Numbers as horizontal bars, all on one scale from zero.
 
     Args:
-        title: above them.
-        groups: a heading, and under it (label, value, 0 or more); the first of each group is drawn pale, the longest of
-            all is as wide as there is room.
+        title: text above them.
+        groups: a heading, and its bars (label, value of 0 or more); the first of each group is drawn pale, and the
+            longest of all has the full width.
         unit: printed after each value.
         width: of the picture, in pixels.
 
@@ -77,14 +77,14 @@ def bar_chart(
         An RGB image.
 
     Raises:
-        InvalidArgument: no bars, or a value that is negative or not finite.
+        InvalidArgument: there are no bars, or a value is negative or not finite.
     """
     bars = [bar for _, of_group in groups for bar in of_group]
     if not bars:
         raise InvalidArgument("groups has no bars; expected at least one (label, value).")
     for label, value in bars:
         if not (math.isfinite(value) and value >= 0):
-            raise InvalidArgument(f"The value of {label!r} is {value!r}; expected a number from 0 on.")
+            raise InvalidArgument(f"The value of {label!r} is {value!r}; expected a number of at least 0.")
     letters, large = font(TEXT), font(TEXT + 5)
     names = min(max(letters.getlength(label) for label, _ in bars), width / 3)
     texts = [f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}" for _, value in bars]
@@ -116,13 +116,13 @@ def contact_sheet(images: Sequence[Image.Image], columns: int | None = None) -> 
 
     Args:
         images: of any sizes and modes; each is centred in a cell of the largest width and height among them.
-        columns: cells in a row; by default as many as make the sheet about square.
+        columns: cells per row; by default so that the sheet is about square.
 
     Returns:
-        An RGB image; everything is shrunk alike where a side would be longer than 4,096 pixels.
+        An RGB image; all images are shrunk by the same factor if a side would exceed 4,096 pixels.
 
     Raises:
-        InvalidArgument: no images, or ``columns`` below 1.
+        InvalidArgument: there are no images, or ``columns`` is below 1.
     """
     if not images:
         raise InvalidArgument("images is empty; expected at least one.")

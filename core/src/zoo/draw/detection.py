@@ -1,6 +1,6 @@
 """Objects drawn into their picture: boxes with labels, keypoints. Lines and letters follow the picture's size.
 
-What comes first, as the best detection does, is drawn last and lies on top. The image itself is not changed.
+The first object, usually the best detection, is drawn last, on top. The image itself is not changed.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ PERSON_SKELETON = (
     (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6),  # face
 )
 # fmt: on
-"""Which of COCO's 17 keypoints are connected. They are a nose, and then left before right: eyes, ears, shoulders,
+"""Which of COCO's 17 keypoints are connected. They are the nose, then left before right: eyes, ears, shoulders,
 elbows, wrists, hips, knees, ankles."""
 
 PERSON_SIDES = ("", *("left", "right") * 8)
-"""The side of each of COCO's 17 keypoints; none of the nose."""
+"""The side of each of COCO's 17 keypoints; "" for the nose."""
 
 
 # ── boxes ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -63,28 +63,28 @@ def bounding_boxes(
 ) -> Picture:
     """The picture with a frame around each object, and its label and score on a plate beside it.
 
-    A frame has dark edges, so that it shows on any picture. A label stands above its box, or where it covers fewest of
-    the others; it never leaves the picture. Long ones are cut with an ellipsis. Of very many the letters are smaller,
-    and those that would lie upon others lose their score, or are left out. In a picture too small for labels there are
-    none; :func:`legible` enlarges it. With ``font_size`` all are written, at that size.
+    A frame has dark edges, so that it shows on any picture. A label is above its box, or where it overlaps other labels
+    least, always inside the picture. Long ones are cut with an ellipsis. If there are very many, letters are smaller,
+    and overlapping labels lose their score or are left out. A picture that is too small gets no labels; :func:`legible`
+    enlarges it. With ``font_size``, all are written, at that size.
 
     Args:
         image: PIL image, or tensor [1 or 3, H, W], uint8 or float in [0, 1].
         boxes: [N, 4], xyxy in pixels of the picture; or [N, 8], the four corners of rotated boxes (``"xyxyxyxy"`` of
-            :func:`zoo.ops.box_convert`). What lies outside the picture is not drawn.
-        labels: N texts; or the numbers of N classes, as detectors give them.
-        scores: [N], 0 to 1; written behind the labels.
-        names: of the classes, where ``labels`` are numbers.
-        colors: of the objects; by default :func:`class_color` of the label, the same in every picture: of a number
-            itself, of a text by its spelling. Without labels, one after another.
-        width: of the frames, in pixels; by default it grows with the picture.
+            :func:`zoo.ops.box_convert`). Parts outside the picture are not drawn.
+        labels: N texts, or the numbers of N classes, as detectors return them.
+        scores: [N], 0 to 1; written after the labels.
+        names: names of the classes, if ``labels`` are numbers.
+        colors: colours of the objects; by default :func:`class_color` of the label's number or a hash of its text, the
+            same in every picture. Without labels, one after another.
+        width: of the frames, in pixels; by default proportional to the picture.
         font_size: height of the letters, in pixels; likewise.
 
     Returns:
-        A picture in RGB of the kind of ``image``: PIL image, or tensor of its dtype.
+        A picture in RGB of the type of ``image``: a PIL image, or a tensor of its dtype.
 
     Raises:
-        InvalidArgument: no picture, boxes that are no boxes, or labels, scores and colours that are not N.
+        InvalidArgument: ``image`` is not a picture, boxes are invalid, or labels, scores or colours are not N.
     """
     given = check_boxes(boxes, rotated=True)
     rows, corners = enclosing(given), given.reshape(len(given), given.shape[1] // 2, 2)
@@ -99,7 +99,7 @@ def bounding_boxes(
             left, top, right, bottom = frame
             inner = _thickness(frame, thick)
             edge = edge_width(inner)
-            # Dark at its edges, a frame of any colour can be seen on any picture.
+            # With dark edges, a frame of any colour is visible on any picture.
             if corners.shape[1] == 4:
                 around = [(x, y) for x, y in corners[i].take(range(5), 0, mode="wrap").tolist()]
                 draw.line(around, INK, inner + 2 * edge, "curve")
@@ -110,21 +110,20 @@ def bounding_boxes(
         shown = [(frame, texts[i], chosen[i]) for i, frame in frames.items() if texts[i] != ("", "")]
         if font_size is not None:
             write_labels(canvas, shown, check_count("font_size", font_size, 1), every=True)
-        elif canvas.height >= 6 * SMALLEST_LETTERS:  # else a label would hide what it names
+        elif canvas.height >= 6 * SMALLEST_LETTERS:  # else a label would hide its object
             write_labels(canvas, shown)
 
     return paint_on(image, paint)
 
 
 def enclosing(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The upright boxes [N, 4] around boxes [N, 4] or corners [N, 8]."""
+    """The axis-aligned boxes [N, 4] around boxes [N, 4] or corners [N, 8]."""
     corners = rows.reshape(len(rows), rows.shape[1] // 2, 2)
     return np.concatenate([corners.min(1), corners.max(1)], 1)
 
 
 def check_boxes(boxes: ArrayLike | Tensor, rotated: bool = False) -> NDArray[np.float64]:
-    """``boxes`` as float64 [N, 4], if they can be: finite, and none that ends before it begins; or where they may be
-    ``rotated`` [N, 8]."""
+    """``boxes`` as float64 [N, 4], or [N, 8] if they may be ``rotated``. They must be finite, with ordered corners."""
     given = _as_tensor("boxes", boxes).double()
     if given.numel() == 0:
         given = given.reshape(0, 4)
@@ -141,7 +140,7 @@ def check_boxes(boxes: ArrayLike | Tensor, rotated: bool = False) -> NDArray[np.
         i = int(bad.argmax())
         raise InvalidArgument(
             f"boxes[{i}] is {rows[i].tolist()}; expected x1, y1, x2, y2 with x1 <= x2 and y1 <= y2. "
-            'Boxes of x, y, width, height are converted by zoo.ops.box_convert(boxes, "xywh", "xyxy").'
+            'Convert boxes of x, y, width, height with zoo.ops.box_convert(boxes, "xywh", "xyxy").'
         )
     return rows
 
@@ -154,7 +153,7 @@ def _as_tensor(name: str, given: Any) -> Tensor:
 
 
 def _captions(labels: Any, scores: Any, names: Sequence[str] | None, n: int) -> tuple[list[Caption], list[RGB]]:
-    """What to write on ``n`` objects, (label, score), and the colours of their classes."""
+    """The texts of ``n`` objects, (label, score), and the colours of their classes."""
     if labels is None:
         words, classes = [""] * n, list(range(n))
     else:
@@ -166,7 +165,7 @@ def _captions(labels: Any, scores: Any, names: Sequence[str] | None, n: int) -> 
             classes = [int(label) for label in listed]
             if names is not None and not all(0 <= label < len(names) for label in classes):
                 raise InvalidArgument(
-                    f"labels go from {min(classes)} to {max(classes)}, and there are {len(names)} names."
+                    f"labels are from {min(classes)} to {max(classes)}, but there are {len(names)} names."
                 )
             words = [names[label] if names is not None else str(label) for label in classes]
         else:
@@ -182,11 +181,11 @@ def _captions(labels: Any, scores: Any, names: Sequence[str] | None, n: int) -> 
 
 def _check_length(name: str, listed: Sequence[Any], n: int) -> None:
     if len(listed) != n:
-        raise InvalidArgument(f"There are {n} boxes and {len(listed)} {name}; expected one for each box.")
+        raise InvalidArgument(f"There are {n} boxes and {len(listed)} {name}; expected one per box.")
 
 
 def _frames(rows: NDArray[np.float64], thick: int, size: tuple[int, int]) -> dict[int, Frame]:
-    """Object → its frame: half of the line outside the box, all of it inside the picture. None for what is outside."""
+    """Object → its frame: half of the line is outside the box, all of it inside the picture. None for a box outside."""
     frames = {}
     limit = np.array(size)
     for i, (start, end) in enumerate(rows.reshape(-1, 2, 2)):
@@ -200,7 +199,7 @@ def _frames(rows: NDArray[np.float64], thick: int, size: tuple[int, int]) -> dic
 
 
 def _thickness(frame: Frame, thick: int) -> int:
-    """``thick``, or less where the frame would fill up what it surrounds."""
+    """``thick``, or less if the frame would fill its box."""
     left, top, right, bottom = frame
     return max(1, min(thick, (min(right - left, bottom - top) - 1) // 3))
 
@@ -221,26 +220,26 @@ def keypoints(
 ) -> Picture:
     """The picture with the keypoints of each object as dots, and lines along its skeleton.
 
-    The object's left is filled; its right is hollow: dots are white in a ring, and lines white within.
+    The object's left side is filled. Its right side is hollow: dots are white in a ring, and lines have a white centre.
 
     Args:
         image: PIL image, or tensor [1 or 3, H, W], uint8 or float in [0, 1].
         keypoints: [N, K, 2], x and y in pixels; or [N, K, 3], with the visibility.
-        visibility: [N, K]; keypoints where it is 0, and lines to them, are not drawn.
-        skeleton: pairs of keypoints that are connected; by default :data:`PERSON_SKELETON` for 17 keypoints, and
-            nothing for others.
-        sides: ``"left"``, ``"right"`` or ``""`` for each of the K keypoints, as the object has them; by default a
-            person's for 17 keypoints, and none for others.
-        colors: of the objects; by default :func:`class_color`, one after another.
-        radius: of the dots, in pixels; by default it follows the sizes of the picture and of the object.
+        visibility: [N, K]; keypoints with 0, and lines to them, are not drawn.
+        skeleton: pairs of keypoints that are connected; by default :data:`PERSON_SKELETON` for 17 keypoints, and none
+            otherwise.
+        sides: ``"left"``, ``"right"`` or ``""`` for each of the K keypoints, as seen by the object; by default a
+            person's for 17 keypoints, and "" otherwise.
+        colors: colours of the objects; by default :func:`class_color`, one after another.
+        radius: of the dots, in pixels; by default it depends on the sizes of the picture and of the object.
         width: of the lines, in pixels; likewise.
 
     Returns:
-        A picture in RGB of the kind of ``image``: PIL image, or tensor of its dtype.
+        A picture in RGB of the type of ``image``: a PIL image, or a tensor of its dtype.
 
     Raises:
-        InvalidArgument: no picture, keypoints or visibility of another shape, a skeleton of keypoints that are not
-            there, sides that are not K, too few colours, a visible keypoint at no finite place.
+        InvalidArgument: ``image`` is not a picture, keypoints or visibility have another shape, the skeleton names
+            missing keypoints, sides are not K, there are too few colours, or a visible keypoint is not finite.
     """
     points, visible = check_keypoints(keypoints, visibility)
     n, k = visible.shape
@@ -275,7 +274,7 @@ def keypoints(
 
 
 def _right_ones(sides: Sequence[str] | None, k: int) -> NDArray[np.bool_]:
-    """Which of ``k`` keypoints are on the right."""
+    """Which of ``k`` keypoints are on the object's right side."""
     if sides is None:
         sides = PERSON_SIDES if k == len(PERSON_SIDES) else [""] * k
     if len(sides) != k or not set(sides) <= {"left", "right", ""}:
@@ -286,7 +285,7 @@ def _right_ones(sides: Sequence[str] | None, k: int) -> NDArray[np.bool_]:
 def check_keypoints(
     keypoints: ArrayLike | Tensor, visibility: ArrayLike | Tensor | None
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Where the keypoints are, [N, K, 2], and which are visible, [N, K]; both if they can be."""
+    """The places of the keypoints, [N, K, 2], and which are visible, [N, K], checked."""
     given = _as_tensor("keypoints", keypoints).double()
     if given.ndim != 3 or given.shape[2] not in (2, 3):
         raise InvalidArgument(f"keypoints have the shape {list(given.shape)}; expected [N, K, 2] or [N, K, 3].")
@@ -297,7 +296,7 @@ def check_keypoints(
         if said.shape == (n, k, 1):
             said = said[..., 0]
         if said.shape != (n, k):
-            raise InvalidArgument(f"visibility has the shape {list(said.shape)}; expected [{n}, {k}] as of keypoints.")
+            raise InvalidArgument(f"visibility has the shape {list(said.shape)}; expected [{n}, {k}] like keypoints.")
         visible = visible & (said > 0)
     lost = visible & ~given[..., :2].isfinite().all(-1)
     if lost.any():
@@ -307,9 +306,9 @@ def check_keypoints(
 
 
 def check_skeleton(name: str, skeleton: Sequence[tuple[int, int]], k: int) -> list[tuple[int, int]]:
-    """``skeleton`` if it consists of pairs of ``k`` keypoints."""
+    """``skeleton``, checked to consist of pairs of ``k`` keypoints."""
     pairs = [tuple(pair) for pair in skeleton]
     for pair in pairs:
         if len(pair) != 2 or not all(isinstance(place, int) and 0 <= place < k for place in pair):
-            raise InvalidArgument(f"{name} has {pair!r}; expected pairs of keypoints, which count from 0 to {k - 1}.")
+            raise InvalidArgument(f"{name} contains {pair!r}; expected pairs of keypoints from 0 to {k - 1}.")
     return [(a, b) for a, b in pairs]

@@ -1,4 +1,4 @@
-"""Optical flow as colours, as arrows, and as what it leaves unexplained."""
+"""Optical flow as colours, as arrows, and its errors as colours."""
 
 from __future__ import annotations
 
@@ -16,28 +16,29 @@ from zoo.draw.canvas import INK, LARGEST, PAPER, edge_width, font, legible, line
 from zoo.errors import InvalidArgument
 from zoo.transforms.functional import convert_mode, pil_to_tensor, to_pil_image
 
-# The Middlebury colour wheel: from red by yellow, green, cyan, blue and magenta back to red, in so many steps each.
+# The Middlebury colour wheel: steps from red through yellow, green, cyan, blue and magenta back to red.
 CORNERS = ((1, 0, 0), (1, 1, 0), (0, 1, 0), (0, 1, 1), (0, 0, 1), (1, 0, 1))
 STEPS = (15, 6, 4, 11, 13, 6)
 
 
 def flow_to_image(flow: Tensor, max_norm: float | None = None) -> Tensor:
-    """Optical flow as colours: the hue says where to, the saturation how far.
+    """Optical flow as colours: the hue is the direction, the saturation the length.
 
-    White is where nothing moves, black where the flow is unknown: no number, or over 1e9 as in Middlebury's files.
+    White means zero motion, black unknown flow: NaN, or over 1e9 as in Middlebury's files.
 
-    From `A Database and Evaluation Methodology for Optical Flow <https://vision.middlebury.edu/flow/floweval-ijcv2011.pdf>`_.
+    From `A Database and Evaluation Methodology for Optical Flow
+    <https://vision.middlebury.edu/flow/floweval-ijcv2011.pdf>`_.
 
     Args:
         flow: floating point [2, H, W] or [N, 2, H, W], in pixels.
-        max_norm: the length in pixels that is fully saturated; by default that of the longest vector in ``flow``,
-            so that the pictures of a batch can be compared.
+        max_norm: the length in pixels of full saturation; by default that of the longest vector in ``flow``, so that
+            the pictures of a batch are comparable.
 
     Returns:
         uint8 [3, H, W] or [N, 3, H, W].
 
     Raises:
-        InvalidArgument: another shape or type, or a ``max_norm`` that is not positive.
+        InvalidArgument: ``flow`` has another shape or type, or ``max_norm`` is not positive.
     """
     vectors = _check_flow(flow).float().movedim(-3, -1)
     known = (vectors.abs() <= 1e9).all(-1, keepdim=True)
@@ -73,19 +74,19 @@ def _colour_wheel() -> Tensor:
 def flow_arrows(
     image: Image.Image | Tensor, flow: Tensor, step: int = 16, *, largest: int | None = LARGEST
 ) -> Image.Image:
-    """The picture with an arrow on every ``step``-th pixel: from there to where the flow says that it goes.
+    """The picture with an arrow at every ``step``-th pixel to the place where it moves.
 
     Args:
         image: PIL image, or tensor [3, H, W], uint8 or float in [0, 1].
         flow: floating point [2, H, W], in pixels.
         step: distance between arrows, in pixels of ``image``.
-        largest: the longer side, in pixels, that a picture is shrunk to; None leaves large ones as they are.
+        largest: the longer side, in pixels, that a picture is shrunk to; None does not shrink.
 
     Returns:
         An RGB image of the size of :func:`legible`.
 
     Raises:
-        InvalidArgument: a flow of another size than the image, or a ``step`` below 1.
+        InvalidArgument: the flow has another size than the image, or ``step`` is below 1.
     """
     check_count("step", step, 1)
     image = image if isinstance(image, Image.Image) else to_pil_image(image)
@@ -100,19 +101,19 @@ def flow_arrows(
         for x in range(step // 2, image.width, step):
             u, v = (scale * n for n in vectors[:, y, x].tolist())
             length = math.hypot(u, v)
-            if not 1 <= length < math.inf:  # too short to see, or no number
+            if not 1 <= length < math.inf:  # too short to see, or not finite
                 continue
             start, end = (scale * (x + 0.5), scale * (y + 0.5)), (scale * (x + 0.5) + u, scale * (y + 0.5) + v)
             barb = min(0.35 * length, 2 + 4 * thin) / length
             left, right = ((end[0] - barb * (u - side * v), end[1] - barb * (v + side * u)) for side in (-0.6, 0.6))
-            for colour, width in ((INK, wide), (PAPER, thin)):  # light on dark can be seen on any picture
+            for colour, width in ((INK, wide), (PAPER, thin)):  # light on dark is visible on any picture
                 draw.line((start, end), colour, width)
                 draw.line((left, end, right), colour, width)
     return picture
 
 
 def flow_wheel(size: int) -> Image.Image:
-    """The colours of :func:`flow_to_image` by where to: a disc, white in the middle, transparent around.
+    """The colours of :func:`flow_to_image` by direction: a disc, white in the middle, on a transparent background.
 
     Args:
         size: height and width, in pixels.
@@ -131,8 +132,8 @@ def flow_wheel(size: int) -> Image.Image:
 
 
 def with_wheel(picture: Image.Image, length: float) -> Image.Image:
-    """``picture``, a flow in colours, with the wheel of the colours in the corner where it hides least motion, and
-    beneath it the length in pixels of what is fully saturated."""
+    """``picture``, a flow in colours, with the colour wheel in the corner where it hides least motion, and below it the
+    length in pixels of full saturation."""
     canvas = convert_mode(picture, "RGB").copy()
     side = round(min(0.28 * min(canvas.size), 50 + 0.11 * min(canvas.size)))
     letters = font(max(9, side // 6))
@@ -142,7 +143,7 @@ def with_wheel(picture: Image.Image, length: float) -> Image.Image:
     if min(canvas.size) < 80:
         return canvas
     corners = [(x, y) for y in (canvas.height - height - pad, pad) for x in (canvas.width - width - pad, pad)]
-    # White stands for what does not move: the lightest corner is the emptiest.
+    # White means zero motion: the lightest corner has the least.
     x, y = max(corners, key=lambda at: ImageStat.Stat(canvas.crop((*at, at[0] + width, at[1] + height))).sum[1])
     draw = ImageDraw.Draw(canvas)
     draw.rounded_rectangle(
@@ -154,14 +155,14 @@ def with_wheel(picture: Image.Image, length: float) -> Image.Image:
     return canvas
 
 
-ERRORS = ((0, 0, 0), (75, 15, 105), (185, 50, 85), (245, 130, 20), (252, 255, 164))  # from 0 on, ever lighter
+ERRORS = ((0, 0, 0), (75, 15, 105), (185, 50, 85), (245, 130, 20), (252, 255, 164))  # from 0 on, increasingly light
 
 
 def error_map(errors: Tensor, most: float) -> Image.Image:
-    """Errors [H, W] as colours: black where there is none, by purple and orange to pale yellow from ``most`` on.
+    """Errors [H, W] as colours: from black for 0 through purple and orange to pale yellow for ``most`` and more.
 
     Raises:
-        InvalidArgument: no floating point [H, W], or a ``most`` that is not positive.
+        InvalidArgument: ``errors`` is not floating point [H, W], or ``most`` is not positive.
     """
     if errors.ndim != 2 or not errors.is_floating_point() or not errors.numel():
         raise InvalidArgument(f"errors are {errors.dtype} {list(errors.shape)}; expected floating point [H, W].")
@@ -174,9 +175,9 @@ def error_map(errors: Tensor, most: float) -> Image.Image:
 
 
 def warped_difference(first: Image.Image | Tensor, second: Image.Image | Tensor, flow: Tensor) -> Image.Image:
-    """How much the first picture differs from the second brought back along the flow: black where the flow is right.
+    """The difference between the first picture and the second one warped by the flow: black where the flow is right.
 
-    What moved behind something cannot be brought back, and shows. What moved out of the frame is black.
+    Occluded pixels cannot be warped back, and show as differences. Pixels that moved out of the frame are black.
 
     Args:
         first, second: PIL images, or tensors [3, H, W], uint8 or float in [0, 1], of one size.
@@ -186,7 +187,7 @@ def warped_difference(first: Image.Image | Tensor, second: Image.Image | Tensor,
         An RGB image of their size.
 
     Raises:
-        InvalidArgument: pictures and flow of different sizes.
+        InvalidArgument: pictures and flow have different sizes.
     """
     pictures = [image if isinstance(image, Image.Image) else to_pil_image(image) for image in (first, second)]
     for image in pictures:
@@ -202,12 +203,12 @@ def warped_difference(first: Image.Image | Tensor, second: Image.Image | Tensor,
 
 
 def _check_flow(flow: Tensor, image: Image.Image | None = None) -> Tensor:
-    """``flow`` if it is one, or a batch of them where there is no ``image``, else of the size of the image."""
+    """``flow``, checked: a flow of the image's size, or without ``image`` a flow or a batch."""
     if not flow.is_floating_point():
         raise InvalidArgument(f"The flow is {flow.dtype}; expected floating point, in pixels.")
     if image is not None and list(flow.shape) != [2, image.height, image.width]:
         raise InvalidArgument(
-            f"The flow has shape {list(flow.shape)}; expected [2, {image.height}, {image.width}] as of the picture."
+            f"The flow has shape {list(flow.shape)}; expected [2, {image.height}, {image.width}] like the picture."
         )
     if flow.ndim not in (3, 4) or flow.shape[-3] != 2 or not flow.numel():
         raise InvalidArgument(f"The flow has shape {list(flow.shape)}; expected [2, H, W] or [N, 2, H, W], not empty.")

@@ -1,4 +1,4 @@
-"""Plates with words on a picture: each beside what it names, and none upon another."""
+"""Plates with text on a picture: each beside its object, without overlaps."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from PIL import Image, ImageDraw, ImageFont
 from zoo.draw.canvas import INK, RGB, SMALLEST_LETTERS, edge_width, fit_text, font, ink_on, letter_size, line_width
 
 Frame = tuple[int, int, int, int]  # left, top, right, bottom: the outermost pixels
-Caption = tuple[str, str]  # a label and its score, either perhaps ""
+Caption = tuple[str, str]  # a label and its score; either may be ""
 
-WIDEST = 18  # letters' heights that a label may be wide, where its box is no wider
-CROWDED = 0.25  # share of the picture that labels may take before their letters shrink
-SHRUNK = 0.4  # of their size, to which letters shrink at most
-MANY, OF_BOX = 20, 0.35  # objects, from which on letters are no higher than this share of the boxes' sides
-COVERED = 0.1  # share of a label that others may cover; beyond, it is shortened, and then left out
-HIDDEN = 0.35  # share of the picture that labels hide at most
+WIDEST = 18  # largest width of a label in letter heights, unless its box is wider
+CROWDED = 0.25  # share of the picture that labels may cover before their letters shrink
+SHRUNK = 0.4  # smallest size of letters as a share of their normal size
+MANY, OF_BOX = 20, 0.35  # from this many objects on, letters are at most this share of the boxes' sides
+COVERED = 0.1  # share of a label that others may cover; above, it is shortened, then left out
+HIDDEN = 0.35  # largest share of the picture that labels hide
 
 
 def write_labels(
     canvas: Image.Image, shown: Sequence[tuple[Frame, Caption, RGB]], size: int | None = None, *, every: bool = False
 ) -> None:
-    """A plate with its caption for each frame; the first ones have the best places.
+    """A plate with its caption for each frame; the first ones get the best places.
 
-    Where there are too many for the picture, letters get smaller, then scores are left out, and at last labels for
-    which there is no place; most of the picture stays free of them.
+    If there are too many for the picture, letters get smaller, then scores are left out, then labels without a place;
+    most of the picture stays uncovered.
 
     Args:
-        size: of the letters, in pixels; by default it follows the sizes of the picture and of what is written.
-        every: leave out none, whatever it covers.
+        size: of the letters, in pixels; by default it depends on the picture's size and on the texts.
+        every: leave out none, even if they overlap.
     """
     draw = ImageDraw.Draw(canvas)
     if size is None:
@@ -77,7 +77,8 @@ def _fitting_size(picture: tuple[int, int], shown: Sequence[tuple[Frame, Caption
 def _place(
     frame: Frame, plate: tuple[int, int], picture: tuple[int, int], taken: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], float]:
-    """Where a plate covers fewest of the others (left, top, right, bottom), and how many pixels of them."""
+    """The place where a plate covers the others least (left, top, right, bottom), and how many of their pixels it
+    covers."""
     (left, top, right, bottom), (width, height), (across, down) = frame, plate, picture
     middle = (top + bottom + 1 - height) // 2
     rows = [top - height, top, bottom + 1, bottom + 1 - height, middle]  # best above the box
@@ -95,8 +96,8 @@ def _place(
 
 
 def fit_caption(caption: Caption, room: float, letters: ImageFont.FreeTypeFont) -> str:
-    """Label and score in ``room`` pixels: the label is cut first, then the score left out; "" where three letters of
-    the label have no room."""
+    """Label and score in ``room`` pixels: the label is cut first, then the score left out; "" if three letters of the
+    label do not fit."""
     label, score = caption
     for end in [score, ""] if label and score else [score]:
         rest = room - letters.getlength(f" {end}" if label and end else end)

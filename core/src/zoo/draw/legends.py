@@ -1,4 +1,4 @@
-"""What stands beside a picture: a legend of colours, a scale, a line beneath; as large as the picture asks for."""
+"""Additions to a picture: a legend of colours, a scale, a line below; their size depends on the picture's."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ LEGEND, SWATCH, LEGEND_ROW = 260, 18, 30  # pixels, beside a picture of 640 or l
 BAR, TICK = 24, 4
 
 
-class Entry(NamedTuple):
-    """A line of a legend: a name, its colour (black is drawn as a hollow square), and a number that is written."""
+class LegendItem(NamedTuple):
+    """A line of a legend: a name, its colour (black is drawn as a hollow square), and a number as text."""
 
     name: str
     color: RGB
     value: str = ""
 
 
-def with_legend(picture: Image.Image, entries: Sequence[Entry]) -> Image.Image:
-    """The picture, with a margin around it, and beside it a line for each of ``entries``.
+def with_legend(picture: Image.Image, entries: Sequence[LegendItem]) -> Image.Image:
+    """The picture, with a margin around it, and beside it one line per item.
 
-    As many lines as fit beside a picture of its height, and 8 at least; the last then says how many are left out.
+    The number of lines is limited by the picture's height, but at least 8; the last line then gives the number left
+    out.
     """
     scale = scale_of(picture.size)
     margin, row, swatch, text = (round(scale * n) for n in (MARGIN, LEGEND_ROW, SWATCH, TEXT))
@@ -46,15 +47,15 @@ def with_legend(picture: Image.Image, entries: Sequence[Entry]) -> Image.Image:
     canvas.paste(picture, (margin, (height - picture.height) // 2))
     draw = ImageDraw.Draw(canvas)
     top = (height - row * lines) // 2
-    for i, entry in enumerate(shown):
+    for i, item in enumerate(shown):
         y = top + i * row
         square = (left, y + row // 7, left + swatch - 1, y + row // 7 + swatch - 1)
-        hollow = not any(entry.color)
-        draw.rectangle(square, PAPER if hollow else entry.color, OTHERS if hollow else INK, max(1, round(scale)))
-        value_left = right - letters.getlength(entry.value)
+        hollow = not any(item.color)
+        draw.rectangle(square, PAPER if hollow else item.color, OTHERS if hollow else INK, max(1, round(scale)))
+        value_left = right - letters.getlength(item.value)
         name_left = left + swatch + gap
-        draw.text((name_left, y), fit_text(entry.name, value_left - name_left - gap / 2, letters), INK, letters)
-        draw.text((value_left, y), entry.value, INK, letters)
+        draw.text((name_left, y), fit_text(item.name, value_left - name_left - gap / 2, letters), INK, letters)
+        draw.text((value_left, y), item.value, INK, letters)
     if rest:
         draw.text((left + swatch + gap, top + len(shown) * row), f"and {rest} more", INK, letters)
     return canvas
@@ -63,13 +64,13 @@ def with_legend(picture: Image.Image, entries: Sequence[Entry]) -> Image.Image:
 def with_scale(
     picture: Image.Image, colour: Callable[[float], RGB], labels: Sequence[tuple[float, str]], ends: tuple[str, str]
 ) -> Image.Image:
-    """The picture, with a margin around it, and beside it a bar of colours with marks.
+    """The picture, with a margin around it, and beside it a colour bar with marks.
 
     Args:
         picture: in RGB.
-        colour: of a place on the bar, from 0 (below) to 1 (above).
+        colour: place on the bar, from 0 (bottom) to 1 (top) → colour.
         labels: (place, text) of the marks.
-        ends: words above and below the bar.
+        ends: text above and below the bar.
     """
     scale = scale_of(picture.size)
     margin, text, bar, tick = (round(scale * n) for n in (MARGIN, TEXT, BAR, TICK))
@@ -95,7 +96,7 @@ def with_scale(
 
 
 def with_caption(picture: Image.Image, *lines: str) -> Image.Image:
-    """The picture, and beneath it lines of text, cut where they are wider."""
+    """The picture, and below it lines of text, cut at its width."""
     scale = scale_of(picture.size)
     text, pad = round(scale * (TEXT - 2)), round(4 * scale)
     letters = font(text)

@@ -1,4 +1,4 @@
-"""Planes that say of each pixel whose it is, as tints and edges; in time and memory that do not grow with how many."""
+"""Tints and edges of regions, from a plane of owner indices; time and memory do not depend on the number of regions."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ Plane = NDArray[np.integer[Any]]
 
 
 def blend(pixels: Tensor, owner: Tensor, colors: Sequence[RGB], opacity: float, *, everywhere: bool = False) -> Tensor:
-    """``pixels`` [3, H, W] under the colours of those whose they are: ``owner`` [H, W], 0 for nobody, else 1 + the
-    place in the list. With ``everywhere``, nobody's are mixed too, with themselves, which rounds some down by one."""
+    """``pixels`` [3, H, W] tinted by the colours of their owners: ``owner`` [H, W] is 0 for none, else 1 + the index of
+    the colour. With ``everywhere``, pixels without an owner are mixed with themselves, which rounds some down by
+    one."""
     if pixels.dtype == torch.uint8:
         table = np.array([(0, 0, 0), *colors], np.float32)[:, :, None]
         levels = np.arange(256, dtype=np.float32)
@@ -39,10 +40,11 @@ def blend(pixels: Tensor, owner: Tensor, colors: Sequence[RGB], opacity: float, 
 
 
 def paint_edges(pixels: Tensor, owner: Plane, colors: Sequence[RGB], width: int) -> None:
-    """Draw, in ``pixels`` [3, H, W], the edges of the regions of ``owner`` [H, W]: -1 for nobody, the least in front.
+    """Draw, in ``pixels`` [3, H, W], the edges of the regions of ``owner`` [H, W]: -1 for none, the lowest index in
+    front.
 
-    ``width`` pixels along the inside of a region have its full colour; around it is a dark line, which does not cover
-    what lies in front.
+    ``width`` pixels along the inside of a region have its full colour. Around it is a dark line, which does not cover
+    regions in front.
     """
     kind = np.int16 if len(colors) < np.iinfo(np.int16).max else np.int32
     front = np.where(owner < 0, np.iinfo(kind).max, owner).astype(kind)
@@ -54,12 +56,12 @@ def paint_edges(pixels: Tensor, owner: Plane, colors: Sequence[RGB], width: int)
 
 
 def slide(plane: NDArray[Any], radius: int, function: np.ufunc) -> NDArray[Any]:
-    """The least or greatest in a square of ``2 * radius + 1`` pixels around each, as ``function`` is np.minimum or
-    np.maximum; beyond the border there is nothing."""
+    """The minimum or maximum in a square of ``2 * radius + 1`` pixels around each pixel, for ``function`` np.minimum or
+    np.maximum; pixels beyond the border are ignored."""
     for axis in (0, 1):
         runs = []
         for sign in (1, -1):
-            run, reach = plane, 0  # of a pixel and the ``reach`` ones after it, or before it
+            run, reach = plane, 0  # of a pixel and the ``reach`` pixels after it, or before it
             while reach < radius:
                 step = min(reach + 1, radius - reach)
                 run = _with_shifted(run, sign * step, axis, function)
@@ -70,7 +72,7 @@ def slide(plane: NDArray[Any], radius: int, function: np.ufunc) -> NDArray[Any]:
 
 
 def _with_shifted(plane: NDArray[Any], by: int, axis: int, function: np.ufunc) -> NDArray[Any]:
-    """Each pixel together with the one ``by`` places after it, where there is one."""
+    """Each pixel combined with the one ``by`` places after it, if there is one."""
     out = plane.copy()
     if abs(by) < plane.shape[axis]:
         here, there = slice(None, -by) if by > 0 else slice(-by, None), slice(by, None) if by > 0 else slice(None, by)
@@ -81,7 +83,7 @@ def _with_shifted(plane: NDArray[Any], by: int, axis: int, function: np.ufunc) -
 
 
 def put(pixels: Tensor, where: NDArray[np.bool_], colours: Any) -> None:
-    """Set the pixels of [3, H, W] that ``where`` [H, W] says to a colour, or to one each, [N, 3]; from 0 to 255."""
+    """Set the pixels of [3, H, W] selected by ``where`` [H, W] to a colour, or to N colours [N, 3]; from 0 to 255."""
     values = np.asarray(colours, np.uint8).T
     if pixels.dtype == torch.uint8 and pixels.device.type == "cpu":
         for plane, value in zip(pixels.numpy(), values, strict=True):

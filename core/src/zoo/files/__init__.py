@@ -1,16 +1,16 @@
-"""Any URL becomes the path of a local file that is what its name promises. Knows no plugin, and not torch.
+"""Any URL becomes the path of a local file with a verified hash. Does not depend on plugins or torch.
 
-Downloads share torch's own folder, so what torchvision has fetched is found and the other way round. Beside a file
-``NAME`` there may be ``NAME.part`` (an unfinished download, which the next one goes on from) and hidden ones:
-``.NAME.json`` (whose file it is; size, times and SHA-256 when it was last hashed, so that it is hashed once and not at
-every load), ``.NAME.part.json`` (what the server said of the unfinished file), ``.NAME.lock`` and ``.NAME.lock.json``
-(who holds it). All of them may be deleted. A file without a hash in its name whose name is taken is in a folder of its
-URL's own.
+Downloads share torch's own folder, so torchvision's downloads are found, and torchvision finds zoo's. Beside a file
+``NAME`` there may be ``NAME.part`` (an unfinished download, which the next one continues) and hidden files:
+``.NAME.json`` (its URL; size, times and SHA-256 when it was last hashed, so that it is hashed once and not at every
+load), ``.NAME.part.json`` (the server's headers for the unfinished file), ``.NAME.lock`` and ``.NAME.lock.json`` (the
+process that holds it). All of them may be deleted. A file without a hash in its name whose name is taken is in a
+separate folder for its URL.
 
-Environment variables: ``TORCH_HOME``, ``XDG_CACHE_HOME`` (where the folder is), ``ZOO_OFFLINE=1`` (touch no network),
-``ZOO_MIRROR=https://host/prefix`` (ask there instead), ``ZOO_TIMEOUT`` (seconds without data, 15), ``ZOO_POLICY`` and
-its rules (:class:`Policy`), ``ZOO_LOCK`` (:class:`Lock`), and those of huggingface_hub for ``hf://`` (``HF_HOME``,
-``HF_ENDPOINT``, ``HF_TOKEN``, …).
+Environment variables: ``TORCH_HOME``, ``XDG_CACHE_HOME`` (the place of the folder), ``ZOO_OFFLINE=1`` (no network),
+``ZOO_MIRROR=https://host/prefix`` (download from there instead), ``ZOO_TIMEOUT`` (seconds without data, 15),
+``ZOO_POLICY`` and its rules (:class:`Policy`), ``ZOO_LOCK`` (:class:`Lock`), and those of huggingface_hub for ``hf://``
+(``HF_HOME``, ``HF_ENDPOINT``, ``HF_TOKEN``, …).
 """
 
 from __future__ import annotations

@@ -22,11 +22,12 @@ MAX_MANIFEST = 1 << 26  # bytes
 def pack(archive: Path, lock: Lock, fetch: Callable[[LockedFile], Path]) -> None:
     """Write the files of ``lock`` and the lock itself into ``archive``, a zip file without compression.
 
-    Files inside installed packages come with those and are left out.
+    Files inside installed packages are left out.
 
     Raises:
-        InvalidArgument: the lock has a file of a path or of a plugin's scheme, for which there is no place elsewhere.
-        DownloadError: ``fetch`` could not get a file.
+        InvalidArgument: the lock has a file from a path or a plugin's scheme, which another machine's cache cannot
+            hold.
+        DownloadError: ``fetch`` failed for a file.
     """
     for file in lock.files:
         if scheme_of(file.url) not in ("http", "https", "hf", "pkg"):
@@ -45,15 +46,15 @@ def pack(archive: Path, lock: Lock, fetch: Callable[[LockedFile], Path]) -> None
 
 
 def unpack(archive: Path) -> Iterator[tuple[LockedFile, Path]]:
-    """Put the files of ``archive`` into the caches, each where its URL will look for it, and yield them.
+    """Copy the files of ``archive`` into the caches, each to the place for its URL, and yield them.
 
-    A bundle says which bytes are a URL's: it is trusted as the machine that wrote it, within ``ZOO_POLICY`` and
+    A bundle defines the contents of URLs: it is trusted like the machine that wrote it, within ``ZOO_POLICY`` and
     ``ZOO_LOCK``. No name in it is used as a path.
 
     Raises:
-        InvalidArgument: it is no bundle.
-        DownloadError: a file is damaged or has no place here; those before it are there.
-        PolicyError: a file that is not allowed.
+        InvalidArgument: it is not a bundle.
+        DownloadError: a file is damaged or has no place here; earlier files are copied.
+        PolicyError: a file is not allowed.
     """
     try:
         with zipfile.ZipFile(archive) as packed:
@@ -64,22 +65,22 @@ def unpack(archive: Path) -> Iterator[tuple[LockedFile, Path]]:
                 if scheme_of(file.url) != "pkg":
                     yield file, _put(packed, file)
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError, ValueError, OSError) as e:
-        # RuntimeError: it is encrypted. OSError: an offset in it is before its beginning.
+        # RuntimeError: it is encrypted. OSError: an offset in it is negative.
         if isinstance(e, (ZooError, FileNotFoundError, PermissionError)):
             raise
-        raise InvalidArgument(f"{archive} is no whole bundle ({e}); `zoo bundle` writes one.") from e
+        raise InvalidArgument(f"{archive} is not a complete bundle ({e}); `zoo bundle` writes one.") from e
 
 
 def _put(packed: zipfile.ZipFile, file: LockedFile) -> Path:
-    rules, entry, promise = policy(), locked_file(file.url), promised_hash(file.url)
+    rules, locked, promise = policy(), locked_file(file.url), promised_hash(file.url)
     rules.check_wanted(file.url, file.license)
     rules.check_size(file.url, file.size)
-    if entry and entry.sha256 != file.sha256:
-        raise PolicyError(f"{file.url} of the bundle is another file than that of ZOO_LOCK.")
+    if locked and locked.sha256 != file.sha256:
+        raise PolicyError(f"{file.url} of the bundle differs from the file in ZOO_LOCK.")
     if promise and promise[1] and not file.sha256.startswith(promise[0]):
-        raise DownloadError(f"{file.url} of the bundle is not what its name promises.")
-    if packed.getinfo(file.sha256).file_size != file.size:  # of which no more is read
-        raise DownloadError(f"{file.url} of the bundle is not of the size that its lock says.")
+        raise DownloadError(f"{file.url} of the bundle does not match the hash in its name.")
+    if packed.getinfo(file.sha256).file_size != file.size:  # only this many bytes are read
+        raise DownloadError(f"{file.url} of the bundle does not have the size in its lock.")
     if scheme_of(file.url) == "hf":
         path = place_in_hub(file.url, file.commit)
     elif scheme_of(file.url) in ("http", "https"):
@@ -89,7 +90,7 @@ def _put(packed: zipfile.ZipFile, file: LockedFile) -> Path:
         raise DownloadError(f"{file.url} of the bundle has no place in a cache.")
     with packed.open(file.sha256) as content:
         install(file.url, path, iter(lambda: content.read(CHUNK), b""), file.sha256)
-    if scheme_of(file.url) == "hf":  # that cache has notes of its own
+    if scheme_of(file.url) == "hf":  # the hub's cache keeps its own notes
         for ours in (note_path(path), path.with_name(f".{path.name}.lock")):
             ours.unlink(missing_ok=True)
     rules.check_content(file.url, path)

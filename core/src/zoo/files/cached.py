@@ -1,4 +1,4 @@
-"""What is in the cache: whose it is, whether it is whole, and what may go."""
+"""The files in the cache: who wrote them, whether they are intact, and which can be deleted."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class CachedFile:
     """A file of the cache.
 
     Attributes:
-        path: where it is.
-        state: ``"zoo's"`` (zoo has fetched it), ``"unfinished"`` (a download of zoo's that broke off) or
-            ``"foreign"`` (torch.hub or somebody else has put it there, or altered it since).
+        path: of the file.
+        state: ``"zoo's"`` (downloaded by zoo), ``"unfinished"`` (an interrupted download of zoo) or ``"foreign"``
+            (written or altered by torch.hub or another program).
         size: in bytes.
-        url: where it came from, without its secrets; empty where that is not known.
-        sha256: all 64 digits, where they are known.
-        unused: days since it was last read or written, as far as the file system says.
+        url: its URL without secrets; empty if it is not known.
+        sha256: all 64 digits, if they are known.
+        unused: days since it was last read or written, according to the file system.
     """
 
     path: Path
@@ -54,7 +54,7 @@ def cached_files() -> list[CachedFile]:
 
 
 def verify_cache() -> Iterator[tuple[CachedFile, str]]:
-    """Hash every finished file; yield it and what is wrong with it: nothing, or what was found and how to mend it."""
+    """Hash every finished file; yield it and the problem with it: empty, or a message with the remedy."""
     for file in cached_files():
         if file.state == "unfinished":
             continue
@@ -70,15 +70,15 @@ def verify_cache() -> Iterator[tuple[CachedFile, str]]:
 def prune(
     *, unused: float | None = None, foreign: bool = False, dry_run: bool = False
 ) -> tuple[list[CachedFile], list[Path]]:
-    """Delete unfinished downloads and notes of files that are gone; with ``unused``, also files of zoo's.
+    """Delete unfinished downloads and notes of missing files; with ``unused``, also files that zoo downloaded.
 
     Args:
-        unused: delete what has not been read or written for so many days; 0: all.
-        foreign: also what is not zoo's.
+        unused: delete files that have not been read or written for this many days; 0: all.
+        foreign: also delete foreign files.
         dry_run: delete nothing.
 
     Returns:
-        The files that were deleted, or would be, and those left because a process holds their locks.
+        The files that were deleted, or would be, and those that were kept because a process holds their locks.
     """
     gone, busy = [], []
     for file in cached_files():
@@ -99,7 +99,7 @@ def prune(
 
 
 def _sweep(folder: Path) -> None:
-    """Delete notes without a file, temporary ones of killed processes, and folders that held one file."""
+    """Delete notes without a file, temporary files of killed processes, and empty folders of single files."""
     for note in (*folder.glob(".*.json"), *folder.glob("*/.*.json")):
         named = note.with_name(note.name[1:].removesuffix(".json"))
         if note.parent.name != ".verified" and named.suffix != ".lock" and not named.exists():

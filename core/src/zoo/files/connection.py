@@ -1,4 +1,4 @@
-"""One GET over HTTP: the mirror, the login, redirects, a limit to patience. Imported when something is fetched."""
+"""One GET over HTTP: the mirror, the login, redirects, timeouts. Imported for a download."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ from zoo.files.names import scheme_of
 from zoo.files.policy import policy
 from zoo.files.redaction import redacted
 
-SLOWEST = 1024  # bytes a second
-PATIENCE = 4  # timeouts, over which a server must have been faster than that
+SLOWEST = 1024  # bytes per second
+PATIENCE = 4  # timeouts over which a server must have been faster than that
 LONGEST_HEAD = 1 << 20  # bytes
-LONGEST_WAIT = 60.0  # seconds that a server may ask to be left alone
+LONGEST_WAIT = 60.0  # longest Retry-After in seconds that is obeyed
 
 
 class TooSlow(Exception):
-    """Data comes, but so slowly that the file never will. No OSError: those are tried again."""
+    """The server is too slow to ever send the file. Not an OSError, since those are tried again."""
 
 
 def open_url(url: str, headers: Mapping[str, str]) -> HTTPResponse:
-    """The response to a GET of ``url``, whose login goes to its own host and nowhere else."""
+    """The response to a GET of ``url``. Its login is sent only to its own host."""
     address, login = without_login(url)
     request = Request(quote(address, safe="%/:=&?~#+!$,;'@()*[]"), headers=dict(headers))
     if login:
@@ -59,19 +59,19 @@ def open_url(url: str, headers: Mapping[str, str]) -> HTTPResponse:
         HTTPErrorProcessor,
         UnknownHandler,
     ):
-        opener.add_handler(handler())  # and not ftp:, file: and data:, which urlopen opens too
+        opener.add_handler(handler())  # not ftp:, file: and data:, which urlopen opens too
     return cast("HTTPResponse", opener.open(request, timeout=timeout()))
 
 
 def without_login(url: str) -> tuple[str, str]:
-    """``url`` without its ``user:password@``, and that."""
+    """``url`` without its ``user:password@``, and this login."""
     parts = urlsplit(url)
     login, _, host = parts.netloc.rpartition("@")
     with contextlib.suppress(ValueError):
-        parts._replace(netloc=host).port  # noqa: B018  a password with a "/" ends up here
+        parts._replace(netloc=host).port  # noqa: B018  raises for a password with a "/"
         return parts._replace(netloc=host).geturl(), login
     raise DownloadError(
-        f"{redacted(url)} has no valid host and port; in a password, /, ? and # are written %2F, %3F, %23."
+        f"{redacted(url)} has no valid host and port; in a password, write /, ? and # as %2F, %3F, %23."
     )
 
 
@@ -81,7 +81,7 @@ def mirrored(url: str) -> str:
         return url
     if scheme_of(mirror) not in ("http", "https") or "?" in mirror or "#" in mirror:
         raise InvalidArgument(
-            f"ZOO_MIRROR={redacted(mirror)} is no URL of a folder; expected https://host or https://host/prefix."
+            f"ZOO_MIRROR={redacted(mirror)} is not the URL of a folder; expected https://host or https://host/prefix."
         )
     return mirror + (urlsplit(url)._replace(scheme="", netloc="").geturl() or "/")
 
@@ -93,12 +93,12 @@ def timeout() -> float:
     except ValueError:
         seconds = math.nan
     if not 0 < seconds <= 86400:
-        raise InvalidArgument(f"ZOO_TIMEOUT={given}; expected a number of seconds above 0, a day at most.")
+        raise InvalidArgument(f"ZOO_TIMEOUT={given}; expected a number of seconds above 0, at most a day.")
     return seconds
 
 
 def asked_to_wait(given: str) -> float:
-    """The seconds of a ``Retry-After``, a minute at most; 0 for what says no time, or over a day."""
+    """The seconds of a ``Retry-After``, at most a minute; 0 if it is not a time, or over a day."""
     seconds = 0.0
     if given.isascii() and given.strip().isdigit():
         seconds = float(given)
@@ -109,10 +109,10 @@ def asked_to_wait(given: str) -> float:
 
 
 class _Redirects(HTTPRedirectHandler):
-    """https stays https, nothing but http follows, and the login stays with its host."""
+    """https is not downgraded, only http and https are followed, and the login is sent only to its host."""
 
     def http_error_302(self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Any) -> Any:
-        fp.close()  # unread, for it may have no end
+        fp.close()  # unread: it may be endless
         new = urljoin(req.full_url, headers.get("Location") or headers.get("URI") or "")
         scheme = scheme_of(new)
         if scheme not in ("http", "https"):
@@ -121,7 +121,7 @@ class _Redirects(HTTPRedirectHandler):
             )
         if scheme == "http" and req.type == "https" and not policy().allow_downgrade:
             raise DownloadError(
-                f"{redacted(req.full_url)} redirects to {redacted(new)}, which anybody on the way can alter; "
+                f"{redacted(req.full_url)} redirects to {redacted(new)}, which others in the network can alter; "
                 "ZOO_ALLOW_DOWNGRADE=1 allows it."
             )
         policy().check_address(new)
@@ -133,7 +133,7 @@ class _Redirects(HTTPRedirectHandler):
         newurl, _ = without_login(newurl)
         new = super().redirect_request(req, fp, code, msg, headers, newurl)
         if new is not None:
-            new.remove_header("Proxy-authorization")  # the proxy, if the new host has one, gets its own
+            new.remove_header("Proxy-authorization")  # the new host's proxy gets its own
             login = req.unredirected_hdrs.get("Authorization")
             if login and _origin(newurl) == _origin(req.full_url):
                 new.add_unredirected_header("Authorization", login)
@@ -146,11 +146,11 @@ def _origin(url: str) -> tuple[str, str | None, int]:
 
 
 class _Paced(io.RawIOBase):
-    """Counts what comes and the time it is waited for: a byte now and then is no answer, whatever it belongs to."""
+    """Counts received bytes and the time waited for them, to detect a server that sends only a byte now and then."""
 
     def __init__(self, raw: io.RawIOBase, seconds: float) -> None:
         self.raw, self.seconds, self.waited, self.came = raw, seconds, 0.0, 0
-        self.head = LONGEST_HEAD  # bytes left for it
+        self.head = LONGEST_HEAD  # bytes left for the headers
 
     def readable(self) -> bool:
         return True
@@ -158,11 +158,11 @@ class _Paced(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         start = time.monotonic()
         n = cast("Any", self.raw).readinto(buffer) or 0
-        self.waited += min(time.monotonic() - start, self.seconds)  # more: this process was stopped
+        self.waited += min(time.monotonic() - start, self.seconds)  # longer if this process was stopped
         self.came += n
         self.head -= n
         if self.head < 0:
-            raise HTTPException("the server's answer begins with headers without an end")
+            raise HTTPException("the server's response has endless headers")
         if n and self.waited >= PATIENCE * self.seconds:
             if self.came < SLOWEST * self.waited:
                 raise TooSlow

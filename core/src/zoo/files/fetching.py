@@ -1,4 +1,4 @@
-"""Any URL becomes the path of a local file that is what its name promises."""
+"""Any URL becomes the path of a local file with a verified hash."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zoo.files.notes import note_elsewhere, verified
 from zoo.files.policy import policy
 from zoo.files.redaction import redacted
 
-# Weights in forms that nothing here reads, or whose tensors a repository with safetensors has in those too.
+# Weights in formats that nothing here reads, or that repeat the safetensors of a repository.
 _OTHER_FORMS = (".h5", ".msgpack", ".ot", ".onnx", ".onnx_data", ".tflite", ".gguf", ".mlmodel")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
@@ -28,8 +28,8 @@ OpenForeign = Callable[[str, bool], Path | None]
 def cached_path(url: str | os.PathLike[str]) -> Path | None:
     """The file of ``url`` if it is on this machine, else None (also for a malformed URL).
 
-    No network, and no package's code is run. Hashed is only what another program has downloaded under a name that
-    ends in digits after an underscore.
+    Uses no network and runs no package's code. Only files that another program has downloaded, with names that end in
+    digits after an underscore, are hashed.
     """
     url = os.fspath(url)
     scheme = scheme_of(url)
@@ -56,32 +56,32 @@ def fetch(
     license: str = "unknown",  # noqa: A002  the field's name
     open_foreign: OpenForeign = lambda url, progress: None,
 ) -> Path:
-    """The path of a local file with the content of ``url``, fetched first if it is not on this machine yet.
+    """The path of a local file with the content of ``url``, downloaded if it is not on this machine.
 
     Args:
         url: ``https://…``, ``http://…``, ``hf://org/repo/file@revision``, ``file:///…``, ``pkg://package/path`` (a
-            file inside an installed package), a path, or a URL of a scheme that ``open_foreign`` serves.
-        progress: show a progress bar on stderr while downloading, if that is a terminal or a notebook.
-        force: fetch it again, whatever the cache has.
-        sha256: the file's whole SHA-256, 64 hexadecimal digits, where it is known; it is held to them.
+            file inside an installed package), a path, or a URL of a scheme that ``open_foreign`` supports.
+        progress: show a progress bar on stderr while downloading, if it is a terminal or a notebook.
+        force: download it again even if it is in the cache.
+        sha256: the file's full SHA-256, 64 hexadecimal digits, if it is known; it is checked.
         license: of the file, for a policy that allows only some.
-        open_foreign: ``open_foreign(url, progress) → path or None``, asked for any other scheme. That of the plugins
-            is :func:`zoo.registry.open_weights`; :func:`zoo.registry.fetch` asks it.
+        open_foreign: ``open_foreign(url, progress) → path or None``, called for any other scheme.
+            :func:`zoo.registry.fetch` passes :func:`zoo.registry.open_weights`, which calls the plugins.
 
-    A name that promises a SHA-256 (see :func:`promised_hash`) is held to it, wherever the file comes from.
+    A SHA-256 in the name (see :func:`promised_hash`) is checked for files from any source.
 
     Raises:
-        DownloadError: it cannot be fetched, read or written, or is not what its name promises.
+        DownloadError: it cannot be downloaded, read or written, or does not match the hash in its name.
         OfflineError: it is not on this machine and ``ZOO_OFFLINE`` is set.
         PolicyError: ``ZOO_POLICY`` or ``ZOO_LOCK`` do not allow it.
-        InvalidArgument: ``sha256`` or an environment variable is not what it should be.
+        InvalidArgument: ``sha256`` or an environment variable is invalid.
     """
     url = os.fspath(url)
     try:
-        rules, entry = policy(), locked_file(url)
+        rules, locked = policy(), locked_file(url)
         rules.check_wanted(url, license)
         path = _fetch(
-            url, scheme_of(url), progress, force, _promise(url, sha256, entry.sha256 if entry else None), open_foreign
+            url, scheme_of(url), progress, force, _promise(url, sha256, locked.sha256 if locked else None), open_foreign
         )
         rules.check_content(url, path)
         return path
@@ -89,20 +89,20 @@ def fetch(
         raise
     except OSError as e:  # an unreadable folder
         raise DownloadError(f"Could not open {redacted(url)}: {redacted(e)}.") from e
-    except ValueError:  # whose message shows what could not be parsed
+    except ValueError:  # its message shows what could not be parsed
         raise DownloadError(f"{redacted(url)} cannot be read as a URL or a path.") from None
 
 
 def _promise(url: str, *given: str | None) -> Promise:
-    """What the file is held to: a whole hash that is known, else the beginning of one in its name."""
+    """The hash to check: a known full hash, else the beginning of one in the file's name."""
     promise = promised_hash(url)
     for sha in filter(None, given):
         if not re.fullmatch(r"[0-9a-fA-F]{64}", sha):
             raise InvalidArgument(f"sha256={sha!r} of {redacted(url)}; expected 64 hexadecimal digits.")
         if promise and promise[1] and not sha.lower().startswith(promise[0]):
             raise InvalidArgument(
-                f"{redacted(url)} should have the SHA-256 {sha}, but its name or what else is known of it says "
-                f"{promise[0]}. Where the URL of weights was replaced, replace their sha256 too."
+                f"{redacted(url)} should have the SHA-256 {sha}, but its name or its note says "
+                f"{promise[0]}. If you replaced the URL of weights, replace their sha256 too."
             )
         promise = sha.lower(), True
     return promise
@@ -110,7 +110,7 @@ def _promise(url: str, *given: str | None) -> Promise:
 
 def _fetch(url: str, scheme: str, progress: bool, force: bool, promise: Promise, open_foreign: OpenForeign) -> Path:
     if scheme in ("http", "https"):
-        if re.search(r"[\s\"<>`]", url.partition("?")[2]):  # where a message would not know where the secret ends
+        if re.search(r"[\s\"<>`]", url.partition("?")[2]):  # a message could not determine where the secret ends
             raise DownloadError(f"{redacted(url.partition('?')[0])}: its query has spaces or quotes; write %20, %22.")
         return fetch_http(url, progress, force, promise)
     if scheme == "hf":
@@ -124,32 +124,32 @@ def _fetch(url: str, scheme: str, progress: bool, force: bool, promise: Promise,
         opened = open_foreign(url, progress)
         if opened is None:
             raise DownloadError(
-                f"{redacted(url)}: nothing here opens {scheme}:// URLs. Known are https://, http://, file:///path, "
-                "hf://org/repo/file@revision, pkg://package/path and plain paths; a plugin may serve others."
+                f"{redacted(url)}: no installed plugin opens {scheme}:// URLs. Supported are https://, http://, "
+                "file:///path, hf://org/repo/file@revision, pkg://package/path and paths; a plugin may add others."
             )
         path = opened
-    own = scheme in ("file", "") and promise and promise[0].isdigit()  # somebody's own checkpoint-00010000.pth
+    own = scheme in ("file", "") and promise and promise[0].isdigit()  # a user's checkpoint-00010000.pth
     if promise and promise[1] and not own and (wrong := verified(path, note_elsewhere(path), url, promise)):
-        raise DownloadError(f"{path} is not what its name promises: {wrong}. Get it again, or give it another name.")
+        raise DownloadError(f"{path} does not match the hash in its name: {wrong}. Get it again, or rename it.")
     return path
 
 
 def hub_snapshot(url: str, names: list[str], progress: bool = True) -> Path:
-    """The folder of ``hf://org/name@commit`` with its files, which are fetched; pickles are not where there are
-    safetensors, nor what no torch reads.
+    """The folder of ``hf://org/name@commit``, after its files are downloaded, except pickles beside safetensors and
+    formats of other frameworks.
 
     Args:
-        url: the repository at a commit, as :func:`hub_listing` says it.
+        url: the repository at a commit, as :func:`hub_listing` returns it.
         names: of its files.
         progress: show progress bars.
 
     Raises:
-        DownloadError, PolicyError: as :func:`zoo.files.fetch`; also where there is nothing to fetch.
+        DownloadError, PolicyError: as for :func:`zoo.files.fetch`; also if there is no file to download.
     """
     left_out = _OTHER_FORMS + (_PICKLES if any(name.endswith(".safetensors") for name in names) else ())
     wanted = [name for name in names if not name.lower().endswith(left_out) and not name.startswith(".")]
     if not wanted:
-        raise DownloadError(f"{redacted(url)} has no file that could be of a model.")
+        raise DownloadError(f"{redacted(url)} has no file of a model.")
     repository, _, commit = url.partition("@")
     for name in wanted:
         fetch(f"{repository}/{name}@{commit}", progress=progress)

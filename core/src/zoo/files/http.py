@@ -1,7 +1,7 @@
-"""A file from a server into the cache: in one piece, and what its name promises.
+"""Downloads a file from a server into the cache, complete and with a verified hash.
 
-What arrives goes to ``NAME.part`` and is hashed on the way. A connection that breaks is taken up where it broke, in
-this process or a later one; only a whole file with the right hash gets its name.
+Data is written to ``NAME.part`` and hashed as it arrives. An interrupted download is resumed, in this process or a
+later one; only a complete file with the right hash gets its name.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ Promise = tuple[str, bool] | None
 
 
 def target_path(url: str) -> Path:
-    """Where the file of an ``https://`` URL is, or will be once it is fetched."""
+    """The path of the file of an ``https://`` URL, whether or not it is downloaded."""
     (name,) = check_names([file_name(url)], url)
     if name.startswith(".") or re.search(r"\.(part|lock)$|^[0-9a-f]{16}$", name, re.IGNORECASE):
-        name = f"_{name}_"  # the names of notes, locks, unfinished files and the folders below are zoo's own
+        name = f"_{name}_"  # names of notes, locks, unfinished files and the folders below are reserved
     path = cache_dir() / name
     promise = promised_hash(url)
     if promise and promise[1]:
         return path
-    # Half the hub calls its files model.safetensors: a name without a hash belongs to the first URL that took it,
-    # which its note says. A file without a note is somebody else's.
+    # Many files are called model.safetensors: a name without a hash belongs to the first URL that used it, which is in
+    # its note. A file without a note was not written by zoo.
     known, asked = read_note(note_path(path)), identity(url)
     if known.get("url") == asked and "sha256" in known:
         return path
@@ -51,15 +51,15 @@ def target_path(url: str) -> Path:
 
 
 def fetch_http(url: str, progress: bool, force: bool, promise: Promise) -> Path:
-    """``promise`` is that of the name, or a full hash that is known from elsewhere."""
+    """``promise`` is that of the name, or a full hash that is known otherwise."""
     rules = policy()
-    if rules.https_only or rules.allowed_hosts is not None:  # what is in the cache came from there too
+    if rules.https_only or rules.allowed_hosts is not None:  # files in the cache came from there too
         from zoo.files.connection import mirrored
 
         rules.check_address(mirrored(url))
     while True:
         target = target_path(url)
-        why = "was to be fetched again" if force else f"is not in the cache (it would be {target})"
+        why = "was to be downloaded again" if force else f"is not in the cache (it would be {target})"
         if target.is_file() and not force:
             wrong = verified(target, note_path(target), url, promise)
             if wrong is None:
@@ -71,12 +71,12 @@ def fetch_http(url: str, progress: bool, force: bool, promise: Promise) -> Path:
 
         with lock.locked(target):
             if target_path(url) != target:
-                continue  # while we waited, another URL took the name
+                continue  # another URL took the name meanwhile
             if target.is_file() and not force:
                 wrong = verified(target, note_path(target), url, promise)
                 if wrong is None:
                     return target
-                message = f"{target} was altered: {wrong}. It is fetched again and replaced."
+                message = f"{target} was altered: {wrong}. It is downloaded again and replaced."
                 warnings.warn(f"{message} {SILENCE}", CacheWarning, stacklevel=3)
             http.download(url, target, promise, progress, force)
             return target
@@ -84,19 +84,19 @@ def fetch_http(url: str, progress: bool, force: bool, promise: Promise) -> Path:
 
 def offline_error(url: str, why: str) -> OfflineError:
     return OfflineError(
-        f"{redacted(url)} {why}, and ZOO_OFFLINE forbids to fetch it. Run `zoo pull` with the model's name or this URL "
-        "ahead of time, where there is a network, or unset ZOO_OFFLINE."
+        f"{redacted(url)} {why}, and ZOO_OFFLINE forbids downloading it. Run `zoo pull` with the model's name or this "
+        "URL ahead of time, with a network, or unset ZOO_OFFLINE."
     )
 
 
-TRIES = 5  # in a row that bring less than PROGRESS
+TRIES = 5  # consecutive tries that receive less than PROGRESS
 PROGRESS = 1 << 20
 PAUSE = 0.5  # seconds before the second try; doubles with each
 _WORTH_RETRYING = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
-def download(url: str, target: Path, promise: Promise, progress: bool, afresh: bool = False) -> None:
-    """Fetch ``url`` into ``target``, which the caller has locked."""
+def download(url: str, target: Path, promise: Promise, progress: bool, restart: bool = False) -> None:
+    """Download ``url`` to ``target``, which the caller has locked."""
     from zoo.files.connection import mirrored
 
     source = mirrored(url)
@@ -104,7 +104,7 @@ def download(url: str, target: Path, promise: Promise, progress: bool, afresh: b
     for again in (False, True):
         part = Part(url, target, source, bound=bool(expected))
         with contextlib.closing(part.file), part.nothing_left():
-            if afresh and not again:
+            if restart and not again:
                 part.restart()
             if not (expected and part.sha.hexdigest().startswith(expected)):  # else it was complete, only not renamed
                 _receive(source, part, progress)
@@ -117,15 +117,15 @@ def download(url: str, target: Path, promise: Promise, progress: bool, afresh: b
             part.discard()
             if again:
                 raise DownloadError(
-                    f"{redacted(source)} is not what its name promises: its SHA-256 should begin with {expected} "
-                    f"and begins with {digest[: len(expected)]}. It was fetched twice and deleted. If a proxy or a "
-                    "mirror stands between, it alters files; ZOO_MIRROR=https://… asks another host."
+                    f"{redacted(source)} does not match the hash in its name: its SHA-256 should begin with {expected} "
+                    f"and begins with {digest[: len(expected)]}. It was downloaded twice and deleted. If a proxy or a "
+                    "mirror is in use, it alters files; ZOO_MIRROR=https://… selects another host."
                 )
     warn_unless(digest, promise, target.name)
 
 
 def install(url: str, target: Path, chunks: Iterable[bytes], expected: str) -> None:
-    """Put what did not come over the network into the place of the file of ``url``, if its SHA-256 is ``expected``."""
+    """Store a file that was not downloaded as the file of ``url``, if its SHA-256 is ``expected``."""
     from zoo.files.lock import locked
 
     with locked(target):
@@ -137,13 +137,13 @@ def install(url: str, target: Path, chunks: Iterable[bytes], expected: str) -> N
             if part.sha.hexdigest() != expected:
                 part.discard()
                 raise DownloadError(
-                    f"What came for {redacted(url)} does not have the SHA-256 {expected}; it was deleted."
+                    f"The file for {redacted(url)} does not have the SHA-256 {expected}; it was deleted."
                 )
             part.finish()
 
 
 def _receive(source: str, part: Part, progress: bool) -> None:
-    """Fill ``part`` with what ``source`` serves; where it breaks off, go on from there."""
+    """Download ``source`` into ``part``; resume after an interruption."""
     from http.client import HTTPException, IncompleteRead, InvalidURL
     from urllib.error import HTTPError
 
@@ -176,7 +176,7 @@ def _receive(source: str, part: Part, progress: bool) -> None:
                 error = e
                 if isinstance(e, HTTPError):
                     e.close()
-                    if e.code == 416:  # the server has no more than is here, yet this is not the file
+                    if e.code == 416:  # the server has no further bytes, but this is not the file
                         part.restart()
                         pause = 0.0
                     elif e.code not in _WORTH_RETRYING:
@@ -184,8 +184,8 @@ def _receive(source: str, part: Part, progress: bool) -> None:
                     pause = max(pause, asked_to_wait(e.headers.get("Retry-After", "")))
                 elif isinstance(e, InvalidURL) or _is_certificate(e) or _has_no_host(e):
                     raise _network_error(source, part, e) from e
-            # Any progress earns new tries, but only beyond where an earlier one has been: a server without ranges
-            # that always breaks off at the same place is given up.
+            # Progress beyond all earlier tries allows new tries: a server without ranges that always stops at the same
+            # place is given up.
             failures = 0 if part.size >= furthest + PROGRESS else failures + 1
             furthest = max(furthest, part.size)
             if failures >= TRIES:
@@ -197,20 +197,20 @@ def _receive(source: str, part: Part, progress: bool) -> None:
 
 def _refuse_answer(source: str, target: Path, response: HTTPResponse) -> None:
     if response.status not in (200, 206):
-        raise DownloadError(f"{redacted(source)}: the server answered {response.status} and no file.")
+        raise DownloadError(f"{redacted(source)}: the server answered {response.status} without a file.")
     if response.headers.get_content_type() in ("text/html", "application/xhtml+xml"):
         _refuse_page(source, target)
     given = [*response.headers.get_all("Content-Encoding", []), *response.headers.get_all("Transfer-Encoding", [])]
     encoding = ", ".join(part for part in given if part.strip().lower() not in ("", "identity", "chunked"))
     if encoding and target.suffix.lower() not in (".gz", ".tgz", ".bz2", ".xz", ".zst"):
         raise DownloadError(
-            f"{redacted(source)}: the server sent the file encoded ({encoding[:20]}), for which it was not asked. Put "
-            f"the decoded file at {target}, or set ZOO_MIRROR=https://… to a host that sends it as it is."
+            f"{redacted(source)}: the server sent the file encoded ({encoding[:20]}), which was not requested. Put "
+            f"the decoded file at {target}, or set ZOO_MIRROR=https://… to a host that sends it unencoded."
         )
 
 
 def _refuse_content(source: str, part: Part) -> None:
-    """Refuse what is no file although the server says so."""
+    """Raise for a response that is not the file although its status is 200."""
     with part.path.open("rb") as f:
         start = f.read(512)
     try:
@@ -219,7 +219,7 @@ def _refuse_content(source: str, part: Part) -> None:
         ):
             _refuse_page(source, part.target)
         if not start:
-            raise DownloadError(f"{redacted(source)}: the server answered with an empty file.")
+            raise DownloadError(f"{redacted(source)}: the server sent an empty file.")
     except DownloadError:
         part.discard()
         raise
@@ -228,13 +228,13 @@ def _refuse_content(source: str, part: Part) -> None:
 def _refuse_page(source: str, target: Path) -> None:
     if target.suffix.lower() not in (".html", ".htm", ".xml", ".svg"):
         raise DownloadError(
-            f"{redacted(source)}: the server answered with a web page in place of the file. Open the address in "
-            "a browser to see what it wants (a login, a confirmation)."
+            f"{redacted(source)}: the server sent a web page instead of the file. Open the address in "
+            "a browser to see what it requires (a login, a confirmation)."
         )
 
 
 def _has_no_host(e: Exception) -> bool:
-    """Whether a name was looked up and is none, or there is nobody to look it up: a second later it is the same."""
+    """Whether the host's name does not exist, or no name server answers: trying again would not help."""
     from socket import gaierror
 
     return isinstance(e, gaierror) or isinstance(getattr(e, "reason", None), gaierror)
@@ -259,21 +259,19 @@ def _network_error(source: str, part: Part, e: Exception) -> DownloadError:
         if e.code in (404, 410):
             do = "Check the URL"
         elif e.code in (401, 403):
-            do = "The file is not public, or this network is barred from it"
+            do = "The file is not public, or access from this network is blocked"
     elif _is_certificate(e):
         what = f"the server's certificate cannot be verified ({reason})"
-        do = "If a proxy of yours signs connections, name its certificate in SSL_CERT_FILE"
+        do = "If your proxy signs connections, name its certificate in SSL_CERT_FILE"
     elif isinstance(reason, TimeoutError):
-        what = f"no data came for {timeout():g} seconds (ZOO_TIMEOUT)"
+        what = f"no data arrived for {timeout():g} seconds (ZOO_TIMEOUT)"
     elif isinstance(e, TooSlow):
-        what = (
-            f"less than {SLOWEST} bytes a second came over {PATIENCE * timeout():g} seconds (ZOO_TIMEOUT, four times)"
-        )
+        what = f"less than {SLOWEST} bytes per second arrived over {PATIENCE * timeout():g} seconds (4 × ZOO_TIMEOUT)"
     elif isinstance(e, IncompleteRead):
-        what = f"the connection broke off after {part.size} of {part.total or 'an unknown number of'} bytes"
+        what = f"the connection was lost after {part.size} of {part.total or 'an unknown number of'} bytes"
     else:
         what = redacted(getattr(reason, "strerror", None) or reason) or type(e).__name__
-    kept = " What has arrived is kept; the next try goes on from there." if part.size else ""
+    kept = " The received part is kept; the next try resumes it." if part.size else ""
     return DownloadError(
         f"Could not download {redacted(source)}: {what}. {do}, or set ZOO_MIRROR=https://… to a host that has "
         f"the file, or put it at {part.target} yourself.{kept}"

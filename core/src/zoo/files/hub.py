@@ -51,22 +51,23 @@ def cached_from_hub(repo: str, name: str, revision: str) -> Path | None:
 
 
 def commit_of(url: str, path: Path) -> str:
-    """The commit that the revision of ``url`` named when ``path`` was fetched."""
+    """The commit that the revision of ``url`` named when ``path`` was downloaded."""
     return path.relative_to(hub_folder(parse_hub(url)[0]) / "snapshots").parts[0]
 
 
 def resolved(url: str, path: Path) -> str:
-    """``url``, with the commit that its branch or tag named when ``path`` was fetched, where it is one of the hub's."""
+    """``url``, with the commit that its branch or tag named when ``path`` was downloaded, if ``path`` is in the hub's
+    cache."""
     if scheme_of(url) != "hf":
         return url
     repo, name, revision = parse_hub(url)
-    with contextlib.suppress(ValueError):  # from somewhere else than the hub's cache
+    with contextlib.suppress(ValueError):  # not in the hub's cache
         revision = commit_of(url, path)
     return f"hf://{repo}/{name}@{revision}"
 
 
 def place_in_hub(url: str, commit: str) -> Path:
-    """Where the file of ``url`` is in the hub's cache once its revision names ``commit``, which this writes down."""
+    """The path of the file of ``url`` in the hub's cache, after recording that its revision names ``commit``."""
     repo, name, revision = parse_hub(url)
     check_names([commit], url)
     _note_commit(hub_folder(repo), revision, commit)
@@ -81,7 +82,7 @@ def _note_commit(folder: Path, revision: str, commit: str) -> None:
 
 
 def _hub_promise(path: Path, promise: Promise) -> Promise:
-    blob = path.resolve().name  # the hub's cache names large files by their whole SHA-256
+    blob = path.resolve().name  # the hub's cache names large files by their full SHA-256
     named = bool(re.fullmatch(r"[0-9a-f]{64}", blob))
     return (blob, True) if named and not (promise and promise[1] and len(promise[0]) == 64) else promise
 
@@ -104,7 +105,9 @@ def fetch_from_hub(url: str, progress: bool, force: bool, promise: Promise) -> P
             why = f"is in the cache but was altered ({path}: {wrong})" if wrong else "is not in the hub's cache"
             raise offline_error(url, why)
         path = _download_from_hub(url, repo, name, revision, progress, force or wrong is not None, rules)
-    raise DownloadError(f"{url} is not what its name promises: {wrong}. It was fetched again; try another revision.")
+    raise DownloadError(
+        f"{url} does not match the hash in its name: {wrong}. It was downloaded again; try another revision."
+    )
 
 
 def _download_from_hub(
@@ -127,11 +130,11 @@ def _download_from_hub(
     except DownloadError:
         raise
     except Exception as e:  # noqa: BLE001
-        # Whatever it is: the hub's library lets the errors of its HTTP library through, which has changed twice. They
-        # are not chained, for they show addresses with their signatures.
+        # The hub's library lets the errors of its HTTP library through, which has changed twice. They are not chained,
+        # since they show signed addresses.
         raise DownloadError(
-            f"Could not fetch {url}: {_reason(e)}; check the name, the revision, the connection and, for a private "
-            "repository, HF_TOKEN, or set HF_ENDPOINT=https://… to ask another host."
+            f"Could not download {url}: {_reason(e)}; check the name, the revision, the connection and, for a private "
+            "repository, HF_TOKEN, or set HF_ENDPOINT=https://… to use another host."
         ) from None
     finally:
         if quiet:
@@ -140,13 +143,13 @@ def _download_from_hub(
 
 def _reason(e: Exception) -> str:
     if isinstance(e, FileNotFoundError) and isinstance(e.__cause__, Exception):
-        e = e.__cause__  # what it says itself is that the file is not in the cache either
+        e = e.__cause__  # its own message says that the file is not in the cache either
     status = getattr(getattr(e, "response", None), "status_code", None)
     said = {
         401: "there is no such repository, or it is private",
         403: "access to it is refused (its terms may have to be accepted on its page)",
         404: "the hub has no such repository, revision or file",
-        429: "the hub answers no more requests from here for a while (429)",
+        429: "the hub's rate limit is reached (429)",
     }
     if status in said:
         return said[status]
@@ -163,20 +166,21 @@ def _parse_repository(url: str) -> tuple[str, str]:
 
 
 def hub_fetched(url: str, commit: str) -> None:
-    """Keep which commit ``hf://org/name[@revision]`` named when its files were fetched, for when it cannot be asked."""
+    """Record which commit ``hf://org/name[@revision]`` named when its files were downloaded, for use without a
+    network."""
     repo, revision = _parse_repository(url)
     check_names([commit], url)
-    with contextlib.suppress(OSError):  # a cache that one may only read
+    with contextlib.suppress(OSError):  # a read-only cache
         _note_commit(hub_folder(repo), revision, commit)
 
 
 def hub_listing(url: str) -> tuple[str, list[str]]:
-    """The commit that ``hf://org/name[@revision]`` is at, and the names of its files.
+    """The commit of ``hf://org/name[@revision]``, and the names of its files.
 
     Raises:
-        DownloadError: there is no such repository or revision, or the hub cannot be asked.
+        DownloadError: there is no such repository or revision, or the hub cannot be reached.
         OfflineError: ``ZOO_OFFLINE`` is set and it is not in the hub's cache.
-        PolicyError: ``ZOO_POLICY`` does not allow to ask.
+        PolicyError: ``ZOO_POLICY`` does not allow the request.
     """
     repo, revision = _parse_repository(url)
     policy().check_address(endpoint_of_hub())
@@ -197,7 +201,7 @@ def hub_listing(url: str) -> tuple[str, list[str]]:
         about = huggingface_hub.HfApi().model_info(repo, revision=revision)
     except Exception as e:  # noqa: BLE001  as above
         raise DownloadError(
-            f"Could not look into {url}: {_reason(e)}; check the name, the revision, the connection and, for a "
+            f"Could not list {url}: {_reason(e)}; check the name, the revision, the connection and, for a "
             "private repository, HF_TOKEN."
         ) from None
     return str(about.sha), [file.rfilename for file in about.siblings or ()]

@@ -1,4 +1,4 @@
-"""Files that are here already: paths, ``file://``, and ``pkg://`` inside installed packages."""
+"""Local files: paths, ``file://``, and ``pkg://`` inside installed packages."""
 
 from __future__ import annotations
 
@@ -46,31 +46,31 @@ def local_file(url: str) -> Path:
 
 
 def _places(url: str) -> Iterator[tuple[Path, Any]]:
-    """Where a ``pkg://`` file may be, each with the loader of its package. No package is imported to tell."""
+    """The possible paths of a ``pkg://`` file, each with the loader of its package. No package is imported."""
     package, _, name = url.partition("://")[2].partition("/")
     if not (package and name):
         raise DownloadError(f"{url} names no file in a package; expected pkg://package/path.")
     check_names(name.split("/"), url)
     top, *inner = package.split(".")
-    try:  # of a top level package alone, for finding one inside it would import it
+    try:  # only a top level package: finding a subpackage would import its parent
         spec = importlib.util.find_spec(top) if package.replace(".", "_").isidentifier() else None
     except (ImportError, ValueError, AttributeError):
         spec = None
     if spec is None or spec.submodule_search_locations is None:
         raise _not_there(url, top)
-    for folder in spec.submodule_search_locations:  # of a namespace package there may be several
+    for folder in spec.submodule_search_locations:  # a namespace package may have several
         yield Path(folder, *inner, *name.split("/")), spec.loader
 
 
 def _not_there(url: str, package: str) -> DownloadError:
-    """What is raised where there is no such package; it says what to install, where an installed distribution does."""
+    """The error for a missing package; it says what to install if the metadata of an installed distribution does."""
     import importlib.metadata
 
-    what = f"{url}: {package} is no package that can be imported."
+    what = f"{url}: {package} is not an importable package."
     for distribution in importlib.metadata.distributions():
         try:
             name, requires = distribution.metadata["Name"], distribution.requires or ()
-        except Exception:  # noqa: BLE001  a damaged one, of somebody else's
+        except Exception:  # noqa: BLE001  another distribution is damaged
             continue
         for m in filter(None, map(_REQUIREMENT.match, requires if _NAME.fullmatch(str(name)) else ())):
             if re.sub(r"[-_.]+", "_", m["name"]).lower() != package.lower():
@@ -112,7 +112,7 @@ def open_resource(url: str) -> BinaryIO:
         DownloadError: the package is not installed or has no such file.
     """
     if scheme_of(url) != "pkg":
-        raise DownloadError(f"{redacted(url)} is no resource of a package; expected pkg://package/path.")
+        raise DownloadError(f"{redacted(url)} is not a resource of a package; expected pkg://package/path.")
     for path, loader in _places(url):
         if path.is_file():
             return path.open("rb")

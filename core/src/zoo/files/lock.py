@@ -1,4 +1,4 @@
-"""Writing to the cache: under a lock, into files that are files, and what is said where it cannot be."""
+"""Writing to the cache: locks, refusal of links and devices, and error messages."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from zoo.errors import CacheWarning, DownloadError
 from zoo.files.names import SILENCE
 from zoo.files.notes import read_note, write_note
 
-PATIENCE = 2.0  # seconds to wait for a lock before it is said
+PATIENCE = 2.0  # seconds to wait for a lock before it is reported
 
 
 @contextlib.contextmanager
 def locked(target: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold the lock of ``target``; who holds it stands in ``.NAME.lock.json`` meanwhile.
+    """Hold the lock of ``target``; ``.NAME.lock.json`` names the process that holds it.
 
     Raises:
         DownloadError: it cannot be locked.
@@ -41,9 +41,9 @@ def locked(target: Path, *, wait: bool = True) -> Iterator[None]:
             if not wait:
                 raise TimeoutError(str(path)) from None
             by = read_note(holder)
-            who = f"process {by.get('pid', 'unknown')} on {by.get('host', 'a machine unknown')}"
+            who = f"process {by.get('pid', 'unknown')} on {by.get('host', 'an unknown machine')}"
             warnings.warn(
-                f"Waiting for {target.name}: {who} is fetching it (it holds {path}). {SILENCE}",
+                f"Waiting for {target.name}: {who} is downloading it (it holds {path}). {SILENCE}",
                 CacheWarning,
                 stacklevel=2,
             )
@@ -62,7 +62,7 @@ def locked(target: Path, *, wait: bool = True) -> Iterator[None]:
 
 
 def refuse_irregular(path: Path) -> None:
-    """Refuse to write to what somebody put in the place of a file: what a link leads to is not ours to write to.
+    """Raise if another program put something else in the place of a file, so that nothing is written through a link.
 
     Raises:
         DownloadError: ``path`` is a link (a hard one too), FIFO, device, socket or folder.
@@ -70,7 +70,7 @@ def refuse_irregular(path: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         about = path.lstat()
         if not stat.S_ISREG(about.st_mode) or about.st_nlink > 1:
-            raise DownloadError(f"{path} is no file of zoo's (a link, a pipe, a device, a folder): delete it.")
+            raise DownloadError(f"{path} is not a file of zoo (but a link, pipe, device or folder): delete it.")
 
 
 def cannot_write(target: Path, e: OSError, needed: int | None = None) -> NoReturn:

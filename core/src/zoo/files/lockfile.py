@@ -1,4 +1,4 @@
-"""``zoo.lock``: the exact files that a project uses. Where ``ZOO_LOCK`` names one, nothing else is loaded."""
+"""``zoo.lock``: the exact files that a project uses. If ``ZOO_LOCK`` names one, no other file is loaded."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class LockedFile:
     """One file of a lock.
 
     Attributes:
-        url: where it comes from, without login and signature; of what else is in a query there is a digest.
+        url: its URL without login and signature; the rest of a query is replaced by a digest.
         size: in bytes.
         sha256: all 64 digits.
-        license: of the weights, as their entry says.
-        commit: of the hub, that an ``hf://`` URL's revision named.
-        names: the entries that load it, as they were asked for.
+        license: of the weights, from :attr:`zoo.Weights.license`.
+        commit: the commit that the revision of an ``hf://`` URL named.
+        names: the weights that load it, as they were requested.
     """
 
     url: str
@@ -58,21 +58,23 @@ def lock_url(url: str) -> str:
 
 
 def parse_lock(text: str | bytes, source: object) -> Lock:
-    """Read what :meth:`Lock.dump` wrote.
+    """Read a file that :meth:`Lock.dump` wrote.
 
     Raises:
-        InvalidArgument: it is no lock, or one of a later version.
+        InvalidArgument: it is not a lock, or has a later version.
     """
     try:
         facts: dict[str, Any] = json.loads(text)
         if facts["version"] != VERSION:
-            raise ValueError(f"version {facts['version']!r} is not known here")
+            raise ValueError(f"version {facts['version']!r} is not supported")
         if not all(isinstance(f["size"], int) and re.fullmatch("[0-9a-f]{64}", f["sha256"]) for f in facts["files"]):
-            raise ValueError("a size or SHA-256 is none")
+            raise ValueError("a size or SHA-256 is invalid")
         files = tuple(LockedFile(**{**file, "names": tuple(file.get("names", ()))}) for file in facts["files"])
         return Lock(files=files, versions=dict(facts["versions"]))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as e:
-        raise InvalidArgument(f"{source} is no zoo.lock ({type(e).__name__}: {e}); `zoo lock NAME…` writes one.") from e
+        raise InvalidArgument(
+            f"{source} is not a zoo.lock ({type(e).__name__}: {e}); `zoo lock NAME…` writes one."
+        ) from e
 
 
 def read_lock(path: str | os.PathLike[str]) -> Lock:
@@ -84,7 +86,7 @@ def read_lock(path: str | os.PathLike[str]) -> Lock:
 
 
 def locked_file(url: str) -> LockedFile | None:
-    """What the lock in force says of ``url``; None where there is no lock.
+    """The locked file of ``url``; None if ``ZOO_LOCK`` is not set.
 
     Raises:
         PolicyError: there is a lock, and the file is not in it.
@@ -92,7 +94,7 @@ def locked_file(url: str) -> LockedFile | None:
     path = os.environ.get("ZOO_LOCK")
     if not path:
         return None
-    entry = read_lock(path).find(url)
-    if entry is None:
-        raise PolicyError(f"{redacted(url)} is not in the lock ZOO_LOCK={path}; `zoo lock` writes it anew.")
-    return entry
+    locked = read_lock(path).find(url)
+    if locked is None:
+        raise PolicyError(f"{redacted(url)} is not in the lock ZOO_LOCK={path}; `zoo lock` writes a new one.")
+    return locked

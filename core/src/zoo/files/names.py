@@ -1,4 +1,4 @@
-"""What a URL says: its scheme, its file's name, the hash that the name promises. And where the cache is."""
+"""The parts of a URL: its scheme, its file's name, the hash in the name. Also the path of the cache."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def cache_dir() -> Path:
     """The folder of downloaded files: torch's own, ``~/.cache/torch/hub/checkpoints`` unless configured otherwise.
 
     ``torch.hub.set_dir``, ``TORCH_HOME`` and ``XDG_CACHE_HOME`` move it, as they do for torch. ``TORCH_MODEL_ZOO``,
-    which torch has given up, is used where it is set, with a CacheWarning.
+    which torch no longer supports, is used if it is set, with a CacheWarning.
     """
     if old := os.environ.get("TORCH_MODEL_ZOO"):
         advice = "torch itself ignores it: unset it, and set TORCH_HOME to move the cache"
@@ -33,21 +33,21 @@ def cache_dir() -> Path:
 
 
 def enabled(variable: str) -> bool:
-    """Whether an environment variable is set to something that means yes."""
+    """Whether an environment variable is set to a true value."""
     return os.environ.get(variable, "").strip().lower() not in ("", "0", "false", "no", "off")
 
 
 def offline() -> bool:
-    """Whether ``ZOO_OFFLINE`` forbids to touch the network."""
+    """Whether ``ZOO_OFFLINE`` forbids network access."""
     return enabled("ZOO_OFFLINE")
 
 
 def promised_hash(url: str) -> tuple[str, bool] | None:
-    """The beginning of the SHA-256 that a file's name promises, and whether it is binding; None if there is none.
+    """The beginning of the SHA-256 in a file's name, and whether it is binding; None if there is none.
 
-    ``resnet50-0676ba61.pth`` promises (eight hexadecimal digits or more between a hyphen and the extension). A date
-    in that place (``best-20240131.pth``) and digits after an underscore (``resnet18_fbgemm_16fa66dd.pth``; letters
-    *and* digits, so that a step number is not taken for one) are not binding: a mismatch there warns.
+    ``resnet50-0676ba61.pth`` has one (eight hexadecimal digits or more between a hyphen and the extension). A date in
+    that place (``best-20240131.pth``) and digits after an underscore (``resnet18_fbgemm_16fa66dd.pth``; letters *and*
+    digits, so that a step number is not taken for a hash) are not binding: a mismatch gives a warning.
     """
     match = re.search(r"([-_])([0-9a-f]{8,64})(?:\.\w+)+$", file_name(url))
     if match is None:
@@ -74,18 +74,18 @@ def file_name(url: str) -> str:
     return path.replace("\\", "/").rpartition("/")[2]
 
 
-_DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)[\d¹²³])(\..*)?", re.IGNORECASE)  # which Windows opens in every folder
+_DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)[\d¹²³])(\..*)?", re.IGNORECASE)  # Windows opens these in every folder
 
 
 def check_names(names: list[str], url: str) -> list[str]:
-    """``names``, the parts of a relative path that came with ``url``, if none leads elsewhere.
+    """``names``, the parts of a relative path from ``url``, if none leads outside.
 
     Raises:
         DownloadError: a part is empty, ``.``, ``..``, a drive, a device, unprintable or over 200 bytes long.
     """
     for name in names:
         what = (
-            "is no file's name"
+            "is not a file name"
             if name.strip(". ") == "" or name[-1] in ". " or "\\" in name or re.match("[A-Za-z]:", name)
             else "is the name of a device"
             if _DEVICE.fullmatch(name)
@@ -97,12 +97,12 @@ def check_names(names: list[str], url: str) -> list[str]:
         )
         if what:
             raise DownloadError(
-                f"{redacted(url)!r} names no file: {name[:40]!r} {what}. Expected a URL that ends in a file's name."
+                f"{redacted(url)!r} names no file: {name[:40]!r} {what}. Expected a URL that ends in a file name."
             )
     return names
 
 
-# What signs a request or says who asks: renewed from day to day while the file stays the same.
+# Parameters that sign a request or identify the user: they change while the file stays the same.
 _SIGNING = re.compile(
     r"x-(amz|goog|oss|cos|ms|bce)-.*|(.*[-_])?(signature|sig|sign|hmac|token|auth|authorization|api-?key|auth_?key|"
     r"password|secret)|(aws|google|oss)?access(key)?-?id|key-pair-id|policy|exp(ir(es|y|ation))?|hdn(ts|ea)|credential",
@@ -112,9 +112,9 @@ _BESIDE_IT = frozenset("sv ss srt sp st se spr sr sip si skoid sktid skt ske sks
 
 
 def identity(url: str) -> str:
-    """What is asked for, as it is written to disk: ``url`` without login, signature and fragment.
+    """``url`` in the form that is written to disk: without login, signature and fragment.
 
-    What else is in query and path parameters tells files apart and may be secret all the same: there is a digest.
+    Other query and path parameters distinguish files but may be secret: they are replaced by a digest.
     """
     if not scheme_of(url):
         return url
@@ -125,7 +125,7 @@ def identity(url: str) -> str:
     kept = [(n, v) for n, v in query if not (n in signing or (signing and n.lower() in _BESIDE_IT))]
     digest = f"zoo-digest={sha256(repr(kept).encode()).hexdigest()}" if kept else ""
     if [name for name, _ in query] == ["zoo-digest"]:
-        digest = parts.query  # it is one already
+        digest = parts.query  # it is a digest already
     host = parts.netloc.rpartition("@")[2]
     host = host.lower() if parts.scheme in ("http", "https") else host
     return parts._replace(netloc=host, path=_PARAMETERS.sub("", parts.path), query=digest, fragment="").geturl()

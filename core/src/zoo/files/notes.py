@@ -1,4 +1,4 @@
-"""What is known of a file: its size, times and hash when it was last verified, in a note."""
+"""Notes about files: size, times and hash when a file was last verified."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ def note_path(path: Path) -> Path:
 
 
 def note_elsewhere(path: Path) -> Path:
-    """The note of a file that is not ours: in our cache, not beside it."""
+    """The note of a file outside the cache; the note itself is in the cache."""
     return cache_dir() / ".verified" / f"{sha256(os.fsencode(path.resolve())).hexdigest()[:32]}.json"
 
 
 def read_note(note: Path) -> dict[str, Any]:
     try:
-        facts = json.loads(note.read_bytes() if note.is_file() else b"")  # a pipe would be waited for
+        facts = json.loads(note.read_bytes() if note.is_file() else b"")  # reading a pipe would block
     except (OSError, ValueError, RecursionError):
         return {}
     return facts if isinstance(facts, dict) else {}
 
 
 def write_note(note: Path, **facts: Any) -> None:
-    with contextlib.suppress(OSError):  # a cache that cannot be written to is no error: the file is hashed again
+    with contextlib.suppress(OSError):  # a read-only cache is not an error: the file is hashed again
         note.parent.mkdir(parents=True, exist_ok=True)
         temporary = note.with_name(f"{note.name}.{os.getpid()}-{threading.get_ident()}.tmp")
         try:
@@ -52,9 +52,11 @@ def write_verified(note: Path, stat: os.stat_result, **facts: Any) -> None:
 
 
 def unchanged(known: dict[str, Any], stat: os.stat_result, note: Path) -> bool:
-    """Whether a file is as its note says. Whoever writes to it can set its time back, but not that of the inode.
+    """Whether a file matches its note. A program that writes to it can reset the modification time, but not the
+    inode's.
 
-    Copying a cache changes that one; where it may be read only, and no note be renewed, the other two must do.
+    Copying a cache changes the inode's time; in a read-only cache, where notes cannot be updated, only size and
+    modification time are compared.
     """
     same = (known.get("size"), known.get("mtime_ns")) == (stat.st_size, stat.st_mtime_ns)
     return same and (known.get("ctime_ns") == stat.st_ctime_ns or not os.access(note.parent, os.W_OK))
@@ -76,13 +78,13 @@ def full_hash(path: Path) -> str:
 
 
 def verified(path: Path, note: Path, url: str, promise: tuple[str, bool] | None) -> str | None:
-    """What is wrong with ``path``, None if nothing is. It is hashed if it changed since it was last hashed."""
+    """The problem with ``path``, None if there is none. The file is hashed if it changed since it was last hashed."""
     known, stat = read_note(note), path.stat()
     hexdigits, binding = promise or ("", False)
     digest = str(known.get("sha256", ""))
     if unchanged(known, stat, note) and (not binding or digest.startswith(hexdigits)):
         return None
-    # What was downloaded, of which all digits are known; where that is not what is promised, the promise.
+    # The full hash of the download; or the promised one, if the two differ.
     expected = digest if digest.startswith(hexdigits) or not binding else hexdigits
     sha = sha256()
     stat = hash_file(path, sha)
@@ -101,15 +103,15 @@ def warn_unless(digest: str, promise: tuple[str, bool] | None, name: str) -> Non
     if promise and not digest.startswith(promise[0]):
         warnings.warn(
             f"The name of {name} ends in {promise[0]}, which may be the beginning of its SHA-256, but that begins with "
-            f"{digest[: len(promise[0])]}. It is used all the same. {SILENCE}",
+            f"{digest[: len(promise[0])]}. It is used anyway. {SILENCE}",
             CacheWarning,
             stacklevel=2,
         )
 
 
 def way_out(path: Path) -> str:
-    """A sentence for the message about a file that cannot be used: how to get it anew, if zoo can. Else nothing."""
+    """A sentence for the message about an unusable file: how to download it again, if zoo can; else ""."""
     url = str((read_note(note_path(path)) or read_note(note_elsewhere(path))).get("url", ""))
     if scheme_of(url) not in ("http", "https", "hf"):
         return ""
-    return f" `zoo pull --force {redacted(url)}` fetches it again."
+    return f" `zoo pull --force {redacted(url)}` downloads it again."

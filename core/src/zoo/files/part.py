@@ -1,4 +1,4 @@
-"""An unfinished download, which goes on where it broke off: in this process or a later one."""
+"""An unfinished download, which is resumed in this process or a later one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Part:
-    """An unfinished download: the file, the digest of what is in it, and what the server said of the whole."""
+    """An unfinished download: the file, the digest of its contents, and the server's facts about the complete file."""
 
     def __init__(self, url: str, target: Path, source: str, bound: bool) -> None:
         self.url, self.target, self.source, self.bound = identity(url), target, identity(source), bound
@@ -34,7 +34,7 @@ class Part:
         self.total: int | None = about.get("total") if same else None
         try:
             refuse_irregular(self.path)
-            self.file = self.path.open("ab", buffering=0)  # unbuffered: what was received survives a SIGKILL
+            self.file = self.path.open("ab", buffering=0)  # unbuffered: received data survives a SIGKILL
             self.size = os.fstat(self.file.fileno()).st_size
             if self.size and self.resumable:
                 hash_file(self.path, self.sha)
@@ -45,7 +45,7 @@ class Part:
 
     @property
     def resumable(self) -> bool:
-        """Where the name promises no hash, only the server can tell that its file is still the same."""
+        """Without a hash in the name, only the server's headers show that its file is still the same."""
         return self.bound or self.validator is not None
 
     def restart(self) -> None:
@@ -64,7 +64,8 @@ class Part:
         return headers
 
     def accept(self, response: HTTPResponse) -> bool:
-        """Get ready for the body of ``response``. False if it does not continue what is there: ask again."""
+        """Prepare for the body of ``response``. False if it does not continue this file, and the request must be
+        repeated."""
         etag = response.headers.get("ETag", "")
         validator = (etag if etag and not etag.startswith("W/") else None) or response.headers.get("Last-Modified")
         length = response.headers.get("Content-Length", "")
@@ -74,7 +75,7 @@ class Part:
                 r"bytes ([0-9]{1,20})-[0-9]+/([0-9]{1,20}\b|\*)", response.headers.get("Content-Range", "")
             )
             total = int(match[2]) if match and match[2] != "*" else None
-            # Who sends a 206 and does not say of what may send the tail of another file; a promised hash would tell.
+            # A 206 without its range may be the end of another file; a hash in the name would detect that.
             same = self.validator == validator or (self.bound and None in (self.validator, validator))
             same = same and (self.total or total) == (total or self.total)
             if match is None or int(match[1]) != self.size or not same:
@@ -82,7 +83,7 @@ class Part:
                 return False
             validator, total = validator or self.validator, total or self.total
         else:
-            self.restart()  # a server without ranges, or a file that changed: all of it comes again
+            self.restart()  # a server without ranges, or a changed file: start again
         self.validator, self.total = validator, total
         write_note(self.note, url=self.source, validator=validator, total=total)
         self.allow(total)
@@ -94,11 +95,11 @@ class Part:
     def write(self, chunk: bytes) -> None:
         try:
             view = memoryview(chunk)
-            while view:  # an unbuffered write may take a part of it
+            while view:  # an unbuffered write may be partial
                 view = view[self.file.write(view) or 0 :]
         except OSError as e:
             if e.errno in (errno.ENOSPC, errno.EDQUOT):
-                self.discard()  # a full disk hurts more than having to start again
+                self.discard()  # a full disk is worse than starting again
             cannot_write(self.target, e, (self.total or self.size + len(chunk)) - self.size)
         self.sha.update(chunk)
         self.size += len(chunk)
@@ -111,7 +112,7 @@ class Part:
 
     @contextlib.contextmanager
     def nothing_left(self) -> Iterator[None]:
-        """Where the block ends by an error before anything has arrived, no file is left."""
+        """No file is left if the block raises before any data has arrived."""
         try:
             yield
         except BaseException:
@@ -125,13 +126,13 @@ class Part:
         self.note.unlink(missing_ok=True)
 
     def finish(self) -> None:
-        """Move the file into place, and remember whose it is and that it was verified."""
+        """Move the file into place, and record its URL and that it was verified."""
         note = note_path(self.target)
         facts = {"url": self.url, "sha256": self.sha.hexdigest(), "fetched": round(time.time())}
         try:
             os.fsync(self.file.fileno())
             self.file.close()
-            write_note(note, **facts)  # first: killed in between, nobody takes the file for another URL's
+            write_note(note, **facts)  # first: if killed in between, the file is not taken for another URL's
             self.path.replace(self.target)
             write_verified(note, self.target.stat(), **facts)
         except OSError as e:

@@ -1,4 +1,4 @@
-"""What a machine allows to be fetched and loaded: ``ZOO_POLICY=file.toml``, or a variable for each rule."""
+"""Rules for downloading and loading files on a machine: ``ZOO_POLICY=file.toml``, or one variable per rule."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from zoo.files.redaction import redacted
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:
-    """The rules in force, each as a key of the file and as a variable ``ZOO_<KEY>``, which comes first.
+    """The current rules. Each is a key of the file and a variable ``ZOO_<KEY>``, which takes precedence.
 
     Attributes:
         https_only: refuse ``http://``, also as a mirror or the hub's endpoint.
-        allow_downgrade: follow redirects from https to http, which is refused otherwise.
-        allowed_hosts: the only hosts to ask, redirects included; ``*.example.org`` is allowed. None: all.
+        allow_downgrade: follow redirects from https to http, which are refused otherwise.
+        allowed_hosts: the only hosts to download from, including redirects; ``*.example.org`` is allowed. None: all.
         safetensors_only: refuse files that are not safetensors.
-        allowed_licenses: of weights, as ``Weights.license`` has them, wildcards allowed; ``"unknown"`` is one of them,
-            and that of a bare URL. None: all.
-        max_download: the most bytes of one file; ``"500 MB"`` in the file or variable. None: no limit.
+        allowed_licenses: licences of weights as in ``Weights.license``, wildcards allowed; the licence of a bare URL is
+            ``"unknown"``. None: all.
+        max_download: largest size of a file in bytes; ``"500 MB"`` in the file or variable. None: no limit.
     """
 
     https_only: bool = False
@@ -37,17 +37,18 @@ class Policy:
     max_download: int | None = None
 
     def check_address(self, url: str) -> None:
-        """Refuse a server that may not be asked."""
+        """Raise for a server that is not allowed."""
         if self.https_only and scheme_of(url) != "https":
             raise PolicyError(f"{redacted(url)} is refused: https_only is set.")
         host = urlsplit(url).hostname or ""
         if self.allowed_hosts is not None and not _matches(host, self.allowed_hosts):
             raise PolicyError(
-                f"{redacted(url)} is refused: allowed_hosts are {', '.join(self.allowed_hosts) or 'none'}, not {host}."
+                f"{redacted(url)} is refused: its host {host} is not one of allowed_hosts "
+                f"({', '.join(self.allowed_hosts) or 'none'})."
             )
 
     def check_wanted(self, url: str, license: str) -> None:  # noqa: A002  the field's name
-        """Refuse what is known, before anything is fetched, not to be allowed."""
+        """Raise before the download for a file that is known not to be allowed."""
         if self.safetensors_only and file_name(url).lower().endswith((".pth", ".pt", ".bin", ".ckpt", ".pkl")):
             raise PolicyError(f"{redacted(url)} is refused: it is not safetensors, and safetensors_only is set.")
         if self.allowed_licenses is not None and not _matches(license, self.allowed_licenses):
@@ -58,10 +59,10 @@ class Policy:
 
     def check_size(self, url: str, size: int | None) -> None:
         if self.max_download is not None and size is not None and size > self.max_download:
-            raise PolicyError(f"{redacted(url)} is refused: over {self.max_download} bytes, which is max_download.")
+            raise PolicyError(f"{redacted(url)} is refused: it is larger than max_download, {self.max_download} bytes.")
 
     def check_content(self, url: str, path: Path) -> None:
-        """Refuse a file of a form that is not allowed. The content decides, not the name."""
+        """Raise for a file of a format that is not allowed. The content decides, not the name."""
         if self.safetensors_only:
             with path.open("rb") as f:
                 start = f.read(9)
@@ -73,7 +74,7 @@ def policy() -> Policy:
     """The rules that ``ZOO_POLICY`` and the variables set.
 
     Raises:
-        InvalidArgument: the file cannot be read or has keys or values that no rule has. Nothing is fetched then.
+        InvalidArgument: the file cannot be read or has unknown keys or invalid values. Nothing is downloaded then.
     """
     rules: dict[str, Any] = {}
     if path := os.environ.get("ZOO_POLICY"):
@@ -86,7 +87,7 @@ def policy() -> Policy:
     known = {field.name: field.default for field in fields(Policy)}
     for key in rules:
         if key not in known:
-            raise InvalidArgument(f"ZOO_POLICY={path}: {key!r} is none of {', '.join(known)}.{suggest(key, known)}")
+            raise InvalidArgument(f"ZOO_POLICY={path}: {key!r} is not one of {', '.join(known)}.{suggest(key, known)}")
     for key, default in known.items():
         if given := os.environ.get(variable := f"ZOO_{key.upper()}"):
             rules[key] = enabled(variable) if isinstance(default, bool) else given

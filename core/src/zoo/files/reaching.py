@@ -1,4 +1,4 @@
-"""Whether a host can be reached at all: told in two seconds, where a library would try again for half a minute."""
+"""Checks in two seconds whether a host can be reached; a library would retry for half a minute."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from urllib.parse import urlsplit
 from zoo.errors import DownloadError
 from zoo.files.redaction import redacted
 
-PATIENCE = 2.0  # seconds, where ZOO_TIMEOUT says nothing
+PATIENCE = 2.0  # seconds, if ZOO_TIMEOUT is not set
 
 
 def check_reachable(endpoint: str, wanted: str) -> None:
-    """Raise if nobody answers at ``endpoint``, or at the proxy that is asked in its place.
+    """Raise if ``endpoint``, or the proxy that is used for it, cannot be reached.
 
-    A host that is merely slow to accept a connection passes: whoever fetches the file knows how to wait.
+    A host that is only slow to accept a connection passes; the download waits for it.
 
     Raises:
-        DownloadError: its name cannot be resolved, or the connection is refused; it says that ``wanted`` cannot be had.
+        DownloadError: its name cannot be resolved, or the connection is refused; the message names ``wanted``.
     """
     parts = urlsplit(_asked(endpoint))
     try:
         host, port = parts.hostname or "", parts.port or {"http": 80}.get(parts.scheme, 443)
-    except ValueError:  # of a port
+    except ValueError:  # invalid port
         return
     if not host:
-        return  # whoever fetches the file says what is wrong with the address
+        return  # the download reports what is wrong with the address
     from zoo.files.connection import timeout
 
     seconds = timeout() if os.environ.get("ZOO_TIMEOUT") else PATIENCE
@@ -39,13 +39,13 @@ def check_reachable(endpoint: str, wanted: str) -> None:
     why = f"its name was not resolved in {seconds:g} seconds" if tried.is_alive() else failed[0] if failed else ""
     if why:
         raise DownloadError(
-            f"Could not fetch {redacted(wanted)}: {host} cannot be reached ({why}), and it is not in the hub's cache. "
-            "Check the connection, or fetch it where there is one: `zoo pull`, or `zoo bundle` for this machine."
+            f"Could not download {redacted(wanted)}: {host} cannot be reached ({why}), and the file is not in the "
+            "hub's cache. Check the connection, or download it elsewhere: `zoo pull`, or `zoo bundle` for this machine."
         )
 
 
 def _asked(endpoint: str) -> str:
-    """The proxy, where there is one."""
+    """The URL of the proxy if there is one, else ``endpoint``."""
     parts = urlsplit(endpoint)
     proxies = urllib.request.getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")

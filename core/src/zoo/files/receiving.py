@@ -1,4 +1,4 @@
-"""How far a download is: a bar where it can move, plain lines where a command runs without a terminal."""
+"""Progress of a download: a bar on a terminal, plain lines for commands without one."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from contextvars import ContextVar
 from typing import Any
 
 lines: ContextVar[bool] = ContextVar("lines", default=False)  # whether to print lines; the command line sets it
-FIRST, EVERY = 1.0, 10.0  # seconds without a word, and between two
+FIRST, EVERY = 1.0, 10.0  # seconds before the first line, and between two lines
 
 
 class _Lines:
-    """A line after a second, and every ten; none of what is there before that."""
+    """A line after one second and every ten; none for a shorter download."""
 
     def __init__(self, name: str) -> None:
         self.name, self.n = name, 0
@@ -50,7 +50,7 @@ def _mb(size: float) -> str:
 
 @contextlib.contextmanager
 def bar(name: str, progress: bool) -> Iterator[Any]:
-    """Something with ``total``, ``n``, ``refresh()`` and ``update(n)``, in bytes."""
+    """An object with ``total``, ``n``, ``refresh()`` and ``update(n)``, in bytes."""
     moving = "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty() and not _is_log())
     if progress and not moving and lines.get() and sys.stderr is not None:
         shown = _Lines(name)

@@ -1,4 +1,4 @@
-"""A file that is written beside the one that it replaces, and renamed when it is whole."""
+"""A file that is written beside the one that it replaces, and renamed when it is complete."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import BinaryIO
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a file to be written that takes the place of ``path`` at the end, and leaves it as it was on any error.
+    """Open a file for writing that replaces ``path`` at the end, and leaves it unchanged on any error.
 
-    It is on the disk before it is renamed, has the mode of the old file where there is one, and goes where a link
-    leads. Whoever has the old file open or mapped keeps that.
+    It is synced to disk before it is renamed, gets the mode of an existing file, and replaces the target of a link.
+    Processes that have the old file open or mapped keep the old contents.
     """
     target = path.resolve()
     temporary = target.with_name(f".{target.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
@@ -29,7 +29,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    with contextlib.suppress(OSError, AttributeError):  # a folder cannot be opened everywhere
+    with contextlib.suppress(OSError, AttributeError):  # not every system can open a folder
         folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(folder)

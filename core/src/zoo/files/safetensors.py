@@ -10,11 +10,11 @@ MAX_HEADER = 100_000_000  # bytes; the format allows no more
 
 
 def is_safetensors(start: bytes) -> bool:
-    return start[4:9] == b"\0\0\0\0{"  # no header is as long as 4 GB
+    return start[4:9] == b"\0\0\0\0{"  # a header is shorter than 4 GB
 
 
 def read_header(f: BinaryIO) -> tuple[dict[str, Any], dict[str, str], int, int]:
-    """The tensors' entries, the file's metadata, where the tensors begin, and the size of the file.
+    """The tensors' descriptions, the file's metadata, the offset of the tensors, and the size of the file.
 
     Raises:
         ValueError: the header is damaged.
@@ -31,8 +31,8 @@ def read_header(f: BinaryIO) -> tuple[dict[str, Any], dict[str, str], int, int]:
     except RecursionError:
         raise ValueError("its header is nested too deeply") from None
     if not isinstance(header, dict):
-        raise ValueError("its header is no JSON object")
+        raise ValueError("its header is not a JSON object")
     metadata = header.pop("__metadata__", None) or {}
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise ValueError("its metadata are no strings")
+        raise ValueError("its metadata are not strings")
     return header, metadata, 8 + length, size

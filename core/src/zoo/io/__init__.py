@@ -1,4 +1,4 @@
-"""Pictures and videos in and out. Names are imported when they are first used."""
+"""Reading and writing of pictures and videos. Names are imported on first use."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ _LAZY = {
     ),
 }
 
-# What torchvision has beside these, and what serves in its place.
+# Other names of torchvision.io, and what replaces them here.
 _ELSEWHERE = {
     "decode_heic": "Pillow reads HEIC with pillow-heif: PIL.Image.open(file) after pillow_heif.register_heif_opener(), "
     "and zoo.transforms.functional.pil_to_tensor makes a tensor of it",
-    "read_video_timestamps": "zoo.io.VideoReader gives frames with their times",
+    "read_video_timestamps": "zoo.io.VideoReader returns frames with their times",
     "write_video": "use zoo.io.save_video",
 }
 
@@ -114,7 +114,7 @@ def __getattr__(name: str) -> Any:
 
 
 def say_what_serves(name: str) -> None:
-    """Raise for a name of torchvision's that is not here; of any other, nothing."""
+    """Raise for a name of torchvision that zoo does not have; do nothing for other names."""
     if name in _ELSEWHERE:
         from zoo.errors import MissingPlugin
 

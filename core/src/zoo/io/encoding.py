@@ -1,5 +1,5 @@
 """Encoded pictures as tensors of bytes, by Pillow, with the names and arguments of ``torchvision.io``."""
-# ruff: noqa: A002  the name that users know is input
+# ruff: noqa: A002  torchvision's name is input
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def read_file(path: FilePath) -> Tensor:
 
 
 def write_file(filename: FilePath, data: Tensor) -> None:
-    """Write ``data``, uint8 ``[N]``, into a file, replacing one that is there."""
+    """Write ``data``, uint8 ``[N]``, to a file, replacing an existing one."""
     Path(filename).write_bytes(_bytes("data", data))
 
 
@@ -60,19 +60,20 @@ def decode_image(
     mode: ImageReadMode | str = ImageReadMode.UNCHANGED,
     apply_exif_orientation: bool = False,
 ) -> Tensor:
-    """A picture of any format that zoo reads.
+    """Decode a picture of any format that zoo reads.
 
     Args:
         input: the bytes of the file, uint8 ``[N]``, or its path.
-        mode: the channels wanted. Transparent parts turn white in modes without alpha, 16 bits are scaled to 8.
-        apply_exif_orientation: whether a picture that a camera marked as turned is turned upright.
+        mode: channels of the result. Transparent pixels become white in modes without alpha, 16 bits are scaled to 8.
+        apply_exif_orientation: whether to rotate a picture upright, according to its EXIF data.
 
     Returns:
-        ``[C, H, W]`` uint8, or with ``UNCHANGED`` what the file holds; of a GIF of several pictures ``[N, 3, H, W]``.
+        ``[C, H, W]`` uint8, or with ``UNCHANGED`` the file's dtype and channels; ``[N, 3, H, W]`` for a GIF of several
+        pictures.
 
     Raises:
-        UnreadableFile: no picture, damaged, or one with more pixels than ``ZOO_MAX_PIXELS``.
-        InvalidArgument: no bytes; an unknown mode.
+        UnreadableFile: the input is not a picture, is damaged, or has more pixels than ``ZOO_MAX_PIXELS``.
+        InvalidArgument: the input is not bytes, or the mode is unknown.
     """
     data = input if isinstance(input, Tensor) else read_file(input)
     whole = _bytes("input", data)
@@ -86,9 +87,9 @@ def read_image(
     mode: ImageReadMode | str = ImageReadMode.UNCHANGED,
     apply_exif_orientation: bool = False,
 ) -> Tensor:
-    """:func:`decode_image` of a file, with torchvision's defaults: the channels that the file has, turned as it is.
+    """:func:`decode_image` of a file, with torchvision's defaults: the file's channels, without rotation.
 
-    :func:`zoo.io.load_image` gives the picture as pipelines see it: RGB and upright.
+    :func:`zoo.io.load_image` returns the picture as pipelines see it: RGB and upright.
     """
     held = torch.frombuffer(bytearray(path.getbuffer()), dtype=torch.uint8) if isinstance(path, io.BytesIO) else path
     return decode_image(held, mode, apply_exif_orientation)
@@ -100,7 +101,7 @@ def decode_jpeg(
     device: str | torch.device = "cpu",
     apply_exif_orientation: bool = False,
 ) -> Any:
-    """:func:`decode_image` of a JPEG, or of each in a list, on the CPU; the result is put on ``device``."""
+    """:func:`decode_image` of a JPEG, or of each in a list, on the CPU; the result is moved to ``device``."""
     if not isinstance(input, Tensor):
         return [decode_jpeg(one, mode, device, apply_exif_orientation) for one in input]
     return _decode(input, "JPEG", mode, apply_exif_orientation).to(device)
@@ -114,20 +115,21 @@ def decode_png(
 
 
 def decode_webp(input: Tensor, mode: ImageReadMode | str = ImageReadMode.UNCHANGED) -> Tensor:
-    """:func:`decode_image` of a WebP; of an animation the first picture."""
+    """:func:`decode_image` of a WebP; for an animation, the first picture."""
     return _decode(input, "WEBP", mode)
 
 
 def decode_avif(input: Tensor, mode: ImageReadMode | str = ImageReadMode.UNCHANGED) -> Tensor:
-    """:func:`decode_image` of an AVIF, where Pillow reads them (from 11.3 on)."""
+    """:func:`decode_image` of an AVIF, which Pillow reads from 11.3 on."""
     return _decode(input, "AVIF", mode)
 
 
 def decode_gif(input: Tensor) -> Tensor:
-    """A GIF, uint8 ``[3, H, W]``; one of several pictures ``[N, 3, H, W]``, each as it is seen.
+    """Decode a GIF: uint8 ``[3, H, W]``; ``[N, 3, H, W]`` for several pictures, each composed as it is displayed.
 
     Raises:
-        UnreadableFile: no GIF, a damaged one, or one whose pictures have more pixels than ``ZOO_MAX_PIXELS`` together.
+        UnreadableFile: the input is not a GIF, is damaged, or its pictures together have more pixels than
+            ``ZOO_MAX_PIXELS``.
     """
     with opened(io.BytesIO(_bytes("input", input)), ("GIF",)) as image:
         pixels, limit = getattr(image, "n_frames", 1) * image.width * image.height, max_pixels()
@@ -143,7 +145,7 @@ def decode_gif(input: Tensor) -> Tensor:
 
 
 def encode_png(input: Tensor, compression_level: int = 6) -> Tensor:
-    """A picture, uint8 ``[1 or 3, H, W]``, as the bytes of a PNG, uint8 ``[N]``.
+    """Encode a picture, uint8 ``[1 or 3, H, W]``, as the bytes of a PNG, uint8 ``[N]``.
 
     ``compression_level`` is 0 (none) to 9 (smallest). Raises :class:`~zoo.errors.InvalidArgument` for others.
     """
@@ -151,7 +153,7 @@ def encode_png(input: Tensor, compression_level: int = 6) -> Tensor:
 
 
 def encode_jpeg(input: Tensor | Sequence[Tensor], quality: int = 75) -> Any:
-    """A picture, uint8 ``[1 or 3, H, W]``, as the bytes of a JPEG, uint8 ``[N]``; a list of them as a list.
+    """Encode a picture, uint8 ``[1 or 3, H, W]``, as the bytes of a JPEG, uint8 ``[N]``; a list of them as a list.
 
     ``quality`` is 1 to 100. Raises :class:`~zoo.errors.InvalidArgument` for others.
     """
@@ -161,14 +163,14 @@ def encode_jpeg(input: Tensor | Sequence[Tensor], quality: int = 75) -> Any:
 
 
 def write_png(input: Tensor, filename: FilePath, compression_level: int = 6) -> None:
-    """Write what :func:`encode_png` gives into a file."""
+    """Write the bytes of :func:`encode_png` to a file."""
     write_file(filename, encode_png(input, compression_level))
 
 
 def write_jpeg(input: Tensor, filename: FilePath, quality: int = 75) -> None:
-    """Write what :func:`encode_jpeg` gives into a file."""
+    """Write the bytes of :func:`encode_jpeg` to a file."""
     if not isinstance(input, Tensor):
-        raise InvalidArgument(f"One picture is written at a time, but got {type(input).__name__}.")
+        raise InvalidArgument(f"input must be one picture, but got {type(input).__name__}.")
     write_file(filename, encode_jpeg(input, quality))
 
 
@@ -191,7 +193,7 @@ def _encode(input: Tensor, kind: str, **settings: Any) -> Tensor:
         given = f"{input.dtype} {list(input.shape)}" if isinstance(input, Tensor) else type(input).__name__
         raise InvalidArgument(f"input must be a uint8 tensor [1 or 3, H, W], but got {given}.")
     if not input.numel():
-        raise InvalidArgument(f"A picture of {list(input.shape)} has no pixels that could be encoded.")
+        raise InvalidArgument(f"A picture of {list(input.shape)} has no pixels to encode.")
     pixels = input.cpu().permute(1, 2, 0).contiguous().numpy()
     out = io.BytesIO()
     Image.fromarray(pixels if len(input) == 3 else pixels[..., 0]).save(out, kind, **settings)

@@ -1,4 +1,4 @@
-"""The files in a folder, as every command finds them: in the order of their numbers, and none that are hidden."""
+"""The files in a folder, as every command finds them: sorted naturally, without hidden files."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _NUMBER = re.compile(r"([0-9]+)")
 
 
 def natural_key(path: str | os.PathLike[str]) -> list[tuple[list[str | int], str]]:
-    """What to sort by, so that ``frame_2.png`` comes before ``frame_10.png``, and a folder's files stay together."""
+    """The sort key: ``frame_2.png`` comes before ``frame_10.png``, and a folder's files stay together."""
     parts = Path(path).parts
-    # Pieces of text and numbers alternate, so that like is compared with like; "01" and "1" differ by the name itself.
+    # Text and numbers alternate, so that the same types are compared; "01" and "1" differ by the name itself.
     pieces = ([int(p) if i % 2 else p for i, p in enumerate(_NUMBER.split(part))] for part in parts)
     return list(zip(pieces, parts, strict=True))
 
@@ -26,23 +26,24 @@ def find_files(
 ) -> list[Path]:
     """The files below a folder, at any depth, sorted by :func:`natural_key`.
 
-    Files and folders whose name begins with a dot are left out, as are the folders that they are in: editors, file
+    Files and folders whose name begins with a dot are left out: editors, file
     managers and archives leave ``.ipynb_checkpoints``, ``.thumbnails`` and ``._x.png`` among the data. Links are
-    followed; what a folder's links lead to is searched once, so that loops end.
+    followed; each folder is searched once, so that loops end.
 
     Args:
-        folder: where to search; its own name does not matter.
-        suffixes: endings of the files to take, in lower case; those of the files may be in any. None takes all.
-        notes: where to say which folders could not be read; by default a :class:`FolderWarning` says it.
+        folder: folder to search; its own name may begin with a dot.
+        suffixes: suffixes of the files to take, in lower case; the case of the files' suffixes is ignored. None takes
+            all.
+        notes: list that gets a message about folders that could not be read; by default a :class:`FolderWarning`.
 
     Raises:
-        UnreadableFile: ``folder`` is none, or cannot be read.
+        UnreadableFile: ``folder`` is not a folder, or cannot be read.
     """
     top = Path(folder)
     found: list[Path] = []
     unread: list[str] = []
     seen: set[tuple[int, int]] = set()
-    linked: list[str] = []  # searched when all else is, so that a folder is found by its own path if it has one
+    linked: list[str] = []  # searched last, so that a folder is found by its own path if it has one
     left = [os.fspath(top)]
     while left or linked:
         place = left.pop() if left else linked.pop()
@@ -51,14 +52,14 @@ def find_files(
             if (facts.st_dev, facts.st_ino) in seen:
                 continue
             seen.add((facts.st_dev, facts.st_ino))
-            with os.scandir(place) as entries:
-                for entry in entries:
-                    if entry.name.startswith("."):
+            with os.scandir(place) as items:
+                for item in items:
+                    if item.name.startswith("."):
                         continue
-                    if _is_folder(entry):
-                        (linked if entry.is_symlink() else left).append(entry.path)
-                    elif suffixes is None or Path(entry.name).suffix.lower() in suffixes:
-                        found.append(Path(entry.path))
+                    if _is_folder(item):
+                        (linked if item.is_symlink() else left).append(item.path)
+                    elif suffixes is None or Path(item.name).suffix.lower() in suffixes:
+                        found.append(Path(item.path))
         except OSError as e:
             if place == os.fspath(top):
                 raise UnreadableFile(f"The folder {str(top)!r} cannot be read: {e.strerror or e}.") from e
@@ -79,29 +80,29 @@ def input_and_truth(
     layouts: Sequence[tuple[str, str]],
     expected: str,
 ) -> tuple[Path, Path]:
-    """The folder of inputs and that of what is true of them.
+    """The folder of inputs and the folder of their annotations.
 
     Args:
-        path: the folder of inputs; or one that has both.
-        annotations: the folder of truths, where ``path`` has not both.
-        layouts: names of the two within ``path``, such as ``("images", "masks")``; the first that is there counts.
-        expected: what the folder of truths should be, for the message.
+        path: the folder of inputs, or a folder that contains both.
+        annotations: the folder of annotations, unless ``path`` contains both.
+        layouts: names of the two within ``path``, such as ``("images", "masks")``; the first pair that exists is used.
+        expected: description of the folder of annotations, for the message.
 
     Raises:
-        InvalidArgument: there is no folder of truths.
+        InvalidArgument: there is no folder of annotations.
     """
     path = Path(path)
     images, truth = path, None if annotations is None else Path(annotations)
     if truth is None:
         images, truth = next(((path / a, path / b) for a, b in layouts if (path / b).is_dir()), (path, None))
     if truth is None or not truth.is_dir():
-        given = "none was given" if truth is None else f"{str(truth)!r} is none"
+        given = "none was given" if truth is None else f"{str(truth)!r} is not a folder"
         raise InvalidArgument(f"annotations: expected {expected}; {given}.")
     return images, truth
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def _is_folder(item: os.DirEntry[str]) -> bool:
     try:
-        return entry.is_dir()
+        return item.is_dir()
     except OSError:  # a link to itself
         return False

@@ -1,4 +1,4 @@
-"""Frames of a video as inputs of tasks on pictures: each is read when its turn comes."""
+"""Frames of a video as inputs of tasks on pictures, read on access."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from zoo.io.sources import Frame
 from zoo.io.video import VideoReader, steady_times
 from zoo.transforms.functional import to_pil_image
 
-AHEAD = 32  # frames that are kept for threads which ask out of order
+AHEAD = 32  # frames that are kept for threads that read out of order
 
 
 class _Clip:
-    """A video that is read once, from its beginning to its end, by several threads."""
+    """A video that several threads read once, from beginning to end."""
 
     def __init__(self, path: Path, frame_rate: float) -> None:
         self.reader = VideoReader(path)
@@ -44,10 +44,10 @@ class VideoFrame:
     """One frame as an input.
 
     Attributes:
-        path: of the video.
-        time: of the frame, in seconds.
-        stem: what files made of it are called: ``clip_001.50s``.
-        stamp: (size, time) of the video's file, by which it is the same.
+        path: path of the video.
+        time: time of the frame, in seconds.
+        stem: stem of the files made from it: ``clip_001.50s``.
+        stamp: (size, time) of the video's file, to detect changes.
     """
 
     def __init__(self, clip: _Clip, i: int, stamp: tuple[int, int]) -> None:
@@ -70,15 +70,15 @@ class VideoFrame:
         try:
             picture: Image.Image = to_pil_image(self.clip.frame(self.i).image)
         except StopIteration:
-            raise UnreadableFile(f"{str(self)!r} cannot be read: the video ends before.") from None
+            raise UnreadableFile(f"{str(self)!r} cannot be read: the video ends before it.") from None
         return picture
 
 
 def video_frames(path: str, frame_rate: float = 1.0) -> list[VideoFrame]:
-    """The frames of a video, so many a second.
+    """The frames of a video, at a number of frames per second.
 
     Raises:
-        UnreadableFile: it is no video.
+        UnreadableFile: it is not a video.
     """
     clip = _Clip(Path(path), frame_rate)
     about = Path(path).stat()

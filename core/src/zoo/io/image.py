@@ -1,4 +1,4 @@
-"""Pictures read and written with Pillow; what is broken, or would fill the memory, is refused by name."""
+"""Reading and writing of pictures with Pillow. Damaged files, and files that would fill the memory, are errors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Picture = Image.Image | Tensor
 
 
 class ImageReadMode(Enum):
-    """Which channels of a picture are read. ``UNCHANGED`` is what the file holds, a palette resolved."""
+    """The channels to read. ``UNCHANGED`` keeps those of the file, with a palette converted."""
 
     UNCHANGED = 0
     GRAY = 1
@@ -59,11 +59,11 @@ _PIL_MODES = {
 }
 
 
-# Decoders that only decode: a file that says it is EPS would have Ghostscript run it.
+# Only decoders that execute nothing: Pillow runs Ghostscript on an EPS file.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "ICO", "TGA")
 _MODULES = {"JPEG2000": "Jpeg2K", "WEBP": "WebP"}
-_MOVING = {"WEBP", "GIF", "PNG", "AVIF"}  # and not the pages of a TIFF, or the second picture of a telephone's JPEG
-_CANVASES = 4  # that the decoder of an animation may hold at a time
+_MOVING = {"WEBP", "GIF", "PNG", "AVIF"}  # not the pages of a TIFF, or the second picture of a phone's JPEG
+_CANVASES = 4  # canvases that the decoder of an animation may hold
 _ORIENTATION = 0x0112  # in EXIF
 _lifting = threading.Lock()
 
@@ -77,11 +77,11 @@ def _available() -> tuple[str, ...]:
 
 
 def max_pixels() -> float:
-    """How many pixels a picture may have: ``ZOO_MAX_PIXELS``, by default twice ``PIL.Image.MAX_IMAGE_PIXELS``: 179
-    million, or 0.7 GB as RGBA.
+    """The largest number of pixels of a picture: ``ZOO_MAX_PIXELS``, by default twice ``PIL.Image.MAX_IMAGE_PIXELS``:
+    179 million, or 0.7 GB as RGBA.
 
     Raises:
-        InvalidArgument: ``ZOO_MAX_PIXELS`` is no whole number from 1 on.
+        InvalidArgument: ``ZOO_MAX_PIXELS`` is not a whole number of at least 1.
     """
     given = os.environ.get("ZOO_MAX_PIXELS")
     if not given:
@@ -97,15 +97,15 @@ def _named(source: object) -> str:
 
 @contextlib.contextmanager
 def opened(source: str | os.PathLike[str] | io.BytesIO, formats: Sequence[str] | None = None) -> Iterator[Image.Image]:
-    """A picture whose pixels are read when they are asked for, from a path or the bytes of a file.
+    """A picture whose pixels are read on access, from a path or the bytes of a file.
 
     Args:
         formats: some of :data:`FORMATS`, by default all.
 
     Raises:
-        UnreadableFile: there is no such file, it is a device or a pipe, no picture of :data:`FORMATS`, damaged, or has
-            more pixels than :func:`max_pixels` (a quarter of them, if it is an animation). Also where the pixels are
-            read inside.
+        UnreadableFile: there is no such file, or it is a device or a pipe, not a picture of :data:`FORMATS`, damaged,
+            or has more pixels than :func:`max_pixels` (a quarter of that for an animation). Also raised when the pixels
+            are read inside the context.
     """
     file, limit = source if isinstance(source, io.BytesIO) else Path(source), max_pixels()
     name, allowed = _named(file), formats or _available()
@@ -115,24 +115,27 @@ def opened(source: str | os.PathLike[str] | io.BytesIO, formats: Sequence[str] |
     except UnreadableFile:
         raise
     except UnidentifiedImageError as e:
-        reason = "its content is no picture format that Pillow knows and zoo reads: " + ", ".join(allowed)
+        reason = "its content is not in a picture format that Pillow knows and zoo reads: " + ", ".join(allowed)
         size = file.stat().st_size if isinstance(file, Path) else len(file.getbuffer())
         reason = "it is empty" if size == 0 else reason
         raise UnreadableFile(f"{name} cannot be read as a picture: {reason}.") from e
     except Image.DecompressionBombError as e:
         raise UnreadableFile(f"{name} is refused as a decompression bomb: {e}") from e
-    except Exception as e:  # the decoder of a broken file may raise anything: SyntaxError, struct.error, RuntimeError
+    except (
+        Exception
+    ) as e:  # a decoder may raise any exception for a damaged file: SyntaxError, struct.error, RuntimeError
         raise UnreadableFile(f"{name} cannot be read as a picture: {str(e) or type(e).__name__}") from e
 
 
-_LAST = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}  # what such files end in, perhaps with something behind
+_LAST = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}  # the end of such files, perhaps followed by other data
 
 
 def check_picture(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Height and width of a picture, turned as its EXIF data say. Its header is read; where its end is missing, all.
+    """Height and width of a picture, rotated according to its EXIF data. Only the header is read, or everything if the
+    end is missing.
 
     Raises:
-        UnreadableFile: it cannot be opened, or is cut short.
+        UnreadableFile: it cannot be opened, or is truncated.
     """
     with opened(path) as image:
         size = (image.width, image.height) if image.getexif().get(0x0112, 1) >= 5 else (image.height, image.width)
@@ -146,7 +149,7 @@ def check_picture(path: str | os.PathLike[str]) -> tuple[int, int]:
 
 @contextlib.contextmanager
 def open_checked(file: Path | io.BytesIO, limit: float, formats: Sequence[str] | None = None) -> Iterator[Image.Image]:
-    """:func:`opened`, where what goes wrong is raised as it is. All files of pictures are opened here."""
+    """:func:`opened` without conversion of exceptions. All picture files are opened here."""
     if isinstance(file, Path) and not file.is_file():
         raise OSError("it is not a file" if file.exists() else "it does not exist")
     try:
@@ -165,7 +168,7 @@ def _open(file: Path | io.BytesIO, limit: float, formats: Sequence[str]) -> Imag
     guard = Image.MAX_IMAGE_PIXELS
     if guard is None or limit <= 2 * guard:
         return Image.open(file, formats=list(formats))
-    with _lifting:  # Pillow's own guard is one for the process
+    with _lifting:  # Pillow's own limit is global
         Image.MAX_IMAGE_PIXELS = None
         try:
             return Image.open(file, formats=list(formats))
@@ -174,7 +177,7 @@ def _open(file: Path | io.BytesIO, limit: float, formats: Sequence[str]) -> Imag
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """``image``, turned as its EXIF says that the camera was."""
+    """``image``, rotated according to its EXIF orientation."""
     return ImageOps.exif_transpose(image) if image.getexif().get(_ORIENTATION, 1) != 1 else image
 
 
@@ -183,17 +186,17 @@ def open_image(
     mode: ImageReadMode | str = ImageReadMode.UNCHANGED,
     apply_exif_orientation: bool = True,
 ) -> Image.Image:
-    """Read a picture whole, in any format of :data:`FORMATS`; of an animation the first frame.
+    """Read a picture completely, in any format of :data:`FORMATS`; the first frame of an animation.
 
     Args:
-        source: path of the file, or its bytes; or a PIL image, which is treated likewise.
-        mode: the channels wanted. Transparent parts turn white in modes without alpha, 16 bits are scaled to 8.
-        apply_exif_orientation: whether a picture that a camera marked as turned is turned upright.
+        source: path of the file, or its bytes; or a PIL image, which is converted in the same way.
+        mode: channels of the result. Transparent pixels become white in modes without alpha, 16 bits are scaled to 8.
+        apply_exif_orientation: whether to rotate a picture upright, according to its EXIF data.
 
     Raises:
-        UnreadableFile: there is no such file, it is a device or a pipe, no picture, damaged or cut short, or it has
-            more pixels than ``ZOO_MAX_PIXELS`` (179 million).
-        InvalidArgument: an unknown ``mode``; a PIL image that cannot become what ``mode`` says.
+        UnreadableFile: there is no such file, or it is a device or a pipe, not a picture, damaged or truncated, or it
+            has more pixels than ``ZOO_MAX_PIXELS`` (179 million).
+        InvalidArgument: ``mode`` is unknown, or a PIL image cannot be converted to it.
     """
     wanted = ImageReadMode.parse(mode)
     if isinstance(source, Image.Image):
@@ -205,17 +208,17 @@ def open_image(
 
 
 def open_reduced(source: str | os.PathLike[str], least: tuple[int, int]) -> tuple[Image.Image, tuple[int, int]]:
-    """A picture as :func:`open_image` gives it, but a JPEG in half, a quarter or an eighth of its size.
+    """A picture as :func:`open_image` returns it, but a JPEG at a half, a quarter or an eighth of its size.
 
     Args:
         source: path of the file.
-        least: width and height that it must have at least after that.
+        least: minimum width and height of the result.
 
     Returns:
-        The picture, and (width, height) that it would have had.
+        The picture, and its original (width, height).
 
     Raises:
-        UnreadableFile: as of :func:`open_image`.
+        UnreadableFile: as for :func:`open_image`.
     """
     with opened(source) as lazy:
         whole = lazy.size
@@ -240,9 +243,8 @@ def load_image(
 ) -> Tensor:
     """Read a picture as a tensor: uint8 ``[C, H, W]`` in [0, 255], by default RGB and upright, as pipelines see it.
 
-    :func:`zoo.io.read_image` has torchvision's defaults. With ``mode="UNCHANGED"``, a file of 16 bits a number gives
-    uint16 ``[C, H, W]``, one of floats float32.
-    Arguments and errors are those of :func:`open_image`.
+    :func:`zoo.io.read_image` has torchvision's defaults. With ``mode="UNCHANGED"``, a file with 16 bits per value gives
+    uint16 ``[C, H, W]``, one of floats float32. Arguments and errors are those of :func:`open_image`.
     """
     if ImageReadMode.parse(mode) is ImageReadMode.UNCHANGED:
         with opened(path) as image:
@@ -250,19 +252,19 @@ def load_image(
         if order in _SWAPPED and kind != "I":
             if kind not in ("RGB", "RGBA"):
                 raise UnreadableFile(
-                    f"{_named(path)} has {kind} in 16 bits, of which Pillow gives 8: ask for another mode."
+                    f"{_named(path)} has {kind} in 16 bits, of which Pillow reads 8: choose another mode."
                 )
             high, low = (_numbers(path, f"{kind};{o}", apply_exif_orientation) for o in (order, _SWAPPED[order]))
             return torch.from_numpy((high.astype(np.uint16) << 8 | low).transpose(2, 0, 1).copy())
     return pil_to_tensor(open_image(path, mode, apply_exif_orientation))
 
 
-# Of several numbers of 16 bits a pixel Pillow keeps the higher byte; told that their bytes are swapped, the lower.
+# For pixels of several 16 bit values, Pillow keeps the higher byte, or with swapped byte order the lower.
 _SWAPPED = {"16B": "16L", "16L": "16B", "16N": "16B" if sys.byteorder == "little" else "16L"}
 
 
 def _raw_mode(image: Image.Image) -> str:
-    """How the file holds the pixels, in Pillow's words: ``RGB;16B``; empty where it does not say."""
+    """Pillow's name of the file's pixel layout, such as ``RGB;16B``; empty if it is unknown."""
     tiles = getattr(image, "tile", [])
     told = tiles[0][3] if tiles else ""
     return str(told[0] if isinstance(told, tuple) and told else told)
@@ -271,7 +273,7 @@ def _raw_mode(image: Image.Image) -> str:
 def _numbers(
     path: str | os.PathLike[str] | io.BytesIO, raw_mode: str, apply_exif_orientation: bool
 ) -> np.ndarray[Any, Any]:
-    """uint8 [H, W, C], of a file that is said to hold its pixels so."""
+    """uint8 [H, W, C], with the file's pixels read in this layout."""
     with opened(path) as image:
         tiles: list[Any] = image.tile  # type: ignore[attr-defined]
         make = getattr(type(tiles[0]), "_make", tuple)  # named tuples since Pillow 11
@@ -283,33 +285,33 @@ def _numbers(
 
 
 def save_image(image: Image.Image | Tensor, path: str | os.PathLike[str]) -> None:
-    """Write a picture in the format that the ending of ``path`` names, replacing a file that is there.
+    """Write a picture in the format of the suffix of ``path``, replacing an existing file.
 
     Args:
         image: PIL image, or tensor ``[C, H, W]`` or ``[H, W]``, uint8 or float in [0, 1]. JPEG has no transparency:
-            what is transparent turns white.
-        path: ends in ``.png``, ``.jpg``, or another ending that Pillow knows.
+            transparent pixels become white.
+        path: ends in ``.png``, ``.jpg``, or another suffix that Pillow knows.
 
     Raises:
-        InvalidArgument: an ending that names no format, or a picture that the format cannot hold.
+        InvalidArgument: the suffix is not that of a format, or the format does not support the picture.
     """
     file = Path(path)
     picture = to_pil_image(image) if isinstance(image, Tensor) else image
     kind = Image.registered_extensions().get(file.suffix.lower())
     if kind not in Image.SAVE:
-        raise InvalidArgument(f"{str(file)!r} has no ending that names a picture format; use .png, .jpg or .webp.")
+        raise InvalidArgument(f"{str(file)!r} does not have the suffix of a picture format; use .png, .jpg or .webp.")
     if kind == "JPEG" and picture.mode not in ("L", "RGB", "CMYK"):
         picture = convert_mode(picture, "RGB")
     try:
         picture.save(file, format=kind)
     except (OSError, ValueError) as e:
-        if isinstance(e, OSError) and e.errno is not None:  # the disk's fault, and it says so
+        if isinstance(e, OSError) and e.errno is not None:  # an error of the disk, with its own message
             raise
         raise InvalidArgument(f"A picture of mode {picture.mode!r} cannot be written as {kind}: {e}.") from e
 
 
 def __getattr__(name: str) -> Any:
-    encoding = None if name.startswith("__") else importlib.import_module("zoo.io.encoding")  # made of what is here
+    encoding = None if name.startswith("__") else importlib.import_module("zoo.io.encoding")  # it imports this module
     if encoding is not None and name in encoding.__all__:
         return getattr(encoding, name)
     importlib.import_module("zoo.io").say_what_serves(name)

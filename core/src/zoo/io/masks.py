@@ -1,4 +1,4 @@
-"""Masks as run lengths, in the forms that COCO's files have them in and ``pycocotools`` reads."""
+"""Masks as run lengths, in the formats of COCO's files, which ``pycocotools`` reads."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def run_lengths(mask: Tensor, size: tuple[int, int] | None = None, offset: tuple
     column by column.
 
     Args:
-        mask: bool [h, w]; all of a picture, or a part of it.
+        mask: bool [h, w], for a picture or a part of it.
         size: height and width of the picture; by default the mask's.
-        offset: row and column in the picture where the mask begins; around it are zeros.
+        offset: row and column of the mask in the picture; pixels around it are zero.
 
     Raises:
-        InvalidArgument: no bool [h, w], or one that is not inside the picture.
+        InvalidArgument: the mask is not bool [h, w], or not inside the picture.
     """
     if mask.dtype != torch.bool or mask.ndim != 2:
         raise InvalidArgument(f"mask is {mask.dtype} of the shape {list(mask.shape)}; expected bool [height, width].")
@@ -36,7 +36,7 @@ def run_lengths(mask: Tensor, size: tuple[int, int] | None = None, offset: tuple
     columns = np.zeros((mask.shape[1], mask.shape[0] + 2), np.int8)
     columns[:, 1:-1] = mask.cpu().numpy().T
     steps = np.diff(columns, axis=1)
-    # Where ones begin and end, counted through the picture column by column; runs that touch across columns are one.
+    # Start and end of runs of ones, counted column by column; runs that touch across columns are merged.
     begins, ends = ((left + x) * height + top + y for x, y in (np.nonzero(steps == 1), np.nonzero(steps == -1)))
     apart = begins[1:] != ends[:-1]
     begins, ends = begins[np.r_[True, apart][: len(begins)]], ends[np.r_[apart, True][: len(ends)]]
@@ -47,8 +47,8 @@ def run_lengths(mask: Tensor, size: tuple[int, int] | None = None, offset: tuple
 
 
 def compress(counts: Sequence[int]) -> str:
-    """COCO's compressed form of run lengths: from the fourth on how much longer each is than the last but one, five
-    bits a character from the lowest, signed; a sixth bit says that more follow."""
+    """COCO's compressed run lengths: from the fourth on, the difference to the last but one, signed, with five bits per
+    character from the lowest; a sixth bit means that more follow."""
     numbers = np.asarray(counts, np.int64)
     rest = numbers.copy()
     rest[3:] -= numbers[1:-2]
@@ -66,17 +66,17 @@ def compress(counts: Sequence[int]) -> str:
 
 
 def expand(text: str) -> list[int]:
-    """The numbers that :func:`compress` made a text of.
+    """The numbers from a text of :func:`compress`.
 
     Raises:
-        InvalidArgument: no such text.
+        InvalidArgument: it is not such a text.
     """
     counts: list[int] = []
     value = shift = 0
     for character in text:
         bits = ord(character) - 48
         if not 0 <= bits < 64 or shift > 40:
-            raise InvalidArgument(f"The run lengths have the character {character!r} where none can be.")
+            raise InvalidArgument(f"The run lengths contain the invalid character {character!r}.")
         value |= (bits & 31) << shift
         shift += 5
         if not bits & 32:
@@ -84,7 +84,7 @@ def expand(text: str) -> list[int]:
             counts.append(value + counts[-2] if len(counts) > 2 else value)
             value = shift = 0
     if shift or any(n < 0 for n in counts):
-        raise InvalidArgument("The run lengths are cut short, or damaged.")
+        raise InvalidArgument("The run lengths are truncated or damaged.")
     return counts
 
 
@@ -98,15 +98,17 @@ def decode_mask(runs: Mapping[str, Any]) -> Tensor:
     """Run lengths, compressed or not → the mask, bool [height, width].
 
     Raises:
-        InvalidArgument: they do not add up to the pixels that ``size`` says.
+        InvalidArgument: their sum is not the number of pixels of ``size``.
     """
     try:
         height, width = (int(side) for side in runs["size"])
         given = runs["counts"]
     except (KeyError, TypeError, ValueError) as e:
-        raise InvalidArgument(f"{runs!r} are no run lengths; expected {{'size': [height, width], 'counts': …}}.") from e
+        raise InvalidArgument(
+            f"{runs!r} are not run lengths; expected {{'size': [height, width], 'counts': …}}."
+        ) from e
     counts = expand(given) if isinstance(given, str) else list(given)
     if min(height, width) < 0 or any(n < 0 for n in counts) or sum(counts) != height * width:
-        raise InvalidArgument(f"The run lengths are of {sum(counts)} pixels; expected {height} × {width}.")
+        raise InvalidArgument(f"The run lengths have {sum(counts)} pixels; expected {height} × {width}.")
     values = np.arange(len(counts)) % 2 == 1
     return torch.from_numpy(np.repeat(values, counts).reshape(width, height).T.copy())

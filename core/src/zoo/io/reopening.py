@@ -1,4 +1,4 @@
-"""Pictures that are read again when they are looked at, so that as many results as there are files fit in memory."""
+"""Pictures that are read again on access, so that the results of any number of files fit in memory."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from PIL import Image
 
 from zoo.errors import UnreadableFile
 
-LONG = 1024  # bytes of a note in a picture (a colour profile, a thumbnail) from which it is not kept
+LONG = 1024  # metadata of a picture (a colour profile, a thumbnail) of this many bytes is not kept
 
 Facts = list[tuple[str, tuple[int, int]]]
 
-_last = threading.local()  # what was opened last in this thread: drawing asks for the same pixels many times
+_last = threading.local()  # the last picture of this thread: drawing reads the same pixels many times
 
 
 class ReopenedImage(Image.Image):
-    """A PIL image of known size whose pixels are read from its file when they are asked for, and not kept for long.
+    """A PIL image of known size whose pixels are read from its file on access, and not kept for long.
 
-    One that is drawn on has pixels of its own from then on. Pickled and copied it is its pixels.
+    After it is drawn on, it keeps its pixels. Pickling and copying include the pixels.
 
     Raises:
-        UnreadableFile: where pixels are asked for: the file is gone, or is not what it was.
+        UnreadableFile: on access to pixels, the file is missing or has changed.
     """
 
     _own: Any = None
@@ -57,24 +57,24 @@ class ReopenedImage(Image.Image):
 
 
 class _Again:
-    """An input that can be loaded again, as long as its files are the same."""
+    """An input that can be loaded again, as long as its files are unchanged."""
 
-    __slots__ = ("files", "load", "several")  # there is one of each result
+    __slots__ = ("files", "load", "several")  # there is one per result
 
     def __init__(self, several: type[Any] | None, files: Facts, load: Callable[[Any], Any]) -> None:
         self.several, self.files, self.load = several, files, load
 
     def read(self, place: Sequence[int]) -> Any:
-        """The picture at ``place`` in what is loaded."""
+        """The picture at index ``place`` of the loaded input."""
         if getattr(_last, "input", None) is not self:
             for file, before in self.files:
                 if _facts(file) != before:
-                    what = "has changed" if Path(file).exists() else "is gone"
+                    what = "has changed" if Path(file).exists() else "was deleted"
                     raise UnreadableFile(
                         f"{file!r} {what} since it was read, so its result cannot be drawn; with keep_images=True the "
-                        "picture would have been kept in memory."
+                        "picture is kept in memory."
                     )
-            paths = [Path(file) for file, _ in self.files]  # absolute: the working directory may be another by now
+            paths = [Path(file) for file, _ in self.files]  # absolute: the working directory may have changed
             _last.loaded, _last.input = self.load(self.several(paths) if self.several else paths[0]), self
         found = _last.loaded
         for i in place:
@@ -83,7 +83,7 @@ class _Again:
 
 
 def _facts(file: str | Path) -> tuple[int, int] | None:
-    """Size and time of a file that is there."""
+    """Size and time of an existing file."""
     try:
         about = Path(file).stat()
     except (OSError, ValueError):
@@ -92,8 +92,8 @@ def _facts(file: str | Path) -> tuple[int, int] | None:
 
 
 def facts_of(source: Any) -> Facts | None:
-    """The files that an input is made of, each with what tells whether it is still the same; None where it is made of
-    anything else, such as a tensor or a URL."""
+    """The files of an input, each with its size and time to detect changes; None for other inputs, such as tensors and
+    URLs."""
     found = []
     for file in source if isinstance(source, list | tuple) else [source]:
         facts = _facts(file) if isinstance(file, str | Path) else None
@@ -106,14 +106,14 @@ def facts_of(source: Any) -> Facts | None:
 def reopened(
     loaded: Any, source: Any, files: Facts, load: Callable[[Any], Any], size: tuple[int, int] | None = None
 ) -> Any:
-    """``loaded`` with its pictures replaced by :class:`ReopenedImage`; what else there is in it stays.
+    """``loaded`` with its pictures replaced by :class:`ReopenedImage`; other items are unchanged.
 
     Args:
-        loaded: a PIL image, or a list or tuple with such.
-        source: what it was loaded from: a path, or a list or tuple of them.
-        files: :func:`facts_of` the source, from before it was loaded.
-        load: loads a source.
-        size: of a single picture that was loaded smaller than ``load`` gives it.
+        loaded: a PIL image, or a list or tuple with PIL images.
+        source: its path, or a list or tuple of paths.
+        files: :func:`facts_of` the source, taken before it was loaded.
+        load: function that loads a source.
+        size: size of a single picture that was loaded smaller than ``load`` returns it.
     """
     again = _Again(type(source) if isinstance(source, list | tuple) else None, files, load)
     return _replaced(loaded, again, (), size)

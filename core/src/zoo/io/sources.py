@@ -1,4 +1,4 @@
-"""The files that videos are read from: what FFmpeg knows through PyAV, animated pictures through Pillow."""
+"""The files that videos are read from: FFmpeg's formats through PyAV, animated pictures through Pillow."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ from zoo.errors import UnreadableFile
 from zoo.io.image import max_pixels, open_checked
 from zoo.transforms.functional import convert_mode, pil_to_tensor
 
-SLACK = 1e-4  # seconds: times are rounded to the container's clock
-SEEK_BEYOND = 5.0  # seconds from which jumping to a key frame is cheaper than decoding what is between
-# What FFmpeg may take a file for: none that names other files or hosts, as ffconcat, HLS and SDP do.
+SLACK = 1e-4  # seconds: times are rounded to the container's time base
+SEEK_BEYOND = 5.0  # seconds from which seeking a key frame is faster than decoding the frames between
+# The formats that FFmpeg may assume: none that names other files or hosts, as ffconcat, HLS and SDP do.
 DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,asf,ogg,mpegts,mpeg,mpegvideo,h264,hevc,m4v,obu,av1,ivf,mjpeg,mxf,nut,"
     "dv,vc1,rm"
 )
-BREAK = 0.5  # seconds that a video may end before it should
-ANIMATION = 100  # times as many pixels as one picture may have are decoded of an animation, a minute or two
-UNTIMED = 100  # milliseconds that a frame of an animation lasts where the file does not say
+BREAK = 0.5  # seconds by which a video may be shorter than stated
+ANIMATION = 100  # limit of an animation: this many times the pixels of one picture, which take a minute or two
+UNTIMED = 100  # default duration of a frame of an animation, in milliseconds
 
 
 class Frame(NamedTuple):
-    """A frame, uint8 [3, H, W] (RGB, upright), and when it is shown, in seconds."""
+    """A frame, uint8 [3, H, W] (RGB, upright), and its time in seconds."""
 
     image: Tensor
     time: float
 
 
 class Source(Protocol):
-    """A file that is known to be a video. Each call of ``frames`` reads it anew."""
+    """A file that is known to be a video. Each call of ``frames`` reads it again."""
 
-    times: list[float]  # when each frame begins, sorted
-    end: float  # of the last frame
+    times: list[float]  # start of each frame, sorted
+    end: float  # end of the last frame
     time_base: Fraction
 
     def frames(self, start: float) -> Iterator[Frame]:
-        """In order, from the frame that is shown at ``start`` or earlier."""
+        """The frames in order, from the frame that is shown at ``start`` or an earlier one."""
 
 
 def open_source(path: Path) -> Source:
@@ -65,12 +65,15 @@ def open_source(path: Path) -> Source:
 
 @contextlib.contextmanager
 def _reading(path: Path, seen: Sequence[Any] = ()) -> Iterator[None]:
-    """Whatever a decoder raises, as UnreadableFile; ``seen`` grows with the frames that were read."""
+    """A context that converts exceptions of a decoder to UnreadableFile; ``seen`` has the times of the frames read so
+    far."""
     try:
         yield
     except UnreadableFile:
         raise
-    except Exception as e:  # decoders of broken files raise anything: OSError, ValueError, SyntaxError, struct.error
+    except (
+        Exception
+    ) as e:  # a decoder may raise any exception for a damaged file: OSError, ValueError, SyntaxError, struct.error
         reason = getattr(e, "strerror", None) or str(e) or type(e).__name__
         where = f" after {len(seen)} frame(s)" if seen else ""
         raise UnreadableFile(f"{str(path)!r} cannot be read as a video{where}: {reason}.") from e
@@ -84,7 +87,7 @@ class _Animation:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.times: list[float] = []
-        passed = 0.0  # milliseconds, which files count in
+        passed = 0.0  # milliseconds, the unit of the files
         for image in self._each(self.times):
             self.times.append(passed / 1000)
             passed += image.info.get("duration") or UNTIMED
@@ -94,19 +97,19 @@ class _Animation:
         limit = max_pixels()
         room = ANIMATION * limit
         with _reading(self.path, seen), open_checked(self.path, limit) as image:
-            # A PNG may begin with a picture for programs that know no animations, which is no frame.
+            # A PNG may begin with a picture for programs without animations, which is not a frame.
             for i in itertools.count(int(getattr(image, "default_image", False))):
                 try:
                     image.seek(i)
                 except EOFError:
                     return
-                image.load()  # which is when a WebP tells how long the frame lasts
+                image.load()  # sets the duration of a WebP's frame
                 room -= image.width * image.height
                 if room < 0:
                     raise UnreadableFile(
                         f"{str(self.path)!r} is refused: {i} frames of {image.width} × {image.height} pixels and more "
-                        f"would take minutes. If you trust it, raise ZOO_MAX_PIXELS, of which all frames together may "
-                        f"have {ANIMATION} times as many."
+                        f"would take minutes. If you trust it, raise ZOO_MAX_PIXELS, all frames together may "
+                        f"have {ANIMATION} times that many."
                     )
                 yield image
 
@@ -118,7 +121,7 @@ class _Animation:
 
 
 class _Container:
-    """Whatever FFmpeg reads, through PyAV."""
+    """All formats that FFmpeg reads, through PyAV."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -132,13 +135,13 @@ class _Container:
                     stamps.append(packet.pts)
                     last = float((packet.duration or 0) * self.time_base)
             known = [float(stamp * self.time_base) for stamp in stamps if stamp is not None]
-            # A bare stream has no clock: its frames follow each other at its rate.
+            # A raw stream has no times: its frames follow each other at its rate.
             self.timed = len(known) == len(stamps)
             self.times = sorted(known) if self.timed else [i / self.rate for i in range(len(stamps))]
             declared = stream.duration and float(stream.duration * self.time_base)
             if not declared and len(container.streams) == 1:  # of all streams together, in microseconds
                 declared = (container.duration or 0) / 1e6
-                if "matroska" in container.format.name and known:  # counts from zero, wherever the first frame is
+                if "matroska" in container.format.name and known:  # counts from zero, not from the first frame
                     declared -= min(known)
         if not self.times:
             raise UnreadableFile(f"{str(path)!r} cannot be read as a video: it has no frames.")
@@ -152,17 +155,17 @@ class _Container:
         except ImportError:
             raise UnreadableFile(
                 f"{str(self.path)!r} cannot be read: videos need PyAV, which is not installed: "
-                "pip install 'zoo-video[av]' (animated GIF, WebP and PNG need nothing)."
+                "pip install 'zoo-video[av]' (animated GIF, WebP and PNG do not need it)."
             ) from None
         options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file"}
-        with _reading(self.path):  # an absolute path, since "concat:…" is a protocol's
+        with _reading(self.path):  # an absolute path, since "concat:…" is a protocol
             container = av.open(str(self.path.absolute()), container_options=options)
         with container:
-            # The cover of a song is a stream of one picture.
+            # The cover of a song is a video stream of one picture.
             streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
             if not streams:
                 other = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
-                raise UnreadableFile(f"{str(self.path)!r} cannot be read as a video: it holds {other} and no video.")
+                raise UnreadableFile(f"{str(self.path)!r} cannot be read as a video: it contains {other} and no video.")
             yield container, streams[0]
 
     def frames(self, start: float) -> Iterator[Frame]:
@@ -170,13 +173,13 @@ class _Container:
             found = self._decode(start)
             try:
                 first = next(found)
-            except UnreadableFile:  # there is no index to jump by
+            except UnreadableFile:  # there is no index for seeking
                 first = None
             if first is not None and first.time <= start + SLACK:
                 yield first
                 yield from found
                 return
-            # The index led too far: the file is read from the beginning.
+            # The index is wrong: the file is read from the beginning.
         yield from self._decode(None)
 
     def _decode(self, start: float | None) -> Iterator[Frame]:
@@ -186,7 +189,10 @@ class _Container:
                 container.seek(int(start / self.time_base), stream=stream)
             size: dict[str, int] = {}
             for frame in container.decode(stream):
-                size = size or {"width": frame.width, "height": frame.height}  # the first counts, should it change
+                size = size or {
+                    "width": frame.width,
+                    "height": frame.height,
+                }  # the size of the first frame is used if it changes
                 pixels = frame.to_ndarray(format="rgb24", **size)
                 pixels = _upright(pixels, frame)
                 timed = self.timed and frame.pts is not None
@@ -196,12 +202,12 @@ class _Container:
             raise UnreadableFile(f"{str(self.path)!r} cannot be read as a video: none of its frames can be decoded.")
         if seen[-1] + BREAK < self.declared - (self.end - self.times[-1]):
             raise UnreadableFile(
-                f"{str(self.path)!r} breaks off: its last frame is at {seen[-1]:.2f} s of {self.declared:.2f} s."
+                f"{str(self.path)!r} is truncated: its last frame is at {seen[-1]:.2f} s of {self.declared:.2f} s."
             )
 
 
 def _upright(pixels: np.ndarray[Any, Any], frame: Any) -> np.ndarray[Any, Any]:
-    """``pixels`` [H, W, 3] as the display matrix of ``frame`` has them shown: mirrored, then turned.
+    """``pixels`` [H, W, 3] transformed by the display matrix of ``frame``: mirrored, then rotated.
 
     A point (x, y) is shown at (a x + c y, b x + d y); a negative determinant mirrors.
     """

@@ -1,8 +1,8 @@
-"""Inputs that are no files of their own: members of tar archives, and what lies at URLs. Read one at a time.
+"""Inputs that are not local files: members of tar archives, and files at URLs. Read one at a time.
 
-An archive has the layout of WebDataset: files of one example beside one another (``0001.jpg``, ``0001.cls``), of which
-those with a task's endings are its inputs. Its headers are read once; the rest when an input's turn comes. Single files
-at http(s) URLs are fetched; all other URLs are opened by fsspec, an extra. Never imports torch.
+An archive has the layout of WebDataset: the files of an example are adjacent (``0001.jpg``, ``0001.cls``), and those
+with a task's suffixes are its inputs. Its headers are read once, the contents on access. Single files at http(s) URLs
+are downloaded; all other URLs are opened by fsspec, an optional dependency. Never imports torch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 
 class Held:
-    """An input whose bytes are at hand, or will be: it is read when its turn comes."""
+    """An input whose bytes are in memory or read on access."""
 
     def __init__(self, data: bytes, name: str = "bytes") -> None:
         self.data, self.name = data, name
@@ -42,10 +42,10 @@ class Stored:
 
     Attributes:
         where: path or URL of the file.
-        member: its name within, where ``where`` is an archive.
-        start: where its content begins.
+        member: its name in the archive, if ``where`` is an archive.
+        start: offset of its content.
         size: of the content in bytes; None for the whole file.
-        stamp: (size, time) of a local archive, by which it is the same.
+        stamp: (size, time) of a local archive, to detect changes.
     """
 
     where: str
@@ -64,7 +64,7 @@ class Stored:
         """Its bytes.
 
         Raises:
-            UnreadableFile: it is not there, or shorter than the archive says.
+            UnreadableFile: it does not exist, or is shorter than the archive says.
         """
         try:
             with _open(self.where) as file:
@@ -72,10 +72,10 @@ class Stored:
                 data: bytes = file.read() if self.size is None else file.read(self.size)
         except UnreadableFile:
             raise
-        except Exception as e:  # a file system of fsspec may raise anything
+        except Exception as e:  # a file system of fsspec may raise any exception
             raise UnreadableFile(f"{str(self)!r} cannot be read: {redacted(str(e)) or type(e).__name__}") from e
         if self.size is not None and len(data) != self.size:
-            raise UnreadableFile(f"{str(self)!r} is cut short: {len(data)} of {self.size} bytes are there.")
+            raise UnreadableFile(f"{str(self)!r} is truncated: it has {len(data)} of {self.size} bytes.")
         return data
 
 
@@ -84,7 +84,7 @@ def is_url(path: str) -> bool:
 
 
 def is_stored(path: str, suffixes: Sequence[str]) -> bool:
-    """Whether :func:`find_stored` is to say what inputs a path stands for: an archive, a list or a URL."""
+    """Whether :func:`find_stored` has to find the inputs of a path: an archive, a list or a URL."""
     lower = path.lower()
     if is_url(path):
         return True
@@ -93,15 +93,15 @@ def is_stored(path: str, suffixes: Sequence[str]) -> bool:
 
 
 def find_stored(path: str, suffixes: Sequence[str]) -> Iterator[Any]:
-    """The inputs that an archive, a list file or a URL (a file, an archive, a list, a folder or a glob) stands for.
+    """The inputs of an archive, a list file or a URL (a file, an archive, a list, a folder or a glob).
 
-    A list names an input a line; empty lines, and those that begin with ``#``, are passed over. Relative paths are
-    taken from the working directory, as ``xargs`` takes them.
+    A list has one input per line; empty lines, and those that begin with ``#``, are skipped. Relative paths are
+    relative to the working directory, as for ``xargs``.
 
     Raises:
         UnreadableFile: it cannot be read, or is damaged.
-        InvalidArgument: an archive that is compressed as a whole, or nothing of the task's in it.
-        MissingPlugin: a URL, and fsspec is not installed.
+        InvalidArgument: an archive is compressed, or contains no inputs of the task.
+        MissingPlugin: a URL requires fsspec, which is not installed.
     """
     found = 0
     for one in _found(path, suffixes):
@@ -109,14 +109,14 @@ def find_stored(path: str, suffixes: Sequence[str]) -> Iterator[Any]:
         found += 1
     if not found:
         kinds = ", ".join(suffixes)
-        raise InvalidArgument(f"{redacted(path)} has nothing to predict; expected files of {kinds}.")
+        raise InvalidArgument(f"{redacted(path)} has no inputs; expected files of {kinds}.")
 
 
 def _found(path: str, suffixes: Sequence[str]) -> Iterator[Any]:
     lower = path.lower()
     if lower.endswith(PACKED):
         raise InvalidArgument(
-            f"{redacted(path)} is compressed as a whole, so single pictures cannot be read from it. Give a plain .tar; "
+            f"{redacted(path)} is compressed, so single pictures cannot be read from it. Give an uncompressed .tar; "
             "pictures are compressed already."
         )
     if lower.endswith(".tar"):
@@ -137,7 +137,7 @@ def _members(path: str, suffixes: Sequence[str]) -> Iterator[Stored]:
             stamp = about.st_size, about.st_mtime_ns
         with _open(path) as file, tarfile.open(fileobj=file, mode="r:") as archive:
             for member in archive:
-                archive.members = []  # type: ignore[attr-defined]  # which it would keep, all of them
+                archive.members = []  # type: ignore[attr-defined]  # it would keep them all
                 if member.isreg() and member.name.lower().endswith(tuple(suffixes)):
                     yield Stored(path, member.name, member.offset_data, member.size, stamp)
     except (OSError, tarfile.TarError) as e:
@@ -152,7 +152,7 @@ def _lines(path: str, suffixes: Sequence[str]) -> Iterator[Any]:
                 if not line.strip() or line.startswith("#"):
                     continue
                 if "\0" in line:
-                    raise UnreadableFile(f"{redacted(path)!r} is no list of paths: it has zero bytes.")
+                    raise UnreadableFile(f"{redacted(path)!r} is not a list of paths: it has zero bytes.")
                 if line.lower().endswith(".tar"):
                     yield from _members(line, suffixes)
                 else:
@@ -174,7 +174,7 @@ def _at(url: str, suffixes: Sequence[str]) -> Iterator[Stored]:
         else:
             yield Stored(url)
             return
-    except Exception as e:  # a file system of fsspec may raise anything
+    except Exception as e:  # a file system of fsspec may raise any exception
         raise UnreadableFile(f"{redacted(url)!r} cannot be listed: {redacted(str(e)) or type(e).__name__}") from e
     for file in sorted(files, key=natural_key):
         if file.lower().endswith(".tar"):
@@ -186,7 +186,7 @@ def _at(url: str, suffixes: Sequence[str]) -> Iterator[Stored]:
 def _open(path: str) -> Any:
     if not is_url(path):
         return Path(path).open("rb")
-    if _is_web(path) and not path.lower().endswith(".tar"):  # whose members are read one at a time, which fsspec can
+    if _is_web(path) and not path.lower().endswith(".tar"):  # fsspec can read its members one at a time
         return io.BytesIO(_get(path))
     system, inside = _file_system(path)
     return system.open(inside, "rb")
@@ -197,16 +197,16 @@ def _is_web(url: str) -> bool:
 
 
 def _get(url: str) -> bytes:
-    """The content of a file on the web, fetched as weights are, but for the mirror and the cache."""
+    """The content of a file on the web, downloaded like weights, but without the mirror and the cache."""
     if offline():
-        raise UnreadableFile(f"{redacted(url)!r} cannot be read: ZOO_OFFLINE forbids to fetch it.")
+        raise UnreadableFile(f"{redacted(url)!r} cannot be read: ZOO_OFFLINE forbids downloading it.")
     from zoo.files.connection import open_url
 
     limit = policy().max_download or LARGEST
     with open_url(url, {"User-Agent": "zoo"}) as answer:
         data: bytes = answer.read(limit + 1)
     if len(data) > limit:
-        raise UnreadableFile(f"{redacted(url)!r} is larger than {limit >> 20} MB; fetch it first.")
+        raise UnreadableFile(f"{redacted(url)!r} is larger than {limit >> 20} MB; download it first.")
     return data
 
 
@@ -218,7 +218,7 @@ def _file_system(url: str) -> tuple[Any, str]:
     except ImportError as e:
         missing = f": {e}" if "fsspec" not in str(e) else ""
         raise MissingPlugin(
-            f"{redacted(url)!r} is opened by fsspec, which is not installed (or lacks what the scheme needs{missing}): "
+            f"{redacted(url)!r} requires fsspec, which is not installed (or lacks a package for the scheme{missing}): "
             "pip install 'zoo-core[fsspec]', and the package of the scheme, such as s3fs, gcsfs or aiohttp"
         ) from e
     except ValueError as e:

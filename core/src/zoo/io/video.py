@@ -1,4 +1,4 @@
-"""Videos in and out: frames and their times. PyAV does what FFmpeg can; animated pictures need Pillow alone."""
+"""Reading and writing of videos: frames and their times. FFmpeg's formats need PyAV, animated pictures only Pillow."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from zoo.transforms.functional import to_pil_image
 
 
 class VideoReader:
-    """The frames of a video, one by one: no more than two of them are held.
+    """The frames of a video, one by one: at most two are in memory.
 
     Args:
         path: a file that FFmpeg can read, through PyAV (``pip install 'zoo-video[av]'``), or an animated GIF, WebP or
             PNG, through Pillow.
-        frame_rate: frames a second; the one shown at each moment is taken, so that some are repeated or left out. By
-            default every frame comes once, at its own time, also where the time between them varies.
+        frame_rate: frames per second: the frame that is shown at each time, so that some are repeated or left out. By
+            default every frame once, at its own time, even if the intervals vary.
 
     Attributes:
-        times: when each frame of the file begins, in seconds; read without decoding them, where the format allows.
-        end: when the last one ends, in seconds.
-        fps: frames a second on average.
+        times: start of each frame of the file, in seconds; read without decoding the frames, if the format allows it.
+        end: end of the last frame, in seconds.
+        fps: average number of frames per second.
 
     Raises:
-        UnreadableFile: no video, or a damaged one; when it is opened, or when the damage is reached.
-        InvalidArgument: a ``frame_rate`` that is not positive.
+        UnreadableFile: the file is not a video, or is damaged; raised on opening, or where the damage is reached.
+        InvalidArgument: ``frame_rate`` is not positive.
 
     >>> for image, time in VideoReader("clip.mp4", frame_rate=5): ...
     """
@@ -60,8 +60,8 @@ class VideoReader:
         return self.frames_at(steady_times(self.times[0], self.end, self.frame_rate))
 
     def frames_at(self, times: Iterable[float]) -> Iterator[Frame]:
-        """The frame that is shown at each of ``times``, in seconds, ascending; the first one before the beginning, the
-        last one after the end. Long gaps are jumped over."""
+        """The frame that is shown at each of ``times``, in seconds, ascending; the first frame before the beginning,
+        the last one after the end. Long gaps are skipped by seeking."""
         stream: Iterator[Frame] = iter(())
         shown: Frame | None = None
         following: Frame | None = None
@@ -75,15 +75,15 @@ class VideoReader:
 
 
 def check_frame_rate(frame_rate: float | None) -> float | None:
-    """``frame_rate`` if it is one, or None; else an InvalidArgument that says so."""
+    """``frame_rate``, checked to be positive or None."""
     number = isinstance(frame_rate, int | float) and not isinstance(frame_rate, bool)
     if frame_rate is not None and not (number and 0 < frame_rate < math.inf):
-        raise InvalidArgument(f"frame_rate is {frame_rate!r}; expected a positive number of frames a second.")
+        raise InvalidArgument(f"frame_rate is {frame_rate!r}; expected a positive number of frames per second.")
     return frame_rate
 
 
 def steady_times(start: float, end: float, frame_rate: float) -> list[float]:
-    """The moments from ``start`` on, before ``end``, at so many a second; one at least."""
+    """The times from ``start`` to before ``end`` at a rate per second; at least one."""
     return [start + i / frame_rate for i in range(max(1, math.ceil((end - start - SLACK) * frame_rate)))]
 
 
@@ -98,17 +98,17 @@ def read_video(
 
     Args:
         filename: the file, as :class:`VideoReader` takes it.
-        start_pts, end_pts: the first and last moment whose frames are wanted; by default the whole video.
-        pts_unit: ``"sec"`` for seconds, or ``"pts"`` for ticks of the file's clock.
+        start_pts, end_pts: the first and last time of the frames to read; by default the entire video.
+        pts_unit: ``"sec"`` for seconds, or ``"pts"`` for units of the stream's time base.
         output_format: ``"THWC"`` or ``"TCHW"``.
 
     Returns:
-        The frames, uint8 [T, H, W, 3] (or [T, 3, H, W]), RGB and upright; the audio, which is not read: float32
-        [1, 0]; and ``{"video_fps": …, "duration": …}``, frames a second on average and seconds of the whole video.
+        The frames, uint8 [T, H, W, 3] (or [T, 3, H, W]), RGB and upright; the audio, which is not read: float32 [1, 0];
+        and ``{"video_fps": …, "duration": …}``, average frames per second and seconds of the entire video.
 
     Raises:
-        UnreadableFile: there is no such file, it has no pictures that move, it is damaged, or PyAV is missing.
-        InvalidArgument: an unknown unit or format, or an end before the start.
+        UnreadableFile: there is no such file, it is not a video, it is damaged, or PyAV is missing.
+        InvalidArgument: the unit or format is unknown, or the end is before the start.
     """
     if pts_unit not in ("sec", "pts"):
         raise InvalidArgument(f"pts_unit is {pts_unit!r}; expected 'sec' or 'pts'.")
@@ -120,7 +120,7 @@ def read_video(
     clock = 1 if pts_unit == "sec" else reader._source.time_base
     start = float(start_pts * clock) - SLACK
     end = math.inf if end_pts is None else float(end_pts * clock) + SLACK
-    # Allocated once: collecting frames first would take twice the memory.
+    # Allocated once: collecting the frames first would take twice the memory.
     most = bisect.bisect_right(reader.times, end) - bisect.bisect_left(reader.times, start)
     video, n = torch.empty(0, dtype=torch.uint8), 0
     for image, time in reader._source.frames(start):
@@ -130,7 +130,7 @@ def read_video(
         if time > end:
             break
         if time >= start:
-            if n == len(video):  # the file has more than its index says
+            if n == len(video):  # the file has more frames than its index says
                 video = torch.cat([video, torch.empty_like(frame[None])])
             video[n] = frame
             n += 1
@@ -138,28 +138,28 @@ def read_video(
 
 
 def save_video(frames: Iterable[tuple[Tensor, float]], path: str | os.PathLike[str], end: float) -> None:
-    """Write a video, replacing a file that is there. Frames are taken one by one, and none is kept as it came.
+    """Write a video, replacing an existing file. Frames are consumed one by one and not kept uncompressed.
 
     Args:
-        frames: pictures of one size, uint8 [3, H, W] (RGB), and when each is shown, in seconds, ascending. The first
-            moment is the video's beginning.
-        path: ends in ``.mp4``, which is H.264 and needs PyAV (an odd side is a pixel longer there), or in ``.gif``: in
-            256 colours a frame, which Pillow collects until the end, and times rounded to 10 ms.
-        end: when the last frame ends, in seconds.
+        frames: pictures of one size, uint8 [3, H, W] (RGB), with their times in seconds, ascending. The first time is
+            the beginning of the video.
+        path: ends in ``.mp4``, which is H.264 and needs PyAV (odd sides are padded by one pixel), or in ``.gif``: 256
+            colours per frame, times rounded to 10 ms, and frames kept by Pillow until the end.
+        end: end of the last frame, in seconds.
 
     Raises:
-        InvalidArgument: another ending, no frames, frames of several sizes, times that do not ascend; or an ``.mp4``
-            without PyAV.
+        InvalidArgument: the suffix is another, there are no frames, sizes differ, times do not ascend, or PyAV is
+            missing for an ``.mp4``.
     """
     file = Path(path)
     save = {".mp4": _save_mp4, ".gif": _save_gif}.get(file.suffix.lower())
     if save is None:
-        raise InvalidArgument(f"{str(file)!r} has no ending of a video that can be written; use .mp4 or .gif.")
+        raise InvalidArgument(f"{str(file)!r} does not have the suffix of a supported video format; use .mp4 or .gif.")
     save(_checked(frames, end), file)
 
 
 def _checked(frames: Iterable[tuple[Tensor, float]], end: float) -> Iterator[tuple[Tensor, float, float]]:
-    """Each frame with the moments that it is shown from and to, counted from the beginning."""
+    """Each frame with its start and end, relative to the beginning."""
     given = iter(frames)
     image, time = next(given, (None, end))
     if image is None:
@@ -172,7 +172,7 @@ def _checked(frames: Iterable[tuple[Tensor, float]], end: float) -> Iterator[tup
                 f"A frame is {image.dtype} {list(image.shape)}; expected torch.uint8 [3, H, W], all of one size."
             )
         if not time < until:
-            raise InvalidArgument(f"A frame at {time} s is followed by {until} s; expected moments that ascend.")
+            raise InvalidArgument(f"A frame at {time} s is followed by {until} s; expected ascending times.")
         yield image, time - beginning, until - beginning
         image, time = following, until
 
@@ -183,17 +183,17 @@ def _save_mp4(frames: Iterator[tuple[Tensor, float, float]], path: Path) -> None
     except ImportError:
         raise InvalidArgument(
             f"{str(path)!r} cannot be written: videos need PyAV, which is not installed: pip install 'zoo-video[av]'. "
-            "An animated .gif needs nothing."
+            "An animated .gif does not need it."
         ) from None
     clock = Fraction(1, 1000)
     first = next(frames)
-    codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"  # not every build of FFmpeg has the former
+    codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"  # not every build of FFmpeg has libx264
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream(codec, rate=Fraction(1 / first[2]).limit_denominator(1000))
-        height, width = (side + side % 2 for side in first[0].shape[1:])  # whose colours are halved in resolution
+        height, width = (side + side % 2 for side in first[0].shape[1:])  # its colours have half the resolution
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.time_base = clock
-        lasts: dict[int, int] = {}  # moment → duration, which the encoder forgets
+        lasts: dict[int, int] = {}  # time → duration, which the encoder drops
 
         def write(packets: Iterable[Any]) -> None:
             for packet in packets:
@@ -220,7 +220,7 @@ def _save_gif(frames: Iterator[tuple[Tensor, float, float]], path: Path) -> None
             yield to_pil_image(image)
 
     rest = pictures()
-    # Pillow reads the list of durations when it has read the pictures.
+    # Pillow reads the list of durations after the pictures.
     next(rest).save(path, save_all=True, append_images=rest, duration=durations, loop=0)
 
 
@@ -233,27 +233,27 @@ def clip_times(
     stride: int | None = None,
     frame_rate: float | None = None,
 ) -> list[list[float]]:
-    """The moments of which clips of a video are made.
+    """The times of the frames of clips of a video.
 
-    Clips lie at equal distances, the first at the beginning and the last at the end; a single one in the middle. With
-    ``stride`` a clip is every ``stride``-th frame, with ``frame_rate`` the frames shown at that rate; with neither,
-    clip and frames are spread evenly over the whole video. What is too short repeats its last frame.
+    Clips are equally spaced, the first at the beginning and the last at the end; a single clip is in the middle. With
+    ``stride`` a clip has every ``stride``-th frame, with ``frame_rate`` the frames shown at that rate; with neither,
+    its frames are spread evenly over the entire video. The last frame is repeated if the video is too short.
 
     Args:
-        times: when each frame begins, in seconds, ascending; ``end``, when the last one ends.
-        frames: how many make a clip.
-        clips: how many clips.
+        times: start of each frame, in seconds, ascending; ``end``: end of the last frame.
+        frames: number of frames per clip.
+        clips: number of clips.
 
     Returns:
-        For each clip, ``frames`` moments in seconds, for :meth:`VideoReader.frames_at`.
+        For each clip, ``frames`` times in seconds, for :meth:`VideoReader.frames_at`.
 
     Raises:
-        InvalidArgument: a number below 1, or both of ``stride`` and ``frame_rate``.
+        InvalidArgument: a number is below 1, or both ``stride`` and ``frame_rate`` are given.
     """
     check_count("frames", frames, 1)
     check_count("clips", clips, 1)
     if stride is not None and frame_rate is not None:
-        raise InvalidArgument(f"stride={stride} and frame_rate={frame_rate}; expected one of them at most.")
+        raise InvalidArgument(f"stride={stride} and frame_rate={frame_rate}; expected at most one of them.")
     places = [0.5] if clips == 1 else [i / (clips - 1) for i in range(clips)]
     if stride is not None:
         check_count("stride", stride, 1)

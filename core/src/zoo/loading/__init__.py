@@ -1,4 +1,4 @@
-"""Files into models: the decorator of builders, checkpoints, and reports of what was loaded."""
+"""Loading of files into models: the decorator of builders, checkpoints, and load reports."""
 
 from __future__ import annotations
 

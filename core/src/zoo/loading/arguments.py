@@ -1,4 +1,4 @@
-"""What a builder's arguments are taken for."""
+"""Interpretation of a builder's arguments."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
 
 
 def as_source(given: str | os.PathLike[str]) -> str | None:
-    """``given`` as a URL or path of a file, None if it can only be a misspelt name."""
+    """``given`` as the URL or path of a file; None if it can only be a misspelt name."""
     text = os.fspath(given)
     if "://" in text:
         return text

@@ -1,4 +1,4 @@
-"""From a state dict to a model: keys converted, shapes checked, tensors assigned."""
+"""Loads a state dict into a model: converts keys, checks shapes, assigns tensors."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from zoo.loading.checkpoints import StateDict
 from zoo.loading.reports import LoadReport, listed
 
 Convert = Callable[[StateDict, nn.Module], StateDict]
-# Parallel training, torch.compile and Lightning put these before every name.
+# Parallel training, torch.compile and Lightning add these prefixes to every name.
 _PREFIX = re.compile(r"(?:(?:module|_orig_mod|model)\.)+")
 _INTEGERS = {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.uint16, torch.uint32, torch.uint64}
 
 
 class HeadMismatch(CheckpointError):
-    """A file that fits a model but for its head. ``heads``: argument → a tensor's name and its shape in the file."""
+    """A file that fits a model except for its head. ``heads``: argument → a tensor's name and its shape in the file."""
 
     heads: Mapping[str, tuple[str, tuple[int, ...]]] = {}
 
 
 def adapt_stem(weight: Tensor, in_channels: int) -> Tensor:
-    """Weights of a first convolution for RGB, made to fit another number of input channels.
+    """Weights of a first convolution for RGB, adapted to another number of input channels.
 
-    The rule: one channel gets the sum over RGB, so that a grey picture gives what its RGB copy gave. More channels
-    repeat R, G, B, R, … and are scaled by 3 / ``in_channels``, so that activations keep their size.
+    The rule: one channel gets the sum over RGB, so that a grey picture gives the same outputs as its RGB copy. More
+    channels repeat R, G, B, R, … and are scaled by 3 / ``in_channels``, so that activations keep their size.
 
     Args:
         weight: [out, 3, …].
@@ -45,11 +45,11 @@ def adapt_stem(weight: Tensor, in_channels: int) -> Tensor:
 
 
 def without_prefix(state: StateDict, own: Collection[str] = ()) -> tuple[StateDict, str]:
-    """A state dict without what wrappers put before its names, and what that was. Keys that have it not are left out.
+    """A state dict without the prefix of a wrapper, and the prefix. Keys without the prefix are left out.
 
     Args:
-        own: the model's names. The prefix with which most of them are in ``state`` counts; without them, or where
-            they are all others, one that most keys of ``state`` have.
+        own: the model's names. The prefix with which most of them are in ``state`` is used; without names, or if none
+            fits, one that most keys of ``state`` have.
     """
     longest = {m[0] for key in state if (m := _PREFIX.match(key))}
     prefixes = sorted({prefix[: m.end()] for prefix in longest for m in re.finditer(r"\.", prefix)}, key=len)
@@ -79,20 +79,20 @@ def load(
 ) -> LoadReport:
     """Assign the tensors of ``state`` to ``model``, which may be on the meta device.
 
-    Each place gets memory of its own, whatever shared storage in the file, but for those that the model itself ties.
+    Tensors that share storage in the file get separate memory, except those that the model itself ties.
 
     Args:
         head: paths of the modules that depend on ``num_classes``; or path → the argument that it depends on.
-        new_head: leave the head's tensors as they are where the file's do not fit; or of which arguments.
-        stem: path of the first convolution, adapted by :func:`adapt_stem` where only its input channels differ.
-        convert: turns old key layouts into the present one.
-        ignore: beginnings of keys that the file may have and the model not.
-        memory_mapped: for the report, and likewise ``taken``.
-        keep_dtype: floating tensors stay of the file's type in place of the model's.
+        new_head: keep the head's tensors if the file's do not fit; or the arguments for whose heads to do so.
+        stem: path of the first convolution, adapted by :func:`adapt_stem` if only its input channels differ.
+        convert: converts old key layouts to the current one.
+        ignore: prefixes of keys that the file may have although the model does not.
+        memory_mapped: for the report, as is ``taken``.
+        keep_dtype: floating point tensors keep the file's dtype instead of the model's.
 
     Raises:
-        CheckpointError: keys are missing, left over, misshapen or of another type; all are named, and the model is as
-            it was.
+        CheckpointError: keys are missing or unexpected, or have another shape or type; all are named, and the model is
+            unchanged.
     """
     own = model.state_dict()
     given, prefix = without_prefix(state, own)
@@ -131,7 +131,7 @@ def load(
 
     state = {k: v for k, v in state.items() if k not in set(ignored)}
     ties = _ties(model)
-    for k in own.keys() & ties.keys() - state.keys():  # of what a model ties, a file may hold but one
+    for k in own.keys() & ties.keys() - state.keys():  # a file may have only one of several tied tensors
         if twin := next((other for other in ties[k] if other in state), None):
             state[k] = state[twin]
     _check(state, own, set(reinitialised), arguments, source, model)
@@ -139,9 +139,7 @@ def load(
     for key, value in state.items():
         if isinstance(value, Tensor):
             kept = keep_dtype and value.dtype.is_floating_point
-            fitted = value.detach().to(
-                value.dtype if kept else own[key].dtype
-            )  # a Parameter would take a buffer's place
+            fitted = value.detach().to(value.dtype if kept else own[key].dtype)  # a Parameter would replace a buffer
             if value.dtype != fitted.dtype:
                 converted.add(key)
             elif key in shared or _repeats(value):
@@ -181,7 +179,8 @@ def _tie(names: list[str], state: StateDict, model: nn.Module, source: str) -> N
     first = state[names[0]]
     if different := [name for name in names[1:] if not torch.equal(first, state[name])]:
         raise CheckpointError(
-            f"{source} does not fit the model, in which {names[0]} and {different[0]} are one: they differ in the file."
+            f"{source} does not fit the model, in which {names[0]} and {different[0]} are the same "
+            "tensor: they differ in the file."
         )
     parameter = dict(model.named_parameters(remove_duplicate=False)).get(names[0])
     one = first if parameter is None else nn.Parameter(first, requires_grad=parameter.requires_grad)
@@ -189,7 +188,7 @@ def _tie(names: list[str], state: StateDict, model: nn.Module, source: str) -> N
 
 
 def _overlapping(state: StateDict) -> set[str]:
-    """Names of tensors whose memory reaches into that of others."""
+    """Names of tensors whose memory overlaps with that of others."""
     spans = []
     for name, t in state.items():
         if isinstance(t, Tensor) and t.layout == torch.strided and not t.is_meta and t.numel():
@@ -206,7 +205,7 @@ def _overlapping(state: StateDict) -> set[str]:
 
 
 def _repeats(t: Tensor) -> bool:
-    """Whether several elements have one place in memory."""
+    """Whether several elements share a place in memory."""
     reach = 0
     for stride, size in sorted(zip(t.stride(), t.shape, strict=True)):
         if size > 1 and stride <= reach:
@@ -222,7 +221,7 @@ def _kind(dtype: torch.dtype) -> str:
 
 
 def _fault(value: Any, own: Any) -> str | None:
-    """What keeps a value of a file from the place of ``own``, its shape aside."""
+    """Why a value of a file cannot replace ``own``, except for its shape."""
     if not isinstance(own, Tensor) or not isinstance(value, Tensor):
         fits = type(value) is type(own) or (isinstance(value, Tensor) and isinstance(own, Tensor))
         return None if fits else f"a {type(value).__name__}, model {type(own).__name__}"
@@ -237,14 +236,14 @@ def _fault(value: Any, own: Any) -> str | None:
         and value.dtype in _INTEGERS
         and not torch.equal(value.to(own.dtype).to(value.dtype), value)
     ):
-        return f"{value.dtype} with numbers that {own.dtype} has not"
+        return f"{value.dtype} with numbers that {own.dtype} cannot represent"
     return None
 
 
 def _check(
     state: StateDict, own: StateDict, allowed: set[str], head: Mapping[str, str], source: str, model: nn.Module
 ) -> None:
-    # num_batches_tracked is younger than the oldest files; it then keeps its default.
+    # The oldest files do not have num_batches_tracked, which then keeps its default.
     missing = [k for k in own if k not in state and k not in allowed and not k.endswith("num_batches_tracked")]
     extra = [k for k in state if k not in own]
     faults = {k: fault for k in own if k in state and (fault := _fault(state[k], own[k]))}
@@ -267,20 +266,20 @@ def _check(
             argument: _told_size(state[k], own[k], getattr(model, argument, None)) for k, argument in in_head.items()
         }
         told = " and ".join(f"{argument}={size}" for argument, size in sizes.items())
-        lines.append(f"Pass {told} to keep the file's head, or the number that you want for a new one.")
+        lines.append(f"Pass {told} to keep the file's head, or another number for a new one.")
         only_heads = HeadMismatch("\n".join(lines))
         only_heads.heads = {argument: (k, tuple(state[k].shape)) for k, argument in in_head.items()}
         raise only_heads
     if len(missing) + len(extra) > len(own) // 2:
-        lines.append("These look like another model's weights.")
+        lines.append("These look like the weights of another model.")
     raise CheckpointError("\n".join(lines))
 
 
 def _told_size(theirs: Tensor, ours: Tensor, built: Any) -> int:
-    """The number that a head of a file was made for: the first size in which it differs from a model's head.
+    """The number of classes of a file's head: the first size in which it differs from a model's head.
 
-    That is a multiple of the number, where there is a score for every anchor. ``built`` is the number that the model
-    has, if it says so.
+    The size is a multiple of the number if there is a score for every anchor. ``built`` is the number of the model, if
+    it is known.
     """
     differing = [(a, b) for a, b in zip(theirs.shape, ours.shape, strict=False) if a != b]
     size, own = differing[0] if differing else (theirs.shape[0], ours.shape[0])

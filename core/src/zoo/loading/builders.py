@@ -1,7 +1,7 @@
-"""The decorator that every builder wears. A builder's body is architecture alone; the rest happens here, once.
+"""The decorator of builders. A builder's body only builds the architecture; everything else is done here.
 
 With weights, a model is built without memory (its parameters on the meta device), and the file's tensors are assigned
-to it. What the file cannot give — buffers that are computed, a head of another size — is computed for real.
+to it. Tensors that are not in the file — computed buffers, a head of another size — are computed on the real device.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ P = ParamSpec("P")
 M = TypeVar("M", bound=nn.Module)
 Enums = tuple[type[WeightsEnum], ...]
 EnumOrChoice = type[WeightsEnum] | Callable[..., type[WeightsEnum] | Enums] | None
-CLASSES = "num_classes"  # the argument that heads depend on, if nothing else is said
+CLASSES = "num_classes"  # the default argument that heads depend on
 
 
 def builder(
@@ -71,27 +71,28 @@ def builder(
     - ``mmap``: whether the file is mapped, as in :func:`zoo.loading.read_checkpoint`.
     - ``pretrained`` and positional arguments, as before torchvision 0.13, with a ``DeprecationWarning``.
 
-    The entry's ``config`` gives the arguments that the caller did not. ``num_classes`` other than the file's leaves
-    the head as it is initialised; ``zoo.load_report(model)`` says so.
+    The weights' ``config`` gives the arguments that the caller does not. If ``num_classes`` differs from the file's,
+    the head is newly initialised, as ``zoo.load_report(model)`` shows.
 
     Args:
-        weights: the enum of the model's weights, or a function of the builder's arguments that chooses one, or several
-            in order: the first that has an entry of the name that is asked for.
-        like: a builder that the function calls. All that follows but ``legacy`` is then as that builder has it.
+        weights: the enum of the model's weights, or a function of the builder's arguments that returns one or several:
+            the first that has the requested member is used.
+        like: a builder that the function calls. Defaults of the following arguments, except ``legacy``, are then that
+            builder's.
         head: paths of the modules whose shape depends on ``num_classes``; or path → the argument that it depends on.
-        stem: path of the first convolution, adapted from RGB where ``in_channels`` is given.
-        convert: ``convert(state_dict, model) → state_dict`` turns old key layouts into the present one.
-        ignore: beginnings of keys that a file may have and the model not.
-        legacy: the entry that ``pretrained=True`` means; by default the first of the enum.
-        on_meta: whether the model with these arguments can be built without memory; one whose construction reads
-            its parameters (quantized, say) cannot.
-        when_loading: arguments that hold where weights are loaded, in place of their ``config``'s, unless the caller
-            says otherwise.
-        told_by_file: ``told_by_file(state_dict) → arguments`` that can be told from the file's tensors, where neither
-            the caller nor the entry says them.
-        fill: ``fill(state_dict, **arguments) → model`` builds a model and puts the file's tensors into it by the means
-            of its own library. It is called where they are not the model's by name and shape, the head aside, and
-            does all that ``stem`` and ``convert`` would; a new head for ``num_classes`` too.
+        stem: path of the first convolution, adapted from RGB if ``in_channels`` is given.
+        convert: ``convert(state_dict, model) → state_dict`` converts old key layouts to the current one.
+        ignore: prefixes of keys that a file may have although the model does not.
+        legacy: the member that ``pretrained=True`` selects; by default the first of the enum.
+        on_meta: whether the model with these arguments can be built without memory; one whose construction reads its
+            parameters (a quantized model, for example) cannot.
+        when_loading: arguments used when weights are loaded, instead of their ``config``'s, unless the caller gives
+            them.
+        told_by_file: ``told_by_file(state_dict) → arguments`` that are determined from the file's tensors, if neither
+            the caller nor the weights give them.
+        fill: ``fill(state_dict, **arguments) → model`` builds a model and loads the file's tensors with its own
+            library. It is called if they do not have the model's names and shapes, except the head's, and replaces
+            ``stem`` and ``convert``; it also makes a new head for ``num_classes``.
 
     >>> @zoo.builder(ResNet50_Weights, head="fc", stem="conv1")
     ... def resnet50(**kwargs): return ResNet(Bottleneck, [3, 4, 6, 3], **kwargs)
@@ -117,15 +118,15 @@ def builder(
         if like is not None:
             base = getattr(like, "own", None)
             if not isinstance(base, _Builder):
-                raise InvalidArgument(f"like is {like!r}; expected what zoo.builder has decorated.")
+                raise InvalidArgument(f"like is {like!r}; expected a function decorated by zoo.builder.")
             own = replace(base, **{name: getattr(own, name) for name in ("function", "enum", "legacy", "parameters")})
 
         @functools.wraps(function)
         def build(*args: Any, **kwargs: Any) -> M:
             return cast(M, own(*args, **kwargs))
 
-        vars(build).pop("__signature__", None)  # of the function alone
-        build.__wrapped__ = own  # type: ignore[assignment]  # whose signature is read when somebody asks
+        vars(build).pop("__signature__", None)  # belongs to the undecorated function
+        build.__wrapped__ = own  # type: ignore[assignment]  # its signature is read on demand
         build.own = own  # type: ignore[attr-defined]
         build.weights_enum = weights if isinstance(weights, type) else None  # type: ignore[attr-defined]
         return build
@@ -135,7 +136,7 @@ def builder(
 
 @dataclass(frozen=True)
 class _Builder:
-    """What :func:`builder` was told, and what it does when the builder is called."""
+    """The arguments of :func:`builder`, and what the builder does when it is called."""
 
     function: Callable[..., nn.Module]
     enum: EnumOrChoice
@@ -225,7 +226,7 @@ class _Builder:
         return enum[self.legacy] if self.legacy else next(iter(enum))
 
     def _weights(self, given: Any, kwargs: Mapping[str, Any]) -> Weights | None:
-        """The description of what ``weights=`` means here."""
+        """The description of the weights that ``weights=`` selects."""
         if given is None:
             return None
         if isinstance(given, Weights):
@@ -244,12 +245,12 @@ class _Builder:
         known = [name for enum in enums for name in enum.__members__]
         close = suggest(given, known) if known and isinstance(given, str) else ""
         raise UnknownWeights(
-            f"weights={redacted(repr(given))} is nothing that {self.name} can load: neither one of its entries "
-            f"({', '.join(dict.fromkeys(known)) or 'none are published'}), nor a zoo.Weights, a file or a URL.{close}"
+            f"{self.name} cannot load weights={redacted(repr(given))}: expected one of its weights "
+            f"({', '.join(dict.fromkeys(known)) or 'none are published'}), a zoo.Weights, a file or a URL.{close}"
         )
 
     def _foreign(self, given: WeightsEnum, enums: Enums, kwargs: Mapping[str, Any]) -> str:
-        """What is wrong with an entry of an enum that is not this model's, built as it is."""
+        """The error message for a member of an enum that this model does not have with these arguments."""
         theirs = " or ".join(f"{enum.__name__} ({', '.join(enum.__members__)})" for enum in enums) or "none"
         config = given.value.config
         if callable(self.enum) and not isinstance(self.enum, type):
@@ -257,14 +258,14 @@ class _Builder:
             other = {k: config[k] for k in kwargs if k in config and config[k] != kwargs[k]}
             hint = f" {given!r} is loaded with {listed(other)}." if other else ""
             return f"{given!r} is not among the weights of {self.name}({chosen}), which are {theirs}.{hint}"
-        return f"{given!r} belongs to another model than {self.name}, whose weights are {theirs}."
+        return f"{given!r} is for another model than {self.name}, whose weights are {theirs}."
 
     # ── building ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _build_filled(
         self, weights: Weights, progress: bool, mmap: bool | None, kwargs: dict[str, Any]
     ) -> tuple[nn.Module, dict[str, Any], bool]:
-        """The model with the tensors of a file in it, the arguments that it has, and what builders were told."""
+        """The model with the tensors of a file, its arguments, and the value of ``filled`` for builders inside it."""
         described = {**weights.config, **self.when_loading}
         arguments = {**described, **{k: v for k, v in kwargs.items() if v is not None or k not in described}}
         if meta_is_asked_for():
@@ -298,28 +299,31 @@ class _Builder:
                 if saved is None or kwargs:
                     raise
                 raise CheckpointError(
-                    f"{redacted(weights.url)}: {self.name} cannot be built as the file says, with {listed(arguments)} "
-                    f"({type(e).__name__}: {e})."
+                    f"{redacted(weights.url)}: {self.name} cannot be built with the file's arguments, "
+                    f"{listed(arguments)} ({type(e).__name__}: {e})."
                 ) from e
         model._weights = weights  # type: ignore[assignment]
         return model, arguments, saved.filled if saved else True
 
     def _described(self, weights: Weights, saved: SavedModel) -> Weights:
-        """What is known of a saved model's file that is given as weights.
+        """The facts of a saved model's file that is given as weights.
 
         Raises:
-            CheckpointError: it is another model's.
+            CheckpointError: it is of another model.
         """
         builder = saved.entry().spec.builder
         if builder != f"{self.function.__module__}:{self.name}":
-            raise CheckpointError(f"{redacted(weights.url)} holds a {saved.name!r} and not what {self.name} makes.")
+            raise CheckpointError(
+                f"{redacted(weights.url)} contains a {saved.name!r}, which {self.name} does not build."
+            )
         bare = weights == Weights(url=weights.url)
         return saved.weights if bare else replace(weights, config={**saved.arguments, **weights.config})
 
     def size_told(self, name: str, key: str, shape: tuple[int, ...], arguments: Mapping[str, Any]) -> int | None:
-        """The argument ``name`` with which the model's tensor ``key`` has that shape; None if none gives it.
+        """The value of the argument ``name`` for which the model's tensor ``key`` has this shape; None if there is
+        none.
 
-        Sizes grow evenly with what they depend on: two models, built without memory, tell by how much.
+        Sizes are linear in their argument: two models, built without memory, give the slope.
         """
         first, second = 2, 3
         with filled_by_file():
@@ -378,15 +382,15 @@ class _Builder:
         except CheckpointError:
             raise
         except Exception as e:
-            why = f"what it is made for cannot be told ({type(e).__name__}: {e})"
+            why = f"its number of classes cannot be determined ({type(e).__name__}: {e})"
             raise CheckpointError(f"{source} does not fit {self.name}: {why}.") from e
 
 
 def builder_of(model: nn.Module) -> _Builder:
-    """What made ``model``.
+    """The builder that made ``model``.
 
     Raises:
-        InvalidArgument: nothing that ``zoo.builder`` decorates.
+        InvalidArgument: it was not made by a function that ``zoo.builder`` decorates.
     """
     made = getattr(model, "_built_with", None)
     if made is not None and made.builder is not None:

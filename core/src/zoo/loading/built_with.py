@@ -1,4 +1,4 @@
-"""What a builder was called with, kept beside the model that it made."""
+"""The arguments of a builder, stored with the model that it made."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class Unkept:
-    """Stands for an argument that cannot be written down; shows as it did."""
+    """Placeholder for an argument that cannot be saved, with the argument's repr."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -20,12 +20,12 @@ class Unkept:
 
 
 class BuiltWith:
-    """The arguments of a builder. Copies share them; a pickle holds those that JSON can.
+    """The arguments of a builder. Copies share them; a pickle contains those that JSON can represent.
 
     Attributes:
-        arguments: name → value; modules and tensors, which belong to the model, are left out for an :class:`Unkept`.
-        filled: what :func:`zoo.loading.is_filled_from_outside` told the builder.
-        builder: the builder; None in what was unpickled.
+        arguments: name → value; modules and tensors, which are part of the model, are replaced by an :class:`Unkept`.
+        filled: the value of :func:`zoo.loading.is_filled_from_outside` for the builder.
+        builder: the builder; None after unpickling.
     """
 
     def __init__(self, arguments: Mapping[str, Any], filled: bool, builder: Any = None) -> None:
@@ -45,7 +45,8 @@ class BuiltWith:
         return {k: v if is_plain(v) else Unkept(short_repr(v)) for k, v in self.arguments.items()}
 
     def plain(self) -> tuple[dict[str, Any], list[str]]:
-        """Those that JSON holds, weights of parts aside, and the others' names with what they are."""
+        """The arguments that JSON can represent, without weights of parts, and the names of the others with their
+        types."""
         kept: dict[str, Any] = {}
         unkept: list[str] = []
         for name, value in self.arguments.items():
@@ -60,7 +61,7 @@ class BuiltWith:
 
 
 def is_plain(value: Any) -> bool:
-    """Whether JSON holds a value: numbers, text, None, and lists, tuples and dicts of them."""
+    """Whether JSON can represent a value: numbers, text, None, and lists, tuples and dicts of them."""
     if isinstance(value, list | tuple):
         return all(map(is_plain, value))
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Exported files run as the models that they are of."""
+"""Exported files that run as models."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Run = Callable[..., Mapping[str, Tensor]]
 
 
 class Exported:
-    """From what a task's ``collate`` gives to what its ``decode`` takes, by an exported file.
+    """Runs an exported file on the output of a task's ``collate``, and returns the input of its ``decode``.
 
-    A task whose files give other outputs than its models derives from it, and names its class as
+    A task whose files have other outputs than its models derives from this class, and names it as
     ``provides["exported"]``.
 
     Args:
         run: tensors in the order of the file's inputs → its outputs by name.
-        file: the file, and what it says of itself.
+        file: the file and its facts.
     """
 
     def __init__(self, run: Run, file: ExportedFile) -> None:
@@ -33,20 +33,20 @@ class Exported:
         self.inputs: list[dict[str, Any]] = list(file.facts.get("inputs", []))
 
     def __call__(self, *arguments: Tensor) -> Any:
-        """Batches, as the model takes them → what the model gives."""
+        """The arguments of the model → its outputs."""
         return self.restore(self.batched(*arguments))
 
     def restore(self, outputs: Mapping[str, Tensor]) -> Any:
-        """The file's outputs → the model's: a tensor where there is one, else a dict."""
+        """The file's outputs → the model's: a tensor if there is one, else a dict."""
         return next(iter(outputs.values())) if len(outputs) == 1 else outputs
 
     @property
     def has(self) -> list[str]:
-        """What is in the file beside the model: ``preprocessing``, ``postprocessing``."""
+        """The parts in the file beside the model: ``preprocessing``, ``postprocessing``."""
         return list(self.file.facts.get("inside", []))
 
     def batched(self, *arguments: Tensor) -> dict[str, Tensor]:
-        """The outputs of a batch [N, …]: a file whose batch has a fixed size is run as often as it takes."""
+        """The outputs of a batch [N, …]: a file with a fixed batch size is run several times."""
         if "preprocessing" in self.has:
             arguments = tuple(t.movedim(1, -1).contiguous() for t in arguments)
         fixed = self.inputs[0]["shape"][0] if self.inputs else None
@@ -64,17 +64,17 @@ class Exported:
             shape = port["shape"]
             if len(shape) != t.ndim or any(isinstance(n, int) and n != m for n, m in zip(shape, t.shape, strict=True)):
                 raise InvalidArgument(
-                    f"{self.file.source} takes {port['name']} {said(shape)} alone, not {said(list(t.shape))}. Export "
-                    "it with free sizes: dynamic=('batch', 'height', 'width')."
+                    f"{self.file.source} takes {port['name']} only as {said(shape)}, not {said(list(t.shape))}. Export "
+                    "it with variable sizes: dynamic=('batch', 'height', 'width')."
                 )
         return self.run(*arguments)
 
 
 class ExportedModel(nn.Module):
-    """A model that an exported file is: it takes and returns what the model does that was exported, on the CPU.
+    """An exported file as a model: it has the same inputs and outputs as the exported model, on the CPU.
 
     Attributes:
-        file: what it is.
+        file: the facts of the file.
     """
 
     devices = ("cpu",)
@@ -82,51 +82,53 @@ class ExportedModel(nn.Module):
     def __init__(self, file: ExportedFile, run: Exported) -> None:
         super().__init__()
         self.file = file
-        self._run = (run,)  # a tuple, so that what runs it is no submodule
+        self._run = (run,)  # a tuple, so that it is not registered as a submodule
         self._weights = file.weights
 
     @property
     def mixes_no_sizes(self) -> bool:
-        """Whether inputs of different sizes cannot make one batch: they reach the file as they are."""
+        """Whether inputs of different sizes cannot be in one batch, because the file does the preprocessing."""
         return "preprocessing" in self._run[0].has
 
     def forward(self, *arguments: Any) -> Any:
         return self._run[0](*arguments)
 
     def to(self, *args: Any, **kwargs: Any) -> ExportedModel:
-        """Itself; it is where it is.
+        """Return self; the file cannot be moved or converted.
 
         Raises:
-            InvalidArgument: another device than the CPU, or another type.
+            InvalidArgument: the device is not the CPU, or a dtype is given.
         """
         found: Any = torch._C._nn._parse_to(*args, **kwargs)
         device, dtype = found[:2]
         if (device is not None and device.type not in self.devices) or dtype is not None:
-            raise InvalidArgument(f"{self.file.source} runs on the CPU as it was exported, not on {device or dtype}.")
+            raise InvalidArgument(
+                f"{self.file.source} runs on the CPU with the exported dtypes, not on {device or dtype}."
+            )
         return self
 
     def get_extra_state(self) -> dict[str, str]:
-        """What tells it from others: what is in the file."""
+        """What identifies the model: the contents of the file."""
         with self.file.path.open("rb") as f:
             return {"sha256": hashlib.file_digest(f, "sha256").hexdigest()}
 
     def set_extra_state(self, state: Any) -> None:
-        """Nothing: the file holds what it is."""
+        """Empty: the weights are in the file."""
 
     def __deepcopy__(self, memo: Any) -> ExportedModel:
-        return self  # nothing in it can be changed
+        return self  # it is immutable
 
     def __reduce__(self) -> tuple[Any, ...]:
         return open_exported, (self.file,)
 
 
 def open_exported(file: ExportedFile) -> ExportedModel:
-    """The model that an exported file is.
+    """The model of an exported file.
 
     Raises:
-        MissingPlugin: what runs such files is not installed; the message says what to install.
+        MissingPlugin: a package that runs such files is not installed; the message says what to install.
         CheckpointError: it cannot be run.
-        UnknownTask: no installed plugin serves its task.
+        UnknownTask: no installed plugin has its task.
     """
     spec = task_of_file(file)
     registry.check_format(file.format, to_write=False)
@@ -136,7 +138,7 @@ def open_exported(file: ExportedFile) -> ExportedModel:
 
 
 def task_of_file(file: ExportedFile) -> TaskSpec:
-    """The task of an exported file, as its plugin serves it."""
+    """The task of an exported file, from its plugin."""
     return registry.get_task(file.task, plugin=file.name.partition("/")[0])
 
 

@@ -1,4 +1,4 @@
-"""Whether a builder, called with what will be written down, makes the model that is there."""
+"""Checks that a builder, called with the arguments to be saved, makes this model."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ STEM = "in_channels"
 
 
 def fitted(model: nn.Module, state: Mapping[str, Any], arguments: dict[str, Any], made: BuiltWith) -> dict[str, Any]:
-    """Arguments of the head and the first convolution as they are now, in place of those that they were built with.
+    """The current arguments of the head and the first convolution, which may have been replaced since they were built.
 
     Raises:
-        CheckpointError: with no others would the builder make this model.
+        CheckpointError: no arguments make the builder build this model.
     """
     own = builder_of(model)
 
     def build(given: Mapping[str, Any]) -> tuple[nn.Module, dict[str, tuple[int, ...]]]:
-        """The builder's model, and the tensors that are of another shape in it."""
+        """The builder's model, and the tensors that have another shape in it."""
         with rebuilding(made.filled), filled_by_file(on_meta=bool(own.on_meta(given))):
             built = own.function(**given)
         theirs = built.state_dict()
@@ -51,8 +51,8 @@ def fitted(model: nn.Module, state: Mapping[str, Any], arguments: dict[str, Any]
             built, shapes = build({**arguments, **changed})
     theirs = built.state_dict()
     found = {
-        "not in it any more": sorted(theirs.keys() - state.keys()),
-        "not of the builder's": sorted(state.keys() - theirs.keys()),
+        "missing in it": sorted(theirs.keys() - state.keys()),
+        "not in the builder's model": sorted(state.keys() - theirs.keys()),
         "of another shape": [f"{key} {list(state[key].shape)}, built {list(shapes[key])}" for key in sorted(shapes)],
     }
     if not any(found.values()):
@@ -60,14 +60,14 @@ def fitted(model: nn.Module, state: Mapping[str, Any], arguments: dict[str, Any]
     if any(found.values()):
         what = "; ".join(f"{kind}: {listed(names)}" for kind, names in found.items() if names)
         raise CheckpointError(
-            f"{own.name} with {arguments} makes another model than this one, so that it could not be loaded from the "
-            f"file ({what}). Save its state_dict(), or build it with the arguments that it has."
+            f"{own.name} with {arguments} builds another model than this one, so it could not be loaded from the "
+            f"file ({what}). Save its state_dict(), or build it with its current arguments."
         )
     return changed
 
 
 def _other_kinds(model: nn.Module, built: nn.Module) -> list[str]:
-    """Modules without tensors, such as activations, in whose place is another: no file of tensors would show it."""
+    """Modules without tensors, such as activations, that were replaced: the tensors of a file would not show it."""
     ours = {own_name(f"{name}.").rstrip("."): module for name, module in model.named_modules()}
     return [
         f"{name} {type(ours[name]).__name__}, built {type(module).__name__}"

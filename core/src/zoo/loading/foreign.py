@@ -1,4 +1,4 @@
-"""Models whose own library puts a file's tensors into them: what came of them is told by comparing model and file."""
+"""Models whose own library loads a file's tensors: the load report is made by comparing model and file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ Fill = Callable[..., nn.Module]
 
 
 def fits(model: nn.Module, state: StateDict, heads: Collection[str]) -> bool:
-    """Whether the file's tensors are the model's, by names and shapes, its heads aside: nothing need be converted."""
+    """Whether the file's tensors have the model's names and shapes, except in heads, so that no conversion is
+    needed."""
     under = tuple(f"{path}." for path in heads)
 
     def shapes(tensors: Mapping[str, object]) -> dict[str, tuple[int, ...]]:
@@ -26,7 +27,7 @@ def fits(model: nn.Module, state: StateDict, heads: Collection[str]) -> bool:
 
 
 def filled(fill: Fill, name: str, source: str, found: Contents, arguments: Mapping[str, object]) -> nn.Module:
-    """What ``fill`` makes of a file.
+    """The model that ``fill`` builds from a file.
 
     Raises:
         CheckpointError: the file does not fit.
@@ -40,32 +41,32 @@ def filled(fill: Fill, name: str, source: str, found: Contents, arguments: Mappi
 def report_of(
     model: nn.Module, found: Contents, source: str, heads: Collection[str], *, new_head: bool = False
 ) -> LoadReport:
-    """What became of a file's tensors in a model that another library filled.
+    """The load report of a model that another library filled from a file.
 
     Args:
-        model: as it is now.
+        model: after it was filled.
         found: the file's content.
         source: the file's URL or path.
-        heads: paths of the modules that may have been initialised anew.
-        new_head: another number of classes was asked for: what has another first size in the file was initialised
-            anew too, wherever it is.
+        heads: paths of the modules that may have been newly initialised.
+        new_head: another number of classes was requested: all tensors with another first size in the file were newly
+            initialised, too.
     """
     own, state = model.state_dict(), found.state
     under = tuple(f"{path}." for path in heads)
-    anew = [
+    fresh = [
         k
         for k in own
         if (under and k.startswith(under) and not _same(state.get(k), own[k]))
         or (new_head and _resized(state.get(k), own[k]))
     ]
-    loaded = [k for k in own if k not in anew]
+    loaded = [k for k in own if k not in fresh]
     converted = [k for k in loaded if not _same(state.get(k), own[k])]
-    renamed = any(k not in state for k in loaded)  # then a name of the file's alone may have been used, too
+    renamed = any(k not in state for k in loaded)  # then a name that only the file has may have been used, too
     return LoadReport(
         source=source,
         loaded=tuple(loaded),
         converted=tuple(converted),
-        reinitialised=tuple(anew),
+        reinitialised=tuple(fresh),
         ignored=() if renamed else tuple(k for k in state if k not in own),
         memory_mapped=False,
         taken=found.taken,

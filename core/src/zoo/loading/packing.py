@@ -1,4 +1,4 @@
-"""What safetensors cannot hold of a state dict, as what it can: quantized tensors, tuples, types of tensors."""
+"""Values of a state dict that safetensors cannot store, converted to tensors: quantized tensors, tuples, dtypes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Make = Callable[[dict[str, Tensor]], Any]
 
 
 def pack(state: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors by name, and how the values that are none of them are made: name → a recipe of what JSON holds.
+    """Tensors by name, and recipes for the other values: name → JSON.
 
     Raises:
-        InvalidArgument: a value is of another kind; its name is in the message.
+        InvalidArgument: a value has another type; the message names it.
     """
     tensors: dict[str, Tensor] = {}
     return tensors, {
@@ -30,7 +30,7 @@ def _packed(name: str, value: Any, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, Tensor):
         if not is_quantized(value):
             if value.is_meta or value.layout != torch.strided or value.is_nested:
-                raise InvalidArgument(f"{name} is no dense tensor with numbers; it cannot be saved.")
+                raise InvalidArgument(f"{name} is not a dense tensor with data; it cannot be saved.")
             tensors[name] = value
             return None
         integers, scales, zero_points, axis, dtype = take_apart(value)
@@ -54,10 +54,10 @@ def unpack(tensors: dict[str, Tensor], recipes: Any) -> dict[str, Any]:
     """The state dict that was packed.
 
     Raises:
-        CheckpointError: a recipe is of no known form, or does not fit the tensors.
+        CheckpointError: a recipe is unknown, or does not fit the tensors.
     """
     if not isinstance(recipes, dict):
-        raise CheckpointError("its packed values are no JSON object")
+        raise CheckpointError("its packed values are not a JSON object")
     used: set[str] = set()
     made: dict[str, Any] = {}
     for name, recipe in recipes.items():
@@ -85,7 +85,7 @@ def _unpacked(name: str, recipe: Any, tensors: dict[str, Tensor], used: set[str]
         return tuple(parts) if kind == "tuple" else parts
     if kind == "value" and (recipe["value"] is None or type(recipe["value"]) in (bool, int, float, str)):
         return recipe["value"]
-    raise CheckpointError(f"its value {name!r} is of no known kind")
+    raise CheckpointError(f"its value {name!r} is of an unknown kind")
 
 
 def _quantized(name: str, recipe: Any, tensors: dict[str, Tensor], used: set[str]) -> Tensor:

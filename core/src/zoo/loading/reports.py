@@ -1,4 +1,4 @@
-"""What became of a checkpoint's tensors."""
+"""Load reports: how the tensors of a checkpoint were used."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from zoo.contract import Weights
 from zoo.errors import CheckpointError
 from zoo.files import redacted
 
-MAX_NAMED = 8  # keys that an error message lists before it says how many more there are
+MAX_NAMED = 8  # keys that an error message lists; more are counted
 
 
 @dataclass(frozen=True, repr=False)
 class LoadReport:
-    """What became of a checkpoint's tensors. Every field holds names of the model's, ``ignored`` of the file's.
+    """How the tensors of a checkpoint were used. Fields contain names of the model's tensors; ``ignored`` of the
+    file's.
 
     Attributes:
         source: URL or path of the file.
         loaded: tensors that the model took from the file.
-        converted: those among them whose name, shape or dtype in the file was another.
-        reinitialised: tensors of the head that were initialised anew, because ``num_classes`` differs.
-        ignored: tensors of the file that the model has no use for.
-        memory_mapped: whether the file is read as its tensors are used.
-        taken: the entry of the file that was taken and what stood beside it, and the prefix that its names lost; empty
-            where the file is the state dict and its names are the model's.
+        converted: those among them whose name, shape or dtype differs in the file.
+        reinitialised: tensors of the head that were newly initialised, because ``num_classes`` differs.
+        ignored: tensors of the file that the model does not use.
+        memory_mapped: whether the file is memory-mapped and read on use of its tensors.
+        taken: the key of the state dict in the file, the keys beside it, and the prefix removed from its names; empty
+            if the file is the state dict with the model's names.
     """
 
     source: str
@@ -38,8 +39,8 @@ class LoadReport:
     taken: str = ""
 
     def __str__(self) -> str:
-        how = "memory-mapped" if self.memory_mapped else "read whole"
-        lines = []  # what a user has to know comes first, what went as it should last
+        how = "memory-mapped" if self.memory_mapped else "read completely"
+        lines = []  # problems come first, loaded tensors last
         if self.reinitialised:
             lines.append(f"{_tensors(self.reinitialised)} reinitialised, to be trained: {listed(self.reinitialised)}")
         if self.ignored:
@@ -65,7 +66,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def load_report(model: nn.Module) -> LoadReport | None:
-    """What was loaded into a model that a builder made; None if it was built without weights."""
+    """The load report of a model that a builder made; None if it was built without weights."""
     return getattr(model, "_load_report", None)
 
 
@@ -75,33 +76,33 @@ def built_by(model: nn.Module) -> str | None:
 
 
 def described_like(model: nn.Module, other: nn.Module) -> None:
-    """Say of ``model``, which computes what ``other`` does in another way, that the same builder made it, and which
-    weights it has."""
+    """Mark ``model``, which computes the same as ``other`` in another way, as made by the same builder with the same
+    weights."""
     for name in ("_built_by", "_weights"):
         if hasattr(other, name):
             setattr(model, name, getattr(other, name))
 
 
 def loaded_weights(model: nn.Module) -> Weights | None:
-    """The description of the weights that a builder put into ``model``."""
+    """The description of the weights that a builder loaded into ``model``."""
     return getattr(model, "_weights", None)
 
 
 def check_preset(weights: Weights) -> Weights:
-    """The weights of a saved model's file, whose preprocessing can be made.
+    """The weights of a saved model's file, after checking that their preprocessing can be built.
 
     Raises:
-        CheckpointError: it cannot be made with the arguments that the file says.
+        CheckpointError: it cannot be built with the file's arguments.
     """
     preset = weights.transforms
     if preset is None:
         return weights
     try:
         preset()
-    except Exception as e:  # a plugin's own may raise anything
+    except Exception as e:  # a plugin's preset may raise any exception
         given = ", ".join(f"{name}={value!r}" for name, value in preset.arguments.items())
         raise CheckpointError(
-            f"{redacted(weights.url)}: what it says of itself is wrong: its preprocessing {preset.target} cannot be "
-            f"made with {given} ({type(e).__name__}: {e})."
+            f"{redacted(weights.url)}: its metadata are wrong: the preprocessing {preset.target} cannot be "
+            f"built with {given} ({type(e).__name__}: {e})."
         ) from e
     return weights

@@ -22,23 +22,23 @@ _OF_TYPE = {getattr(torch, own): name for name, own in _NAMES.items() if hasattr
 
 
 def read_safetensors(f: BinaryIO, *, mapped: bool) -> dict[str, Tensor]:
-    """The tensors of an open file: views of it, or read one after the other, each into memory of its own.
+    """The tensors of an open file: views of it, or read one after the other into separate memory.
 
     Raises:
-        ValueError: the header is damaged, or does not describe the file. So do KeyError and TypeError.
+        ValueError: the header is damaged, or does not describe the file. KeyError and TypeError mean the same.
     """
     header, _, begin, size = read_header(f)
     end = begin
     whole = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_COPY) if mapped else None
     found: dict[str, Tensor] = {}
-    for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
-        dtype, shape = getattr(torch, _NAMES[entry["dtype"]]), entry["shape"]
-        start, stop = (begin + offset for offset in entry["data_offsets"])
+    for name, about in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+        dtype, shape = getattr(torch, _NAMES[about["dtype"]]), about["shape"]
+        start, stop = (begin + offset for offset in about["data_offsets"])
         if any(type(n) is not int or n < 0 for n in shape):
             raise ValueError(f"{name} has the shape {shape}")
         count = math.prod(shape)
         if start != end or stop - start != count * dtype.itemsize or stop > size:
-            raise ValueError(f"{name}, {entry['dtype']} {shape}, has bytes {entry['data_offsets']} of {size - begin}")
+            raise ValueError(f"{name}, {about['dtype']} {shape}, has bytes {about['data_offsets']} of {size - begin}")
         end = stop
         if whole is not None and count and start % dtype.itemsize == 0:
             found[name] = torch.frombuffer(whole, dtype=dtype, count=count, offset=start).reshape(shape)
@@ -53,10 +53,10 @@ def read_safetensors(f: BinaryIO, *, mapped: bool) -> dict[str, Tensor]:
 
 
 def name_of(dtype: torch.dtype) -> str:
-    """A type as the format calls it.
+    """The format's name of a dtype.
 
     Raises:
-        InvalidArgument: it has none.
+        InvalidArgument: the format does not support it.
     """
     found = _OF_TYPE.get(dtype)
     if found is None:

@@ -1,4 +1,4 @@
-"""Saved models: ``zoo.save`` writes tensors and what they belong to, ``zoo.load`` builds the model again."""
+"""Saved models: ``zoo.save`` writes tensors with a description of their model, ``zoo.load`` builds the model again."""
 
 from __future__ import annotations
 
@@ -41,38 +41,37 @@ def save(
     trained_from: str | os.PathLike[str] | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write a model to a safetensors file that says what it is, so that :func:`load` and every command take it.
+    """Write a model to a safetensors file with a description, so that :func:`load` and every command can build it.
 
-    Beside the tensors the file has the model's full name, the arguments that its builder was called with, task,
-    preprocessing, categories, and the versions of zoo and the plugin. It is written beside ``path`` and renamed, so
-    that it may be the file that the model was loaded from, and an interrupted save leaves the old one.
+    Beside the tensors the file has the model's full name, the arguments of its builder, task, preprocessing,
+    categories, and the versions of zoo and the plugin. It is written beside ``path`` and renamed, so it may replace the
+    file that the model was loaded from, and an interrupted save keeps the old file.
 
-    A head that was put in by hand is saved with the number of classes that it has, a first convolution with its number
-    of input channels. Numbers that were changed by hand, such as thresholds, are those of the arguments again.
+    A replaced head is saved with its number of classes, a replaced first convolution with its number of input channels.
+    Other attributes that were changed, such as thresholds, are not saved: they get the values of the arguments.
 
-    Of several processes that train one model together, the first writes: in ``DistributedDataParallel`` the others may
-    call this or not; where parameters are sharded (``fully_shard``), all must, since they are gathered.
+    In distributed training, the first process writes. With ``DistributedDataParallel`` the others may call this or not;
+    with sharded parameters (``fully_shard``) all must, since the parameters are gathered.
 
     Args:
         model: one that a builder made, also inside ``DistributedDataParallel``, ``DataParallel``, ``AveragedModel`` or
             ``torch.compile``, or sharded by ``fully_shard``.
-        path: of the file, which ends in ``.safetensors``; one that is there is replaced.
-        categories: class names in label order, as many as the head has; by default those of the weights that were
-            loaded, where they are as many.
+        path: of the file, which ends in ``.safetensors``; an existing file is replaced.
+        categories: class names in label order, as many as the head has; by default those of the loaded weights, if
+            their number fits.
         metrics: data set → metric → value, of this model.
-        license: of the weights; by default that of those that were loaded.
-        transforms: the preprocessing, zoo's own or one of an installed plugin's; by default that of the weights that
-            were loaded, else of the model's ``DEFAULT`` ones.
-        trained_from: what training began with; by default the URL of the weights that were loaded.
-        extra: further facts, of what JSON holds.
+        license: of the weights; by default that of the loaded weights.
+        transforms: the preprocessing, zoo's own or one of an installed plugin's; by default that of the loaded weights,
+            else of the model's ``DEFAULT`` weights.
+        trained_from: the initial weights of the training; by default the URL of the loaded weights.
+        extra: further facts, as JSON values.
 
     Returns:
         The path.
 
     Raises:
-        InvalidArgument: no builder made the model, or something cannot be written down; it is named, and nothing is
-            written.
-        CheckpointError: the model is no longer what its builder makes, so that the file could not be loaded.
+        InvalidArgument: no builder made the model, or a value cannot be saved; it is named, and nothing is written.
+        CheckpointError: the model differs from its builder's, so that the file could not be loaded.
     """
     if not isinstance(model, nn.Module):
         raise InvalidArgument(f"save takes a model that a builder made, not a {type(model).__name__}.")
@@ -89,7 +88,7 @@ def save(
     arguments, unkept = made.plain()
     if unkept:
         raise InvalidArgument(
-            f"{entry.full_name} was built with {', '.join(unkept)}, which cannot be written down. Build it without, or "
+            f"{entry.full_name} was built with {', '.join(unkept)}, which cannot be saved. Build it without, or "
             "save its state_dict()."
         )
     state, writes = whole_state(outer)
@@ -125,12 +124,12 @@ def save(
     told = {**facts, **facts["weights"]}
     if wrong := [key for key, value in told.items() if key != "weights" and not is_plain(value)]:
         named = ", ".join(wrong)
-        raise InvalidArgument(f"{named}: JSON cannot hold that, so nothing is saved. Give numbers, text, lists.")
+        raise InvalidArgument(f"{named}: JSON cannot represent this, so nothing is saved. Give numbers, text, lists.")
     facts = json.loads(json.dumps(facts))
     for text in arguments.values():
         if isinstance(text, str) and names_a_file(text):
-            raise InvalidArgument(f"{entry.full_name} was built from {text!r}, which a file must not name.")
-    parse(facts, str(target))  # what load would say of it
+            raise InvalidArgument(f"{entry.full_name} was built from {text!r}, which must not be in a file.")
+    parse(facts, str(target))  # the checks of load
     if not writes:
         return target
     tensors, packed = pack(_once(model, state))
@@ -144,18 +143,18 @@ def load(
     dtype: torch.dtype | None = None,
     **config: Any,
 ) -> nn.Module:
-    """The model in a file that :func:`save` wrote, in train mode as builders leave it.
+    """The model in a file that :func:`save` wrote, in train mode, as builders return it.
 
     Args:
-        path: of the file, or its URL; or a folder or repository (``hf://org/name@revision``) that holds one.
-        device: where it goes; by default the CPU.
-        dtype: of its floating tensors; by default as they are in the file.
-        **config: arguments of the builder, in place of the file's: ``num_classes`` leaves a new head.
+        path: of the file, or its URL; or a folder or repository (``hf://org/name@revision``) that contains one.
+        device: device of the model; by default the CPU.
+        dtype: of its floating point tensors; by default as in the file.
+        ****config: arguments of the builder, instead of the file's: ``num_classes`` gives a new head.
 
     Raises:
-        CheckpointError: the file is no saved model, or damaged.
-        UnknownModel: nothing installed makes such a model; the message says what to install.
-        DownloadError: it cannot be had.
+        CheckpointError: the file is not a saved model, or is damaged.
+        UnknownModel: no installed plugin has this model; the message says what to install.
+        DownloadError: it cannot be downloaded or found.
     """
     return get_model(
         Path(path) if isinstance(path, str) and "://" not in path else path, device=device, dtype=dtype, **config
@@ -163,11 +162,12 @@ def load(
 
 
 def reset_head(model: nn.Module, num_classes: int) -> nn.Module:
-    """Give a model a new head of ``num_classes`` classes, initialised as its builder does; all else stays.
+    """Replace the head of a model by one of ``num_classes`` classes, initialised by its builder; everything else is
+    unchanged.
 
     Args:
         model: one that a builder made; it is changed in place.
-        num_classes: as the builder takes it: for detection and segmentation with background.
+        num_classes: as the builder takes it: including background for detection and segmentation.
 
     Returns:
         The model.
@@ -199,7 +199,7 @@ def reset_head(model: nn.Module, num_classes: int) -> nn.Module:
         if like is not None:
             head.to(device=like.device, dtype=like.dtype if like.is_floating_point() else None)
         inner.get_submodule(parent).add_module(leaf, head.train(old.training))
-    for name, module in fresh.named_modules():  # detectors' heads count their classes too
+    for name, module in fresh.named_modules():  # detectors' heads have num_classes too
         mine = _submodule(inner, name)
         if mine is not None and CLASSES in vars(module) and CLASSES in vars(mine):
             mine.num_classes = module.num_classes
@@ -212,12 +212,12 @@ def reset_head(model: nn.Module, num_classes: int) -> nn.Module:
 
 
 def rebuilt_as(model: nn.Module, **arguments: Any) -> nn.Module:
-    """Write down that a model is what its builder makes with other arguments than it was built with, because it was
-    changed in place; :func:`save` keeps them. A model that no builder made stays as it is.
+    """Record that a model was changed in place to the one that its builder makes with other arguments; :func:`save`
+    writes them. A model that no builder made is not changed.
 
     Args:
         model: the model.
-        **arguments: those that are others now, as ``quantize=True``.
+        ****arguments: the changed arguments, such as ``quantize=True``.
 
     Returns:
         The model.
@@ -231,13 +231,13 @@ def rebuilt_as(model: nn.Module, **arguments: Any) -> nn.Module:
 def placed_at(
     build: Any, device: str | torch.device | None, dtype: torch.dtype | None, config: Mapping[str, Any]
 ) -> nn.Module:
-    """What ``build(**config)`` makes, on a device and of a type.
+    """The model of ``build(**config)``, on a device and with a dtype.
 
     Raises:
-        InvalidArgument: no such device, or no floating type.
+        InvalidArgument: there is no such device, or the dtype is not floating point.
     """
     if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
-        raise InvalidArgument(f"dtype is {dtype!r}; expected a floating type, such as torch.bfloat16.")
+        raise InvalidArgument(f"dtype is {dtype!r}; expected a floating point dtype, such as torch.bfloat16.")
     try:
         where = torch.device(device) if device is not None else None
         if where is not None:
@@ -249,25 +249,25 @@ def placed_at(
     return model if where is None and dtype is None else model.to(device=where, dtype=dtype)
 
 
-# ── what is written ──────────────────────────────────────────────────────────────────────────────────────────────
+# ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def entry_of(model: nn.Module) -> Entry:
-    """The registered model that a model is one of.
+    """The registry entry of a built model.
 
     Raises:
-        InvalidArgument: no builder made it, or one that nothing has registered.
+        InvalidArgument: no builder made it, or the builder is not registered.
     """
     builder = built_by(model)
     if builder is None:
         raise InvalidArgument(
-            f"This {type(model).__name__} was not made by a builder of zoo, so that a file cannot say how to build it. "
-            "Put @zoo.register_model() and @zoo.builder() over a function that makes it, and build it by that."
+            f"This {type(model).__name__} was not made by a builder of zoo, so a file cannot describe how to build it. "
+            "Put @zoo.register_model() and @zoo.builder() over a function that makes it, and build it with that."
         )
     found = next((e for e in registry().entries.values() if e.spec.builder == builder), None)
     if found is None:
         raise InvalidArgument(
-            f"No plugin names the builder {builder}, so that a file cannot say what to install. Put "
+            f"No plugin names the builder {builder}, so a file cannot describe what to install. Put "
             "@zoo.register_model() over it, or add it to its plugin's manifest."
         )
     return found
@@ -290,15 +290,15 @@ def _categories(
 
 
 def check_categories(model: nn.Module, categories: Sequence[str], num_classes: int | None = None) -> list[str]:
-    """Names of a model's classes, as a list, if there are as many as it has classes, as far as it says.
+    """Names of a model's classes, as a list, checked against the model's number of classes if it is known.
 
     Args:
-        model: what a builder made.
+        model: a model that a builder made.
         categories: the names, in label order.
-        num_classes: how many there must be; by default as many as the model was built with.
+        num_classes: required number of names; by default the number that the model was built with.
 
     Raises:
-        InvalidArgument: they are no names, or of another number.
+        InvalidArgument: they are not names, or their number is another.
     """
     labels = [categories] if isinstance(categories, str) else list(categories)
     if isinstance(categories, str) or not all(isinstance(label, str) for label in labels):
@@ -306,9 +306,9 @@ def check_categories(model: nn.Module, categories: Sequence[str], num_classes: i
     made = getattr(unwrapped(model), "_built_with", None)
     n = _classes(model, made.arguments.get(CLASSES) if num_classes is None and made else num_classes)
     if n is not None and len(labels) != n:
-        background = " Background counts as the first." if len(labels) == n - 1 else ""
+        background = " The first one is the background." if len(labels) == n - 1 else ""
         raise InvalidArgument(f"{len(labels)} categories for a model of {n} classes.{background}")
-    return list(map(str, labels))  # numpy's are no plain ones
+    return list(map(str, labels))  # numpy's strings are not plain ones
 
 
 def _classes(model: nn.Module, told: Any) -> int | None:
@@ -317,9 +317,9 @@ def _classes(model: nn.Module, told: Any) -> int | None:
 
 
 def _numbers(values: Any) -> Any:
-    """Figures as plain numbers, where they are those of numpy or torch."""
+    """Metrics as plain numbers, if they are numbers of numpy or torch."""
     if not isinstance(values, Mapping):
-        return values  # which is told
+        return values  # reported by the caller
     return {name: v.item() if getattr(v, "ndim", None) == 0 else v for name, v in values.items()}
 
 
@@ -335,14 +335,14 @@ def _versions(entry: Entry) -> dict[str, str]:
 
 
 def _one_dtype(state: Mapping[str, Any]) -> str | None:
-    """The type of all floating tensors, where it is one and not float32."""
+    """The dtype of all floating point tensors, if it is the same for all and not float32."""
     kinds = {t.dtype for t in state.values() if isinstance(t, Tensor) and t.is_floating_point()}
     one = kinds.pop() if len(kinds) == 1 else torch.float32
     return None if one == torch.float32 else str(one).removeprefix("torch.")
 
 
 def _once(model: nn.Module, state: Mapping[str, Any]) -> dict[str, Any]:
-    """A state dict in which what the model itself ties stands under its first name alone."""
+    """A state dict in which tensors that the model ties are only under their first name."""
     seen: dict[int, str] = {}
     firsts = {
         name

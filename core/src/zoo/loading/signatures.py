@@ -1,7 +1,7 @@
-"""What a function's ``**kwargs`` stand for: the arguments of what it passes them on to.
+"""The arguments that a function's ``**kwargs`` accept: those of the functions that it passes them to.
 
-A builder's body is one call, ``ResNet(Bottleneck, [3, 4, 6, 3], **kwargs)``. What may be said by name is then what
-``ResNet`` takes and the call does not give. This is read from the source, when somebody asks.
+A builder's body is one call, ``ResNet(Bottleneck, [3, 4, 6, 3], **kwargs)``. Its keyword arguments are then those of
+``ResNet`` that the call does not give. They are read from the source, on demand.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _trying: ContextVar[bool] = ContextVar("trying", default=False)
 
 
 class Taken(NamedTuple):
-    """The arguments of a function that can be given by name, and the function or class that each is of.
+    """The keyword arguments of a function, and the function or class that each belongs to.
 
-    Where it is not known what ``**kwargs`` stand for, they are among them.
+    If the arguments of ``**kwargs`` are not known, ``**kwargs`` is among them.
     """
 
     parameters: dict[str, Parameter]
@@ -37,17 +37,17 @@ class Taken(NamedTuple):
 
     @property
     def complete(self) -> bool:
-        """Whether there are no others."""
+        """Whether there are no other arguments."""
         return self.rest is None
 
     @property
     def rest(self) -> str | None:
-        """The name of what holds others, ``kwargs``."""
+        """The name of the parameter for other arguments, ``kwargs``."""
         return next((name for name, p in self.parameters.items() if p.kind is p.VAR_KEYWORD), None)
 
 
 def signature_of(function: Any) -> inspect.Signature:
-    """The signature of the builder that ``function`` is made into."""
+    """The signature of the builder that is made from ``function``."""
     own = [
         p if p.kind is p.VAR_KEYWORD else p.replace(kind=p.KEYWORD_ONLY)
         for name, p in taken_by(function).parameters.items()
@@ -58,10 +58,10 @@ def signature_of(function: Any) -> inspect.Signature:
 
 
 def check_names(function: Any, given: Mapping[str, Any]) -> None:
-    """Whether a builder takes arguments of the names in ``given``, before anything is downloaded for it.
+    """Check that a builder takes the arguments in ``given``, before anything is downloaded for it.
 
     Raises:
-        InvalidKind: a name is of none.
+        InvalidKind: a name is not that of an argument.
     """
     if _trying.get():  # a builder inside the one that is tried
         return
@@ -70,7 +70,7 @@ def check_names(function: Any, given: Mapping[str, Any]) -> None:
     if not unknown:
         return
     token = _trying.set(True)
-    try:  # the source may say less than is so; where it does not say all, what is left over counts by its value
+    try:  # the source may not show all arguments; then the call is tried with the remaining ones
         with filled_by_file():
             function(**(dict.fromkeys(unknown) if taken.complete else given))
     except TypeError as e:
@@ -79,22 +79,22 @@ def check_names(function: Any, given: Mapping[str, Any]) -> None:
         if not told or not (refused or taken.complete):
             return
         known = [*OF_ALL, *(n for n in taken.parameters if n not in OF_ALL and n != taken.rest)]
-        name, rest = (refused or unknown)[0], "" if taken.complete else ", and what it passes on"
+        name, rest = (refused or unknown)[0], "" if taken.complete else ", and others that it passes on"
         near = suggest(name, known, 1)
         raise InvalidKind(
             f"{function.__name__} takes no argument {name!r}.{near} It takes {', '.join(known)}{rest}."
         ) from e
-    except Exception:  # noqa: BLE001  of None as a value: the name is taken
+    except Exception:  # noqa: BLE001  None is an invalid value, but the name is accepted
         return
     finally:
         _trying.reset(token)
 
 
 def _once(read: Callable[..., Taken]) -> Callable[..., Taken]:
-    """Keep what ``read`` gives, and give nothing where it asks for itself: a function that passes its arguments on to
-    itself, or round by others, takes no more by that.
+    """Cache the results of ``read``, and return nothing for a recursive call: a function that passes its arguments to
+    itself, directly or through others, accepts no further arguments by that.
 
-    What was read on the way round is not kept: it lacks what the functions above it take.
+    Results inside a recursion are not cached: they lack the arguments of the functions above.
     """
     known: dict[Any, Taken] = {}
     asked = threading.local()
@@ -105,7 +105,7 @@ def _once(read: Callable[..., Taken]) -> Callable[..., Taken]:
             return known[key]
         stack = asked.__dict__.setdefault("stack", [])
         if key in stack:
-            asked.first = min(asked.first, stack.index(key))  # that is asked for by what it asks for
+            asked.first = min(asked.first, stack.index(key))  # the outermost function that is part of the recursion
             return Taken({}, {})
         if not stack:
             asked.first = sys.maxsize
@@ -124,9 +124,9 @@ def _once(read: Callable[..., Taken]) -> Callable[..., Taken]:
 
 @_once
 def taken_by(function: Any, of: type | None = None, made: type | None = None) -> Taken:
-    """The arguments of ``function``, or of making an object of a class.
+    """The arguments of ``function``, or of a class's constructor.
 
-    Where it is a method, ``of`` is its class and ``made`` that of the object, whose order of bases counts.
+    For a method, ``of`` is its class and ``made`` the class of the object, whose method resolution order is used.
     """
     if isinstance(function, type):
         return _taken_by_init(function, function.__mro__)
@@ -146,7 +146,7 @@ def taken_by(function: Any, of: type | None = None, made: type | None = None) ->
 
 
 def _taken_by_init(made: type, bases: Sequence[type]) -> Taken:
-    """What the first ``__init__`` of ``bases`` takes, for an object of ``made``."""
+    """The arguments of the first ``__init__`` of ``bases``, for an object of ``made``."""
     own = next((base for base in bases if "__init__" in vars(base)), object)
     if own is object:
         return Taken({}, {})
@@ -158,10 +158,11 @@ def _taken_by_init(made: type, bases: Sequence[type]) -> Taken:
 def _targets(
     function: Any, of: type | None, made: type | None, rest: str | None = None, passed: frozenset[Any] = frozenset()
 ) -> list[Taken]:
-    """What each call takes that ``function`` passes its keyword arguments to, less what the call gives itself.
+    """The arguments of each call that ``function`` passes its keyword arguments to, without those that the call gives
+    itself.
 
-    ``rest`` is the argument that holds them, by default ``**kwargs``; ``passed``, the functions that passed them on in
-    an argument before. None, where something that is unknown has them.
+    ``rest`` is the parameter that contains them, by default ``**kwargs``; ``passed``, the functions that passed them as
+    an argument before. None if they are passed to something unknown.
     """
     inner = inspect.unwrap(function)
     if inner in passed:
@@ -195,7 +196,7 @@ def _targets(
             by_place = sum(not isinstance(a, ast.Starred) for a in call.args)
             places = [n for n, p in target.parameters.items() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
             others = [_value(k.value, inner) for k in call.keywords if k.arg is None and not _holds(k.value, names)]
-            # What is unpacked gives at least what has no default; a function's own *args are its callers'.
+            # Unpacked values give at least the arguments without default; a function's own *args come from its callers.
             starred = any(isinstance(a, ast.Starred) and getattr(a.value, "id", "") != own for a in call.args)
             given = {
                 *(n for n in places if starred and target.parameters[n].default is inspect.Parameter.empty),
@@ -209,14 +210,14 @@ def _targets(
 
 
 def _holds(value: ast.expr, names: set[str]) -> bool:
-    """Whether it is one of ``names``, or a dict with one of them unpacked in it."""
+    """Whether a node is one of ``names``, or a dict into which one of them is unpacked."""
     if isinstance(value, ast.Dict):
         return any(key is None and _holds(v, names) for key, v in zip(value.keys, value.values, strict=True))
     return isinstance(value, ast.Name) and value.id in names
 
 
 def _value(called: ast.expr, function: Any) -> Any:
-    """What a name means in a function, also one with dots in it; None where that is not known."""
+    """The object of a name in a function, possibly with dots; None if it is not known."""
     variables = inspect.getclosurevars(function)
     root, *path = ast.unparse(called).split(".")
     value = {**variables.builtins, **variables.globals, **variables.nonlocals}.get(root)

@@ -1,4 +1,4 @@
-"""What a built model says of itself, or its parts tell: see :class:`zoo.contract.Model`."""
+"""Facts of a built model, from its attributes or its layers: see :class:`zoo.contract.Model`."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from zoo.loading.reports import built_by, loaded_weights
 
 
 def image_size_of(model: nn.Module) -> tuple[int, int] | None:
-    """(height, width) of the images that a model takes, where it takes one size only and says so."""
+    """(height, width) of the images that a model takes, if it declares a single size."""
     side = getattr(model, "image_size", None)
     return side if side is None else (side, side) if isinstance(side, int) else (side[0], side[1])
 
 
 def default_size(model: nn.Module, weights: Weights | None = None) -> tuple[int, int] | None:
-    """(height, width) that the preprocessing of a model's weights makes of every picture, else that it takes itself.
+    """(height, width) of every picture after the preprocessing of a model's weights, else the size that the model
+    requires.
 
     Args:
         model: a model.
-        weights: what is known of its weights; by default of those that a builder loaded into it.
+        weights: description of its weights; by default of those that a builder loaded into it.
     """
     weights = weights or loaded_weights(model)
     side = weights.transforms.arguments.get("crop_size") if weights and weights.transforms else None
@@ -29,9 +30,9 @@ def default_size(model: nn.Module, weights: Weights | None = None) -> tuple[int,
 
 
 def in_channels_of(model: nn.Module) -> int:
-    """Channels of the images that a model takes: as it says, else as its first convolution has them, else 3.
+    """Channels of the images that a model takes: its attribute, else those of its first convolution, else 3.
 
-    What comes before the first convolution may change them: a transform of frequencies makes 64 of 3.
+    Layers before the first convolution may change the number: a frequency transform turns 3 channels into 64.
     """
     said = getattr(model, "in_channels", None)
     if isinstance(said, int):
@@ -41,12 +42,12 @@ def in_channels_of(model: nn.Module) -> int:
 
 
 def task_of(model: nn.Module, task: str | None = None) -> TaskSpec:
-    """The task that a model is for: the one that is named, else the main one of the name that it was got by, or of the
-    model that its builder makes; each as the plugin of that model has it.
+    """The task of a model: the given one, else the main task of the name that it was requested by, or of its builder's
+    model; each as defined by the plugin of that model.
 
     Raises:
-        UnknownTask: no installed plugin serves ``task``.
-        InvalidArgument: none is named, and no plugin's builder made the model.
+        UnknownTask: no installed plugin has ``task``.
+        InvalidArgument: no task is given, and no plugin's builder made the model.
     """
     builder = built_by(model) or ""
     if task is not None:
@@ -57,5 +58,5 @@ def task_of(model: nn.Module, task: str | None = None) -> TaskSpec:
         return registry.get_task(entry.spec.tasks[0], plugin=entry.plugin.name)
     found = registry.task_built_by(builder)
     if found is None:
-        raise InvalidArgument("Say which task the model is for: task='image-classification', or another.")
+        raise InvalidArgument("Give the task of the model: task='image-classification', or another.")
     return found

@@ -4,16 +4,16 @@
 
     1  filled_by_file                        conv1.weight   bn1.weight   …   fc.weight   fc.bias
        a mode that sees registrations        meta           meta             meta        meta
-    2  the file's tensors are assigned       file           file             meta        meta      no such shape in it
+    2  the file's tensors are assigned       file           file             meta        meta      another shape in it
     3  initialise_rest                       0: meta        1: meta          60: real    61: real
-       builds once more, all on meta but     ·              ·                └───────────┴─ these are taken over
-       the turns that were left
+       builds again, all on meta except      ·              ·                └───────────┴─ these are taken over
+       the numbers left over
 
-The mode is the thread's own, and skips initialisers of what is on meta: they would give nothing, cost more than all the
-rest, and some of them import `torch._dynamo`. The third step relies on construction being deterministic: the n-th
-parameter to be registered is the same both times, so a new head has exactly the initialisation that its model gives it,
-and the rest costs nothing. Buffers stay real, since those that are computed are in no file. Where the caller asked for
-the meta device itself, none of this is needed: `meta_is_asked_for`.
+The mode is thread-local, and skips initialisers of meta tensors: they have no effect, take more time than everything
+else, and some of them import `torch._dynamo`. The third step relies on deterministic construction: the n-th registered
+parameter is the same both times, so a new head has exactly the initialisation of its model, and the rest takes no time.
+Buffers stay real, since computed buffers are in no file. This is not needed if the caller uses the meta device:
+`meta_is_asked_for`.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from torch.utils import swap_tensors
 
 from zoo.errors import CheckpointError
 
-# Set while an outer builder builds what it will fill from a file: builders inside it then load and initialise nothing.
+# Set while an outer builder builds a model to fill from a file: builders inside it then load and initialise nothing.
 filled_from_outside: ContextVar[bool] = ContextVar("filled_from_outside", default=False)
-# What builders are told of that while a saved model is rebuilt: what held when it was first built.
+# The value of this for builders while a saved model is rebuilt: the one when it was first built.
 _told_filled: ContextVar[bool | None] = ContextVar("told_filled", default=None)
 
-# What a module asks of each parameter when it registers it: only leaves can be.
+# Modules read this attribute of each parameter when they register it: only leaves are allowed.
 _REGISTERED = Tensor.grad_fn.__get__  # type: ignore[union-attr]
-# What initialisers are, and what they are made of.
+# The initialisers, and the tensor methods that they call.
 _INITIALISERS = {getattr(nn.init, name) for name in dir(nn.init) if name.endswith("_") and name[0] != "_"} | {
     getattr(Tensor, name)
     for name in (
@@ -49,17 +49,17 @@ _INITIALISERS = {getattr(nn.init, name) for name in dir(nn.init) if name.endswit
 
 
 class Placed:
-    """Where the first parameter would have been, and in which order they were registered."""
+    """The device of the first parameter, and the order in which parameters were registered."""
 
     def __init__(self) -> None:
         self.device = torch.device("cpu")
         self.known = False
         self.order: dict[int, int] = {}
-        self.keep: list[Tensor] = []  # so that ids stay theirs
+        self.keep: list[Tensor] = []  # so that their ids stay unique
 
 
 class _Placing(TorchFunctionMode):
-    """Moves each parameter that is registered to the meta device, and initialises nothing there."""
+    """Moves each registered parameter to the meta device, and skips initialisation there."""
 
     def __init__(self, placed: Placed, keep_real: frozenset[int]) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class _Placing(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in _INITIALISERS:
-            filled = args[0] if args else kwargs["tensor"]  # torch.nn.init hands its arguments on by name
+            filled = args[0] if args else kwargs["tensor"]  # torch.nn.init passes its arguments by name
             if filled.is_meta:
                 return filled
         if func == _REGISTERED and type(args[0]) is nn.Parameter and id(args[0]) not in self.placed.order:
@@ -76,27 +76,27 @@ class _Placing(TorchFunctionMode):
 
     def place(self, parameter: nn.Parameter) -> None:
         n = next(self.turn)
-        if not (self.placed.known or parameter.is_meta):  # as those are that a constructor looks at and throws away
+        if not (self.placed.known or parameter.is_meta):  # such as those that a constructor inspects and discards
             self.placed.device, self.placed.known = parameter.device, True
         self.placed.order[id(parameter)] = n
         self.placed.keep.append(parameter)
         if n not in self.keep_real:
             meta = nn.Parameter(torch.empty_like(parameter, device="meta"), parameter.requires_grad)
-            with contextlib.suppress(RuntimeError):  # one that something else refers to stays where it is
+            with contextlib.suppress(RuntimeError):  # a parameter with other references is not moved
                 swap_tensors(parameter, meta)  # type: ignore[no-untyped-call]
 
 
 def meta_is_asked_for() -> bool:
-    """Whether new tensors go to the meta device: under ``torch.device("meta")`` nobody wants the numbers."""
+    """Whether new tensors are created on the meta device, under ``torch.device("meta")``."""
     return torch.empty(0).is_meta
 
 
 @contextlib.contextmanager
 def filled_by_file(*, on_meta: bool = True, keep_real: frozenset[int] = frozenset()) -> Iterator[Placed]:
-    """Build a model whose numbers come from a file: builders inside it load nothing, parameters take no memory.
+    """A context for building a model that a file will fill: builders inside it load nothing, parameters take no memory.
 
-    Every parameter that this thread registers goes to the meta device, where initialising it costs nothing, but those
-    whose turn is in ``keep_real``.
+    Every parameter that this thread registers is moved to the meta device, where initialisation takes no time, except
+    those whose index is in ``keep_real``.
     """
     placed = Placed()
     with inside_a_filled_model(), _Placing(placed, keep_real) if on_meta else contextlib.nullcontext():
@@ -104,7 +104,7 @@ def filled_by_file(*, on_meta: bool = True, keep_real: frozenset[int] = frozense
 
 
 def built_for_file(build: Callable[[], nn.Module], *, on_meta: bool) -> tuple[nn.Module, Placed]:
-    """What ``build`` makes for a file to fill: without memory, or for real where its constructor wants the numbers."""
+    """The model of ``build`` for a file to fill: without memory, or with memory if its constructor needs the values."""
     try:
         with filled_by_file(on_meta=on_meta) as placed:
             return build(), placed
@@ -125,9 +125,9 @@ def inside_a_filled_model() -> Iterator[None]:
 
 
 def is_filled_from_outside() -> bool:
-    """Whether what is built now is a part of a model that a file will fill, so that weights of its own are not loaded.
+    """Whether the model being built is part of a model that a file will fill, so that its own weights are not loaded.
 
-    For a builder whose model depends on that, as what a detector freezes of its backbone does.
+    For a builder whose model depends on this, such as a detector that freezes layers of a pretrained backbone.
     """
     told = _told_filled.get()
     return filled_from_outside.get() if told is None else told
@@ -135,7 +135,7 @@ def is_filled_from_outside() -> bool:
 
 @contextlib.contextmanager
 def rebuilding(filled: bool | None) -> Iterator[None]:
-    """Within, builders are told that their model is filled from a file, or that it is not, as when it was first built.
+    """A context that sets the value of this for builders to the one when the model was first built.
 
     None changes nothing.
     """
@@ -149,13 +149,13 @@ def rebuilding(filled: bool | None) -> Iterator[None]:
 def initialise_rest(
     name: str, model: nn.Module, placed: Placed, build: Callable[[], nn.Module], only: tuple[str, ...] = ("",)
 ) -> None:
-    """Give the parameters that the file did not fill (a new head) the initialisation that ``build`` gives them.
+    """Give the parameters that the file did not fill (a new head) the initialisation of ``build``.
 
     Args:
-        only: beginnings of the names of those that are meant.
+        only: prefixes of the names of the parameters to initialise.
 
     Raises:
-        CheckpointError: ``build`` has no numbers for one of them either; the message calls the model ``name``.
+        CheckpointError: ``build`` does not initialise one of them either; the message calls the model ``name``.
     """
     left = {key: p for key, p in model.named_parameters() if p.is_meta and key.startswith(only)}
     if not left:
@@ -171,11 +171,11 @@ def initialise_rest(
 
 
 def compute_buffers(name: str, model: nn.Module, build: Callable[[], nn.Module]) -> None:
-    """Give buffers that are still on the meta device their numbers: a constructor puts some where its parameters are,
-    and they are in no file. The model is built for real for it.
+    """Compute buffers that are still on the meta device: a constructor may create them on the device of its parameters,
+    and they are in no file. The model is built with memory for this.
 
     Raises:
-        CheckpointError: it has no numbers for one of them either; the message calls the model ``name``.
+        CheckpointError: the model does not compute one of them either; the message calls the model ``name``.
     """
     left = [key for key, buffer in model.named_buffers() if buffer.is_meta]
     if not left:

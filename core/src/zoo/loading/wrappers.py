@@ -1,4 +1,4 @@
-"""What parallel training, ``torch.compile`` and averaging put around a model, and what they make of its tensors."""
+"""Wrappers of parallel training, ``torch.compile`` and averaging, and how they change a model's tensors."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import nn
 from zoo.errors import InvalidArgument
 
 _WRAPPERS = ("DataParallel", "DistributedDataParallel", "AveragedModel")
-_FLAT = "FullyShardedDataParallel"  # the first FSDP, whose parameters are flat pieces of many
+_FLAT = "FullyShardedDataParallel"  # FSDP1, whose parameters are flattened
 _COMPILED = "_orig_mod"
 
 
 def layers(model: nn.Module) -> list[nn.Module]:
-    """The model with all that is around it, from the outermost to the one that a builder made."""
+    """The wrappers of a model, from the outermost to the model that a builder made."""
     found = [model]
     while True:
         inner = found[-1]._modules.get(_COMPILED)
@@ -32,30 +32,31 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 
 def check_parameters(model: nn.Module) -> None:
-    """Raise an error if the parameters are no longer the model's own.
+    """Raise an error if the parameters are no longer those of the model.
 
     Raises:
-        InvalidArgument: ``FullyShardedDataParallel`` has made other parameters of them.
+        InvalidArgument: ``FullyShardedDataParallel`` has flattened them.
     """
     if any(type(module).__name__ == _FLAT for module in model.modules()):
         raise InvalidArgument(
-            "The parameters are those of FullyShardedDataParallel, flat pieces of many. Shard by "
-            "torch.distributed.fsdp.fully_shard, which keeps them; or take "
+            "The parameters were flattened by FullyShardedDataParallel. Shard with "
+            "torch.distributed.fsdp.fully_shard, which keeps them; or get "
             "torch.distributed.checkpoint.state_dict.get_model_state_dict(model, "
-            "options=StateDictOptions(full_state_dict=True)), load it into a model of the same builder, and save that."
+            "options=StateDictOptions(full_state_dict=True)), load it into a model of the same builder, "
+            "and save that model."
         )
 
 
 def own_name(key: str) -> str:
-    """The name of a tensor as it was before parts of the model were compiled."""
+    """The name of a tensor before parts of the model were compiled."""
     return key.replace(f"{_COMPILED}.", "")
 
 
 def whole_state(model: nn.Module) -> tuple[dict[str, Any], bool]:
-    """The state dict of a model, under the names that it had before parts of it were compiled; and whether this process
-    is the one that writes: of processes that have the same model, or a part of it each, the first.
+    """The state dict of a model, with the names before parts of it were compiled; and whether this process writes: the
+    first of the processes that have the model or its shards.
 
-    Tensors that are sharded are gathered one by one, all processes together, and kept by the one that writes.
+    Sharded tensors are gathered one by one by all processes, and kept by the one that writes.
     """
     inner = unwrapped(model)
     state = {own_name(key): value for key, value in inner.state_dict().items()}

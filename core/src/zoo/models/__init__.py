@@ -1,8 +1,8 @@
-"""torchvision.models' names, resolved from whatever plugins are installed when they are first used.
+"""The names of torchvision.models, resolved from the installed plugins on first use.
 
-``zoo.models`` shows the classification models; ``zoo.models.quantization``, ``.segmentation``, ``.detection``,
+``zoo.models`` has the classification models; ``zoo.models.quantization``, ``.segmentation``, ``.detection``,
 ``.video`` and ``.optical_flow`` the others. Modules below them are the plugins' own: ``zoo.models.resnet`` is
-``zoo_classification.resnet``. A name whose plugin is missing says which package to install.
+``zoo_classification.resnet``. A name whose plugin is missing raises an error that says which package to install.
 """
 
 import sys as _sys

@@ -1,7 +1,7 @@
-"""Where torchvision's modules are: a row each, as :mod:`zoo.contract.aliases` reads them. No torch.
+"""The places of torchvision's modules, one row per module, for :mod:`zoo.contract.aliases`. No torch.
 
-``.resnet`` is a module of our package that serves the namespace; the module of a path that stands alone is that one
-itself. To add a path or a name that programs import is to add it here, not to the families' files.
+``.resnet`` is a module of our package for the namespace; a row of a single module is that module itself. Add paths and
+names that programs import here, not to the families' files.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ MODULES = {
     "optical_flow.raft": ".raft",
 }
 
-# What each module finds besides, and does not show: torchvision's modules have the names that they import themselves.
-# By namespace; "*" is for all.
+# Further names that each module finds but does not list: torchvision's modules have the names that they import. By
+# namespace; "*" is for all.
 FOUND = {
     "*": "zoo.models._api zoo.models._utils zoo.models._meta zoo.models._making zoo.transforms._presets zoo.ops.misc"
     " _log_api_usage_once=zoo.utils:_log_api_usage_once",
@@ -100,7 +100,8 @@ FOUND = {
     "optical_flow": "zoo.models.optical_flow._utils",
 }
 
-# What torchvision's builders call: the class, and its arguments before ``weights`` and ``progress``; =, if not given.
+# Private functions that torchvision's builders call: the class, its arguments before ``weights`` and ``progress``; =,
+# if not given.
 MAKERS = {
     "_convnext": "convnext:ConvNeXt block_setting stochastic_depth_prob",
     "_densenet": "densenet:DenseNet growth_rate block_config num_init_features",

@@ -1,4 +1,4 @@
-"""Weights described as torchvision describes them: a URL, a transform and ``meta``. No torch."""
+"""Weights described in torchvision's form: a URL, a transform and ``meta``. No torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo.registry import get_model_builder, get_model_weights, list_models
 
 __all__ = ["Weights", "WeightsEnum"]
 
-# torchvision's key in ``meta`` → the field of zoo.Weights; other keys are facts of the weights' own.
+# torchvision's key in ``meta`` → the field of zoo.Weights; other keys are further facts.
 FIELDS = {
     "_metrics": "metrics",
     "_ops": "gflops",
@@ -32,8 +32,8 @@ class Weights(contract.Weights, metaclass=_Kind):
 
     Args:
         url: of the checkpoint.
-        transforms: called without arguments, gives the preprocessing.
-        meta: facts under torchvision's keys; read back by the property of that name.
+        transforms: called without arguments, returns the preprocessing.
+        meta: facts under torchvision's keys; returned by the property of that name.
         **facts: fields of :class:`zoo.Weights`.
     """
 
@@ -45,7 +45,7 @@ class Weights(contract.Weights, metaclass=_Kind):
         super().__init__(url=url, transforms=transforms, **{"extra": extra, **known, **facts})
 
 
-# Lists that torchvision keeps in a module of their own → a model whose weights have them.
+# Lists that torchvision keeps in a separate module → a model whose weights have them.
 LISTS = {
     "_IMAGENET_CATEGORIES": "resnet18",
     "_VOC_CATEGORIES": "fcn_resnet50",

@@ -18,7 +18,7 @@ Nodes = Sequence[str] | Mapping[str, str]
 
 
 class _NamingTracer(fx.Tracer):
-    """Names every node by the module that it is in: ``layer4.0.conv1``, ``layer4.0.add``, ``flatten``."""
+    """Names every node by its module: ``layer4.0.conv1``, ``layer4.0.add``, ``flatten``."""
 
     def __init__(self, **kwargs: Any) -> None:
         self.leaves = tuple(kwargs.pop("leaf_modules", ()))
@@ -45,7 +45,7 @@ class _NamingTracer(fx.Tracer):
         if kind != "call_module":
             own = target if isinstance(target, str) else target.__name__
             name = ".".join(filter(None, (name if kind.startswith("call") else "", own)))
-        name = re.sub(r"(?<=.)_\d+$", "", name)  # so numbers count nodes alone: ln_1 and ln_2 are ln and ln_1
+        name = re.sub(r"(?<=.)_\d+$", "", name)  # so that numbers only count nodes: ln_1 and ln_2 become ln and ln_1
         self.names[node] = f"{name}_{self.seen[name]}" if self.seen[name] else name
         self.seen[name] += 1
         return node
@@ -57,7 +57,7 @@ def _trace(
     tracer, before = _NamingTracer(**(tracer_kwargs or {})), {m: m.training for m in model.modules()}
     try:
         graph = tracer.trace(model.train(training), concrete_args)
-        graph._tracer_cls = None  # which pickled graphs would be read with
+        graph._tracer_cls = None  # pickled graphs would be loaded with it
     finally:
         for m, mode in before.items():
             m.training = mode
@@ -73,15 +73,15 @@ def get_graph_node_names(
     """The names of a model's nodes in train and in eval mode, in the order in which they run.
 
     Args:
-        model: one that ``torch.fx.symbolic_trace`` takes.
-        tracer_kwargs: of ``torch.fx.Tracer``, and ``leaf_modules``, classes whose modules stay single nodes.
-        suppress_diff_warning: do not warn where the modes differ.
+        model: a model that ``torch.fx.symbolic_trace`` supports.
+        tracer_kwargs: arguments of ``torch.fx.Tracer``, and ``leaf_modules``, classes whose modules stay single nodes.
+        suppress_diff_warning: do not warn if the modes differ.
         concrete_args: arguments of ``forward`` that are fixed to a value.
     """
     train, evaluation = (list(_trace(model, mode, tracer_kwargs, concrete_args)[1]) for mode in (True, False))
     if train != evaluation and not suppress_diff_warning:
         warnings.warn(
-            f"{type(model).__name__} has other nodes in train mode than in eval mode: choose nodes that both have, or "
+            f"{type(model).__name__} has other nodes in train mode than in eval mode: choose nodes in both, or "
             "give train_return_nodes and eval_return_nodes. Silence this with suppress_diff_warning=True.",
             stacklevel=2,
         )
@@ -89,19 +89,19 @@ def get_graph_node_names(
 
 
 class GraphFeatures(fx.GraphModule):
-    """Runs the part of a model that some of its nodes need: a graph in train mode, another in eval mode."""
+    """Runs the part of a model that some of its nodes need, with one graph for train mode and one for eval mode."""
 
     def train(self, mode: bool = True) -> GraphFeatures:
         self.graph = self.meta["graphs"][mode]
         return super().train(mode)
 
-    def __reduce__(self) -> tuple[Any, ...]:  # a graph module pickles the code of one graph alone
+    def __reduce__(self) -> tuple[Any, ...]:  # a graph module only pickles the code of one graph
         each = {mode: fx.GraphModule(self, graph) for mode, graph in self.meta["graphs"].items()}
         return _of_graphs, (each, type(self).__name__, self.training)
 
 
 def _of_graphs(each: Mapping[bool, fx.GraphModule], name: str, training: bool) -> GraphFeatures:
-    """Of a graph module for each mode, whose modules of one name are the same."""
+    """Rebuild from one graph module per mode; modules of the same name are shared."""
     features = GraphFeatures(each[True], each[True].graph, name)
     _add_missing(features, each[False], each[False].graph)
     features.meta["graphs"] = {mode: module.graph for mode, module in each.items()}
@@ -117,19 +117,20 @@ def create_feature_extractor(
     suppress_diff_warning: bool = False,
     concrete_args: dict[str, Any] | None = None,
 ) -> fx.GraphModule:
-    """A module that gives the outputs of nodes inside ``model``, as a dict, and has nothing that they do not need.
+    """A module that returns the outputs of nodes inside ``model`` as a dict, and contains only what they need.
 
-    :func:`zoo.feature_extractor` does it for submodules of any model, traced or not.
+    :func:`zoo.feature_extractor` does this for submodules of any model, even if it cannot be traced.
 
     Args:
-        return_nodes: names as :func:`get_graph_node_names` gives them, or name → name of the output. The path of a
-            module stands for the last node inside it.
-        train_return_nodes: likewise for train mode, with ``eval_return_nodes`` in place of ``return_nodes``.
+        return_nodes: names from :func:`get_graph_node_names`, or name → name of the output. The path of a module means
+            the last node inside it.
+        train_return_nodes: the nodes for train mode, with ``eval_return_nodes`` for eval mode, instead of
+            ``return_nodes``.
 
-    The others are those of :func:`get_graph_node_names`.
+    The other arguments are those of :func:`get_graph_node_names`.
 
     Raises:
-        InvalidArgument: a node that the model does not have, or no nodes.
+        InvalidArgument: the model does not have a node, or no nodes are given.
     """
     in_train = train_return_nodes if return_nodes is None else return_nodes
     in_eval = eval_return_nodes if return_nodes is None else return_nodes
@@ -144,7 +145,7 @@ def create_feature_extractor(
             if node.op == "output":
                 graph.erase_node(node)
         graph.output(found)
-        fx.GraphModule(model, graph).graph.eliminate_dead_code()  # which asks the modules whether they do more
+        fx.GraphModule(model, graph).graph.eliminate_dead_code()  # this checks whether modules are impure
         graphs[training] = graph
     features = GraphFeatures(model, graphs[True], type(model).__name__)
     _add_missing(features, model, graphs[False])
@@ -163,7 +164,7 @@ def _find(known: Mapping[str, fx.Node], name: str) -> fx.Node:
 
 
 def _add_missing(features: fx.GraphModule, model: nn.Module, graph: fx.Graph) -> None:
-    """What the nodes of ``graph`` read in ``model``."""
+    """The modules and tensors of ``model`` that the nodes of ``graph`` use."""
     for node in graph.nodes:
         if node.op == "call_module":
             features.add_submodule(node.target, model.get_submodule(node.target))

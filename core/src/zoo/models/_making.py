@@ -1,4 +1,5 @@
-"""What torchvision's builders call: ``_resnet(block, layers, weights, progress, **kwargs)`` and its kin."""
+"""Private functions that torchvision's builders call: ``_resnet(block, layers, weights, progress, **kwargs)`` and
+others."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from zoo.models._aliases import MAKERS
 
 
 def make(row: str, *args: Any, **kwargs: Any) -> Any:
-    """A network of the class and arguments that ``row`` names, with ``weights`` if there are any."""
+    """A network of the class and arguments in ``row``, with ``weights`` if there are any."""
     path, *words = row.split()
     module, _, name = path.partition(":")
     given = dict(zip([*(w for w in words if "=" not in w), "weights", "progress"], args, strict=False)) | kwargs

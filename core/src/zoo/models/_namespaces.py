@@ -1,4 +1,5 @@
-"""``zoo.models`` and the namespaces below it, as programs read them: ``dir``, ``vars``, ``__all__``, attributes."""
+"""``zoo.models`` and the namespaces below it, for programs that read them with ``dir``, ``vars``, ``__all__``,
+attributes."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from zoo.registry.first_party import BY_NAMESPACE, FirstParty
 FUNCTIONS = ("get_model", "get_model_builder", "get_model_weights", "get_weight", "list_models")
 CLASSES = ("Weights", "WeightsEnum")
 ROOT = "zoo.models"
-# Builders without weights of their own, which take any backbone, where torchvision has but the module.
+# Builders for any backbone without their own weights; torchvision only has the module of this name.
 SHARED = "segmentation.fcn segmentation.deeplabv3 segmentation.lraspp detection.fcos detection.retinanet".split()
 
 
@@ -65,7 +66,8 @@ class Namespace(ModuleType):
         return entry is not None and entry.plugin.name == self._ours.plugin and self._path(name) not in SHARED
 
     def _listed(self) -> list[str]:
-        """Models with weights, classes, enums and modules; further functions of our package are had, but not shown."""
+        """Models with weights, classes, enums and modules; other functions of our package are available, but not
+        listed."""
         ours, depth = self._ours, 1 if self._ours.namespace else 0
         names = {
             path.split(".")[-1] for path in MODULES if path.count(".") == depth and path.startswith(self._path(""))
@@ -104,7 +106,7 @@ class Namespace(ModuleType):
         return list(self.__dict__)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # Python stores a submodule under its name once it is imported, which here may be that of a builder.
+        # Python stores an imported submodule under its name, which here may be that of a builder.
         if isinstance(value, ModuleType) and self._is_builder(name):
             return
         super().__setattr__("_known", None)
@@ -122,7 +124,8 @@ def _missing(path: str, ours: FirstParty) -> MissingPlugin:
 
 
 def row(path: str) -> str | None:
-    """Of the table, with our package's name for the dots; any other module of our package is found by its own name."""
+    """The row of the table, with our package's name for the dots; other modules of our package are found by their own
+    names."""
     *above, module = path.split(".")
     ours = BY_NAMESPACE.get(".".join(above))
     if ours is None:
@@ -143,7 +146,7 @@ def _full(module: str, ours: FirstParty) -> str:
 
 
 class Reloading(MetaPathFinder, Loader):
-    """What ``importlib.reload`` of a namespace finds: its code, run in what ``__dict__`` gives, would do harm."""
+    """The loader for ``importlib.reload`` of a namespace: running its code in the ``__dict__`` would break it."""
 
     def __init__(self, own: dict[str, Any] | None = None) -> None:
         self.own = own or {}
@@ -155,12 +158,12 @@ class Reloading(MetaPathFinder, Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         registry.refresh()
-        for key, value in self.own.items():  # which the import system has overwritten
+        for key, value in self.own.items():  # the import system has overwritten these
             setattr(module, key, value)
 
 
 def install(top: ModuleType) -> None:
-    """Make ``zoo.models`` a namespace, and put the others below it."""
+    """Make ``zoo.models`` a namespace, and add the others below it."""
     for name, ours in BY_NAMESPACE.items():
         space = top
         if name:

@@ -1,4 +1,4 @@
-"""Blocks that several model families share, and the checks on what users pass to models."""
+"""Blocks that several model families share, and checks of models' inputs."""
 
 from __future__ import annotations
 

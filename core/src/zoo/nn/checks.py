@@ -1,4 +1,4 @@
-"""Checks on what users pass to models: they raise :class:`zoo.errors.InvalidArgument` and change nothing."""
+"""Checks of models' inputs: they raise :class:`zoo.errors.InvalidArgument` and change nothing."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from zoo.quantized_tensors import is_quantized
 
 def captured(x: object) -> bool:
     """Whether a graph is being captured, by ``torch.compile``, ``torch.export``, ``torch.jit.trace`` or ``torch.fx``,
-    that other inputs than ``x`` will pass through."""
+    through which other inputs than ``x`` will pass."""
     traced = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     return traced or torch.compiler.is_compiling() or isinstance(x, torch.fx.Proxy)
 
 
 def first_channels(layer: nn.Module) -> int | None:
-    """How many channels a layer's input has, where the layer says so: a convolution, or containers that begin with one.
+    """The number of input channels of a layer, if it is known: a convolution, or containers that begin with one.
 
-    None of a module that may do anything with its input.
+    None for other modules.
     """
     while isinstance(layer, nn.Sequential | nn.ModuleDict) and len(layer):
         layer = next(iter(layer.children()))
@@ -32,14 +32,14 @@ def first_channels(layer: nn.Module) -> int | None:
 
 
 def refuse_script(model: nn.Module) -> nn.Module:
-    """``__prepare_scriptable__`` of a model, which torch.jit.script calls first, to end in a sentence.
+    """``__prepare_scriptable__`` of a model, which torch.jit.script calls first, to raise a clear error.
 
     Raises:
         InvalidArgument: always.
     """
     raise InvalidArgument(
-        f"{type(model).__name__} is not for torch.jit.script, which is deprecated in PyTorch: use torch.export.export, "
-        "torch.jit.trace, or zoo export on the command line."
+        f"{type(model).__name__} does not support torch.jit.script, which is deprecated in PyTorch: use "
+        "torch.export.export, torch.jit.trace, or zoo export on the command line."
     )
 
 
@@ -49,9 +49,9 @@ class _InputChannels(property):
 
 
 def input_channels(layer: str) -> property:
-    """A model's attribute ``in_channels``: how many channels the present module ``layer``, its first, takes.
+    """A model's attribute ``in_channels``: the number of input channels of its current first module ``layer``.
 
-    None where that cannot be told, see :func:`first_channels`. torch.jit.script of the model is refused in a sentence.
+    None if it is not known, see :func:`first_channels`. torch.jit.script of the model raises a clear error.
 
     >>> class Net(nn.Module):
     ...     in_channels = input_channels("conv1")
@@ -64,7 +64,7 @@ def input_channels(layer: str) -> property:
 
 
 def check_probability(name: str, value: float) -> float:
-    """``value`` if it is a number in [0, 1] (a dropout, a stochastic depth), else an InvalidArgument."""
+    """``value``, checked to be a number in [0, 1] (a dropout, a stochastic depth)."""
     given: object = value
     if isinstance(given, bool) or not isinstance(given, Real) or not 0 <= value <= 1:
         raise InvalidArgument(f"{name} is {value!r}; expected a probability between 0 and 1.")
@@ -72,22 +72,23 @@ def check_probability(name: str, value: float) -> float:
 
 
 def check_features(x: Tensor) -> None:
-    """Raise unless ``x`` is a tensor of floating point."""
+    """Raise unless ``x`` is a floating point tensor."""
     if not isinstance(x, Tensor) or not x.is_floating_point():
         what = x.dtype if isinstance(x, Tensor) else type(x).__name__
-        raise InvalidArgument(f"the input is {what}; expected a tensor of floating point.")
+        raise InvalidArgument(f"the input is {what}; expected a floating point tensor.")
 
 
 def check_images(x: Tensor, channels: int | None, min_size: int | tuple[int, int] = 1) -> None:
-    """Raise unless ``x`` is a batch of images that a model can take. Skipped in a captured graph.
+    """Raise unless ``x`` is a valid batch of images for a model. Skipped in a captured graph.
 
     Args:
         x: images, floating point, [N, ``channels``, H, W].
-        channels: how many the model's first layer takes; None where it takes any.
+        channels: number of input channels of the model's first layer; None for any number.
         min_size: smallest (height, width) the model accepts; one number means a square.
 
     Raises:
-        InvalidArgument: not a tensor, not floating point, not four dimensions, other channels, or too small.
+        InvalidArgument: ``x`` is not a tensor, not floating point, not four-dimensional, has other channels, or is too
+            small.
     """
     if captured(x):
         return
@@ -103,13 +104,13 @@ def check_images(x: Tensor, channels: int | None, min_size: int | tuple[int, int
     if channels is not None and x.shape[1] != channels:
         nhwc = " Channels come second: x.permute(0, 3, 1, 2)." if x.shape[3] == channels else ""
         raise InvalidArgument(
-            f"the images have {x.shape[1]} channels (shape {list(x.shape)}) and this model takes {channels}.{nhwc} "
+            f"the images have {x.shape[1]} channels (shape {list(x.shape)}) but this model takes {channels}.{nhwc} "
             f"A model for other channels is built with in_channels={x.shape[1]}."
         )
     height, width = (min_size, min_size) if isinstance(min_size, int) else min_size
     if x.shape[2] < height or x.shape[3] < width:
         raise InvalidArgument(
-            f"the images are {x.shape[2]}×{x.shape[3]} and this model needs at least {height}×{width} pixels. "
+            f"the images are {x.shape[2]}×{x.shape[3]} but this model needs at least {height}×{width} pixels. "
             "Enlarge them, e.g. with torch.nn.functional.interpolate."
         )
     if not (x.is_floating_point() or is_quantized(x)):
@@ -129,14 +130,14 @@ class _Explained(contextlib.AbstractContextManager[None]):
 
 
 def at_least(x: Tensor, size: int | tuple[int, ...]) -> contextlib.AbstractContextManager[None]:
-    """What a model does inside with images or clips ``x`` that are smaller than ``size``, as it was built, may fail:
-    then the error says so. It need not fail, for layers may have been replaced.
+    """A context for a model's computation on images or clips ``x``. If it fails and they are smaller than ``size``, the
+    error names both sizes. Small inputs may work, since layers may have been replaced.
 
     Args:
-        size: smallest (height, width), of images one number means a square; or (frames, height, width).
+        size: smallest (height, width) of images, where one number means a square; or (frames, height, width).
 
     Raises:
-        InvalidArgument: from a RuntimeError inside, where ``x`` is smaller.
+        InvalidArgument: a RuntimeError was raised inside, and ``x`` is smaller.
     """
     least = (size, size) if isinstance(size, int) else size
     if captured(x) or all(n >= m for n, m in zip(x.shape[2:], least, strict=True)):
@@ -156,15 +157,16 @@ def at_least(x: Tensor, size: int | tuple[int, ...]) -> contextlib.AbstractConte
 
 
 def check_clips(x: Tensor, channels: int | None, min_size: tuple[int, int, int] = (1, 1, 1)) -> None:
-    """Raise unless ``x`` is a batch of video clips that a model can take. Skipped in a captured graph.
+    """Raise unless ``x`` is a valid batch of video clips for a model. Skipped in a captured graph.
 
     Args:
         x: clips, floating point, [N, ``channels``, T, H, W].
-        channels: how many the model's first layer takes; None where it takes any.
-        min_size: fewest frames, smallest height and width that the model accepts.
+        channels: number of input channels of the model's first layer; None for any number.
+        min_size: smallest number of frames, height and width that the model accepts.
 
     Raises:
-        InvalidArgument: not a tensor, not floating point, not five dimensions, other channels, too short or small.
+        InvalidArgument: ``x`` is not a tensor, not floating point, not five-dimensional, has other channels, or is too
+            short or small.
     """
     if captured(x):
         return
@@ -180,7 +182,7 @@ def check_clips(x: Tensor, channels: int | None, min_size: tuple[int, int, int] 
     if channels is not None and x.shape[1] != channels:
         swapped = " Channels come before frames: x.transpose(1, 2)." if x.shape[2] == channels else ""
         raise InvalidArgument(
-            f"the clips have {x.shape[1]} channels (shape {list(x.shape)}) and this model takes {channels}.{swapped} "
+            f"the clips have {x.shape[1]} channels (shape {list(x.shape)}) but this model takes {channels}.{swapped} "
             f"A model for other channels is built with in_channels={x.shape[1]}."
         )
     if any(n < least for n, least in zip(x.shape[2:], min_size, strict=True)):

@@ -27,9 +27,9 @@ def _same_padding(kernel_size: int | Sequence[int], dilation: int | Sequence[int
 
 
 class ConvNormActivation(nn.Sequential):
-    """Convolution, norm, activation; the base of those with two and three axes, which have torchvision's defaults.
+    """Convolution, norm, activation; the base of the 2-d and 3-d classes, which have torchvision's defaults.
 
-    ``conv_layer`` makes the convolution; a subclass may have its own.
+    ``conv_layer`` makes the convolution; a subclass may override it.
     """
 
     conv_layer: Callable[..., nn.Module] = nn.Conv2d
@@ -73,10 +73,11 @@ class Conv2dNormActivation(ConvNormActivation):
     """2-d convolution, norm, activation: [N, ``in_channels``, H, W] → [N, ``out_channels``, H', W'].
 
     Args:
-        padding: by default what keeps the size at stride 1.
+        padding: by default the padding that keeps the size at stride 1.
         norm_layer: called with ``out_channels``; None for no norm.
-        activation_layer: called with ``inplace=…``, or with nothing where ``inplace`` is None; None for no activation.
-        bias: of the convolution; by default only where there is no norm.
+        activation_layer: called with ``inplace=…``, or without arguments if ``inplace`` is None; None for no
+            activation.
+        bias: whether the convolution has a bias; by default only without a norm.
     """
 
     conv_layer = nn.Conv2d
@@ -130,7 +131,7 @@ class Conv3dNormActivation(ConvNormActivation):
 
 
 class SqueezeExcitation(nn.Module):
-    """Channels weighted by what the whole image holds: [N, C, H, W] → [N, C, H, W].
+    """Channels weighted by a function of the image's channel means: [N, C, H, W] → [N, C, H, W].
 
     From `Squeeze-and-Excitation Networks <https://arxiv.org/abs/1709.01507>`_.
 

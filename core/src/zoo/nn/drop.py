@@ -11,23 +11,23 @@ from torch import Tensor, nn
 from zoo.errors import InvalidArgument
 from zoo.nn.checks import check_count, check_features, check_probability, refuse_script
 
-for name in ("stochastic_depth", "drop_block2d", "drop_block3d"):  # each one node in a graph of torch.fx
+for name in ("stochastic_depth", "drop_block2d", "drop_block3d"):  # each is one node in a graph of torch.fx
     torch.fx.wrap(name)
 
 
 def stochastic_depth(input: Tensor, p: float, mode: str, training: bool = True) -> Tensor:  # noqa: A002
-    """Zero a residual branch at random and scale it up when it stays, so that its expectation is unchanged.
+    """Zero a residual branch at random and scale it up otherwise, so that its expectation is unchanged.
 
     From `Deep Networks with Stochastic Depth <https://arxiv.org/abs/1603.09382>`_.
 
     Args:
         input: output of the branch, [N, …], floating point.
         p: probability of dropping, in [0, 1].
-        mode: ``"batch"`` drops all samples or none, ``"row"`` decides for each.
-        training: where False, ``input`` is returned as it is.
+        mode: ``"batch"`` drops all samples or none, ``"row"`` decides for each sample.
+        training: if False, ``input`` is returned unchanged.
 
     Raises:
-        InvalidArgument: ``p`` or ``mode`` is something else.
+        InvalidArgument: ``p`` or ``mode`` is invalid.
     """
     check_probability("p", p)
     check_features(input)
@@ -72,11 +72,12 @@ def _drop_block(x: Tensor, n: int, p: float, block_size: int, inplace: bool, eps
         return x
     space = x.shape[2:]
     block_size = min(block_size, *space)
-    # Blocks lie inside the image: their corners have fewer places than there are pixels, so each drops more often.
+    # Blocks are inside the image: their corners have fewer possible places than there are pixels, so each drops more
+    # often.
     corners = [size - block_size + 1 for size in space]
     gamma = min(1.0, p * math.prod(space) / (block_size**n * math.prod(corners)))
     seeds = torch.empty((*x.shape[:2], *corners), dtype=x.dtype, device=x.device).bernoulli_(gamma)
-    # Each seed grows to the block that starts at it.
+    # Each seed becomes the block that starts at it.
     max_pool = F.max_pool2d if n == 2 else F.max_pool3d
     keep = 1 - max_pool(F.pad(seeds, [block_size - 1] * 2 * n), block_size, stride=1)
     keep *= keep.numel() / (keep.sum(dtype=torch.float32) + eps)
@@ -96,15 +97,15 @@ def drop_block2d(
     From `DropBlock: A regularization method for convolutional networks <https://arxiv.org/abs/1810.12890>`_.
 
     Args:
-        input: features [N, C, H, W], floating point; every channel is dropped on its own.
+        input: features [N, C, H, W], floating point; each channel has its own blocks.
         p: probability of a feature being dropped, in [0, 1] (approximate: blocks may overlap).
-        block_size: side of a block; at most the smaller side of the features counts.
+        block_size: side of a block, limited to the smaller side of the features.
         inplace: write into ``input``.
-        eps: added to the number of kept features, which divides.
-        training: where False, ``input`` is returned as it is.
+        eps: added to the number of kept features, by which the features are divided.
+        training: if False, ``input`` is returned unchanged.
 
     Raises:
-        InvalidArgument: ``p`` outside [0, 1], ``block_size`` below 1, or another number of dimensions.
+        InvalidArgument: ``p`` is outside [0, 1], ``block_size`` is below 1, or the number of dimensions is wrong.
     """
     return _drop_block(input, 2, p, block_size, inplace, eps, training)
 

@@ -1,4 +1,4 @@
-"""Feature pyramid: fine resolution and strong features in one, top-down.
+"""Feature pyramid network.
 
 `Feature Pyramid Networks for Object Detection <https://arxiv.org/abs/1612.03144>`_.
 """
@@ -17,14 +17,14 @@ from zoo.nn.conv import Conv2dNormActivation
 
 
 class ExtraFPNBlock(nn.Module):
-    """Adds levels: from the pyramid's levels, the backbone's features and the names, to levels and names."""
+    """Adds levels: takes the pyramid's levels, the backbone's features and the names, and returns levels and names."""
 
     def forward(self, results: list[Tensor], x: list[Tensor], names: list[str]) -> tuple[list[Tensor], list[str]]:
         raise NotImplementedError(f"{type(self).__name__} must define forward(results, x, names).")
 
 
 class LastLevelMaxPool(ExtraFPNBlock):
-    """One more level, ``"pool"``: every other pixel of the coarsest."""
+    """One more level, ``"pool"``: every second pixel of the coarsest level."""
 
     def forward(self, results: list[Tensor], x: list[Tensor], names: list[str]) -> tuple[list[Tensor], list[str]]:
         return [*results, F.max_pool2d(results[-1], kernel_size=1, stride=2)], [*names, "pool"]
@@ -34,7 +34,8 @@ class LastLevelP6P7(ExtraFPNBlock):
     """Two more levels, ``"p6"`` and ``"p7"``, by strided convolutions, as in
     `Focal Loss for Dense Object Detection <https://arxiv.org/abs/1708.02002>`_.
 
-    They start from the backbone's last features, unless those have as many channels as the pyramid: then from its last.
+    Their input is the backbone's last features, or the pyramid's last level if the two have the same number of
+    channels.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -55,14 +56,14 @@ class LastLevelP6P7(ExtraFPNBlock):
 class FeaturePyramidNetwork(nn.Module):
     """Turns features ``{name: [N, C_i, H_i, W_i]}``, finest first, into ``{name: [N, out_channels, H_i, W_i]}``.
 
-    Each level is brought to ``out_channels`` by a 1x1 convolution, the coarser result is added, enlarged to its size,
-    and a 3x3 convolution follows.
+    Each level is projected to ``out_channels`` by a 1x1 convolution, the coarser result is enlarged and added, and a
+    3x3 convolution is applied.
 
     Args:
         in_channels_list: channels of each level, all positive.
         out_channels: channels of all results.
         extra_blocks: adds levels, such as :class:`LastLevelMaxPool`.
-        norm_layer: makes a normalisation from a number of channels; the convolutions have a bias where there is none.
+        norm_layer: makes a normalisation from a number of channels; the convolutions have a bias if it is None.
     """
 
     __prepare_scriptable__ = refuse_script

@@ -1,4 +1,4 @@
-"""Perceptrons, heads, and the order of dimensions."""
+"""Multi-layer perceptrons, heads, and permutation of dimensions."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from zoo.nn.checks import check_count, check_probability
 
 
 class MLP(nn.Sequential):
-    """Linear layers with norm, activation and dropout between: […, ``in_channels``] → […, ``hidden_channels[-1]``].
+    """Linear layers with norm, activation and dropout between them: […, ``in_channels``] → […,
+    ``hidden_channels[-1]``].
 
     Args:
-        hidden_channels: width of every layer, the last one included, which has neither norm nor activation.
+        hidden_channels: width of every layer, including the last, which has neither norm nor activation.
         norm_layer: called with the width; None for no norm.
-        activation_layer: called with ``inplace=…``, or with nothing where ``inplace`` is None.
+        activation_layer: called with ``inplace=…``, or without arguments if ``inplace`` is None.
         inplace: of activations and dropouts.
         dropout: probability, after every layer.
     """
@@ -45,14 +46,14 @@ class MLP(nn.Sequential):
 
 
 def linear_head(in_features: int, num_classes: int) -> nn.Module:
-    """The last layer of a classifier: linear, or nothing where ``num_classes`` is 0 and the features are wanted."""
+    """The last layer of a classifier: linear, or the identity if ``num_classes`` is 0, to get the features."""
     return nn.Linear(in_features, num_classes) if check_count("num_classes", num_classes) else nn.Identity()
 
 
 def join_heads(x: Tensor) -> Tensor:
-    """What the heads of attention give, […, heads, L, C] → […, L, heads * C]."""
+    """Concatenate attention heads: […, heads, L, C] → […, L, heads * C]."""
     if torch.onnx.is_in_onnx_export():
-        # How a fused kernel lays out its result differs between capture and conversion, and a view would hold it.
+        # The memory layout of a fused kernel's result differs between capture and conversion, and a view would keep it.
         return torch.cat(x.unbind(-3), -1)
     return x.transpose(-3, -2).flatten(-2)
 

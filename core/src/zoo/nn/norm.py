@@ -16,8 +16,8 @@ M = TypeVar("M", bound=nn.Module)
 class FrozenBatchNorm2d(nn.Module):
     """Batch norm with fixed statistics and scale: [N, C, H, W] → [N, C, H, W].
 
-    All four tensors are buffers: nothing is trained or updated, in training neither. A file of ordinary batch norm
-    loads: its ``num_batches_tracked`` is dropped.
+    All four tensors are buffers: nothing is trained or updated, even in training mode. Files of ordinary batch norm can
+    be loaded: their ``num_batches_tracked`` is dropped.
     """
 
     __prepare_scriptable__ = refuse_script
@@ -40,7 +40,7 @@ class FrozenBatchNorm2d(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def forward(self, x: Tensor) -> Tensor:
-        # torch.nn.functional's refuses an eps of 0 in some versions, which published detectors have.
+        # Published detectors have an eps of 0, which torch.nn.functional.batch_norm refuses in some versions.
         statistics = (self.weight, self.bias, self.running_mean, self.running_var)
         return torch.batch_norm(x, *statistics, False, 0.0, self.eps, torch.backends.cudnn.enabled)
 
@@ -49,7 +49,7 @@ class FrozenBatchNorm2d(nn.Module):
 
 
 class _FrozenBatchNormAct2d(FrozenBatchNorm2d):
-    """One that goes on as the batch norm did which it stands for: ``drop``, then ``act``."""
+    """A frozen batch norm followed by the ``drop`` and ``act`` of the replaced layer."""
 
     drop: nn.Module
     act: nn.Module
@@ -60,19 +60,19 @@ class _FrozenBatchNormAct2d(FrozenBatchNorm2d):
 
 
 def freeze_batch_norm(model: M) -> M | FrozenBatchNorm2d:
-    """Put a :class:`FrozenBatchNorm2d` with the same numbers in the place of every 2d batch norm.
+    """Replace every 2d batch norm by a :class:`FrozenBatchNorm2d` with the same values.
 
-    Batch norm that also activates, timm's ``BatchNormAct2d``, goes on to do so. Names of tensors stay, but for
-    ``num_batches_tracked``, which is gone.
+    Batch norm with activation, timm's ``BatchNormAct2d``, keeps its activation. Names of tensors are unchanged, except
+    that ``num_batches_tracked`` is removed.
 
     Args:
-        model: is changed.
+        model: changed in place.
 
     Returns:
-        ``model``, or what stands in its place where it is a batch norm itself.
+        ``model``, or its replacement if it is a batch norm itself.
 
     Raises:
-        InvalidArgument: a batch norm that computes something else, of which this knows nothing.
+        InvalidArgument: a subclass of batch norm is not supported.
     """
     for path, module in list(model.named_modules()):
         for name, child in list(module.named_children()):
@@ -86,13 +86,13 @@ def _frozen(path: str, norm: nn.Module) -> FrozenBatchNorm2d:
     own = type(norm).forward in (nn.BatchNorm2d.forward, nn.SyncBatchNorm.forward)
     if not own and children.keys() != {"drop", "act"}:
         raise InvalidArgument(
-            f"{path} is a {type(norm).__name__}, which is more than batch norm, nobody knows what. "
-            "Leave frozen_norm out, and freeze it by its own library."
+            f"{path} is a {type(norm).__name__}, an unsupported kind of batch norm. "
+            "Leave frozen_norm out, and freeze it with its own library."
         )
     frozen = (FrozenBatchNorm2d if own else _FrozenBatchNormAct2d)(norm.num_features, norm.eps)  # type: ignore[arg-type]
     for name in ("weight", "bias", "running_mean", "running_var"):
         given = getattr(norm, name)
-        if given is not None and not given.is_meta:  # else a file will give it
+        if given is not None and not given.is_meta:  # else it is loaded from a file
             setattr(frozen, name, given.detach().clone())
     for name, child in children.items():
         setattr(frozen, name, child)

@@ -1,4 +1,4 @@
-"""Position embeddings: what grid they are of."""
+"""Position embeddings: the shape of their grid."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch import Tensor
 
 
 def patch_grid(embeddings: Tensor) -> tuple[int, int]:
-    """(rows, columns) of the grid of patches that position embeddings [n, width] are of: a square where n is one.
+    """(rows, columns) of the grid of patches of position embeddings [n, width]: a square if n is a square number.
 
-    Files do not say it of others. The embeddings do: those of patches that lie beside or above each other are alike.
-    Grids more than four times as long as they are wide count where there are no others.
+    Files do not state other shapes, but neighbouring patches have similar embeddings. Grids with an aspect ratio above
+    four are only considered if there are no others.
     """
     n = len(embeddings)
     if (side := math.isqrt(n)) ** 2 == n:

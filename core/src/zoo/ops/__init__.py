@@ -1,4 +1,5 @@
-"""Primitives of detection, in PyTorch operations only: torchvision.ops' names, signatures and results on any device."""
+"""Operators for detection, in PyTorch operations only: names, signatures and results of torchvision.ops, on any
+device."""
 
 from __future__ import annotations
 
@@ -98,7 +99,7 @@ __all__ = [
     "stochastic_depth",
 ]
 
-# Where torchvision has them. The functions keep their names here.
+# The places of torchvision's modules. Functions have the same names here.
 alias_modules(
     __name__,
     {

@@ -1,4 +1,4 @@
-"""Non-maximum suppression of many images at once, for graphs whose number of images is a symbol."""
+"""Non-maximum suppression of many images at once, for graphs with a symbolic number of images."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ def _(boxes: Tensor, scores: Tensor, idxs: Tensor, valid: Tensor, iou_threshold:
 def nms_mask(
     boxes: Tensor, scores: Tensor, iou_threshold: float, idxs: Tensor, valid: Tensor, most: int | None = None
 ) -> Tensor:
-    """:func:`~zoo.ops.batched_nms` of the boxes of each of N images: which are kept, bool ``[N, K]``.
+    """:func:`~zoo.ops.batched_nms` of the boxes of each of N images: a mask of the kept boxes, bool ``[N, K]``.
 
-    One operator whatever N is, in ONNX too, so that a graph's batch can be free.
+    A single operator for any N, also in ONNX, so that a graph can have a variable batch size.
 
     Args:
         boxes: ``[N, K, 4]`` in xyxy.
         scores: ``[N, K]``.
-        iou_threshold: of two boxes of one class with a higher IoU, the worse is dropped.
+        iou_threshold: if two boxes of a class have a higher IoU, the one with the lower score is dropped.
         idxs: classes, int64 ``[N, K]``.
-        valid: bool ``[N, K]``: which boxes take part.
-        most: in ONNX, no more than the best so many of each image are kept.
+        valid: bool ``[N, K]``: the boxes to consider.
+        most: in ONNX, the largest number of boxes to keep per image.
 
     Raises:
-        InvalidOperand: other shapes.
+        InvalidOperand: shapes are invalid.
     """
     check_number("iou_threshold", iou_threshold)
     for name, t in (("boxes", boxes), ("scores", scores), ("idxs", idxs), ("valid", valid)):
@@ -62,7 +62,7 @@ def nms_mask(
     n, k = scores.shape
     boxes, scores = boxes.float(), torch.where(valid, scores.float(), -math.inf)
     boxes = apart(boxes, idxs)
-    number = scores.flatten().nonzero().shape[0]  # stands for the number of kept boxes, which is unknown as well
+    number = scores.flatten().nonzero().shape[0]  # represents the unknown number of kept boxes
     limit = torch.full((1,), 2**31 - 1 if most is None else most, dtype=torch.int64)
     least = torch.full((1,), torch.finfo(torch.float32).min)
     inputs = (boxes, scores[:, None], limit, torch.full((1,), iou_threshold), least)

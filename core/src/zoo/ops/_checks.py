@@ -1,4 +1,4 @@
-"""What every operator asks of its arguments, and whether a graph is being captured."""
+"""Checks of operators' arguments, and whether a graph is being captured."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def captured() -> bool:
 
 
 def exporting_to_onnx() -> bool:
-    # torch imports torch.onnx when it is first asked for, which takes as long as a small model's first prediction.
+    # Accessing torch.onnx imports it, which takes as long as a small model's first prediction.
     return (torch.compiler.is_compiling() or "torch.onnx" in sys.modules) and torch.onnx.is_in_onnx_export()
 
 
 def widened(t: Tensor) -> Tensor:
-    """``t`` in a type whose products neither overflow nor lose the last pixel: float32 for half, int64 for integers
-    (int32 for those of 8 bits)."""
+    """``t`` in a dtype whose products neither overflow nor lose precision: float32 for half, int64 for integers (int32
+    for 8 bit integers)."""
     if t.is_floating_point():
         return t if t.dtype in (torch.float32, torch.float64) else t.float()
     return t.int() if t.dtype in (torch.uint8, torch.int8) else t.long()
@@ -40,7 +40,7 @@ def check_tensor(name: str, t: object) -> None:
 
 
 def check_number(name: str, value: object) -> None:
-    """Raise unless ``value`` is a number, or a tensor that holds one."""
+    """Raise unless ``value`` is a number, or a tensor of one number."""
     if captured() or (isinstance(value, Tensor) and value.numel() == 1):
         return
     if not isinstance(value, Real) or math.isnan(float(value)):
@@ -48,7 +48,7 @@ def check_number(name: str, value: object) -> None:
 
 
 def check_whole(name: str, value: object, least: int | None = None) -> None:
-    """Raise unless ``value`` is a whole number, of at least ``least``."""
+    """Raise unless ``value`` is an integer of at least ``least``."""
     if captured():
         return
     if not isinstance(value, Integral) or (least is not None and int(value) < least):
@@ -57,7 +57,7 @@ def check_whole(name: str, value: object, least: int | None = None) -> None:
 
 
 def pair(name: str, value: object, least: int = 1) -> tuple[int, int]:
-    """``value`` for both axes, or as it is: (vertical, horizontal)."""
+    """``value`` as (vertical, horizontal), where a single number is used for both."""
     both: tuple[Any, ...] = tuple(value) if is_list(value) else (value, value)
     if len(both) != 2 or not all(isinstance(n, Integral) and int(n) >= least for n in both):
         what = "positive" if least == 1 else f"at least {least}"
@@ -77,7 +77,7 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def check_shape(name: str, t: Tensor, *shape: int | str | None) -> None:
-    """Raise unless ``t`` is a tensor of this shape. A number must match, a name or None stands for any size."""
+    """Raise unless ``t`` is a tensor of this shape. A number must match; a name or None means any size."""
     check_tensor(name, t)
     fits = len(shape) == t.ndim and all(a == b for a, b in zip(t.shape, shape, strict=True) if isinstance(b, int))
     if not fits:
@@ -86,7 +86,7 @@ def check_shape(name: str, t: Tensor, *shape: int | str | None) -> None:
 
 
 def check_boxes(name: str, boxes: Tensor) -> None:
-    """Raise unless the last dimension of ``boxes`` holds four coordinates, real numbers."""
+    """Raise unless the last dimension of ``boxes`` has four coordinates, which are real numbers."""
     check_tensor(name, boxes)
     if boxes.is_complex() or boxes.dtype == torch.bool:
         raise InvalidOperand(f"{name} must be of a real type, but got {boxes.dtype}.")
@@ -95,7 +95,7 @@ def check_boxes(name: str, boxes: Tensor) -> None:
 
 
 def check_floating(**tensors: Tensor) -> None:
-    """Raise unless all tensors are floating point; the message shows the type of each."""
+    """Raise unless all tensors are floating point; the message shows the dtype of each."""
     for name, t in tensors.items():
         check_tensor(name, t)
     if not all(t.is_floating_point() for t in tensors.values()):

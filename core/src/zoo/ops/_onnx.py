@@ -1,4 +1,4 @@
-"""Operators that ONNX has itself, for both of PyTorch's exporters."""
+"""Operators that exist in ONNX, for both of PyTorch's exporters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_KINDS = {str: "s", int: "i", float: "f"}  # how the tracing exporter marks the types of attributes
+_KINDS = {str: "s", int: "i", float: "f"}  # suffixes of attribute types in the tracing exporter
 
 
 def onnx_operator(
@@ -25,9 +25,9 @@ def onnx_operator(
     Args:
         inputs: of the operator.
         attributes: of the operator.
-        eager: computes the same of the same inputs: the tracing exporter (``dynamo=False``) goes on with real values.
-        like: dtype and shape of the result, which is all that the other exporter asks.
-        version: the opset that the operator is from.
+        eager: computes the same from the inputs: the tracing exporter (``dynamo=False``) continues with real values.
+        like: dtype and shape of the result, which the other exporter needs.
+        version: the opset of the operator.
     """
     if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         result: Tensor = _Traced.apply(name, dict(attributes), eager, *(t.detach() for t in inputs))  # type: ignore[no-untyped-call]
@@ -39,13 +39,13 @@ def onnx_operator(
 class _Traced(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, name: str, attributes: dict[str, Any], eager: Callable[..., Tensor], *inputs: Tensor) -> Any:
-        # In another thread, where no trace is recorded: what happens inside is no part of the graph.
+        # In another thread, where no trace is recorded: its operations are not part of the graph.
         with ThreadPoolExecutor(1) as aside:
             return aside.submit(torch.no_grad()(eager), *inputs).result()
 
     @staticmethod
     def symbolic(g: Any, name: str, attributes: dict[str, Any], eager: Any, *inputs: Any) -> Any:
-        if name == "RoiAlign" and g.opset < 16:  # which has no mode yet: regions lie half a pixel off
+        if name == "RoiAlign" and g.opset < 16:  # it has no mode yet: regions are offset by half a pixel
             attributes = dict(attributes)
             if attributes.pop("coordinate_transformation_mode") == "half_pixel":
                 half = g.op("Constant", value_t=torch.tensor(0.5 / attributes["spatial_scale"]))

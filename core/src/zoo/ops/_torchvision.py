@@ -1,8 +1,8 @@
-"""torchvision's operators in its own schemas, over :mod:`zoo.ops`; :mod:`zoo.compat` says when they are registered.
+"""torchvision's operators with its own schemas, implemented by :mod:`zoo.ops`; :mod:`zoo.compat` registers them.
 
 The schemas are interfaces: `torch.ops.torchvision.*._schema` shows them. ``rois`` are ``[K, 5]``, image and xyxy.
 """
-# ruff: noqa: A002  the field's name for it is input
+# ruff: noqa: A002  the usual name is input
 
 from __future__ import annotations
 
@@ -124,11 +124,11 @@ def deform(input: Tensor, weight: Tensor, offset: Tensor, mask: Tensor, bias: Te
     ).contiguous()
 
 
-# ------------------------------------------------------------------------------------------------ their gradients
+# ------------------------------------------------------------------------------------------------ gradients
 
 
 def _unpooled(grad: Tensor, axes: tuple[Axis, Axis], cells: int, shape: Sequence[int]) -> Tensor:
-    """The gradient ``[N, C, H, W]`` of what was read, where each pixel has as many rows in the table as ``cells``."""
+    """The gradient ``[N, C, H, W]`` of the table that was read, which has ``cells`` rows per pixel."""
     N, C, H, W = shape
     rows = unpool_sum(grad, *axes, N * H * W * cells)
     return rows.view(N, H, W, cells, C // cells).permute(0, 4, 3, 1, 2).reshape(N, C, H, W).to(grad.dtype).contiguous()
@@ -192,7 +192,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "_deform_conv2d_backward": deform_backward,
 }
 
-# ------------------------------------------------------------------------------------------------ sizes alone
+# ------------------------------------------------------------------------------------------------ output sizes
 
 
 def _kept(dets: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
@@ -237,7 +237,7 @@ def _op(name: str) -> Any:
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    """Of ``(input, rois, …)``: the regions, the second output if there is one, and the numbers."""
+    """Save from ``(input, rois, …)`` the regions, the second output if there is one, and the numbers."""
     ctx.save_for_backward(inputs[1], *(output[1:] if isinstance(output, tuple) else ()))
     ctx.shape, ctx.rest = inputs[0].shape, inputs[2:]
 
@@ -262,7 +262,7 @@ def _differentiate_deform(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
 
 
 def _refuse(ctx: Any, *grads: Any) -> Any:
-    raise InvalidArgument("torchvision's operators differentiate once; those of zoo.ops do it as often as you like.")
+    raise InvalidArgument("torchvision's operators are differentiable only once; those of zoo.ops any number of times.")
 
 
 _REGIONS = ("roi_align", "roi_pool", "ps_roi_align", "ps_roi_pool")
@@ -280,9 +280,9 @@ def _has(name: str, key: str) -> bool:
 
 
 def register() -> Any:
-    """Define the operators that are missing, and put the kernels in the place of whatever is there.
+    """Define the missing operators, and replace the kernels of existing ones.
 
-    They are there as long as the library that is returned.
+    They exist as long as the returned library.
     """
     library: Any = Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     for name, schema in SCHEMAS.items():
@@ -298,7 +298,8 @@ def register() -> Any:
 
 
 def complete() -> Any:
-    """Register gradients and sizes for operators that have none: torchvision brings them, depending on its version."""
+    """Register gradients and sizes for operators that have none: torchvision may register them itself, depending on its
+    version."""
     library: Any = Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     for name, (keep, backward) in AUTOGRAD.items():
         if not _has(name, "Autograd"):

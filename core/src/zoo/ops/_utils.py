@@ -1,4 +1,4 @@
-"""Helpers that programs import from torchvision's operators, by its names; our own operators do not need them."""
+"""Helpers of torchvision's operators that other programs import; our own operators do not need them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 
 
 def _upcast(t: Tensor) -> Tensor:
-    """In a type whose products do not overflow: at least float32 or int32."""
+    """In a dtype whose products do not overflow: at least float32 or int32."""
     if t.is_floating_point():
         return widened(t)
     return t if t.dtype in (torch.int32, torch.int64) else t.int()
@@ -57,7 +57,7 @@ def convert_boxes_to_roi_format(boxes: Sequence[Tensor]) -> Tensor:
 
 
 def check_roi_boxes_shape(boxes: Tensor | Sequence[Tensor]) -> None:
-    """Raise InvalidArgument unless they are regions ``[K, 5]``, or boxes ``[L, 4]`` of each image."""
+    """Raise InvalidArgument unless they are regions ``[K, 5]``, or boxes ``[L, 4]`` per image."""
     if isinstance(boxes, Tensor):
         check_shape("boxes", boxes, "K", 5)
     elif not is_list(boxes):
@@ -70,13 +70,13 @@ def check_roi_boxes_shape(boxes: Tensor | Sequence[Tensor]) -> None:
 def split_normalization_params(
     model: nn.Module, norm_classes: Sequence[type[nn.Module]] | None = None
 ) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """The parameters of the norms and all others, those that are trained, as optimizers without decay for norms take.
+    """The trainable parameters of norms, and all others, for optimizers without weight decay for norms.
 
     Args:
-        norm_classes: which modules are norms; by default those of torch over batches, instances, layers and groups.
+        norm_classes: classes of norms; by default torch's batch, instance, layer and group norms.
 
     Raises:
-        InvalidArgument: one that is no class of modules.
+        InvalidArgument: one is not a class of modules.
     """
     chosen = norm_classes or (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm)
     for kind in chosen:
@@ -86,6 +86,6 @@ def split_normalization_params(
     others: list[nn.Parameter] = []
     for module in model.modules():
         of_norm = isinstance(module, tuple(chosen))
-        # A norm is taken whole; of others, what lies in modules below comes with those.
+        # All parameters of a norm, but only the direct parameters of other modules.
         (norms if of_norm else others).extend(p for p in module.parameters(recurse=False) if p.requires_grad)
     return norms, others

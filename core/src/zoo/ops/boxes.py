@@ -1,7 +1,8 @@
-"""Boxes: formats, areas, overlaps. Plain arithmetic, so all of it differentiates, compiles, exports and maps.
+"""Boxes: formats, areas, overlaps. Plain arithmetic, which supports autograd, compile, export and vmap.
 
-A box is four numbers, ``(x1, y1, x2, y2)`` in pixels unless a format says otherwise, with ``x1 <= x2`` and
-``y1 <= y2``. Boxes come as ``[..., N, 4]`` of any real type; half precision and short integers are widened first.
+A box is four numbers, ``(x1, y1, x2, y2)`` in pixels unless a format is given, with ``x1 <= x2`` and
+``y1 <= y2``. Boxes come as ``[..., N, 4]`` of any real type; half precision and short integers are converted to wider
+types first.
 """
 
 from __future__ import annotations
@@ -23,15 +24,16 @@ ALL_FORMATS = (*FORMATS, *rotated.SIZES)
 
 
 def box_convert(boxes: Tensor, in_fmt: str, out_fmt: str) -> Tensor:
-    """Boxes ``[..., 4]``, or ``[..., 5]`` and ``[..., 8]`` if rotated, from one format into another, in the same dtype.
+    """Convert boxes ``[..., 4]``, or ``[..., 5]`` and ``[..., 8]`` if rotated, from one format to another, in the same
+    dtype.
 
     The formats are ``"xyxy"`` (two corners), ``"xywh"`` (top left corner, width and height) and ``"cxcywh"``
-    (centre, width and height). Raises :class:`~zoo.errors.InvalidArgument` for any other. Integers become floating
-    point on the way from or to centres, which may lie between two pixels; those of 8 or 16 bits become int32.
+    (centre, width and height). Raises :class:`~zoo.errors.InvalidArgument` for any other. Integers are converted
+    through floating point for centres, which may be between two pixels; those of 8 or 16 bits become int32.
 
-    Rotated boxes are ``"xywhr"``, ``"cxcywhr"`` (the same and an angle in degrees, counterclockwise; x and y are the
-    box's own top left corner) and ``"xyxyxyxy"`` (the four corners, clockwise from that one). They convert into each
-    other, integers by rounding.
+    Rotated boxes are ``"xywhr"``, ``"cxcywhr"`` (the same with an angle in degrees, counterclockwise; x and y are the
+    box's own top left corner) and ``"xyxyxyxy"`` (the four corners, clockwise from that one). They can be converted to
+    each other; integers are rounded.
     """
     check_choice("in_fmt", in_fmt, ALL_FORMATS)
     check_choice("out_fmt", out_fmt, FORMATS if in_fmt in FORMATS else tuple(rotated.SIZES))
@@ -64,7 +66,7 @@ def box_area(boxes: Tensor, fmt: str = "xyxy") -> Tensor:
 
 
 def _ratio(part: Tensor, whole: Tensor) -> Tensor:
-    """``part / whole``, and zero where the whole is nothing: two empty boxes do not overlap."""
+    """``part / whole``, and zero if ``whole`` is zero: two empty boxes do not overlap."""
     return part / torch.where(whole == 0, torch.ones_like(whole), whole)
 
 
@@ -91,7 +93,7 @@ def aspect_difference(boxes1: Tensor, boxes2: Tensor) -> Tensor:
 
 
 def _aspect(boxes: Tensor) -> Tensor:
-    """The arc tangent of width over height: a right angle where there is no height, and 0 where there is no box."""
+    """The arc tangent of width over height: a right angle if the height is 0, and 0 for an empty box."""
     w, h = (boxes[..., 2:] - boxes[..., :2]).unbind(-1)
     w, h = torch.where(h < 0, -w, w), torch.where((w == 0) & (h == 0), 1, h.abs())
     return torch.atan2(w, h)
@@ -121,8 +123,8 @@ def box_iou(boxes1: Tensor, boxes2: Tensor, fmt: str = "xyxy") -> Tensor:
 def generalized_box_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     """Generalized IoU ``[..., N, M]``, -1 to 1, of xyxy boxes ``[..., N, 4]`` and ``[..., M, 4]``.
 
-    `Generalized Intersection over Union <https://arxiv.org/abs/1902.09630>`_: the IoU, less the share of the
-    enclosing box that neither covers.
+    `Generalized Intersection over Union <https://arxiv.org/abs/1902.09630>`_: the IoU minus the share of the enclosing
+    box that neither covers.
     """
     boxes1, boxes2 = _pairs(boxes1, boxes2)
     intersection, union = intersection_and_union(boxes1, boxes2)
@@ -133,8 +135,8 @@ def generalized_box_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
 def distance_box_iou(boxes1: Tensor, boxes2: Tensor, eps: float = 1e-7) -> Tensor:
     """Distance-IoU ``[..., N, M]``, -1 to 1, of xyxy boxes ``[..., N, 4]`` and ``[..., M, 4]``.
 
-    `Distance-IoU Loss <https://arxiv.org/abs/1911.08287>`_: the IoU, less the squared distance of the centres over
-    the squared diagonal of the enclosing box, to which ``eps`` is added.
+    `Distance-IoU Loss <https://arxiv.org/abs/1911.08287>`_: the IoU minus the squared distance of the centres over the
+    squared diagonal of the enclosing box plus ``eps``.
     """
     check_number("eps", eps)
     boxes1, boxes2 = _pairs(boxes1, boxes2)
@@ -145,7 +147,7 @@ def distance_box_iou(boxes1: Tensor, boxes2: Tensor, eps: float = 1e-7) -> Tenso
 def complete_box_iou(boxes1: Tensor, boxes2: Tensor, eps: float = 1e-7) -> Tensor:
     """Complete-IoU ``[..., N, M]`` of xyxy boxes ``[..., N, 4]`` and ``[..., M, 4]``.
 
-    `Distance-IoU Loss <https://arxiv.org/abs/1911.08287>`_: the Distance-IoU, less a penalty for different aspect
+    `Distance-IoU Loss <https://arxiv.org/abs/1911.08287>`_: the Distance-IoU minus a penalty for different aspect
     ratios, whose weight is a constant for the gradient.
     """
     distance_iou = distance_box_iou(boxes1, boxes2, eps)
@@ -157,7 +159,7 @@ def complete_box_iou(boxes1: Tensor, boxes2: Tensor, eps: float = 1e-7) -> Tenso
 
 
 def clip_boxes_to_image(boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """Boxes ``[..., 4]`` in xyxy, cut off at the border of an image of ``size`` (height, width)."""
+    """Boxes ``[..., 4]`` in xyxy, clipped to an image of ``size`` (height, width)."""
     check_boxes("boxes", boxes)
     if not is_list(size) or len(size) != 2:
         raise InvalidArgument(f"size must be (height, width), but got {size!r}.")
@@ -181,7 +183,7 @@ def remove_small_boxes(boxes: Tensor, min_size: float) -> Tensor:
 def masks_to_boxes(masks: Tensor) -> Tensor:
     """Boxes ``[..., N, 4]`` float32 in xyxy around the non-zero pixels of masks ``[..., N, H, W]``.
 
-    The corners are the first and the last pixel that is set, both included. An empty mask gives a box of zeros.
+    The corners are the first and the last non-zero pixel, both included. An empty mask gives a box of zeros.
     """
     check_tensor("masks", masks)
     if masks.ndim < 2:
@@ -200,7 +202,7 @@ def masks_to_boxes(masks: Tensor) -> Tensor:
 
 
 def __getattr__(name: str) -> Any:
-    if name.startswith("_box_") or name == "_upcast":  # made of what is here
+    if name.startswith("_box_") or name == "_upcast":  # it imports this module
         return getattr(importlib.import_module("zoo.ops._utils"), name)
     if name in ("_batched_nms_vanilla", "_batched_nms_coordinate_trick"):
         return importlib.import_module("zoo.ops.suppression").batched_nms

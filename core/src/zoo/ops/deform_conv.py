@@ -1,5 +1,5 @@
-"""Deformable convolution: each tap of the kernel reads a place of its own, learned and different at every position."""
-# ruff: noqa: A001, A002  the field's name for it is input
+"""Deformable convolution: each tap of the kernel reads at a learned offset, which differs for every position."""
+# ruff: noqa: A001, A002  the usual name is input
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zoo.ops._checks import check_floating, check_shape, check_whole, pair, wide
 
 
 def _corners(places: Tensor, height: int, width: int) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """The four pixels around ``places`` ``[..., 2]`` (y, x): number, whether inside, share along y and along x."""
+    """The four pixels around ``places`` ``[..., 2]`` (y, x): index, whether inside, share along y and along x."""
     low = places.detach().floor()
     fraction = places - low
     for dy in (0, 1):
@@ -29,11 +29,11 @@ def _corners(places: Tensor, height: int, width: int) -> Iterator[tuple[Tensor, 
 
 
 class _Samples(NamedTuple):
-    """What the taps of a kernel read: rows of a table, four for each place and group of channels."""
+    """The values that the taps of a kernel read: rows of a table, four for each place and group of channels."""
 
     table: Tensor  # [N * H * W * G, C / G]
     rows: Tensor  # [N * H_out * W_out * taps * G, 4]
-    weights: Tensor  # of the rows, likewise
+    weights: Tensor  # of the rows, same shape
     places: Tensor  # [N, H_out, W_out, taps, G, 2]
     modulation: Tensor  # [N, H_out, W_out, taps, G], or [] for none
 
@@ -89,10 +89,10 @@ def deform_conv2d(
         offset: ``[N, 2 * G * kH * kW, H_out, W_out]``, (y, x) in pixels for each tap of each of G groups of channels.
         weight: ``[C_out, C_in / groups, kH, kW]``.
         bias: ``[C_out]``.
-        mask: ``[N, G * kH * kW, H_out, W_out]``, by which what is read is multiplied.
+        mask: ``[N, G * kH * kW, H_out, W_out]``, factors of the values that are read.
 
     Returns ``[N, C_out, H_out, W_out]``. Outside the image the input is 0. Differentiable in all tensors. The numbers
-    of groups follow from the shapes; :class:`~zoo.errors.InvalidArgument` says which of them do not fit.
+    of groups are determined from the shapes; :class:`~zoo.errors.InvalidArgument` is raised if they do not fit.
     """
     check_shape("input", input, "N", "C_in", "H", "W")
     check_shape("weight", weight, "C_out", "C_in / groups", "kH", "kW")
@@ -145,8 +145,8 @@ def deform_conv2d_backward(
     padding: tuple[int, int],
     dilation: tuple[int, int],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """What autograd computes for :func:`deform_conv2d`, where it cannot be used: the gradients of input, offset,
-    weight and mask, for the ``grad`` ``[N, C_out, H_out, W_out]`` of the output. All are of one type, from float32 on.
+    """The backward of :func:`deform_conv2d` without autograd: the gradients of input, offset, weight and mask, for the
+    ``grad`` ``[N, C_out, H_out, W_out]`` of the output. All have the same dtype, at least float32.
     """
     (N, C, H, W), (C_out, C_weight, kH, kW), L = input.shape, weight.shape, grad.shape[2:].numel()
     groups, taps = C // C_weight, kH * kW
@@ -163,7 +163,7 @@ def deform_conv2d_backward(
         grad_table.index_add_(0, rows, grad_read * samples.weights[:, i : i + 1])
         slope = torch.where(inside, (grad_read * samples.table[rows]).sum(1).view(inside.shape), 0)
         grad_modulation += slope * y * x
-        grad_places[..., 0] += slope * (x if i >= 2 else -x)  # the lower two grow with y
+        grad_places[..., 0] += slope * (x if i >= 2 else -x)  # the lower two increase with y
         grad_places[..., 1] += slope * (y if i % 2 else -y)  # the right two with x
     grad_places *= samples.modulation[..., None]
     grad_input = grad_table.view(N, H, W, C).permute(0, 3, 1, 2).contiguous()
@@ -172,13 +172,13 @@ def deform_conv2d_backward(
     return grad_input, grad_offset, grad_weight, grad_mask
 
 
-torch.fx.wrap("deform_conv2d")  # of a module, one node in a graph of torch.fx
+torch.fx.wrap("deform_conv2d")  # a single node in graphs of torch.fx
 
 
 class DeformConv2d(nn.Module):
-    """:func:`deform_conv2d` with a weight ``[out_channels, in_channels / groups, kH, kW]`` and a bias of its own.
+    """:func:`deform_conv2d` with a weight ``[out_channels, in_channels / groups, kH, kW]`` and a bias as parameters.
 
-    Called with ``(input, offset, mask=None)``; a layer before it computes the offsets and the mask.
+    Called with ``(input, offset, mask=None)``; another layer computes the offsets and the mask.
     """
 
     __prepare_scriptable__ = refuse_script
@@ -209,7 +209,7 @@ class DeformConv2d(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """As for any convolution: uniform, by the number of inputs."""
+        """As for other convolutions: uniform, depending on the number of inputs."""
         nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
         if self.bias is not None:
             bound = 1 / math.sqrt(self.weight[0].numel())

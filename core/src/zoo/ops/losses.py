@@ -1,4 +1,5 @@
-"""Losses of detectors. Each takes ``reduction``: ``"none"``, ``"mean"`` or ``"sum"``; the mean of nothing is 0."""
+"""Losses of detectors. Each takes ``reduction``: ``"none"``, ``"mean"`` or ``"sum"``; the mean of an empty tensor is
+0."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ REDUCTIONS = ("none", "mean", "sum")
 def _reduce(loss: Tensor, reduction: str) -> Tensor:
     check_choice("reduction", reduction, REDUCTIONS)
     if reduction == "mean":
-        # Finite for a batch without objects, in an exported graph too: so they are counted by a tensor.
+        # Finite for a batch without objects, also in an exported graph, where the number of elements is a tensor.
         return loss.sum() / torch.ones_like(loss).sum().clamp(min=1)
     return loss.sum() if reduction == "sum" else loss
 
@@ -24,10 +25,11 @@ def _reduce(loss: Tensor, reduction: str) -> Tensor:
 def sigmoid_focal_loss(
     inputs: Tensor, targets: Tensor, alpha: float = 0.25, gamma: float = 2, reduction: str = "none"
 ) -> Tensor:
-    """`Focal Loss for Dense Object Detection <https://arxiv.org/abs/1708.02002>`_, of independent binary decisions.
+    """`Focal Loss for Dense Object Detection <https://arxiv.org/abs/1708.02002>`_, for independent binary
+    classifications.
 
-    ``inputs`` are logits of any shape and ``targets`` their labels of the same shape, 0 to 1. ``alpha`` weighs the
-    positives against the negatives (below 0: no weighing), ``gamma`` turns down what is already right.
+    ``inputs`` are logits of any shape and ``targets`` their labels of the same shape, 0 to 1. ``alpha`` weights the
+    positives against the negatives (below 0: no weighting), ``gamma`` reduces the loss of well classified examples.
     """
     check_floating(inputs=inputs, targets=targets)
     check_number("alpha", alpha)
@@ -37,7 +39,7 @@ def sigmoid_focal_loss(
             f"inputs and targets must have the same shape, but got {list(inputs.shape)} and {list(targets.shape)}."
         )
     if alpha > 1:
-        raise InvalidArgument(f"alpha must be from 0 to 1, or -1 for no weighing, but got {alpha!r}.")
+        raise InvalidArgument(f"alpha must be from 0 to 1, or -1 for no weighting, but got {alpha!r}.")
     p = torch.sigmoid(inputs)
     wrong = p * (1 - targets) + (1 - p) * targets
     loss = F.binary_cross_entropy_with_logits(inputs, targets, reduction="none") * wrong**gamma
@@ -59,7 +61,7 @@ def _paired(boxes1: Tensor, boxes2: Tensor, eps: float) -> tuple[Tensor, Tensor]
 
 
 def generalized_box_iou_loss(boxes1: Tensor, boxes2: Tensor, reduction: str = "none", eps: float = 1e-7) -> Tensor:
-    """``1 - GIoU``, 0 to 2, of xyxy boxes ``[..., 4]`` pair by pair; ``eps`` keeps the divisions from zero.
+    """``1 - GIoU``, 0 to 2, of xyxy boxes ``[..., 4]`` pair by pair; ``eps`` avoids division by zero.
 
     `Generalized Intersection over Union <https://arxiv.org/abs/1902.09630>`_.
     """
@@ -77,7 +79,7 @@ def _distance_loss(boxes1: Tensor, boxes2: Tensor, eps: float) -> tuple[Tensor, 
 
 
 def distance_box_iou_loss(boxes1: Tensor, boxes2: Tensor, reduction: str = "none", eps: float = 1e-7) -> Tensor:
-    """``1 - DIoU``, 0 to 2, of xyxy boxes ``[..., 4]`` pair by pair; ``eps`` keeps the divisions from zero.
+    """``1 - DIoU``, 0 to 2, of xyxy boxes ``[..., 4]`` pair by pair; ``eps`` avoids division by zero.
 
     `Distance-IoU Loss <https://arxiv.org/abs/1911.08287>`_.
     """
@@ -86,7 +88,7 @@ def distance_box_iou_loss(boxes1: Tensor, boxes2: Tensor, reduction: str = "none
 
 
 def complete_box_iou_loss(boxes1: Tensor, boxes2: Tensor, reduction: str = "none", eps: float = 1e-7) -> Tensor:
-    """``1 - CIoU`` of xyxy boxes ``[..., 4]`` pair by pair; ``eps`` keeps the divisions from zero.
+    """``1 - CIoU`` of xyxy boxes ``[..., 4]`` pair by pair; ``eps`` avoids division by zero.
 
     `Distance-IoU Loss <https://arxiv.org/abs/1911.08287>`_. The weight of the aspect ratio is a constant for the
     gradient, as in the paper.

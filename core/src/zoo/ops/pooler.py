@@ -17,11 +17,11 @@ from zoo.ops.regions import onnx_roi_align, pool_aligned
 
 
 class LevelMapper:
-    """Boxes ``[L, 4]`` of each image → the level of a pyramid for each, int64 ``[all L]``, 0 the finest.
+    """Boxes ``[L, 4]`` of each image → the pyramid level of each box, int64 ``[all L]``, 0 for the finest.
 
     Args:
         k_min, k_max: the finest level and the coarsest, as powers of two of their strides.
-        eps: so that a box of just the size for a level is not left below it by rounding.
+        eps: prevents that rounding puts a box of exactly a level's size below it.
     """
 
     def __init__(
@@ -37,18 +37,18 @@ class LevelMapper:
 
 
 class MultiScaleRoIAlign(nn.Module):
-    """RoIAlign where each region reads the level of a pyramid that fits its size.
+    """RoIAlign in which each region reads the pyramid level that fits its size.
 
     `Feature Pyramid Networks for Object Detection <https://arxiv.org/abs/1612.03144>`_, equation 1: a box of area A
-    belongs to level ``canonical_level + log2(sqrt(A) / canonical_scale)``, rounded down, of those that there are. All
-    levels are one table of feature rows, and all regions of all levels are pooled at once.
+    belongs to level ``canonical_level + log2(sqrt(A) / canonical_scale)``, rounded down and limited to existing levels.
+    All levels are in one table of feature rows, and all regions of all levels are pooled at once.
 
     Args:
-        featmap_names: which entries of the dict of features are pooled, from the finest to the coarsest.
+        featmap_names: keys of the features to pool, from the finest to the coarsest.
         output_size: height and width of the result, or one number for both.
-        sampling_ratio: samples per cell and axis; below 1 about one per pixel. See :func:`~zoo.ops.roi_align`.
+        sampling_ratio: samples per cell and axis; if below 1, about one per pixel. See :func:`~zoo.ops.roi_align`.
         canonical_scale: size in pixels of a box that belongs to ``canonical_level``.
-        canonical_level: a level of stride 2 to that power.
+        canonical_level: a level, whose stride is 2 to this power.
     """
 
     __prepare_scriptable__ = refuse_script
@@ -78,7 +78,7 @@ class MultiScaleRoIAlign(nn.Module):
         """Features ``[K, C, height, width]`` of ``boxes``, ``[L, 4]`` per image, in pixels of the image, in xyxy.
 
         ``x`` are the levels ``[N, C, H, W]`` by name, ``image_shapes`` the (height, width) of each image before it was
-        padded to the batch; from the largest follows each level's stride, a power of two.
+        padded to the batch; the largest determines each level's stride, a power of two.
         """
         if not (isinstance(x, dict) and is_list(boxes) and is_list(image_shapes)):
             given = ", ".join(type(value).__name__ for value in (x, boxes, image_shapes))
@@ -100,15 +100,16 @@ class MultiScaleRoIAlign(nn.Module):
         return self.pooled(levels, strides, regions, images)
 
     def pooled(self, levels: Sequence[Tensor], strides: Sequence[int], regions: Tensor, images: Tensor) -> Tensor:
-        """Features ``[K, C, height, width]`` of ``regions`` ``[K, 4]``, each of the image that ``images`` ``[K]`` says.
+        """Features ``[K, C, height, width]`` of ``regions`` ``[K, 4]``, each of the image with the index in ``images``
+        ``[K]``.
 
-        ``strides`` are those of the ``levels``, as powers of two. Sizes and numbers may be symbols.
+        ``strides`` are those of the ``levels``, as powers of two. Sizes and numbers may be symbolic.
         """
         if levels[0].is_meta:
             return levels[0].new_empty(len(regions), levels[0].shape[1], *self.output_size)
         level = LevelMapper(strides[0], strides[-1], self.canonical_scale, self.canonical_level)([regions])
         if exporting_to_onnx():
-            # Each level pools its own regions, and then each region finds the place where it went.
+            # Each level pools its own regions, and the results are put back in the regions' order.
             of_level = level[:, None] == torch.arange(len(levels), device=level.device)
             pooled = []
             for f, stride, own in zip(levels, strides, of_level.unbind(1), strict=True):
@@ -120,11 +121,11 @@ class MultiScaleRoIAlign(nn.Module):
             return torch.cat(pooled)[place.gather(1, level[:, None]).squeeze(1)]
         if len(levels) == 1:
             table = table_of(levels[0])
-        elif captured():  # the number of images may be a symbol
+        elif captured():  # the number of images may be symbolic
             table = torch.cat([widened(f).permute(0, 2, 3, 1).flatten(0, 2) for f in levels])
-        else:  # views of single images, so that turning and joining them is one copy
+        else:  # views of single images, so that permuting and concatenating them is one copy
             table = torch.cat([image.permute(1, 2, 0).flatten(0, 1) for f in levels for image in widened(f)])
-        # Of each level: height, width, the row of the table where it begins, and the scale.
+        # For each level: height, width, the row of the table where it begins, and the scale.
         begin, facts = 0, []
         for f, stride in zip(levels, strides, strict=True):
             facts.append((f.shape[2], f.shape[3], begin, 2.0**-stride))
@@ -150,7 +151,7 @@ class MultiScaleRoIAlign(nn.Module):
 
 
 def _table(rows: Sequence[Sequence[float]], device: torch.device) -> Tensor:
-    """Numbers, or symbols for some, as a float64 tensor."""
+    """Numbers, of which some may be symbolic, as a float64 tensor."""
     if not captured():
         return torch.tensor(rows, dtype=torch.float64, device=device)
     cells = [[torch.full((), number, dtype=torch.float64, device=device) for number in row] for row in rows]

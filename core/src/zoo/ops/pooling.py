@@ -1,11 +1,11 @@
 """Pooled regions as weighted sums of feature rows.
 
 Bilinear sampling on a regular grid is a weighted sum of pixels, and so is the mean of the samples of a cell. With the
-features as a table of one row per pixel, `embedding_bag` computes such sums without materialising a single gathered
-pixel. A pixel's weight is the product of a factor for its row and one for its column, so a region is described by its
-few places along each axis. The operators of :mod:`zoo.ops.regions` differ in these alone.
+features as a table of one row per pixel, `embedding_bag` computes such sums without materialising the gathered pixels.
+A pixel's weight is the product of a factor for its row and one for its column, so a region is described by a few places
+along each axis. The operators of :mod:`zoo.ops.regions` differ only in these.
 """
-# ruff: noqa: A002  the field's name for it is input
+# ruff: noqa: A002  the usual name is input
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from torch import Tensor
 
 from zoo.ops._checks import captured, widened
 
-# Summands laid out at a time, of a few dozen bytes each: forward, and backward, where each time sweeps the whole table.
-# A GPU is kept busy by many, and each time costs it a dozen calls.
+# Summands per step, of a few dozen bytes each: forward, and backward, where each step reads the whole table. A GPU
+# needs many to be busy, and each step takes a dozen calls.
 _SUMMANDS = {"cpu": 1 << 17}
 _SUMMANDS_BACKWARD = {"cpu": 1 << 21}
 _SUMMANDS_ELSEWHERE = 1 << 23
@@ -30,8 +30,8 @@ def _at_a_time(t: Tensor, of_devices: dict[str, int]) -> int:
 
 
 class Axis(NamedTuple):
-    """What each cell reads along one axis ``[K, cells, n]``: rows of the table, added to the other axis's, and their
-    weights, multiplied by the other's."""
+    """The values that each cell reads along one axis ``[K, cells, n]``: rows of the table, to be added to those of the
+    other axis, and their weights, to be multiplied by those of the other axis."""
 
     places: Tensor
     weights: Tensor
@@ -48,7 +48,7 @@ def _summands(y: Axis, x: Axis, lo: int, hi: int) -> tuple[Tensor, Tensor]:
 
 
 def _pieces(y: Axis, x: Axis, summands: int) -> Iterator[tuple[int, int]]:
-    """From which to which region as many as make about ``summands``, one at least."""
+    """Ranges of regions with about ``summands`` summands, at least one region each."""
     regions, per_region = len(y.places), y.places.shape[1:].numel() * x.places.shape[1:].numel()
     step = max(1, summands // max(1, per_region))
     for lo in range(0, regions, step):
@@ -56,7 +56,8 @@ def _pieces(y: Axis, x: Axis, summands: int) -> Iterator[tuple[int, int]]:
 
 
 class _Pool(torch.autograd.Function):
-    """Sums of rows of a table ``[R, C]`` into cells ``[K, C, rows, columns]``; linear, and so is its gradient."""
+    """Sums of rows of a table ``[R, C]`` into cells ``[K, C, rows, columns]``; a linear function with a linear
+    gradient."""
 
     @staticmethod
     def forward(ctx: Any, table: Tensor, yp: Tensor, yw: Tensor, xp: Tensor, xw: Tensor, rows_last: bool) -> Tensor:
@@ -84,7 +85,7 @@ class _Pool(torch.autograd.Function):
 
 
 class _Unpool(torch.autograd.Function):
-    """The transpose of `_Pool`: each row of the table is the weighted sum of the cells that it is part of."""
+    """The transpose of `_Pool`: each row of the table is the weighted sum of the cells that read it."""
 
     @staticmethod
     def forward(ctx: Any, cells: Tensor, yp: Tensor, yw: Tensor, xp: Tensor, xw: Tensor, table_size: int) -> Tensor:
@@ -112,8 +113,8 @@ class _Unpool(torch.autograd.Function):
 
 
 def pool_sum(table: Tensor, y: Axis, x: Axis, like: Tensor) -> Tensor:
-    """Cells ``[K, C, rows, columns]`` in the memory format and the type of ``like``."""
-    if captured():  # the sizes are symbols there, and one operator is all that a graph needs
+    """Cells ``[K, C, rows, columns]`` in the memory format and the dtype of ``like``."""
+    if captured():  # the sizes are symbolic there, and a graph needs only one operator
         places, weights = _summands(y, x, 0, y.places.shape[0])
         cells = F.embedding_bag(places, table, mode="sum", per_sample_weights=weights)
         out = cells.view(-1, y.places.shape[1], x.places.shape[1], table.shape[1]).permute(0, 3, 1, 2)
@@ -129,7 +130,8 @@ def unpool_sum(cells: Tensor, y: Axis, x: Axis, table_size: int) -> Tensor:
 
 
 def places_of_max(table: Tensor, y: Axis, x: Axis) -> Tensor:
-    """Which row of the table :func:`pool_max` takes, int64 ``[K, C, rows, columns]``; -1 for a cell without pixels."""
+    """The row of the table that :func:`pool_max` selects, int64 ``[K, C, rows, columns]``; -1 for a cell without
+    pixels."""
     parts = [table.new_empty(0, table.shape[1], dtype=torch.int64)]
     for lo, hi in _pieces(y, x, _at_a_time(table, _SUMMANDS)):
         places, weights = _summands(y, x, lo, hi)
@@ -141,7 +143,7 @@ def places_of_max(table: Tensor, y: Axis, x: Axis) -> Tensor:
 
 
 def pool_max(table: Tensor, y: Axis, x: Axis, like: Tensor) -> Tensor:
-    """The same of maxima in place of sums; 0 where a cell has no pixel with a weight."""
+    """The same with maxima instead of sums; 0 if a cell has no pixel with a weight."""
     parts = []
     summands = _at_a_time(table, _SUMMANDS)
     for lo, hi in [(0, y.places.shape[0])] if captured() else _pieces(y, x, summands):
@@ -158,9 +160,9 @@ def pool_max(table: Tensor, y: Axis, x: Axis, like: Tensor) -> Tensor:
 def bilinear(start: Tensor, cell: Tensor, cells: int, size: Tensor, samples: int) -> Axis:
     """Pixels along an axis and their weights in the means of the samples of each cell, ``[..., cells, n]``.
 
-    ``start`` and ``cell`` ``[...]`` are where the first cell begins and how wide each is, ``size`` ``[...]`` the number
-    of pixels. ``samples`` below 1 are as many per cell as it has pixels, rounded up. A sample up to a pixel outside
-    takes the value of the border, and one farther out is 0.
+    ``start`` and ``cell`` ``[...]`` are the start of the first cell and the width of each, ``size`` ``[...]`` the
+    number of pixels. If ``samples`` is below 1, there is one per pixel of a cell, rounded up. A sample up to one pixel
+    outside has the value of the border, a sample farther out is 0.
     """
     start, cell, size = start[..., None, None], cell[..., None, None], size[..., None, None]
     number: Tensor | int = samples
@@ -172,7 +174,7 @@ def bilinear(start: Tensor, cell: Tensor, cells: int, size: Tensor, samples: int
     else:
         index = torch.arange(cells, device=start.device)[:, None]
         number = cell.ceil().nan_to_num().clamp(min=0)
-        # Of a region that is far larger than the image, only the samples on the image count: at most two per pixel.
+        # If a region is far larger than the image, only the samples on the image are used: at most two per pixel.
         most = min(int(number.max()), 2 * int(size.max()) + 4) if len(cell) else 0
         skipped = (
             ((-1 - start - index * cell) * number / cell).floor().clamp(min=0).minimum((number - most).clamp(min=0))
@@ -185,9 +187,9 @@ def bilinear(start: Tensor, cell: Tensor, cells: int, size: Tensor, samples: int
     high_weight = torch.where(valid, (at - low) / number, 0)
     low_weight = torch.where(valid, (1 - at + low) / number, 0)
     if samples > 0:
-        high = (low + 1).minimum(size - 1)  # has a weight of 0 where that is not one further
+        high = (low + 1).minimum(size - 1)  # has a weight of 0 where this is not the next pixel
         return Axis(torch.cat([low, high], -1).long(), torch.cat([low_weight, high_weight], -1))
-    # Neighbouring samples share pixels: with one weight per pixel there are about a quarter as many summands.
+    # Neighbouring samples share pixels: one weight per pixel needs about a quarter of the summands.
     low, last = low.long(), size.long() - 1
     first = torch.where(valid, low, last).amin(-1, keepdim=True) if most else low.new_zeros(*low.shape[:-1], 1)
     offset = torch.where(valid, low - first, 0)
@@ -201,7 +203,7 @@ def bilinear(start: Tensor, cell: Tensor, cells: int, size: Tensor, samples: int
 def whole_pixels(lo: Tensor, hi: Tensor, cells: int, size: int, border: int) -> Axis:
     """Pixels along an axis of ``size`` and their shares of each cell ``[K, cells, n]``; cells are rounded outwards.
 
-    A cell goes no farther than ``border``. What fills up repeats its last pixel with a share of 0.
+    A cell is limited by ``border``. Padding repeats its last pixel with a share of 0.
     """
     cell = ((hi - lo) / cells)[:, None]
     index = torch.arange(cells, device=lo.device)
@@ -215,5 +217,5 @@ def whole_pixels(lo: Tensor, hi: Tensor, cells: int, size: int, border: int) -> 
 
 
 def table_of(input: Tensor) -> Tensor:
-    """Features ``[N, C, H, W]`` as rows ``[N * H * W, C]``, at least float32: a view if they are channels last."""
+    """Features ``[N, C, H, W]`` as rows ``[N * H * W, C]``, at least float32: a view if they are channels-last."""
     return widened(input).contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1).flatten(0, 2)

@@ -1,9 +1,10 @@
-"""Pooling of regions: RoIAlign and its kin, on the weighted sums of :mod:`zoo.ops.pooling`.
+"""Pooling of regions: RoIAlign, RoIPool and their position-sensitive variants, with the weighted sums of
+:mod:`zoo.ops.pooling`.
 
 Regions are ``[K, 5]`` (index of the image in the batch, x1, y1, x2, y2) or a list with the boxes ``[L, 4]`` of each
-image, in xyxy. Half precision is computed in float32 and returned in its own type.
+image, in xyxy. Half precision is computed in float32 and returned in its own dtype.
 """
-# ruff: noqa: A002  the field's name for it is input
+# ruff: noqa: A002  the usual name is input
 
 from __future__ import annotations
 
@@ -39,7 +40,7 @@ def _regions(
     spatial_scale: float,
     sampling_ratio: int = -1,
 ) -> tuple[Tensor, Tensor, tuple[int, int]]:
-    """Image ``[K]`` int64 and box ``[K, 4]`` of each region, to which no gradient flows, and the output's size."""
+    """Image ``[K]`` int64 and box ``[K, 4]`` of each region, which get no gradient, and the output's size."""
     check_number("spatial_scale", spatial_scale)
     check_whole("sampling_ratio", sampling_ratio)
     check_shape("input", input, "N", "C", "H", "W")
@@ -48,7 +49,7 @@ def _regions(
         check_floating(input=input, boxes=boxes)
         images = boxes[:, 0].long()
         if not captured() and not boxes.is_meta and len(boxes):
-            least, most = torch.stack(torch.aminmax(images)).tolist()  # one wait for a GPU
+            least, most = torch.stack(torch.aminmax(images)).tolist()  # one synchronisation with a GPU
             if not 0 <= least <= most < len(input):
                 raise InvalidOperand(
                     f"boxes[:, 0] are indices of images, and must be from 0 to {len(input) - 1} for an input of "
@@ -66,7 +67,9 @@ def _regions(
         regions = torch.cat(list(boxes))
         images = torch.cat([part.new_full(part.shape[:1], i, dtype=torch.int64) for i, part in enumerate(boxes)])
     if regions.device != input.device:
-        raise InvalidOperand(f"input and boxes must be on one device, but got {input.device} and {regions.device}.")
+        raise InvalidOperand(
+            f"input and boxes must be on the same device, but got {input.device} and {regions.device}."
+        )
     regions = widened(regions.detach()).to(widened(input).dtype)
     return images, regions, pair("output_size", output_size)
 
@@ -75,7 +78,7 @@ def _regions(
 
 
 def _rounded(t: Tensor) -> Tensor:
-    """To the nearest whole number, halves away from zero."""
+    """Round to the nearest integer, halves away from zero."""
     return t.sign() * (t.abs() + 0.5).floor()
 
 
@@ -89,7 +92,8 @@ def aligned_axes(
     sampling_ratio: int,
     aligned: bool,
 ) -> tuple[Axis, Axis]:
-    """What RoIAlign of boxes ``[K, 4]`` reads; the features of each begin at row ``begin`` and may differ in size."""
+    """The values that RoIAlign of boxes ``[K, 4]`` reads. The features of a box begin at row ``begin`` and may differ
+    in size."""
     corners = boxes * scale - 0.5 if aligned else boxes * scale
     begins, extents = corners[:, :2], corners[:, 2:] - corners[:, :2]
     if not aligned:
@@ -118,7 +122,7 @@ def pool_aligned(
     aligned: bool,
     like: Tensor,
 ) -> Tensor:
-    """RoIAlign of boxes ``[K, 4]`` from the rows of ``table``, as :func:`aligned_axes` says."""
+    """RoIAlign of boxes ``[K, 4]`` from the rows of ``table`` in :func:`aligned_axes`."""
     axes = aligned_axes(boxes, begin, height, width, scale, output_size, sampling_ratio, aligned)
     return pool_sum(table, *axes, like)
 
@@ -132,7 +136,7 @@ def onnx_roi_align(
     sampling_ratio: int,
     aligned: bool,
 ) -> Tensor:
-    """ONNX's own operator."""
+    """The operator of ONNX."""
 
     def eager(input: Tensor, boxes: Tensor, images: Tensor) -> Tensor:
         height, width = (boxes.new_full(boxes.shape[:1], length) for length in input.shape[2:])
@@ -162,14 +166,15 @@ def roi_align(
 ) -> Tensor:
     """Features of regions by bilinear sampling: `Mask R-CNN <https://arxiv.org/abs/1703.06870>`_'s RoIAlign.
 
-    ``input`` ``[N, C, H, W]`` and regions in pixels of the image, of which ``spatial_scale`` makes pixels of ``input``,
-    give ``[K, C, height, width]``, in the memory format of ``input``. Each cell is the mean of ``sampling_ratio``
-    squared samples, or below 1 of about one per pixel (how many depends on values, so a captured graph has to fix it).
-    ``aligned`` takes a pixel's centre for its position, which is right; without, regions lie half a pixel off and are
-    at least one pixel large, as in the first implementations, whose weights want it so.
+    Takes ``input`` ``[N, C, H, W]`` and regions in pixels of the image, which ``spatial_scale`` converts to pixels of
+    ``input``; returns ``[K, C, height, width]``, in the memory format of ``input``. Each cell is the mean of
+    ``sampling_ratio`` squared samples, or if it is below 1 of about one per pixel (their number depends on values, so a
+    captured graph has to fix it). With ``aligned``, a pixel's position is its centre, which is correct; without,
+    regions are offset by half a pixel and at least one pixel large, as in the first implementations and for their
+    weights.
 
-    Of a quantized ``input`` the result is quantized likewise. Raises :class:`~zoo.errors.InvalidArgument` for other
-    shapes or types, and for an index of no image.
+    For a quantized ``input`` the result is quantized with the same parameters. Raises
+    :class:`~zoo.errors.InvalidArgument` for other shapes or dtypes, and for an invalid index of an image.
     """
     boxes = [dequantized(part) for part in boxes] if is_list(boxes) else dequantized(boxes)
     if is_quantized(input):
@@ -188,7 +193,7 @@ def roi_align(
 
 
 def _position_sensitive(input: Tensor, size: tuple[int, int]) -> Tensor:
-    """Rows ``[N * H * W * cells, C / cells]``: a row holds the channels of one pixel that one cell reads."""
+    """Rows ``[N * H * W * cells, C / cells]``: a row has the channels of one pixel that one cell reads."""
     cells = size[0] * size[1]
     if input.shape[1] % cells:
         raise InvalidOperand(
@@ -216,7 +221,7 @@ def ps_aligned_axes(
     sampling_ratio: int,
     image_size: Sequence[int],
 ) -> tuple[Axis, Axis]:
-    """What position-sensitive RoIAlign reads of the rows that :func:`_position_sensitive` makes."""
+    """The values that position-sensitive RoIAlign reads from the rows of :func:`_position_sensitive`."""
     x1, y1, x2, y2 = (boxes * spatial_scale - 0.5).unbind(1)
     height, width = (boxes.new_full(boxes.shape[:1], length) for length in image_size)
     y = bilinear(y1, (y2 - y1) / output_size[0], output_size[0], height, sampling_ratio)
@@ -227,9 +232,9 @@ def ps_aligned_axes(
 def ps_whole_axes(
     images: Tensor, boxes: Tensor, output_size: tuple[int, int], spatial_scale: float, image_size: Sequence[int]
 ) -> tuple[Axis, Axis]:
-    """What position-sensitive RoIPool reads of the rows that :func:`_position_sensitive` makes."""
+    """The values that position-sensitive RoIPool reads from the rows of :func:`_position_sensitive`."""
     (H, W), (x1, y1, x2, y2) = image_size, _rounded(boxes * spatial_scale).unbind(1)
-    y = whole_pixels(y1, torch.maximum(y2, y1 + 1), output_size[0], H, H - 1)  # the first implementation's border
+    y = whole_pixels(y1, torch.maximum(y2, y1 + 1), output_size[0], H, H - 1)  # the border of the first implementation
     x = whole_pixels(x1, torch.maximum(x2, x1 + 1), output_size[1], W, W - 1)
     return _cells_apart(images, y, x, output_size, image_size)
 
@@ -237,7 +242,7 @@ def ps_whole_axes(
 def whole_axes(
     images: Tensor, boxes: Tensor, output_size: tuple[int, int], spatial_scale: float, image_size: Sequence[int]
 ) -> tuple[Axis, Axis]:
-    """What RoIPool reads."""
+    """The values that RoIPool reads."""
     (H, W), (x1, y1, x2, y2) = image_size, _rounded(boxes * spatial_scale).unbind(1)
     y = whole_pixels(y1, torch.maximum(y2, y1) + 1, output_size[0], H, H)
     x = whole_pixels(x1, torch.maximum(x2, x1) + 1, output_size[1], W, W)
@@ -251,7 +256,8 @@ def ps_roi_align(
     spatial_scale: float = 1.0,
     sampling_ratio: int = -1,
 ) -> Tensor:
-    """:func:`roi_align` where each cell has channels of its own, as in `Light-Head R-CNN <https://arxiv.org/abs/1711.07264>`_.
+    """:func:`roi_align` where each cell has its own channels, as in `Light-Head R-CNN
+    <https://arxiv.org/abs/1711.07264>`_.
 
     ``input`` ``[N, C * height * width, H, W]`` gives ``[K, C, height, width]``. A pixel's centre is its position.
     """
@@ -266,7 +272,7 @@ def ps_roi_align(
 def ps_roi_pool(
     input: Tensor, boxes: Tensor | Sequence[Tensor], output_size: int | Sequence[int], spatial_scale: float = 1.0
 ) -> Tensor:
-    """Mean over whole pixels where each cell has channels of its own: `R-FCN <https://arxiv.org/abs/1605.06409>`_.
+    """Mean over whole pixels where each cell has its own channels: `R-FCN <https://arxiv.org/abs/1605.06409>`_.
 
     ``input`` ``[N, C * height * width, H, W]`` gives ``[K, C, height, width]``. A cell without pixels is 0.
     """
@@ -294,7 +300,7 @@ def roi_pool(
 
 # ------------------------------------------------------------------------------------------------ modules
 
-for name in ("roi_align", "ps_roi_align", "roi_pool", "ps_roi_pool"):  # of a module, one node in a graph of torch.fx
+for name in ("roi_align", "ps_roi_align", "roi_pool", "ps_roi_pool"):  # each is one node in a graph of torch.fx
     torch.fx.wrap(name)
 
 

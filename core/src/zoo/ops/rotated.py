@@ -1,7 +1,7 @@
-"""Rotated boxes: their formats and exact overlaps. All of it differentiates.
+"""Rotated boxes: their formats and exact overlaps, with autograd.
 
-``"cxcywhr"`` is centre, width, height and angle; ``"xywhr"`` has the box's own top left corner in place of the centre;
-``"xyxyxyxy"`` is the four corners: top left, top right, bottom right and bottom left of the box before it is turned.
+``"cxcywhr"`` is centre, width, height and angle; ``"xywhr"`` has the box's own top left corner instead of the centre;
+``"xyxyxyxy"`` is the four corners: top left, top right, bottom right and bottom left of the box before rotation.
 Angles are in degrees, counterclockwise on the screen, where y points down.
 """
 
@@ -13,8 +13,8 @@ from torch import Tensor
 from zoo.errors import InvalidArgument
 from zoo.ops._checks import captured, check_tensor, widened
 
-SIZES = {"xywhr": 5, "cxcywhr": 5, "xyxyxyxy": 8}  # how many numbers a box is in each format
-_PAIRS = 1 << 15  # that are compared at a time: a few dozen MB
+SIZES = {"xywhr": 5, "cxcywhr": 5, "xyxyxyxy": 8}  # numbers per box in each format
+_PAIRS = 1 << 15  # pairs per step: a few dozen MB
 
 
 def check_rotated(name: str, boxes: Tensor, fmt: str) -> None:
@@ -26,7 +26,7 @@ def check_rotated(name: str, boxes: Tensor, fmt: str) -> None:
 
 
 def corners_of(boxes: Tensor, fmt: str) -> Tensor:
-    """The corners ``[..., 4, 2]``, from the top left one on, of floating point ``boxes`` in a rotated format."""
+    """The corners ``[..., 4, 2]``, starting with the top left, of floating point ``boxes`` in a rotated format."""
     if fmt == "xyxyxyxy":
         return boxes.reshape(*boxes.shape[:-1], 4, 2)
     at, size, angle = boxes[..., None, :2], boxes[..., None, 2:4], boxes[..., None, 4].deg2rad()
@@ -36,7 +36,8 @@ def corners_of(boxes: Tensor, fmt: str) -> Tensor:
 
 
 def convert_rotated(boxes: Tensor, in_fmt: str, out_fmt: str) -> Tensor:
-    """Boxes ``[..., 5]`` or ``[..., 8]`` of one rotated format in another, in the same dtype; integers are rounded."""
+    """Convert boxes ``[..., 5]`` or ``[..., 8]`` from one rotated format to another, in the same dtype; integers are
+    rounded."""
     check_rotated("boxes", boxes, in_fmt)
     if in_fmt == out_fmt:
         return boxes.clone()
@@ -75,7 +76,7 @@ def _signed_area(corners: Tensor) -> Tensor:
 def rotated_box_iou(boxes1: Tensor, boxes2: Tensor, fmt: str) -> Tensor:
     """Intersection over union ``[..., N, M]`` of boxes ``[..., N, K]`` with ``[..., M, K]`` in a rotated format.
 
-    Exact for rectangles, and for any convex corners. Computed in float64 where the device has it.
+    Exact for rectangles, and for any convex corners. Computed in float64 if the device supports it.
     """
     for name, boxes in (("boxes1", boxes1), ("boxes2", boxes2)):
         check_rotated(name, boxes, fmt)
@@ -102,15 +103,15 @@ def rotated_box_iou(boxes1: Tensor, boxes2: Tensor, fmt: str) -> Tensor:
 
 
 def _intersection(a: Tensor, b: Tensor) -> Tensor:
-    """Areas ``[P]`` of what convex corners ``[P, 4, 2]`` have in common.
+    """Areas ``[P]`` of the intersections of convex quadrilaterals, given by corners ``[P, 4, 2]``.
 
-    The common part's height over x is linear between the places where two edges cross or an edge ends: its integral is
-    the sum of widths times heights in the middle. Unlike clipping, that knows no special case: edges that coincide give
-    places that lie a rounding error apart, and so weigh nothing.
+    The height of the intersection over x is linear between the places where two edges cross or an edge ends: its
+    integral is the sum of widths times heights in the middle. Unlike clipping, this has no special cases: coincident
+    edges give places that differ by a rounding error, whose contribution is negligible.
     """
     middle = (a.detach().mean(1, keepdim=True) + b.detach().mean(1, keepdim=True)) / 2
     both = torch.stack([a, b], 1) - middle[:, None]  # [P, 2, 4, 2]
-    # A point is inside an edge where nx * x + ny * y <= c.
+    # A point is inside an edge if nx * x + ny * y <= c.
     direction = both.roll(-1, 2) - both
     turn = _signed_area(both).sign()[..., None]
     nx, ny = direction[..., 1] * turn, -direction[..., 0] * turn  # [P, 2, 4]

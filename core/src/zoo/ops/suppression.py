@@ -1,13 +1,13 @@
-"""Non-maximum suppression: of boxes that overlap, only the best scored one is kept.
+"""Non-maximum suppression: of overlapping boxes, only the one with the highest score is kept.
 
-Greedy suppression goes through the boxes from the best score down and keeps each that no kept one overlaps. Done one
-box at a time that is a slow loop. But the kept boxes are also the fixed point of "kept unless a better kept one
-overlaps it", which a few rounds over all overlaps find. The overlaps are found in one of two ways:
+Greedy suppression visits the boxes in order of descending scores and keeps each one that no kept box overlaps, which is
+a slow loop. But the kept boxes are also the fixed point of "kept unless a better kept box overlaps it", which is found
+by a few rounds over all overlaps. The overlaps are computed in one of two ways:
 
-- `_sweep`: from left to right, each box is compared with those that begin soon enough to overlap it enough. These are
-  few, unless many boxes crowd in one place.
-- `_strike`: a block of the best boxes is compared with itself, and what it keeps with all the rest. Where boxes crowd,
-  that leaves little of them.
+- `_sweep`: from left to right, each box is compared with those that begin close enough for the overlap. These are few,
+    unless the boxes are crowded.
+- `_strike`: a block of the best boxes is compared with itself, and its kept boxes with all others. If boxes are
+    crowded, this removes most of them.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from zoo.ops._checks import (
 from zoo.ops._onnx import onnx_operator
 from zoo.quantized_tensors import dequantized
 
-# Pairs compared at a time: four float32 per pair fit a core's cache, and on a GPU keep it busy in little memory.
+# Pairs per step: four float32 per pair fit a core's cache, and keep a GPU busy with little memory.
 _PAIRS = {"cpu": 1 << 16}
 _PAIRS_ELSEWHERE = 1 << 23
-# Boxes per block: more are compared in vain inside a larger one, and a smaller one is more often waited for.
+# Boxes per block: a larger block does more useless comparisons, smaller ones need more synchronisation.
 _BLOCK = {"cpu": 192}
 _BLOCK_ELSEWHERE = 2048
-# Rounds towards the fixed point between two looks whether it is reached: to look, one has to wait for the GPU.
+# Rounds towards the fixed point between two checks whether it is reached: a check synchronises with the GPU.
 _ROUNDS = 4
-# The sweep remembers every overlap, so at this many per box it gives up.
+# The sweep stores every overlap, so with this many per box it gives up.
 _CROWDED = 8
 _GROUP = 32
 
@@ -56,22 +56,25 @@ def _check(boxes: Tensor, scores: Tensor, iou_threshold: float, idxs: Tensor | N
                 f"boxes and {name} must have the shapes [N, 4] and [N], but got {list(boxes.shape)}, {list(t.shape)}."
             )
         if t is not None and t.device != boxes.device:
-            raise InvalidOperand(f"boxes and {name} must be on one device, but got {boxes.device} and {t.device}.")
+            raise InvalidOperand(f"boxes and {name} must be on the same device, but got {boxes.device} and {t.device}.")
     check_number("iou_threshold", iou_threshold)
     if boxes.is_meta:
-        raise InvalidOperand("How many boxes are kept depends on values, and meta tensors have none: use nms_padded.")
+        raise InvalidOperand(
+            "The number of kept boxes depends on values, which meta tensors do not have: use nms_padded."
+        )
 
 
 def _by_score(scores: Tensor) -> Tensor:
-    """Indices from the best score down: equal ones in input order, NaN last."""
+    """Indices by descending score: equal scores in input order, NaN last."""
     return widened(scores).nan_to_num(-math.inf, math.inf, -math.inf).argsort(descending=True, stable=True)
 
 
 def _small(classes: Tensor) -> Tensor:
-    """Classes as small whole numbers, which float32 holds: as they are if possible, since numbering them is a sort."""
+    """Classes as small integers, which float32 represents exactly: unchanged if possible, since renumbering needs a
+    sort."""
     whole = classes.long()
     if len(classes) and not classes.is_floating_point():
-        least, most = torch.stack(torch.aminmax(whole)).tolist()  # one wait for a GPU
+        least, most = torch.stack(torch.aminmax(whole)).tolist()  # one synchronisation with a GPU
         if least >= 0 and most < 1 << 16:
             return whole
     return classes.unique(return_inverse=True)[1]  # type: ignore[no-any-return, no-untyped-call]
@@ -80,45 +83,48 @@ def _small(classes: Tensor) -> Tensor:
 def _rows(boxes: Tensor, classes: Tensor | None) -> Tensor:
     """Boxes ``[N, 4]`` as rows ``[6, N]``: x2, y2, -x1, -y1 (so that both corners take a minimum), area and class.
 
-    A box that is inside out, or has no finite area, becomes one without area, which overlaps nothing.
+    A box with negative sides, or without finite area, becomes one without area, which overlaps no other.
     """
     corners = widened(boxes).t()
     low, high = corners[:2], torch.maximum(corners[:2], corners[2:])
     size = high - low
     area = size[:1] * size[1:]
     rows = torch.cat([high, -low, area, area]).masked_fill_((area < math.inf).logical_not_(), 0)
-    rows[4].clamp_(min=torch.finfo(rows.dtype).tiny)  # 0 / tiny is an IoU of 0, 0 / 0 would be none
+    rows[4].clamp_(min=torch.finfo(rows.dtype).tiny)  # 0 / tiny is an IoU of 0, 0 / 0 would be NaN
     rows[5] = 0 if classes is None else _small(classes)
     return rows
 
 
 def _iou(a: Tensor, b: Tensor, space: Tensor, by_class: bool = False) -> Tensor:
-    """IoU ``[...]`` of rows ``[6, ...]`` that broadcast, from -1 to 0 for none; ``by_class``, below -1 across classes.
+    """IoU ``[...]`` of rows ``[6, ...]`` that broadcast, from -1 to 0 without overlap; with ``by_class``, below -1
+    across classes.
 
-    All arithmetic is in ``space``, four numbers per pair: fresh memory for each call would cost more than the sums.
+    All arithmetic is in ``space``, four numbers per pair: allocating memory in each call would take longer than the
+    arithmetic.
     """
     shape = [n if m == 1 else m for m, n in zip(a.shape[1:], b.shape[1:], strict=True)]
     corner = space[: 4 * math.prod(shape)].view(4, *shape)
     torch.minimum(a[:4], b[:4], out=corner)
     size = corner[:2].add_(corner[2:])
-    intersection = size[0].clamp_(min=0).mul_(size[1])  # negative where only the heights do not meet
+    intersection = size[0].clamp_(min=0).mul_(size[1])  # negative if only the heights do not overlap
     union = torch.add(a[4], b[4], out=corner[2]).sub_(intersection)
     iou = intersection.div_(union)
-    if by_class:  # compared in place, which is far faster than into bools
+    if by_class:  # in-place comparison is far faster than one into bools
         iou.sub_(torch.sub(a[5], b[5], out=corner[3]).ne_(0), alpha=4)
     return iou
 
 
 def _rounded_down(threshold: float, dtype: torch.dtype) -> float:
-    """The largest value of ``dtype`` not above ``threshold``: an IoU is compared with it, and not with its rounding."""
+    """The largest value of ``dtype`` not above ``threshold``, so that an IoU is not compared with a rounded
+    threshold."""
     value = torch.tensor(threshold, dtype=dtype)
     return (value if value.item() <= threshold else torch.nextafter(value, value.new_tensor(-math.inf))).item()
 
 
 def _fixed_point(strikes: Callable[[Tensor], Tensor], keep: Tensor) -> Tensor:
-    """Indices of what is kept, where ``strikes`` counts for each how many of those with a 1 in ``keep`` strike it.
+    """Indices of the kept boxes, where ``strikes`` counts for each box how many boxes with a 1 in ``keep`` suppress it.
 
-    After k rounds the best k boxes are right, and a few rounds do unless the overlaps form long chains.
+    After k rounds the best k boxes are right, and a few rounds are enough unless the overlaps form long chains.
     """
     rounds = 1 if keep.is_cpu else _ROUNDS
     while True:
@@ -129,35 +135,36 @@ def _fixed_point(strikes: Callable[[Tensor], Tensor], keep: Tensor) -> Tensor:
 
 
 def _in_line(rows: Tensor, threshold: float) -> tuple[Tensor, list[int], int] | None:
-    """Boxes sorted by where they begin, and, for each block of them, how many places ahead an overlap may be.
+    """Boxes sorted by their start, and for each block of them the largest distance in this order of an overlap.
 
-    If the IoU of two boxes is above t, they share more than t of the width of either. So of all that begin to the
+    If the IoU of two boxes is above t, they share more than t of the width of either. So of the boxes that begin to the
     right of a box of width w, only those that begin within ``(1 - t) * w`` can suppress it or be suppressed by it.
 
-    Returns the order, the farthest place ahead for each block, and the size of the blocks; None if these are so many
-    that comparing the best boxes with all takes less.
+    Returns the order, the largest distance for each block, and the size of the blocks; None if there are so many pairs
+    that comparing the best boxes with all is faster.
     """
     n = rows.shape[1]
-    # One axis for all classes: those of class c begin in [c, c + 0.5]. In float64, which keeps their precision.
+    # One axis for all classes: boxes of class c begin in [c, c + 0.5]. In float64, which keeps their precision.
     x2, x1 = rows[0].double(), -rows[2].double()
     first = x1.min().item()
     scale = 0.5 / max(x2.max().item() - first, torch.finfo(torch.float64).tiny)
-    reach = (x2 - x1).mul_(scale * max(0.0, 1.001 - threshold)).add_(1e-9)  # a little more, for rounding
-    if reach.mean().item() * 4 > (rows[5].max().item() + 1) / 6:  # by a first guess, blocks compare fewer
+    reach = (x2 - x1).mul_(scale * max(0.0, 1.001 - threshold)).add_(1e-9)  # slightly more, for rounding
+    if reach.mean().item() * 4 > (rows[5].max().item() + 1) / 6:  # a first estimate: blocks compare fewer
         return None
     begin, rank = (x1 - first).mul_(scale).add_(rows[5]).sort()
     ahead = torch.searchsorted(begin, begin + reach.index_select(0, rank), right=True) - torch.arange(1, n + 1)
     size = min(1024, math.ceil(n / _GROUP) * _GROUP)
     farthest = [int(part.max()) for part in torch.split(ahead, size)]
-    return None if sum(farthest) * size > n * n / 6 else (rank, farthest, size)  # by a better guess
+    return None if sum(farthest) * size > n * n / 6 else (rank, farthest, size)  # a better estimate
 
 
 def _pairs_in_line(
     rows: Tensor, threshold: float, farthest: list[int], size: int, space: Tensor
 ) -> tuple[Tensor, Tensor] | None:
-    """The pairs ``[P]``, ``[P]`` of columns of ``rows``, as `_in_line` sorts them, that overlap; None if too many."""
+    """The overlapping pairs ``[P]``, ``[P]`` of columns of ``rows`` in the order of `_in_line`; None if there are too
+    many."""
     n = rows.shape[1]
-    rows = torch.nn.functional.pad(rows, (0, size + max(farthest)))  # with boxes that overlap nothing
+    rows = torch.nn.functional.pad(rows, (0, size + max(farthest)))  # with boxes that overlap no other
     rows[4, n:] = 1
     step = max(1, _PAIRS["cpu"] // size)
     none = rows.new_empty(0, dtype=torch.int64)
@@ -182,7 +189,8 @@ def _pairs_in_line(
 
 
 def _sweep(rows: Tensor, threshold: float, by_class: bool, space: Tensor) -> Tensor | None:
-    """The kept ones, ascending, of `_rows` sorted by score, or None if too many overlap. For thresholds from 0 on."""
+    """The kept boxes, ascending, of `_rows` sorted by score, or None if too many overlap. For thresholds of at least
+    0."""
     line = _in_line(rows, threshold)
     if line is None:
         return None
@@ -200,11 +208,11 @@ def _sweep(rows: Tensor, threshold: float, by_class: bool, space: Tensor) -> Ten
 
 
 def _strike(rows: Tensor, threshold: float, waiting: Tensor, by_class: bool, space: Tensor) -> tuple[Tensor, Tensor]:
-    """Which of the best of ``waiting`` are kept, and which of the others then still wait."""
+    """The kept boxes of the best of ``waiting``, and the others that are still undecided."""
     kind = rows.device.type
     size, pairs = _BLOCK.get(kind, _BLOCK_ELSEWHERE), _PAIRS.get(kind, _PAIRS_ELSEWHERE)
     block, waiting = waiting[:size], waiting[size:]
-    top = rows.index_select(1, block)  # indexing would leave the rows strided
+    top = rows.index_select(1, block)  # indexing would give strided rows
     overlaps = _iou(top[:, :, None], top[:, None, :], space, by_class).gt_(threshold).tril_(-1)
     kept = block[_fixed_point(overlaps.mv, overlaps.new_ones(len(block)))]
     if not len(waiting):
@@ -216,12 +224,12 @@ def _strike(rows: Tensor, threshold: float, waiting: Tensor, by_class: bool, spa
 
 
 def _suppress(rows: Tensor, threshold: float, by_class: bool) -> Tensor:
-    """The kept ones, ascending, of `_rows` that are sorted by score."""
+    """The kept boxes, ascending, of `_rows` sorted by score."""
     kind = rows.device.type
     space = rows.new_empty(4 * max(_PAIRS.get(kind, _PAIRS_ELSEWHERE), _BLOCK.get(kind, _BLOCK_ELSEWHERE) ** 2))
     waiting = torch.arange(rows.shape[1], device=rows.device)
     kept = [waiting[:0]]
-    # A sweep that gave up is tried again with half as many, while it is faster than a block or two.
+    # A sweep that gave up is tried again with half the boxes, as long as it is faster than a block or two.
     sweep_from = len(waiting) if rows.is_cpu and threshold >= 0 else 0
     while waiting.numel():
         if 2 * _BLOCK["cpu"] < len(waiting) <= sweep_from:
@@ -237,7 +245,7 @@ def _suppress(rows: Tensor, threshold: float, by_class: bool) -> Tensor:
 
 @torch.library.custom_op("zoo::nms", mutates_args=())
 def _nms_op(boxes: Tensor, scores: Tensor, idxs: Tensor | None, iou_threshold: float) -> Tensor:
-    """One node in a captured graph; called directly it would only add overhead."""
+    """A single node in a captured graph; called directly it would only add overhead."""
     return _nms(boxes, scores, idxs, iou_threshold)
 
 
@@ -276,18 +284,18 @@ def _(
 
 
 def _nms(boxes: Tensor, scores: Tensor, idxs: Tensor | None, iou_threshold: float) -> Tensor:
-    with torch.inference_mode():  # many small calls, each with less overhead than under no_grad
+    with torch.inference_mode():  # less overhead than no_grad for many small calls
         order = _by_score(scores)
         rows = _rows(boxes.index_select(0, order), None if idxs is None else idxs[order])
         threshold = _rounded_down(iou_threshold, rows.dtype) if iou_threshold >= 0 else -1.0
         kept = _suppress(rows, threshold, idxs is not None)
-    return order[kept]  # out here, where it becomes a normal tensor, which autograd can save
+    return order[kept]  # outside, so that it is a normal tensor, which autograd can save
 
 
 def apart(boxes: Tensor, idxs: Tensor) -> Tensor:
-    """Boxes ``[..., 4]``, those of each class moved to a place of its own: ONNX's operator knows no classes."""
-    # One extra zero: a maximum exists where there are no boxes. Places are in rows of 16: in one long row, float32
-    # would not hold a hundredth of a pixel.
+    """Boxes ``[..., 4]``, moved apart by class, since ONNX's operator does not support classes."""
+    # One extra zero, so that a maximum exists without boxes. Places are in rows of 16: in one long row, float32 would
+    # not represent a hundredth of a pixel.
     corners = torch.cat([boxes.flatten(), boxes.new_zeros(1)])
     extent = corners.amax(0) - corners.amin(0) + 1
     place = torch.stack([idxs % 16, idxs // 16], -1)
@@ -302,16 +310,16 @@ def _onnx_nms(
     max_output: int | None = None,
     valid: Tensor | None = None,
 ) -> Tensor:
-    """ONNX's own operator. It knows no classes of single boxes, so each class is moved to a place of its own."""
+    """The operator of ONNX. It does not support classes of single boxes, so boxes are moved apart by class."""
     boxes, scores = boxes.float(), scores.float()
     if idxs is not None:
         boxes = apart(boxes, idxs)
     most = torch.full((1,), 2**31 - 1 if max_output is None else max_output, dtype=torch.int64)
     least = []
-    if valid is not None:  # scores have to be above a threshold, which then -infinity alone is not
+    if valid is not None:  # scores have to be above a threshold, which only -infinity is not
         scores = torch.where(valid, scores, -math.inf)
         least = [torch.full((1,), torch.finfo(torch.float32).min)]
-    number = scores.nonzero().shape[0]  # stands for the number of kept boxes, which is unknown as well
+    number = scores.nonzero().shape[0]  # represents the unknown number of kept boxes
 
     def eager(boxes: Tensor, scores: Tensor, most: Tensor, *_: Tensor) -> Tensor:
         good = (scores[0, 0] > -math.inf).nonzero().squeeze(1)
@@ -327,15 +335,15 @@ def _onnx_nms(
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
-    """Indices ``[K]`` int64 of the boxes that greedy suppression keeps, from the best score down.
+    """Indices ``[K]`` int64 of the boxes that greedy suppression keeps, by descending score.
 
     ``boxes`` are ``[N, 4]`` in xyxy and ``scores`` ``[N]``, floating point, of any range. A box is dropped if its IoU
-    with a kept one of a better score is greater than ``iou_threshold``: at 1 nothing is dropped, at 0 whatever shares
-    any area, and below 0 everything but the best. Equal scores keep their order, and a NaN counts as the worst score.
-    Boxes without area, or whose area is not finite, drop nothing and are not dropped.
+    with a kept box of a higher score is greater than ``iou_threshold``: with 1 no box is dropped, with 0 every
+    overlapping box, and below 0 all but the best. Equal scores keep their order, and NaN counts as the lowest score.
+    Boxes without area, or whose area is not finite, neither suppress others nor are suppressed.
 
     The result's size depends on values, so ``torch.compile`` and ``torch.export`` see one opaque operator with an
-    unknown size; where a graph needs a fixed one there is :func:`nms_padded`. In ONNX it is NonMaxSuppression.
+    unknown size; for a fixed size, use :func:`nms_padded`. In ONNX it is NonMaxSuppression.
 
     Quantized tensors are dequantized. Raises :class:`~zoo.errors.InvalidArgument` for other shapes or types.
     """
@@ -349,8 +357,8 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
 def batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: float) -> Tensor:
     """:func:`nms` within each class: boxes ``[N, 4]`` of different ``idxs`` ``[N]`` do not suppress each other.
 
-    Returns the kept indices ``[K]`` int64 of all classes, from the best score down. Classes are compared as such and
-    not by moving their boxes apart, so no coordinate is too large (in ONNX they are moved, in float32).
+    Returns the kept indices ``[K]`` int64 of all classes, by descending score. Classes are compared directly, not by
+    moving boxes apart, so no coordinate is too large (in ONNX they are moved, in float32).
     """
     check_tensor("idxs", idxs)
     boxes, scores = dequantized(boxes), dequantized(scores)
@@ -368,10 +376,10 @@ def nms_padded(
     idxs: Tensor | None = None,
     valid: Tensor | None = None,
 ) -> Tensor:
-    """:func:`nms`, or with ``idxs`` :func:`batched_nms`, of a fixed size: for graphs that allow no other.
+    """:func:`nms`, or with ``idxs`` :func:`batched_nms`, with a fixed output size, for graphs that require it.
 
-    ``valid``, bool ``[N]``, says which boxes take part; by default all. Returns ``[max_output]`` int64: the indices of
-    the best kept boxes from the best score down, then -1.
+    ``valid``, bool ``[N]``, selects the boxes to consider; by default all. Returns ``[max_output]`` int64: the indices
+    of the best kept boxes by descending score, then -1.
     """
     check_whole("max_output", max_output, 0)
     check_shape("boxes", boxes, "N", 4)

@@ -1,4 +1,4 @@
-"""The models of all plugins under one roof: who offers what, and what each name means. Nothing here imports torch."""
+"""The registry of the models of all plugins. Nothing here imports torch."""
 
 from __future__ import annotations
 

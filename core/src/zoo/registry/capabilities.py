@@ -1,4 +1,4 @@
-"""What was measured to work with a model: the table that its plugin carries. Nothing is assumed of a model without."""
+"""What was measured to work with a model, from the table of its plugin. Nothing is assumed without measurements."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ FIELDS = {"torch": str, "device": str, "date": str, "cells": dict}
 
 
 def capabilities(name: str) -> Mapping[str, Any]:
-    """What ``zoo matrix`` measured of a model, without importing torch.
+    """The measurements of ``zoo matrix`` for a model, without importing torch.
 
     Returns:
-        ``cells``: capability → ``{"works": bool, "note": why not, …}``; ``torch``, ``device``, ``date``, ``machine``,
-        ``software`` and ``inputs``, with which it was measured. Empty where nothing was.
+        ``cells``: capability → ``{"works": bool, "note": why not, …}``; and the conditions ``torch``, ``device``,
+            ``date``, ``machine``, ``software`` and ``inputs``. Empty without measurements.
 
     Raises:
         UnknownModel: no such model.
@@ -32,16 +32,16 @@ def capabilities(name: str) -> Mapping[str, Any]:
 
 
 def able(now: Registry, entries: Sequence[Entry], wanted: Sequence[str]) -> list[Entry]:
-    """Those of which all that is wanted was measured, and works.
+    """The models for which all given capabilities were measured to work.
 
     Raises:
-        InvalidArgument: a name that nothing was measured by.
+        InvalidArgument: a capability was not measured for any model.
     """
     known = dict.fromkeys(CAPABILITIES) | {cell: None for e in now.entries.values() for cell in _cells(e)}
     for cell in wanted:
         if cell not in known:
             raise InvalidArgument(
-                f"No capability is called {cell!r}; there are {', '.join(known)}.{suggest(cell, known)}"
+                f"There is no capability {cell!r}; measured are {', '.join(known)}.{suggest(cell, known)}"
             )
     return [e for e in entries if all(_cells(e).get(cell, {}).get("works") is True for cell in wanted)]
 
@@ -69,7 +69,7 @@ def _complain(record: PluginRecord, url: str, e: Exception) -> None:
 
 @functools.lru_cache(maxsize=64)
 def _read(url: str) -> Mapping[str, Mapping[str, Any]]:
-    """Model → what was measured of it."""
+    """Model → its measurements."""
     with open_resource(url) as file:
         content = json.load(file)
     models = content.get("models") if isinstance(content, dict) else None
@@ -80,5 +80,5 @@ def _read(url: str) -> Mapping[str, Mapping[str, Any]]:
         if not good or not all(
             isinstance(r, dict) and isinstance(r.get("works"), bool) for r in table["cells"].values()
         ):
-            raise ValueError(f"of {name!r} it is of another form")
+            raise ValueError(f"the data of {name!r} have another form")
     return models

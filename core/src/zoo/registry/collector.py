@@ -1,7 +1,7 @@
-"""The garbage collector, resting while plugins are listed.
+"""Pauses the garbage collector while plugins are listed.
 
-``benchmarks/plugins.py`` says why: with 100 plugins of 100 models ``zoo list`` takes 0.52 s of processor time, and
-0.66 s where the collector walks through their classes again and again, to free nothing.
+``benchmarks/plugins.py`` shows why: with 100 plugins of 100 models ``zoo list`` takes 0.52 s of processor time, and
+0.66 s if the collector traverses their classes repeatedly without freeing anything.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def without_collecting() -> Iterator[None]:
-    """Collect nothing inside; what was made there counts as old afterwards."""
+    """A context without garbage collection; objects made inside are in the oldest generation afterwards."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -21,6 +21,6 @@ def without_collecting() -> Iterator[None]:
     finally:
         if was_on and not gc.get_freeze_count():
             gc.freeze()  # to the permanent generation …
-            gc.unfreeze()  # … and on to the oldest: they have grown old without having been walked through
+            gc.unfreeze()  # … and from there to the oldest, without a traversal
         if was_on:
             gc.enable()

@@ -1,4 +1,4 @@
-"""Which model is meant where a task is named and no model. Nothing here imports torch, and nothing is fetched."""
+"""The default model of a task. Nothing here imports torch or downloads files."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from zoo.registry.listing import join, list_models
 from zoo.registry.names import Entry, Registry, registry
 from zoo.registry.offers import get_task
 
-TASK = "image-classification"  # where none is named
-OFFERED = 3  # downloads, at most
+TASK = "image-classification"  # the default task
+OFFERED = 3  # most suggested downloads
 
 
 @dataclass(frozen=True, slots=True)
 class DefaultModel:
-    """The model that is taken for a task.
+    """The model that is used for a task.
 
     Attributes:
         name: of the model, as :func:`zoo.get_model` takes it.
-        weights: the entry of its weights, whose file is on this machine.
-        task: what for.
-        facts: all that is known of the entry.
+        weights: name of its weights, whose file is on this machine.
+        task: the task.
+        facts: the description of the weights.
         size: of its file, in bytes.
         trained_on: see :attr:`zoo.Default.trained_on`.
-        others: commands that fetch weights which have seen more, where these have seen little.
+        others: commands that download better weights, if these were trained on limited data.
     """
 
     name: str
@@ -45,29 +45,29 @@ class DefaultModel:
     def __str__(self) -> str:
         data = ", ".join(self.facts.metrics)
         known = f"{self.weights}, {self.size / 2**20:.1f} MB{f', {data}' if data else ''}"
-        said = f"No model was named: {self.name} ({known}) does {self.task}."
+        said = f"No model was given: using {self.name} ({known}) for {self.task}."
         if self.trained_on:
-            said += f" These weights have seen {self.trained_on} and nothing else."
+            said += f" These weights were trained only on {self.trained_on}."
             said += f" For others: {' or '.join(self.others)}." if self.others else ""
         return said
 
 
 def default_model(task: str | None = None) -> DefaultModel:
-    """The model that is taken where only a task is named: of the defaults that installed plugins name, the smallest
-    whose weights are on this machine, in a package or in the cache.
+    """The model to use if only a task is given: the smallest of the installed plugins' defaults whose weights are on
+    this machine, in a package or in the cache.
 
-    Those that were trained on what is no picture of the world come last, and strangers' after ours.
+    Models that were trained on artificial data come last, and those of third parties after ours.
 
     Args:
         task: bare, or with its plugin; by default image classification.
 
     Raises:
-        UnknownTask: nothing installed serves it; the message says what to install, where that is known.
-        NoDefault: no default of it is on this machine; the message says how to get one. Nothing is fetched.
+        UnknownTask: no installed plugin has it; the message says what to install, if that is known.
+        NoDefault: no default model is on this machine; the message says how to get one. Nothing is downloaded.
     """
     plugin, _, bare = (task or TASK).rpartition("/")
     now = registry()
-    if plugin or bare not in now.tasks:  # that several plugins bring it does no harm: the model says whose is meant
+    if plugin or bare not in now.tasks:  # several plugins may have it: the model decides whose is used
         get_task(task or TASK)
     named = list(_named(now, bare, plugin))
     found: list[tuple[bool, bool, int, str, Default, Entry]] = []
@@ -93,12 +93,12 @@ def _named(now: Registry, task: str, plugin: str) -> Iterator[tuple[Default, Ent
 
 
 def _member(default: Default, entry: Entry) -> WeightsEnum:
-    enum = cast(type[WeightsEnum], entry.spec.weights)  # as the manifest was checked
+    enum = cast(type[WeightsEnum], entry.spec.weights)  # ensured by the check of the manifest
     return enum[default.weights]
 
 
 def _at_hand(facts: Weights) -> Path | None:
-    """The file, if it is here and may be loaded."""
+    """The file, if it is local and allowed."""
     with contextlib.suppress(PolicyError):
         policy().check_wanted(facts.url, facts.license)
         return cached_path(facts.url)
@@ -106,7 +106,7 @@ def _at_hand(facts: Weights) -> Path | None:
 
 
 def _downloads(now: Registry, named: list[tuple[Default, Entry]]) -> Iterator[str]:
-    """Commands that fetch a default, smallest first."""
+    """Commands that download a default, smallest first."""
     rows = []
     for default, entry in named:
         member, facts = _member(default, entry), _member(default, entry).value
@@ -128,10 +128,10 @@ def _nothing(task: str, downloads: tuple[str, ...]) -> str:
     ways = [*downloads, *_to_install(task)]
     if ways:
         return (
-            f"No model was named, and of {task} no default has its weights on this machine. Nothing is downloaded "
-            f"unasked. Get one, or name a model: {'; '.join(ways)}"
+            f"No model was given, and no default model of {task} has its weights on this machine. Nothing is "
+            f"downloaded automatically. Get one, or name a model: {'; '.join(ways)}"
         )
     some = list_models(task=task)[:5]
-    return f"No model was named, and no installed plugin names a default for {task}. Name a model of it" + (
+    return f"No model was given, and no installed plugin has a default model for {task}. Name a model of this task" + (
         f": {join(some)}, …" if some else "; none is installed"
     )

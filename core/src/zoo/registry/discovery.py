@@ -1,7 +1,7 @@
-"""Asking plugins what they offer, each inside a guard of its own.
+"""Discovery of plugins. An error in one does not affect the others.
 
-A plugin passes through the stages scan → import → register → manifest → validate; what goes wrong in one stays in its
-record, is warned of once, and explained by ``zoo doctor``.
+A plugin passes through the stages scan → import → register → manifest → validate; an error is stored in its record,
+gives one warning, and is explained by ``zoo doctor``.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from zoo.registry.records import PluginRecord
 from zoo.registry.scan import scan
 from zoo.registry.undisturbed import Undisturbed
 
-SLOW_IMPORT = 1.0  # seconds after which a plugin is told that listing should be free
+SLOW_IMPORT = 1.0  # seconds after which a plugin's import is reported as slow
 
 
 class Plugins:
-    """The installed plugins, in the order in which they claim names: our own first, then by name."""
+    """The installed plugins, in the order of precedence for names: our own first, then by name."""
 
     def __init__(self) -> None:
         global _discovering
@@ -50,7 +50,7 @@ class Plugins:
                 _discovering = False
 
     def _load(self, record: PluginRecord, process: Undisturbed) -> None:
-        """Take one plugin through its stages, as far as it gets."""
+        """Run the stages of one plugin until one fails."""
         had_torch = "torch" in sys.modules
         with process.undoing() as changed:
             self._ask(record)
@@ -60,18 +60,18 @@ class Plugins:
             return
         self._named[record.name] = record
         if "torch" in sys.modules and not had_torch:
-            record.complaint = "it imports torch when it is listed, which makes listing slow; import it in the builders"
+            record.complaint = "it imports torch when it is listed, which is slow; import torch in the builders"
         elif changed:
             what = " and ".join(changed)
-            record.complaint = f"it changes {what} when it is listed, which was undone; do that in the builders"
+            record.complaint = f"it changes {what} when it is listed, which was undone; do this in the builders"
         elif record.seconds > SLOW_IMPORT:
-            record.complaint = f"listing it takes {record.seconds:.1f} s; import what is heavy in the builders"
+            record.complaint = f"listing it takes {record.seconds:.1f} s; move slow imports into the builders"
 
     def _ask(self, record: PluginRecord) -> None:
         with record.guard("import"):
             if (namesake := self._named.get(record.name)) is not None:
                 raise ContractError(
-                    f"{namesake.distribution} has a plugin of that name already; one of the two must rename its "
+                    f"{namesake.distribution} already has a plugin of this name; one of the two must rename its "
                     "entry point"
                 )
             module = importlib.import_module(record.target)
@@ -97,22 +97,22 @@ class Plugins:
         for caller in self._manager.get_hookcallers(module) or ():
             if not caller.has_spec():
                 known = [n for n in vars(hooks) if n.startswith("zoo_")]
-                raise ContractError(f"{caller.name}() is no hook of zoo.{suggest(caller.name, known)}")
+                raise ContractError(f"{caller.name}() is not a hook of zoo.{suggest(caller.name, known)}")
 
     def _implementation(self, hook: str, record: PluginRecord) -> pluggy.HookImpl | None:
-        """One plugin's implementation of a hook. pluggy's own call would stop at the first plugin that raises."""
+        """Call one plugin's implementation of a hook. pluggy's own call would stop at the first plugin that raises."""
         every = getattr(self._manager.hook, hook).get_hookimpls()
         return next((i for i in every if i.plugin_name == record.name), None)
 
     def implement(self, hook: str) -> bool:
-        """Whether any of those that work implements a hook."""
+        """Whether any working plugin implements a hook."""
         return any(record.state == "ready" and self._implementation(hook, record) for record in self.records)
 
     def first(self, name: str, **arguments: Any) -> Any:
-        """The first plugin's answer to a hook that is not None; where one raises, the next is asked.
+        """The first result of a hook that is not None; if a plugin raises, the next one is called.
 
         Raises:
-            PluginError: no plugin answered and one of them raised while it tried.
+            PluginError: no plugin returned a result and one of them raised.
         """
         failed: PluginError | None = None
         for record in self.records:
@@ -121,8 +121,8 @@ class Plugins:
                 continue
             try:
                 answer = hook.function(*(arguments[given] for given in hook.argnames))
-            except (Exception, SystemExit) as e:  # noqa: BLE001  another plugin may serve it; if none does, it is raised
-                from zoo.files import redacted  # lists need none of it
+            except (Exception, SystemExit) as e:  # noqa: BLE001  raised below if no other plugin returns a result
+                from zoo.files import redacted  # not needed for listing
 
                 what = next(iter(arguments.values()))
                 reason = f"Plugin {record.name!r} failed to open {redacted(what)}: {told(e)}"
@@ -137,9 +137,9 @@ class Plugins:
 
 
 def check_builders(record: PluginRecord) -> None:
-    """Complain of builders that are surely not there; for ``zoo doctor``, since it takes reading their source.
+    """Report builders that certainly do not exist; for ``zoo doctor``, since it reads their source.
 
-    Nothing is imported. A name counts as there if the module's text has it, or makes names in ways that cannot be read.
+    Nothing is imported. A name is assumed to exist if the module's source contains it, or creates names dynamically.
     """
     if record.manifest is None or record.complaint:
         return
@@ -151,7 +151,7 @@ def check_builders(record: PluginRecord) -> None:
             sources[module] = _source(module)
         source = sources[module]
         if source is None:
-            missing.append(f"{spec.name}'s builder is in {module}, which is not there")
+            missing.append(f"{spec.name}'s builder is in {module}, which does not exist")
         elif source and not re.search(rf"\b{name}\b|import \*|__getattr__|globals\(\)|setattr\(|exec\(", source):
             missing.append(f"{spec.name}'s builder {name} is not in {module}")
     if missing:
@@ -160,7 +160,7 @@ def check_builders(record: PluginRecord) -> None:
 
 
 def _source(module: str) -> str | None:
-    """The text of a module that is not imported for it: None if there is no such module, "" if it has no text."""
+    """The source of a module, which is not imported: None if there is no such module, "" if it has no source."""
     path: Sequence[str] | None = None
     found: ModuleSpec | None = None
     try:
@@ -172,11 +172,11 @@ def _source(module: str) -> str | None:
                 return None
             path = found.submodule_search_locations or []
         return getattr(found and found.loader, "get_source", lambda name: None)(module) or ""
-    except Exception:  # noqa: BLE001  importing it will say what is wrong
+    except Exception:  # noqa: BLE001  importing it will report the problem
         return ""
 
 
-lock = threading.RLock()  # the registry's too: two locks could be taken in two orders
+lock = threading.RLock()  # the registry uses it too: two locks could be taken in two orders
 _plugins: Plugins | None = None
 _discovering = False
 
@@ -186,7 +186,7 @@ def get_plugins() -> Plugins:
 
     Raises:
         PluginError: ``ZOO_STRICT=1`` is set and a plugin failed.
-        ContractError: a plugin asks while it is being asked itself.
+        ContractError: a plugin uses the registry while it is being listed.
     """
     global _plugins
     with lock:
@@ -195,13 +195,13 @@ def get_plugins() -> Plugins:
         if _plugins is None:
             filters = warnings.filters[:]
             _plugins = Plugins()
-            # Only now that all is in place: a program that turns warnings into errors finds the registry complete.
+            # Only now: in a program that turns warnings into errors, the registry is already complete.
             for record in _plugins.records:
                 if record.state == "failed" and os.environ.get("ZOO_STRICT", "0") not in ("", "0"):
                     _plugins = None
                     raise PluginError(record.explain()) from record.error
             with warnings.catch_warnings():
-                warnings.filters[:] = filters  # type: ignore[index]  # no plugin silences what is said of another
+                warnings.filters[:] = filters  # type: ignore[index]  # a plugin cannot silence warnings about another
                 for record in _plugins.records:
                     if record.state == "failed" or record.complaint:
                         warnings.warn(record.explain(), PluginWarning, stacklevel=4)
@@ -209,7 +209,7 @@ def get_plugins() -> Plugins:
 
 
 def forget() -> None:
-    """Discover anew at the next call: plugins may have been installed or removed."""
+    """Discover plugins again at the next call, since they may have been installed or removed."""
     global _plugins
     with lock:
         importlib.invalidate_caches()
@@ -217,13 +217,13 @@ def forget() -> None:
 
 
 def open_weights(url: str, progress: bool = True) -> Path | None:
-    """Ask the plugins for a URL scheme that core does not serve; None if no plugin does."""
+    """Open a URL whose scheme the core does not support with a plugin; None if no plugin does."""
     path = get_plugins().first("zoo_open_weights", url=url, progress=progress)
     return None if path is None else Path(str(path))
 
 
 def fetch(url: str | os.PathLike[str], **options: Any) -> Path:
-    """:func:`zoo.files.fetch`, with the plugins asked for schemes that core does not serve."""
-    from zoo import files  # lists need none of it
+    """:func:`zoo.files.fetch`, with the plugins' URL schemes."""
+    from zoo import files  # not needed for listing
 
     return files.fetch(url, **options, open_foreign=open_weights)

@@ -1,6 +1,6 @@
-"""Exported files: which names are some, and what they say of themselves. torch is not imported.
+"""Exported files: their recognition by name, and their facts. torch is not imported.
 
-Nothing of such a file is believed before it is checked, as of saved models (:mod:`zoo.registry.saved`).
+All facts in such a file are checked, as for saved models (:mod:`zoo.registry.saved`).
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from zoo.registry.discovery import fetch
 from zoo.registry.offers import formats
 from zoo.registry.saved import FORMAT, parse
 
-VERSION = 1  # of what is written into exported files; a higher one asks for a newer zoo-core
+VERSION = 1  # of the facts in exported files; a higher one requires a newer zoo-core
 INSIDE = ("preprocessing", "postprocessing")
 
 
 @dataclass(frozen=True)
 class ExportedFile:
-    """An exported file and what it says of itself.
+    """An exported file and its facts.
 
     Attributes:
-        source: its path, or URL.
+        source: its path or URL.
         path: of the file itself.
-        format: what opens it.
+        format: the format that opens it.
         name: of the model, ``plugin/name``.
         task: its task.
-        weights: what is known of it. Its preprocessing is what is left to be done before the file.
-        facts: all that it says; see docs/exporting.md.
+        weights: its description. The preprocessing is the part that is not in the file.
+        facts: all its facts; see docs/exporting.md.
     """
 
     source: str
@@ -47,7 +47,7 @@ class ExportedFile:
 
 
 def format_opening(name: object) -> Format | None:
-    """The format of a file's name, if one that is installed can be opened and ends so."""
+    """The format of a file name, if an installed format with this suffix can be opened."""
     text = os.fspath(name) if isinstance(name, str | os.PathLike) else ""
     ending = text.partition("?")[0].lower()
     return next((one for one in formats().values() if one.open and ending.endswith(one.suffixes)), None)
@@ -56,17 +56,17 @@ def format_opening(name: object) -> Format | None:
 def find_exported(
     name: str | os.PathLike[str], *, task: str | None = None, weights: Weights | None = None, progress: bool = True
 ) -> ExportedFile | None:
-    """What the exported file that a name stands for says of itself; None where the name is no such file's.
+    """The facts of the exported file of this name; None if the name is not that of an exported file.
 
     Args:
-        name: a path or URL, whose ending says the format.
-        task: for a file that does not say it, ``weights`` likewise: whose preprocessing and categories are its own.
-        progress: show a progress bar where it is downloaded.
+        name: a path or URL, whose suffix determines the format.
+        task: of a file that does not contain it; ``weights``: weights with its preprocessing and categories.
+        progress: show a progress bar during a download.
 
     Raises:
-        DownloadError: it cannot be had.
-        CheckpointError: it is damaged, or says of itself what cannot be.
-        InvalidArgument: it says nothing, and neither do the arguments.
+        DownloadError: it cannot be downloaded or found.
+        CheckpointError: it is damaged, or its facts are invalid.
+        InvalidArgument: neither the file nor the arguments describe it.
     """
     kind = format_opening(name)
     if kind is None:
@@ -82,13 +82,13 @@ def find_exported(
 
 
 def _described(source: str, path: Path, kind: Format, task: str | None, weights: Weights | None) -> ExportedFile:
-    """A file of somebody else's, of which the user says what it is."""
+    """A third-party file that the user describes."""
     missing = [word for word, given in (("its task", task), ("its preprocessing and categories", weights)) if not given]
     if missing or task is None or weights is None:
         raise InvalidArgument(
-            f"{files.redacted(source)} says nothing of itself: zoo did not write it. Missing: {' and '.join(missing)}."
-            " Say them: task='image-classification' (--task), and weights= (--weights), an entry that is prepared and "
-            "labelled alike, such as 'ResNet50_Weights.DEFAULT', or zoo.Weights(url='', transforms=zoo.Preset(…), "
+            f"{files.redacted(source)} was not written by zoo and has no description. Missing: {' and '.join(missing)}."
+            " Give task='image-classification' (--task), and weights= (--weights) with the same preprocessing and "
+            "labels, such as 'ResNet50_Weights.DEFAULT', or zoo.Weights(url='', transforms=zoo.Preset(…), "
             "categories=[…])."
         )
     described = replace(weights, url=source, sha256=None, metrics={}, num_params=None, config={})
@@ -99,15 +99,15 @@ def _parse(text: str, source: str, path: Path, kind: Format) -> ExportedFile:
     shown = files.redacted(source)
 
     def wrong(what: str) -> CheckpointError:
-        return CheckpointError(f"{shown}: what it says of itself is wrong: {what}")
+        return CheckpointError(f"{shown}: its metadata are wrong: {what}")
 
     try:
         facts = json.loads(text)
     except (ValueError, RecursionError) as e:
-        raise wrong(f"it is no JSON ({type(e).__name__}).") from e
+        raise wrong(f"they are not JSON ({type(e).__name__}).") from e
     version = facts.get("version") if isinstance(facts, dict) else None
     if not isinstance(facts, dict) or type(version) is not int or version < 1:
-        raise wrong("it has no number of its version; files of older releases of zoo must be exported again.")
+        raise wrong("the version is missing; export files of older releases of zoo again.")
     if version > VERSION:
         raise CheckpointError(
             f"{shown} was exported by a newer zoo, in version {version}; this one reads up to {VERSION}. Install a "
@@ -124,7 +124,7 @@ def _parse(text: str, source: str, path: Path, kind: Format) -> ExportedFile:
             sizes: Any = port.get("shape")
             right = isinstance(port.get("name"), str) and isinstance(sizes, list)
             if not right or not all(type(size) in (int, str) for size in sizes):
-                raise wrong(f"{key} have {short(port)}; expected a name, and a shape of numbers and names.")
+                raise wrong(f"{key} contain {short(port)}; expected a name, and a shape of numbers and names.")
     described = parse(
         {
             "format": FORMAT,
@@ -137,7 +137,7 @@ def _parse(text: str, source: str, path: Path, kind: Format) -> ExportedFile:
     )
     weights = described.weights
     if not described.task:
-        raise wrong("it has no task.")
+        raise wrong("the task is missing.")
     if "preprocessing" in inside:
         frames = weights.transforms is not None and weights.transforms.target.endswith(":VideoClassification")
         mean = (weights.transforms.arguments if weights.transforms else {}).get("mean", (0, 0, 0))

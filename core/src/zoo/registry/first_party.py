@@ -1,4 +1,4 @@
-"""The one table that names this repository's own plugins: what to install, and where ``zoo.models`` shows them."""
+"""The table of this repository's own plugins: what to install, and their place under ``zoo.models``."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class FirstParty:
         distribution: what pip installs.
         package: what Python imports; every public name can be read from it.
         namespace: its place under ``zoo.models``; empty for the top, None for none.
-        prefix: what its model names begin with, where ``zoo.models`` shows them without.
+        prefix: prefix of its model names, which ``zoo.models`` removes.
         models: globs of the names of its models, for "install … to get it".
-        tasks: that it serves out of the box.
-        commands: that it brings to ``zoo``.
-        engines: that it brings.
-        names: that it brings to the module ``zoo`` → the modules that they come from.
+        tasks: tasks of its models.
+        commands: commands that it adds to ``zoo``.
+        engines: engines that it defines.
+        names: names that it adds to the module ``zoo`` → their modules.
     """
 
     plugin: str
@@ -89,7 +89,7 @@ FIRST_PARTY = (
         "zoo_efficientnet_lite",
         None,
         ("efficientnet_lite*",),
-        tasks=("image-classification",),  # zoo-classification comes along; its weights that come with it know digits
+        tasks=("image-classification",),  # it installs zoo-classification, whose included weights classify digits
     ),
     FirstParty(
         "tools",
@@ -121,7 +121,7 @@ FIRST_PARTY = (
         | dict.fromkeys(("Published", "push_to_hub"), "zoo_training.publishing"),
     ),
 )
-# Plugins over other people's models, which rank as strangers' do: plugin → what pip installs.
+# Plugins for models of other libraries, with the precedence of third-party plugins: plugin → what pip installs.
 CATALOGUES = {"timm": "zoo-timm", "transformers": "zoo-transformers"}
 TASKS_OF_CATALOGUES = dict.fromkeys(
     ("depth-estimation", "image-feature-extraction", "panoptic-segmentation"), "transformers"
@@ -131,12 +131,12 @@ BY_DISTRIBUTION = {p.distribution: p for p in FIRST_PARTY}
 
 
 def provider(model: str) -> FirstParty | None:
-    """Our plugin that has a model of that name, installed or not."""
+    """Our plugin that has a model of this name, installed or not."""
     return next((p for p in FIRST_PARTY if any(fnmatch.fnmatchcase(model, glob) for glob in p.models)), None)
 
 
 def provider_of_task(task: str) -> tuple[str, str] | None:
-    """The plugin of this repository that serves a task out of the box, installed or not, and what pip installs."""
+    """The plugin of this repository that has models for a task, installed or not, and what pip installs."""
     ours = next((p for p in FIRST_PARTY if task in p.tasks), None)
     if ours is not None:
         return ours.plugin, ours.distribution
@@ -145,15 +145,15 @@ def provider_of_task(task: str) -> tuple[str, str] | None:
 
 
 def commands_of_ours() -> dict[str, str]:
-    """Command → the distribution that it comes with, installed or not."""
+    """Command → its distribution, installed or not."""
     return {name: p.distribution for p in FIRST_PARTY for name in p.commands}
 
 
 def engines_of_ours() -> dict[str, str]:
-    """Engine → the distribution that it comes with, installed or not."""
+    """Engine → its distribution, installed or not."""
     return {name: p.distribution for p in FIRST_PARTY for name in p.engines}
 
 
 def verb(name: str) -> tuple[str, FirstParty] | None:
-    """The module that a name of ``zoo`` comes from, and our plugin that has it; None if none of ours does."""
+    """The module of a name of ``zoo``, and our plugin that has it; None if none of ours does."""
     return next(((p.names[name], p) for p in FIRST_PARTY if name in p.names), None)

@@ -1,4 +1,4 @@
-"""Lists of models, filtered by what their plugins say of them."""
+"""Lists of models, filtered by the facts from their plugins."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ def list_models(
         exclude: shell wildcards; a name must match none of them.
         task: such as ``"object-detection"``.
         plugin: such as ``"detection"``.
-        max_params: at most so many parameters (models of unknown size are left out).
-        min_metrics: such as ``{"acc@1": 80}``: one entry of the model's weights reaches them all. A key may name the
-            data set too: ``{"Sintel-Train-Cleanpass/epe": 1.5}``.
-        max_metrics: the same, for metrics of which less is better.
+        max_params: largest number of parameters (models of unknown size are left out).
+        min_metrics: such as ``{"acc@1": 80}``: one of the model's weights reaches all of them. A key may include the
+            data set: ``{"Sintel-Train-Cleanpass/epe": 1.5}``.
+        max_metrics: the same, for metrics where lower is better.
         has_weights: whether any weights are published.
-        license: shell wildcards, in any case: the licence of one entry of the model's weights matches one of them.
-        can: such as ``"onnx"``, one or several of :data:`zoo.contract.CAPABILITIES`: all of them were measured of the
-            model, and work.
+        license: shell wildcards, case-insensitive: the licence of one of the model's weights matches one of them.
+        can: such as ``"onnx"``, one or several of :data:`zoo.contract.CAPABILITIES`: all of them were measured to work
+            with the model.
 
     Raises:
-        UnknownTask, InvalidArgument: a task, plugin or metric that nothing installed has; a ``module`` of another type.
+        UnknownTask, InvalidArgument: no installed plugin has the task, plugin or metric; a ``module`` of another type.
 
     >>> zoo.list_models(include="resnet*", min_metrics={"acc@1": 80})
     ['resnet101', 'resnet152', 'resnet50']
@@ -64,13 +64,15 @@ def list_models(
         known = set(now.tasks).union(*(entry.spec.tasks for entry in found))
         if task not in known:
             raise UnknownTask(
-                f"No installed plugin serves the task {task!r}; there are {join(known)}.{suggest(task, known)}"
+                f"No installed plugin has the task {task!r}; installed are {join(known)}.{suggest(task, known)}"
             )
         found = [entry for entry in found if task in entry.spec.tasks]
     if plugin is not None:
         known = {record.name for record in now.records} | {LOCAL}
         if plugin not in known:
-            raise InvalidArgument(f"There is no plugin {plugin!r}; there are {join(known)}.{suggest(plugin, known)}")
+            raise InvalidArgument(
+                f"There is no plugin {plugin!r}; installed are {join(known)}.{suggest(plugin, known)}"
+            )
         found = [entry for entry in found if entry.plugin.name == plugin]
     if module is not None:
         found = [entry for entry in found if _in_module(entry, module)]
@@ -121,7 +123,7 @@ def metric(weights: Weights, key: str) -> list[float]:
 
 
 def meets(weights: Weights, least: Mapping[str, float], most: Mapping[str, float]) -> bool:
-    """Whether one entry reaches all bounds of its metrics."""
+    """Whether weights reach all bounds of their metrics."""
     return all(any(v >= bound for v in metric(weights, key)) for key, bound in least.items()) and all(
         any(v <= bound for v in metric(weights, key)) for key, bound in most.items()
     )
@@ -132,4 +134,6 @@ def _check_metrics(now: Registry, keys: set[str]) -> None:
     for key in keys:
         if not any(metric(w, key) for w in every):
             known = {name for w in every for values in w.metrics.values() for name in values}
-            raise InvalidArgument(f"No weights have a metric {key!r}; there are {join(known)}.{suggest(key, known)}")
+            raise InvalidArgument(
+                f"No weights have a metric {key!r}; available are {join(known)}.{suggest(key, known)}"
+            )

@@ -1,4 +1,4 @@
-"""Which versions of which packages a lock was made with."""
+"""The versions of packages that a lock was made with."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from zoo.contract import WeightsEnum
 from zoo.registry.names import registry
 
 
-def versions_of(entries: Iterable[WeightsEnum]) -> dict[str, str]:
-    """The versions of zoo-core and of the distributions whose plugins offer ``entries``."""
-    enums = {type(entry) for entry in entries}
-    names = {enum.__name__ for enum in enums}  # looked at first: catalogues make enums when they are asked for
+def versions_of(members: Iterable[WeightsEnum]) -> dict[str, str]:
+    """The versions of zoo-core and of the distributions whose plugins offer the weights ``members``."""
+    enums = {type(member) for member in members}
+    names = {enum.__name__ for enum in enums}  # compared first: catalogues make enums on access
     offered = [entry for entry in registry().entries.values() if entry.spec.weights_name in names]
     plugins = [entry.plugin for entry in offered if entry.spec.weights in enums]
     found = {p.distribution: p.version for p in plugins if p.distribution and p.version}
@@ -20,7 +20,7 @@ def versions_of(entries: Iterable[WeightsEnum]) -> dict[str, str]:
 
 
 def changed_versions(locked: Mapping[str, str]) -> list[str]:
-    """How what is installed differs from ``locked``, a sentence each."""
+    """The differences of installed packages from ``locked``, one sentence each."""
     wrong = []
     for name, version in locked.items():
         try:

@@ -21,15 +21,16 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-EXPORTED = "EXPORTED"  # likewise of an exported file
-SAVED = "SAVED"  # the weights of a saved model: what its file holds
+EXPORTED = "EXPORTED"  # likewise for an exported file
+SAVED = "SAVED"  # the name of the weights in a saved model's file
 F = TypeVar("F", bound=Builder)
 
 
 def get_model_builder(name: str) -> Builder:
     """The function that builds the model; its module is imported, and torch with it.
 
-    Of a whole name, such as ``"timm/resnet50.a1_in1k"``, it loads those weights unless others are given.
+    For a name with weights, such as ``"timm/resnet50.a1_in1k"``, the builder loads those weights unless others are
+    given.
 
     Raises:
         UnknownModel: no such model; the message has the closest matches and what to install.
@@ -48,7 +49,7 @@ def get_model_builder(name: str) -> Builder:
 
 
 def _with_weights(entry: Entry, tag: str, config: dict[str, Any]) -> dict[str, Any]:
-    """A builder's arguments where the model's name names the weights too, and the caller no others."""
+    """A builder's arguments, with the weights in the model's name unless the caller gives others."""
     if config.get("weights", "DEFAULT") != "DEFAULT" or entry.spec.weights is None:
         return config
     return {**config, "weights": entry.spec.weights[tag]}
@@ -63,7 +64,7 @@ def _builder(entry: Entry) -> Builder:
             raise ContractError(f"it is {type(built).__name__}, which cannot be called")
     except KeyboardInterrupt as e:
         raise KeyboardInterrupt(f"the builder of {entry.full_name!r}, {entry.spec.builder!r}, was imported.") from e
-    except BaseException as e:  # SystemExit too: a plugin must not end its user's program
+    except BaseException as e:  # SystemExit too: a plugin must not end the program
         message = f"The builder of {entry.full_name!r}, {entry.spec.builder!r}, cannot be loaded"
         failed = PluginError(f"{message}: {told(e)}")
         entry.plugin.complain_of_build(e)
@@ -82,18 +83,18 @@ def get_model(
 
     Args:
         name: bare (``"resnet50"``) or full (``"classification/resnet50"``); with weights (``"timm/resnet50.a1_in1k"``),
-            which are loaded unless others, or None, are given; or a model that :func:`zoo.save` wrote: the
-            path or URL of its file, or of a folder or repository (``"hf://org/name"``) that holds it; or an exported
-            file, such as ``"resnet50.onnx"``, which runs on the CPU as it was exported.
-        device: where it goes; ``"meta"`` builds it without memory. By default where the builder puts it.
-        dtype: of its floating tensors, such as ``torch.bfloat16``.
+            which are loaded unless others, or None, are given; or a model that :func:`zoo.save` wrote: the path or URL
+            of its file, or of a folder or repository (``"hf://org/name"``) with the file; or an exported file, such as
+            ``"resnet50.onnx"``, which runs on the CPU in its own dtype.
+        device: device of the model; ``"meta"`` builds it without memory. By default the builder's.
+        dtype: of its floating point tensors, such as ``torch.bfloat16``.
         **config: arguments of its builder: ``weights``, ``num_classes``, ``in_channels`` and the family's own. A saved
-            model has its own weights unless others are named; None leaves it without.
+            model has its own weights unless others are given; None builds it without.
 
     Raises:
         UnknownModel, PluginError: see :func:`get_model_builder`.
-        UnknownWeights, CheckpointError, DownloadError: what can go wrong with ``weights=``.
-        InvalidArgument: no such device or type.
+        UnknownWeights, CheckpointError, DownloadError: the weights of ``weights=`` cannot be loaded.
+        InvalidArgument: there is no such device or dtype.
     """
     if format_opening(name) is not None:
         return _exported(name, device, dtype, **config)
@@ -114,7 +115,7 @@ def get_model(
     else:
         model = load_object("zoo.loading.saved:placed_at")(build, device, dtype, config)
     if saved is None and isinstance(getattr(model, "__dict__", None), dict):
-        model.__dict__["_full_name"] = entry.full_name  # by which it knows its task
+        model.__dict__["_full_name"] = entry.full_name  # used to find its task
     return model
 
 
@@ -128,17 +129,17 @@ def _exported(
     progress: bool = True,
     **arguments: Any,
 ) -> nn.Module:
-    """The model that an exported file is, of which nothing can be changed any more."""
+    """The model of an exported file, which is immutable."""
     if arguments:
         named = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
-        raise InvalidArgument(f"{redacted(os.fspath(name))} was exported as it is, and takes no {named}.")
+        raise InvalidArgument(f"{redacted(os.fspath(name))} is an exported file, which does not accept {named}.")
     file = find_exported(name, task=task, weights=_description(weights), progress=progress)
     opened: nn.Module = load_object("zoo.loading.exported:open_exported")(file)
     return opened if device is None and dtype is None else opened.to(device=device, dtype=dtype)
 
 
 def _description(weights: Any) -> Weights | None:
-    """What is said of a file that says nothing of itself: an entry, its name, or a description."""
+    """The weights that describe a file without facts: a member, its name, or a description."""
     given = getattr(weights, "value", weights)
     if isinstance(given, str) and given not in ("DEFAULT", EXPORTED):
         given = get_weight(given).value
@@ -166,13 +167,13 @@ def get_model_weights(name: str | Builder) -> type[WeightsEnum]:
 
 
 def get_weight(name: str) -> WeightsEnum:
-    """The entry that ``"ResNet50_Weights.IMAGENET1K_V2"`` names, or ``"resnet50.IMAGENET1K_V2"``.
+    """The enum member named by ``"ResNet50_Weights.IMAGENET1K_V2"`` or ``"resnet50.IMAGENET1K_V2"``.
 
     Raises:
         UnknownWeights: no such enum or member; the message has the closest matches.
     """
     plugin, slash, rest = name.rpartition("/") if isinstance(name, str) else ("", "", "")
-    enum_name, dot, member = rest.partition(".")  # an entry's name may have points, an enum's has none
+    enum_name, dot, member = rest.partition(".")  # a member's name may contain dots, an enum's cannot
     enum_name = f"{plugin}{slash}{enum_name}"
     if not dot:
         raise UnknownWeights(f"{name!r} is not of the form 'ResNet50_Weights.IMAGENET1K_V2'.")
@@ -185,29 +186,30 @@ def get_weight(name: str) -> WeightsEnum:
         raise UnknownWeights(f"There are no weights {enum_name!r}.{suggest(enum_name, claims)}")
     enum = one_meant(claims[enum_name], name)
     found = (enum.enum() if isinstance(enum, LazyEnum) else enum).verify(member)
-    if found is None:  # verify returns None for None alone
-        raise UnknownWeights(f"{name!r} names no weights.")
+    if found is None:  # verify returns None only for None
+        raise UnknownWeights(f"{name!r} is not the name of weights.")
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What is known of a model without building it.
+    """The facts of a model that are known without building it.
 
     Attributes:
-        name: bare where that works.
+        name: bare if that is unique.
         full_name: ``plugin/name``.
-        task: the main one; ``tasks`` has all.
-        plugin: name of the plugin; ``distribution`` and ``version`` say where it came from.
+        task: the main task; ``tasks`` has all.
+        plugin: name of the plugin; ``distribution`` and ``version`` are those of its package.
         num_params: number of parameters, if known.
         paper: title and link.
-        weights: member name → facts, ``DEFAULT`` included; of a whole name (``timm/resnet50.a1_in1k``), those alone.
-        default_weights: what ``DEFAULT`` stands for.
+        weights: member name → facts, including ``DEFAULT``; for a name with weights (``timm/resnet50.a1_in1k``), only
+            those.
+        default_weights: the name of the weights that ``DEFAULT`` refers to.
         builder: its import string.
-        input: where the model is particular about its input.
-        source: path or URL of the file, where it is a saved model; its weights are called ``SAVED``, and of an
-            exported file ``EXPORTED``.
-        exported: what an exported file says of itself; None where it is no such file.
+        input: requirements of the model on its input.
+        source: path or URL of the file of a saved model, whose weights are called ``SAVED``, or of an exported file,
+            ``EXPORTED``.
+        exported: the facts of an exported file; None for other models.
     """
 
     name: str
@@ -231,12 +233,12 @@ def model_info(name: str | os.PathLike[str], *, task: str | None = None, weights
     """Task, plugin, parameters, paper and weights of a model, without importing torch.
 
     Args:
-        name: as :func:`get_model` takes it, saved models and exported files included.
-        task: of an exported file that says nothing of itself; ``weights`` likewise, an entry that describes it.
+        name: as :func:`get_model` takes it, including saved models and exported files.
+        task: of an exported file without facts; ``weights``: weights that describe such a file.
 
     Raises:
         UnknownModel: no such model.
-        CheckpointError, DownloadError: a file that is no saved model, or cannot be had.
+        CheckpointError, DownloadError: a file is not a saved model, or is not available.
     """
     now = registry()
     if format_opening(name) and (file := find_exported(name, task=task, weights=_description(weights))) is not None:
@@ -314,11 +316,11 @@ def register_model(
     weights: type[WeightsEnum] | None = None,
     **facts: Any,
 ) -> Callable[[F], F]:
-    """Make a builder of this session known as ``local/name``, and by its bare name while that is unique.
+    """Register a builder of this session as ``local/name``, and by its bare name while that is unique.
 
     Args:
         name: by default the function's.
-        task: what it does.
+        task: its task.
         weights: the enum of its weights; by default that of its ``zoo.builder``.
         **facts: further fields of :class:`zoo.ModelSpec`, such as ``num_params`` and ``paper``.
 
@@ -332,7 +334,7 @@ def register_model(
     >>> zoo.get_model("tiny_net", num_classes=3)
     """
     if callable(name):
-        raise ContractError("Write @zoo.register_model() with its brackets.")
+        raise ContractError("Write @zoo.register_model() with parentheses.")
 
     def register(builder: F) -> F:
         spec = ModelSpec(

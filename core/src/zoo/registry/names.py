@@ -1,4 +1,4 @@
-"""The models of all plugins under one roof, and what a bare or full name means there."""
+"""The registry of models, and the resolution of bare and full names."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from zoo.registry.records import PluginRecord
 
 Builder = Callable[..., Any]
 
-# Digits, Cyrillic and Greek letters → the Latin ones that they look like, in small or capitals.
+# Digits, Cyrillic and Greek letters → the Latin letters that they look like, in lower or upper case.
 _LOOKS = str.maketrans("01i|аеорсухіјѕһкмтвнαβεζηικμνορτυχ", "olllaeopcyxllshkmtbhabezhlkmnoptyx")
 
 
 def looks(name: str) -> str:
-    """The same for names that differ only in case or in letters that look alike."""
+    """A key that is equal for names that differ only in case or in letters that look alike."""
     folded = name.lower() if name.isascii() else unicodedata.normalize("NFKD", name).casefold()
     return folded.translate(_LOOKS).replace("rn", "m").replace("vv", "w")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One model in the registry: what its plugin says of it, and the builder where it is registered in a session."""
+    """One model in the registry: the description from its plugin, and the builder if it is registered in a session."""
 
     spec: ModelSpec
     plugin: PluginRecord
@@ -45,9 +45,9 @@ class Registry:
 
     Attributes:
         entries: full name → model.
-        by_bare_name: bare name → the models that claim it; ``by_old_name`` the same for names they once had.
-        tasks: name → the plugins that bring it and how they handle it, our own first.
-        commands, engines, formats: name → the plugins that bring one, our own first.
+        by_bare_name: bare name → the models that claim it; ``by_old_name``: the same for former names.
+        tasks: name → the plugins that define it, with their definitions, our own first.
+        commands, engines, formats: name → the plugins that define one, our own first.
         provides: (task, verb) → import strings of what plugins add to tasks, our own first.
     """
 
@@ -61,7 +61,7 @@ class Registry:
         self.engines: dict[str, list[tuple[Engine, PluginRecord]]] = {}
         self.formats: dict[str, list[tuple[Format, PluginRecord]]] = {}
         self.provides: dict[tuple[str, str], list[tuple[str, PluginRecord]]] = {}
-        self._ours: dict[str, str] = {}  # what our own models' names look like → the name
+        self._ours: dict[str, str] = {}  # key of looks → name of our own model
         for record in records:
             if record.manifest is None:
                 continue
@@ -89,15 +89,15 @@ class Registry:
             self._ours[looks(entry.spec.name)] = entry.spec.name
 
     def taken_for(self, entry: Entry) -> str | None:
-        """The name of a model of ours that a stranger's looks like: ``ResNet50`` like ``resnet50``."""
+        """The name of our own model that a third-party name looks like: ``ResNet50`` like ``resnet50``."""
         own = entry.plugin.first_party or entry.local is not None
         ours = None if own else self._ours.get(looks(entry.spec.name))
         return ours if ours != entry.spec.name else None
 
     def owner(self, bare: str) -> Entry | None:
-        """The entry that a bare name means: the only one, or our own among several; None where it means none.
+        """The entry of a bare name: the only one, or our own among several; None if there is none.
 
-        A name that a model of ours once had stays its own too, and one that looks like ours means nothing.
+        A former name of our own model is still its name, and a name that only looks like ours has no entry.
         """
         claims = self.by_bare_name.get(bare, ())
         for entry in claims:
@@ -108,24 +108,24 @@ class Registry:
         return None if self.taken_for(claims[0]) else claims[0]
 
     def renamed(self, name: str) -> list[Entry]:
-        """The models that were once called ``name``, bare or full; ours alone, if they are among them."""
+        """The models that were formerly called ``name``, bare or full; only ours, if they are among them."""
         plugin, slash, bare = name.rpartition("/")
         claims = [e for e in self.by_old_name.get(bare, ()) if not slash or e.plugin.name == plugin]
         return [e for e in claims if e.plugin.first_party] or claims
 
     def short_name(self, entry: Entry) -> str:
-        """The bare name where it works, else the full one."""
+        """The bare name if it is unique, else the full one."""
         return entry.spec.name if self.owner(entry.spec.name) is entry else entry.full_name
 
     def whole(self, name: object) -> tuple[Entry, str | None]:
-        """The model that ``name`` means, and the weights where it names both: ``timm/resnet50.a1_in1k``.
+        """The model of ``name``, and the weights if the name includes them: ``timm/resnet50.a1_in1k``.
 
-        Models' names may have points too: of several readings, the one with the longest model counts. The name of an
-        entry, as tables print it (``ResNet50_Weights.IMAGENET1K_V2``), means the model that it is of.
+        Names of models may contain dots too: the longest model name that exists is used. The name of weights as in
+        tables (``ResNet50_Weights.IMAGENET1K_V2``) means their model.
 
         Raises:
-            UnknownWeights: the model is there and has no such weights.
-            UnknownModel, AmbiguousModel: as of :meth:`find`.
+            UnknownWeights: the model exists but has no such weights.
+            UnknownModel, AmbiguousModel: as for :meth:`find`.
         """
         text = name if isinstance(name, str) else ""
         known = text in self.entries or text in self.by_bare_name or text in self.by_old_name
@@ -150,7 +150,7 @@ class Registry:
         raise UnknownWeights(f"{self.short_name(found)!r} has no weights {tag!r}.{hint}")
 
     def _by_weights(self, name: str) -> tuple[Entry, str | None] | None:
-        """What the name of an enum of weights, or of an entry, means; None for a name of another kind."""
+        """The model and weights for the name of an enum of weights, or of its member; None for other names."""
         place = name.rpartition("/")[2]
         enum_name, dot, tag = name[: len(name) - len(place)] + place.partition(".")[0], *place.partition(".")[1:]
         claims = weights_claims(self).get(enum_name) if enum_name.endswith("_Weights") else None
@@ -177,19 +177,19 @@ class Registry:
         if len(claims) == 1 and claims[0].spec.name == name and (ours := self.taken_for(claims[0])):
             other = claims[0].full_name
             raise AmbiguousModel(
-                f"{name!r} of {other!r} looks like {ours!r}. Say which one you mean: {ours!r} or {other!r}."
+                f"{name!r} of {other!r} looks like {ours!r}. Choose one of them: {ours!r} or {other!r}."
             )
         if len(claims) > 1:
             full = " and ".join(sorted(repr(e.full_name) for e in claims))
-            raise AmbiguousModel(f"Several plugins have a model {name!r}. Say which one you mean: {full}.")
+            raise AmbiguousModel(f"Several plugins have a model {name!r}. Choose one of them: {full}.")
         if not claims:
             raise self._unknown(name)
-        message = f"The model {name!r} is called {self.short_name(claims[0])!r} now; the old name will go."
+        message = f"The model {name!r} is called {self.short_name(claims[0])!r} now; the old name will be removed."
         warnings.warn(message, DeprecationWarning, stacklevel=4)
         return claims[0]
 
     def _near_whole(self, plugin: str, name: str) -> str:
-        """Where ``name`` is of a model and weights, close models that have such weights."""
+        """If ``name`` includes weights, close models that have such weights."""
         for i in (i for i, c in enumerate(name) if c == "."):
             tag, near = name[i + 1 :], difflib.get_close_matches(name[:i], self.by_bare_name, 10)
             entries = [e for bare in near for e in self.by_bare_name[bare] if plugin in ("", e.plugin.name)]
@@ -203,7 +203,7 @@ class Registry:
         failed = [r for r in self.records if r.state == "failed"]
         for record in failed:
             if record.name == plugin:
-                set_aside = PluginError(f"{name!r} cannot be had. {record.explain()}")
+                set_aside = PluginError(f"{name!r} is not available. {record.explain()}")
                 set_aside.__cause__ = record.error
                 return set_aside
         message = f"There is no model {name!r}."
@@ -211,13 +211,11 @@ class Registry:
         ours = provider(bare)
         catalogue = CATALOGUES.get(plugin)
         if catalogue and not any(r.name == plugin for r in self.records):
-            message = f"There is no model {name!r}. Those of {plugin} come with {catalogue}: pip install {catalogue}"
+            message = f"There is no model {name!r}. Models of {plugin} are in {catalogue}: pip install {catalogue}"
         elif ours and not any(r.name == ours.plugin for r in self.records):
-            message += f" Models of that kind come with {ours.distribution}: pip install {ours.distribution}"
+            message += f" Models of this kind are in {ours.distribution}: pip install {ours.distribution}"
         if failed:
-            message += (
-                f" It may be one of a plugin that failed ({', '.join(r.name for r in failed)}); see `zoo doctor`."
-            )
+            message += f" It may be in a plugin that failed ({', '.join(r.name for r in failed)}); see `zoo doctor`."
         error = UnknownModel(message)
         error.__cause__ = failed[0].error if len(failed) == 1 else None
         return error
@@ -228,7 +226,7 @@ _snapshot: tuple[Any, Registry] | None = None
 
 
 def registry() -> Registry:
-    """The present snapshot."""
+    """The current snapshot."""
     global _snapshot
     with lock:
         found = get_plugins()
@@ -238,13 +236,13 @@ def registry() -> Registry:
 
 
 def add_local(entry: Entry) -> None:
-    """Make a model of this session known."""
+    """Register a model of this session."""
     global _snapshot
     with lock:
         old = _local.get(entry.spec.name)
         if old is not None and _place(old.local) != _place(entry.local):
             raise ContractError(
-                f"The name {entry.spec.name!r} is taken in this session by {old.spec.builder}; choose another."
+                f"The name {entry.spec.name!r} is used in this session by {old.spec.builder}; choose another."
             )
         _local[entry.spec.name] = entry
         _snapshot = None
@@ -255,7 +253,7 @@ def _place(builder: Builder | None) -> tuple[str, str]:
 
 
 def refresh() -> None:
-    """Look for plugins anew: after one was installed or removed in a running program."""
+    """Discover plugins again, after one was installed or removed in a running program."""
     global _snapshot
     with lock:
         forget()
@@ -263,7 +261,7 @@ def refresh() -> None:
 
 
 def plugins() -> list[PluginRecord]:
-    """A record of every plugin that was found: those that work, those that failed and why, those that are disabled."""
+    """The records of all plugins that were found: working, failed (with the reason) and disabled ones."""
     return list(registry().records)
 
 
@@ -271,9 +269,9 @@ Enum = type[WeightsEnum] | LazyEnum
 
 
 def weights_claims(now: Registry) -> dict[str, dict[Enum, PluginRecord]]:
-    """Bare (``"ResNet50_Weights"``) and full names (``"classification/ResNet50_Weights"``) → enums, and whose.
+    """Bare (``"ResNet50_Weights"``) and full names (``"classification/ResNet50_Weights"``) → enums with their plugins.
 
-    Those of catalogues are not made for it.
+    Enums of catalogues are not made for this.
     """
     claims: dict[str, dict[Enum, PluginRecord]] = {}
     for entry in now.entries.values():
@@ -285,22 +283,22 @@ def weights_claims(now: Registry) -> dict[str, dict[Enum, PluginRecord]]:
 
 
 def meant(claims: Mapping[Enum, PluginRecord]) -> Enum | None:
-    """As with models: the only one, or ours among several."""
+    """As for models: the only one, or ours among several."""
     ours = [enum for enum, record in claims.items() if record.first_party]
     return (ours or list(claims))[0] if ours or len(claims) == 1 else None
 
 
 def one_meant(claims: Mapping[Enum, PluginRecord], name: str) -> Enum:
-    """As :func:`meant`, of an enum or of an entry by that name.
+    """As :func:`meant`, for the name of an enum or of a member.
 
     Raises:
-        UnknownWeights: it means none of several.
+        UnknownWeights: it is ambiguous.
     """
     enum = meant(claims)
     if enum is None:
         full = " and ".join(repr(f"{record.name}/{name}") for record in claims.values())
         bare = name.partition(".")[0]
-        raise UnknownWeights(f"Several plugins have weights {bare!r}. Say which one you mean: {full}.")
+        raise UnknownWeights(f"Several plugins have weights {bare!r}. Choose one of them: {full}.")
     return enum
 
 
@@ -310,9 +308,9 @@ class NameConflict:
 
     Attributes:
         name: the bare name.
-        claims: the full names of all that have it.
-        owner: the full name that the bare one means; None where it means none of them.
-        alike: the names are not the same; they differ in case or in letters that look alike.
+        claims: the full names of all models, weights or tasks that have it.
+        owner: the full name that the bare one refers to; None if it is ambiguous.
+        alike: the names are not equal; they differ in case or in letters that look alike.
     """
 
     name: str
@@ -322,9 +320,9 @@ class NameConflict:
 
 
 def name_conflicts(now: Registry) -> list[NameConflict]:
-    """Every bare name that more than one plugin claims: models, then names they had, weights and tasks, each sorted.
+    """Every bare name that more than one plugin claims: models, then former names, weights and tasks, each sorted.
 
-    Last come names that are easily taken for each other's, of plugins, models and the rest.
+    The last are names that are easily confused, of plugins, models, weights and tasks.
     """
     conflicts = []
     for name, claims in sorted(now.by_bare_name.items()):

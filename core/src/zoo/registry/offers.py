@@ -1,4 +1,4 @@
-"""What plugins offer beside models: tasks and what they provide for verbs, commands, engines, repositories."""
+"""What plugins offer beside models: tasks, their objects for verbs, commands, engines, formats, repositories."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ Offers = Mapping[str, Sequence[tuple[T, PluginRecord]]]
 
 
 def get_task(name: str, *, plugin: str | None = None) -> TaskSpec:
-    """What is known of a task.
+    """The description of a task.
 
     Args:
-        name: bare (``"depth-estimation"``), or full (``"acme/depth-estimation"``) where several plugins bring it.
-        plugin: whose models it is for: where that plugin brings the task itself, its own way is meant.
+        name: bare (``"depth-estimation"``), or full (``"acme/depth-estimation"``) if several plugins define it.
+        plugin: plugin of the models: its own definition of the task is preferred.
 
     Raises:
-        UnknownTask: no installed plugin brings it, or several do, none of them ours.
+        UnknownTask: no installed plugin defines it, or several third-party plugins do.
     """
     tasks = registry().tasks
     owner, _, bare = name.rpartition("/")
     found = _meant(tasks, bare, owner or plugin, strict=bool(owner))
     if found is None:
-        problem = f"No installed plugin serves the task {name!r}; there are"
+        problem = f"No installed plugin has the task {name!r}; installed are"
         if not owner and bare in tasks:
             full = " and ".join(repr(f"{record.name}/{name}") for _, record in tasks[bare])
-            raise UnknownTask(f"Several plugins serve the task {name!r}. Say which one you mean: {full}.")
+            raise UnknownTask(f"Several plugins have the task {name!r}. Choose one of them: {full}.")
         known = [*tasks, *(f"{record.name}/{task}" for task, of in tasks.items() for _, record in of if len(of) > 1)]
         ours = provider_of_task(name)
         lacking = ours is not None and not any(record.name == ours[0] for record in registry().records)
-        how = f" It comes with {ours[1]}: pip install {ours[1]}" if ours and lacking else ""
+        how = f" It is in {ours[1]}: pip install {ours[1]}" if ours and lacking else ""
         how = how or suggest(name, known)
         raise UnknownTask(f"{problem} {join(known)}.{how}")
     return found
 
 
 def _meant(offers: Offers[T], name: str, owner: str | None, *, strict: bool) -> T | None:
-    """What ``owner`` offers under a name; else, unless ``strict``, ours or what all others agree on, if they do."""
+    """The item of ``owner`` under a name; else, unless ``strict``, ours, or that of the others if they are equal."""
     claims = offers.get(name, ())
     for offer, record in claims:
         if record.name == owner:
@@ -61,7 +61,7 @@ def _meant(offers: Offers[T], name: str, owner: str | None, *, strict: bool) -> 
 
 
 def task_built_by(builder: str) -> TaskSpec | None:
-    """The main task of the model whose builder has that import string; None if no plugin names it."""
+    """The main task of the model whose builder has this import string; None if no plugin names it."""
     entry = entry_built_by(builder)
     with contextlib.suppress(UnknownTask):
         return get_task(entry.spec.tasks[0], plugin=entry.plugin.name) if entry else None
@@ -69,22 +69,22 @@ def task_built_by(builder: str) -> TaskSpec | None:
 
 
 def entry_built_by(builder: str) -> Entry | None:
-    """The model whose builder has that import string; None if no plugin names it."""
+    """The entry of the model whose builder has this import string; None if no plugin names it."""
     return next((entry for entry in registry().entries.values() if entry.spec.builder == builder), None)
 
 
 def provided(task: TaskSpec, verb: str) -> Any | None:
-    """What a verb needs of a task, by the task's own plugin or, where that has none, by another; None if none does.
+    """The object that a verb needs of a task, from the task's own plugin, else from another; None if there is none.
 
     Raises:
-        ContractError: the import string leads nowhere.
+        ContractError: the import string cannot be resolved.
     """
     target = _target(task, verb)
     return None if target is None else load_object(target)
 
 
 def provides(task: TaskSpec, verb: str) -> bool:
-    """Whether :func:`provided` would give something; nothing is imported."""
+    """Whether :func:`provided` would return an object; nothing is imported."""
     return _target(task, verb) is not None
 
 
@@ -94,9 +94,9 @@ def _target(task: TaskSpec, verb: str) -> str | None:
 
 
 def in_words(preset: Preset) -> str:
-    """What a preprocessing does, in words; torch is not imported. Of a plugin's own, as its manifest has it.
+    """A description of a preprocessing; torch is not imported. Plugins describe their own in the manifest.
 
-    One that nobody describes is shown as the call that it is.
+    Others are shown as a call.
     """
     for record in registry().records:
         words = record.manifest.presets.get(preset.target) if record.manifest else None
@@ -105,18 +105,18 @@ def in_words(preset: Preset) -> str:
     return describe(preset)
 
 
-# What the core itself brings.
+# The engines of the core.
 BUILT_IN = (
-    Engine("torch", "zoo.running.engines:build", summary="PyTorch's operators, with what does not change folded."),
+    Engine("torch", "zoo.running.engines:build", summary="PyTorch's operators, with constants folded."),
     Engine("compile", "zoo.running.compiling:build", summary="torch.compile, for the CPU with frozen weights."),
 )
 
 
 def get_engine(name: str) -> Engine:
-    """What is known of an engine, by its name or ``plugin/name``.
+    """The description of an engine, by its name or ``plugin/name``.
 
     Raises:
-        InvalidArgument: no installed plugin brings it, or several do, none of them ours.
+        InvalidArgument: no installed plugin defines it, or several third-party plugins do.
         MissingPlugin: it is one of ours, which is not installed.
     """
     for engine in BUILT_IN:
@@ -129,20 +129,22 @@ def get_engine(name: str) -> Engine:
         distribution = engines_of_ours().get(name)
         if distribution is not None:
             raise MissingPlugin(
-                f"The engine {name!r} comes with {distribution}, which is not installed: "
+                f"The engine {name!r} is in {distribution}, which is not installed: "
                 f"pip install '{distribution}[{name}]'"
             )
         full = [f"{record.name}/{bare}" for _, record in engines.get(bare, ())]
         known = [engine.name for engine in BUILT_IN] + list(engines)
-        raise InvalidArgument(f"There is no engine {name!r}; there are {join(full or known)}.{suggest(name, known)}")
+        raise InvalidArgument(
+            f"There is no engine {name!r}; installed are {join(full or known)}.{suggest(name, known)}"
+        )
     return found
 
 
 def usable_engine(name: str) -> Engine:
-    """The engine, if what it requires is installed; nothing of that is imported.
+    """The engine, after checking that the modules that it requires are installed; none is imported.
 
     Raises:
-        InvalidArgument: there is none of that name.
+        InvalidArgument: there is no such engine.
         MissingPlugin: it, or a module that it requires, is not installed.
     """
     engine = get_engine(name)
@@ -160,15 +162,15 @@ def missing_for(engine: Engine) -> list[str]:
 def _is_there(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
-    except (ImportError, ValueError):  # of a submodule whose package is missing, or that was imported in parts
+    except (ImportError, ValueError):  # for a submodule of a missing package, or a partially imported module
         return False
 
 
 def engines(of: Registry | None = None) -> list[tuple[str, Engine, PluginRecord | None]]:
-    """Every engine: the name that works, what it is, and whose it is; None for the core's own.
+    """Every engine: the name that works, its description, and its plugin; None for the core's own.
 
     Args:
-        of: by default what is installed.
+        of: by default the installed plugins.
     """
     offers = (of or registry()).engines
     own: list[tuple[str, Engine, PluginRecord | None]] = [(engine.name, engine, None) for engine in BUILT_IN]
@@ -187,19 +189,19 @@ def engines(of: Registry | None = None) -> list[tuple[str, Engine, PluginRecord 
 
 
 def engines_for(suffix: str) -> list[str]:
-    """Names of the engines that open files of that ending."""
+    """Names of the engines that open files with this suffix."""
     offers = registry().engines.items()
     return [name for name, claims in offers if any(suffix in engine.suffixes for engine, _ in claims)]
 
 
 def formats() -> dict[str, Format]:
-    """Every format of exported files that a bare name means, by its name."""
+    """The formats of exported files, by their bare names."""
     offers = registry().formats
     return {name: found for name in offers if (found := _meant(offers, name, None, strict=False)) is not None}
 
 
 def check_format(one: Format, *, to_write: bool) -> None:
-    """Raise MissingPlugin if a module is missing that writing, or opening, files of a format takes."""
+    """Raise MissingPlugin if a module for writing, or opening, files of a format is not installed."""
     requires, install = (one.write_requires, one.install[0]) if to_write else (one.open_requires, one.install[1])
     if missing := [name for name in requires if not _is_there(name)]:
         raise MissingPlugin(
@@ -209,10 +211,10 @@ def check_format(one: Format, *, to_write: bool) -> None:
 
 
 def format_of(path: str | Path, name: str | None = None) -> Format:
-    """The format of an exported file: the one that is named (``"onnx"``, ``"acme/onnx"``), else that of its ending.
+    """The format of an exported file: the given one (``"onnx"``, ``"acme/onnx"``), else that of its suffix.
 
     Raises:
-        InvalidArgument: no installed plugin brings it.
+        InvalidArgument: no installed plugin defines it.
     """
     offers, known = registry().formats, formats()
     if name is not None:
@@ -225,13 +227,13 @@ def format_of(path: str | Path, name: str | None = None) -> Format:
     if found is None:
         endings = ", ".join(f"{one.suffixes[0]} for {name}" for name, one in known.items())
         raise InvalidArgument(
-            f"{Path(path).name} does not say which format it is to have: end it in {endings}, or give one."
+            f"{Path(path).name} does not have the suffix of a format: use {endings}, or give a format."
         )
     return found
 
 
 def commands() -> list[tuple[str, Command, PluginRecord]]:
-    """Every plugin's commands: the name that works (full where several have the bare one), what it is, whose it is."""
+    """The commands of plugins: the name that works (full if several have the bare one), the command, its plugin."""
     offers = registry().commands
     return [
         (name if _meant(offers, name, None, strict=False) is command else f"{record.name}:{name}", command, record)
@@ -241,25 +243,25 @@ def commands() -> list[tuple[str, Command, PluginRecord]]:
 
 
 def find_command(name: str) -> Command | None:
-    """The command that ``label`` or ``acme:label`` names; None if there is none.
+    """The command named ``label`` or ``acme:label``; None if there is none.
 
     Raises:
-        InvalidArgument: several plugins have it, none of them ours.
+        InvalidArgument: several third-party plugins have it.
     """
     offers = registry().commands
     owner, _, bare = name.rpartition(":")
     found = _meant(offers, bare, owner, strict=bool(owner))
     if found is None and not owner and bare in offers:
         full = " and ".join(f"{record.name}:{bare}" for _, record in offers[bare])
-        raise InvalidArgument(f"Several plugins have a command {bare!r}. Say which one you mean: {full}.")
+        raise InvalidArgument(f"Several plugins have a command {bare!r}. Choose one of them: {full}.")
     return found
 
 
 def open_repository(path: Path) -> Repository | None:
-    """The builder and description of what is in a folder, by the first plugin that knows its kind; None if none does.
+    """The builder and description of the model in a folder, from the first plugin that supports it; None if none does.
 
     Raises:
-        PluginError: no plugin knew it and one of them raised while it tried.
+        PluginError: no plugin supports it and one of them raised.
     """
     found: Repository | None = get_plugins().first("zoo_open_repository", path=path)
     return found

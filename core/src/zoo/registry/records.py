@@ -1,4 +1,4 @@
-"""What is known of one plugin, and the guard that each of its stages runs in."""
+"""The record of one plugin, and the guard in which each of its stages runs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from zoo.errors import PluginError, harmless, told
 from zoo.registry.first_party import BY_DISTRIBUTION
 from zoo.registry.undisturbed import is_ctrl_c
 
-LOCAL = "local"  # what a session registers itself; no plugin can have that name
+LOCAL = "local"  # for models registered in a session; no plugin can have this name
 
 
 @dataclass
 class PluginRecord:
-    """What is known of one plugin.
+    """The record of one plugin.
 
     Attributes:
         name: of the entry point; the first half of its models' full names.
@@ -27,10 +27,10 @@ class PluginRecord:
         version: that distribution's version.
         state: ``"ready"``, ``"failed"`` or ``"disabled"``.
         stage: the last stage it reached: scan, import, register, manifest, validate or build.
-        error: what it raised, if it failed; ``reason`` is its type and message as text, ``traceback`` its traceback.
-        complaint: what is wrong with a plugin that works all the same, such as importing torch.
-        seconds: that it took to import and to answer.
-        manifest: what it offers.
+        error: the exception, if it failed; ``reason`` is its type and message as text, ``traceback`` its traceback.
+        complaint: a problem of a plugin that works, such as importing torch.
+        seconds: duration of its import and its hook.
+        manifest: its manifest.
     """
 
     name: str
@@ -53,7 +53,7 @@ class PluginRecord:
 
     @contextlib.contextmanager
     def guard(self, stage: str) -> Iterator[None]:
-        """Run one stage: whatever is raised but Ctrl-C ends in this record instead of in the caller."""
+        """Run one stage: exceptions, except Ctrl-C, are stored in this record instead of being raised."""
         self.stage = stage
         start = time.perf_counter()
         error: BaseException | None = None
@@ -70,7 +70,7 @@ class PluginRecord:
 
     def fail(self, stage: str, error: BaseException) -> None:
         self.reason = told(error)
-        try:  # its message is plugin code too, which may raise or exit
+        try:  # its message is made by plugin code too, which may raise or exit
             str(error)
             self.traceback = "".join(traceback.format_exception(error))
         except BaseException:  # noqa: BLE001
@@ -79,9 +79,9 @@ class PluginRecord:
         self.state, self.stage, self.error = "failed", stage, error
 
     def complain_of_build(self, error: BaseException) -> None:
-        """Record a builder that cannot be loaded: the plugin's other models may work all the same."""
+        """Record a builder that cannot be loaded; the plugin's other models may still work."""
         self.fail("build", error)
-        self.state, self.complaint = "ready", f"a builder of it cannot be loaded ({self.reason})"
+        self.state, self.complaint = "ready", f"one of its builders cannot be loaded ({self.reason})"
 
     def explain(self) -> str:
         """One paragraph: what happened, why, and how to silence it."""
@@ -89,7 +89,9 @@ class PluginRecord:
         text, silence = f"{who} is {self.state}.", f"Set ZOO_DISABLE_PLUGINS={self.name} to silence this."
         if self.state == "failed":
             reason = self.reason or "no reason given"
-            text = f"{who} was set aside at stage {self.stage!r}: {reason}\nRun `zoo doctor` for more. {silence}"
+            text = (
+                f"{who} failed at stage {self.stage!r} and is not used: {reason}\nRun `zoo doctor` for more. {silence}"
+            )
         elif self.complaint:
             text = f"{who} works, but {self.complaint}. {silence}"
         return harmless(text)

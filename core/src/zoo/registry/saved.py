@@ -1,7 +1,7 @@
-"""Models that were saved with what they are: ``zoo.save`` writes it into the metadata of a safetensors file.
+"""Saved models: ``zoo.save`` writes their description into the metadata of a safetensors file.
 
-Nothing of such a file is executed. It names: the builder is one that an installed plugin names under that model's name,
-the preprocessing one of zoo's own or of an installed plugin's weights; all the rest is data, whose types are checked.
+Nothing in such a file is executed. It only has names: the builder is that of an installed plugin's model, the
+preprocessing is one of zoo or of an installed plugin's weights. Everything else is data, whose types are checked.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from zoo.files.safetensors import is_safetensors, read_header
 from zoo.registry.discovery import fetch, get_plugins
 from zoo.registry.names import Entry, registry
 
-FORMAT = 1  # of the metadata; a file with a higher one asks for a newer zoo-core
-KEY = "zoo"  # the entry of the metadata
+FORMAT = 1  # of the metadata; a higher one requires a newer zoo-core
+KEY = "zoo"  # the key of the metadata
 SUFFIX = ".safetensors"
 _FULL_NAME = re.compile(r"([A-Za-z0-9][\w.\-]{0,99})/([A-Za-z0-9][\w.\-]{0,99})", re.ASCII)
 _DISTRIBUTION = re.compile(r"[A-Za-z0-9][\w.\-]{0,99}", re.ASCII)
-_OF_LOADING = {"progress", "mmap", "pretrained", "pretrained_backbone"}  # not of the architecture
+_OF_LOADING = {"progress", "mmap", "pretrained", "pretrained_backbone"}  # not part of the architecture
 _NUMBER = (int, float)
-# What is kept of Weights, and of which types it is; the rest has a place of its own.
+# The fields of Weights in the file and their types; others are stored under other keys.
 FACTS: dict[str, tuple[type, ...]] = {
     "num_params": (int,), "metrics": (dict,), "gflops": _NUMBER, "ops_unit": (str,), "recipe": (str,),
     "license": (str,), "min_size": (list,), "docs": (str,), "extra": (dict,),
 }  # fmt: skip
 
-# Further facts that tasks and commands read, and of which types they are.
+# Further facts that tasks and commands read, and their types.
 EXTRA: dict[str, tuple[type, ...]] = {
     "frame_rate": _NUMBER, "num_frames": (int,), "keypoint_names": (list,), "skeleton": (list,), "runtime": (dict,),
     "license_source": (str,), "data": (str,), "training": (dict,),
@@ -46,18 +46,18 @@ EXTRA: dict[str, tuple[type, ...]] = {
 
 @dataclass(frozen=True)
 class SavedModel:
-    """What a saved model says of itself.
+    """The description of a saved model.
 
     Attributes:
-        source: path or URL of the file, with the commit where it is the hub's.
+        source: path or URL of the file, with the commit for a file of the hub.
         name: the model's full name.
-        arguments: what its builder was called with.
+        arguments: the arguments of its builder.
         task: its task.
-        weights: the file and all that is known of it.
-        filled: whether it was built to be filled from a file, on which some architectures depend.
-        dtype: of its parameters, where it is not float32.
-        versions: distribution → version that it was saved with.
-        trained_from: what its training began with.
+        weights: the file and its description.
+        filled: whether it was built to be filled from a file; some architectures depend on it.
+        dtype: of its parameters, if it is not float32.
+        versions: distribution → version when it was saved.
+        trained_from: the initial weights of its training.
     """
 
     source: str
@@ -71,11 +71,11 @@ class SavedModel:
     trained_from: str | None = None
 
     def entry(self) -> Entry:
-        """The installed model that it is one of.
+        """The registry entry of the model.
 
         Raises:
-            UnknownModel: nothing installed has it; the message says what to install.
-            CheckpointError: the file says that it is for another task than the model.
+            UnknownModel: no installed plugin has it; the message says what to install.
+            CheckpointError: the file has another task than the model.
         """
         now = registry()
         if (found := now.entries.get(self.name)) is not None:
@@ -85,17 +85,17 @@ class SavedModel:
             return found
         plugin = self.name.partition("/")[0]
         if any(record.name == plugin and record.state == "failed" for record in now.records):
-            return now.find(self.name)  # raises, and says why
+            return now.find(self.name)  # raises with the reason
         own = [name for name in self.versions if name != "zoo-core" and _DISTRIBUTION.fullmatch(name)]
         how = f"It was saved with {own[0]}: pip install {own[0]}" if own else "Register it before you load the file."
-        raise UnknownModel(f"{self.source} holds a {self.name!r}, which nothing installed has. {how}")
+        raise UnknownModel(f"{self.source} contains a {self.name!r}, which no installed plugin has. {how}")
 
 
-# ── which names are files ────────────────────────────────────────────────────────────────────────────────────────
+# ── names of files ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def names_a_file(name: object) -> bool:
-    """Whether a name is taken for a file's, a folder's or a repository's: a path, a URL, not a registered model's."""
+    """Whether a name is that of a file, a folder or a repository: a path or URL, and not a registered model."""
     if isinstance(name, os.PathLike):
         return True
     if not isinstance(name, str) or not name:
@@ -106,24 +106,24 @@ def names_a_file(name: object) -> bool:
     if name in now.entries or name in now.by_bare_name or name in now.by_old_name:
         return False
     if "." in name:
-        with contextlib.suppress(ZooError):  # a model's name with that of its weights
+        with contextlib.suppress(ZooError):  # the name of a model with its weights
             return now.whole(name)[1] is None
     return name.startswith(("/", "./", "../", "~")) or (os.sep != "/" and os.sep in name) or os.path.exists(name)  # noqa: PTH110
 
 
 def find_saved(name: str | os.PathLike[str], *, progress: bool = True) -> SavedModel | None:
-    """What the saved model that a name stands for says of itself; None for the name of a registered model.
+    """The description of the saved model of this name; None for the name of a registered model.
 
     Args:
-        name: a path or URL of a file; a folder, or a repository ``hf://org/name[@revision]``, that holds one, or is of
-            a kind that a plugin's ``zoo_open_repository`` knows.
-        progress: show a progress bar where it is downloaded.
+        name: a path or URL of a file; a folder, or a repository ``hf://org/name[@revision]``, that contains one, or
+            that a plugin's ``zoo_open_repository`` supports.
+        progress: show a progress bar during a download.
 
     Raises:
-        DownloadError: it cannot be had.
-        CheckpointError: it is no saved model, or is damaged.
-        InvalidArgument: a folder or repository that holds no model, or several.
-        PluginError: the plugin that should open it failed.
+        DownloadError: it cannot be downloaded or found.
+        CheckpointError: it is not a saved model, or is damaged.
+        InvalidArgument: a folder or repository contains no model, or several.
+        PluginError: the plugin that opens it failed.
     """
     if not names_a_file(name):
         return None
@@ -140,7 +140,7 @@ def find_saved(name: str | os.PathLike[str], *, progress: bool = True) -> SavedM
 
 
 def _saved_at(place: _Place, progress: bool) -> SavedModel | ZooError:
-    """The saved model at a place, or what is wrong with it."""
+    """The saved model at a place; raises if it is invalid."""
     try:
         file = place.file(_the_one(place.names, place.source))
     except InvalidArgument as e:
@@ -165,7 +165,7 @@ class _Place:
 
 
 def _place(source: str) -> _Place | None:
-    """What a name stands for, where that is no file."""
+    """The folder or repository of a name that is not a file."""
     if re.fullmatch(r"hf://[^/@]+/[^/@]+(@.+)?", source):
         commit, names = files.hub_listing(source)
         return _Place(f"{source.partition('@')[0]}@{commit}", names, commit)
@@ -182,12 +182,13 @@ def _the_one(names: list[str], where: str) -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        raise InvalidArgument(f"{where} holds several models. Say which one you mean: {', '.join(found)}.")
-    raise InvalidArgument(f"{where} holds no saved model; expected model{SUFFIX}, as zoo.save writes it.")
+        raise InvalidArgument(f"{where} contains several models. Choose one of them: {', '.join(found)}.")
+    raise InvalidArgument(f"{where} contains no saved model; expected model{SUFFIX}, as zoo.save writes it.")
 
 
 def _of_a_plugin(place: _Place, progress: bool) -> SavedModel | None:
-    """The model in a folder or repository whose kind a plugin knows; of the hub's, all files are fetched for it."""
+    """The model in a folder or repository that a plugin supports; all files of a hub repository are downloaded for
+    it."""
     plugins = get_plugins()
     if not plugins.implement("zoo_open_repository"):
         return None
@@ -198,14 +199,14 @@ def _of_a_plugin(place: _Place, progress: bool) -> SavedModel | None:
     if found is None:
         return None
     if not isinstance(found, Repository) or not isinstance(found.weights, Weights):
-        raise PluginError(f"A plugin says of {place.source} that it is {short(found)}; expected a zoo.Repository.")
+        raise PluginError(f"A plugin returned {short(found)} for {place.source}; expected a zoo.Repository.")
     own = found.builder
     for entry in registry().entries.values():
         if own == entry.spec.builder or (callable(own) and (own is entry.local or _named(own) == entry.spec.builder)):
             return SavedModel(place.source, entry.full_name, found.weights.config, entry.spec.tasks[0], found.weights)
     raise PluginError(
-        f"{place.source} is built by {own if isinstance(own, str) else _named(own)}, as a plugin says, which is the "
-        "builder of no registered model: the plugin must name it in its manifest."
+        f"{place.source} is built by {own if isinstance(own, str) else _named(own)}, according to a plugin, which "
+        "is not the builder of a registered model: the plugin must add it to its manifest."
     )
 
 
@@ -213,14 +214,14 @@ def _named(builder: Any) -> str:
     return f"{getattr(builder, '__module__', '')}:{getattr(builder, '__qualname__', '')}"
 
 
-# ── what is in one ───────────────────────────────────────────────────────────────────────────────────────────────
+# ── contents ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def read_saved(path: Path, source: str) -> SavedModel:
-    """What the file at ``path``, named as ``source``, says of itself. torch is not imported.
+    """The description in the file at ``path``, named as ``source``. torch is not imported.
 
     Raises:
-        CheckpointError: it is no saved model, or is damaged.
+        CheckpointError: it is not a saved model, or is damaged.
     """
     found = saved_in(path, source)
     return found or _raise(_not_saved(source))
@@ -228,13 +229,13 @@ def read_saved(path: Path, source: str) -> SavedModel:
 
 def _not_saved(source: str) -> CheckpointError:
     return CheckpointError(
-        f"{files.redacted(source)} does not say which model it is: it was not written by zoo.save. Name the model, "
+        f"{files.redacted(source)} has no description of its model: it was not written by zoo.save. Name the model, "
         f"and the file as its weights: zoo.get_model('resnet50', weights={files.redacted(source)!r})."
     )
 
 
 def saved_in(path: Path, source: str) -> SavedModel | None:
-    """The same; None where the file is anything else."""
+    """The same; None for other files."""
     shown = files.redacted(source)
     try:
         with path.open("rb") as f:
@@ -242,26 +243,26 @@ def saved_in(path: Path, source: str) -> SavedModel | None:
                 return None
             text = read_header(f)[1].get(KEY)
     except ValueError as e:
-        raise CheckpointError(f"{shown} cannot be read; it is damaged or cut short ({e}).") from e
+        raise CheckpointError(f"{shown} cannot be read; it is damaged or truncated ({e}).") from e
     if text is None:
         return None
     try:
         facts = json.loads(text)
     except (ValueError, RecursionError) as e:
-        raise CheckpointError(f"{shown}: what it says of itself is no JSON ({type(e).__name__}).") from e
+        raise CheckpointError(f"{shown}: its metadata are not JSON ({type(e).__name__}).") from e
     return parse(facts, source, path.stat().st_size)
 
 
 def parse(facts: Any, source: str, size: int | None = None) -> SavedModel:
-    """Metadata of the form that ``zoo.save`` writes, read and checked.
+    """Read and check metadata as ``zoo.save`` writes them.
 
     Raises:
-        CheckpointError: it is of another form; the message names the field.
+        CheckpointError: a field is invalid; the message names it.
     """
     shown = files.redacted(source)
 
     def wrong(what: str) -> CheckpointError:
-        return CheckpointError(f"{shown}: what it says of itself is wrong: {what}")
+        return CheckpointError(f"{shown}: its metadata are wrong: {what}")
 
     def take(key: str, kinds: tuple[type, ...], default: Any, of: Mapping[str, Any]) -> Any:
         value = of.get(key)
@@ -272,7 +273,7 @@ def parse(facts: Any, source: str, size: int | None = None) -> SavedModel:
         return value
 
     if not isinstance(facts, dict) or type(facts.get("format")) is not int or facts["format"] < 1:
-        raise wrong("it has no number of its format.")
+        raise wrong("the format is missing.")
     if facts["format"] > FORMAT:
         zoo = take("versions", (dict,), {}, facts).get("zoo-core")
         newer = f"zoo-core {short(zoo)}" if isinstance(zoo, str) else "a newer zoo-core"
@@ -342,24 +343,24 @@ def _preset(given: Mapping[str, Any] | None, wrong: Callable[[str], CheckpointEr
     known = known_presets()
     if target not in known:
         raise wrong(
-            f"its preprocessing is {short(target)}, which is neither one of zoo.transforms nor one of an installed "
+            f"the preprocessing is {short(target)}, which is neither in zoo.transforms nor that of an installed "
             f"plugin's weights.{suggest(target, known)}"
         )
     preset = Preset(target, {name: _tuples(value) for name, value in arguments.items()})
     if (reason := problem(preset)) is not None:
-        raise wrong(f"its preprocessing: {reason}")
+        raise wrong(f"the preprocessing: {reason}")
     return preset
 
 
 def _tuples(value: Any) -> Any:
-    """Lists as the tuples that presets are described with."""
+    """Lists as tuples, as in presets."""
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def known_presets() -> set[str]:
-    """Import strings of the preprocessings that a file may name: zoo's own, and those of installed plugins' weights.
+    """Import strings of the preprocessings that a file may name: those of zoo and of installed plugins' weights.
 
-    Of catalogues, whose weights are made when they are asked for, those that the manifest names.
+    For catalogues, whose weights are made on access, those in the manifest.
     """
     now = registry()
     enums = {stored_weights(e.spec) for e in now.entries.values()}
@@ -369,13 +370,13 @@ def known_presets() -> set[str]:
 
 
 def _problems(arguments: Mapping[str, Any]) -> Iterator[str]:
-    """What among the arguments of a builder a file must not say."""
+    """The arguments of a builder that a file must not have."""
     for name, value in arguments.items():
         if not name.isidentifier() or name in _OF_LOADING or (name.startswith("weights") and value is not None):
-            yield f"its arguments have {short(name)}: {short(value)}, which is none of an architecture."
+            yield f"its arguments contain {short(name)}: {short(value)}, which is not an argument of an architecture."
         for text in _texts(value):
             if names_a_file(text):
-                yield f"its argument {name} is {short(text)}, a file or an address; none may be named."
+                yield f"its argument {name} is {short(text)}, a path or URL, which is not allowed."
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -387,7 +388,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def facts_of(weights: Weights) -> dict[str, Any]:
-    """What is kept of a description in the file's metadata."""
+    """The parts of a description that are stored in the file's metadata."""
     default = {f.name: f.default for f in fields(Weights)}
     known = {key: getattr(weights, key) for key in FACTS}
     return {key: value for key, value in known.items() if value and value != default[key]}

@@ -1,4 +1,4 @@
-"""Which plugins are installed: a record for every entry point, nothing imported."""
+"""The installed plugins: one record per entry point, without imports."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ def named_in(variable: str) -> set[str]:
 
 
 def scan() -> Iterator[PluginRecord]:
-    """A record for every entry point of the group, our own first, then by name and distribution."""
+    """One record per entry point of the group, our own first, then by name and distribution."""
     only, disabled = named_in("ZOO_PLUGINS"), named_in("ZOO_DISABLE_PLUGINS")
     records: dict[tuple[str, str, bool], PluginRecord] = {}
     places: dict[str, list[str]] = {}  # of our own distributions
     for broken, distribution in _distributions():
         with broken.guard("scan"):
-            # Most have nothing to do with us, and are not parsed.
+            # Most are unrelated, and are not parsed.
             concerned = distribution is not None and GROUP in (distribution.read_text("entry_points.txt") or "")
-            for entry in distribution.entry_points.select(group=GROUP) if concerned else ():
-                record = PluginRecord(entry.name, "", *_name_and_version(distribution))
+            for point in distribution.entry_points.select(group=GROUP) if concerned else ():
+                record = PluginRecord(point.name, "", *_name_and_version(distribution))
                 ours = BY_DISTRIBUTION.get(record.distribution or "")
-                if (only and entry.name not in only) or entry.name in disabled:
+                if (only and point.name not in only) or point.name in disabled:
                     record.state = "disabled"
                 else:
                     with record.guard("scan"):
-                        record.target = _module_of(entry)
+                        record.target = _module_of(point)
                         if ours and not record.first_party:
                             raise ContractError(
-                                f"{_place(distribution)} says that it is {ours.distribution}, whose plugin "
-                                f"{ours.plugin!r} is in {ours.package}, and names {short(entry.value)}. If you know "
-                                "nothing of it, remove it"
+                                f"{_place(distribution)} claims to be {ours.distribution}, whose plugin "
+                                f"{ours.plugin!r} is in {ours.package}, but names {short(point.value)}. If you do "
+                                "not know it, remove it"
                             )
-                # A distribution that is on the path twice (in a source tree and installed) counts once, the first.
-                records.setdefault((entry.name, record.distribution or "", record.state == "failed"), record)
+                # Of a distribution that is on the path twice (in a source tree and installed), the first is used.
+                records.setdefault((point.name, record.distribution or "", record.state == "failed"), record)
                 if ours and (place := _place(distribution)) not in places.setdefault(ours.distribution, []):
                     places[ours.distribution].append(place)
         if broken.state == "failed" and not (only or broken.name in disabled):
@@ -61,7 +61,7 @@ def scan() -> Iterator[PluginRecord]:
 
 
 def _distributions() -> Iterator[tuple[PluginRecord, Any]]:
-    """What is installed, each with a record for what may be wrong with it, and a record of each finder that fails."""
+    """The installed distributions, each with a record for its problems, and a record for each finder that fails."""
     from importlib_metadata import DistributionFinder
 
     context = DistributionFinder.Context()  # type: ignore[no-untyped-call]
@@ -76,20 +76,20 @@ def _distributions() -> Iterator[tuple[PluginRecord, Any]]:
             yield broken, None
 
 
-def _module_of(entry: EntryPoint) -> str:
-    if check_name("plugin", entry.name) == LOCAL:
-        raise ContractError(f"the name {LOCAL!r} is kept for the models of a session; choose another")
-    if not re.fullmatch(r"[\w.]+", entry.value):
-        raise ContractError(f"the entry point {entry.name!r} names {short(entry.value)}; expected a module's name")
-    return entry.value
+def _module_of(point: EntryPoint) -> str:
+    if check_name("plugin", point.name) == LOCAL:
+        raise ContractError(f"the name {LOCAL!r} is reserved for the models of a session; choose another")
+    if not re.fullmatch(r"[\w.]+", point.value):
+        raise ContractError(f"the entry point {point.name!r} names {short(point.value)}; expected the name of a module")
+    return point.value
 
 
 def _name_and_version(distribution: Any) -> tuple[str, str]:
-    """As its metadata say; read by hand, since a hundred times the parser of e-mails is felt."""
+    """From its metadata, without the slow parser of the email module."""
     text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
     found = dict(re.findall(r"^(Name|Version): *(.+?) *$", text.partition("\n\n")[0], re.MULTILINE))
     if len(found) < 2:
-        raise ContractError("its metadata give no name and version; it was installed or removed halfway")
+        raise ContractError("its metadata have no name and version; it is partially installed")
     return found["Name"], found["Version"]
 
 
@@ -98,6 +98,6 @@ def _place(distribution: object) -> str:
 
 
 def _path_name(distribution: object) -> str:
-    """A name for a distribution whose metadata may be unreadable: its folder's."""
+    """A name for a distribution whose metadata may be unreadable: that of its folder."""
     path = getattr(distribution, "_path", None)
     return Path(str(path)).name if path is not None else repr(distribution)

@@ -1,6 +1,6 @@
-"""The process while plugins are listed: what they print goes to stderr, and what they replace is put back.
+"""Protects the process while plugins are listed: their output goes to stderr, and their changes are undone.
 
-What no process can be kept from is in ``docs/security.md``: a hang, ``os._exit``, a patched standard library.
+``docs/security.md`` lists what this cannot prevent: a hang, ``os._exit``, a patched standard library.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any
 
 
 class Undisturbed:
-    """Within, plugins may be imported; :meth:`undo` puts back what one of them changed.
+    """A context in which plugins may be imported; :meth:`undo` restores what one of them changed.
 
     Attributes:
-        interrupted: whether Ctrl-C was pressed, as told from a KeyboardInterrupt that a plugin raises itself; None if
-            that cannot be known.
+        interrupted: whether Ctrl-C was pressed, as opposed to a KeyboardInterrupt that a plugin raises; None if this is
+            not known.
     """
 
     def __init__(self) -> None:
@@ -34,14 +34,14 @@ class Undisturbed:
         self._streams = sys.stdout, sys.stderr
         self._asides = [None if stream is None else _Aside(self, stream, sys.stderr) for stream in self._streams]
         sys.stdout, sys.stderr = self._asides
-        if threading.current_thread() is threading.main_thread():  # it arrives there alone
+        if threading.current_thread() is threading.main_thread():  # it is only delivered there
             handler = _on_ctrl_c()
             self.interrupted = None if handler is None else False
             if callable(handler):
                 try:
                     signal.signal(signal.SIGINT, self._interrupt)
                     self._handler = handler
-                except ValueError:  # an interpreter within another has no signals
+                except ValueError:  # a subinterpreter has no signals
                     self.interrupted = None
         return self
 
@@ -58,14 +58,15 @@ class Undisturbed:
 
     @contextlib.contextmanager
     def undoing(self) -> Iterator[list[str]]:
-        """Within, one plugin is listed; the names of what it changed, which was undone, are in the list afterwards."""
+        """A context in which one plugin is listed; the list has the names of its changes, which were undone,
+        afterwards."""
         changed: list[str] = []
-        path, entries, limit, folder = sys.path, sys.path[:], sys.getrecursionlimit(), _folder()
+        path, paths, limit, folder = sys.path, sys.path[:], sys.getrecursionlimit(), _folder()
         try:
             yield changed
         finally:
-            if sys.path is not path or path != entries:
-                sys.path, path[:] = path, entries  # the next plugin is to be found where it was
+            if sys.path is not path or path != paths:
+                sys.path, path[:] = path, paths  # so that the next plugin can be found
                 changed.append("sys.path")
             for name, aside in zip(("stdout", "stderr"), self._asides, strict=True):
                 if getattr(sys, name) is not aside:
@@ -79,14 +80,14 @@ class Undisturbed:
                 changed.append("the working directory")
             if self._handler and _on_ctrl_c() != self._interrupt:
                 signal.signal(signal.SIGINT, self._interrupt)
-                changed.append("what Ctrl-C does")
+                changed.append("the handling of Ctrl-C")
 
 
 _watch: Undisturbed | None = None
 
 
 def is_ctrl_c(error: BaseException | None) -> bool:
-    """Whether the user has pressed Ctrl-C, ``error`` (or nothing) being what a plugin made of it."""
+    """Whether the user has pressed Ctrl-C, where ``error`` (or None) is the exception of the plugin."""
     interrupted = _watch.interrupted if _watch else None
     return isinstance(error, KeyboardInterrupt) if interrupted is None else interrupted
 
@@ -97,15 +98,15 @@ def _on_ctrl_c() -> Any:
 
 def _folder() -> str | None:
     try:
-        return os.getcwd()  # noqa: PTH109  os.chdir takes it as it is
+        return os.getcwd()  # noqa: PTH109  for os.chdir
     except OSError:  # it was deleted
         return None
 
 
 class _Aside:
-    """Stands for a stream: what the thread prints that lists plugins goes to stderr, all else where it went before.
+    """Replaces a stream: output of the thread that lists plugins goes to stderr, other output to the stream.
 
-    Closing it closes nothing. A logging handler that keeps it writes to the stream itself once plugins are listed.
+    Closing it has no effect. A logging handler that keeps it writes to the stream itself after plugins are listed.
     """
 
     def __init__(self, watch: Undisturbed, stream: Any, stderr: Any) -> None:
@@ -116,11 +117,11 @@ class _Aside:
         return getattr(self._stderr if listing else self._stream, name)
 
     @property
-    def buffer(self) -> Any:  # which a plugin may wrap, and the wrapper closes it when it goes
+    def buffer(self) -> Any:  # a plugin may wrap it, and the wrapper closes it when it is deleted
         return _Aside(self._watch, self._stream.buffer, self._stderr and self._stderr.buffer)
 
     def close(self) -> None:
-        """The stream is not the plugin's."""
+        """The stream does not belong to the plugin."""
 
     def detach(self) -> Any:
-        raise io.UnsupportedOperation("stdout and stderr are not to be detached while plugins are listed")
+        raise io.UnsupportedOperation("stdout and stderr must not be detached while plugins are listed")

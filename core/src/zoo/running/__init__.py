@@ -1,3 +1,3 @@
-"""Models at work: files in, typed results out; and made faster."""
+"""Running models: files in, typed results out; and optimization."""
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Work done ahead of whoever needs it, in threads: decoding and resizing pictures, drawing and compressing them.
+"""Work done ahead of its use, in threads: decoding and resizing pictures, drawing and compressing them.
 
-Threads, since Pillow and torch let others run while they work. A process would cost more by the copying of what it
-made, and a second to start, and could only run what can be pickled.
+Threads, since Pillow and torch release the GIL. Processes would have to copy their results, take a second to start, and
+could only run picklable functions.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from zoo.errors import InvalidArgument
 T = TypeVar("T")
 R = TypeVar("R")
 MOST = 16  # threads of "auto"
-AUTO_FROM = 16  # inputs from which "auto" starts any
-PATIENCE = 5.0  # seconds for a thread to finish what it is at, when nobody wants it any more
+AUTO_FROM = 16  # least number of inputs for which "auto" starts threads
+PATIENCE = 5.0  # seconds for a thread to finish when its result is no longer needed
 
 
 def check_workers(workers: Any) -> int | str:
-    """``workers`` if it is a number from 0 on, or ``"auto"``.
+    """``workers``, checked to be a number of at least 0, or ``"auto"``.
 
     Raises:
         InvalidArgument: it is neither.
@@ -36,19 +36,19 @@ def check_workers(workers: Any) -> int | str:
     if workers == "auto":
         return "auto"
     if isinstance(workers, str) or workers is None:
-        raise InvalidArgument(f"workers is {workers!r}; expected a whole number from 0 on, or 'auto'.")
+        raise InvalidArgument(f"workers is {workers!r}; expected a whole number of at least 0, or 'auto'.")
     return check_count("workers", workers, 0)
 
 
 def count_workers(workers: int | str, inputs: int) -> int:
-    """How many threads that means for so many inputs: with ``"auto"`` none for a few, else as many as cores."""
+    """The number of threads for a number of inputs: with ``"auto"`` 0 for a few, else the number of cores."""
     if isinstance(workers, int):
         return workers
     return min(cores(), MOST) if inputs >= AUTO_FROM else 0
 
 
 def cores() -> int:
-    """How many this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -62,18 +62,19 @@ def ahead(
     weigh: Callable[[R], float] = lambda result: 0,
     heaviest: float = math.inf,
 ) -> Generator[R, None, None]:
-    """``map(function, items)``, where ``function`` is called in threads, ahead of time; results keep their order.
+    """``map(function, items)``, where ``function`` is called ahead of time in threads; results keep their order.
 
-    Items are drawn by whoever iterates. What ``function`` raises is raised in its place, and ends the rest. When the
-    iterator ends or is closed, so do its threads, and ``items`` if it is a generator.
+    Items are drawn by the consumer's thread. An exception of ``function`` is raised in place of its result, and ends
+    the iteration. When the iterator ends or is closed, its threads end too, and ``items`` is closed if it is a
+    generator.
 
     Args:
-        threads: 0 calls ``function`` when its result is asked for, where it is asked for.
-        limit: items that are drawn and not yet handed on, at most.
-        eager: draw up to the limit before handing on; else a result that is ready is handed on first.
-        weigh: what a result weighs while it waits.
-        heaviest: none but the next to be handed on is begun that could make those that wait weigh more; one that is
-            not done is taken to be as heavy as the heaviest so far.
+        threads: 0 calls ``function`` on demand, in the consumer's thread.
+        limit: largest number of items that are drawn but whose results are not consumed.
+        eager: draw items up to the limit before returning a result; else a ready result is returned first.
+        weigh: result → its weight while it waits.
+        heaviest: largest total weight of waiting results. An item that could exceed it is not started, unless its
+            result is the next one; unfinished results are assumed to be as heavy as the heaviest so far.
     """
     source = iter(items)
     team = _Team(function, weigh, heaviest)
@@ -103,7 +104,7 @@ def ahead(
 
 
 class _Team:
-    """Threads that compute on a core each, since there are several of them."""
+    """Threads that use one core each for torch, since there are several of them."""
 
     def __init__(self, function: Callable[[Any], Any], weigh: Callable[[Any], float], heaviest: float) -> None:
         self.function, self.weigh, self.heaviest = function, weigh, heaviest
@@ -112,7 +113,7 @@ class _Team:
         self.changed = threading.Condition()
         self.ended = False
         self.taken = self.handed = self.working = 0
-        self.weights: dict[Future[Any], float] = {}  # of what waits
+        self.weights: dict[Future[Any], float] = {}  # of waiting results
         self.most = 0.0
 
     def start(self, threads: int) -> None:
@@ -120,8 +121,8 @@ class _Team:
         before = torch.get_num_threads()
 
         def run() -> None:
-            torch.get_num_threads()  # a thread takes the common number when it first asks
-            torch.set_num_threads(1)  # of this thread; and the common number
+            torch.get_num_threads()  # a thread takes the common number on its first call
+            torch.set_num_threads(1)  # of this thread; also sets the common number
             started.release()
             self._work()
 
@@ -151,7 +152,7 @@ class _Team:
         for _ in self.threads:
             self.jobs.put(None)
         for thread in self.threads:
-            thread.join(PATIENCE)  # one that hangs in a file system is left behind, and ends with the process
+            thread.join(PATIENCE)  # a thread that hangs in a file system is abandoned, and ends with the process
 
     def _may_begin(self, number: int) -> bool:
         expected = sum(self.weights.values()) + (self.working + 1) * self.most
@@ -168,7 +169,7 @@ class _Team:
             try:
                 if not self.ended:
                     result = self.function(item)
-            except BaseException as e:  # noqa: BLE001  it is raised where the result is asked for
+            except BaseException as e:  # noqa: BLE001  raised in the consumer
                 error = e
             with self.changed:
                 self.working -= 1
@@ -180,4 +181,4 @@ class _Team:
                 else:
                     future.set_exception(error)
                 self.changed.notify_all()
-            del job, future, item, result, error  # nothing is held while it waits
+            del job, future, item, result, error  # keep no references while waiting

@@ -1,4 +1,4 @@
-"""A model as a function of columns, which engines of other people (Ray Data, datasets, Spark, Daft, Dask) take."""
+"""A model as a function of columns, for data engines (Ray Data, datasets, Spark, Daft, Dask)."""
 
 from __future__ import annotations
 
@@ -25,23 +25,24 @@ _building = threading.Lock()
 class BatchPredictor:
     """A picklable function from a batch, a dict of columns, to a dict of columns of the same length.
 
-    The model is built where it is first called, once: what is pickled are its arguments. A row that cannot be predicted
-    has the reason in the column ``error``, which is empty elsewhere (a text in all batches, for engines take the
-    columns' types from the first); no row makes the others fail.
+    The model is built once per process, on the first call: only the arguments are pickled. A row that cannot be
+    predicted has the reason in the column ``error``, which is "" for others (text in all batches, since engines take
+    the columns' types from the first); it does not affect other rows.
 
     Args:
         model: a model's name, or a file or folder that :func:`zoo.save` wrote.
-        weights, device, task: as of :func:`zoo.pipeline`.
-        dtype, engine: as of :func:`zoo.pipeline`, where they are given.
-        column: which column has the inputs; by default ``path``, ``bytes`` or ``image``, the first that is there.
-        top: how many labels or objects a row has, at most.
-        batch_size: how many inputs go through the model together.
-        workers: threads that open inputs; as of :func:`zoo.pipeline`.
-        **options: of the task and the builder, as of :func:`zoo.pipeline`.
+        weights, device, task: as for :func:`zoo.pipeline`.
+        dtype, engine: as for :func:`zoo.pipeline`, if they are given.
+        column: name of the column of inputs; by default the first existing one of ``path``, ``bytes`` and ``image``.
+        top: largest number of labels or objects per row.
+        batch_size: number of inputs that go through the model together.
+        workers: threads that open inputs, as for :func:`zoo.pipeline`.
+        ****options: options of the task and arguments of the builder, as for :func:`zoo.pipeline`.
 
     Raises:
-        InvalidArgument: the model is none of these. Calling it: there is no column of inputs.
-        ZooError: calling it: the model cannot be built, because this process lacks its plugin for example.
+        InvalidArgument: ``model`` is another type; when called, there is no column of inputs.
+        ZooError: when called, the model cannot be built, for example because its plugin is not installed in this
+            process.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class BatchPredictor:
     ) -> None:
         if not isinstance(model, str | Path):
             raise InvalidArgument(
-                f"BatchPredictor builds a model in each process: it takes a name or file, no {type(model).__name__}. "
+                f"BatchPredictor builds a model in each process: expected a name or file, got {type(model).__name__}. "
                 "zoo.save writes a file."
             )
         self.top, self.batch_size = check_count("top", top, 1), check_count("batch_size", batch_size, 1)
@@ -71,14 +72,14 @@ class BatchPredictor:
         self.options = {"task": task, "workers": workers, **more, **options}
         self.column = column
         self._pipeline: Pipeline | None = None
-        self._kinds: dict[str, bool] | None = None  # column → whether it has lists
+        self._kinds: dict[str, bool] | None = None  # column → whether it contains lists
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_pipeline": None}
 
     @property
     def pipeline(self) -> Pipeline:
-        """The pipeline of this process, built when it is first asked for."""
+        """The pipeline of this process, built on first use."""
         with _building:
             if self._pipeline is None:
                 self._pipeline = pipeline(*self.arguments, **self.options)
@@ -88,13 +89,13 @@ class BatchPredictor:
         """Predict a batch.
 
         Args:
-            batch: columns of one length. ``path``: paths, or URLs. ``bytes``: the content of files. ``image``: PIL
+            batch: columns of the same length. ``path``: paths, or URLs. ``bytes``: the content of files. ``image``: PIL
                 images, uint8 arrays [H, W, C], or ``{"bytes": …, "path": …}``.
 
         Returns:
-            The columns of the batch but for ``bytes`` and ``image``; and of the results, what
-            :meth:`zoo.Result.to_dict` says: ``labels`` and ``scores``, of detectors ``boxes`` and ``ids``, lists with
-            an item for each thing that was found; ``error``.
+            The columns of the batch except ``bytes`` and ``image``, and the data of :meth:`zoo.Result.to_dict`:
+            ``labels`` and ``scores``, for detectors ``boxes`` and ``ids``, lists with one item per label or object; and
+            ``error``.
         """
         column = self._find_column(batch)
         ready = self.pipeline
@@ -115,15 +116,13 @@ class BatchPredictor:
             if name in batch:
                 return name
         wanted = ", ".join(INPUTS) if self.column is None else self.column
-        raise InvalidArgument(
-            f"The batch has the columns {', '.join(batch)}; expected {wanted}, or name one by column=."
-        )
+        raise InvalidArgument(f"The batch has the columns {', '.join(batch)}; expected {wanted}, or give column=.")
 
     def _results(self, ready: Pipeline, sources: Sequence[Any]) -> list[Any]:
         there = [source for source in sources if not isinstance(source, Exception)]
         try:
             found = iter([result for _, result in self._stream(ready, there)])
-        except Exception as e:  # one of them, or all: what the task's or the model's code raises
+        except Exception as e:  # for one or all inputs: the task's or the model's code may raise anything
             alone = [self._alone(ready, source) for source in there]
             if there and all(isinstance(r, Exception) and not isinstance(r, ZooError) for r in alone):
                 raise e if len(there) == 1 else ExceptionGroup(f"No row of {len(there)} can be predicted", [e]) from e
@@ -140,7 +139,8 @@ class BatchPredictor:
             return e
 
     def _kinds_of(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, bool]:
-        """The columns of results, the same for all batches: where no row has any, a black picture tells them."""
+        """The columns of results, the same for all batches: if no row has a result, they are determined with a black
+        picture."""
         there = [row for row in rows if row]
         if self._kinds is None and not there and self.pipeline.takes_bytes:
             answer = self._alone(self.pipeline, Image.new("RGB", (64, 64)))
@@ -153,8 +153,8 @@ class BatchPredictor:
 
 
 def columns_of(result: Mapping[str, Any]) -> dict[str, Any]:
-    """What :meth:`zoo.Result.to_dict` says, in columns that Arrow has: the first list of objects becomes a list for
-    each of their keys; other structures become JSON."""
+    """The data of :meth:`zoo.Result.to_dict` in columns that Arrow supports: the first list of objects becomes one list
+    per key; other structures become JSON."""
     found: dict[str, Any] = {}
     spread = False
     for key, value in result.items():
@@ -174,8 +174,8 @@ def columns_of(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _source(value: Any, takes_bytes: bool) -> Any:
-    """What a pipeline opens, or why there is nothing."""
-    if isinstance(value, dict):  # as Hugging Face's datasets keep a picture
+    """The input for a pipeline, or the error."""
+    if isinstance(value, dict):  # a picture in Hugging Face's datasets
         value = value.get("bytes") or value.get("path")
     if isinstance(value, Stored | Held) and takes_bytes:
         return value
@@ -184,12 +184,12 @@ def _source(value: Any, takes_bytes: bool) -> Any:
     if isinstance(value, bytes | bytearray | memoryview):
         if takes_bytes:
             return Held(bytes(value))
-        return UnreadableFile("The task opens files by their path; bytes cannot be given to it.")
+        return UnreadableFile("The task opens files by their path; it does not accept bytes.")
     if isinstance(value, Image.Image | Tensor):
         return value
     if isinstance(value, np.ndarray):
         try:
             return Image.fromarray(value)
         except (TypeError, ValueError) as e:
-            return UnreadableFile(f"An array {list(value.shape)} of {value.dtype} is no picture: {e}")
-    return UnreadableFile(f"{value!r} is no input; expected a path, bytes, a picture or an array.")
+            return UnreadableFile(f"An array {list(value.shape)} of {value.dtype} is not a picture: {e}")
+    return UnreadableFile(f"{value!r} is not an input; expected a path, bytes, a picture or an array.")

@@ -1,4 +1,5 @@
-"""What is faster, by the clock: candidates run in turns, so that whatever else the machine does falls on all alike."""
+"""Measures which candidate is faster: they run alternately, so that other load on the machine affects all of them
+equally."""
 
 from __future__ import annotations
 
@@ -8,13 +9,13 @@ from typing import Any
 
 import torch
 
-SECONDS = 1.5  # that all runs together should take, and do where a run of each takes no longer
+SECONDS = 1.5  # target duration of all runs, unless one run of each takes longer
 ROUNDS = 7
-TOO_SHORT = 0.003  # seconds; what takes less is not told apart by so few runs
+TOO_SHORT = 0.003  # seconds; shorter runs cannot be distinguished by so few runs
 
 
 def in_turns(candidates: Sequence[Callable[[], Any]], device: torch.device) -> list[float]:
-    """The shortest time of each, in seconds, after one run that does not count."""
+    """The shortest time of each, in seconds, after a warm-up run."""
     for run in candidates:
         _timed(run, device)
     best = [float("inf")] * len(candidates)

@@ -1,4 +1,4 @@
-"""The engine ``compile``: torch.compile. Its modules are imported when it is used."""
+"""The engine ``compile``: torch.compile. Its modules are imported on use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zoo.running.precision import Casting
 
 
 def build(module: nn.Module, arguments: tuple[Tensor, ...], *, dtype: torch.dtype | None, dynamic: Any) -> Any:
-    """A compiled program. On the CPU the weights are frozen into it, without which it is slower than none.
+    """A compiled program. On the CPU the weights are frozen; otherwise it would be slower than eager mode.
 
     Raises:
         MissingPlugin: there is no C++ compiler.
@@ -30,7 +30,7 @@ def build(module: nn.Module, arguments: tuple[Tensor, ...], *, dtype: torch.dtyp
     compiled = torch.compile(module, dynamic=any(dynamic), options=options)
 
     def run(*tensors: Tensor) -> Any:
-        # Always in the same mode: for another, it would be compiled again, and weights are frozen in this one alone.
+        # Always in the same grad mode: another one would recompile, and weights are only frozen in this one.
         with torch.inference_mode(False), torch.no_grad():
             return compiled(*(t.clone() if t.is_inference() else t for t in tensors))
 
@@ -39,7 +39,7 @@ def build(module: nn.Module, arguments: tuple[Tensor, ...], *, dtype: torch.dtyp
 
 
 def check_compiler(device: torch.device) -> None:
-    """Raise if what torch.compile needs for a device is missing.
+    """Raise if a requirement of torch.compile for a device is missing.
 
     Raises:
         MissingPlugin: there is no C++ compiler.
@@ -47,6 +47,6 @@ def check_compiler(device: torch.device) -> None:
     given = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
     if device.type == "cpu" and shutil.which(given) is None:
         raise MissingPlugin(
-            f"The engine 'compile' needs a C++ compiler, and there is no {given}: install one (apt install g++), or "
-            "name it in the variable CXX."
+            f"The engine 'compile' needs a C++ compiler, but there is no {given}: install one (apt install g++), or "
+            "set the variable CXX."
         )

@@ -11,7 +11,7 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
     """The device to run on; ``"auto"`` is CUDA, else MPS, else the CPU.
 
     Raises:
-        InvalidArgument: no such device here.
+        InvalidArgument: the device is not available.
     """
     if str(device) == "auto":
         if torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""Changes of a model that can be undone and done again."""
+"""Changes of a model that can be undone and redone."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import nn
 
 
 class Edits:
-    """A group of changes; they are in force when they have been made."""
+    """A group of changes, which are applied as they are made."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
-        self.paths = defaultdict(list)  # a module may be in several places
+        self.paths = defaultdict(list)  # a module may have several paths
         for path, m in model.named_modules(remove_duplicate=False):
             self.paths[m].append(path)
         self.done: list[tuple[nn.Module, str, Any, Any]] = []
@@ -33,7 +33,7 @@ class Edits:
 
     @torch.no_grad()
     def fold(self, norm: Any, layer: Any) -> None:
-        """Put the batch norm's scale and shift into the layer before it."""
+        """Fold the batch norm's scale and shift into the layer before it."""
         dtype = torch.promote_types(layer.weight.dtype, torch.float32)
         mean, var = norm.running_mean.to(dtype), norm.running_var.to(dtype)
         scale = (var + norm.eps).rsqrt()

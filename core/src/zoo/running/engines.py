@@ -1,4 +1,4 @@
-"""Models that an engine computes: any structure of tensors in and out, built anew for shapes that it has not seen."""
+"""Models that an engine computes: any structure of tensors in and out, built again for new shapes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zoo.contract import load_object
 from zoo.errors import EngineError, ZooError, told
 from zoo.running.standing import StandIn
 
-KEPT = 8  # programs of a model that are kept, for the shapes that were last used
+KEPT = 8  # programs of a model that are kept, for the last used shapes
 
 Sizes = tuple[torch.Size, ...]
 
@@ -27,15 +27,15 @@ def build(module: nn.Module, arguments: tuple[Tensor, ...], **options: Any) -> n
 
 
 class Outputs(NamedTuple):
-    """How a model's outputs are made of tensors."""
+    """The structure of a model's outputs."""
 
     spec: Any
-    dtypes: tuple[torch.dtype | None, ...]  # None where there is another value
+    dtypes: tuple[torch.dtype | None, ...]  # None for other values
     others: tuple[Any, ...]
 
 
 class Flat(nn.Module):
-    """A model that takes and returns tensors alone, as engines do."""
+    """A model that takes and returns only tensors, as engines require."""
 
     def __init__(self, source: nn.Module, leaves: Sequence[Any], spec: Any) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Flat(nn.Module):
         return tuple(t for t in tree_flatten(self.whole(*tensors))[0] if isinstance(t, Tensor))
 
     def outputs(self, *tensors: Tensor) -> Outputs:
-        """What its outputs look like, which takes one run."""
+        """The structure of its outputs, found by one run."""
         leaves, spec = tree_flatten(self.whole(*tensors))
         return Outputs(
             spec,
@@ -66,7 +66,7 @@ class Flat(nn.Module):
 
 
 class Program(NamedTuple):
-    """What an engine made for inputs of some kind and shapes."""
+    """The program of an engine for inputs of some structure and shapes."""
 
     kind: Any
     sizes: Sizes
@@ -83,13 +83,13 @@ class Program(NamedTuple):
 class EngineModule(StandIn):
     """A model that an engine computes.
 
-    The first input of each shape takes long: the model is captured and compiled for it, unless a program for another
-    shape takes it too. The programs of the last few shapes are kept.
+    The first input of each shape is slow: the model is captured and compiled for it, unless the program for another
+    shape accepts it. The programs of the last few shapes are kept.
 
     Args:
         source: the model.
         engine: the engine's name.
-        dtype: what it is to compute in; None for the model's own precision.
+        dtype: the dtype to compute in; None for the model's own precision.
     """
 
     def __init__(self, source: nn.Module, engine: str, dtype: torch.dtype | None = None) -> None:
@@ -120,7 +120,7 @@ class EngineModule(StandIn):
         leaves, spec = tree_flatten((args, kwargs))
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         if any(0 in t.shape for t in tensors):
-            return self.source(*args, **kwargs)  # of nothing, nothing is computed
+            return self.source(*args, **kwargs)  # an empty input needs no program
         sizes = tuple(t.shape for t in tensors)
         kind = (str(spec), tuple(repr(x) for x in leaves if not isinstance(x, Tensor)), tuple(t.dtype for t in tensors))
         program = self._find(kind, sizes, tensors)
@@ -141,7 +141,7 @@ class EngineModule(StandIn):
         dynamic = [
             {d for d in range(len(size)) if len({other[i][d] for other in seen}) > 1} for i, size in enumerate(sizes)
         ]
-        # Programs cannot be captured of tensors that inference mode made.
+        # Programs cannot be captured with inference tensors.
         with torch.inference_mode(False), torch.no_grad():
             tensors = tuple(leaf.clone() for leaf in leaves if isinstance(leaf, Tensor))
             flat = Flat(self.source, leaves, spec)
@@ -150,7 +150,7 @@ class EngineModule(StandIn):
                 run = load_object(engine.target)(flat, tensors, dtype=self.engine_dtype, dynamic=dynamic)
             except ZooError:
                 raise
-            except Exception as e:  # an engine's own code can raise anything
+            except Exception as e:  # an engine's code may raise any exception
                 raise EngineError(
                     f"The engine {self.engine_name!r} cannot compute {type(self.source).__name__}: {told(e)[:500]}"
                 ) from e
@@ -161,6 +161,6 @@ class EngineModule(StandIn):
 
 
 def computing(model: nn.Module, modules: Sequence[nn.Module]) -> list[nn.Module]:
-    """In place of modules of ``model`` that an engine computes, what stands for them: they themselves never run."""
+    """Replace modules of ``model`` by the ones that an engine computes."""
     stands = {inner: m for m in model.modules() if isinstance(m, EngineModule) for inner in m.source.modules()}
     return list(dict.fromkeys(stands.get(module, module) for module in modules))

@@ -1,4 +1,4 @@
-"""Models of pictures as they can be captured: what most tasks' ``provides["export"]`` are made of."""
+"""Capturable models of pictures, for most tasks' ``provides["export"]``."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ AXES = {0: "batch", 2: "height", 3: "width"}  # of pictures [N, C, H, W]
 PIXEL_AXES = {0: "batch", 1: "height", 2: "width"}  # of pictures [N, H, W, C]
 SIDES = ("height", "width")
 PIXELS = "pixels in RGB, 0 to 255, [picture, row, column, channel]"
-UNEQUAL = 32  # pixels by which the width of an example exceeds its height where they are free
+UNEQUAL = 32  # pixels by which the width of an example exceeds its height if both are dynamic
 
 Finish = Callable[[Any, tuple[Tensor, ...]], Any]
 
 
 class Whole(nn.Module):
-    """Pixels in, what follows the model out: preprocessing, model and postprocessing as one graph.
+    """Preprocessing, model and postprocessing as one graph, which takes pixels.
 
     Args:
-        preset: prepares each of the inputs.
-        model: takes what ``preset`` makes of them.
-        finish: called with what the model gives, in float32, and the inputs.
+        preset: the preprocessing of each input.
+        model: takes the outputs of ``preset``.
+        finish: called with the outputs of the model, in float32, and the inputs.
     """
 
     def __init__(self, preset: nn.Module, model: nn.Module, finish: Finish) -> None:
@@ -42,7 +42,7 @@ class Whole(nn.Module):
 
 
 class Float32(nn.Module):
-    """A model of another type, which takes and returns float32."""
+    """A model of another dtype, which takes and returns float32."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Float32(nn.Module):
 
 
 def dtype_of(model: nn.Module) -> torch.dtype:
-    """Of a model's floating parameters."""
+    """The dtype of a model's floating point parameters."""
     return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
 
 
@@ -79,14 +79,14 @@ def export_pictures(
     """A model of pictures [N, C, H, W] as :func:`zoo.export` takes it.
 
     Args:
-        model: takes pictures as they are prepared.
+        model: takes prepared pictures.
         image_size: (height, width); by default that of the model's or its weights' preprocessing.
-        dynamic: which of the axes are to be free.
-        preprocessing: to be part of the graph, which then takes uint8 [N, H, W, C] of any height and width.
-        finish: what then follows the model; see :class:`Whole`.
+        dynamic: names of the axes of variable size.
+        preprocessing: a preset to include in the graph, which then takes uint8 [N, H, W, C] of any height and width.
+        finish: the postprocessing in that case; see :class:`Whole`.
 
     Raises:
-        InvalidArgument: no size is known, or the model takes one only and another or any is asked for.
+        InvalidArgument: no size is known, or another size or any size is requested of a model that takes only one.
     """
     free = any(side in dynamic for side in SIDES)
     own = image_size_of(model)
@@ -95,8 +95,8 @@ def export_pictures(
     size = image_size or example_size(model, free or preprocessing is not None)
     if size is None:
         raise InvalidArgument(
-            f"{type(model).__name__} takes pictures of any size, and a file of one: give image_size=(height, width), "
-            "or let them be free: dynamic=('height', 'width')."
+            f"{type(model).__name__} takes pictures of any size, but a file needs one: give image_size=(height, "
+            "width), or make them variable: dynamic=('height', 'width')."
         )
     if free and preprocessing is None:
         size = size[0], size[1] + UNEQUAL
@@ -112,10 +112,10 @@ def export_pictures(
 
 
 def example_size(model: nn.Module, any_size: bool) -> tuple[int, int] | None:
-    """(height, width) that a model's weights are made for: what is cut out or resized to, squared; else None.
+    """(height, width) of a model's weights: the side of their crop or resize, squared; else None.
 
     Args:
-        any_size: whether the model is known to take any, so that 224 × 224 do where nothing is known.
+        any_size: whether the model takes any size, so that 224 × 224 is the default.
     """
     found = default_size(model)
     if found is None and (weights := loaded_weights(model)) is not None and weights.transforms is not None:
@@ -125,9 +125,9 @@ def example_size(model: nn.Module, any_size: bool) -> tuple[int, int] | None:
 
 
 def fixed_size(model: nn.Module, size: tuple[int, int]) -> InvalidArgument:
-    """The error of a model that takes one size alone."""
+    """The error of a model that takes only one size."""
     return InvalidArgument(
-        f"{type(model).__name__} takes pictures of {size[0]}×{size[1]} pixels alone: height and width cannot be "
-        "free. Leave them out of dynamic, or put the preprocessing into the file, which resizes: "
+        f"{type(model).__name__} takes only pictures of {size[0]}×{size[1]} pixels: height and width cannot be "
+        "variable. Remove them from dynamic, or put the preprocessing into the file, which resizes: "
         "with_preprocessing=True."
     )

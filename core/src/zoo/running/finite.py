@@ -1,4 +1,4 @@
-"""Numbers that are none: NaN and infinity, in results and in what results are made of."""
+"""Checks for NaN and infinity in results and in the outputs that they are made from."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from zoo.quantized_tensors import dequantized
 
 
 def is_finite(value: Any) -> bool:
-    """Whether all numbers are finite: of a tensor, an array, a float; and of mappings, lists, tuples and results, which
-    are searched. Other things have none."""
+    """Whether all numbers of a tensor, an array or a float are finite. Mappings, lists, tuples and results are
+    searched; other objects are ignored."""
     if isinstance(value, Tensor):
         if not (value.is_floating_point() or value.is_complex()) or value.numel() == 0 or value.is_meta:
             return True
         plain = dequantized(value).detach()
         plain = torch.view_as_real(plain) if plain.is_complex() else plain
-        return all(math.isfinite(extreme.item()) for extreme in torch.aminmax(plain))  # NaN is handed on
+        return all(math.isfinite(extreme.item()) for extreme in torch.aminmax(plain))  # aminmax propagates NaN
     if isinstance(value, float):
         return math.isfinite(value)
     if isinstance(value, np.ndarray | np.generic):
@@ -44,10 +44,10 @@ def _parts(value: Any) -> Iterable[Any]:
 
 
 def describe_cause(model: nn.Module) -> str:
-    """Why a model's numbers may not be finite, as far as its parameters tell."""
+    """The likely reason of non-finite outputs, from the model's parameters."""
     named = [*model.named_parameters(), *model.named_buffers()]
     bad = [name for name, tensor in named if not is_finite(tensor)]
     if not bad:
-        return "its parameters are finite, so numbers grew too large on the way, or the input is not finite itself"
+        return "its parameters are finite, so an intermediate result overflowed, or the input is not finite"
     more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
-    return f"so are the model's own {', '.join(bad[:3])}{more}: load other weights"
+    return f"the model's own {', '.join(bad[:3])}{more} are not finite either: load other weights"

@@ -1,4 +1,4 @@
-"""Which inputs a path, folder, batch or list stands for."""
+"""The inputs in a path, folder, batch or list."""
 
 from __future__ import annotations
 
@@ -19,31 +19,29 @@ _SOURCES = (str, Path, Image.Image, Tensor)
 
 
 def from_arrays(inputs: Any, ndim: int, bgr: bool = False) -> Any:
-    """``inputs`` with numpy arrays, wherever they stand in lists and tuples, as tensors with their channels first.
+    """``inputs`` with numpy arrays, also inside lists and tuples, converted to channels-first tensors.
 
     Args:
-        inputs: as of a pipeline.
-        ndim: dimensions of one input: 3 for a picture [H, W, C] (2 for one without colours), 4 for a video
+        inputs: as for a pipeline.
+        ndim: dimensions of one input: 3 for a picture [H, W, C] (2 for greyscale), 4 for a video
             [T, H, W, C]. An array with one more is a batch.
-        bgr: whether their channels are blue, green, red, as OpenCV has them.
+        bgr: whether their channels are blue, green, red, as in OpenCV.
 
     Raises:
-        InvalidArgument: an array of another shape or type; ``bgr`` where there is no array.
+        InvalidArgument: an array has another shape or dtype, or ``bgr`` is given without an array.
     """
     if isinstance(inputs, list | tuple):
         return type(inputs)(from_arrays(one, ndim, bgr) for one in inputs)
     if not isinstance(inputs, np.ndarray):
         if bgr:
-            raise InvalidArgument(
-                f"bgr=True is of numpy arrays, as OpenCV reads them; this is {type(inputs).__name__}."
-            )
+            raise InvalidArgument(f"bgr=True is for numpy arrays, as OpenCV reads them; got {type(inputs).__name__}.")
         return inputs
     array = inputs[..., None] if inputs.ndim == ndim - 1 else inputs
     if array.ndim not in (ndim, ndim + 1) or array.shape[-1] not in (1, 3, 4):
         shape = ", ".join(map(str, inputs.shape))
         raise InvalidArgument(
-            f"Cannot predict from an array of the shape ({shape}); expected channels last, (height, width, 3), as "
-            "OpenCV and Pillow have them. torch tensors have them first."
+            f"Cannot predict from an array of shape ({shape}); expected channels last, (height, width, 3), as "
+            "in OpenCV and Pillow. torch tensors have channels first."
         )
     if array.dtype == np.float64:
         array = array.astype(np.float32)
@@ -56,7 +54,7 @@ def from_arrays(inputs: Any, ndim: int, bgr: bool = False) -> Any:
 
 
 class Inputs:
-    """How a task's inputs are told apart: ``steps``, made of the task, knows which files hold several."""
+    """Splits the inputs of a task: ``steps``, the task's object, determines which files contain several."""
 
     def __init__(self, task: TaskSpec, steps: Any) -> None:
         self.task = task
@@ -81,9 +79,9 @@ class Inputs:
         return found
 
     def _expand_groups(self, inputs: Any, n: int) -> list[Any]:
-        """Inputs of ``n`` files: a tuple is one, or as many as its batches hold; the rest is taken ``n`` at a time.
+        """Inputs of ``n`` files: a tuple is one input, or several if it has batches; other files are grouped by ``n``.
 
-        A sequence is an input by itself.
+        A sequence is one input.
         """
         found: list[Any] = []
         loose: list[Any] = []
@@ -97,7 +95,9 @@ class Inputs:
                     kinds = ", ".join(type(one).__name__ for one in item)
                     raise InvalidArgument(f"Cannot predict from ({kinds}); expected {n} paths, pictures or tensors.")
                 if len({len(one) for one in item if self._is_batch(one)}) > 1:
-                    raise InvalidArgument("The batches of a tuple hold different numbers of pictures; expected one.")
+                    raise InvalidArgument(
+                        "The batches of a tuple have different numbers of pictures; expected the same."
+                    )
                 found += zip(*item, strict=True) if all(map(self._is_batch, item)) else [tuple(item)]
             elif isinstance(item, _SOURCES):
                 loose.append(item)
@@ -110,21 +110,21 @@ class Inputs:
             rest = ", ".join(str(x) if isinstance(x, str | Path) else type(x).__name__ for x in loose)
             raise InvalidArgument(
                 f"{n} files make one input of this task, and these are left over: {rest}. A file that"
-                " holds several, such as a video, is one by itself."
+                " contains several, such as a video, is one input."
             )
         if not found:
             raise InvalidArgument("There is nothing to predict: the list of inputs is empty.")
         return found
 
     def _is_sequence(self, item: Any) -> bool:
-        """Whether one source is a whole input of a task that takes several otherwise."""
+        """Whether one source is a complete input of a task whose inputs have several files."""
         return self.task.inputs_per_sample > 1 and isinstance(item, _SOURCES) and self.steps.sequence(item)
 
     def _is_batch(self, item: Any) -> bool:
         return isinstance(item, Tensor) and item.ndim == self.task.input_ndim + 1
 
     def _search(self, folder: str | Path, n: int) -> list[Any]:
-        """The inputs in ``folder``: sequences, and of the other files each with the ``n - 1`` that follow it there."""
+        """The inputs in ``folder``: sequences, and each other file with the next ``n - 1`` files."""
         files = find_files(folder, self.task.suffixes)
         sequences: dict[Any, None] = dict.fromkeys(file for file in files if self._is_sequence(file))
         others = [file for file in files if file not in sequences]
@@ -137,13 +137,11 @@ class Inputs:
             needed = f"at least {n} " if n > 1 else ""
             where = " in one folder" if n > 1 and len(others) >= n else ""
             kinds = ", ".join(self.task.suffixes)
-            raise InvalidArgument(
-                f"The folder {folder} has nothing to predict; expected {needed}files of {kinds}{where}."
-            )
+            raise InvalidArgument(f"The folder {folder} has no inputs; expected {needed}files of {kinds}{where}.")
         return list(sequences) + groups
 
     def is_several(self, inputs: Any) -> bool:
-        """Whether the answer to ``inputs`` is a list even where it holds one."""
+        """Whether the result for ``inputs`` is a list even for a single input."""
         kinds = list if self.task.inputs_per_sample > 1 and isinstance(inputs, tuple) else list | tuple
         return (
             isinstance(inputs, kinds)

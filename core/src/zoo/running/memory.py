@@ -1,4 +1,4 @@
-"""Memory that the C library keeps for threads that freed it, given back to the system."""
+"""Returns free memory that the C library keeps to the system."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from collections.abc import Callable
 
 @functools.cache
 def _trim() -> Callable[[int], int] | None:
-    """glibc's ``malloc_trim``; None where there is another C library."""
+    """glibc's ``malloc_trim``; None for other C libraries."""
     if not sys.platform.startswith("linux"):
         return None
     return getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
 def give_back() -> bool:
-    """Give free memory of the process back to the system. No setting is changed; it takes some milliseconds.
+    """Return free memory of the process to the system. No setting is changed; it takes some milliseconds.
 
-    glibc keeps what is freed apart for each thread, in pieces between those in use. Pictures that one thread opens and
-    another drops leave hundreds of megabytes so.
+    glibc keeps freed memory separately for each thread, fragmented between blocks in use. Pictures that one thread
+    opens and another frees leave hundreds of megabytes in this way.
 
     Returns:
-        Whether there was any, and a C library that can tell.
+        Whether memory was returned; False for other C libraries.
     """
     trim = _trim()
     return trim is not None and bool(trim(0))

@@ -1,9 +1,9 @@
-"""A model made faster for inference: batch norm folded into convolutions, what only training needs dropped, weights
-laid out as the processor reads them; in half precision, or by an engine, where that is asked for.
+"""Optimization of models for inference: batch norm is folded into convolutions, layers for training are removed,
+weights are stored in the processor's preferred layout; optionally with half precision or an engine.
 
-What may be folded is not guessed from names or from the order of definition. The model runs once on an example while
-every tensor operation is watched; a batch norm is folded where each output of one convolution went into it and nowhere
-else. The result is then compared with the model's own outputs, and taken back if they differ.
+The layers to fold are not guessed from names or the order of definition. The model runs once on an example while every
+tensor operation is recorded; a batch norm is folded if each output of one convolution is used by it and nowhere else.
+The outputs are then compared with the original ones, and changes are undone if they differ.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ FOLDED, CHANNELS_LAST = "folded", "channels-last"  # steps
 
 @dataclass(frozen=True)
 class OptimizationReport:
-    """What :func:`optimize` did, as ``model.optimization_report``.
+    """The report of :func:`optimize`, in ``model.optimization_report``.
 
     Attributes:
-        folded: path of each batch norm that is gone → path of the layer that does its work now.
-        kept: path of each batch norm that is left → why.
-        dropped: paths of dropouts, stochastic depths and auxiliary heads that are gone.
+        folded: path of each removed batch norm → path of the layer that includes it.
+        kept: path of each remaining batch norm → the reason.
+        dropped: paths of removed dropouts, stochastic depths and auxiliary heads.
         channels_last: whether the weights of 2-d convolutions are in that memory format.
-        notes: what could not be done, in sentences.
-        ran: False where the model did not run on the default example, so that nothing could be tried.
-        engine: what computes the model.
-        dtype: what it computes in, as ``"bfloat16"``; empty for the model's own precision.
-        packed: how many layers have weights in the order in which the CPU's library reads them.
-        milliseconds: what was measured on the example, each the least of a few runs that took turns: ``"plain"``, the
-            model as it was, and what was tried.
-        taken: the key of ``milliseconds`` that is the model's now.
-        off: by how much the outputs for the example differ, in their standard deviations: the largest difference, or
-            of half precision the root of the mean square.
+        notes: sentences about what could not be done.
+        ran: False if the model did not run on the default example, so that nothing was tried.
+        engine: name of the engine that computes the model.
+        dtype: the dtype that it computes in, e.g. ``"bfloat16"``; empty for the model's own precision.
+        packed: number of layers with weights in oneDNN's layout.
+        milliseconds: times on the example, each the minimum of a few alternating runs: ``"plain"``, the original model,
+            and the variants that were tried.
+        taken: the key of ``milliseconds`` of the returned model.
+        off: difference of the outputs for the example, in standard deviations: the largest, or for half precision the
+            root mean square.
     """
 
     folded: Mapping[str, str] = field(default_factory=dict)
@@ -83,44 +83,43 @@ def optimize(
     """A copy of ``model`` for inference: faster, with the same outputs within 1e-4 of their standard deviation.
 
     - Batch norm (frozen too) is folded into the convolution or linear layer before it.
-    - Dropout, stochastic depth and unused auxiliary heads are taken out.
-    - Weights of 2-d convolutions are stored channels-last, and large ones, on a CPU, also in the order in which oneDNN
-      reads them; images may come in either format.
+    - Dropout, stochastic depth and unused auxiliary heads are removed.
+    - Weights of 2-d convolutions are stored channels-last, and large ones, on a CPU, also in oneDNN's layout; images
+        may have either memory format.
 
-    What makes the example slower, by the clock, is taken back. The copy is in eval mode and asks for no gradients,
-    which cannot be changed back, and files of weights no longer fit it. Modules keep their paths: ``nn.Identity``
-    stands where one was taken out. ``model`` is untouched and shares no memory with the copy. What was done is in its
-    ``optimization_report``: a model of which nothing can be improved comes back as an equal copy, and the report says
-    why.
+    Changes that make the example slower in a measurement are undone. The copy is in eval mode without gradients, which
+    cannot be reverted, and weight files no longer fit it. Modules keep their paths: removed ones are replaced by
+    ``nn.Identity``. ``model`` is not changed and shares no memory with the copy. The changes are in its
+    ``optimization_report``: if a model cannot be improved, an equal copy is returned, and the report says why.
 
-    With ``dtype`` the model, or its ``compute_parts``, computes in half precision: what goes in is cast, what comes out
-    is widened. Where it cannot be cast as it is, it runs under autocast. With ``engine`` a program computes it, built
-    for the shapes that come. Either takes and returns what ``model`` does, single precision in and out; agrees on the
-    example, or is refused: within 1e-4 in single precision, and of half precision the root of the mean squared
+    With ``dtype`` the model, or its ``compute_parts``, computes in half precision: inputs are cast, outputs converted
+    back. If it cannot be cast, it runs under autocast. With ``engine`` it is computed by a program, built for the
+    shapes of the inputs. Both have the inputs and outputs of ``model``, in single precision. An error is raised unless
+    the outputs for the example agree: within 1e-4 in single precision, and for half precision with a root mean squared
     difference within 0.1 (bfloat16) or 0.02 (float16) of the standard deviation.
 
-    Outputs may jump however little changes, as those of a detector do, which finds one object more when a score is a
-    hair above the threshold. Such a model has a method ``comparable(*example)``, which returns what its outputs are
-    made of; that is compared then.
+    Outputs may be discontinuous, as a detector's are: it finds one more object as soon as a score is just above the
+    threshold. Such a model has a method ``comparable(*example)``, which returns intermediate outputs to compare.
 
     Args:
         model: any module, on any device, in single, half or double precision.
-        example: what to try it on, a tensor or a tuple of arguments. It must go through every layer as later inputs
-            will: a layer used in another way for other inputs goes unseen. By default the example of the task that
-            the model was published for, or an image of noise where that is not known.
+        example: a tensor or a tuple of arguments to try the model on. It must use every layer in the same way as later
+            inputs, since only the recorded uses are considered. By default the example of the model's task, or an image
+            of random noise if the task is not known.
         dtype: ``"bfloat16"``, ``"float16"`` or ``"float32"``; by default the model's own precision.
         engine: ``"torch"``, ``"compile"``, ``"onnxruntime"``, ``"openvino"``, or another that a plugin brings.
-        channels_last: by default where there are several 2-d convolutions, on the CPU, or on CUDA in half precision.
-        inplace: change ``model`` itself and return it, which saves the memory of a copy. By an engine, what comes back
-            is another module, or ``model`` with others in place of its parts.
-        measure: whether what does not pay is found by the clock, which takes a few seconds at most, or a few runs.
+        channels_last: by default if there are several 2-d convolutions, on the CPU, or on CUDA in half precision.
+        inplace: change ``model`` itself and return it, which saves the memory of a copy. With an engine, the result is
+            another module, or ``model`` with replaced parts.
+        measure: whether to find changes without benefit by measurement, which takes at most a few seconds or a few
+            runs.
 
     Raises:
-        InvalidArgument: ``model`` is no module, or cannot be copied; there is no such engine or precision. What
-            ``model`` raises for a given ``example`` is passed on; where the default one does not suit it, the report
-            says so.
-        MissingPlugin: what the engine needs is not installed; the message says what to install.
-        EngineError: outputs by the engine, or in half precision, differ by more; the message has both figures.
+        InvalidArgument: ``model`` is not a module, or cannot be copied; there is no such engine or precision.
+            Exceptions of ``model`` for a given ``example`` are passed on; if the default example does not fit, the
+            report explains it.
+        MissingPlugin: a module that the engine needs is not installed; the message says what to install.
+        EngineError: outputs of the engine, or in half precision, differ by more; the message has both numbers.
 
     >>> fast = zoo.optimize(zoo.get_model("resnet50", weights="DEFAULT"))
     >>> len(fast.optimization_report.folded)
@@ -142,11 +141,11 @@ def optimize(
 
 
 def check_request(engine: str, dtype: torch.dtype | None, device: torch.device) -> None:
-    """Raise what can be known without the model.
+    """Raise errors that can be detected without the model.
 
     Raises:
-        InvalidArgument: no such engine; float16 on a CPU that is slow at it.
-        MissingPlugin: what the engine needs is not installed.
+        InvalidArgument: there is no such engine, or float16 is slow on this CPU.
+        MissingPlugin: a module that the engine needs is not installed.
     """
     registry.usable_engine(engine)
     if engine == "compile":
@@ -157,7 +156,7 @@ def check_request(engine: str, dtype: torch.dtype | None, device: torch.device) 
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Of its first parameter or buffer, or the CPU."""
+    """The device of its first parameter or buffer, or the CPU."""
     return next((t.device for of in (model.parameters(), model.buffers()) for t in of), torch.device("cpu"))
 
 
@@ -165,7 +164,7 @@ def copied(model: M) -> M:
     """A copy of ``model`` that shares no memory with it.
 
     Raises:
-        InvalidArgument: it holds something that cannot be copied.
+        InvalidArgument: it contains an object that cannot be copied.
     """
     try:
         return copy.deepcopy(model)
@@ -176,7 +175,7 @@ def copied(model: M) -> M:
 
 
 def arguments_of(model: nn.Module, example: Any) -> tuple[Any, ...]:
-    """What to try a model on, as :func:`optimize` takes it."""
+    """The example for a model, as :func:`optimize` takes it."""
     if example is None:
         placed_: tuple[Any, ...] = placed(model, example_of(model))
         return placed_
@@ -193,7 +192,7 @@ def _optimize(
     linear = any(is_exactly(m, (nn.Linear,)) for m in model.modules())
     if any(t.is_meta for t in (*model.parameters(), *model.buffers())):
         return model, OptimizationReport(
-            notes=("Nothing was done: the model is on the meta device and has no numbers.",)
+            notes=("Nothing was done: the model is on the meta device and has no values.",)
         )
     if not (norms or heads or channels_last or linear or dtype):
         return model, OptimizationReport(notes=("There is no batch norm, and no memory format would be faster.",))
@@ -203,7 +202,7 @@ def _optimize(
         expected = watch.run(inputs)
         if hasattr(model, "comparable"):
             expected = compared(model, inputs)
-    except Exception as e:  # a model's own code can raise anything
+    except Exception as e:  # a model's code may raise any exception
         if example is not None or dtype is not None:
             raise
         reason = "the model did not run on the default example"
@@ -223,13 +222,13 @@ def _optimize(
     for m in dropped:
         folding.replace(m, nn.Identity())
     unused = [m for m in heads if not watch.uses(m)]
-    for m in reversed(unused):  # the inner ones first
-        folding.replace(m, None)  # models ask whether they have auxiliary heads
+    for m in reversed(unused):  # the inner modules first
+        folding.replace(m, None)  # models check whether they have auxiliary heads
 
     trial = Trial(model, inputs, expected)
     trial.add(FOLDED, folding)
     if dtype is not None:
-        trial.agree()  # what is folded is compared in full precision
+        trial.agree()  # the folded model is compared in full precision
         trial.dtype = dtype
         trial.add(name_of(dtype), Casting(model, dtype))
     for name, step in _layouts(model, watch, alone, channels_last).items():
@@ -237,14 +236,14 @@ def _optimize(
     made, least, device = model, name_of(dtype) if dtype else None, device_of(model)
     if problem := trial.agree(least):
         if dtype is None:
-            trial.notes.append(f"Everything was taken back: {problem}.")
+            trial.notes.append(f"All changes were undone: {problem}.")
         else:
             made = _autocast(trial, dtype, device, problem)
     elif measure and trial.steps:
         trial.choose(device, least)
     left = set(model.modules())
     gone = FOLDED in trial.steps or not folding
-    reason = "it does not pay" if trial.times else "outputs would differ"
+    reason = "it is not faster" if trial.times else "outputs would differ"
     kept = {path[norm]: why for norm, why in others.items() if norm in left}
     return made, OptimizationReport(
         folded if gone else {},
@@ -261,11 +260,11 @@ def _optimize(
 
 
 def _layouts(model: nn.Module, watch: _Watch, alone: set[nn.Module], channels_last: bool) -> dict[str, Edits]:
-    """Changes of how weights lie in memory, made: what they are → the changes.
+    """Changes of the memory layout of weights, applied: name → changes.
 
     Args:
-        alone: layers whose weights nothing else reads.
-        channels_last: whether convolutions are to be changed.
+        alone: layers whose weights are not shared.
+        channels_last: whether to change convolutions.
     """
     linear, convs = Edits(model), Edits(model)
     for m in model.modules():
@@ -281,10 +280,10 @@ def _layouts(model: nn.Module, watch: _Watch, alone: set[nn.Module], channels_la
 
 
 def _autocast(trial: Trial, dtype: torch.dtype, device: torch.device, problem: str) -> nn.Module:
-    """The model under autocast, which knows what needs single precision, where it cannot be cast as it is.
+    """The model under autocast, which keeps some operations in single precision, for a model that cannot be cast.
 
     Raises:
-        EngineError: that is not within the tolerance either.
+        EngineError: this is not within the tolerance either.
     """
     model, name = trial.model, name_of(dtype)
     trial.take_back(name)
@@ -297,13 +296,13 @@ def _autocast(trial: Trial, dtype: torch.dtype, device: torch.device, problem: s
         raise EngineError(
             f"{type(model).__name__} cannot be computed in {name}: {again} (under autocast; without it, {problem})."
         )
-    trial.notes.append(f"Under autocast: cast as it is, {problem}.")
+    trial.notes.append(f"It runs under autocast, since when cast {problem}.")
     trial.steps["autocast"] = wrapping
     return made
 
 
 def _replaced(model: nn.Module, make: Callable[[nn.Module], nn.Module]) -> tuple[nn.Module, Edits]:
-    """The model with something else in place of the parts in which it computes, or of all of it."""
+    """The model with its compute parts, or all of it, replaced."""
     edits = Edits(model)
     for path, part in parts_of(model):
         if not path:
@@ -318,17 +317,17 @@ def _by_engine(
     """The model computed by an engine.
 
     Raises:
-        EngineError: the engine cannot, or its outputs are not within the tolerance.
+        EngineError: the engine fails, or its outputs are not within the tolerance.
     """
     inputs = arguments_of(model, example)
     expected, device = compared(model, inputs), device_of(model)
     made, edits = _replaced(model, lambda part: EngineModule(part, engine, dtype))
     try:
-        compared(made, inputs)  # what fails now, fails for a reason of the engine's
+        compared(made, inputs)  # errors after this are the engine's
         problem, off = difference(made, inputs, expected, dtype)
         if problem:
             in_ = f" in {name_of(dtype)}" if dtype else ""
-            raise EngineError(f"{type(model).__name__} is not what it was with the engine {engine!r}{in_}: {problem}.")
+            raise EngineError(f"{type(model).__name__} has other outputs with the engine {engine!r}{in_}: {problem}.")
     except BaseException:
         edits.undo()
         raise
@@ -336,7 +335,9 @@ def _by_engine(
     if measure:
         times = _against(model, made, edits, inputs, engine, device)
         if times[engine] > PAYS * times["plain"]:
-            notes.append(f"{engine} is slower than PyTorch here: {times[engine]:.1f} and {times['plain']:.1f} ms.")
+            notes.append(
+                f"{engine} is slower than PyTorch here: {times[engine]:.1f} ms against {times['plain']:.1f} ms."
+            )
     return made, OptimizationReport(
         notes=tuple(notes),
         engine=engine,
@@ -350,7 +351,7 @@ def _by_engine(
 def _against(
     model: nn.Module, made: nn.Module, edits: Edits, inputs: tuple[Any, ...], engine: str, device: torch.device
 ) -> dict[str, float]:
-    """Milliseconds of a model without and with what an engine computes of it."""
+    """Milliseconds of a model without and with an engine."""
 
     def plain() -> None:
         edits.undo()
@@ -367,13 +368,13 @@ def _against(
 
 
 def placed(model: nn.Module, example: Any) -> Any:
-    """An example on the model's device and, where it is of floats, in its precision."""
+    """An example on the model's device and, if it is floating point, in its precision."""
     first = next(model.parameters(), torch.empty(0))
     return tree_map_only(Tensor, lambda t: t.to(first) if t.is_floating_point() else t.to(first.device), example)
 
 
 def _prefers_channels_last(model: nn.Module, dtype: torch.dtype | None) -> bool:
-    """What was measured on CPUs: see docs/benchmarks.md. A transformer's one convolution gains nothing."""
+    """The rule from measurements on CPUs, see docs/benchmarks.md. A transformer's single convolution has no benefit."""
     convs = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
     if len(convs) < 2:
         return False

@@ -1,7 +1,7 @@
-"""Convolutions and linear layers whose weights lie as oneDNN reads them, so that no call arranges them anew.
+"""Convolutions and linear layers with weights in oneDNN's layout, so that calls do not reorder them.
 
-On a CPU, PyTorch puts the weights of a convolution in order at each call, which for one picture is a third of the work
-of a ResNet-50, and multiplies matrices by MKL, which on processors that are not Intel's takes twice as long.
+On a CPU, PyTorch reorders the weights of a convolution in each call, which for one picture takes a third of the time of
+a ResNet-50, and multiplies matrices with MKL, which takes twice as long on processors that are not Intel's.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from zoo.errors import InvalidArgument
 from zoo.running.watching import is_exactly
 
 DTYPES = (torch.float32, torch.bfloat16)
-ORDERS = 2  # of the weights that a layer keeps, each for inputs of one shape
-# What a layer must have for it to pay, since these operators take some 40 µs more to call: numbers of a convolution's
-# weights, multiplications of a linear layer.
+ORDERS = 2  # copies of the weights that a layer keeps, each for inputs of one shape
+# Smallest layers that benefit, since a call of these operators takes some 40 µs more: weights of a convolution,
+# multiplications of a linear layer.
 LEAST_WEIGHTS, LEAST_WORK = 1 << 14, 1 << 22
-SMALL, MANY = 1 << 20, 8  # numbers up to which it keeps more: heads run on several levels
+SMALL, MANY = 1 << 20, 8  # weights up to which it keeps more copies: heads run on several levels
 
 
 def _operator(name: str) -> Any:
-    """None where torch was built without oneDNN."""
+    """None if torch was built without oneDNN."""
     return getattr(getattr(torch.ops.mkldnn, name, None), "default", None)
 
 
@@ -32,7 +32,7 @@ _CONVOLUTION, _LINEAR = _operator("_convolution_pointwise"), _operator("_linear_
 
 
 def can_pack(layer: nn.Module, shapes: set[torch.Size]) -> bool:
-    """Whether :func:`packed` takes a layer, which is given inputs of such shapes."""
+    """Whether :func:`packed` supports a layer with inputs of these shapes."""
     mkldnn: Any = torch.backends.mkldnn
     weight = getattr(layer, "weight", None)
     if not (_CONVOLUTION and mkldnn.is_available() and mkldnn.enabled) or not isinstance(weight, Tensor) or not shapes:
@@ -49,12 +49,12 @@ def can_pack(layer: nn.Module, shapes: set[torch.Size]) -> bool:
 
 
 def dtypes() -> tuple[torch.dtype, ...]:
-    """What oneDNN computes in here."""
+    """The dtypes that oneDNN supports here."""
     return DTYPES if torch.ops.mkldnn._is_mkldnn_bf16_supported() else DTYPES[:1]
 
 
 def packed(layer: nn.Module) -> nn.Module:
-    """A layer that computes what ``layer`` does, with its parameters."""
+    """A layer that computes the same as ``layer``, with its parameters."""
     kind = PackedConv2d if isinstance(layer, nn.Conv2d) else PackedLinear
     new = kind.__new__(kind)
     new.__dict__.update(layer.__dict__)
@@ -68,19 +68,18 @@ def is_packed(layer: nn.Module) -> bool:
 
 
 class _Packed(nn.Module):
-    """What both have in common. What is traced, differentiated, under autocast or on another device goes
-    the usual way.
+    """The base class of both layers. Tracing, autograd, autocast and other devices use PyTorch's operators.
 
     Attributes:
-        orders: shape of inputs, and what tells the weights → the weights in oneDNN's order. What is a good order for
-            one shape need not be for another, for which each call would put them in order.
+        orders: shape of inputs and version of the weights → the weights in oneDNN's layout. The layout for one shape
+            may be wrong for another, for which each call would reorder them.
     """
 
     orders: dict[Any, Tensor]
 
     def order(self, x: Tensor) -> Tensor | None:
-        """The weights for an input; None where it goes the usual way."""
-        weight = self._parameters["weight"]  # each microsecond counts: a small model has a hundred layers
+        """The weights for an input; None to use PyTorch's operators."""
+        weight = self._parameters["weight"]  # microseconds matter: a small model has a hundred layers
         if weight is None or not x.is_cpu or x.dtype is not weight.dtype or x.dtype not in DTYPES:
             return None
         if type(x) is not Tensor or x.numel() == 0 or torch.is_autocast_enabled("cpu"):
@@ -93,7 +92,7 @@ class _Packed(nn.Module):
         found = self.orders.get(key)
         if found is None:
             for old in list(self.orders)[: 1 - (MANY if weight.numel() <= SMALL else ORDERS)]:
-                self.orders.pop(old, None)  # another thread may have been first
+                self.orders.pop(old, None)  # another thread may have removed it
             found = self.orders[key] = self.arranged(x.shape)
         return found
 
@@ -102,9 +101,7 @@ class _Packed(nn.Module):
 
     def train(self, mode: bool = True) -> Any:
         if mode:
-            raise InvalidArgument(
-                "A model that zoo.optimize made is for inference; train the one that it was made from."
-            )
+            raise InvalidArgument("An optimized model is only for inference; train the original one.")
         return super().train(mode)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
@@ -116,7 +113,7 @@ class _Packed(nn.Module):
 
 
 class PackedConv2d(_Packed, nn.Conv2d):
-    """A convolution; what it gives is channels-last."""
+    """A convolution with channels-last output."""
 
     def arranged(self, shape: torch.Size) -> Tensor:
         found: Tensor = torch.ops.mkldnn._reorder_convolution_weight(

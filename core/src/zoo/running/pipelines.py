@@ -1,4 +1,4 @@
-"""Files in, typed results out: open, prepare, batch, run, decode. What each step does is the task's affair."""
+"""Files in, typed results out: open, prepare, batch, run, decode. The task implements the steps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import nn
-from typing_extensions import TypeVar  # torch brings it; typing's own takes a default from Python 3.13 on
+from typing_extensions import TypeVar  # a dependency of torch; typing.TypeVar has defaults from Python 3.13 on
 
 from zoo import registry
 from zoo.contract import Task, TaskSpec, Weights, check_count
@@ -29,29 +29,29 @@ from zoo.running.precision import read_dtype, read_engine
 from zoo.running.streaming import Stream, progress_bar
 from zoo.running.tasks import PictureTask, check_steps, make_task, spec_of
 
-LARGE = 1 << 25  # pixels of opened pictures from which a batch is run though it is not full
-# Inputs from which optimising, which takes as long as some four of them and a copy, is sure to save more than it takes.
+LARGE = 1 << 25  # pixels of opened pictures from which a batch is run before it is full
+# Least number of inputs for optimization by default, which takes as long as about four inputs and a copy.
 OPTIMIZE_FROM = 32
 _optimizing = threading.Lock()
 R_co = TypeVar("R_co", default=Any, covariant=True)
 
 
 class Pipeline(Generic[R_co]):
-    """A model with all that stands around it; made by :func:`pipeline`. Its results are of the type ``R_co``.
+    """A model with its preprocessing and postprocessing; made by :func:`pipeline`. Its results have the type ``R_co``.
 
     Attributes:
         model: in eval mode, on ``device``.
-        weights: the description of what was loaded; its categories name the results.
-        task: how inputs are opened and outputs are read, and ``steps``, which do it.
-        optimization: what :func:`zoo.optimize` did to ``model``, or in its ``notes`` why it could do nothing; None
-            where it was not asked to, or not yet.
-        optimize_from: inputs of one call from which ``model`` is replaced by what :func:`zoo.optimize` makes of it;
-            None for never.
+        weights: the description of the loaded weights; results use its categories.
+        task: the description of the task; ``steps`` is its object.
+        optimization: the report of :func:`zoo.optimize`, with reasons in its ``notes`` if it could do nothing; None if
+            it has not run.
+        optimize_from: number of inputs of a call from which ``model`` is optimized by :func:`zoo.optimize`; None for
+            never.
         workers: threads that open and prepare inputs ahead of the model, or ``"auto"``.
-        keep_images: whether results hold the pictures that they are of. Else they read a picture of a file again where
-            it is drawn or looked at, so that memory does not grow with the number of inputs.
-        fast_decode: (width, height) that a JPEG is decoded to at least, in half, a quarter or an eighth of its size;
-            None for whole.
+        keep_images: whether results keep their pictures in memory. Otherwise they read a picture from its file again
+            when it is drawn or accessed, so that memory does not grow with the number of inputs.
+        fast_decode: least (width, height) of a JPEG that is decoded at a half, a quarter or an eighth of its size; None
+            to decode at full size.
     """
 
     optimization: OptimizationReport | None = None
@@ -76,14 +76,14 @@ class Pipeline(Generic[R_co]):
         self.options = options
         self.steps = make_task(task, options) if steps is None else steps
         self.prepare = self.steps.transform(weights)
-        self.watched = getattr(self.steps, "watched", lambda model: ())  # others' tasks may be of an older contract
-        self.cause: str | None = None  # of numbers that are not finite, when it has been looked for
-        self.pixels = 0  # of pictures that were opened since memory was given back
+        self.watched = getattr(self.steps, "watched", lambda model: ())  # third-party tasks may have an older contract
+        self.cause: str | None = None  # of non-finite numbers, once it was searched
+        self.pixels = 0  # of pictures that were opened since memory was last trimmed
 
     name: str = ""
 
     def __repr__(self) -> str:
-        """What it is, in a line."""
+        """A one-line description."""
         url = self.weights.url.rpartition("/")[2] or "unnamed"
         labels = f", {len(names)} labels" if (names := self.weights.read_categories()) else ""
         options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
@@ -93,17 +93,17 @@ class Pipeline(Generic[R_co]):
 
     @property
     def takes_bytes(self) -> bool:
-        """Whether an input may be a file's bytes: the task opens pictures as :class:`zoo.PictureTask` does."""
+        """Whether an input may be the bytes of a file: the task opens pictures with :class:`zoo.PictureTask`."""
         return type(self.steps).load is PictureTask.load
 
     def optimize(self, dtype: str | torch.dtype | None = None, engine: str = "torch") -> None:
-        """Make the model what :func:`zoo.optimize` makes of it; :attr:`optimization` says how.
+        """Replace the model by the result of :func:`zoo.optimize`; :attr:`optimization` has the report.
 
         Args:
-            dtype, engine: as of :func:`zoo.optimize`.
+            dtype, engine: as for :func:`zoo.optimize`.
 
         Raises:
-            EngineError: what was asked for cannot be; without either, nothing is changed then.
+            EngineError: the dtype or engine is not possible; if neither is given, the model is not changed instead.
         """
         self.optimize_from = None
         if dtype is None and engine == "torch":
@@ -116,15 +116,16 @@ class Pipeline(Generic[R_co]):
     def _optimize(self, model: nn.Module) -> OptimizationReport:
         try:
             example = placed(model, self.steps.example(model, self.weights))
-            # Not by the clock, so that the same inputs have the same results to the last digit.
+            # Without measuring, so that results for the same inputs are reproducible.
             optimize_model(model, example, inplace=True, measure=False)
             return cast(OptimizationReport, model.optimization_report)
-        except Exception as e:  # noqa: BLE001  a plugin's own code can raise anything
+        except Exception as e:  # noqa: BLE001  a plugin's code may raise any exception
             reason = f"Nothing was done: the model did not run on the task's example. {type(e).__name__}: {e}"
             return OptimizationReport(notes=(reason,), ran=False)
 
     def expect(self, inputs: int) -> None:
-        """Optimise the model before so many inputs, where that was left open: a copy, for other threads may run it."""
+        """Optimize the model for a number of inputs, if that was not decided: a copy, since other threads may run the
+        model."""
         with _optimizing:
             if self.optimize_from is None or inputs < self.optimize_from:
                 return
@@ -171,20 +172,20 @@ class Pipeline(Generic[R_co]):
 
         Args:
             inputs: a path, a PIL image, a tensor [C, H, W] or a numpy array [H, W, C] or [H, W] → one result. A folder,
-                a tensor [N, C, H, W], an array [N, H, W, C], or a list of any of these → a list of results. Tensors
-                and arrays are uint8 in [0, 255] or float in [0, 1]. Where several files make one input, as for optical
-                flow, a tuple of them → one result, a list of tuples → a list, and a video of many such inputs → one
-                result. Type checkers, who cannot see whether a path is a folder's or a tensor a batch, take either for
-                one input: ``pipe(pipe.expand(folder))`` is a list to them as well.
-            batch_size: how many inputs go through the model together, or parts of one that is long.
-            workers: as of :func:`pipeline`; by default what was said there.
+                a tensor [N, C, H, W], an array [N, H, W, C], or a list of any of these → a list of results. Tensors and
+                arrays are uint8 in [0, 255] or float in [0, 1]. If several files make one input, as for optical flow, a
+                tuple of them → one result, a list of tuples → a list, and a video of many such inputs → one result.
+                Type checkers cannot distinguish folders from files and batches from tensors, and assume one input:
+                ``pipe(pipe.expand(folder))`` is a list for them as well.
+            batch_size: number of inputs that go through the model together, or of parts of a long input.
+            workers: as for :func:`pipeline`; by default the value given there.
             progress: show a progress bar; by default for long work.
             bgr: whether the channels of numpy arrays are in the order of OpenCV: blue, green, red.
 
         Raises:
-            UnreadableFile: an input cannot be opened. :meth:`stream` goes on with the others.
-            NonFiniteResult: what the model says of an input is NaN or infinite. Likewise.
-            InvalidArgument: an empty folder or list, a batch size below 1, an input of another kind.
+            UnreadableFile: an input cannot be opened. :meth:`stream` continues with the others.
+            NonFiniteResult: the outputs for an input are NaN or infinite. :meth:`stream` continues here, too.
+            InvalidArgument: a folder or list is empty, the batch size is below 1, or an input has another type.
         """
         results = []
         inputs = from_arrays(inputs, self.task.input_ndim, bgr)
@@ -197,7 +198,7 @@ class Pipeline(Generic[R_co]):
         return results if len(results) != 1 or Inputs(self.task, self.steps).is_several(inputs) else results[0]
 
     def expand(self, inputs: Any) -> list[Any]:
-        """The single inputs that ``inputs`` stands for: folders are searched, batches taken apart.
+        """The single inputs in ``inputs``: folders are searched, batches are split.
 
         Raises:
             InvalidArgument: there are none.
@@ -212,9 +213,9 @@ class Pipeline(Generic[R_co]):
         workers: int | str | None = None,
         progress: bool | None = None,
     ) -> Generator[tuple[Any, R_co | Exception], None, None]:
-        """``(source, result)`` in order, as they are ready; for an input that fails, the error is the result.
+        """``(source, result)`` in order, as they are ready; for an input that fails, the exception is the result.
 
-        Arguments are those of calling it. Where there are workers, the model runs a batch ahead.
+        Arguments are those of a call. With workers, the model runs one batch ahead.
         """
         check_count("batch_size", batch_size, 1)
         return self._stream(sources, batch_size, self.workers if workers is None else check_workers(workers), progress)
@@ -236,15 +237,17 @@ def name_of(model: nn.Module) -> str:
 
 
 def least_size(ready: Pipeline) -> tuple[int, int]:
-    """(width, height) that a picture may be decoded to, given what it is resized to afterwards.
+    """(width, height) to which a picture may be decoded, given the size to which it is resized afterwards.
 
     Raises:
-        InvalidArgument: it is not resized then, or the task does not open it as pictures are.
+        InvalidArgument: the preprocessing does not resize, or the task opens its inputs itself.
     """
     sides = getattr(ready.prepare, "resize_size", None)
     if sides is None or type(ready.steps).load is not PictureTask.load:
-        why = "is not prepared by resizing pictures" if sides is None else "opens its inputs in a way of its own"
-        raise InvalidArgument(f"fast_decode=True: the task {ready.task.name!r} {why} with these weights; leave it out.")
+        why = "is not prepared by resizing pictures" if sides is None else "opens its inputs itself"
+        raise InvalidArgument(
+            f"fast_decode=True: the task {ready.task.name!r} {why} with these weights; remove fast_decode."
+        )
     return max(sides), max(sides)
 
 
@@ -264,52 +267,51 @@ def pipeline(
     fast_decode: bool = False,
     **config: Any,
 ) -> Pipeline:
-    """A model ready for files: ``zoo.pipeline("resnet50")("dog.jpg").top(5)``.
+    """A model for files: ``zoo.pipeline("resnet50")("dog.jpg").top(5)``.
 
     Args:
         model: the model's name; a file, folder or repository with a model that :func:`zoo.save` wrote; a file that
             :func:`zoo.export` wrote (``"model.onnx"``); or a model that a builder made, used with the weights that were
-            loaded into it. By default the task's default model, the smallest one whose weights are on this machine; a
-            line on stderr says which.
-        weights: as the builder takes them. For a model that was given: a :class:`zoo.Weights` that describes them, in
-            place of the one that the builder left.
-        device: ``"auto"`` is CUDA, else MPS, else the CPU; for a model that has ``devices`` (types of device, None
-            for all), and none of them, the first of those. A model that is used itself stays where it is.
-        task: a name; a :class:`zoo.TaskSpec`; or an object with a task's steps (a :class:`zoo.PictureTask`), which then
-            opens, prepares and reads in place of the model's own task. By default the model's main one; without a
-            model, image classification.
-        optimize: run the model as :func:`zoo.optimize` makes it: faster, the same outputs within 1e-4 of their spread.
-            That takes a few forwards, so by default it is done at the first call with 32 inputs or more, or a video of
-            as many parts; with True at once. A model that was given is copied for it, so the pipeline does not see what
-            is changed or trained later; with False it is used itself.
-        dtype: ``"bfloat16"`` or ``"float16"`` to compute in half precision, as :func:`zoo.optimize` does it: inputs are
-            cast and outputs widened. By default the model's own.
-        engine: what computes the model, at once: ``"torch"``, ``"compile"``, ``"onnxruntime"``, ``"openvino"`` or
-            another that a plugin brings. The first inputs of each shape take long.
+            loaded into it. By default the task's default model, the smallest one whose weights are on this machine,
+            which is named on stderr.
+        weights: as the builder takes them. For a built model: a :class:`zoo.Weights` that describes its weights,
+            instead of the builder's description.
+        device: ``"auto"`` is CUDA, else MPS, else the CPU; if the model has ``devices`` (types of device, None for all)
+            without this one, the first of them. A model that is used without a copy is not moved.
+        task: a name; a :class:`zoo.TaskSpec`; or an object with a task's steps (a :class:`zoo.PictureTask`), which
+            replaces the model's own task. By default the model's main task; without a model, image classification.
+        optimize: run the result of :func:`zoo.optimize`: faster, with the same outputs within 1e-4 of their standard
+            deviation. Optimization takes a few forward passes, so by default it is done at the first call with 32
+            inputs or more, or a video of 32 parts; with True, immediately. A built model is copied for this, so that
+            later changes and training do not affect the pipeline; with False it is used itself.
+        dtype: ``"bfloat16"`` or ``"float16"`` to compute in half precision, as :func:`zoo.optimize` does: inputs are
+            cast and outputs converted back. By default the model's own precision.
+        engine: the engine that computes the model: ``"torch"``, ``"compile"``, ``"onnxruntime"``, ``"openvino"`` or
+            another one of a plugin. The first inputs of each shape are slow.
         compile: the same as ``engine="compile"``.
-        categories: class names in label order, in place of those that are known of the weights.
-        workers: threads that open and prepare inputs ahead of the model, and one that reads its outputs behind it; 0
-            does all in turn. ``"auto"`` is one a core, 16 at most, and 0 for fewer than 16 inputs.
-        keep_images: keep every picture that was read from a file in its result, in place of reading it again when it
-            is drawn: for files that will change or go.
-        fast_decode: decode JPEG files in half, a quarter or an eighth of their size, where that is no smaller than
-            what they are resized to: faster by up to three times, of other pixels and so with slightly other results.
-            For weights whose preprocessing resizes pictures.
-        **config: options of the task, such as ``pad=False`` of optical flow; the others are arguments of the builder.
+        categories: class names in label order, instead of those of the weights.
+        workers: threads that open and prepare inputs ahead of the model, besides one that decodes its outputs; 0 uses
+            no threads. ``"auto"`` is one per core, at most 16, and 0 for fewer than 16 inputs.
+        keep_images: keep every picture that was read from a file in its result, instead of reading it again when it is
+            drawn: for files that will be changed or deleted.
+        fast_decode: decode JPEG files at a half, a quarter or an eighth of their size, if that is not below the size to
+            which they are resized: up to three times faster, with slightly different results. For weights whose
+            preprocessing resizes pictures.
+        ****config: options of the task, such as ``pad=False`` for optical flow; others are arguments of the builder.
 
     Raises:
-        UnknownModel, UnknownWeights, UnknownTask: a name that nothing installed has.
-        NoDefault: no model was named, and no default of the task is on this machine.
-        InvalidArgument: no weights, so that there is nothing to predict with; no such device, precision or engine;
-            ``fast_decode`` where it cannot be.
+        UnknownModel, UnknownWeights, UnknownTask: no installed plugin has this name.
+        NoDefault: no model was given, and no default model of the task is on this machine.
+        InvalidArgument: there are no weights; there is no such device, precision or engine; ``fast_decode`` is not
+            possible.
         MissingPlugin: what the engine needs is not installed.
-        EngineError: the engine, or half precision, gives other outputs than are tolerated.
+        EngineError: outputs of the engine, or in half precision, are not within the tolerance.
     """
     steps = None if task is None or isinstance(task, str | TaskSpec) else check_steps(task)
     said = task.name if isinstance(task, TaskSpec) else task if isinstance(task, str) else None
     if model is None:
         if steps is not None:
-            raise InvalidArgument(f"task={type(steps).__name__}(…) without a model; name the model that it is for.")
+            raise InvalidArgument(f"task={type(steps).__name__}(…) without a model; name its model.")
         if not (isinstance(weights, str) and weights == "DEFAULT"):
             raise InvalidArgument(f"weights={weights!r} without a model; name the model whose weights they are.")
         chosen = registry.default_model(said)
@@ -322,9 +324,7 @@ def pipeline(
     if special:
         check_request(engine, precision, where)
         if optimize is False:
-            raise InvalidArgument(
-                "optimize=False leaves the model as it is; leave it out, or dtype, engine and compile."
-            )
+            raise InvalidArgument("optimize=False excludes dtype, engine and compile; remove it or them.")
     if isinstance(model, str | Path):
         info = registry.model_info(model, task=said, weights=weights)
         spec = task if isinstance(task, TaskSpec) else registry.get_task(said or info.task, plugin=info.plugin)
@@ -332,10 +332,10 @@ def pipeline(
         default = info.weights.get("DEFAULT")
         listed = default is not None and info.source is None and config.keys().isdisjoint(default.config)
         if listed and weights == "DEFAULT":
-            # What is listed as the model's default is meant, where a builder would choose by its other arguments.
+            # The listed default of the model, even if a builder would choose by its other arguments.
             weights = registry.get_model_weights(info.full_name)[info.default_weights or "DEFAULT"]
         if info.exported is not None:
-            # A file that says nothing of itself is what the caller says.
+            # The caller describes a file without facts.
             config |= {"task": said} if not info.exported else {}
             optimize = False if optimize is None else optimize
         try:
@@ -346,16 +346,16 @@ def pipeline(
             raise
         description = loaded_weights(built)
         if description is not None and description.transforms is None and default is not None:
-            # A bare file says nothing of itself: it is prepared as the published weights are.
+            # A bare file has no facts: it gets the preprocessing of the published weights.
             description = replace(default, url=description.url, sha256=description.sha256, categories=None, metrics={})
     else:
         given = getattr(weights, "value", weights)
         built, description = model, given if isinstance(given, Weights) else loaded_weights(model) or given
     if not isinstance(description, Weights):
         raise InvalidArgument(
-            f"weights={weights!r}: a pipeline needs to know what its model was trained on. Name an entry, a file or a "
+            f"weights={weights!r}: a pipeline needs to know what its model was trained on. Give the name of weights, a "
             "URL"
-            f"{'' if isinstance(model, str | Path) else ', or describe them by zoo.Weights(url=…, transforms=…)'}."
+            f"{'' if isinstance(model, str | Path) else ', or describe them with zoo.Weights(url=…, transforms=…)'}."
         )
     if not isinstance(model, str | Path):
         spec = task if isinstance(task, TaskSpec) else task_of(model, said) if steps is None else spec_of(model, steps)
@@ -373,7 +373,7 @@ def pipeline(
     if able and str(device) == "auto" and where.type not in able:
         where = torch.device(able[0])
     if optimize is False and not isinstance(model, str | Path) and str(device) == "auto":
-        where = next((p.device for p in built.parameters()), where)  # it is used itself, so it stays where it is
+        where = next((p.device for p in built.parameters()), where)  # it is used itself, so it is not moved
     report: OptimizationReport | None = None
     if optimize is not False and not isinstance(model, str | Path):
         try:

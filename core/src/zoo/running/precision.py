@@ -1,4 +1,4 @@
-"""Computing in half precision: what goes in is cast, what comes out is widened."""
+"""Computing in half precision: inputs are cast, outputs converted back."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 def read_dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
-    """What a name, or a dtype, means; None for the model's own.
+    """The dtype of a name or a dtype; None for the model's own.
 
     Raises:
-        InvalidArgument: none that models are computed in.
+        InvalidArgument: models cannot be computed in it.
     """
     found = DTYPES.get(dtype.removeprefix("torch.")) if isinstance(dtype, str) else dtype
     if dtype is not None and found not in DTYPES.values():
@@ -28,13 +28,13 @@ def read_dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
 
 
 def read_engine(engine: str, compile: bool) -> str:  # noqa: A002
-    """The engine that two options name.
+    """The engine selected by two options.
 
     Raises:
         InvalidArgument: they name different ones.
     """
     if compile and engine not in ("torch", "compile"):
-        raise InvalidArgument(f"engine={engine!r} and compile=True: torch.compile is an engine; leave one of them out.")
+        raise InvalidArgument(f"engine={engine!r} and compile=True: torch.compile is an engine; remove one of them.")
     return "compile" if compile else engine
 
 
@@ -43,7 +43,7 @@ def name_of(dtype: torch.dtype) -> str:
 
 
 def check_dtype(dtype: torch.dtype | None, device: torch.device) -> None:
-    """Raise if a device computes it slower than float32, by far.
+    """Raise if it is far slower than float32 on a device.
 
     Raises:
         InvalidArgument: float16 on a CPU without instructions for it.
@@ -56,9 +56,9 @@ def check_dtype(dtype: torch.dtype | None, device: torch.device) -> None:
 
 
 def note_of(dtype: torch.dtype | None, device: torch.device) -> str | None:
-    """What is to be known of a precision here."""
+    """A note about a precision on this machine."""
     if dtype is torch.bfloat16 and device.type == "cpu" and not fast_bfloat16():
-        return "This CPU has no instructions for bfloat16 (AVX-512 BF16, AMX), which saves memory here and no time."
+        return "This CPU has no instructions for bfloat16 (AVX-512 BF16, AMX), which saves memory here but no time."
     return None
 
 
@@ -69,18 +69,18 @@ def fast_bfloat16() -> bool:
 
 
 def narrow(value: Any, dtype: torch.dtype) -> Any:
-    """Single and double precision in ``dtype``."""
+    """Convert single and double precision to ``dtype``."""
     return tree_map_only(Tensor, lambda t: t.to(dtype) if t.dtype in WIDE else t, value)
 
 
 def widen(value: Any) -> Any:
-    """Half precision in single."""
+    """Convert half precision to single."""
     half = (torch.bfloat16, torch.float16)
     return tree_map_only(Tensor, lambda t: t.float() if t.dtype in half else t, value)
 
 
 class Narrow:
-    """A hook before a module: its inputs in ``dtype``."""
+    """A forward pre-hook: converts the inputs to ``dtype``."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         self.dtype = dtype
@@ -94,18 +94,18 @@ def _widened(module: nn.Module, inputs: Any, output: Any) -> Any:
 
 
 class Casting(Edits):
-    """A model's parts in another precision: their parameters and buffers, what goes in, and what comes out.
+    """Converts a model's parts to another precision: parameters, buffers, inputs and outputs.
 
     Args:
         model: the model; its ``compute_parts`` are cast, or all of it.
-        dtype: what it computes in from then on.
+        dtype: the dtype to compute in.
     """
 
     def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
         super().__init__(model)
         self.parts = [part for _, part in parts_of(model)]
         self.dtype = dtype
-        new: dict[int, Any] = {}  # what is tied stays tied
+        new: dict[int, Any] = {}  # tied parameters stay tied
         for m in {m: None for part in self.parts for m in part.modules()}:
             for name, p in m._parameters.items():
                 if p is not None and p.dtype in WIDE:
@@ -141,7 +141,7 @@ class Casting(Edits):
 
 
 def parts_of(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """What of a model an engine or half precision is given: path → submodule; ``""`` is the whole model."""
+    """The parts of a model for an engine or half precision: path → submodule; ``""`` is the entire model."""
     modules = dict(model.named_modules())
     paths = getattr(model, "compute_parts", ("",))
     return [(path, modules[path]) for path in paths if path in modules] or [("", model)]

@@ -1,12 +1,12 @@
-"""Records of what was predicted, beside the results: which input, from which files, with what came of it.
+"""Records of predictions, stored beside the results: inputs, their files, and the results.
 
-A file of them (``predictions.jsonl``) is a JSON object a line. The first says what made the others: ``format``,
-``model``, ``weights``, ``task`` and more. Each of the others has ``input`` (a path, or a list where several files make
-one), ``files`` (size and time of each), ``row`` (as ``zoo predict --jsonl`` writes it; with ``error`` where the input
-failed) and ``output`` (files that were written, relative to the folder). Where an input comes again, the last counts.
+The file (``predictions.jsonl``) has one JSON object per line. The first describes how the others were made: ``format``,
+``model``, ``weights``, ``task`` and more. Each of the others has ``input`` (a path, or a list if several files make
+one), ``files`` (size and time of each), ``row`` (as ``zoo predict --jsonl`` writes it; with ``error`` if the input
+failed) and ``output`` (written files, relative to the folder). If an input is repeated, the last record is used.
 
-Lines are appended whole, so that several processes may write to one file, and flushed, so that they outlive a process
-that is killed. What a killed one left unfinished is passed over. Never imports torch.
+Lines are appended in one write, so that several processes may write to one file, and flushed, so that they are kept if
+the process is killed. Incomplete lines are skipped. Never imports torch.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SAID = {
 
 
 class Kept(NamedTuple):
-    """What is remembered of a record; the rest is read from the file when it is needed."""
+    """The part of a record that is kept in memory; the rest is read from the file on demand."""
 
     offset: int
     files: tuple[tuple[int, int], ...] | None
@@ -47,25 +47,25 @@ class Records:
     """The records in a folder; nothing is written before :meth:`begin`.
 
     Args:
-        folder: need not be there yet.
-        identity: what makes them; values of JSON under the keys of :data:`SAID`.
+        folder: need not exist yet.
+        identity: how they are made: JSON values under the keys of :data:`SAID`.
         name: of the file.
 
     Raises:
-        InvalidArgument: the file there is no file of records.
+        InvalidArgument: the existing file is not a file of records.
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, Any], name: str = NAME) -> None:
         self.folder, self.path = folder, folder / name
         self.identity = {"format": FORMAT, **identity}
         self.kept: dict[str, Kept] = {}
-        self.others: dict[str, Any] | None = None  # the identity in the file, where that is another
-        self.facts: dict[str, Any] = {}  # what the heading says besides: of the list of inputs, of categories
-        self.heading: dict[str, Any] = {}  # the last that is there
+        self.others: dict[str, Any] | None = None  # the identity in the file, if it differs
+        self.facts: dict[str, Any] = {}  # further keys of the heading: about the list of inputs, categories
+        self.heading: dict[str, Any] = {}  # the last one in the file
         self._file: int | None = None
         self._read()
 
-    # ── what is there ────────────────────────────────────────────────────────────────────────────────────────────
+    # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _read(self) -> None:
         try:
@@ -78,8 +78,8 @@ class Records:
                 value = _object(line)
                 if number == 0 and (value is None or "model" not in value) and not _began(line, self.identity):
                     raise InvalidArgument(
-                        f"{str(self.path)!r} is no file of predictions' records, or damaged. Give another --output, or "
-                        "move it."
+                        f"{str(self.path)!r} is not a file of prediction records, or is damaged. Give another "
+                        "--output, or move it."
                     )
                 if value is not None and "row" in value:
                     self.kept[key_of(value["input"])] = Kept(
@@ -95,10 +95,10 @@ class Records:
                 offset += len(line)
 
     def check(self) -> None:
-        """Whether what is there was made by the same model, weights and options.
+        """Check that existing records were made with the same model, weights and options.
 
         Raises:
-            InvalidArgument: it was not; says in what they differ.
+            InvalidArgument: they were not; the message names the difference.
         """
         if self.others is None:
             return
@@ -110,14 +110,14 @@ class Records:
         )
 
     def is_done(self, source: Any) -> bool:
-        """Whether an input has a result, of the same files, and what was written of it is there still."""
+        """Whether an input has a result for the same files, and its outputs still exist."""
         kept = self.kept.get(key_of(source))
         if kept is None or kept.failed or kept.files != stamps_of(source):
             return False
         return all(path.exists() for path in self.outputs(source))
 
     def outputs(self, source: Any) -> list[Path]:
-        """What was written of an input, so far as it lies in the folder."""
+        """The outputs of an input, as far as they are in the folder."""
         kept = self.kept.get(key_of(source))
         names = [PurePosixPath(name) for name in (kept.output if kept else ())]
         return [self.folder / name for name in names if not name.is_absolute() and ".." not in name.parts]
@@ -132,12 +132,12 @@ class Records:
             found: dict[str, Any] = json.loads(file.readline())
         return found
 
-    # ── what is added ────────────────────────────────────────────────────────────────────────────────────────────
+    # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def begin(self, *, anew: bool = False) -> None:
-        """Open the file to append to it; ``anew`` replaces it by an empty one."""
+    def begin(self, *, overwrite: bool = False) -> None:
+        """Open the file for appending; ``overwrite`` replaces it by an empty one."""
         head = {**self.identity, **self.facts}
-        if anew and self.path.exists():
+        if overwrite and self.path.exists():
             with replacing(self.path) as file:
                 file.write(_line(head))
             self.heading = head
@@ -146,20 +146,20 @@ class Records:
         if not size:
             self._append(_line(head))
         elif os.pread(self._file, 1, size - 1) != b"\n":
-            # Somebody was killed while writing this line; what begins a file is needed to know it by.
+            # A process was killed while writing this line. The first line is needed to recognise the file.
             self._append(b"\n" + _line(head))
         elif any(self.heading.get(key) != value for key, value in self.facts.items()):
             self._append(_line(head))
 
     def add(self, source: Any, files: Any, row: Mapping[str, Any], output: Iterable[Path], **more: Any) -> None:
-        """Keep what came of an input; ``files`` is what :func:`stamps_of` gave before it was opened."""
+        """Write the record of an input; ``files`` is the value of :func:`stamps_of` before it was opened."""
         names = [path.relative_to(self.folder).as_posix() for path in output]
         self._append(_line({"input": input_of(source), "files": files, "row": row, "output": names, **more}))
 
     def _append(self, line: bytes) -> None:
         if self._file is None:
             raise InvalidArgument("Records are added after begin().")
-        while line:  # in one piece, but for a disk that is full
+        while line:  # in one write, unless the disk is full
             line = line[os.write(self._file, line) :]
 
     def close(self) -> None:
@@ -169,21 +169,21 @@ class Records:
 
 
 def input_of(source: Any) -> str | list[str]:
-    """An input as rows name it: its path, or those of the files that make it."""
+    """The name of an input in rows: its path, or the paths of its files."""
     return [str(one) for one in source] if isinstance(source, list | tuple) else str(source)
 
 
 def key_of(source: Any) -> str:
-    """What an input is known by among the records: its path, or its paths."""
+    """The key of an input among the records: its path or paths."""
     found = input_of(source)
     return found if isinstance(found, str) else "\0".join(found)
 
 
 def stamps_of(source: Any) -> tuple[tuple[int, int], ...] | None:
-    """Size and time of each file of an input, by which it is the same; None where one is not there, or is no file."""
+    """Size and time of each file of an input, to detect changes; None if one does not exist, or is not a file."""
     found = []
     for file in source if isinstance(source, list | tuple) else [source]:
-        if isinstance(stamp := getattr(file, "stamp", None), tuple):  # of the archive that it lies in
+        if isinstance(stamp := getattr(file, "stamp", None), tuple):  # of the archive that contains it
             found.append(stamp)
             continue
         try:
@@ -195,7 +195,7 @@ def stamps_of(source: Any) -> tuple[tuple[int, int], ...] | None:
 
 
 def rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The records in a file, one for each input: the last that it has."""
+    """The records in a file, the last one of each input."""
     last: dict[str, int] = {}
     with path.open("rb") as file:
         offset = 0
@@ -214,7 +214,7 @@ def _line(value: Mapping[str, Any]) -> bytes:
 
 
 def _object(line: bytes) -> dict[str, Any] | None:
-    """What a line says; None where it was cut off."""
+    """The object in a line; None if it is incomplete."""
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
@@ -224,6 +224,6 @@ def _object(line: bytes) -> dict[str, Any] | None:
 
 
 def _began(line: bytes, identity: Mapping[str, Any]) -> bool:
-    """Whether somebody was killed while writing the first line."""
+    """Whether a process was killed while writing the first line."""
     start = _line(identity)[:9]
     return line[: len(start)] == start[: len(line)]

@@ -1,4 +1,4 @@
-"""Parts of one list of inputs, each for a process of its own, whose records lie in one folder. Never imports torch."""
+"""Parts of a list of inputs, each for a separate process, with their records in one folder. Never imports torch."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """What ``3/16`` says.
+        """The shard of a text such as ``3/16``.
 
         Raises:
-            InvalidArgument: anything else, or a shard that is not there.
+            InvalidArgument: it has another form, or the index is out of range.
         """
         found = re.fullmatch(r"(\d+)/(\d+)", text)
         index, count = map(int, found.groups()) if found else (0, 0)
@@ -46,7 +46,7 @@ class Shard:
         return f"{file.stem}-{self.index:05}-of-{self.count:05}{file.suffix}"
 
     def bounds(self, total: int) -> tuple[int, int]:
-        """Of so many inputs, from which to which this shard has: runs of one length, give or take one."""
+        """The range of this shard's inputs out of a number of inputs; lengths of shards differ by at most one."""
         return (self.index - 1) * total // self.count, self.index * total // self.count
 
     def part(self, inputs: Sequence[T]) -> Sequence[T]:
@@ -55,7 +55,7 @@ class Shard:
 
 
 def distinct(inputs: Iterable[T]) -> list[T]:
-    """Each input once, where it comes first."""
+    """Each input once, at its first place."""
     found: dict[str, T] = {}
     for one in inputs:
         found.setdefault(key_of(one), one)
@@ -63,7 +63,7 @@ def distinct(inputs: Iterable[T]) -> list[T]:
 
 
 def facts_of_inputs(inputs: Iterable[Any]) -> dict[str, Any]:
-    """How many there are, and a hash of their names, by which shards are known to be of one list."""
+    """The number of inputs and a hash of their names, to check that shards belong to the same list."""
     sum_, count = hashlib.sha256(), 0
     for one in inputs:
         sum_.update(key_of(one).encode(errors="surrogateescape") + b"\n")
@@ -72,7 +72,7 @@ def facts_of_inputs(inputs: Iterable[Any]) -> dict[str, Any]:
 
 
 def shards_in(folder: Path) -> dict[Path, Shard | None]:
-    """The files of predictions' records in a folder, each with the shard that it is of; None for a whole run."""
+    """The files of prediction records in a folder, each with its shard; None for a run without shards."""
     found: dict[Path, Shard | None] = {}
     for path in sorted(folder.glob("predictions*.jsonl")):
         named = _OF_A_SHARD.fullmatch(path.name)
@@ -84,10 +84,10 @@ def shards_in(folder: Path) -> dict[Path, Shard | None]:
 
 
 def heading(path: Path) -> dict[str, Any]:
-    """What the last heading in a file of records says: the model, its options, the list of inputs.
+    """The last heading in a file of records: the model, its options, the list of inputs.
 
     Raises:
-        InvalidArgument: it has none.
+        InvalidArgument: it has no heading.
     """
     last: dict[str, Any] | None = None
     with path.open("rb") as file:
@@ -96,21 +96,21 @@ def heading(path: Path) -> dict[str, Any]:
                 try:
                     last = json.loads(line)
                 except ValueError:
-                    continue  # cut off
+                    continue  # incomplete
     if last is None or last.get("format") != FORMAT or "model" not in last:
-        raise InvalidArgument(f"{str(path)!r} is no file of predictions' records, or damaged.")
+        raise InvalidArgument(f"{str(path)!r} is not a file of prediction records, or is damaged.")
     return last
 
 
 def check_neighbours(folder: Path, shard: Shard, identity: Mapping[str, Any], inputs: Mapping[str, Any] | None) -> None:
-    """Whether the other files of records in a folder are other shards of the same run.
+    """Check that the other files of records in a folder are other shards of the same run.
 
     Args:
         identity: of this shard's records.
-        inputs: :func:`facts_of_inputs` all of them; None where they are not known yet.
+        inputs: :func:`facts_of_inputs` of all inputs; None if they are not known yet.
 
     Raises:
-        InvalidArgument: they are not; says in what they differ.
+        InvalidArgument: they are not; the message names the difference.
     """
     for path, other in shards_in(folder).items():
         if other is None or other.count != shard.count:
@@ -121,7 +121,7 @@ def check_neighbours(folder: Path, shard: Shard, identity: Mapping[str, Any], in
         try:
             there = heading(path)
         except InvalidArgument:
-            continue  # it has only begun; zoo merge will look at it
+            continue  # it has just started; zoo merge checks it
         for key, said in SAID.items():
             if key != "shard" and key in identity and there.get(key) != identity[key]:
                 raise InvalidArgument(
@@ -131,5 +131,6 @@ def check_neighbours(folder: Path, shard: Shard, identity: Mapping[str, Any], in
         if inputs is not None and there.get("inputs") != dict(inputs):
             raise InvalidArgument(
                 f"{path.name} is a shard of another list of inputs ({there.get('inputs', {}).get('count')} of them; "
-                f"here there are {inputs['count']}): files came or went in between. Give another --output, or a list."
+                f"here there are {inputs['count']}): files were added or deleted since. Give another "
+                "--output, or a list."
             )

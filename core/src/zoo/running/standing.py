@@ -1,4 +1,4 @@
-"""A module that stands for another one, as what others know of it: its task, weights, sizes."""
+"""A module that replaces another one and has its attributes: task, weights, sizes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo.running.precision import widen
 
 
 class StandIn(nn.Module):
-    """Has the attributes of ``source``, which it computes in another way; for inference.
+    """Has the attributes of ``source``, and computes it in another way; for inference.
 
     Attributes:
         source: the model.
@@ -35,14 +35,12 @@ class StandIn(nn.Module):
 
     def train(self, mode: bool = True) -> Any:
         if mode:
-            raise InvalidArgument(
-                "A model that zoo.optimize made is for inference; train the one that it was made from."
-            )
+            raise InvalidArgument("An optimized model is only for inference; train the original one.")
         return super().train(mode)
 
 
 class Autocast(StandIn):
-    """Computes under autocast; what comes out is widened."""
+    """Computes under autocast and converts the outputs back."""
 
     def __init__(self, source: nn.Module, dtype: torch.dtype, device_type: str) -> None:
         super().__init__(source)

@@ -1,4 +1,4 @@
-"""Inputs through a pipeline, in order: opened ahead of the model, what it says read behind it."""
+"""Runs inputs through a pipeline, in order: they are opened ahead of the model and decoded after it in threads."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from zoo.running.engines import computing
 from zoo.running.finite import describe_cause, is_finite
 from zoo.running.memory import give_back
 
-PROGRESS_FROM = 32  # inputs from which a progress bar is shown
-GIVE_BACK_EVERY = 1 << 26  # pixels of opened pictures after which free memory goes back to the system
+PROGRESS_FROM = 32  # least number of inputs for a progress bar
+GIVE_BACK_EVERY = 1 << 26  # pixels of opened pictures after which free memory is returned to the system
 
-Pair = tuple[Any, Any]  # an input that is open, and what the model is fed
-Batch = list[tuple[Any, Pair | ZooError]]  # sources, and what came of opening each
+Pair = tuple[Any, Any]  # an opened input, and the prepared one
+Batch = list[tuple[Any, Pair | ZooError]]  # sources, with the pair or the error of each
 _END = object()
 
 
@@ -43,14 +43,14 @@ class _Run(NamedTuple):
 
 
 class Stream:
-    """What one call of a pipeline does.
+    """One call of a pipeline.
 
     Args:
         pipe: the :class:`~zoo.Pipeline`, whose ``model`` may be replaced meanwhile.
-        batch_size: how many inputs, or parts of one, go through the model together.
+        batch_size: number of inputs, or parts of one, that go through the model together.
         workers: threads that open inputs, or ``"auto"``.
-        large: pixels of opened pictures from which a batch is run though it is not full; no more wait for their turn.
-        progress: as of :meth:`~zoo.Pipeline.stream`.
+        large: pixels of opened pictures from which a batch is run before it is full; also limits waiting pictures.
+        progress: as for :meth:`~zoo.Pipeline.stream`.
     """
 
     def __init__(
@@ -72,19 +72,19 @@ class Stream:
                 heaviest=self.large,
             )
             opened_here.callback(opened.close)
-            # Of the next batch the model has been told when what it said of this one is read: a GPU does not wait.
+            # The next batch is started before the outputs of this one are read, so that a GPU does not wait.
             read = ahead(self._read_all, self._computed(opened), threads=min(threads, 1), limit=2, eager=False)
             opened_here.callback(read.close)
             for batch, groups in read:
                 results = itertools.chain.from_iterable(map(self._finished, groups))
                 for source, pair in batch:
                     yield source, pair if isinstance(pair, Exception) else next(results)
-                del batch, groups, results  # before the next is computed
+                del batch, groups, results  # before the next one is computed
 
     # ── opening, in threads ──────────────────────────────────────────────────────────────────────────────────────
 
     def _open(self, source: Any) -> tuple[Any, Pair | ZooError]:
-        """The source with its input and what the model is fed, or why that cannot be had."""
+        """The source with its input and the prepared one, or with the error."""
         size = None
         try:
             files = None if self.pipe.keep_images else facts_of(source)
@@ -104,7 +104,7 @@ class Stream:
         return source, (loaded, prepared)
 
     def _batches(self, opened: Iterable[tuple[Any, Pair | ZooError]]) -> Iterator[Batch]:
-        """Cut short where pictures are large, which without threads are so opened one after the other."""
+        """End a batch early if its pictures are large."""
         batch: Batch = []
         pixels = 0
         for source, pair in opened:
@@ -116,11 +116,11 @@ class Stream:
         if batch:
             yield batch
 
-    # ── running the model, where the results are asked for ───────────────────────────────────────────────────────
+    # ── running the model, in the consumer's thread ──────────────────────────────────────────────────────────────
 
     def _computed(self, opened: Iterable[tuple[Any, Pair | ZooError]]) -> Iterator[tuple[Batch, list[Any]]]:
-        """Each batch with what came of its inputs that are open, group by group: those that can go through the model
-        together, and alone what has parts, of which there is a result already."""
+        """Each batch with the outputs for its opened inputs, in groups that can go through the model together. An input
+        with parts is a group of its own, with its result."""
 
         def kind(pair: Pair) -> Any:
             has_parts = isinstance(pair[1], Iterator)
@@ -140,7 +140,7 @@ class Stream:
     @torch.inference_mode()
     def _forward(self, pairs: list[Pair]) -> _Run:
         model, device = self.pipe.model, self.pipe.device
-        self.pipe.pixels += sum(map(pixels_of, pairs))  # of all streams: a server has one for each batch
+        self.pipe.pixels += sum(map(pixels_of, pairs))  # of all streams: a server has one per batch
         if self.pipe.pixels >= GIVE_BACK_EVERY:
             self.pipe.pixels = 0
             give_back()
@@ -150,17 +150,17 @@ class Stream:
         try:
             with watched_outputs(watched, found):
                 outputs = model(*(_to(argument, device) for argument in arguments))
-        except Exception as e:  # noqa: BLE001  what comes after NaN may fail in any way
+        except Exception as e:  # noqa: BLE001  code after NaN may fail in any way
             return _Run(pairs, None, found, e)
         return _Run(pairs, outputs, found, None)
 
     def _run_parts(self, loaded: Any, parts: Iterator[Any]) -> Any | ZooError:
-        """What comes of one input, of which few more are held than a batch of its parts."""
+        """The result of an input with parts, with little more than one batch of its parts in memory."""
         count = length_hint(parts)
         reading: Generator[Any, None, None] = ahead(
             lambda _: next(parts, _END),
             itertools.repeat(None),
-            threads=min(count_workers(self.workers, count), 1),  # they come one after the other
+            threads=min(count_workers(self.workers, count), 1),  # parts are sequential
             limit=self.batch_size,
             weigh=lambda part: 0 if part is _END else pixels_of(part),
             heaviest=self.large,
@@ -176,16 +176,16 @@ class Stream:
                             raise result
                         yield result
                     bar.update(len(batch))
-                    batch.clear()  # before the next is read
+                    batch.clear()  # before the next one is read
 
         try:
             return self.steps.gather(loaded, results())
-        except (UnreadableFile, InvalidArgument, NonFiniteResult) as e:  # a video that is damaged further on
+        except (UnreadableFile, InvalidArgument, NonFiniteResult) as e:  # a video that is damaged in the middle
             return e
         finally:
             reading.close()
 
-    # ── reading what it said, in a thread ────────────────────────────────────────────────────────────────────────
+    # ── decoding outputs, in a thread ────────────────────────────────────────────────────────────────────────────
 
     def _read_all(self, computed: tuple[Batch, list[Any]]) -> tuple[Batch, list[Any]]:
         batch, groups = computed
@@ -193,7 +193,7 @@ class Stream:
 
     @torch.inference_mode()
     def _read(self, run: _Run) -> list[Any] | _Run:
-        """A result for each input; or the same again where something is not finite, and each must be tried alone."""
+        """One result per input; inputs are run again one by one if an output is not finite."""
         if not is_finite(run.watched):
             return [self._not_finite()] if len(run.pairs) == 1 else run
         if run.error is not None:
@@ -210,16 +210,16 @@ class Stream:
     def _not_finite(self) -> NonFiniteResult:
         if self.pipe.cause is None:
             self.pipe.cause = describe_cause(self.pipe.model)
-        return NonFiniteResult(f"The model's output is NaN or infinite, which is no answer; {self.pipe.cause}.")
+        return NonFiniteResult(f"The model's output is NaN or infinite; {self.pipe.cause}.")
 
 
 def _shapes(prepared: Any) -> Any:
-    """The shape of a tensor, or those of the tensors that an input consists of."""
+    """The shape of a tensor, or those of an input's tensors."""
     return prepared.shape if isinstance(prepared, Tensor) else [_shapes(one) for one in prepared]
 
 
 def pixels_of(pair: Pair | Exception) -> int:
-    """Of the pictures of an input that was opened."""
+    """The number of pixels of the pictures of an opened input."""
     return 0 if isinstance(pair, Exception) else _pixels(pair[0])
 
 
@@ -232,7 +232,7 @@ def _pixels(loaded: Any) -> int:
 
 
 def progress_bar(total: int, unit: str, progress: bool | None) -> Any:
-    """A progress bar, shown where the work is long if ``progress`` is None."""
+    """A progress bar, shown only for long work if ``progress`` is None."""
     from tqdm import tqdm
 
     shown = total >= PROGRESS_FROM if progress is None else progress
@@ -240,7 +240,7 @@ def progress_bar(total: int, unit: str, progress: bool | None) -> Any:
 
 
 def _to(value: Any, device: torch.device) -> Any:
-    """On the device. To a CUDA one from memory that it can read by itself, while this thread goes on."""
+    """Move to the device; to CUDA from pinned memory, without blocking."""
     if isinstance(value, Tensor):
         pinned = device.type == "cuda" and value.device.type == "cpu"
         return (value.pin_memory() if pinned else value).to(device, non_blocking=pinned)

@@ -1,4 +1,4 @@
-"""Tasks on pictures: all steps but ``decode`` are here, and ``example``, what a model of pictures takes."""
+"""Tasks on pictures: all steps except ``decode``, and ``example``, the input of a model."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from zoo.loading import built_by, default_size, image_size_of, in_channels_of, l
 from zoo.registry import task_built_by
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
-SLACK = 1e-3  # by which resizing may leave [0, 1]
-SIZE = 224  # pixels of a side, where neither the model nor its weights say any
+SLACK = 1e-3  # by which resizing may exceed [0, 1]
+SIZE = 224  # pixels of a side, if neither the model nor its weights have a size
 
 
 class PictureTask(Task):
-    """A task on pictures: derive from it, and override :meth:`decode` and what else is particular.
+    """A task on pictures: derive from it, and override :meth:`decode` and other steps that differ.
 
-    Options are keyword arguments of the constructor; a ``dataclasses.dataclass`` has them with the least words.
+    Options are keyword arguments of the constructor; ``dataclasses.dataclass`` is the shortest way to write it.
     """
 
     def load(self, source: Any) -> Any:
-        """A picture from a path or a PIL image, upright; a tensor is taken as it is.
+        """A picture from a path or a PIL image, upright; a tensor is returned unchanged.
 
         Raises:
-            InvalidArgument: a tensor of floats that are not in [0, 1].
+            InvalidArgument: a float tensor has values outside [0, 1].
         """
         if isinstance(source, Tensor) and source.is_floating_point() and source.numel():
             least, most = (float(one) for one in source.aminmax())
             if most > 1 + SLACK or least < -SLACK:
                 raise InvalidArgument(
                     f"The picture has values from {least:.6g} to {most:.6g}; expected 0 to 1 in a float tensor, or "
-                    "uint8. Divide by 255 what goes up to 255, and leave normalising to the preprocessing."
+                    "uint8. Divide values up to 255 by 255, and do not normalise: the preprocessing does."
                 )
         return open_image(source) if isinstance(source, str | Path | Image.Image) else source
 
@@ -47,10 +47,10 @@ class PictureTask(Task):
         """The weights' own preprocessing.
 
         Raises:
-            InvalidArgument: they name none.
+            InvalidArgument: the weights have no preprocessing.
         """
         if weights.transforms is None:
-            raise InvalidArgument("The weights name no preprocessing; give zoo.Weights(transforms=zoo.Preset(…)).")
+            raise InvalidArgument("The weights have no preprocessing; give zoo.Weights(transforms=zoo.Preset(…)).")
         return weights.transforms()
 
     def protocol(self, weights: Weights) -> dict[str, Any]:
@@ -66,7 +66,9 @@ class PictureTask(Task):
         return picture
 
     def gather(self, source: Any, results: Iterator[Any]) -> Result:
-        raise ContractError(f"{type(self).__name__}.transform makes an iterator of parts; then it needs gather(), too.")
+        raise ContractError(
+            f"{type(self).__name__}.transform returns an iterator of parts, which requires gather(), too."
+        )
 
     def sequence(self, source: Any) -> bool:
         return False
@@ -74,13 +76,13 @@ class PictureTask(Task):
     def example(self, model: nn.Module, weights: Weights | None, size: int | None = None) -> tuple[Any, ...]:
         """One picture, [1, C, H, W], of the size of the model or its weights' preprocessing, else 224 × 224.
 
-        Where ``size`` is given, that counts for models that take any, as long as it is no less than ``min_size``.
+        ``size`` is used for models that take any size, if it is at least ``min_size``.
         """
         return (noise(1, in_channels_of(model), *side_lengths(model, weights, size)),)
 
 
 def side_lengths(model: nn.Module, weights: Weights | None, size: int | None = None) -> tuple[int, int]:
-    """(height, width) of an example: the model's own, else ``size`` where it is large enough, else the weights' own."""
+    """(height, width) of an example: the model's own, else ``size`` if it is large enough, else the weights' own."""
     if size is None:
         return default_size(model, weights) or (SIZE, SIZE)
     least = max(weights.min_size) if weights is not None and weights.min_size else 1
@@ -88,14 +90,14 @@ def side_lengths(model: nn.Module, weights: Weights | None, size: int | None = N
 
 
 def make_task(spec: TaskSpec, options: Mapping[str, Any]) -> Task:
-    """The task's steps, with ``options`` and, for the others, the defaults."""
+    """The task's object, with ``options`` and the defaults of the others."""
     given = {name: options.get(name, option.default) for name, option in spec.options_of("predict").items()}
     task: Task = load_object(spec.implementation)(**given)
     return task
 
 
 def check_steps(given: Any) -> Task:
-    """``given``, if it is an object with a task's steps.
+    """``given``, checked to be an object with a task's steps.
 
     Raises:
         InvalidArgument: it is something else.
@@ -112,7 +114,7 @@ def check_steps(given: Any) -> Task:
 
 
 def spec_of(model: nn.Module, steps: Task) -> TaskSpec:
-    """What describes steps that were given: the model's own task; for a model of none, pictures one at a time."""
+    """The description of given steps: the model's own task; for a model without one, single pictures."""
     with contextlib.suppress(InvalidArgument):
         return task_of(model)
     kind = type(steps)
@@ -120,12 +122,12 @@ def spec_of(model: nn.Module, steps: Task) -> TaskSpec:
 
 
 def example_of(model: nn.Module) -> tuple[Any, ...]:
-    """What a model takes: as the task of what built it says, or one picture where that is not known."""
+    """The example input of a model: from the task of its builder, or one picture if that is not known."""
     spec = task_built_by(built_by(model) or "")
     task = PictureTask() if spec is None else make_task(spec, {})  # type: ignore[abstract]
     return task.example(model, loaded_weights(model))
 
 
 def noise(*shape: int) -> Tensor:
-    """The same numbers in [0, 1] each time; the global generator stays where it was."""
+    """The same random numbers in [0, 1] each time; the global generator is not changed."""
     return torch.rand(shape, generator=torch.Generator().manual_seed(0))

@@ -1,4 +1,4 @@
-"""Changes of a model one upon the other: those are kept whose outputs agree, and of these what is fastest."""
+"""Successive changes of a model: those with agreeing outputs are kept, and of these the fastest."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from zoo.running import clock
 from zoo.running.comparing import difference
 from zoo.running.editing import Edits
 
-PAYS = 1.03  # what is slower than without by more is not done
+PAYS = 1.03  # a step that is slower by more than this factor is undone
 SESSIONS = 3
 
 
 class Trial:
-    """Steps that have been taken, each a group of changes upon those before it.
+    """The steps that were taken, each a group of changes.
 
     Args:
         model: the model, changed by them.
         inputs: the example.
-        expected: what it gave before the first.
+        expected: its outputs before the first step.
 
     Attributes:
         dtype: the precision that outputs are compared in; None for their own.
-        steps: name → changes, all in force.
-        notes: what was taken back, in sentences.
-        off: by how much the outputs differ.
+        steps: name → changes, all of them applied.
+        notes: sentences about undone steps.
+        off: the difference of the outputs.
         times: name of a step, or ``"plain"`` → milliseconds of the model with all steps up to that one.
     """
 
@@ -41,18 +41,18 @@ class Trial:
         self.times: dict[str, float] = {}
 
     def add(self, name: str, step: Edits) -> None:
-        """A step that has been taken."""
+        """Add a step that has been taken."""
         if step:
             self.steps[name] = step
 
     def agree(self, least: str | None = None) -> str | None:
-        """Take steps back, the last first, until the outputs agree.
+        """Undo steps, the last first, until the outputs agree.
 
         Args:
-            least: not beyond this step.
+            least: the last step to keep.
 
         Returns:
-            How the outputs differ with no more than is left; None if they agree.
+            How the outputs differ with the remaining steps; None if they agree.
         """
         while True:
             problem, self.off = difference(self.model, self.inputs, self.expected, self.dtype)
@@ -60,17 +60,17 @@ class Trial:
             if problem is None or last is None or last == least:
                 return problem
             self.steps.pop(last).undo()
-            self.notes.append(f"Not {last}: {problem}." if self.steps else f"Everything was taken back: {problem}.")
+            self.notes.append(f"Not {last}: {problem}." if self.steps else f"All changes were undone: {problem}.")
             if not self.steps:
                 return None
 
     def take_back(self, name: str) -> None:
-        """Take back a step and those after it, as far as they are in force."""
+        """Undo a step and those after it, if they are applied."""
         while name in self.steps:
             self.steps.popitem()[1].undo()
 
     def choose(self, device: torch.device, least: str | None = None) -> None:
-        """Take back what makes the model slower, by the clock, as far as ``least``."""
+        """Undo steps that make the model slower in measurements, down to ``least``."""
         names = ["plain", *self.steps]
         at = len(names) - 1
 
@@ -91,7 +91,7 @@ class Trial:
         slow: set[int] | None = None
         seconds = [float("inf")] * len(tried)
         try:
-            for _ in range(SESSIONS):  # that something is slower is believed when it is so each time
+            for _ in range(SESSIONS):  # a step counts as slower only if it is in every session
                 now = clock.in_turns(runs, device)
                 seconds = list(map(min, seconds, now))
                 best = min(s for i, s in zip(tried, now, strict=True) if i >= first)
@@ -108,7 +108,9 @@ class Trial:
         for name in reversed(names[last + 1 :]):
             self.steps.pop(name).undo()
             without = self.times[names[last]]
-            self.notes.append(f"Not {name}: {self.times[name]:.1f} ms on the example, and {without:.1f} ms without.")
+            self.notes.append(
+                f"Not {name}: {self.times[name]:.1f} ms on the example, against {without:.1f} ms without it."
+            )
 
     @property
     def taken(self) -> str:

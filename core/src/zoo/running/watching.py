@@ -1,4 +1,4 @@
-"""Which layer reads what: a model runs once on an example while every tensor operation is watched."""
+"""Finds which layer reads which tensors: a model runs once on an example while every tensor operation is recorded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TRAINING_ONLY = (
 
 
 def is_exactly(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> bool:
-    """Whether ``module`` computes just what one of the classes does: a subclass may use the same weights otherwise."""
+    """Whether ``module`` computes the same as one of the classes: a subclass may use the weights differently."""
     return not is_parametrized(module) and any(
         isinstance(module, kind)
         and all(getattr(type(module), f, None) is getattr(kind, f, None) for f in ("forward", "_conv_forward"))
@@ -31,20 +31,22 @@ def is_exactly(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> bool:
 
 
 class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Sees, while a model runs, which module reads which output of the linear layers."""
+    """Records, while a model runs, which module reads which output of the linear layers."""
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return False  # torch would import all of its compiler, which takes seconds, to keep it off this class
+        return False  # torch would import its compiler, which takes seconds, to exclude this class from it
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.model = model
         self.calls: Counter[nn.Module] = Counter()
-        self.outputs: defaultdict[nn.Module, list[Tensor]] = defaultdict(list)  # kept, so that their ids stay theirs
-        self.readers: defaultdict[int, set[nn.Module | None]] = defaultdict(set)  # by id of tensor; None is any other
+        self.outputs: defaultdict[nn.Module, list[Tensor]] = defaultdict(list)  # kept, so that their ids stay unique
+        self.readers: defaultdict[int, set[nn.Module | None]] = defaultdict(
+            set
+        )  # by id of tensor; None is any other code
         self.running: nn.Module | None = None
-        self.shapes: defaultdict[nn.Module, set[torch.Size]] = defaultdict(set)  # of what went into it
+        self.shapes: defaultdict[nn.Module, set[torch.Size]] = defaultdict(set)  # of its inputs
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.read((args, kwargs))
@@ -65,12 +67,12 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.running = None
         if is_exactly(module, LINEAR):
             self.outputs[module].append(output)
-            self.readers[id(output)] = set()  # forget what read an earlier tensor of this id
+            self.readers[id(output)] = set()  # forget the readers of an earlier tensor with this id
 
     @torch.no_grad()
     def run(self, inputs: tuple[Any, ...]) -> Any:
-        """What the model returns for ``inputs``."""
-        # Modules with hooks are left alone: the hooks may compute the weights (weight_norm), or want to see the output.
+        """Run the model on ``inputs`` and return its outputs."""
+        # Modules with hooks are not changed: the hooks may compute the weights (weight_norm), or read the output.
         hooked = {m for m in self.model.modules() if m._forward_hooks or m._forward_pre_hooks}
         handles = []
         for m in self.model.modules():
@@ -90,7 +92,7 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return any(self.readers[id(t)] for t in (*module.parameters(), *module.buffers()))
 
     def sort_norms(self) -> tuple[dict[nn.Module, nn.Module], dict[nn.Module, str]]:
-        """Batch norms that can be folded → into which layer; and the others → why not."""
+        """Batch norms that can be folded → the layer; and the others → the reason."""
         sources = defaultdict(list)
         for layer, outputs in self.outputs.items():
             for reader in {reader for t in outputs for reader in self.readers[id(t)]}:
@@ -110,22 +112,22 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return folded, kept
 
     def obstacle(self, layer: Any, norm: Any) -> str | None:
-        """Why ``norm`` cannot be folded into ``layer``, some output of which it reads."""
+        """Why ``norm``, which reads an output of ``layer``, cannot be folded into it."""
         outputs = self.outputs[layer]
-        # As many calls as outputs, each of which it reads: so it reads nothing else.
+        # It has as many calls as outputs, all of which it reads: so it reads nothing else.
         if self.calls[norm] != len(outputs) or any(self.readers[id(t)] != {norm} for t in outputs):
-            return "what comes before it is used elsewhere too, or something else goes into it"
+            return "its input is used elsewhere too, or it has other inputs"
         for m in (layer, norm):
             if any(self.readers[id(t)] - {m} for t in (*m.parameters(False), *m.buffers(False))):
                 return "its tensors, or those of the layer before it, are used elsewhere too"
         if norm.training or norm.running_mean is None:
             return "it computes the statistics of each batch"
         if any(t.dim() != layer.weight.dim() or t.shape[1] != len(norm.running_mean) for t in outputs):
-            return "its channels are not those of the layer before it"
+            return "its channels differ from those of the layer before it"
         return None
 
     def alone(self) -> set[nn.Module]:
-        """The linear layers that ran and whose tensors nothing else has read."""
+        """The linear layers that ran and whose tensors were not read otherwise."""
 
         def shares(m: nn.Module) -> bool:
             return any(self.readers[id(t)] - {m} for t in m.parameters(False))

@@ -1,4 +1,4 @@
-"""The conformance kit: what a plugin's author runs to know that every model keeps the contract.
+"""The conformance kit, with which authors of plugins check that every model follows the contract.
 
 class TestMyPlugin(zoo.testing.PluginConformance):      # under pytest, a test for every model and check
     plugin = "acme"

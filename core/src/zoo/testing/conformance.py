@@ -1,4 +1,4 @@
-"""The kit as a pytest class: every check of every model is a test of its own."""
+"""The kit as a pytest class: every check of every model is a separate test."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ try:
 except ImportError as e:
     raise MissingPlugin(
         "zoo.testing.PluginConformance needs pytest: pip install pytest. "
-        "`zoo verify-plugin NAME` and zoo.testing.verify(…) make the same checks without it."
+        "`zoo verify-plugin NAME` and zoo.testing.verify(…) run the same checks without it."
     ) from e
 
 
 class PluginConformance(Conformance):
-    """Derive from it, name the plugin, and pytest runs every check of the tier on its models.
+    """Derive from it and set ``plugin``, and pytest runs every check of the tier on its models.
 
     >>> class TestMyPlugin(zoo.testing.PluginConformance):
     ...     plugin = "acme"

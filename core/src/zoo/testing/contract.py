@@ -1,4 +1,5 @@
-"""The checks of the tier ``contract``: what a plugin says of its models, held against the contract without torch."""
+"""The checks of the tier ``contract``: compares a plugin's descriptions of its models with the contract, without
+torch."""
 
 from __future__ import annotations
 
@@ -17,8 +18,8 @@ from zoo.registry import Entry, PluginRecord
 from zoo.testing.outcomes import Fault, Skip
 
 
-def entries(spec: ModelSpec) -> dict[str, Weights]:
-    """Member name → weights, each once; a model without any has nothing to check."""
+def members(spec: ModelSpec) -> dict[str, Weights]:
+    """Member name → weights, each once; skips a model without weights."""
     if spec.weights is None or not len(spec.weights):
         raise Skip("no weights are published")
     return {member.name: member.value for member in spec.weights}
@@ -29,7 +30,7 @@ def raise_for(problems: list[str]) -> None:
         raise Fault("\n".join(problems))
 
 
-# ── the plugin as a whole ────────────────────────────────────────────────────────────────────────────────────────
+# ── the plugin ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def manifest(record: PluginRecord) -> str | None:
@@ -38,7 +39,7 @@ def manifest(record: PluginRecord) -> str | None:
     return None
 
 
-# Reads a manifest as `zoo list` does, with torch out of reach, and prints what came of it as JSON.
+# Reads a manifest as `zoo list` does, without access to torch, and prints the outcome as JSON.
 _READ = """
 import importlib, json, sys, traceback
 path, module = json.loads(sys.argv[1])
@@ -49,7 +50,7 @@ class NoTorch:
         if name.partition(".")[0] == "torch":
             frames = [f for f in traceback.extract_stack()[:-1] if not f.filename.startswith("<frozen")]
             said["torch"] = said["torch"] or f"{frames[-1].filename}, line {frames[-1].lineno}: {frames[-1].line}"
-            raise ImportError("torch is out of reach while models are listed")
+            raise ImportError("torch is not available while models are listed")
 sys.meta_path.insert(0, NoTorch())
 try:
     importlib.import_module(module).zoo_manifest()
@@ -65,12 +66,12 @@ def torch_free(record: PluginRecord) -> str | None:
     command = [sys.executable, "-c", _READ, json.dumps([sys.path, record.target])]
     child = subprocess.run(command, capture_output=True, text=True, check=False)
     if child.returncode != 0:
-        raise Fault(f"A process that reads the manifest alone ended with status {child.returncode}:\n{child.stderr}")
+        raise Fault(f"A process that only reads the manifest ended with status {child.returncode}:\n{child.stderr}")
     said = json.loads(child.stdout.splitlines()[-1])
     if said["torch"]:
         raise Fault(
             f"Listing this plugin's models imports torch, which takes a second or more: {said['torch']}\n"
-            "Import it in the modules of the builders; plugin and weights modules name those by string."
+            "Import it in the modules of the builders; plugin and weights modules refer to them by strings."
         )
     if said["error"]:
         raise Fault(f"A clean process cannot read the manifest: {said['error']}")
@@ -85,7 +86,7 @@ def names(record: PluginRecord) -> str | None:
     shared = {c.name: c for c in registry.name_conflicts(now)}
     for enum in sorted(enums, key=lambda e: e.__name__):
         if "DEFAULT" not in enum.__members__ and len(enum):
-            problems.append(f"{enum.__name__} has no DEFAULT; let it name the best of its entries.")
+            problems.append(f"{enum.__name__} has no DEFAULT; it should name the best of its members.")
         conflict = shared.get(enum.__name__)
         if conflict is not None and conflict.owner != f"{record.name}/{enum.__name__}":
             notes.append(f"the bare name {enum.__name__!r} is claimed by {', '.join(conflict.claims)}")
@@ -105,9 +106,9 @@ def metadata(entry: Entry) -> str | None:
     try:
         tasks = [registry.get_task(name, plugin=entry.plugin.name) for name in entry.spec.tasks]
     except UnknownTask as e:
-        raise Fault(f"{e} Install the plugin that describes it, or bring a zoo.TaskSpec in the manifest.") from e
+        raise Fault(f"{e} Install the plugin that defines it, or add a zoo.TaskSpec to the manifest.") from e
     problems = []
-    for name, weights in entries(entry.spec).items():
+    for name, weights in members(entry.spec).items():
         for task in tasks:
             problems += [
                 f"{name} has no {field}, which {task.name} requires."
@@ -117,17 +118,17 @@ def metadata(entry: Entry) -> str | None:
             keys = [metric.key for metric in task.metrics]
             given = dict.fromkeys(key for values in weights.metrics.values() for key in values)
             if given and keys and not set(given).intersection(keys):
-                problems.append(f"{name}: of its metrics ({', '.join(given)}) none is {' or '.join(keys)}.")
+                problems.append(f"{name}: none of its metrics ({', '.join(given)}) is {' or '.join(keys)}.")
     raise_for(list(dict.fromkeys(problems)))
     return None
 
 
 def categories(entry: Entry) -> str | None:
     named = {
-        name: w for name, w in entries(entry.spec).items() if w.categories is not None and "num_classes" in w.config
+        name: w for name, w in members(entry.spec).items() if w.categories is not None and "num_classes" in w.config
     }
     if not named:
-        raise Skip("no entry gives both categories and config['num_classes']")
+        raise Skip("no weights give both categories and config['num_classes']")
     counts = {name: (len(w.read_categories()), w.config["num_classes"]) for name, w in named.items()}
     raise_for(
         [
@@ -142,7 +143,7 @@ def categories(entry: Entry) -> str | None:
 def urls(entry: Entry) -> str | None:
     problems: list[str] = []
     notes: list[str] = []
-    for name, weights in entries(entry.spec).items():
+    for name, weights in members(entry.spec).items():
         for kind, text in _url(weights.url):
             (problems if kind == "fault" else notes).append(f"{name}: {files.redacted(weights.url)} {text}")
     raise_for(problems)
@@ -150,38 +151,41 @@ def urls(entry: Entry) -> str | None:
 
 
 def _url(url: str) -> Iterator[tuple[str, str]]:
-    """What is wrong (``"fault"``) or worth a remark (``"note"``) about a URL."""
+    """Errors (``"fault"``) and remarks (``"note"``) about a URL."""
     scheme = url.partition("://")[0].lower() if "://" in url else ""
     if scheme in ("https", "http", "file"):
         promise = files.promised_hash(url)
         if promise is None or (promise[0].isdigit() and not promise[1]):
             yield (
                 "fault",
-                "does not end in -<8 or more digits of its SHA-256>.<extension>, to be verified by.",
+                "does not end in -<8 or more digits of its SHA-256>.<extension> for verification.",
             )
         elif not promise[1]:
-            yield "note", "has its hash after an underscore: a mismatch warns; after a hyphen, it would be an error."
+            yield (
+                "note",
+                "has its hash after an underscore: a mismatch is a warning; after a hyphen, it would be an error.",
+            )
     elif scheme == "hf":
         revision = url.partition("@")[2]
         if not revision:
-            yield "fault", "has no revision; end it in @<commit>, so that it stays the same file."
+            yield "fault", "has no revision; end it in @<commit> to fix the file."
         elif not re.fullmatch(r"[0-9a-f]{40}", revision):
             yield "note", "names a branch or tag, which can move; a commit cannot."
     elif scheme == "pkg":
         try:
             registry.fetch(url)
         except MissingExtra as e:
-            yield "note", f"was not looked at: {e}"
+            yield "note", f"was not checked: {e}"
         except ZooError as e:
-            yield "fault", f"is not there as promised: {e}"
+            yield "fault", f"does not exist or does not match: {e}"
     elif scheme:
-        yield "note", "is of a scheme that a plugin has to serve."
+        yield "note", "has a scheme that a plugin must support."
     else:
-        yield "fault", "is no URL; expected https://, hf://, pkg:// or a scheme that a plugin serves."
+        yield "fault", "is not a URL; expected https://, hf://, pkg:// or the scheme of a plugin."
 
 
 def pickling(entry: Entry) -> str | None:
-    entries(entry.spec)
+    members(entry.spec)
     for member in entry.spec.weights or ():
         value = member.value
         try:
@@ -189,10 +193,10 @@ def pickling(entry: Entry) -> str | None:
             copies = [pickle.loads(pickle.dumps(value)), copy.deepcopy(value)]
         except Exception as e:
             raise Fault(
-                f"{member.name} cannot be pickled ({type(e).__name__}: {e}), so no data loader or process pool can "
-                "hand it on. Keep to plain data in its fields, and its class at the top of a module."
+                f"{member.name} cannot be pickled ({type(e).__name__}: {e}), so it cannot be passed to data loaders "
+                "and process pools. Use plain data in its fields, and define its class at the top level of a module."
             ) from e
-        # A metric that is not known may be nan, which equals nothing.
+        # An unknown metric may be nan, which is not equal to itself.
         if same is not member or any(c != value and repr(c) != repr(value) for c in copies):
-            raise Fault(f"{member.name} comes back from pickle or copy as something else.")
+            raise Fault(f"{member.name} is changed by pickle or copy.")
     return None

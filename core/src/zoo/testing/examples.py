@@ -1,4 +1,4 @@
-"""Models to check and what they are given: one of each at a time, tiny, with an example of its input."""
+"""The models to check and their inputs: one tiny model at a time, with an example input."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from zoo.running.tasks import make_task, noise
 from zoo.testing.outcomes import Skip
 from zoo.transforms.functional import pil_to_tensor
 
-SIDE = 64  # of the images that a model is given, in pixels, where it accepts them so small
+SIDE = 64  # of example images, in pixels, if the model accepts such a size
 FRAMES = 16  # of a video
 
 
 class Kit(Protocol):
-    """What a plugin's author says of its models: see ``zoo.testing.Conformance``."""
+    """The settings of a plugin's author for its models: see ``zoo.testing.Conformance``."""
 
     @property
     def plugin(self) -> str: ...
@@ -36,7 +36,7 @@ class Kit(Protocol):
 
 
 class Bench:
-    """A model to check, and what the checks share: its builder, one tiny copy of it, an input."""
+    """A model to check, and the objects that its checks share: its builder, a tiny instance, an input."""
 
     def __init__(self, kit: Kit, spec: ModelSpec) -> None:
         self.kit = kit
@@ -68,7 +68,7 @@ class Bench:
 
     @property
     def model(self) -> nn.Module:
-        """The tiny model, in eval mode whatever the last check did."""
+        """The tiny model, set to eval mode."""
         return self._model.eval()
 
     @functools.cached_property
@@ -77,7 +77,7 @@ class Bench:
 
     @property
     def task(self) -> TaskSpec:
-        """The main one, where it is described: that it must be is the check ``metadata``'s affair."""
+        """The main task, if a plugin defines it; the check ``metadata`` reports if none does."""
         try:
             return registry.get_task(self.spec.tasks[0], plugin=self.kit.plugin)
         except UnknownTask as e:
@@ -85,12 +85,12 @@ class Bench:
 
     @functools.cached_property
     def steps(self) -> Task:
-        """The task's, with its options at their defaults."""
+        """The task's object, with the defaults of its options."""
         return make_task(self.task, {})
 
     @property
     def classifies(self) -> bool:
-        """Whether the task is measured by accuracy: then there is a logit for each class."""
+        """Whether the task's metric is accuracy: then there is one logit per class."""
         return any(metric.key == "acc@1" for metric in self.task.metrics)
 
 
@@ -112,7 +112,7 @@ def example(bench: Bench, side: int = SIDE) -> tuple[Any, ...]:
 
 
 def _twice(argument: Any) -> Any:
-    """A batch of one input, and of its mirror image."""
+    """A batch of an input and its mirror image."""
     if isinstance(argument, Tensor):
         return torch.cat([argument, argument.flip(-1)])
     return [*argument, *(one.flip(-1) for one in argument)] if isinstance(argument, list) else argument
@@ -127,7 +127,7 @@ def train_example(bench: Bench) -> tuple[Any, ...]:
 
 
 def prepare(bench: Bench, weights: Weights) -> tuple[Any, Any]:
-    """A sample opened, and prepared as ``zoo.pipeline`` does it."""
+    """A sample, opened and prepared as in ``zoo.pipeline``."""
     loaded = bench.steps.load(bench.kit.sample(bench.spec.name))
     try:
         return loaded, bench.steps.transform(weights)(loaded)

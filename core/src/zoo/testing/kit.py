@@ -1,4 +1,4 @@
-"""The kit's frame: which checks there are, which of them are made, and what came of it. No torch, no pytest here."""
+"""The frame of the kit: the list of checks, their selection, and their outcomes. Does not import torch or pytest."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from zoo.testing.examples import Bench
 
 TIERS = ("contract", "model", "full")
-"""``contract`` imports no torch and takes milliseconds a model; ``model`` builds and runs it; ``full`` captures it too.
+"""``contract`` does not import torch and takes milliseconds per model; ``model`` builds and runs it; ``full`` also
+captures it.
 
-Each includes the ones before it. The ``default`` makes the checks of ``contract`` on every model, and those of
+Each tier includes the ones before it. ``default`` runs the checks of ``contract`` on every model, and those of
 ``model`` on the smallest of each family.
 """
 
@@ -33,9 +34,9 @@ class Check:
     """One check: ``function(of) → note or None`` raises :class:`Fault` or :class:`Skip`.
 
     Attributes:
-        name: also of its function, in ``zoo.testing.contract`` or ``zoo.testing.models``.
-        tier: the smallest tier that makes it.
-        of: what it is made on: the ``"plugin"`` as a whole, or each ``"model"``.
+        name: name of the check and of its function in ``zoo.testing.contract`` or ``zoo.testing.models``.
+        tier: the smallest tier that includes it.
+        of: what it checks: the ``"plugin"``, or each ``"model"``.
         what: a phrase, for lists of checks.
     """
 
@@ -56,31 +57,31 @@ class Check:
 CHECKS = (
     Check("manifest",      "contract", "plugin", "the plugin is found and its manifest follows the contract"),
     Check("torch_free",    "contract", "plugin", "a clean process reads the manifest without importing torch"),
-    Check("names",         "contract", "plugin", "every model and weights entry is found by its name"),
-    Check("tasks",         "model",    "plugin", "its tasks have every step, take their options, and provide pieces"),
+    Check("names",         "contract", "plugin", "all models and weights are found by their names"),
+    Check("tasks",         "model",    "plugin", "its tasks have every step, take their options, and provide objects"),
     Check("commands",      "model",    "plugin", "its commands, engines and formats can be imported"),
-    Check("metadata",      "contract", "model",  "weights say what their task requires of them"),
+    Check("metadata",      "contract", "model",  "weights have the facts that their task requires"),
     Check("categories",    "contract", "model",  "weights name as many categories as they have classes"),
-    Check("urls",          "contract", "model",  "the file of each weights entry can be told from any other"),
+    Check("urls",          "contract", "model",  "the files of weights can be identified by their URLs"),
     Check("pickling",      "contract", "model",  "weights survive pickle and copy"),
     Check("signature",     "model",    "model",  "the builder exists, takes weights=, and knows the same enum"),
     Check("parameters",    "model",    "model",  "there are as many parameters as declared, counted without memory"),
-    Check("forward",       "model",    "model",  "eval mode gives finite numbers on every device that is there"),
+    Check("forward",       "model",    "model",  "eval mode gives finite numbers on every available device"),
     Check("train",         "model",    "model",  "train mode runs, forward and backward, on every device"),
     Check("deterministic", "model",    "model",  "eval mode gives the same output twice and changes no buffer"),
     Check("round_trip",    "model",    "model",  "a saved state_dict, loaded by the builder, gives the same output"),
-    Check("num_classes",   "model",    "model",  "another num_classes renews the head, says so, and keeps the rest"),
+    Check("num_classes",   "model",    "model",  "another num_classes gives a new head, which is reported"),
     Check("features",      "model",    "model",  "the stages of feature_info exist, with their channels and strides"),
-    Check("preprocessing", "model",    "model",  "the weights' transforms make finite tensors of a sample"),
-    Check("results",       "model",    "model",  "what the model gives can be read, printed and written as JSON"),
-    Check("capture",       "full",     "model",  "torch.compile and torch.export work and change no result"),
+    Check("preprocessing", "model",    "model",  "the weights' transforms give finite tensors for a sample"),
+    Check("results",       "model",    "model",  "outputs can be decoded, printed and written as JSON"),
+    Check("capture",       "full",     "model",  "torch.compile and torch.export work and give the same result"),
 )
 # fmt: on
 
 
 @dataclass(frozen=True)
 class Case:
-    """A check and the model that it is made on; None is the plugin as a whole."""
+    """A check and its model; None for a check of the plugin."""
 
     check: Check
     model: str | None
@@ -90,15 +91,16 @@ class Case:
 
 
 class Conformance:
-    """What to check, and how; ``zoo.testing.PluginConformance`` is the same for pytest.
+    """What to check and how; ``zoo.testing.PluginConformance`` is the version for pytest.
 
     Attributes:
         plugin: the plugin's name in the registry.
-        tiny: model → builder arguments that make it small enough to test; the others are built as they are.
-        tier: ``"contract"``, ``"model"``, ``"full"`` or ``"default"``; by default the environment's ``ZOO_TIER``.
-        skip: check → reason to leave it out, for all models; ``"model:check"`` leaves it out for one.
+        tiny: model → builder arguments that make it small enough to test; other models are built with their defaults.
+        tier: ``"contract"``, ``"model"``, ``"full"`` or ``"default"``; by default the environment variable
+            ``ZOO_TIER``.
+        skip: check → reason to skip it, for all models; ``"model:check"`` skips it for one.
         models: shell wildcards; only models that match one of them are checked. By default all.
-        limit: check at most so many models: the smallest of each family, then the next.
+        limit: largest number of models: the smallest of each family, then the next.
     """
 
     plugin: ClassVar[str] = ""
@@ -108,33 +110,33 @@ class Conformance:
     models: ClassVar[Sequence[str]] = ()
     limit: ClassVar[int | None] = None
 
-    # ── to override where a model takes something else ───────────────────────────────────────────────────────────
+    # ── to override for models with other inputs ─────────────────────────────────────────────────────────────────
 
     def example(self, name: str) -> tuple[Any, ...]:
         """Positional arguments for a model in eval mode.
 
-        By default two of what the task's ``example`` gives, of about 64 pixels where the model takes any size; where
-        the manifest gives ``ModelSpec.input["shape"]``, two of that shape.
+        By default two inputs from the task's ``example``, of about 64 pixels if the model takes any size; if the
+        manifest has ``ModelSpec.input["shape"]``, two inputs of this shape.
         """
         from zoo.testing import examples
 
         return examples.example(self._bench(name))
 
     def train_example(self, name: str) -> tuple[Any, ...]:
-        """The same in train mode, where a model may want targets too.
+        """The same in train mode, with targets if the model takes them.
 
-        By default :meth:`example`'s, or inputs as large as ``ModelSpec.input["train_size"]`` says; with the targets
-        that the task's piece for ``"train"`` makes up.
+        By default those of :meth:`example`, or inputs of size ``ModelSpec.input["train_size"]``; with artificial
+        targets from the task's object for ``"train"``.
         """
         from zoo.testing import examples
 
         return examples.train_example(self._bench(name))
 
     def sample(self, name: str) -> Any:
-        """What a user would give ``zoo.pipeline``.
+        """An input for ``zoo.pipeline``.
 
-        By default a PIL picture, 96 pixels wide and 80 high; for a task with several ``inputs_per_sample``, a tuple
-        of so many; where its ``input_ndim`` is 4, 16 frames as a uint8 tensor [T, C, H, W].
+        By default a PIL picture, 96 pixels wide and 80 high; for a task with several ``inputs_per_sample``, a tuple of
+        them; if its ``input_ndim`` is 4, 16 frames as a uint8 tensor [T, C, H, W].
         """
         from zoo.testing import examples
 
@@ -143,10 +145,10 @@ class Conformance:
     # ── what to check ────────────────────────────────────────────────────────────────────────────────────────────
 
     def cases(self) -> list[Case]:
-        """Every check of the tier, model by model. Imports no torch.
+        """Every check of the tier, model by model. Does not import torch.
 
         Raises:
-            InvalidArgument: no such plugin, tier, check or model; a check left out without a reason.
+            InvalidArgument: there is no such plugin, tier, check or model, or a check is skipped without a reason.
         """
         tier = self.chosen_tier()
         specs = self._specs()
@@ -168,18 +170,18 @@ class Conformance:
         return tier
 
     def run(self, case: Case) -> str | None:
-        """Make one check.
+        """Run one check.
 
         Returns:
-            A remark on what is right but worth knowing, or None.
+            A remark on something that is correct but noteworthy, or None.
 
         Raises:
-            Fault: something is wrong; other errors are what the plugin raised.
-            Skip: the check does not apply, or is left out.
+            Fault: the check failed; other exceptions are the plugin's.
+            Skip: the check does not apply, or is skipped.
         """
         for key in (case.check.name, f"{case.model}:{case.check.name}"):
             if key in self.skip:
-                raise Skip(f"left out: {self.skip[key]}")
+                raise Skip(f"skipped: {self.skip[key]}")
         of: Any = self.record()
         if case.model is not None:
             entry = registry.registry().entries[f"{self.plugin}/{case.model}"]
@@ -208,10 +210,10 @@ class Conformance:
         return {spec.name: spec for spec in manifest.models} if manifest else {}
 
     def _wanted(self, specs: Mapping[str, ModelSpec]) -> dict[str, ModelSpec]:
-        """Those of the models that are to be checked.
+        """The descriptions of the models to check.
 
         Raises:
-            InvalidArgument: there are none, or the limit is no number of them.
+            InvalidArgument: there are none, or the limit is invalid.
         """
         if isinstance(self.models, str):
             raise InvalidArgument(f"models is {self.models!r}; expected a list of wildcards: [{self.models!r}].")
@@ -231,19 +233,19 @@ class Conformance:
             if check not in known:
                 raise InvalidArgument(f"skip[{key!r}]: there is no check {check!r}.{suggest(check, known)}")
             if not isinstance(reason, str) or not reason.strip():
-                raise InvalidArgument(f"skip[{key!r}] is {reason!r}; a check is left out only with a reason.")
+                raise InvalidArgument(f"skip[{key!r}] is {reason!r}; a check can only be skipped with a reason.")
             if model and specs and model not in specs:
                 raise InvalidArgument(f"skip[{key!r}]: {self.plugin} has no model {model!r}.{suggest(model, specs)}")
         for model in self.tiny if specs else ():
             if model not in specs:
                 raise InvalidArgument(f"tiny[{model!r}]: {self.plugin} has no such model.{suggest(model, specs)}")
 
-    # ── the model at hand ────────────────────────────────────────────────────────────────────────────────────────
+    # ── the current model ────────────────────────────────────────────────────────────────────────────────────────
 
     _at_hand: ClassVar[Any] = None
 
     def _bench(self, name: str) -> Bench:
-        """The model and what has been made of it; one at a time, since checks come model by model."""
+        """The model and its shared objects; only one at a time, since checks are ordered by model."""
         from zoo.testing.examples import Bench
 
         cls, spec = type(self), self._specs()[name]
@@ -254,15 +256,15 @@ class Conformance:
 
     @classmethod
     def forget(cls) -> None:
-        """Let go of the last model."""
+        """Delete the last model."""
         cls._at_hand = None
 
 
 def _by_families(specs: Iterable[ModelSpec], each: int | None = None) -> list[str]:
-    """Names of the smallest models of each family, then those that are next in size, and so on.
+    """Names of the smallest models of each family, then the next larger ones, and so on.
 
     Args:
-        each: so many of each family; by default all.
+        each: number of models per family; by default all.
     """
     families: dict[str, list[ModelSpec]] = {}
     for spec in specs:
@@ -292,15 +294,15 @@ def verify(
     """Check a plugin without pytest; ``zoo verify-plugin`` does.
 
     Args:
-        plugin: its name, or a class derived from :class:`Conformance`, whose attributes then hold where the
-            arguments are None.
+        plugin: its name, or a class derived from :class:`Conformance`, whose attributes are the defaults of the other
+            arguments.
         tiny, tier, skip, models, limit: see :class:`Conformance`.
-        resume: a file to which results are written as they come, and from which those of the plugin's version are
-            taken; what failed is checked again.
-        on_result: ``on_result(result, number of checks in all)`` is called after each check.
+        resume: a file to which results are written as they come, and from which results of the same version of the
+            plugin are read; failed checks run again.
+        on_result: ``on_result(result, total number of checks)`` is called after each check.
 
     Raises:
-        InvalidArgument: no such plugin, tier, check or model.
+        InvalidArgument: there is no such plugin, tier, check or model.
     """
     base = Conformance if isinstance(plugin, str) else plugin
     given: dict[str, Any] = {
@@ -335,6 +337,6 @@ def _result(kit: Conformance, case: Case) -> Result:
         outcome, message = "skipped", str(e)
     except Fault as e:
         outcome, message = "failed", str(e)
-    except Exception as e:  # noqa: BLE001  whatever a plugin raises is its fault, and the next check is made
+    except Exception as e:  # noqa: BLE001  any exception of a plugin is a failed check
         outcome, message = "failed", f"{type(e).__name__}: {e}"
     return Result(case.check.name, case.model, outcome, message, round(time.perf_counter() - start, 4))

@@ -19,22 +19,22 @@ from zoo.contract import Result, Stage, short
 from zoo.errors import UnknownWeights
 from zoo.features import feature_extractor, feature_info, layout_of
 from zoo.loading import load_report
-from zoo.testing.contract import entries, raise_for
+from zoo.testing.contract import members, raise_for
 from zoo.testing.examples import Bench, prepare
 from zoo.testing.outcomes import Fault, Skip
 
-FEATURE_SIDE = 224  # on meta, where size costs nothing and strides can be told apart
-CAPTURE_TOLERANCE = 1e-5  # of the largest output: captured operations may be decomposed
+FEATURE_SIDE = 224  # on the meta device, where size is free; large enough to distinguish strides
+CAPTURE_TOLERANCE = 1e-5  # relative to the largest output: captured operations may be decomposed
 
 
 def devices() -> list[torch.device]:
-    """Those that are there."""
+    """The available devices."""
     found = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     return [torch.device(name) for name, there in found.items() if there]
 
 
 def tensors(value: Any, path: str = "output") -> Iterator[tuple[str, Tensor]]:
-    """Every tensor in nested tuples, lists, mappings and dataclasses, with the way to it."""
+    """Every tensor in nested tuples, lists, mappings and dataclasses, with its path."""
     if isinstance(value, Tensor):
         yield path, value
     elif isinstance(value, Mapping):
@@ -60,12 +60,12 @@ def moved(value: Any, device: torch.device | str) -> Any:
 
 
 def call(model: Callable[..., Any], inputs: tuple[Any, ...], seed: int = 0) -> dict[str, Tensor]:
-    """The tensors in the model's output. Inputs are copied: a model may write into what it is given."""
+    """The tensors in the model's output. Inputs are copied, since a model may write to them."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         found = dict(tensors(model(*copy.deepcopy(inputs))))
     if not found:
-        raise Fault("The output holds no tensor.")
+        raise Fault("The output contains no tensor.")
     return found
 
 
@@ -75,7 +75,7 @@ def infer(model: Callable[..., Any], inputs: tuple[Any, ...], seed: int = 0) -> 
 
 
 def equal(a: Tensor, b: Tensor, tolerance: float = 0.0) -> bool:
-    """Whether shapes are the same, and values within ``tolerance`` times the largest; nan equals nan here."""
+    """Whether shapes are equal, and values within ``tolerance`` times the largest; nan is equal to nan."""
     if a.shape != b.shape or torch.equal(a, b):
         return a.shape == b.shape
     bound = tolerance * b.double().abs().max().item() if b.numel() else 0.0
@@ -83,16 +83,16 @@ def equal(a: Tensor, b: Tensor, tolerance: float = 0.0) -> bool:
 
 
 def difference(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], tolerance: float = 0.0) -> str | None:
-    """The first output that differs, in words; None if none does."""
+    """A description of the first output that differs; None if none does."""
     if found.keys() != expected.keys():
-        return f"{', '.join(found)} in place of {', '.join(expected)}"
+        return f"{', '.join(found)} instead of {', '.join(expected)}"
     for path, b in expected.items():
         a = found[path]
         if a.shape != b.shape:
-            return f"{path} has shape {list(a.shape)} in place of {list(b.shape)}"
+            return f"{path} has shape {list(a.shape)} instead of {list(b.shape)}"
         if not equal(a, b, tolerance):
             far, large = (a.double() - b).abs().max().item(), b.abs().max().item()
-            return f"{path} differs by up to {far:.2g}, of values up to {large:.2g}"
+            return f"{path} differs by up to {far:.2g}, with values up to {large:.2g}"
     return None
 
 
@@ -117,16 +117,16 @@ def signature(bench: Bench) -> str | None:
     if "weights" not in taken:
         raise Fault(f"The builder does not take weights=. {advice}")
     if (default := taken["weights"].default) is not None:
-        raise Fault(
-            f"The builder's weights are {default!r} by default, so that building a model loads a file. {advice}"
-        )
-    if hasattr(bench.builder, "weights_enum"):  # a decorated one loads no file on the meta device
+        raise Fault(f"The builder's weights are {default!r} by default, so building a model loads a file. {advice}")
+    if hasattr(bench.builder, "weights_enum"):  # a decorated builder loads no file on the meta device
         for member in bench.spec.weights or ():
             try:
                 bench.build_on_meta(weights=member)
             except UnknownWeights as e:
-                raise Fault(f"The manifest says that {member!r} is of this model; the builder: {e} {advice}") from e
-            break  # one tells whether the enum is the builder's
+                raise Fault(
+                    f"According to the manifest {member!r} is for this model, but the builder says: {e} {advice}"
+                ) from e
+            break  # one member shows whether the enum is the builder's
     return None if inspect.getdoc(bench.builder) else "the builder has no docstring"
 
 
@@ -143,7 +143,9 @@ def parameters(bench: Bench) -> str | None:
         if key not in counts:
             counts[key] = sum(p.numel() for p in bench.build_on_meta(**config).parameters())
         if counts[key] != number:
-            raise Fault(f"{name} declares num_params={number:,}; with config={dict(config)} there are {counts[key]:,}.")
+            raise Fault(
+                f"{name} declares num_params={number:,}, but with config={dict(config)} there are {counts[key]:,}."
+            )
     return None
 
 
@@ -160,12 +162,12 @@ def forward(bench: Bench) -> str | None:
 def train(bench: Bench) -> str | None:
     unreached: list[str] = []
     for device in devices():
-        inputs = moved(bench.kit.train_example(bench.spec.name), device)  # before: it asks for the model, in eval mode
+        inputs = moved(bench.kit.train_example(bench.spec.name), device)  # first, since it uses the model in eval mode
         model = placed(bench.model, device).train()
         found = call(model, inputs)
         reached = [t for t in found.values() if t.requires_grad]
         if not reached:
-            raise Fault(f"On {device.type}: no output depends on a parameter in train mode; something cuts the graph.")
+            raise Fault(f"On {device.type}: no output depends on a parameter in train mode; the graph is interrupted.")
         loss = torch.stack([t.float().square().mean() for t in reached]).sum()
         loss.backward()  # type: ignore[no-untyped-call]
         gradients = {f"the gradient of {name}": p.grad for name, p in model.named_parameters() if p.requires_grad}
@@ -192,7 +194,7 @@ def round_trip(bench: Bench) -> str | None:
         again = bench.build(seed=1, **bench.tiny, weights=_saved(bench, folder))
         if (how := difference(infer(again, bench.inputs), expected)) is not None:
             raise Fault(
-                f"Saved and loaded by the builder, the model computes something else: {how}. Is there state that is "
+                f"After saving and loading by the builder, the outputs differ: {how}. Is there state that is "
                 "neither a parameter nor a persistent buffer?"
             )
     return None
@@ -225,7 +227,7 @@ def num_classes(bench: Bench) -> str | None:
         if not report.reinitialised:
             problems.append(f"with num_classes={other}, the report says that nothing was re-initialised")
         problems += [
-            f"{name} is neither as in the file nor among what the report says is re-initialised"
+            f"{name} is neither equal to the file's nor re-initialised according to the report"
             for name, saved in bench.model.state_dict().items()
             if name not in report.reinitialised and not (name in own and equal(own[name], saved))
         ]
@@ -242,11 +244,11 @@ def _logits(model: nn.Module, bench: Bench) -> int:
 def features(bench: Bench) -> str | None:
     model = bench.build_on_meta()
     if not getattr(model, "feature_info", None):
-        raise Skip("it declares no feature_info; with one, zoo.backbone takes it")
+        raise Skip("it has no feature_info, which zoo.backbone requires")
     stages = feature_info(model)
     images = bench.steps.example(model, bench.spec.default_weights, FEATURE_SIDE)[0]
     if bench.task.input_ndim != 3 or not isinstance(images, Tensor):
-        raise Skip(f"stages are checked of models that take images, not of those for {bench.spec.tasks[0]}")
+        raise Skip(f"stages are only checked for models of images, not for {bench.spec.tasks[0]}")
     shape = tuple(images.shape)
     found = feature_extractor(model, [stage.path for stage in stages])(images.to("meta"))
     raise_for([problem for stage in stages for problem in _stage_problems(stage, found[stage.path], shape)])
@@ -261,29 +263,29 @@ def _stage_problems(stage: Stage, output: Any, image: tuple[int, ...]) -> Iterat
         return
     sizes = dict(zip(layout, output.shape, strict=True))
     if sizes["C"] != stage.channels:
-        yield f"feature_info: {stage.path} has {sizes['C']} channels; {stage.channels} are promised."
+        yield f"feature_info: {stage.path} has {sizes['C']} channels; declared are {stage.channels}."
     cells = sizes["L"] if "L" in sizes else sizes["H"] * sizes["W"]
     stride = math.sqrt(image[-2] * image[-1] / cells)
-    # Borders and class tokens count for less than half a step between strides, which are powers of two.
+    # Borders and class tokens change it by less than half a step between strides, which are powers of two.
     if not 2**-0.5 < stride / stage.stride < 2**0.5:
-        yield f"feature_info: {stage.path} has a stride of about {stride:.3g}; {stage.stride} is promised."
+        yield f"feature_info: {stage.path} has a stride of about {stride:.3g}; declared is {stage.stride}."
 
 
 def preprocessing(bench: Bench) -> str | None:
-    for name, weights in entries(bench.spec).items():
+    for name, weights in members(bench.spec).items():
         _, prepared = prepare(bench, weights)
-        found = {path: t for path, t in tensors(prepared, "what the transforms make") if t.is_floating_point()}
+        found = {path: t for path, t in tensors(prepared, "the output of the transforms") if t.is_floating_point()}
         if not found:
             kind = type(prepared).__name__
-            raise Fault(f"{name}: the transforms make a {kind} of a sample, in which is no floating-point tensor.")
-        raise_for([f"{name}: of a sample, {problem}." for problem in not_finite(found)])
+            raise Fault(f"{name}: the transforms return a {kind} for a sample, without any floating point tensor.")
+        raise_for([f"{name}: for a sample, {problem}." for problem in not_finite(found)])
         height, width = weights.min_size or (1, 1)
         shape = list(next(iter(found.values())).shape)
         right = len(shape) == 3 and shape[1] >= height and shape[2] >= width
         if isinstance(prepared, Tensor) and bench.task.input_ndim == 3 and not right:
-            raise Fault(f"{name}: the transforms make a tensor {shape}; expected [C, H ≥ {height}, W ≥ {width}].")
+            raise Fault(f"{name}: the transforms return a tensor {shape}; expected [C, H ≥ {height}, W ≥ {width}].")
         if not isinstance(bench.steps.collate([prepared, prepared]), tuple):
-            raise Fault("The task's collate does not return a tuple, of the model's positional arguments.")
+            raise Fault("The task's collate does not return a tuple of the model's positional arguments.")
     return None
 
 
@@ -296,14 +298,14 @@ def results(bench: Bench) -> str | None:
     loaded = [prepare(bench, weights)[0] for _ in bench.inputs[0]]
     found = bench.steps.decode(outputs, loaded, weights)
     if len(found) != len(loaded) or not isinstance(found[0], Result):
-        raise Fault(f"decode() gives {short(found)} for {len(loaded)} inputs; expected so many of zoo.Result.")
+        raise Fault(f"decode() returns {short(found)} for {len(loaded)} inputs; expected one zoo.Result per input.")
     lines = found[0].lines(3)
     if not (isinstance(lines, list) and all(isinstance(line, str) for line in lines)):
-        raise Fault(f"lines(3) of a result gives {short(lines)}; expected a list of lines.")
+        raise Fault(f"lines(3) of a result returns {short(lines)}; expected a list of lines.")
     try:
         json.dumps(found[0].to_dict(3))
     except (TypeError, ValueError) as e:
-        raise Fault(f"to_dict(3) of a result is not what JSON has: {e}.") from e
+        raise Fault(f"to_dict(3) of a result cannot be written as JSON: {e}.") from e
     return None
 
 
@@ -319,7 +321,7 @@ def capture(bench: Bench) -> str | None:
             torch.compiler.reset()
             found = infer(torch.compile(bench.model, backend="eager"), bench.inputs)
     finally:
-        torch.compiler.reset()  # what was compiled is kept for ever otherwise
+        torch.compiler.reset()  # otherwise compiled code is kept forever
     if (how := difference(found, expected, CAPTURE_TOLERANCE)) is not None:
         raise Fault(f"torch.compile changes the result: {how}.")
     exported = torch.export.export(bench.model, copy.deepcopy(bench.inputs), strict=False).module()

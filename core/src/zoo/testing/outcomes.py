@@ -1,4 +1,4 @@
-"""What can come of a check."""
+"""Outcomes of checks."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from zoo.errors import ZooError
 
 
 class Fault(ZooError, AssertionError):
-    """What a check found wrong."""
+    """A failed check."""
 
 
 class Skip(Exception):
-    """Why a check does not apply."""
+    """A check that does not apply, with the reason."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came of one check.
+    """The outcome of one check.
 
     Attributes:
         check: its name.
-        model: the model; None is the plugin as a whole.
+        model: the model; None for a check of the plugin.
         outcome: ``"ok"``, ``"failed"`` or ``"skipped"``.
-        message: what is wrong, why it was skipped, or a remark.
-        seconds: that it took.
+        message: the error, the reason for skipping, or a remark.
+        seconds: its duration.
     """
 
     check: str
@@ -38,7 +38,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Report:
-    """What came of all checks."""
+    """The outcomes of all checks."""
 
     plugin: str
     version: str | None
@@ -51,7 +51,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether no check failed."""
         return not self.failed
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Results kept in a file as they come, so that long checks that were broken off go on from there. No torch here."""
+"""Results stored in a file as they come, so that interrupted checks can be resumed. Does not import torch."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from zoo.testing.outcomes import Result
 
 
 class Kept:
-    """The results of one plugin's checks in a file of JSON, a line each; those of another version are not taken.
+    """The results of one plugin's checks in a file, one JSON object per line; those of another version are ignored.
 
     Raises:
-        InvalidArgument: the file is there and is something else.
+        InvalidArgument: an existing file has other contents.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None, plugin: str, version: str | None) -> None:
@@ -41,12 +41,12 @@ class Kept:
         except (ValueError, TypeError, KeyError, AttributeError) as e:
             if not line.endswith("}"):  # the last line of a run that was killed
                 return
-            raise InvalidArgument(f"{path} has no results of `zoo verify-plugin --resume`; name another file.") from e
+            raise InvalidArgument(f"{path} is not a file of `zoo verify-plugin --resume`; give another file.") from e
         if whose == self.whose:
             self.found[result.check, result.model] = result
 
     def get(self, check: str, model: str | None) -> Result | None:
-        """What came of a check that need not be made again: one that failed is."""
+        """The outcome of a check that need not run again; None for a failed one."""
         known = self.found.get((check, model))
         return None if known is None or known.outcome == "failed" else known
 

@@ -1,4 +1,4 @@
-"""Preprocessing: the presets that weights name, and the pieces they are made of, under torchvision's names."""
+"""Preprocessing: the presets of weights, and single transforms, under torchvision's names."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ __all__ = [
     "functional",
 ]
 
-# Where torchvision has them too.
+# Their modules in torchvision.
 _ALIASES = {"transforms": "zoo.transforms.pieces", "_presets": "zoo.transforms.presets"}
 sys.meta_path += [AliasFinder(__name__, _ALIASES.get), elsewhere.Finder()]
 
@@ -60,8 +60,10 @@ sys.meta_path += [AliasFinder(__name__, _ALIASES.get), elsewhere.Finder()]
 def __getattr__(name: str) -> Any:
     if name in _ALIASES:
         return importlib.import_module(f"{__name__}.{name}")
-    if name == "InterpolationMode":  # torchvision's functions take its own alone, ours take both
+    if name == "InterpolationMode":  # torchvision's functions only take its own, ours take both
         return getattr(sys.modules.get("torchvision.transforms"), name, functional.InterpolationMode)
     if sentence := elsewhere.where(name):
-        raise MissingPlugin(sentence)  # an ImportError: of any other, `from zoo.transforms import …` keeps no message
+        raise MissingPlugin(
+            sentence
+        )  # an ImportError: `from zoo.transforms import …` would drop the message of any other
     raise AttributeError(f"module 'zoo.transforms' has no attribute {name!r}.{suggest(name, __all__)}")

@@ -1,4 +1,4 @@
-"""What a picture is, and how one becomes another: PIL images, tensors, arrays, their modes and dtypes."""
+"""Checks and conversions of pictures: PIL images, tensors, arrays, their modes and dtypes."""
 
 from __future__ import annotations
 
@@ -32,51 +32,51 @@ def get_dimensions(img: Image.Image | Tensor | Any) -> list[int]:
     """``[channels, height, width]``.
 
     Raises:
-        InvalidArgument: ``img`` is no picture, or has no pixels.
+        InvalidArgument: ``img`` is not a picture, or has no pixels.
     """
     if isinstance(img, Image.Image):
         dimensions = [len(img.getbands()), img.height, img.width]
     elif isinstance(img, Tensor):
         if img.ndim < 2:
-            raise InvalidArgument(f"A tensor of shape {list(img.shape)} is no picture; expected [C, H, W].")
+            raise InvalidArgument(f"A tensor of shape {list(img.shape)} is not a picture; expected [C, H, W].")
         dimensions = [img.shape[-3] if img.ndim > 2 else 1, img.shape[-2], img.shape[-1]]
     else:
         hint = ""
         if isinstance(img, np.ndarray):
-            hint = " zoo.transforms.functional.to_pil_image makes a picture of a uint8 array [H, W, C]."
-        raise InvalidKind(f"{type(img).__name__} is no picture; expected a PIL image or a torch tensor.{hint}")
+            hint = " zoo.transforms.functional.to_pil_image converts a uint8 array [H, W, C]."
+        raise InvalidKind(f"{type(img).__name__} is not a picture; expected a PIL image or a torch tensor.{hint}")
     if 0 in dimensions[1:]:
-        raise InvalidArgument(f"A picture of {dimensions[2]} × {dimensions[1]} pixels has nothing to work on.")
+        raise InvalidArgument(f"A picture of {dimensions[2]} × {dimensions[1]} pixels is empty.")
     return dimensions
 
 
 def get_image_size(img: Image.Image | Tensor) -> list[int]:
-    """``[width, height]``, in PIL's order; otherwise as :func:`get_dimensions`."""
+    """``[width, height]``, in PIL's order; see :func:`get_dimensions`."""
     _, height, width = get_dimensions(img)
     return [width, height]
 
 
 def convert_mode(image: Image.Image, mode: str) -> Image.Image:
-    """``image`` in ``L``, ``LA``, ``RGB`` or ``RGBA``, eight bits a channel, as a person would expect it.
+    """``image`` converted to ``L``, ``LA``, ``RGB`` or ``RGBA``, eight bits per channel, as it is displayed.
 
-    Palettes and CMYK become colours. What is transparent shows white when the alpha channel goes, as on a page:
-    the colours stored beneath it are arbitrary. Pictures of 16 bits are scaled to 8, where PIL would cut them off.
+    Palettes and CMYK become colours. Transparent pixels become white when the alpha channel is removed, as on a page,
+    since their stored colours are arbitrary. Pictures of 16 bits are scaled to 8; PIL would clip them.
 
     Raises:
-        InvalidArgument: a picture of 32-bit floats, which have no fixed range, or of a mode that PIL cannot convert.
+        InvalidArgument: the picture has 32-bit floats, which have no fixed range, or a mode that PIL cannot convert.
     """
     if image.mode.startswith("I"):
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
             raise InvalidArgument(
-                f"A picture of mode {image.mode!r} with values from {values.min()} to {values.max()} cannot become "
-                f"{mode}; expected values from 0 to 65535. Scale it to 8 bits first."
+                f"A picture of mode {image.mode!r} with values from {values.min()} to {values.max()} cannot be "
+                f"converted to {mode}; expected values from 0 to 65535. Scale it to 8 bits first."
             )
         image = Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
     elif image.mode == "F":
         raise InvalidArgument(
-            f"A picture of 32-bit floats has no fixed range and cannot become {mode}. Scale it to 8 bits first, or "
-            "make it a tensor with values in [0, 1]."
+            f"A picture of 32-bit floats has no fixed range and cannot be converted to {mode}. Scale it to 8 bits "
+            "first, or convert it to a tensor with values in [0, 1]."
         )
     transparent = image.getbands()[-1] in "Aa" or "transparency" in image.info
     try:
@@ -86,14 +86,14 @@ def convert_mode(image: Image.Image, mode: str) -> Image.Image:
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         return image if image.mode == mode else image.convert(mode)
     except ValueError as e:
-        raise InvalidArgument(f"A picture of mode {image.mode!r} cannot become {mode}: {e}.") from e
+        raise InvalidArgument(f"A picture of mode {image.mode!r} cannot be converted to {mode}: {e}.") from e
 
 
 def pil_to_tensor(pic: Image.Image) -> Tensor:
-    """The values of ``pic`` as they are: uint8 ``[C, H, W]``; palette indices, 16-bit and float values stay so.
+    """The unscaled values of ``pic``: uint8 ``[C, H, W]``; palette indices, 16-bit and float values are kept.
 
     Raises:
-        InvalidArgument: ``pic`` is no PIL image, or has no pixels.
+        InvalidArgument: ``pic`` is not a PIL image, or has no pixels.
     """
     if not isinstance(pic, Image.Image):
         raise InvalidKind(f"pic is {type(pic).__name__}; expected a PIL image.")
@@ -106,7 +106,7 @@ def pil_to_tensor(pic: Image.Image) -> Tensor:
 
 
 def to_tensor(pic: Image.Image | np.ndarray[Any, Any]) -> Tensor:
-    """``[C, H, W]``: float in [0, 1] from eight bits; what has no such range keeps its dtype and values.
+    """``[C, H, W]``: float in [0, 1] for eight bits; other types keep their dtype and values.
 
     Args:
         pic: PIL image, or array ``[H, W]`` or ``[H, W, C]``.
@@ -121,22 +121,22 @@ def to_tensor(pic: Image.Image | np.ndarray[Any, Any]) -> Tensor:
 
 
 def as_pil(image: Image.Image | Tensor) -> Image.Image:
-    """A PIL image as it is; of a tensor, what :func:`to_pil_image` makes."""
+    """A PIL image unchanged; a tensor converted by :func:`to_pil_image`."""
     return image if isinstance(image, Image.Image) else to_pil_image(image)
 
 
 def to_pil_image(pic: Tensor | np.ndarray[Any, Any], mode: str | None = None) -> Image.Image:
-    """A PIL image of a tensor ``[C, H, W]`` or ``[H, W]``, or of an array ``[H, W, C]`` or ``[H, W]``.
+    """A PIL image from a tensor ``[C, H, W]`` or ``[H, W]``, or an array ``[H, W, C]`` or ``[H, W]``.
 
-    One channel makes mode ``L`` (``I;16`` or ``I`` from wider integers), two ``LA``, three ``RGB``, four ``RGBA``.
+    One channel gives mode ``L`` (``I;16`` or ``I`` from wider integers), two ``LA``, three ``RGB``, four ``RGBA``.
 
     Args:
-        pic: uint8; or floating point, taken for [0, 1] and cut off at its ends; or a bool tensor. With one channel
-            also int16, uint16 or int32.
-        mode: PIL mode that the values are in, where it is another (``HSV``, ``CMYK``, ``F``, …).
+        pic: uint8; or floating point, clipped to [0, 1]; or a bool tensor. With one channel also int16, uint16 or
+            int32.
+        mode: PIL mode of the values, if it is another (``HSV``, ``CMYK``, ``F``, …).
 
     Raises:
-        InvalidArgument: another shape, dtype or mode.
+        InvalidArgument: the shape, dtype or mode is invalid.
     """
     if isinstance(pic, Tensor):
         tensor = pic.detach().cpu()
@@ -158,7 +158,7 @@ def to_pil_image(pic: Tensor | np.ndarray[Any, Any], mode: str | None = None) ->
     modes = _MODES_OF.get((str(values.dtype), channels))
     if modes is None:
         known = ", ".join(f"{dtype} with {n}" for dtype, n in _MODES_OF)
-        raise InvalidArgument(f"No PIL image has {channels} channel(s) of {values.dtype}; expected {known}.")
+        raise InvalidArgument(f"PIL images cannot have {channels} channel(s) of {values.dtype}; expected {known}.")
     if mode is not None and mode not in modes:
         raise InvalidArgument(f"mode is {mode!r}; {values.dtype} with {channels} channel(s) is {' or '.join(modes)}.")
     height, width = values.shape[:2]
@@ -169,11 +169,11 @@ def convert_image_dtype(image: Tensor, dtype: torch.dtype = torch.float32) -> Te
     """``image`` in another dtype, scaled to its range: [0, 1] for floats, [0, largest value] for integers.
 
     Raises:
-        InvalidArgument: bool or complex values, or a float type too narrow for the integer asked for.
+        InvalidArgument: values are bool or complex, or the float type is too narrow for the requested integer type.
     """
     for kind in (image.dtype, dtype):
         if not kind.is_floating_point and kind not in _BITS:
-            raise InvalidArgument(f"{kind} cannot hold a picture to be scaled; expected a float or integer dtype.")
+            raise InvalidArgument(f"{kind} cannot be scaled; expected a float or integer dtype.")
     if image.dtype == dtype:
         return image
     if image.dtype.is_floating_point:

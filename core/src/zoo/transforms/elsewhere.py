@@ -1,4 +1,4 @@
-"""What serves in place of torchvision's transforms that are not here: :mod:`zoo.transforms` is for inference."""
+"""Replacements of torchvision's transforms that zoo does not have: :mod:`zoo.transforms` is for inference."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ FUNCTIONS_THEIRS = """
     invert jpeg permute_channels perspective posterize resized_crop rgb_to_grayscale rotate sanitize_keypoints solarize
     ten_crop to_grayscale uniform_temporal_subsample
 """.split()
-# Modules → what of torchvision works with zoo's models.
+# Modules → the module of torchvision that works with zoo's models.
 MODULES = {
     "zoo.transforms.v2": "torchvision.transforms.v2",
     "zoo.transforms.autoaugment": "torchvision.transforms.v2",
@@ -58,7 +58,7 @@ MODULES = {
 
 
 def where(name: str, module: str = "") -> str | None:
-    """A sentence that says what serves for ``name``; None where torchvision has no such transform either."""
+    """A sentence with the replacement of ``name``; None if torchvision has no such transform either."""
     instead, theirs = (FUNCTIONS_INSTEAD, FUNCTIONS_THEIRS) if module else (INSTEAD, THEIRS)
     here = f"zoo.transforms is for inference and has no {name}"
     if name in instead:
@@ -70,7 +70,7 @@ def where(name: str, module: str = "") -> str | None:
 
 
 class Finder(MetaPathFinder):
-    """For modules that torchvision has and zoo has not: the import ends in what serves."""
+    """For modules that only torchvision has: the import raises an error that names the replacement."""
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         if name in MODULES:

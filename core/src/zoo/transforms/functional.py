@@ -1,6 +1,6 @@
-"""Pictures resized, cropped, converted and normalised: what the presets are made of, as plain functions.
+"""Functions that resize, crop, convert and normalise pictures; the presets use them.
 
-A picture is a PIL image or a tensor ``[..., C, H, W]``; each function returns the kind that it was given. The names,
+A picture is a PIL image or a tensor ``[..., C, H, W]``; each function returns the type of its input. The names,
 arguments and numbers are those of ``torchvision.transforms.functional``.
 """
 
@@ -34,7 +34,7 @@ from zoo.transforms.conversion import (
 
 
 class InterpolationMode(Enum):
-    """How pixels are computed when a picture is resized. ``BOX``, ``HAMMING`` and ``LANCZOS`` exist for PIL alone."""
+    """Interpolation modes for resizing. ``BOX``, ``HAMMING`` and ``LANCZOS`` are only for PIL images."""
 
     NEAREST = "nearest"
     NEAREST_EXACT = "nearest-exact"
@@ -51,10 +51,10 @@ class InterpolationMode(Enum):
         Raises:
             InvalidArgument: anything else; the modes are listed.
         """
-        if isinstance(given, Enum):  # torchvision's, which are ours by another name
+        if isinstance(given, Enum):  # torchvision's members have the same values
             given = given.value
         if isinstance(given, int):
-            # Several modes share PIL's NEAREST; the first is the one that PIL means.
+            # Several modes share PIL's NEAREST; PIL means the first.
             given = next((mode for mode, pil in _PIL_RESAMPLING.items() if pil == given), given)
         try:
             return cls(given.lower() if isinstance(given, str) else given)
@@ -69,7 +69,7 @@ class InterpolationMode(Enum):
         )
 
     def __hash__(self) -> int:
-        return hash(self.name)  # as every enum's, torchvision's too
+        return hash(self.name)  # as for every enum, including torchvision's
 
 
 _PIL_RESAMPLING = {
@@ -88,7 +88,7 @@ _TENSOR_MODES = (
     InterpolationMode.BICUBIC,
 )
 
-_MAX_PIXELS = 2**28  # of a picture resized by its shorter side: a strip of 1 × 100,000 pixels is a mistake, not 3 GB
+_MAX_PIXELS = 2**28  # limit of resizing by the shorter side: a strip of 1 × 100,000 pixels is an error instead of 3 GB
 
 
 def parse_size(name: str, size: int | Sequence[int]) -> tuple[int, ...]:
@@ -104,7 +104,7 @@ def parse_size(name: str, size: int | Sequence[int]) -> tuple[int, ...]:
 
 
 def _whole_numbers(given: object) -> tuple[int, ...]:
-    """The number or numbers in ``given``; none where there is anything else."""
+    """The number or numbers in ``given``; empty for other types."""
     numbers = tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else (given,)
     whole = tuple(int(n) for n in numbers if isinstance(n, int | np.integer) and not isinstance(n, bool))
     return whole if len(whole) == len(numbers) else ()
@@ -114,13 +114,13 @@ def resized_size(height: int, width: int, size: tuple[int, ...], max_size: int |
     """(height, width) of a picture of height × width after :func:`resize` to ``size``.
 
     Raises:
-        InvalidArgument: ``max_size`` makes no sense beside ``size``, or the picture is so long and thin that the
-            result would have more than 2**28 pixels.
+        InvalidArgument: ``max_size`` contradicts ``size``, or the result would have more than 2**28 pixels because of
+            the picture's aspect ratio.
     """
     if max_size is not None and (len(size) == 2 or max_size <= size[0]):
         raise InvalidArgument(
-            f"max_size is {max_size} and size {size}; max_size limits the longer side where size is that of the "
-            "shorter, so it must be the greater, and size a single number."
+            f"max_size is {max_size} and size {size}; max_size limits the longer side if size is the "
+            "shorter, so it must be larger, and size a single number."
         )
     if len(size) == 2:
         return size[0], size[1]
@@ -143,7 +143,7 @@ def resize(
     max_size: int | None = None,
     antialias: bool | None = True,
 ) -> Picture:
-    """Resize to ``size``: that of the shorter side, the aspect ratio kept, or ``(height, width)``.
+    """Resize to ``size``: the shorter side, with the aspect ratio kept, or ``(height, width)``.
 
     PIL images are resized by PIL, tensors by torch; the two differ by rounding. Integer tensors are computed in
     float32 and rounded.
@@ -152,11 +152,11 @@ def resize(
         img: PIL image, or tensor ``[C, H, W]`` or ``[N, C, H, W]`` of any dtype.
         size: in pixels.
         interpolation: an :class:`InterpolationMode` or its name.
-        max_size: the longer side may not become longer than this; the shorter becomes as much shorter.
-        antialias: whether tensors are smoothed before they are shrunk (bilinear and bicubic); PIL always does.
+        max_size: limit of the longer side; the shorter side is reduced accordingly.
+        antialias: whether to antialias tensors when they are shrunk (bilinear and bicubic); PIL always does.
 
     Raises:
-        InvalidArgument: a size below 1, an unknown mode, or one that tensors do not have.
+        InvalidArgument: a size is below 1, or the mode is unknown or not supported for tensors.
     """
     mode = InterpolationMode.parse(interpolation)
     _, height, width = get_dimensions(img)
@@ -164,8 +164,8 @@ def resize(
     if isinstance(img, Image.Image):
         if antialias is False:
             warnings.warn(
-                "antialias=False has no effect on a PIL image, which is always smoothed; resize a tensor instead, or "
-                "leave the argument out to silence this.",
+                "antialias=False has no effect on a PIL image, which is always antialiased; resize a tensor "
+                "instead, or remove the argument to silence this.",
                 ZooWarning,
                 stacklevel=2,
             )
@@ -189,13 +189,13 @@ def resize(
     out = out.reshape(*img.shape[:-2], new_height, new_width)
     if not img.is_floating_point():
         out = out.round()
-        if img.dtype != torch.bool:  # bicubic overshoots beside edges
+        if img.dtype != torch.bool:  # bicubic overshoots near edges
             out = out.clamp(torch.iinfo(img.dtype).min, torch.iinfo(img.dtype).max)
     return out.to(img.dtype)
 
 
 def center_crop(img: Picture, output_size: int | Sequence[int]) -> Picture:
-    """The central ``output_size`` pixels, zeros around where the picture is smaller.
+    """Crop the central ``output_size`` pixels; smaller pictures are padded with zeros.
 
     Args:
         img: PIL image, or tensor ``[..., H, W]``.
@@ -207,17 +207,17 @@ def center_crop(img: Picture, output_size: int | Sequence[int]) -> Picture:
     top, left = _margin(height, crop_height), _margin(width, crop_width)
     bottom, right = top + crop_height, left + crop_width
     if isinstance(img, Image.Image):
-        return img.crop((left, top, right, bottom))  # what lies outside is zero
+        return img.crop((left, top, right, bottom))  # pixels outside are zero
     return F.pad(img, [-left, right - width, -top, bottom - height])  # a negative padding crops
 
 
 def _margin(size: int, crop: int) -> int:
-    """Where a central crop begins; negative where it has to be padded."""
+    """The start of a central crop; negative if it has to be padded."""
     return round((size - crop) / 2) if size >= crop else -((crop - size) // 2)
 
 
 def check_padding(padding: int | Sequence[int], padding_mode: str) -> tuple[int, ...]:
-    """Left, top, right, bottom; InvalidArgument if they are not what :func:`pad` takes."""
+    """Left, top, right, bottom; InvalidArgument if :func:`pad` does not accept the padding."""
     numbers = _whole_numbers(padding)
     if len(numbers) not in (1, 2, 4):
         raise InvalidArgument(
@@ -232,17 +232,17 @@ def check_padding(padding: int | Sequence[int], padding_mode: str) -> tuple[int,
 def pad(
     img: Picture, padding: int | Sequence[int], fill: float | Sequence[float] = 0, padding_mode: str = "constant"
 ) -> Picture:
-    """Add a border; what is padded by a negative number is cut off.
+    """Add a border; negative padding crops.
 
     Args:
         img: PIL image, or tensor ``[..., H, W]``.
         padding: in pixels: one for all sides, ``(left and right, top and bottom)``, or ``(left, top, right, bottom)``.
-        fill: value of the border in mode ``constant``: one, or one a channel.
+        fill: value of the border in mode ``constant``: one number, or one per channel.
         padding_mode: ``constant``, ``edge`` (repeats the last pixel), ``reflect`` (mirrors without it) or
             ``symmetric`` (mirrors with it).
 
     Raises:
-        InvalidArgument: another number of paddings or fills, or another mode; or more is cut off than there is.
+        InvalidArgument: the number of paddings or fills or the mode is invalid, or nothing is left of the picture.
     """
     left, top, right, bottom = check_padding(padding, padding_mode)
     channels, height, width = get_dimensions(img)
@@ -252,7 +252,7 @@ def pad(
     if min(left, top, right, bottom) < 0:
         cut = [-min(n, 0) for n in (left, top, right, bottom)]
         if cut[0] + cut[2] >= width or cut[1] + cut[3] >= height:
-            raise InvalidArgument(f"padding {padding!r} leaves nothing of a picture of {width} × {height} pixels.")
+            raise InvalidArgument(f"padding {padding!r} removes all pixels of a picture of {width} × {height}.")
         left, top, right, bottom = (max(n, 0) for n in (left, top, right, bottom))
         box = cut[0], cut[1], width - cut[2], height - cut[3]
         img = img.crop(box) if isinstance(img, Image.Image) else img[..., box[1] : box[3], box[0] : box[2]]
@@ -271,13 +271,13 @@ def pad(
             out.putpalette(img.getpalette() or [])
         out.paste(img, (left, top))
         return out
-    # Every other border repeats rows and columns that are there: numpy says which.
+    # Every other border repeats existing rows and columns: numpy gives their indices.
     rows = np.pad(np.arange(height), (top, bottom), mode=padding_mode)  # type: ignore[call-overload]
     columns = np.pad(np.arange(width), (left, right), mode=padding_mode)  # type: ignore[call-overload]
     if isinstance(img, Tensor):
         index_rows, index_columns = (torch.from_numpy(index).to(img.device) for index in (rows, columns))
         return img.index_select(-2, index_rows).index_select(-1, index_columns)
-    if img.mode == "1":  # eight pixels a byte
+    if img.mode == "1":  # eight pixels per byte
         return pad(img.convert("L"), padding, padding_mode=padding_mode).convert("1")
     padded = Image.frombytes(img.mode, (len(columns), len(rows)), np.asarray(img)[rows][:, columns].tobytes())
     if img.mode == "P":
@@ -289,15 +289,17 @@ def check_mean_std(mean: Sequence[float], std: Sequence[float]) -> tuple[tuple[f
     """``mean`` and ``std`` as tuples of one finite number per channel.
 
     Raises:
-        InvalidArgument: different lengths, none, not finite, or a standard deviation that is not positive.
+        InvalidArgument: lengths differ or are zero, or a number is not finite, or a standard deviation is not positive.
     """
     try:
         means, stds = tuple(float(m) for m in mean), tuple(float(s) for s in std)
     except TypeError:
-        raise InvalidArgument(f"mean is {mean!r} and std {std!r}; expected sequences, one number a channel.") from None
+        raise InvalidArgument(
+            f"mean is {mean!r} and std {std!r}; expected sequences with one number per channel."
+        ) from None
     if not means or len(means) != len(stds) or not all(map(math.isfinite, means + stds)) or min(stds) <= 0:
         raise InvalidArgument(
-            f"mean is {means} and std {stds}; expected as many of one as of the other, finite, and std above zero."
+            f"mean is {means} and std {stds}; expected sequences of equal length, finite, with std above zero."
         )
     return means, stds
 
@@ -308,18 +310,18 @@ def normalize(tensor: Tensor, mean: Sequence[float], std: Sequence[float], inpla
     Args:
         tensor: float ``[..., C, H, W]``.
         mean, std: one number per channel, or one for all.
-        inplace: whether ``tensor`` itself is changed.
+        inplace: whether to change ``tensor`` itself.
 
     Raises:
-        InvalidArgument: integers, another number of channels, or a ``std`` that is not above zero.
+        InvalidArgument: ``tensor`` has integers or another number of channels, or ``std`` is not above zero.
     """
     means, stds = check_mean_std(mean, std)
     if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
         kind = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
-        raise InvalidKind(f"{kind} cannot be normalised; expected a float tensor (convert_image_dtype makes one).")
+        raise InvalidKind(f"{kind} cannot be normalised; expected a float tensor (see convert_image_dtype).")
     if tensor.ndim < 3 or tensor.shape[-3] != len(means) != 1:
         raise InvalidArgument(
-            f"A tensor of shape {list(tensor.shape)} has not {len(means)} channels at [..., C, H, W]."
+            f"A tensor of shape {list(tensor.shape)} does not have {len(means)} channels at [..., C, H, W]."
         )
     shift, scale = (torch.tensor(v, dtype=tensor.dtype, device=tensor.device).view(-1, 1, 1) for v in (means, stds))
     return tensor.sub_(shift).div_(scale) if inplace else (tensor - shift).div_(scale)

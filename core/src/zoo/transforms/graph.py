@@ -1,8 +1,8 @@
-"""The presets as part of a graph: pictures of any size in, uint8 as cameras and files give them.
+"""The presets as part of a graph, which takes uint8 pictures of any size.
 
-What :mod:`zoo.transforms.presets` does depends on the size of a picture, and a graph knows none. Here sizes are
-computed without branches, so that one graph serves all; the pixels are those of the presets on tensors, which differ
-from Pillow's by rounding: by 1 of 255 where they are resized bilinearly, by a few at sharp edges where bicubically.
+The code of :mod:`zoo.transforms.presets` depends on the size of a picture, which a graph does not know. Here sizes are
+computed without branches, so that one graph works for all sizes. The pixels are those of the presets on tensors, which
+differ from Pillow's by rounding: by 1 of 255 for bilinear resizing, by a few at sharp edges for bicubic.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ _SMOOTH = (InterpolationMode.BILINEAR, InterpolationMode.BICUBIC)
 
 
 class GraphPreset(nn.Module):
-    """A preset of pictures, clips or frames, for a graph: uint8 [N, H, W, C] → float32 [N, C, h, w].
+    """A preset for pictures, clips or frames in a graph: uint8 [N, H, W, C] → float32 [N, C, h, w].
 
     Args:
         preset: one of :mod:`zoo.transforms.presets`.
 
     Raises:
-        InvalidArgument: another; or a crop that is larger than what it is cut out of, or nearest pixels.
+        InvalidArgument: the preset is another, its crop is larger than the picture, or its interpolation is nearest.
     """
 
-    by_products = False  # resize by matrix products, where what runs the graph does not smooth pictures
+    by_products = False  # resize by matrix products, if the graph's runtime does not antialias
 
     def __init__(self, preset: Any) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class GraphPreset(nn.Module):
         if type(preset) not in kinds:
             raise InvalidArgument(
                 f"The preprocessing {type(preset).__name__} cannot be put into a graph; expected one of "
-                f"{', '.join(kind.__name__ for kind in kinds)} of zoo.transforms. Leave preprocessing to the caller."
+                f"{', '.join(kind.__name__ for kind in kinds)} of zoo.transforms. Prepare pictures outside the file."
             )
         self.resize_size = getattr(preset, "resize_size", None)
         self.crop_size = getattr(preset, "crop_size", None)
@@ -56,12 +56,12 @@ class GraphPreset(nn.Module):
         self.mean: tuple[float, ...] | None = half or getattr(preset, "mean", None)
         self.std: tuple[float, ...] | None = half or getattr(preset, "std", None)
         if self.resize_size is not None and self.mode not in _SMOOTH:
-            raise InvalidArgument(f"Resizing by {self.mode.value!r} cannot be put into a graph; expected bilinear.")
+            raise InvalidArgument(f"Resizing with {self.mode.value!r} cannot be put into a graph; expected bilinear.")
         if self.crop_size is not None and self.resize_size is not None:
             sides = (self.resize_size[0], self.resize_size[-1])
             if self.crop_size[0] > sides[0] or self.crop_size[-1] > sides[1]:
                 raise InvalidArgument(
-                    f"A crop of {self.crop_size} out of {self.resize_size} pixels, which would be padded, cannot be "
+                    f"A crop of {self.crop_size} from {self.resize_size} pixels, which needs padding, cannot be "
                     "put into a graph."
                 )
 
@@ -82,7 +82,7 @@ class GraphPreset(nn.Module):
             else:
                 smooth = {"antialias": True} if self.antialias else {"align_corners": False}
                 x = F.interpolate(x, size, mode=self.mode.value, **smooth)
-            x = x.round().clamp(0, 255)  # as pictures of uint8 are
+            x = x.round().clamp(0, 255)  # as for uint8 pictures
         if self.crop_size is not None:
             rows, columns = self.crop_size[0], self.crop_size[-1]
             x = x.index_select(-2, torch.arange(rows, device=x.device) + _margin(size[0], rows))
@@ -98,18 +98,18 @@ def in_graph(preset: Preset | None) -> GraphPreset:
     """The preprocessing of weights as a module for a graph.
 
     Raises:
-        InvalidArgument: they name none, or one that cannot be.
+        InvalidArgument: the weights have no preprocessing, or an unsupported one.
     """
     if preset is None:
-        raise InvalidArgument("The weights name no preprocessing that could become part of a file.")
+        raise InvalidArgument("The weights have no preprocessing that can be put into a file.")
     return GraphPreset(preset())
 
 
 def resized_sides(height: Any, width: Any, size: tuple[int, ...]) -> Size:
-    """(height, width) as :func:`zoo.transforms.functional.resized_size` has them, of symbols too."""
+    """(height, width) as in :func:`zoo.transforms.functional.resized_size`, also for symbolic sizes."""
     if len(size) == 2:
         return size[0], size[1]
-    # The shorter side of any picture times size // its own length is size, so no branch is needed.
+    # For the shorter side, size * length // length is size, so no branch is needed.
     return (
         torch.sym_max(size[0], size[0] * height // width),  # type: ignore[no-untyped-call]
         torch.sym_max(size[0], size[0] * width // height),  # type: ignore[no-untyped-call]
@@ -117,13 +117,13 @@ def resized_sides(height: Any, width: Any, size: tuple[int, ...]) -> Size:
 
 
 def _margin(size: Any, crop: int) -> Any:
-    """Half of what is cut off, and half of an odd number rounded to the even."""
+    """Half of the removed pixels, with halves rounded to even."""
     half = (size - crop) // 2
     return half + ((size - crop) % 2) * (half % 2)
 
 
 def _shares(size: Any, new: Any, mode: InterpolationMode, smooth: bool) -> Tensor:
-    """[new, size]: what each of ``size`` pixels counts in each of ``new``, as Pillow weighs them."""
+    """[new, size]: Pillow's weight of each of ``size`` pixels for each of ``new``."""
     place = torch.arange(size, dtype=torch.float32)[None] + 0.5
     step = torch.full((), size, dtype=torch.float32) / new
     stretch = step.clamp(min=1) if smooth else torch.ones(())
@@ -132,7 +132,7 @@ def _shares(size: Any, new: Any, mode: InterpolationMode, smooth: bool) -> Tenso
     shares: Tensor
     if mode == InterpolationMode.BILINEAR:
         shares = (1 - d).clamp(min=0)
-    else:  # the cubic convolution with a = -0.5
+    else:  # cubic convolution with a = -0.5
         near, far = ((1.5 * d - 2.5) * d) * d + 1, ((-0.5 * d + 2.5) * d - 4) * d + 2
         shares = torch.where(d < 1, near, torch.where(d < 2, far, 0.0))
     shares = shares / shares.sum(1, keepdim=True)

@@ -1,4 +1,4 @@
-"""The pieces of a preprocessing as objects, under torchvision's names, to be strung together with ``Compose``."""
+"""Single transforms as objects, under torchvision's names, to combine with ``Compose``."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from zoo.transforms.functional import InterpolationMode, Picture
 
 
 class Transform(nn.Module):
-    """A transform's public attributes are its arguments: its repr is the call that builds it again."""
+    """A transform whose public attributes are its arguments, so that its repr is the call that builds it."""
 
     __prepare_scriptable__ = refuse_script
 
     def arguments(self) -> dict[str, Any]:
-        """What it was made with, in plain types."""
+        """The arguments, as plain types."""
         own = ((k, v) for k, v in vars(self).items() if not k.startswith("_") and k != "training")
         return {k: v.value if isinstance(v, Enum) else v for k, v in own}
 
@@ -33,7 +33,7 @@ class Transform(nn.Module):
 
 
 class Compose:
-    """Calls one transform after the other.
+    """Calls one transform after another.
 
     Raises:
         InvalidArgument: ``transforms`` is not a sequence of callables.
@@ -68,14 +68,14 @@ class Resize(Transform):
         self.interpolation = InterpolationMode.parse(interpolation)
         self.max_size = max_size
         self.antialias = antialias
-        TF.resized_size(1, 1, self.size, max_size)  # a max_size that contradicts size is refused now
+        TF.resized_size(1, 1, self.size, max_size)  # raises if max_size contradicts size
 
     def forward(self, img: Picture) -> Picture:
         return TF.resize(img, self.size, self.interpolation, self.max_size, self.antialias)
 
 
 class CenterCrop(Transform):
-    """Cuts out the central ``size`` pixels; see :func:`zoo.transforms.functional.center_crop`."""
+    """Crops the central ``size`` pixels; see :func:`zoo.transforms.functional.center_crop`."""
 
     def __init__(self, size: int | Sequence[int]) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class Pad(Transform):
 
 
 class PILToTensor(Transform):
-    """PIL image to tensor ``[C, H, W]``, values as they are; see :func:`zoo.transforms.functional.pil_to_tensor`."""
+    """PIL image to tensor ``[C, H, W]``, values unscaled; see :func:`zoo.transforms.functional.pil_to_tensor`."""
 
     def forward(self, pic: Image.Image) -> Tensor:
         return TF.pil_to_tensor(pic)

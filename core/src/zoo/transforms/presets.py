@@ -1,9 +1,9 @@
-"""The preprocessings that weights name: each turns a picture, clip or pair into what its models were evaluated on.
+"""The preprocessings of weights: each turns a picture, clip or pair into the input that its models were evaluated with.
 
-A preset takes what users have: PIL images of any mode, uint8 tensors in [0, 255] or float tensors in [0, 1]. A PIL
-image knows what its values mean, so it is converted to the channels that the preset's ``mean`` counts: three are RGB,
-one is grey. (A model with ``in_channels=1`` is fed by ``weights.transforms(mean=[0.5], std=[0.5])``.) A tensor
-must have that many channels already.
+A preset takes PIL images of any mode, uint8 tensors in [0, 255] or float tensors in [0, 1]. A PIL image has a known
+mode, so it is converted to the number of channels of the preset's ``mean``: three are RGB, one is grey. (For a model
+with ``in_channels=1``, use ``weights.transforms(mean=[0.5], std=[0.5])``.) A tensor must already have this number of
+channels.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PIL_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 class _Preset(Transform):
     def describe(self) -> str:
-        """The preprocessing in words."""
+        """A description of the preprocessing."""
         return describe(Preset(f"zoo.transforms:{type(self).__name__}", self.arguments()))
 
 
@@ -39,14 +39,14 @@ class ImageClassification(_Preset):
     """Resize, central crop, scale to [0, 1], normalise.
 
     Args:
-        crop_size: side of the square that is cut out, or ``(height, width)``, in pixels.
-        resize_size: length of the shorter side before, or ``(height, width)``, in pixels.
+        crop_size: side of the square crop, or ``(height, width)``, in pixels.
+        resize_size: length of the shorter side before the crop, or ``(height, width)``, in pixels.
         mean, std: per channel, of values in [0, 1].
         interpolation: an :class:`~zoo.transforms.InterpolationMode` or its name.
-        antialias: whether tensors are smoothed before they are shrunk; PIL always does.
+        antialias: whether to antialias tensors when they are shrunk; PIL always does.
 
     Raises:
-        InvalidArgument: an argument out of range; when called, an input that is no picture.
+        InvalidArgument: an argument is out of range; when called, the input is not a picture.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class SemanticSegmentation(_Preset):
 
     Args:
         resize_size: length of the shorter side, or ``(height, width)``, in pixels; ``None`` keeps the size.
-        mean, std, interpolation, antialias: as of :class:`ImageClassification`.
+        mean, std, interpolation, antialias: as for :class:`ImageClassification`.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class SemanticSegmentation(_Preset):
 
 
 class ObjectDetection(_Preset):
-    """Scale to [0, 1]: detectors resize and normalise by themselves."""
+    """Scale to [0, 1]: detectors resize and normalise themselves."""
 
     def forward(self, img: Picture) -> Tensor:
         """PIL image, or uint8 or float tensor ``[C, H, W]`` or ``[N, C, H, W]`` → float32 of the same size."""
@@ -117,9 +117,9 @@ class VideoClassification(_Preset):
     """Resize (without antialiasing, as the weights were evaluated), central crop, scale to [0, 1], normalise.
 
     Args:
-        crop_size: ``(height, width)`` that is cut out, or the side of a square, in pixels.
-        resize_size: ``(height, width)`` before, or the length of the shorter side, in pixels.
-        mean, std, interpolation: as of :class:`ImageClassification`; the defaults are those of Kinetics-400.
+        crop_size: ``(height, width)`` of the crop, or the side of a square, in pixels.
+        resize_size: ``(height, width)`` before the crop, or the length of the shorter side, in pixels.
+        mean, std, interpolation: as for :class:`ImageClassification`; the defaults are those of Kinetics-400.
     """
 
     def __init__(
@@ -154,23 +154,23 @@ class OpticalFlow(_Preset):
         """Two PIL images, or uint8 or float tensors ``[C, H, W]`` or ``[N, C, H, W]`` → two float32 tensors.
 
         Raises:
-            InvalidArgument: no pictures, or two of different shapes.
+            InvalidArgument: an input is not a picture, or the shapes differ.
         """
         first, second = (_to_float(_check_picture(img, 3)) for img in (img1, img2))
         if first.shape != second.shape:
             raise InvalidArgument(
-                f"The pictures have the shapes {list(first.shape)} and {list(second.shape)}; expected two of one size."
+                f"The pictures have the shapes {list(first.shape)} and {list(second.shape)}; expected the same size."
             )
         half = (0.5, 0.5, 0.5)
         return TF.normalize(first, half, half), TF.normalize(second, half, half)
 
 
 class Pixels(_Preset):
-    """Nothing but the pixels: of exported files that prepare pictures themselves.
+    """Only converts to pixels: for exported files that contain the preprocessing.
 
     Args:
-        channels: of the pictures.
-        frames: whether the channels of a clip come first, as of :class:`VideoClassification`.
+        channels: number of channels of the pictures.
+        frames: whether the channels of a clip come first, as for :class:`VideoClassification`.
     """
 
     def __init__(self, *, channels: int = 3, frames: bool = False) -> None:
@@ -190,28 +190,28 @@ def _to_bytes(img: Image.Image | Tensor) -> Tensor:
 
 
 def _check_picture(img: Picture, channels: int | None) -> Picture:
-    """``img`` with ``channels`` channels, if it is a picture or a batch of them."""
+    """``img``, a picture or a batch, converted to ``channels`` channels."""
     if isinstance(img, Tensor):
         _check_tensor(img, {3: "[C, H, W]", 4: "[N, C, H, W]"}, channels)
         return img
     TF.get_dimensions(img)
     if channels not in PIL_MODES:
-        raise InvalidArgument(f"A PIL image cannot have {channels} channels, as mean has; pass a tensor.")
+        raise InvalidArgument(f"A PIL image cannot have {channels} channels, the length of mean; pass a tensor.")
     return TF.convert_mode(img, PIL_MODES[channels])
 
 
 def _check_tensor(x: Tensor, layouts: dict[int, str], channels: int | None) -> None:
     wanted = " or ".join(layouts.values())
     if not isinstance(x, Tensor):
-        raise InvalidArgument(f"{type(x).__name__} is no tensor; expected one of shape {wanted}.")
+        raise InvalidArgument(f"{type(x).__name__} is not a tensor; expected one of shape {wanted}.")
     if x.ndim not in layouts:
-        raise InvalidArgument(f"A tensor of shape {list(x.shape)} is no input; expected {wanted}.")
+        raise InvalidArgument(f"A tensor of shape {list(x.shape)} is not an input; expected {wanted}.")
     if not (x.is_floating_point() or x.dtype in (torch.uint8, torch.uint16)):
         raise InvalidArgument(f"A picture of {x.dtype} has no known range; pass uint8 in [0, 255] or float in [0, 1].")
     if channels is not None and x.shape[-3] != channels:
         swapped = " It looks like [..., H, W, C]: call .movedim(-1, -3) first." if x.shape[-1] == channels else ""
         raise InvalidArgument(
-            f"A tensor of shape {list(x.shape)} has {x.shape[-3]} channel(s) where mean and std have {channels}; "
+            f"A tensor of shape {list(x.shape)} has {x.shape[-3]} channel(s), but mean and std have {channels}; "
             f"expected {wanted}.{swapped}"
         )
     TF.get_dimensions(x)

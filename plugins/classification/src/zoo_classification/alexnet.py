@@ -22,7 +22,7 @@ class AlexNet(nn.Module):
         in_channels: number of channels of the images.
 
     Raises:
-        InvalidArgument: an argument out of range, or an input that is no batch of large enough images.
+        InvalidArgument: an argument is out of range, or the input is not a batch of large enough images.
     """
 
     in_channels = input_channels("features")

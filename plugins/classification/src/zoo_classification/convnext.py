@@ -33,7 +33,7 @@ from zoo_classification.weights.convnext import (
 
 
 class CNBlock(nn.Module):
-    """7×7 depthwise convolution, layer norm, and a perceptron at every pixel: [N, C, H, W] → [N, C, H, W]."""
+    """7×7 depthwise convolution, layer norm, and an MLP at every pixel: [N, C, H, W] → [N, C, H, W]."""
 
     def __init__(
         self,
@@ -61,7 +61,8 @@ class CNBlock(nn.Module):
 
 
 class CNBlockConfig(tuple[int, int]):
-    """A stage of ConvNeXt: ``input_channels`` and ``num_layers``; ``out_channels`` is what the next stage takes."""
+    """A stage of ConvNeXt: ``input_channels`` and ``num_layers``; ``out_channels`` is the next stage's number of
+    channels."""
 
     def __new__(cls, input_channels: int, out_channels: int | None, num_layers: int) -> CNBlockConfig:
         made = super().__new__(cls, (input_channels, num_layers))
@@ -87,15 +88,15 @@ class ConvNeXt(nn.Module):
 
     Args:
         block_setting: (number of channels, number of blocks) of each stage.
-        stochastic_depth_prob: of the last block; it grows linearly from 0 at the first.
+        stochastic_depth_prob: drop probability of the last block; it grows linearly from 0 at the first.
         layer_scale: initial scale of every block's branch.
         num_classes: number of logits; 0 gives the pooled and normalised features instead.
-        block: makes a block of (channels, layer scale, stochastic depth); by default :class:`CNBlock`.
-        norm_layer: makes the norms between the stages; by default :class:`zoo.nn.LayerNorm2d` with eps 1e-6.
+        block: called as ``block(channels, layer_scale, stochastic_depth_prob)``; by default :class:`CNBlock`.
+        norm_layer: creates the norms between the stages; by default :class:`zoo.nn.LayerNorm2d` with eps 1e-6.
         in_channels: number of channels of the images.
 
     Raises:
-        InvalidArgument: an argument out of range, or an input that is no batch of large enough images.
+        InvalidArgument: an argument is out of range, or the input is not a batch of large enough images.
     """
 
     in_channels = input_channels("features")
@@ -112,7 +113,7 @@ class ConvNeXt(nn.Module):
     ) -> None:
         super().__init__()
         if not block_setting:
-            raise InvalidArgument("block_setting is empty; expected (channels, blocks) of at least one stage.")
+            raise InvalidArgument("block_setting is empty; expected (channels, blocks) for at least one stage.")
         check_probability("stochastic_depth_prob", stochastic_depth_prob)
         block = block or CNBlock
         norm_layer = norm_layer or partial(LayerNorm2d, eps=1e-6)

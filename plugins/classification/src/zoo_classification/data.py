@@ -1,4 +1,4 @@
-"""Labelled pictures: folders that are named by class, or a CSV file of paths and labels."""
+"""Labelled pictures: folders named by class, or a CSV file of paths and labels."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from zoo_classification.plugin import CLASSIFICATION
 
 
 class Labelled(Dataset[tuple[Any, dict[str, Any]]]):
-    """Files with a label each; what readers of pictures and of videos have in common.
+    """Files with one label each: the base class of the readers of pictures and of videos.
 
     Attributes:
         categories: names of the labels.
-        names: of the files, as the data have them.
-        labels: of each file, an index into ``categories``.
-        notes: what else there is to know about the data.
+        names: names of the files, as written in the data.
+        labels: label of each file, an index into ``categories``.
+        notes: remarks about the data.
     """
 
     def __init__(self, paths: Sequence[Path], names: Sequence[str], labels: Sequence[int], categories: Sequence[str]):
@@ -39,7 +39,7 @@ class Labelled(Dataset[tuple[Any, dict[str, Any]]]):
         return self.read(self.paths[i]), self.target(i)
 
     def read(self, path: Path) -> Tensor:
-        """The input: a picture, uint8 [3, H, W], upright."""
+        """The input: a picture, uint8 [3, H, W], with its EXIF orientation applied."""
         return load_image(path)
 
     def target(self, i: int) -> dict[str, Any]:
@@ -47,7 +47,7 @@ class Labelled(Dataset[tuple[Any, dict[str, Any]]]):
         return {"label": self.labels[i]}
 
     def truth(self, i: int) -> int:
-        """What is true of a file, as JSON has it: its label."""
+        """The ground truth of a file in JSON form: its label."""
         return self.labels[i]
 
     def source(self, i: int) -> Path:
@@ -55,7 +55,7 @@ class Labelled(Dataset[tuple[Any, dict[str, Any]]]):
         return self.paths[i]
 
     def select(self, indices: Sequence[int]) -> Self:
-        """A reader of these files alone."""
+        """A reader of these files only."""
         chosen = copy.copy(self)
         chosen.paths = [self.paths[i] for i in indices]
         chosen.names = [self.names[i] for i in indices]
@@ -63,24 +63,24 @@ class Labelled(Dataset[tuple[Any, dict[str, Any]]]):
         return chosen
 
     def counts(self) -> dict[str, int]:
-        """Category → how many files it has."""
+        """Category → number of its files."""
         found = Counter(self.labels)
         return {category: found[label] for label, category in enumerate(self.categories)}
 
 
 class Folders(Labelled):
-    """A folder for each class: ``path/CLASS/….jpg``, at any depth below. Files beside the folders are left out.
+    """A folder for each class: ``path/CLASS/….jpg``, at any depth below. Files beside the folders are ignored.
 
     Args:
         path: the folder of the classes' folders.
-        annotations: None.
-        categories: the classes, in order; by default the folders' names in the order of their characters.
+        annotations: must be None.
+        categories: the classes, in order; by default the folders' names, sorted.
 
     Attributes:
-        empty: folders with no file that could be taken.
+        empty: folders without a file of the expected types.
 
     Raises:
-        InvalidArgument: no folders, or folders that are no category.
+        InvalidArgument: there are no folders, or a folder's name is not a category.
     """
 
     suffixes: Sequence[str] = CLASSIFICATION.suffixes
@@ -103,7 +103,7 @@ class Folders(Labelled):
         found = sorted({name.partition("/")[0] for name in names})
         if not found:
             raise InvalidArgument(
-                f"{str(path)!r} has no folders of {', '.join(suffixes)} files; expected one for each class, named by "
+                f"{str(path)!r} has no folders of {', '.join(suffixes)} files; expected one folder per class, named by "
                 "its category or label."
             )
         self.loose = len(files) - len(inside)
@@ -111,27 +111,27 @@ class Folders(Labelled):
         self.empty = sorted(folders - set(found))
         known = list(categories) if categories is not None else found
         if unknown := [f"{str(path / name)!r}" for name in found if name not in known]:
-            raise InvalidArgument(listed(f"Folders that are none of the {len(known)} categories:", unknown))
+            raise InvalidArgument(listed(f"Folders whose names are not among the {len(known)} categories:", unknown))
         label = {name: i for i, name in enumerate(known)}
         super().__init__(inside, names, [label[name.partition("/")[0]] for name in names], known)
 
     @staticmethod
     def matches(path: Path, annotations: Path | None) -> bool:
-        """Whether it is a folder of folders, without annotations."""
+        """Whether ``path`` is a folder of folders and there are no annotations."""
         return annotations is None and path.is_dir() and any(entry.is_dir() for entry in path.iterdir())
 
 
 class Table(Labelled):
     """A CSV file whose columns ``path`` (within the file's folder, or ``path`` if annotations are given) and ``label``
-    say the class of each file. Other columns are left alone.
+    give the class of each file. Other columns are ignored.
 
     Args:
         path: the CSV file, or the folder of the inputs.
         annotations: the CSV file, where ``path`` is the folder.
-        categories: the labels, in order; by default those that occur: sorted, as numbers if all are.
+        categories: the labels, in order; by default those in the file, sorted, as numbers if all are numbers.
 
     Raises:
-        InvalidArgument: with each line that is wrong.
+        InvalidArgument: lines are invalid; the message lists them.
     """
 
     def __init__(self, path: Path, annotations: Path | None = None, *, categories: Sequence[str] | None = None) -> None:
@@ -143,13 +143,13 @@ class Table(Labelled):
         numbers = all(label.isascii() and label.isdecimal() for label in found)
         known = list(categories) if categories is not None else sorted(found, key=int if numbers else str)
         index = {name: i for i, name in enumerate(known)}
-        problems += [f"line {n}: {row['label']!r} is no category" for n, row in rows if row["label"] not in index]
+        problems += [f"line {n}: {row['label']!r} is not a category" for n, row in rows if row["label"] not in index]
         lines: dict[str, int] = {}
         for n, row in rows:
             if row["path"] and not file_in(folder, row["path"]).is_file():
-                problems.append(f"line {n}: there is no {str(folder / row['path'])!r}")
+                problems.append(f"line {n}: the file {str(folder / row['path'])!r} does not exist")
             if (before := lines.setdefault(row["path"], n)) != n:
-                problems.append(f"line {n}: {row['path']!r} was named in line {before}")
+                problems.append(f"line {n}: {row['path']!r} is already listed in line {before}")
         if problems or not rows:
             raise InvalidArgument(listed(f"{str(file)!r} cannot be used:", problems or ["it has no rows"]))
         names = [PureWindowsPath(row["path"]).as_posix() for _, row in rows]
@@ -159,23 +159,23 @@ class Table(Labelled):
 
     @staticmethod
     def matches(path: Path, annotations: Path | None) -> bool:
-        """Whether it is a CSV file."""
+        """Whether ``path`` or ``annotations`` is a CSV file."""
         return Path(annotations or path).suffix.lower() in (".csv", ".tsv")
 
 
 def file_in(folder: Path, name: str) -> Path:
-    """The file of that name in a folder, also where its folders stand between backslashes, as Windows writes them."""
+    """The file of that name in a folder; backslashes as separators, as Windows writes them, are understood too."""
     file = folder / name
     return file if "\\" not in name or file.exists() else folder / PureWindowsPath(name)
 
 
 def read_table(file: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    """The rows of a CSV file (``.tsv``: by tabs; by semicolons, where its first line is so), each with its line's
-    number, stripped.
+    """The rows of a CSV file (separated by tabs in a ``.tsv``, by semicolons if the first line uses them), each with
+    its line number; cells are stripped.
 
     Raises:
-        UnreadableFile: it cannot be read, or is no UTF-8.
-        InvalidArgument: a column is missing, or a line has another number of cells.
+        UnreadableFile: the file cannot be read, or is not UTF-8.
+        InvalidArgument: a column is missing, or a line has a different number of cells.
     """
     try:
         content = file.read_bytes()
@@ -186,12 +186,12 @@ def read_table(file: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, 
         if missing := [name for name in columns if name not in header]:
             raise InvalidArgument(
                 f"{str(file)!r}: line 1 has the columns {', '.join(header) or 'none'}; "
-                f"expected {', '.join(missing)} too."
+                f"expected also {', '.join(missing)}."
             )
         rows = [(reader.line_num, row) for row in reader]
     except UnicodeDecodeError as e:
         line = content.count(b"\n", 0, e.start) + 1
-        raise UnreadableFile(f"{str(file)!r}, line {line}: it is no UTF-8 ({e.reason}); save the file as UTF-8.") from e
+        raise UnreadableFile(f"{str(file)!r}, line {line}: not UTF-8 ({e.reason}); save the file as UTF-8.") from e
     except (OSError, csv.Error) as e:
         raise UnreadableFile(f"{str(file)!r} cannot be read as CSV: {e}") from e
     uneven = [f"line {n}: expected {len(header)} cells" for n, row in rows if "" in row or None in row.values()]

@@ -51,7 +51,7 @@ class DenseLayer(nn.Module):
 
     @contextlib.contextmanager
     def _statistics_kept(self) -> Iterator[None]:
-        # Checkpointing runs the bottleneck a second time, which must not count the batch a second time.
+        # Checkpointing runs the bottleneck twice; the running statistics must count the batch only once.
         momentum, count = self.norm1.momentum, self.norm1.num_batches_tracked
         self.norm1.momentum = 0.0
         self.norm1.num_batches_tracked = None if count is None else count.clone()
@@ -122,14 +122,14 @@ class DenseNet(nn.Module):
         bn_size: width of the 1×1 convolutions, in multiples of ``growth_rate``.
         drop_rate: dropout probability of every layer's output.
         num_classes: number of logits; 0 gives the pooled features instead.
-        memory_efficient: in training, compute the concatenations again for the backward pass instead of keeping
-            them, as in the `technical report <https://arxiv.org/abs/1707.06990>`_: memory grows linearly with depth
-            and not with its square, the step takes longer, the result is the same. A step of DenseNet-121 on 8 images
-            of 224 × 224 takes 435 MB beside the model in place of 861.
+        memory_efficient: in training, recompute the concatenations in the backward pass instead of storing them, as in
+            the `technical report <https://arxiv.org/abs/1707.06990>`_: memory grows linearly with depth instead of
+            quadratically, a step takes longer, the result is the same. A step of DenseNet-121 on 8 images of 224 × 224
+            takes 435 MB in addition to the model instead of 861 MB.
         in_channels: number of channels of the images.
 
     Raises:
-        InvalidArgument: an argument out of range, or an input that is no batch of large enough images.
+        InvalidArgument: an argument is out of range, or the input is not a batch of large enough images.
     """
 
     in_channels = input_channels("features")
@@ -186,7 +186,8 @@ class DenseNet(nn.Module):
 
 
 def rename_old_keys(state_dict: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """The published files say ``denselayer3.norm.1.weight`` where the model says ``denselayer3.norm1.weight``."""
+    """Rename the published files' keys, such as ``denselayer3.norm.1.weight``, to the model's,
+    ``denselayer3.norm1.weight``."""
     old = re.compile(r"(\.denselayer\d+\.(?:norm|conv))\.([12]\.)")
     return {old.sub(r"\1\2", key): value for key, value in state_dict.items()}
 

@@ -71,7 +71,7 @@ class MBConv(nn.Module):
 
 
 class FusedMBConv(nn.Module):
-    """One dense convolution in place of MBConv's first two: faster where there are few channels."""
+    """MBConv with one dense convolution instead of its first two: faster if there are few channels."""
 
     def __init__(
         self,
@@ -102,8 +102,8 @@ class FusedMBConv(nn.Module):
 class StageSetting(NamedTuple):
     """One stage: a row of the papers' tables. Its first block has the stride.
 
-    A block is made by ``block(setting, stochastic_depth_prob, norm_layer)``, of a setting
-    with its own channels and stride.
+    A block is created by ``block(setting, stochastic_depth_prob, norm_layer)``; ``setting`` has the block's own
+    channels and stride.
     """
 
     block: Callable[..., nn.Module]
@@ -124,15 +124,15 @@ class StageSetting(NamedTuple):
 
     @staticmethod
     def adjust_channels(channels: int, width_mult: float, min_value: int | None = None) -> int:
-        """``channels`` times ``width_mult``, made a multiple of 8, at least ``min_value``."""
+        """``channels`` times ``width_mult``, rounded to a multiple of 8, at least ``min_value``."""
         return make_divisible(channels * width_mult, 8, min_value)
 
-    def __reduce__(self) -> tuple[Any, ...]:  # copies are not made wider once more
+    def __reduce__(self) -> tuple[Any, ...]:  # so that copies are not scaled again
         return self._make, (tuple(self),)
 
 
 class MBConvConfig(StageSetting):
-    """A stage of :class:`MBConv` blocks, from the base network's numbers and how much wider and deeper it shall be."""
+    """A stage of :class:`MBConv` blocks, from the base network's numbers and the factors of width and depth."""
 
     __slots__ = ()
 
@@ -184,12 +184,12 @@ class EfficientNet(nn.Module):
         dropout: probability, before the last layer.
         stochastic_depth_prob: probability of dropping the last block's branch; it grows linearly from 0 at the first.
         num_classes: number of logits; 0 gives the pooled features instead.
-        norm_layer: makes a norm of a number of channels; by default ``nn.BatchNorm2d``.
+        norm_layer: creates a norm for a number of channels; by default ``nn.BatchNorm2d``.
         last_channel: channels of the last convolution; by default four times the last stage's.
         in_channels: number of channels of the images.
 
     Raises:
-        InvalidArgument: an argument out of range, or an input that is no batch of images.
+        InvalidArgument: an argument is out of range, or the input is not a batch of images.
     """
 
     in_channels = input_channels("features")
@@ -266,7 +266,7 @@ B0 = (
 
 def scaled(width: float, depth: float) -> list[StageSetting]:
     """The stages of B0 with ``width`` times the channels and ``depth`` times the blocks: the paper's compound scaling,
-    less the image size, which the network does not see."""
+    without the image size, which the network does not depend on."""
     return [MBConvConfig(*row, width, depth) for row in B0]
 
 
@@ -307,7 +307,7 @@ V2_L = tuple(
     )
 )
 
-# The norms of the networks that the checkpoints were trained in: B5 to B7 and V2 came from TensorFlow's settings.
+# The norm settings that the checkpoints were trained with: those of B5 to B7 and V2 are TensorFlow's.
 slow_norm = partial(nn.BatchNorm2d, eps=0.001, momentum=0.01)
 v2_norm = partial(nn.BatchNorm2d, eps=0.001)
 
@@ -318,8 +318,8 @@ V2 = {"efficientnet_v2_s": V2_S, "efficientnet_v2_m": V2_M, "efficientnet_v2_l":
 def settings_of(
     arch: str, width_mult: float = 1.0, depth_mult: float = 1.0, **kwargs: Any
 ) -> tuple[Sequence[StageSetting], int | None]:
-    """The stages and the ``last_channel`` of ``"efficientnet_b…"``, so much wider and deeper than B0, or of
-    ``"efficientnet_v2_…"``; more ``kwargs`` are left aside."""
+    """The stages and the ``last_channel`` of ``"efficientnet_b…"``, scaled from B0 by ``width_mult`` and
+    ``depth_mult``, or of ``"efficientnet_v2_…"``; other ``kwargs`` are ignored."""
     if arch in V2:
         return V2[arch], 1280
     if not arch.startswith("efficientnet_b"):

@@ -1,7 +1,7 @@
-"""Image feature extraction for ``zoo.pipeline``: a picture in, the vector that a model without classes makes of it out.
+"""Image feature extraction for ``zoo.pipeline``: a picture in, the feature vector of a model without classes out.
 
-The task of all plugins with such models; one whose models give their vectors in another form reads them by steps of its
-own, into the same result.
+All plugins with such models share this task; a plugin whose models return vectors in another form decodes them in its
+own task, into the same result.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from zoo.transforms.functional import as_pil
 
 @dataclass(frozen=True)
 class ImageEmbedding(Result):
-    """A picture as a vector: pictures of like things have vectors of like direction.
+    """A picture as a vector: pictures with similar content have vectors of similar direction.
 
     Attributes:
         vector: float [D].
@@ -42,17 +42,17 @@ class ImageEmbedding(Result):
         return torch.cosine_similarity(self.vector.double(), other.vector.double(), 0).item()
 
     def lines(self, k: int = 5) -> list[str]:
-        """What ``zoo predict`` prints: the first ``k`` numbers, how many there are, and the length."""
+        """What ``zoo predict`` prints: the first ``k`` numbers, the number of elements, and the length."""
         some = ", ".join(f"{value:.4g}" for value in self.vector[: check_count("k", k, 1)].tolist())
         more, length = ", …" if len(self.vector) > k else "", self.vector.norm()
         return [f"[{some}{more}]  {len(self.vector)} numbers, length {length:.4g}"]
 
     def to_dict(self, k: int = 5) -> dict[str, Any]:
-        """What ``zoo predict --json`` prints: all of the vector."""
+        """What ``zoo predict --json`` prints: the complete vector."""
         return {"vector": self.vector.tolist()}
 
     def draw(self) -> Image.Image:
-        """The picture, and below it the vector: a stripe for each number, blue below zero, red above."""
+        """The picture, and below it the vector: one stripe per number, blue below zero, red above."""
         picture = legible(as_pil(self.image))
         share = self.vector.float() / self.vector.abs().max().clamp_min(1e-12)
         level = (255 * (1 - share.abs())).round()
@@ -66,7 +66,7 @@ class ImageEmbedding(Result):
         return canvas
 
     def save(self, folder: str | Path, stem: str, format: str = "png") -> list[Path]:  # noqa: A002
-        """Write ``STEM.npy``, the vector, float32 [D], whatever the ``format``."""
+        """Write ``STEM.npy``, the vector, float32 [D]; ``format`` is ignored."""
         path = Path(folder) / f"{stem}.npy"
         np.save(path, self.vector.float().numpy())
         return [path]
@@ -83,14 +83,14 @@ class EmbeddingTask(PictureTask):
     normalize: bool = False
 
     def decode(self, outputs: Any, inputs: Sequence[Picture], weights: Weights) -> list[ImageEmbedding]:
-        """A tensor [N, D] → a result for each picture.
+        """A tensor [N, D] → one result per picture.
 
         Raises:
-            InvalidArgument: the model gives something else.
+            InvalidArgument: the model returns something else.
         """
         if not isinstance(outputs, Tensor) or outputs.ndim != 2:
             what = f"a tensor {[*outputs.shape]}" if isinstance(outputs, Tensor) else f"a {type(outputs).__name__}"
-            raise InvalidArgument(f"The model gives {what}; expected a vector of each picture, [N, D].")
+            raise InvalidArgument(f"The model returns {what}; expected one vector per picture, [N, D].")
         vectors = outputs.float()
         vectors = F.normalize(vectors, dim=-1) if self.normalize else vectors
         return [ImageEmbedding(vector, image) for vector, image in zip(vectors.cpu(), inputs, strict=True)]

@@ -1,4 +1,4 @@
-"""Accuracy for ``zoo evaluate``: a folder of pictures for each class."""
+"""Accuracy for ``zoo evaluate``: one folder of pictures per class."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from zoo_classification.plugin import CLASSIFICATION
 if TYPE_CHECKING:
     from zoo_classification.task import Classification
 
-TOP = (1, 5)  # how many guesses there are
+TOP = (1, 5)  # the k of top-k accuracy
 
 
 class ClassFolders:
     """Top-1 and top-5 accuracy, in percent, over folders of pictures: ``images/CLASS/….jpg``, at any depth below.
 
-    CLASS is the name of a category (of any case; ``_`` stands for a space) or its label, a number, for all folders
-    alike. Where no folder is called like a category, and there are as many of them, as of ImageNet's ``n01440764``,
-    they are the categories in the order of their names' characters, and a note says so. With no more than five
-    categories there is no ``acc@5``.
+    CLASS is the name of a category (case is ignored, and ``_`` stands for a space) or its label, a number; all folders
+    use the same form. If no folder has a category's name and there are as many folders as categories, such as
+    ImageNet's ``n01440764``, the sorted folders are taken for the categories in order, and a note reports this. With
+    five categories or fewer there is no ``acc@5``.
 
     Args:
         images: the folder of the classes' folders, or a reader of labelled pictures.
         annotations: None.
-        weights: its categories are those that the folders are matched with.
-        suffixes: endings of the files to take.
+        weights: weights whose categories the folders are matched with.
+        suffixes: suffixes of the files to use.
 
     Raises:
-        InvalidArgument: other folders, or nothing in them.
+        InvalidArgument: the folders do not match the categories, or contain no files.
     """
 
     def __init__(
@@ -64,17 +64,18 @@ class ClassFolders:
                         "the folders by labels."
                     )
             return [known[_normalised(name)][0] for name in folders]
-        none = len(unknown) == len(folders)  # is called like a category
+        none = len(unknown) == len(folders)  # no folder has a category's name
         most = len(categories) - 1 if categories else None
         if none and all(_is_label(name) and (most is None or int(name) <= most) for name in folders):
             return [int(name) for name in folders]
         if not categories:
             raise InvalidArgument(
-                f"The weights do not name their categories, so folders are named by labels; {unknown[0]!r} is none."
+                f"The weights do not name their categories, so folders must be named by labels; {unknown[0]!r} is not "
+                "a label."
             )
         lowered = [_normalised(category) for category in categories]
         best = {name: _closest(_normalised(name), lowered) for name in unknown}
-        # A name that is nearly another category's than the one in its place speaks against the order.
+        # A name close to a category at another position is evidence against the sorted order.
         in_order = none and len(folders) == len(categories)
         if in_order and all(best[name] in ([], [place]) for name, place in zip(folders, lowered, strict=True)):
             self.notes.append(
@@ -84,18 +85,18 @@ class ClassFolders:
             return list(range(len(folders)))
         near = next((name for name in unknown if best[name]), unknown[0])
         unknown.remove(near)
-        others = f" Nor are {_some(unknown)}." if unknown else ""
+        others = f" Neither are {_some(unknown)}." if unknown else ""
         raise InvalidArgument(
-            f"{near!r} is none of the model's {len(categories)} categories.{suggest(near, categories)}{others} "
-            "Expected folders that are all named by category, or all by label, or, where none is named like a "
-            f"category, as many as there are categories; there are {len(folders)}."
+            f"{near!r} is not one of the model's {len(categories)} categories.{suggest(near, categories)}{others} "
+            "Expected folders that are all named by category, or all by label, or, if none has a category's name, as "
+            f"many folders as categories; found {len(folders)}."
         )
 
     def measure(self, name: str, result: Classification) -> dict[str, Any]:
-        """The true label, and the most probable ones, best first."""
+        """The true label and the most probable labels, best first."""
         label, classes = self._label[name], len(result.probabilities)
         if label >= classes:
-            raise InvalidArgument(f"{name!r} is of class {label} by its folder; the model has {classes} classes.")
+            raise InvalidArgument(f"{name!r} has class {label} by its folder; the model has {classes} classes.")
         best = result.probabilities.topk(min(max(TOP), classes)).indices.tolist()
         return {"label": label, "top": best, "classes": classes}
 
@@ -104,7 +105,7 @@ class ClassFolders:
         return {f"acc@{k}": 100 * sum(r["label"] in r["top"][:k] for r in records) / len(records) for k in counted}
 
     def confusion(self, records: Sequence[dict[str, Any]], num_classes: int) -> list[list[int]]:
-        """How many inputs of each true class, a row each, are taken for each class."""
+        """Number of inputs by true class (rows) and predicted class (columns)."""
         matrix = [[0] * num_classes for _ in range(num_classes)]
         for record in records:
             matrix[record["label"]][record["top"][0]] += 1
@@ -112,12 +113,12 @@ class ClassFolders:
 
 
 def _normalised(name: str) -> str:
-    """In one form of Unicode: file systems may take letters and their accents apart."""
+    """The name in one Unicode form: file systems may store letters and their accents separately."""
     return unicodedata.normalize("NFC", name).strip().replace("_", " ").casefold()
 
 
 def _closest(name: str, categories: Sequence[str]) -> list[str]:
-    """The category that is nearest, if one is near; a number with a letter before it is near none."""
+    """The closest category, if one is close enough; a number with a letter before it has none."""
     return get_close_matches(name, categories, 1) if sum(map(str.isalpha, name)) > 2 else []
 
 

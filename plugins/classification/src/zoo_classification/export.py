@@ -1,4 +1,4 @@
-"""Classifiers as files: pictures in, logits out, or probabilities."""
+"""Export of classifiers: pictures in, logits or probabilities out."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ def export(
     dynamic: Sequence[str] = (),
     preprocessing: Preset | None = None,
 ) -> Exportable:
-    """A classifier as :func:`zoo.export` takes it: ``image``, as its weights' transforms prepare it → ``output``,
-    logits [N, num_classes].
+    """A classifier in the form that :func:`zoo.export` expects: ``image``, prepared by its weights' transforms →
+    ``output``, logits [N, num_classes].
 
-    With ``preprocessing`` the file takes uint8 [N, H, W, C] of any size and gives ``probabilities`` [N, num_classes].
-    The arguments are those of :func:`zoo.running.exportable.export_pictures`.
+    With ``preprocessing`` the exported file takes uint8 [N, H, W, C] of any size and returns ``probabilities`` [N,
+    num_classes]. The arguments are those of :func:`zoo.running.exportable.export_pictures`.
     """
     return export_pictures(model, image_size, dynamic=dynamic, preprocessing=preprocessing, finish=probabilities)
 
 
 def probabilities(outputs: Any, pictures: Any) -> dict[str, Tensor]:
-    """Logits, or the first of several as auxiliary heads give them, as probabilities."""
+    """Logits → probabilities; with auxiliary heads, the first output counts."""
     logits: Tensor = outputs if isinstance(outputs, Tensor) else outputs[0]
     return {"probabilities": logits.softmax(-1)}
 
 
 class Restored(Exported):
-    """An exported classifier, run as the model itself."""
+    """An exported classifier with the interface of the model."""
 
     def restore(self, outputs: Mapping[str, Tensor]) -> Tensor:
-        """Logits; of probabilities those whose softmax they are."""
+        """Logits; probabilities are converted to logits whose softmax they are."""
         if "probabilities" in outputs:
             return outputs["probabilities"].log()
         return next(iter(outputs.values()))

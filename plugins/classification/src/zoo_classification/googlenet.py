@@ -1,4 +1,4 @@
-"""GoogLeNet: inception modules, which look at every position at several scales, and two auxiliary classifiers."""
+"""GoogLeNet: inception modules, which process every position at several scales, and two auxiliary classifiers."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class BasicConv2d(nn.Module):
 
 
 class Inception(nn.Module):
-    """Four branches side by side. The third has 3×3 kernels where the paper has 5×5, as the weights were trained."""
+    """Four branches side by side. The third has 3×3 kernels, as in the trained weights, where the paper has 5×5."""
 
     def __init__(
         self,
@@ -118,7 +118,7 @@ class GoogLeNet(nn.Module):
         num_classes: number of logits; 0 gives the pooled features instead.
         aux_logits: build the two auxiliary heads. They are used in training only.
         transform_input: the images are normalised with ImageNet's mean and deviation, and the weights expect
-            ``(x - 0.5) / 0.5``: convert. On in the published weights.
+            ``(x - 0.5) / 0.5``: convert them. True for the published weights.
         init_weights: draw the weights from the paper's truncated normal; ``False`` leaves torch's initialisation.
         blocks: classes to use for the convolutions, the inception modules and the auxiliary heads.
         dropout: probability, before the last layer.
@@ -126,7 +126,7 @@ class GoogLeNet(nn.Module):
         in_channels: number of channels of the images.
 
     Raises:
-        InvalidArgument: an argument out of range, or an input that is no batch of large enough images.
+        InvalidArgument: an argument is out of range, or the input is not a batch of large enough images.
     """
 
     in_channels = input_channels("conv1")
@@ -195,7 +195,7 @@ class GoogLeNet(nn.Module):
         return from_imagenet_normalisation(x) if self.transform_input else x
 
     def classify(self, x: Tensor) -> Tensor | GoogLeNetOutputs:
-        """What :meth:`forward` returns, for images that are normalised as the weights expect."""
+        """Same as :meth:`forward`, for images that are already normalised as the weights expect."""
         x = self.maxpool1(self.conv1(x))
         x = self.maxpool2(self.conv3(self.conv2(x)))
         x = self.maxpool3(self.inception3b(self.inception3a(x)))
@@ -211,15 +211,16 @@ class GoogLeNet(nn.Module):
 
 
 def from_imagenet_normalisation(x: Tensor) -> Tensor:
-    """Images normalised by ImageNet's statistics → by mean 0.5 and deviation 0.5; channel i counts as RGB's i mod 3."""
+    """Convert images normalised with ImageNet's statistics to mean 0.5 and deviation 0.5; channel i counts as RGB's i
+    mod 3."""
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     channels = [x[:, i] * (std[i % 3] / 0.5) + (mean[i % 3] - 0.5) / 0.5 for i in range(x.shape[1])]
     return torch.stack(channels, 1)
 
 
 def warn_of_untrained_heads(state_dict: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """The published file has auxiliary heads, which were never trained: fine for fine-tuning, useless as they are."""
-    if model.aux_logits and model.transform_input:  # as the published entry has it; files of one's own come without
+    """Warn that the published file's auxiliary heads were never trained: they are useful only for fine-tuning."""
+    if model.aux_logits and model.transform_input:  # as for the published entry; the user's own files do not set it
         warnings.warn(
             "GoogLeNet's published auxiliary heads are not trained: train them, or leave them out with "
             "aux_logits=False. To silence this: warnings.simplefilter('ignore', zoo.errors.WeightsWarning)",

@@ -15,7 +15,7 @@ from zoo.nn import at_least, check_count, check_images, check_probability, input
 from zoo_classification.googlenet import BasicConv2d, from_imagenet_normalisation
 from zoo_classification.weights.inception import Inception_V3_Weights
 
-ConvBlock = Callable[..., nn.Module] | None  # BasicConv2d where there is none
+ConvBlock = Callable[..., nn.Module] | None  # None: BasicConv2d
 
 
 class InceptionOutputs(NamedTuple):
@@ -179,20 +179,21 @@ class InceptionAux(nn.Module):
 class Inception3(nn.Module):
     """Images [N, C, H, W] → logits [N, num_classes]; in training :class:`InceptionOutputs`.
 
-    Images are made for 299×299 and must have at least 75×75 pixels, in training with the auxiliary head 299×299.
+    The model is made for images of 299×299 and needs at least 75×75 pixels, in training with the auxiliary head
+    299×299.
 
     Args:
         num_classes: number of logits; 0 gives the pooled features instead.
         aux_logits: build the auxiliary head. It is used in training only.
         transform_input: the images are normalised with ImageNet's mean and deviation, and the weights expect
-            ``(x - 0.5) / 0.5``: convert. On in the published weights.
+            ``(x - 0.5) / 0.5``: convert them. True for the published weights.
         inception_blocks: classes to use for the convolutions, the modules A to E and the auxiliary head.
         init_weights: draw the weights from the original truncated normal; ``False`` leaves torch's initialisation.
         dropout: probability, before the last layer.
         in_channels: number of channels of the images.
 
     Raises:
-        InvalidArgument: an argument out of range, or an input that is no batch of large enough images.
+        InvalidArgument: an argument is out of range, or the input is not a batch of large enough images.
     """
 
     in_channels = input_channels("Conv2d_1a_3x3")
@@ -264,7 +265,7 @@ class Inception3(nn.Module):
         return from_imagenet_normalisation(x) if self.transform_input else x
 
     def classify(self, x: Tensor) -> Tensor | InceptionOutputs:
-        """What :meth:`forward` returns, for images that are normalised as the weights expect."""
+        """Same as :meth:`forward`, for images that are already normalised as the weights expect."""
         auxiliary = self.AuxLogits if self.training else None
         x = self.maxpool1(self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x))))
         x = self.maxpool2(self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(x)))

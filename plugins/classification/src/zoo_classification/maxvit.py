@@ -88,7 +88,7 @@ class RelativePositionalAttention(nn.Module):
         if dim % check_count("head_dim", head_dim, 1):
             raise InvalidArgument(f"A width of {dim} cannot be split into heads of head_dim={head_dim}; use a divisor.")
         self.n_heads, self.head_dim, self.size = dim // head_dim, head_dim, size
-        self.scale_factor = dim**-0.5  # of the whole width, not of a head: the published models are trained so
+        self.scale_factor = dim**-0.5  # of the full width, not of one head, as in the published models
         self.to_qkv = nn.Linear(dim, 3 * dim)
         self.merge = nn.Linear(dim, dim)
         self.relative_position_bias_table = nn.Parameter(torch.empty((2 * size - 1) ** 2, self.n_heads))
@@ -111,8 +111,8 @@ class RelativePositionalAttention(nn.Module):
 class PartitionAttention(nn.Module):
     """Attention and an MLP within partitions of size × size pixels: [N, C, H, W] → the same.
 
-    ``"window"`` makes a partition of neighbours, ``"grid"`` of pixels spread evenly over the image. ``grid_size`` is
-    the images', which may be of other sizes as well.
+    With ``"window"`` a partition consists of neighbouring pixels, with ``"grid"`` of pixels spread evenly over the
+    image. ``grid_size`` is the expected height and width of the input; other sizes work as well.
     """
 
     def __init__(
@@ -147,7 +147,8 @@ class PartitionAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         p, (_, C, H, W) = self.partition_size, x.shape
-        # Rows and columns are split in two; which half of each counts the partitions makes it a window or a grid.
+        # Rows and columns are split into two dimensions; which of the two indexes the partitions decides between window
+        # and grid.
         if self.partition_type == "window":
             x = x.view(-1, C, H // p, p, W // p, p).permute(0, 2, 4, 3, 5, 1)
         else:
@@ -217,8 +218,8 @@ class MaxVitLayer(nn.Module):
 class MaxVitBlock(nn.Module):
     """One stage: its first layer halves the resolution. [N, in_channels, H, W] → [N, out_channels, ⌈H / 2⌉, ⌈W / 2⌉].
 
-    The arguments are those of :class:`MaxVitLayer`; ``input_grid_size`` is (H, W), and ``p_stochastic`` has the rate
-    of each of ``n_layers``. ``grid_size`` is then that of the result.
+    The arguments are those of :class:`MaxVitLayer`; ``input_grid_size`` is (H, W), and ``p_stochastic`` contains the
+    rate of each of the ``n_layers`` layers. The attribute ``grid_size`` is that of the output.
     """
 
     def __init__(
@@ -240,7 +241,9 @@ class MaxVitBlock(nn.Module):
     ) -> None:
         super().__init__()
         if len(p_stochastic) != n_layers:
-            raise InvalidArgument(f"p_stochastic has {len(p_stochastic)} rates; expected one for each of {n_layers}.")
+            raise InvalidArgument(
+                f"p_stochastic has {len(p_stochastic)} rates; expected one for each of {n_layers} layers."
+            )
         height, width = input_grid_size
         self.grid_size = (-(-height // 2), -(-width // 2))
         self.layers = nn.Sequential()
@@ -270,32 +273,32 @@ class MaxVitBlock(nn.Module):
 
 
 class MaxVit(nn.Module):
-    """MaxViT of any size: [N, in_channels, H, W] in, logits [N, num_classes] out.
+    """MaxViT: images [N, in_channels, H, W] → logits [N, num_classes].
 
     Images may have any size that ``partition_size`` divides at every stage; multiples of
-    ``partition_size * 2 ** (1 + stages)`` do (224 of the published models).
+    ``partition_size * 2 ** (1 + stages)`` always work (224 for the published models).
 
     Args:
-        input_size: (height, width) of the images; checked here so that a mistake shows early.
+        input_size: (height, width) of the images; checked here so that errors are raised early.
         stem_channels: width of the two convolutions before the first stage.
         partition_size: side of the windows and grids of attention. Published weights of another size are loaded
             with their position biases interpolated.
         block_channels: width of each stage.
         block_layers: number of layers of each stage.
-        head_dim: width of an attention head; divides every stage's.
-        stochastic_depth_prob: of the last layer, in [0, 1]; the layers before it have proportionally less.
-        norm_layer: of the convolutions, called with the width; batch norm by default.
-        activation_layer: of convolutions and MLPs.
-        squeeze_ratio: width of squeeze-excitation over the stage's.
-        expansion_ratio: width within the inverted residual blocks over the stage's.
-        mlp_ratio: hidden width of the MLPs over the stage's.
-        mlp_dropout: in [0, 1].
-        attention_dropout: of attention outputs, in [0, 1].
-        num_classes: 0 gives the features before the last layer instead.
-        in_channels: of the images.
+        head_dim: width of an attention head; must divide the width of every stage.
+        stochastic_depth_prob: drop probability of the last layer, in [0, 1]; it grows linearly over the layers.
+        norm_layer: norm of the convolutions, called with the width; batch norm by default.
+        activation_layer: activation of the convolutions and MLPs.
+        squeeze_ratio: width of the squeeze-excitation relative to the stage's.
+        expansion_ratio: width within the inverted residual blocks relative to the stage's.
+        mlp_ratio: hidden width of the MLPs relative to the stage's.
+        mlp_dropout: dropout probability of the MLPs, in [0, 1].
+        attention_dropout: dropout probability of attention outputs, in [0, 1].
+        num_classes: number of logits; 0 gives the features before the last layer instead.
+        in_channels: number of channels of the images.
 
     Raises:
-        InvalidArgument: an argument outside its range, or images that cannot be partitioned.
+        InvalidArgument: an argument is out of range, or the images cannot be partitioned.
     """
 
     in_channels = input_channels("stem")
@@ -326,8 +329,8 @@ class MaxVit(nn.Module):
         check_count("num_classes", num_classes)
         if len(block_channels) != len(block_layers) or not block_layers:
             raise InvalidArgument(
-                f"block_channels={list(block_channels)} and block_layers={list(block_layers)}; expected one number "
-                "each per stage."
+                f"block_channels={list(block_channels)} and block_layers={list(block_layers)}; expected one number per "
+                "stage in each."
             )
         self.partition_size = check_count("partition_size", partition_size, 1)
         self.block_channels = list(block_channels)
@@ -378,7 +381,7 @@ class MaxVit(nn.Module):
                     nn.init.zeros_(m.bias)
 
     def check_size(self, name: str, height: int, width: int) -> None:
-        """InvalidArgument unless the partitions divide the features of every stage."""
+        """Raise InvalidArgument unless the partitions divide the features of every stage."""
         unit = self.partition_size * 2 ** (1 + len(self.block_channels))
         h, w = -(-height // 2), -(-width // 2)  # of the stem's output
         for i in range(len(self.block_channels)):
@@ -386,8 +389,8 @@ class MaxVit(nn.Module):
             if h % self.partition_size or w % self.partition_size:
                 raise InvalidArgument(
                     f"{name} is {height}×{width}; the features of stage {i} would be {h}×{w}, which partitions of "
-                    f"{self.partition_size}×{self.partition_size} do not divide. Multiples of {unit} always work, or "
-                    "another partition_size."
+                    f"{self.partition_size}×{self.partition_size} do not divide. Use a multiple of {unit}, which "
+                    "always works, or another partition_size."
                 )
 
     @property
@@ -404,7 +407,7 @@ class MaxVit(nn.Module):
 
 
 def adapt(state: dict[str, Any], model: nn.Module) -> dict[str, Any]:
-    """Fit position biases that were learnt in partitions of another size to the model's."""
+    """Adapt position biases that were learnt with another partition size to the model's."""
     for name, m in model.named_modules():
         table = f"{name}.relative_position_bias_table"
         if (

@@ -74,13 +74,13 @@ class MNASNet(nn.Module):
     """Images [N, C, H, W] of any size → logits [N, num_classes].
 
     Args:
-        alpha: factor of the numbers of channels.
+        alpha: multiplier of the numbers of channels.
         num_classes: number of logits; 0 gives the pooled features instead.
         dropout: probability, before the last layer.
         in_channels: number of channels of the images.
 
     Raises:
-        InvalidArgument: an argument out of range, or an input that is no batch of images.
+        InvalidArgument: an argument is out of range, or the input is not a batch of images.
     """
 
     in_channels = input_channels("layers")
@@ -129,7 +129,7 @@ class MNASNet(nn.Module):
 
 
 def take_first_stem(state_dict: dict[str, Any], model: nn.Module) -> dict[str, Any]:
-    """Give ``model`` the stem of a file that the first version saved: 32 and 16 channels at any alpha."""
+    """Give ``model`` the stem of a file saved by the first version: 32 and 16 channels for every alpha."""
     if not isinstance(model, MNASNet):
         raise TypeError(f"expected an MNASNet, got {type(model).__name__}")
 
@@ -144,8 +144,9 @@ def take_first_stem(state_dict: dict[str, Any], model: nn.Module) -> dict[str, A
     if stem == STEM and stem != (width("0", own), width("6", own)) and same_alpha:
         model._set_layers(STEM, model.in_channels or 3)
         warnings.warn(
-            f"The file has the stem of MNASNet's first version, {STEM[0]} and {STEM[1]} channels, and so has the model "
-            f"now; a new MNASNet with alpha={model.alpha} has another, so their state dicts do not mix. To silence "
+            f"The file has the stem of MNASNet's first version, {STEM[0]} and {STEM[1]} channels; the model was "
+            f"changed to match. A new MNASNet with alpha={model.alpha} has a different stem, so their state dicts are "
+            "not interchangeable. To silence "
             "this: warnings.simplefilter('ignore', zoo.errors.WeightsWarning)",
             WeightsWarning,
             stacklevel=2,

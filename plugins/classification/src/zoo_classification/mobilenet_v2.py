@@ -36,8 +36,8 @@ SETTING = (
 
 
 def width_of(channels: Sequence[tuple[int, int]]) -> float | None:
-    """The ``width_mult``, in hundredths and as round as can be, that makes of each first number of channels the second;
-    None if there is none."""
+    """The roundest ``width_mult``, in hundredths, that scales the first number of each pair to the second; None if no
+    such value exists."""
     widths = (step * k / 100 for step in (100, 25, 10, 5, 1) for k in range(1, 400 // step + 1))
     return next((w for w in widths if all(make_divisible(n * w) == found for n, found in channels)), None)
 
@@ -82,17 +82,17 @@ class MobileNetV2(nn.Module):
 
     Args:
         num_classes: number of logits; 0 gives the pooled features instead.
-        width_mult: factor of all numbers of channels.
+        width_mult: multiplier of all numbers of channels.
         inverted_residual_setting: rows (expand_ratio, channels, repeats, stride); by default :data:`SETTING`.
-        round_nearest: numbers of channels are multiples of it.
+        round_nearest: numbers of channels are rounded to multiples of this.
         block: called as ``block(inp, oup, stride, expand_ratio=…, norm_layer=…)``; by default
             :class:`InvertedResidual`.
-        norm_layer: makes a norm of a number of channels; by default ``nn.BatchNorm2d``.
+        norm_layer: creates a norm for a number of channels; by default ``nn.BatchNorm2d``.
         dropout: probability, before the last layer.
         in_channels: number of channels of the images.
 
     Raises:
-        InvalidArgument: an argument out of range, or an input that is no batch of images.
+        InvalidArgument: an argument is out of range, or the input is not a batch of images.
     """
 
     in_channels = input_channels("features")
@@ -135,7 +135,7 @@ class MobileNetV2(nn.Module):
                 channels, reduction = out, reduction * stride
                 stages[reduction] = Stage(f"features.{len(features) - 1}", channels, reduction)
         self.feature_info = list(stages.values())
-        # Narrow networks keep the width of the last layer: it decides over a thousand classes.
+        # Narrow networks keep the width of the last layer, which classifies a thousand classes.
         self.last_channel = make_divisible(1280 * max(1.0, width_mult), round_nearest)
         self.features = nn.Sequential(*features, conv(channels, self.last_channel, 1))
         self.classifier = nn.Sequential(nn.Dropout(dropout), linear_head(self.last_channel, num_classes))
@@ -163,7 +163,7 @@ INPUTS = {"features.2.conv.0": 16, "features.3.conv.0": 24, "features.5.conv.0":
 
 
 def told_of(state: Mapping[str, Any]) -> dict[str, Any]:
-    """The width of the network in a file, to a hundredth."""
+    """The builder arguments that a file's tensors imply: ``width_mult``, to a hundredth."""
     found = {n: state.get(f"{layer}.0.weight") for layer, n in INPUTS.items()}
     if any(weight is None for weight in found.values()):
         return {}

@@ -38,7 +38,7 @@ class BlockSetting(NamedTuple):
     stride: int
     dilation: int = 1
 
-    # As torchvision's are called, for blocks of one's own.
+    # torchvision's names, for user-defined blocks.
     @property
     def input_channels(self) -> int:
         return self.in_channels
@@ -57,7 +57,7 @@ class BlockSetting(NamedTuple):
 
 
 class InvertedResidualConfig(BlockSetting):
-    """One inverted residual from the base network's numbers, ``"RE"`` or ``"HS"``, and how much wider it shall be."""
+    """One inverted residual from the base network's numbers, ``"RE"`` or ``"HS"``, and a width multiplier."""
 
     __slots__ = ()
 
@@ -82,10 +82,10 @@ class InvertedResidualConfig(BlockSetting):
 
     @staticmethod
     def adjust_channels(channels: int, width_mult: float) -> int:
-        """``channels`` times ``width_mult``, made a multiple of 8."""
+        """``channels`` times ``width_mult``, rounded to a multiple of 8."""
         return make_divisible(channels * width_mult)
 
-    def __reduce__(self) -> tuple[Any, ...]:  # copies are not made wider once more
+    def __reduce__(self) -> tuple[Any, ...]:  # so that copies are not scaled again
         return self._make, (tuple(self),)
 
 
@@ -169,12 +169,12 @@ class MobileNetV3(nn.Module):
         last_channel: width of the hidden layer of the classifier.
         num_classes: number of logits; 0 gives the ``last_channel`` features before the last layer instead.
         block: called as ``block(setting, norm_layer)``; by default :class:`InvertedResidual`.
-        norm_layer: makes a norm of a number of channels; by default batch norm with the paper's eps and momentum.
+        norm_layer: creates a norm for a number of channels; by default batch norm with the paper's eps and momentum.
         dropout: probability, before the last layer.
         in_channels: number of channels of the images.
 
     Raises:
-        InvalidArgument: an argument out of range, or an input that is no batch of images.
+        InvalidArgument: an argument is out of range, or the input is not a batch of images.
     """
 
     in_channels = input_channels("features")
@@ -242,8 +242,8 @@ TABLES = {"mobilenet_v3_large": (LARGE, 1280), "mobilenet_v3_small": (SMALL, 102
 def settings_of(
     arch: str, width_mult: float = 1.0, reduced_tail: bool = False, dilated: bool = False, **kwargs: Any
 ) -> tuple[list[BlockSetting], int]:
-    """The blocks and the ``last_channel`` of ``"mobilenet_v3_large"`` or ``"mobilenet_v3_small"``, with other widths
-    or a tail for dense prediction; more ``kwargs`` are left aside."""
+    """The blocks and the ``last_channel`` of ``"mobilenet_v3_large"`` or ``"mobilenet_v3_small"``, with other widths or
+    a tail for dense prediction; other ``kwargs`` are ignored."""
     if arch not in TABLES:
         raise InvalidArgument(f"arch is {arch!r}; expected one of {', '.join(TABLES)}.")
     setting, last_channel = TABLES[arch]
@@ -268,7 +268,8 @@ def settings_of(
 
 
 def told_of(setting: Sequence[BlockSetting], first: str = "features") -> Callable[[Mapping[str, Any]], dict[str, Any]]:
-    """What the tensors of a network of that table tell: its width, to a hundredth, and whether its tail is reduced."""
+    """A function that reads builder arguments from the tensors of a network of that table: its width, to a hundredth,
+    and whether its tail is reduced."""
 
     def told(state: Mapping[str, Any]) -> dict[str, Any]:
         found = [state.get(f"{first}.{i}.block.0.0.weight") for i in range(1, len(setting) + 1)]
@@ -293,9 +294,9 @@ def mobilenet_v3_large(
     """MobileNetV3-Large from `Searching for MobileNetV3 <https://arxiv.org/abs/1905.02244>`_.
 
     Args:
-        width_mult: factor of all numbers of channels.
-        reduced_tail: half the channels from the last halving of the resolution on (the paper's section 6.3).
-        dilated: dilate the last three blocks in place of that halving, for segmentation.
+        width_mult: multiplier of all numbers of channels.
+        reduced_tail: use half the channels after the last halving of the resolution (section 6.3 of the paper).
+        dilated: dilate the last three blocks instead of halving the resolution there, for segmentation.
     """
     return MobileNetV3(*settings_of("mobilenet_v3_large", width_mult, reduced_tail, dilated), **kwargs)
 

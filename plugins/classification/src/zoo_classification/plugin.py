@@ -1,4 +1,5 @@
-"""The manifest: 80 models that classify images, their task, and that of models without classes. No torch here."""
+"""The manifest: 80 image classification models, their task, and that of models without classes. Does not import
+torch."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ FAMILIES = (
            "googlenet"),
     Family("inception", "Inception3 InceptionOutputs",
            "Rethinking the Inception Architecture for Computer Vision", "1512.00567",
-           "inception_v3", input={"train_size": 299}),  # its auxiliary head takes no smaller images
+           "inception_v3", input={"train_size": 299}),  # the auxiliary head needs images of this size
     Family("resnet", "ResNet",
            "Deep Residual Learning for Image Recognition", "1512.03385",
            "resnet18 resnet34 resnet50 resnet101 resnet152"),
@@ -82,7 +83,7 @@ CLASSIFICATION = TaskSpec(
     "image-classification",
     "zoo_classification.task:ClassificationTask",
     metrics=(Metric("acc@1", "Acc@1"), Metric("acc@5", "Acc@5")),
-    options=(Option("label_smoothing", float, 0.0, "Of the cross entropy.", verb="train"),),
+    options=(Option("label_smoothing", float, 0.0, "Label smoothing of the cross entropy.", verb="train"),),
     provides={
         "evaluate": "zoo_classification.evaluation:evaluate",
         "export": "zoo_classification.export:export",
@@ -92,7 +93,7 @@ CLASSIFICATION = TaskSpec(
     },
     suffixes=PICTURES,
 )
-# Of no model here: of those without classes, which other plugins have.
+# For models without classes, which only other plugins have.
 FEATURE_EXTRACTION = TaskSpec(
     "image-feature-extraction",
     "zoo_classification.embedding:EmbeddingTask",
@@ -104,7 +105,7 @@ FEATURE_EXTRACTION = TaskSpec(
 
 
 def public_names() -> dict[str, str]:
-    """Every name that ``zoo_classification`` offers (classes, builders, weights) → the module that it comes from."""
+    """Every public name of ``zoo_classification`` (classes, builders, weights) → the module that defines it."""
     return offered_names("zoo_classification", FAMILIES)
 
 

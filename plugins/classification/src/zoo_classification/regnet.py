@@ -1,4 +1,4 @@
-"""RegNet: grouped residual bottlenecks whose widths a linear rule gives; RegNetY adds squeeze-excitation."""
+"""RegNet: grouped residual bottlenecks whose widths follow a linear rule; RegNetY adds squeeze-excitation."""
 
 from __future__ import annotations
 
@@ -43,15 +43,16 @@ from zoo_classification.weights.regnet import (
 
 
 class BlockParams(NamedTuple):
-    """The shape of a RegNet, an entry a stage; :func:`stages` and :meth:`from_init_params` make the published ones.
+    """The shape of a RegNet, one entry per stage; :func:`stages` and :meth:`from_init_params` create the published
+    ones.
 
     Attributes:
         depths: number of blocks.
         widths: number of channels.
         group_widths: channels of each group of the 3×3 convolutions.
         bottleneck_multipliers: width of the 3×3 convolutions, as a share of the stage's.
-        strides: of the first block.
-        se_ratio: width of the squeeze-excitation, as a share of the block's input channels; None for none.
+        strides: stride of the first block.
+        se_ratio: width of the squeeze-excitation, as a share of the block's input channels; None omits it.
     """
 
     depths: Sequence[int]
@@ -76,17 +77,17 @@ class BlockParams(NamedTuple):
         """The paper's rule (section 3.3): the ``j``-th of ``depth`` blocks would be ``w_0 + w_a · j`` wide.
 
         Each width is rounded to the nearest ``w_0 · w_m ** k`` with an integer ``k``, and that to a multiple of 8;
-        blocks of one width are a stage. Its width is then made a multiple of its group width. More ``kwargs`` are left
-        aside.
+        blocks of one width are a stage. Its width is then rounded to a multiple of its group width. Other ``kwargs``
+        are ignored.
 
         Raises:
-            InvalidArgument: a parameter out of range.
+            InvalidArgument: a parameter is out of range.
         """
         check_count("depth", depth, 1)
         if w_0 <= 0 or w_0 % 8 or w_a < 0 or w_m <= 1:
             raise InvalidArgument(
-                f"w_0 is {w_0}, w_a is {w_a} and w_m is {w_m}; expected a positive multiple of 8, a number that is not "
-                "negative and one above 1."
+                f"w_0 is {w_0}, w_a is {w_a} and w_m is {w_m}; expected a positive multiple of 8, a non-negative "
+                "number and a number above 1."
             )
         powers = (round(math.log((w_0 + w_a * j) / w_0, w_m)) for j in range(depth))
         depth_of = Counter(8 * round(w_0 * w_m**k / 8) for k in powers)  # in the blocks' order
@@ -107,7 +108,7 @@ class BlockParams(NamedTuple):
 def stages(
     depths: Sequence[int], widths: Sequence[int], group_width: int, se_ratio: float | None = None
 ) -> BlockParams:
-    """A row of the paper's tables: stages that halve height and width; one narrower than the groups is one group."""
+    """A row of the paper's tables: each stage halves height and width; a stage narrower than a group has one group."""
     n = len(widths)
     return BlockParams(depths, widths, [min(group_width, w) for w in widths], [1.0] * n, [2] * n, se_ratio)
 
@@ -145,7 +146,7 @@ class BottleneckTransform(nn.Sequential):
         layers["a"] = conv(width_in, inner, kernel_size=1)
         layers["b"] = conv(inner, inner, kernel_size=3, stride=stride, groups=inner // group_width)
         if se_ratio is not None:
-            # Of the block's input, not of the 3×3's output: so the published models have it.
+            # A share of the block's input, not of the 3×3's output, as in the published models.
             layers["se"] = SqueezeExcitation(inner, round(se_ratio * width_in), activation=activation_layer)
         layers["c"] = conv(inner, width_out, kernel_size=1, activation_layer=None)
         super().__init__(layers)
@@ -222,14 +223,15 @@ class RegNet(nn.Module):
         block_params: the stages.
         num_classes: number of logits; 0 gives the pooled features instead.
         stem_width: number of channels of the stem.
-        stem_type: makes the stem; by default :class:`SimpleStemIN`, whose arguments it is given.
-        block_type: makes a block; by default :class:`ResBottleneckBlock`, whose arguments it is given.
-        norm_layer: makes a norm of a number of channels; by default ``nn.BatchNorm2d``.
-        activation: makes an activation, called with ``inplace=True`` or nothing; by default ``nn.ReLU``.
+        stem_type: creates the stem; called with the arguments of :class:`SimpleStemIN`, the default.
+        block_type: creates a block; called with the arguments of :class:`ResBottleneckBlock`, the default.
+        norm_layer: creates a norm for a number of channels; by default ``nn.BatchNorm2d``.
+        activation: creates an activation, called with ``inplace=True`` or without arguments; by default ``nn.ReLU``.
         in_channels: number of channels of the images.
 
     Raises:
-        InvalidArgument: an argument out of range, or an input that is no batch of images with ``in_channels``.
+        InvalidArgument: an argument is out of range, or the input is not a batch of images with ``in_channels``
+            channels.
     """
 
     in_channels = input_channels("stem")
@@ -250,8 +252,8 @@ class RegNet(nn.Module):
         lengths = {len(values) for values in block_params[:5]}
         if len(lengths) > 1 or any(round(w * m) % g for w, m, g in zip(widths, multipliers, group_widths, strict=True)):
             raise InvalidArgument(
-                f"block_params is {block_params}; expected an entry for each stage in all, and widths that the group "
-                "widths divide."
+                f"block_params is {block_params}; expected one entry per stage in each field, and widths that are "
+                "multiples of the group widths."
             )
         stem_type = stem_type or SimpleStemIN
         block_type = block_type or ResBottleneckBlock

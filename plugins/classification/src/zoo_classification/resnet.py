@@ -56,8 +56,8 @@ class BasicBlock(nn.Module):
         super().__init__()
         if (groups, base_width, dilation) != (1, 64, 1):
             raise InvalidArgument(
-                f"BasicBlock with groups={groups}, width_per_group={base_width}, dilation={dilation}: it is neither "
-                "grouped nor widened nor dilated. Use Bottleneck."
+                f"BasicBlock with groups={groups}, width_per_group={base_width}, dilation={dilation}: it cannot be "
+                "grouped, widened or dilated. Use Bottleneck."
             )
         norm_layer = norm_layer or nn.BatchNorm2d
         self.conv1 = conv3x3(inplanes, planes, stride)
@@ -80,8 +80,8 @@ class BasicBlock(nn.Module):
 class Bottleneck(nn.Module):
     """1×1 down, 3×3, 1×1 up to four times ``planes``.
 
-    The stride is on the 3×3 convolution and not, as in the paper, on the first 1×1: known as ResNet v1.5, this is
-    what the published weights were trained with. ResNeXt groups the 3×3; Wide ResNet widens it.
+    The stride is on the 3×3 convolution and not, as in the paper, on the first 1×1. The published weights were trained
+    with this variant, known as ResNet v1.5. ResNeXt groups the 3×3; Wide ResNet widens it.
     """
 
     expansion = 4
@@ -127,17 +127,18 @@ class ResNet(nn.Module):
         block: :class:`BasicBlock` or :class:`Bottleneck`, or a class with their arguments and ``expansion``.
         layers: number of blocks in each of the four stages.
         num_classes: number of logits; 0 gives the pooled features instead.
-        zero_init_residual: start every block as the identity, by a zero scale in its last norm
+        zero_init_residual: initialise every block as the identity, by a zero scale in its last norm
             (`Accurate, Large Minibatch SGD <https://arxiv.org/abs/1706.02677>`_); about 0.2 to 0.3 % more accurate.
-        groups: of the bottlenecks' 3×3 convolutions.
+        groups: number of groups of the bottlenecks' 3×3 convolutions.
         width_per_group: channels of each group in the first stage.
-        replace_stride_with_dilation: for each of the last three stages, whether it dilates its convolutions in
-            place of halving the resolution; needs :class:`Bottleneck`.
-        norm_layer: makes a norm of a number of channels; by default ``nn.BatchNorm2d``.
+        replace_stride_with_dilation: for each of the last three stages, whether it dilates its convolutions instead of
+            halving the resolution; needs :class:`Bottleneck`.
+        norm_layer: creates a norm for a number of channels; by default ``nn.BatchNorm2d``.
         in_channels: number of channels of the images.
 
     Raises:
-        InvalidArgument: an argument out of range, or an input that is no batch of images with ``in_channels``.
+        InvalidArgument: an argument is out of range, or the input is not a batch of images with ``in_channels``
+            channels.
     """
 
     in_channels = input_channels("conv1")
@@ -156,7 +157,7 @@ class ResNet(nn.Module):
     ) -> None:
         super().__init__()
         if len(layers) != 4:
-            raise InvalidArgument(f"layers is {layers!r}; expected the number of blocks in each of four stages.")
+            raise InvalidArgument(f"layers is {layers!r}; expected the number of blocks in each of the four stages.")
         dilate = (False, False, False) if replace_stride_with_dilation is None else replace_stride_with_dilation
         if len(dilate) != 3:
             raise InvalidArgument(
@@ -171,7 +172,7 @@ class ResNet(nn.Module):
         self.bn1 = norm_layer(64)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        self.inplanes, self.dilation = 64, 1  # as the stage before leaves them
+        self.inplanes, self.dilation = 64, 1  # values after the previous stage
         self.layer1 = self._make_layer(block, 64, layers[0])
         self.layer2 = self._make_layer(block, 128, layers[1], stride=2, dilate=dilate[0])
         self.layer3 = self._make_layer(block, 256, layers[2], stride=2, dilate=dilate[1])
@@ -197,10 +198,10 @@ class ResNet(nn.Module):
         stride: int = 1,
         dilate: bool = False,
     ) -> nn.Sequential:
-        """The next stage, of so many blocks."""
+        """The next stage, with ``blocks`` blocks."""
         options: dict[str, Any] = {"groups": self.groups, "base_width": self.base_width, "norm_layer": self._norm_layer}
         channels, dilation = planes * block.expansion, self.dilation
-        if dilate:  # what the stride would have skipped, the convolutions after it step over instead
+        if dilate:  # the following convolutions skip by dilation what the stride would have skipped
             if issubclass(block, BasicBlock):
                 raise InvalidArgument("replace_stride_with_dilation: BasicBlock cannot dilate. Use Bottleneck.")
             self.dilation, stride = self.dilation * stride, 1

@@ -1,4 +1,4 @@
-"""ShuffleNet V2: half of the channels pass each block untouched, and shuffling mixes the halves."""
+"""ShuffleNet V2: half of the channels pass each block unchanged, and shuffling mixes the halves."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ torch.fx.wrap("interleave")
 
 def interleave(a: Tensor, b: Tensor) -> Tensor:
     """Channels a₀ b₀ a₁ b₁ … of two [N, C, H, W]: concatenated and shuffled in two groups, in one copy."""
-    # Stacked as below, channels-last features would lose their format. b decides: a may be a slice of wider features.
+    # Stacking as below would lose the channels-last format. b's format decides: a may be a slice of wider features.
     if b.is_contiguous(memory_format=torch.channels_last):
         return torch.stack((a.permute(0, 2, 3, 1), b.permute(0, 2, 3, 1)), dim=4).flatten(3).permute(0, 3, 1, 2)
     return torch.stack((a, b), dim=2).flatten(1, 2)
@@ -37,8 +37,8 @@ class InvertedResidual(nn.Module):
         super().__init__()
         if stride not in (1, 2) or oup % 2 or (stride == 1 and inp != oup):
             raise InvalidArgument(
-                f"a block from {inp} to {oup} channels with stride {stride} cannot be; expected an even number of "
-                "output channels, stride 1 (as many input channels) or 2."
+                f"a block from {inp} to {oup} channels with stride {stride} is not possible; expected an even number "
+                "of output channels, and stride 2, or 1 with as many input channels."
             )
         self.stride = stride
         half = oup // 2
@@ -56,7 +56,7 @@ class InvertedResidual(nn.Module):
     def depthwise_conv(
         i: int, o: int, kernel_size: int, stride: int = 1, padding: int = 0, bias: bool = False
     ) -> nn.Conv2d:
-        """A convolution of each of ``i`` channels by itself, to ``o`` channels."""
+        """A depthwise convolution of ``i`` channels, to ``o`` channels."""
         return nn.Conv2d(i, o, kernel_size, stride, padding, bias=bias, groups=i)
 
     def branches(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -78,7 +78,7 @@ class ShuffleNetV2(nn.Module):
         in_channels: number of channels of the images.
 
     Raises:
-        InvalidArgument: an argument out of range, or an input that is no batch of images.
+        InvalidArgument: an argument is out of range, or the input is not a batch of images.
     """
 
     in_channels = input_channels("conv1")

@@ -38,10 +38,10 @@ from zoo_classification.weights.swin_transformer import (
 
 
 def relative_position_index(window: Sequence[int]) -> Tensor:
-    """For every pair of tokens in a window of any number of dimensions, the row of a table of relative positions.
+    """For every pair of tokens in a window of any number of dimensions, the row in the table of relative positions.
 
     The table has one row for each offset, ``-(w - 1)`` to ``w - 1`` along every dimension, the last one fastest:
-    ``prod(2 * w - 1)`` in all. Returns int64, [tokens, tokens].
+    ``prod(2 * w - 1)`` rows in total. Returns int64, [tokens, tokens].
     """
     grid = torch.meshgrid(*(torch.arange(w) for w in window), indexing="ij")
     index = torch.zeros(1, dtype=torch.int64)
@@ -52,10 +52,11 @@ def relative_position_index(window: Sequence[int]) -> Tensor:
 
 
 def window_of(index: Tensor, dimensions: int = 2) -> tuple[int, ...]:
-    """The size of the window whose :func:`relative_position_index` this is; a line of tokens is taken for a row.
+    """The size of the window whose :func:`relative_position_index` this is; a one-dimensional window is taken for one
+    row of tokens.
 
     Raises:
-        CheckpointError: there is no such window.
+        CheckpointError: no window has this index.
     """
     tokens = math.isqrt(index.numel())
     window: tuple[int, ...] = ()
@@ -68,31 +69,32 @@ def window_of(index: Tensor, dimensions: int = 2) -> tuple[int, ...]:
     window = (len(offsets), *window)
     if not torch.equal(index.flatten(), relative_position_index(window).flatten().to(index.dtype)):
         raise CheckpointError(
-            f"The checkpoint's relative_position_index, of shape {list(index.shape)}, is that of no window."
+            f"The checkpoint's relative_position_index, of shape {list(index.shape)}, does not belong to any window."
         )
     return window
 
 
 def resize_position_table(table: Tensor, window: Sequence[int], trained: Sequence[int] | None = None) -> Tensor:
-    """A table of relative position biases learnt in one window, for another, by bicubic interpolation; in time linear.
+    """Resize a table of relative position biases to another window, by bicubic interpolation, linear along time.
 
     Args:
-        table: [(2 * height - 1) * (2 * width - 1), heads] of the old window; with time, so many of each offset in it.
+        table: [(2 * height - 1) * (2 * width - 1), heads] of the old window; with time, (2 * time - 1) times as many
+            rows.
         window: height and width of the new window, or time, height and width.
-        trained: those of the old one; by default it is a square.
+        trained: size of the old window; by default it is a square.
 
     Returns:
         The table of the new window, of the same dtype.
 
     Raises:
-        CheckpointError: the table is not one of the old window, or not one of a square window.
+        CheckpointError: the table does not fit the old window, or, without ``trained``, a square window.
     """
     side = math.isqrt(table.shape[0])
     old = [side, side] if trained is None else [2 * w - 1 for w in trained]
     if math.prod(old) != table.shape[0] or old[0] % 2 == 0:
         raise CheckpointError(
-            f"The checkpoint's relative position biases have shape {list(table.shape)}; expected [(2w - 1)², heads] "
-            "of a square window, or a relative_position_index beside them that tells the window."
+            f"The checkpoint's relative position biases have shape {list(table.shape)}; expected [(2w - 1)², heads] of "
+            "a square window, or a relative_position_index beside them that gives the window."
         )
     heads, size = table.shape[1], [2 * w - 1 for w in window]
     pictures = table.float().T.reshape(1, -1, *old[-2:])
@@ -106,8 +108,8 @@ def resize_position_table(table: Tensor, window: Sequence[int], trained: Sequenc
 def log_spaced_offsets(window: Sequence[int], trained: Sequence[int] | None = None) -> Tensor:
     """Offsets between the tokens of a window, in the log-spaced coordinates of Swin V2: [1, 2h - 1, 2w - 1, 2].
 
-    ``trained`` is the window that weights were trained with, by default ``window`` itself: its largest offset is
-    about 1, and those of a larger window go beyond.
+    ``trained`` is the window that weights were trained with, by default ``window`` itself: its largest offset is about
+    1; larger windows have larger offsets.
     """
     offsets = [torch.arange(1 - w, w) / max(t - 1, 1) for w, t in zip(window, trained or window, strict=True)]
     table = torch.stack(torch.meshgrid(*offsets, indexing="ij"), dim=-1)[None]
@@ -115,7 +117,7 @@ def log_spaced_offsets(window: Sequence[int], trained: Sequence[int] | None = No
 
 
 def to_windows(x: Tensor, window: Sequence[int]) -> Tensor:
-    """[N, H, W, C] → [N * windows, tokens, C]; H and W are multiples of the window's."""
+    """[N, H, W, C] → [N * windows, tokens, C]; H and W are multiples of the window's height and width."""
     N, H, W, C = x.shape
     h, w = window
     return x.view(N, H // h, h, W // w, w, C).transpose(2, 3).reshape(-1, h * w, C)
@@ -128,10 +130,11 @@ def from_windows(x: Tensor, window: Sequence[int], size: Sequence[int]) -> Tenso
 
 
 def shift_mask(size: Sequence[int], window: Sequence[int], shift: Sequence[int], like: Tensor) -> Tensor:
-    """What is added to the attention of shifted windows: [windows, tokens, tokens], of ``like``'s dtype and device.
+    """The mask added to the attention logits of shifted windows: [windows, tokens, tokens], of ``like``'s dtype and
+    device.
 
-    Rolling the image by ``shift`` brings its first rows and columns into the same windows as its last ones; -100
-    keeps the two apart (and not -inf: the weights were trained with it).
+    Rolling the image by ``shift`` moves its first rows and columns into the same windows as its last ones; -100
+    separates them (not -inf: the weights were trained with -100).
     """
     wrapped = [torch.arange(L, device=like.device) >= L - s for L, s in zip(size, shift, strict=True)]
     region = (wrapped[0][:, None] * 2 + wrapped[1])[None, ..., None]
@@ -139,18 +142,18 @@ def shift_mask(size: Sequence[int], window: Sequence[int], shift: Sequence[int],
     return (region != region.transpose(-2, -1)).to(like.dtype) * -100.0
 
 
-# What follows decides by the size of its input. Each is one node in a graph of torch.fx.
+# The following functions depend on the size of their input. Each is one node in a torch.fx graph.
 for name in ("partition", "join", "shifted_bias", "merge_neighbours"):
     torch.fx.wrap(name)
 
 
 def padded(size: Sequence[int], window: Sequence[int]) -> list[int]:
-    """``size`` rounded up to whole windows."""
+    """``size`` rounded up to multiples of the window."""
     return [n + -n % w for n, w in zip(size, window, strict=True)]
 
 
 def shifts(size: Sequence[int], window: Sequence[int], shift: Sequence[int]) -> list[int]:
-    """By how much windows are shifted: not at all along a dimension that fits into one."""
+    """The shift of the windows along each dimension: 0 where the input fits into one window."""
     return [s if n > w else 0 for s, n, w in zip(shift, padded(size, window), window, strict=True)]
 
 
@@ -172,7 +175,7 @@ def join(x: Tensor, size: Sequence[int], window: Sequence[int], shift: Sequence[
 
 
 def shifted_bias(bias: Tensor, batch: int, size: Sequence[int], window: Sequence[int], shift: Sequence[int]) -> Tensor:
-    """[1, heads, tokens, tokens] for images of ``size``, with the mask of shifted windows where they are: then
+    """The bias for images of ``size``: [1, heads, tokens, tokens], or, if windows are shifted, with their mask added:
     [batch * windows, heads, tokens, tokens]."""
     moved = shifts(size, window, shift)
     if not any(moved):
@@ -187,22 +190,22 @@ def merge_neighbours(x: Tensor) -> Tensor:
     if H % 2 or W % 2:
         x = F.pad(x, (0, 0, 0, W % 2, 0, H % 2))
     x = x.view(N, (H + 1) // 2, 2, (W + 1) // 2, 2, C)
-    return x.permute(0, 1, 3, 4, 2, 5).flatten(3)  # left above, left below, right above, right below
+    return x.permute(0, 1, 3, 4, 2, 5).flatten(3)  # top left, bottom left, top right, bottom right
 
 
 class ShiftedWindowAttention(nn.Module):
     """Self-attention among the tokens of a window, with a learnt bias for each offset: [N, H, W, C] → the same.
 
-    Images are padded with zeros, below and on the right, to whole windows. Along a dimension that fits into one
-    window, nothing is shifted.
+    Images are padded with zeros, at the bottom and on the right, to multiples of the window. Dimensions that fit into
+    one window are not shifted.
 
     Args:
         dim: C, a multiple of ``num_heads``.
         window_size: height and width in tokens.
-        shift_size: by how much the windows are shifted.
+        shift_size: shift of the windows, in tokens.
         qkv_bias: whether queries, keys and values have a bias; ``proj_bias``, whether the output has.
-        attention_dropout: of the attention weights.
-        dropout: of the output.
+        attention_dropout: dropout probability of the attention weights.
+        dropout: dropout probability of the output.
     """
 
     relative_position_index: Tensor
@@ -261,7 +264,7 @@ class ShiftedWindowAttention(nn.Module):
         return join_heads(F.scaled_dot_product_attention(q, k, v, mask, dropout_p=p, scale=scale))
 
     def adapt(self, state: dict[str, Tensor], prefix: str) -> None:
-        """Fit the positions in ``state``, learnt in another window, to this one."""
+        """Adapt the positions in ``state``, learnt with another window, to this one."""
         table, index = f"{prefix}relative_position_bias_table", f"{prefix}relative_position_index"
         state[table] = resize_position_table(
             state[table], self.window_size, window_of(state[index], len(self.window_size))
@@ -277,7 +280,7 @@ class ShiftedWindowAttention(nn.Module):
 
 
 class ShiftedWindowAttentionV2(ShiftedWindowAttention):
-    """Attention by cosine, at a learnt scale, whose biases a small network derives from the offsets."""
+    """Cosine attention with a learnt scale; a small network computes the biases from the offsets."""
 
     relative_coords_table: Tensor
 
@@ -293,16 +296,16 @@ class ShiftedWindowAttentionV2(ShiftedWindowAttention):
 
     def attend(self, x: Tensor, mask: Tensor) -> Tensor:
         bias: Tensor | None = self.qkv.bias
-        if bias is not None:  # keys have none; the parameter is in the files
+        if bias is not None:  # keys have no bias, although the files contain one
             q_bias, k_bias, v_bias = bias.chunk(3)
             bias = torch.cat([q_bias, torch.zeros_like(k_bias), v_bias])
         q, k, v = self.split_heads(F.linear(x, self.qkv.weight, bias))
         scale = self.logit_scale.clamp(max=math.log(100.0)).exp()
-        unit = partial(F.normalize, dim=-1, eps=1e-6)  # the keys of padding are zero, and so is 1e-12 in half precision
+        unit = partial(F.normalize, dim=-1, eps=1e-6)  # keys of padding are zero, and 1e-12 is zero in half precision
         return self.attention(unit(q) * scale, unit(k), v, mask, scale=1.0)
 
     def adapt(self, state: dict[str, Tensor], prefix: str) -> None:
-        # The network goes on where the old window ended, if offsets are counted in units of that window.
+        # With offsets in units of the old window, the network extrapolates beyond it.
         table = f"{prefix}relative_coords_table"
         trained = [(side + 1) // 2 for side in state[table].shape[1:3]]
         state[table] = log_spaced_offsets(self.window_size, trained).to(state[table].dtype)
@@ -382,7 +385,7 @@ class PatchMergingV2(PatchMerging):
 
 
 class SwinTransformer(nn.Module):
-    """Swin Transformer of any size: [N, in_channels, H, W] in, logits [N, num_classes] out, for images of any size.
+    """Swin Transformer: images [N, in_channels, H, W] of any size → logits [N, num_classes].
 
     Args:
         patch_size: height and width of the patches that become tokens.
@@ -391,18 +394,18 @@ class SwinTransformer(nn.Module):
         num_heads: attention heads of each stage.
         window_size: height and width of a window, in tokens. Published weights of another window size are loaded
             with their position biases adapted.
-        mlp_ratio: hidden width of the MLPs over the token's.
-        dropout: of attention outputs and MLPs, in [0, 1].
-        attention_dropout: of the attention weights, in [0, 1].
-        stochastic_depth_prob: of the last block, in [0, 1]; the blocks before it have proportionally less.
-        num_classes: 0 gives the pooled features instead.
-        norm_layer: called with the width; layer norm by default.
-        block: SwinTransformerBlock by default; SwinTransformerBlockV2.
-        downsample_layer: PatchMerging, PatchMergingV2.
-        in_channels: of the images.
+        mlp_ratio: hidden width of the MLPs relative to the token's.
+        dropout: dropout probability of attention outputs and MLPs, in [0, 1].
+        attention_dropout: dropout probability of the attention weights, in [0, 1].
+        stochastic_depth_prob: drop probability of the last block, in [0, 1]; it grows linearly over the blocks.
+        num_classes: number of logits; 0 gives the pooled features instead.
+        norm_layer: creates a norm, called with the width; layer norm by default.
+        block: SwinTransformerBlock, the default, or SwinTransformerBlockV2.
+        downsample_layer: PatchMerging, the default, or PatchMergingV2.
+        in_channels: number of channels of the images.
 
     Raises:
-        InvalidArgument: an argument outside its range.
+        InvalidArgument: an argument is out of range.
     """
 
     in_channels = input_channels("features")
@@ -432,7 +435,7 @@ class SwinTransformer(nn.Module):
         check_probability("stochastic_depth_prob", stochastic_depth_prob)
         if len(depths) != len(num_heads) or not depths:
             raise InvalidArgument(
-                f"depths={list(depths)} and num_heads={list(num_heads)}; expected one number each per stage."
+                f"depths={list(depths)} and num_heads={list(num_heads)}; expected one number per stage in each."
             )
         block = block or SwinTransformerBlock
         norm_layer = norm_layer or partial(nn.LayerNorm, eps=1e-5)
@@ -468,7 +471,7 @@ class SwinTransformer(nn.Module):
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten(1)
         self.head = linear_head(self.widths[-1], num_classes)
-        for m in self.modules():  # the MLPs too, which came with an initialisation of their own
+        for m in self.modules():  # including the MLPs, which have another initialisation by default
             if isinstance(m, nn.Linear):
                 nn.init.trunc_normal_(m.weight, std=0.02)
                 if m.bias is not None:
@@ -489,12 +492,13 @@ class SwinTransformer(nn.Module):
 
 
 def adapt(state: dict[str, Any], model: nn.Module) -> dict[str, Any]:
-    """Fit relative positions that were learnt in windows of another size to the model's windows."""
+    """Adapt relative positions that were learnt with another window size to the model's windows."""
     for name, m in model.named_modules():
         index = f"{name}.relative_position_index"
         if isinstance(m, ShiftedWindowAttention) and index in state:
             own = relative_position_index(m.window_size).flatten()
-            if not torch.equal(state[index].flatten(), own.to(state[index].dtype)):  # windows of as many tokens differ
+            # Different windows may have the same number of tokens.
+            if not torch.equal(state[index].flatten(), own.to(state[index].dtype)):
                 m.adapt(state, f"{name}.")
                 state[index] = own.view_as(m.relative_position_index)
     return state
@@ -511,7 +515,7 @@ def swin(
     stochastic_depth_prob: float,
     **kwargs: Any,
 ) -> SwinTransformer:
-    """With patches of 4 × 4 pixels, as all published models."""
+    """A Swin Transformer with patches of 4 × 4 pixels, as in all published models."""
     return SwinTransformer(
         4, embed_dim, depths, num_heads, window_size, stochastic_depth_prob=stochastic_depth_prob, **kwargs
     )

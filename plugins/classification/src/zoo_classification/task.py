@@ -19,11 +19,11 @@ from zoo.transforms.functional import as_pil
 
 @dataclass(frozen=True)
 class Classification(Result):
-    """What a model says of one picture.
+    """The prediction for one picture.
 
     Attributes:
-        probabilities: float [num_classes], they add up to 1.
-        categories: the labels, in the same order; ``class 0``, ``class 1``, … where the weights name none.
+        probabilities: float [num_classes]; they sum to 1.
+        categories: the labels, in the same order; ``class 0``, ``class 1``, … if the weights name none.
         image: the picture.
     """
 
@@ -38,7 +38,7 @@ class Classification(Result):
 
     @property
     def label(self) -> str:
-        """The most probable one."""
+        """The most probable label."""
         return self.top(1)[0][0]
 
     def lines(self, k: int = 5) -> list[str]:
@@ -68,7 +68,7 @@ class ClassificationTask(PictureTask):
 
     def decode(self, outputs: Any, inputs: Sequence[Picture], weights: Weights) -> list[Classification]:
         """Logits [N, num_classes] → one result per picture."""
-        logits = outputs if isinstance(outputs, Tensor) else outputs[0]  # the main ones, before auxiliary heads'
+        logits = outputs if isinstance(outputs, Tensor) else outputs[0]  # main logits first, then auxiliary
         categories = weights.class_names(logits.shape[-1])
         every = logits.float().softmax(-1).cpu()
         return [Classification(p, categories, image) for p, image in zip(every, inputs, strict=True)]

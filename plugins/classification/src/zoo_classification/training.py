@@ -1,4 +1,4 @@
-"""What training needs of classification: labels beside the pictures, and cross entropy."""
+"""Training of classifiers: targets are labels, the loss is cross entropy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ AUXILIARY = 0.3  # weight of auxiliary heads' losses, as in GoogLeNet's paper, h
 
 
 class Preparation:
-    """The weights' own preprocessing of a picture; its label as it is."""
+    """Preprocess the picture as the weights define; the label is unchanged."""
 
     def __init__(self, transform: Callable[[Any], Tensor]) -> None:
         self.transform = transform
@@ -27,22 +27,22 @@ class Preparation:
 
 
 class Training(Trainable):
-    """The piece of image classification for ``"train"``.
+    """The ``"train"`` component of image classification.
 
     Args:
-        label_smoothing: of the cross entropy.
+        label_smoothing: label smoothing of the cross entropy, in [0, 1).
     """
 
     as_predicted = True
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
         if not 0 <= label_smoothing < 1:
-            raise InvalidArgument(f"label_smoothing is {label_smoothing!r}; expected a share in [0, 1).")
+            raise InvalidArgument(f"label_smoothing is {label_smoothing!r}; expected a number in [0, 1).")
         self.label_smoothing = label_smoothing
 
     def prepare(self, model: nn.Module, weights: Weights) -> Preparation:
         if weights.transforms is None:
-            raise InvalidArgument("The weights name no preprocessing; give zoo.Weights(transforms=zoo.Preset(…)).")
+            raise InvalidArgument("The weights define no preprocessing; pass zoo.Weights(transforms=zoo.Preset(…)).")
         return Preparation(weights.transforms())
 
     def collate(self, examples: Sequence[tuple[Tensor, int]]) -> tuple[tuple[Tensor], Tensor]:
@@ -50,22 +50,22 @@ class Training(Trainable):
         return (torch.stack(images),), torch.tensor(labels)
 
     def check(self, model: nn.Module, arguments: tuple[Any, ...], targets: Tensor, categories: Sequence[str]) -> None:
-        """The model's classes are as many as there are categories, and the labels among them."""
+        """Check that the model has one class per category, and that the labels are valid."""
         training = model.training
         with torch.no_grad():
             outputs = model.eval()(arguments[0][:1], *arguments[1:])
         model.train(training)
         classes = (outputs if isinstance(outputs, Tensor) else outputs[0]).shape[-1]
         if classes != len(categories):
-            raise InvalidArgument(f"The model has a head for {classes} classes, and the data have {len(categories)}.")
+            raise InvalidArgument(f"The model has a head for {classes} classes, but the data have {len(categories)}.")
         if not 0 <= int(targets.min()) <= int(targets.max()) < classes:
             raise InvalidArgument(
                 f"The labels are {int(targets.min())} to {int(targets.max())}; the model has {classes} classes, from 0."
             )
 
     def loss(self, model: nn.Module, arguments: tuple[Any, ...], targets: Tensor) -> dict[str, Tensor]:
-        """Cross entropy with labels [N], or shares of classes [N, num_classes], as mixup makes them; that of auxiliary
-        heads beside it, with a weight of 0.3."""
+        """Cross entropy with labels [N], or class probabilities [N, num_classes], as from mixup; the losses of
+        auxiliary heads are added with a weight of 0.3."""
         outputs = model(*arguments)
         logits, *others = [outputs] if isinstance(outputs, Tensor) else [o for o in outputs if o is not None]
         losses = {"loss": F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)}

@@ -29,7 +29,7 @@ B = (2, 2, 2, 2, 2)
 D = (2, 2, 3, 3, 3)
 E = (2, 2, 4, 4, 4)
 WIDTHS = (64, 128, 256, 512, 512)
-# The same as :func:`make_layers` takes them.
+# The same in the form that :func:`make_layers` takes.
 cfgs: dict[str, list[int | str]] = {
     letter: [layer for n, width in zip(depths, WIDTHS, strict=True) for layer in [*[width] * n, "M"]]  # type: ignore[misc]
     for letter, depths in {"A": A, "B": B, "D": D, "E": E}.items()
@@ -37,7 +37,7 @@ cfgs: dict[str, list[int | str]] = {
 
 
 def make_layers(cfg: Sequence[int | str], batch_norm: bool = False, in_channels: int = 3) -> nn.Sequential:
-    """Features of a VGG: 3×3 convolutions of so many channels, and ``"M"`` where the resolution is halved."""
+    """Features of a VGG: a number adds a 3×3 convolution with that many channels, ``"M"`` halves the resolution."""
     layers: list[nn.Module] = []
     for width in cfg:
         if isinstance(width, int):
@@ -53,16 +53,16 @@ class VGG(nn.Module):
     """Images [N, C, H, W], at least 32×32 → logits [N, num_classes].
 
     Args:
-        features: images → [N, 512, H', W'], as :func:`make_layers` makes them; or the number of 3×3 convolutions in
+        features: images → [N, 512, H', W'], as from :func:`make_layers`; or the number of 3×3 convolutions in
             each of the five stages, which have 64, 128, 256, 512 and 512 channels.
         num_classes: number of logits; 0 gives the 4,096 features before the last layer instead.
-        init_weights: draw the weights as the published models did; ``False`` leaves torch's own initialisation.
+        init_weights: draw the weights as the published models did; ``False`` leaves torch's initialisation.
         dropout: probability, after each of the first two linear layers.
-        batch_norm: a batch norm after every convolution; this and ``in_channels`` are for features by numbers.
+        batch_norm: add a batch norm after every convolution. This and ``in_channels`` apply if ``features`` is numbers.
         in_channels: number of channels of the images.
 
     Raises:
-        InvalidArgument: an argument out of range, or an input that is no batch of large enough images.
+        InvalidArgument: an argument is out of range, or the input is not a batch of large enough images.
     """
 
     in_channels = input_channels("features")
@@ -81,7 +81,7 @@ class VGG(nn.Module):
         if not isinstance(features, nn.Module):
             if len(features) != 5:
                 raise InvalidArgument(
-                    f"features is {features!r}; expected a module, or the numbers of convolutions in five stages."
+                    f"features is {features!r}; expected a module, or the numbers of convolutions in the five stages."
                 )
             cfg: list[int | str] = []
             for width, depth in zip(WIDTHS, features, strict=True):
@@ -109,7 +109,8 @@ class VGG(nn.Module):
 
     @property
     def feature_info(self) -> list[Stage]:
-        """Of features like :func:`make_layers`': what is halved next, from the second stage on, and what comes last."""
+        """For features as from :func:`make_layers`: the input of every halving from the second on, and the last
+        layer."""
         stages, width = [], 0
         for i, layer in enumerate(self.features.children()):
             width = layer.out_channels if isinstance(layer, nn.Conv2d) else width
@@ -127,7 +128,7 @@ class VGG(nn.Module):
 
 
 def lettered(cfg: str, batch_norm: bool, **kwargs: Any) -> VGG:
-    """The network of a letter in the paper's table: A, B, D or E."""
+    """The network with this letter in the paper's table: A, B, D or E."""
     return VGG(make_layers(cfgs[cfg], batch_norm), **kwargs)
 
 

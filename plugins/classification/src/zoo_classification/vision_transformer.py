@@ -42,7 +42,7 @@ layer_norm = partial(nn.LayerNorm, eps=1e-6)
 
 
 class ConvStemConfig(NamedTuple):
-    """One convolution of a stem that takes the place of the patch projection, as in `Early Convolutions Help
+    """One convolution of a stem that replaces the patch projection, as in `Early Convolutions Help
     Transformers See Better <https://arxiv.org/abs/2106.14881>`_."""
 
     out_channels: int
@@ -53,9 +53,9 @@ class ConvStemConfig(NamedTuple):
 
 
 class SelfAttention(nn.MultiheadAttention):
-    """torch's, batch first: queries, keys and values [N, L, dim] → ([N, L, dim], attention weights or None).
+    """torch's attention, batch first: queries, keys and values [N, L, dim] → ([N, L, dim], attention weights or None).
 
-    Where they are one tensor, nothing is masked and no weights are needed, one projection and a fused kernel do it.
+    If all three are one tensor, nothing is masked and no weights are needed, it uses one projection and a fused kernel.
     """
 
     def __init__(self, dim: int, num_heads: int, dropout: float = 0.0) -> None:
@@ -149,7 +149,7 @@ class Encoder(nn.Module):
 
 
 def as_pair(name: str, size: Size) -> tuple[int, int]:
-    """(height, width) of a size given as one number or two; InvalidArgument if it is neither."""
+    """(height, width) of a size given as one number or two; raises InvalidArgument otherwise."""
     pair = tuple(size) if isinstance(size, Sequence) else (size, size)
     if len(pair) != 2:
         raise InvalidArgument(f"{name} is {size!r}; expected a whole number, or two: (height, width).")
@@ -157,7 +157,7 @@ def as_pair(name: str, size: Size) -> tuple[int, int]:
 
 
 def patches_per_side(image_size: Size, patch_size: int) -> tuple[int, int]:
-    """Rows and columns of patches in an image; InvalidArgument if they are not whole."""
+    """Rows and columns of patches in an image; raises InvalidArgument if patches do not divide it."""
     rows, columns = as_pair("image_size", image_size)
     for side in (rows, columns):
         if side % check_count("patch_size", patch_size, 1):
@@ -194,7 +194,7 @@ def conv_stem(configs: Sequence[ConvStemConfig], in_channels: int, hidden_dim: i
 
 
 class VisionTransformer(nn.Module):
-    """ViT of any size: [N, in_channels, height, width] in, logits [N, num_classes] out.
+    """Vision Transformer: images [N, in_channels, height, width] → logits [N, num_classes].
 
     Args:
         image_size: side of the images, or (height, width), multiples of ``patch_size``. Published weights of another
@@ -204,16 +204,17 @@ class VisionTransformer(nn.Module):
         num_heads: attention heads per block.
         hidden_dim: width of a token, a multiple of ``num_heads``.
         mlp_dim: hidden width of the blocks' MLPs.
-        dropout: of embeddings, attention outputs and MLPs, in [0, 1].
-        attention_dropout: of the attention weights, in [0, 1].
-        num_classes: 0 gives the class token's features instead, [N, ``representation_size`` or ``hidden_dim``].
+        dropout: dropout probability of embeddings, attention outputs and MLPs, in [0, 1].
+        attention_dropout: dropout probability of the attention weights, in [0, 1].
+        num_classes: number of logits; 0 gives the class token's features instead, [N, ``representation_size`` or
+            ``hidden_dim``].
         representation_size: width of a tanh layer before the head; none by default.
-        norm_layer: called with the width.
-        conv_stem_configs: convolutions whose strides multiply to ``patch_size``, in place of the patch projection.
-        in_channels: of the images.
+        norm_layer: creates a norm, called with the width.
+        conv_stem_configs: convolutions whose strides multiply to ``patch_size``, instead of the patch projection.
+        in_channels: number of channels of the images.
 
     Raises:
-        InvalidArgument: an argument outside its range.
+        InvalidArgument: an argument is out of range.
     """
 
     in_channels = input_channels("conv_proj")
@@ -246,7 +247,7 @@ class VisionTransformer(nn.Module):
         check_probability("attention_dropout", attention_dropout)
         self.image_size, self.patch_size = image_size, patch_size
         self.hidden_dim, self.num_classes = hidden_dim, num_classes
-        self.seq_length = math.prod(grid) + 1  # and the class token
+        self.seq_length = math.prod(grid) + 1  # plus the class token
 
         self.conv_proj: nn.Module
         if conv_stem_configs is None:
@@ -267,7 +268,7 @@ class VisionTransformer(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Initialise what surrounds the encoder, whose blocks initialise themselves; the head starts at zero."""
+        """Initialise everything outside the encoder, whose blocks initialise themselves; the head is set to zero."""
         for name, m in {"conv_proj": self.conv_proj, **dict(self.heads.named_children())}.items():
             if isinstance(m, nn.Linear | nn.Conv2d) and m.bias is not None:
                 nn.init.zeros_(m.bias)
@@ -278,7 +279,7 @@ class VisionTransformer(nn.Module):
 
     @property
     def feature_info(self) -> list[Stage]:
-        """Every encoder block: a sequence of the class token and then the patches, row by row."""
+        """Every encoder block: the class token followed by the patches, row by row."""
         paths = (f"encoder.layers.{name}" for name, _ in self.encoder.layers.named_children())
         return [Stage(path, self.hidden_dim, self.patch_size, "NLC") for path in paths]
 
@@ -290,7 +291,7 @@ class VisionTransformer(nn.Module):
             raise InvalidArgument(
                 f"the images are {x.shape[-2]}×{x.shape[-1]} pixels and this model was built for {height}×{width}. "
                 f"Resize them, or build the model with image_size=… (multiples of {self.patch_size}); weights are "
-                "adapted to it."
+                "adapted."
             )
         x = self.conv_proj(x).flatten(2).transpose(1, 2)
         return x
@@ -305,7 +306,7 @@ class VisionTransformer(nn.Module):
 def resize_embedding(pos: Tensor, grid: Sequence[int], mode: str = "bicubic", *, square: bool = True) -> Tensor:
     """Position embeddings [1, 1 + n, width] for a grid of (rows, columns) of patches: [1, 1 + rows * columns, width].
 
-    The first one, the class token's, stays; the others are resized as a picture whose corners keep their places.
+    The first one, the class token's, is kept; the others are resized as a picture with aligned corners.
     """
     fits = pos.ndim == 3 and pos.shape[0] == 1 and pos.shape[1] > 1
     old = patch_grid(pos[0, 1:]) if fits else (0, 0)
@@ -317,7 +318,7 @@ def resize_embedding(pos: Tensor, grid: Sequence[int], mode: str = "bicubic", *,
     token, patches = pos[:, :1], pos[:, 1:]
     if old == tuple(grid):
         return pos
-    picture = patches.mT.reshape(1, -1, *old).float()  # half precision is too coarse to interpolate in
+    picture = patches.mT.reshape(1, -1, *old).float()  # half precision is too coarse for interpolation
     picture = F.interpolate(picture, size=tuple(grid), mode=mode, align_corners=True)
     return torch.cat([token, picture.flatten(2).mT.to(pos.dtype)], dim=1)
 
@@ -334,13 +335,13 @@ def interpolate_embeddings(
     Args:
         image_size: side of the new images in pixels, or (height, width), multiples of ``patch_size``.
         patch_size: side of a patch in pixels.
-        model_state: a ViT's ``state_dict``; left as it is.
+        model_state: a ViT's ``state_dict``; it is not modified.
         interpolation_mode: ``bicubic`` or ``bilinear``.
-        reset_heads: leave the entries of ``heads`` out, so that the new model keeps its own.
+        reset_heads: omit the entries of ``heads``, so that the new model keeps its own.
 
     Raises:
-        InvalidArgument: sizes that do not divide, or another interpolation mode.
-        CheckpointError: a state without embeddings of shape [1, 1 + n², width].
+        InvalidArgument: the patch size does not divide the image size, or the interpolation mode is unknown.
+        CheckpointError: the state has no embeddings of shape [1, 1 + n², width].
     """
     if interpolation_mode not in ("bicubic", "bilinear"):
         raise InvalidArgument(f"interpolation_mode is {interpolation_mode!r}; expected 'bicubic' or 'bilinear'.")
@@ -353,7 +354,7 @@ def interpolate_embeddings(
 
 
 def adapt(state: dict[str, Any], model: Any) -> dict[str, Any]:
-    """Rename the MLP's keys of the first files, and resize position embeddings of another image size."""
+    """Rename the MLP keys of older files, and resize position embeddings of another image size."""
     state = {k.replace(".mlp.linear_1.", ".mlp.0.").replace(".mlp.linear_2.", ".mlp.3."): v for k, v in state.items()}
     if POSITIONS in state and state[POSITIONS].shape != model.get_parameter(POSITIONS).shape:
         grid = patches_per_side(model.image_size, model.patch_size)
@@ -362,7 +363,7 @@ def adapt(state: dict[str, Any], model: Any) -> dict[str, Any]:
 
 
 def size_of(state: Mapping[str, Any]) -> dict[str, int]:
-    """The image size that a file's position embeddings are for, where it is a square's."""
+    """The image size that a file's position embeddings are for, if it is square."""
     patches, stem = state.get(POSITIONS), state.get("conv_proj.weight")
     if patches is None or stem is None or (side := math.isqrt(patches.shape[1] - 1)) ** 2 != patches.shape[1] - 1:
         return {}

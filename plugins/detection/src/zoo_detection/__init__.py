@@ -1,7 +1,7 @@
 """Detectors for ``zoo``: every builder, model class, part and weights enum, imported when first used.
 
-``zoo_detection.fcos`` and ``.retinanet`` are the modules; the builders of these names, which take any backbone, are
-had by ``zoo.get_model("fcos", backbone=…)``.
+``zoo_detection.fcos`` and ``.retinanet`` are modules; to call the builders of the same names, which take any backbone,
+use ``zoo.get_model("fcos", backbone=…)``.
 """
 
 from __future__ import annotations

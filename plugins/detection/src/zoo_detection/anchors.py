@@ -1,4 +1,4 @@
-"""Anchors: the boxes that a detector starts from, a few around every cell of every feature map."""
+"""Anchors: the reference boxes of a detector, several around every cell of every feature map."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from zoo_detection.transform import ImageList
 
 
 def single(dtype: torch.dtype) -> torch.dtype:
-    """At least single precision: half of it cannot tell pixels apart in a large image."""
+    """At least single precision: half precision cannot represent every pixel position of a large image."""
     return torch.promote_types(dtype, torch.float32)
 
 
 def grid(size: Sequence[int], like: Tensor, offset: float) -> tuple[Tensor, Tensor]:
-    """x and y, each [H * W], of all cells of a map of ``size`` (H, W), row by row, moved by ``offset`` cells."""
+    """x and y, each [H * W], of all cells of a map of ``size`` (H, W), row by row, shifted by ``offset`` cells."""
     y, x = (torch.arange(n, device=like.device, dtype=single(like.dtype)) + offset for n in size)
     y, x = torch.meshgrid(y, x, indexing="ij")
     return x.flatten(), y.flatten()
 
 
 class AnchorGenerator(nn.Module):
-    """Anchors of fixed sizes and shapes around every cell: ``(image_list, feature_maps)`` → a tensor per image.
+    """Anchors of fixed sizes and shapes around every cell: ``(image_list, feature_maps)`` → one tensor per image.
 
     Args:
-        sizes: per feature map, the square roots of the anchors' areas in pixels, or one of them.
-        aspect_ratios: per feature map, height over width; or once, for all maps.
+        sizes: per feature map, the square roots of the anchors' areas in pixels, one or several.
+        aspect_ratios: height over width, per feature map or once for all maps.
 
-    The call returns for every image the same [A, 4] in xyxy: map by map, row by row, cell by cell, and in each cell
-    all sizes of the first aspect ratio, then of the second.
+    The call returns the same [A, 4] in xyxy for every image: ordered by map, row and cell, and within a cell first all
+    sizes of the first aspect ratio, then of the second.
 
     Raises:
-        InvalidArgument: ``sizes`` and ``aspect_ratios`` are for different numbers of maps, or for another than there
-            are.
+        InvalidArgument: ``sizes`` and ``aspect_ratios`` have different numbers of maps, or a different number from the
+            feature maps.
     """
 
     def __init__(
@@ -53,8 +53,8 @@ class AnchorGenerator(nn.Module):
             per_map *= len(sizes)
         if len(sizes) != len(per_map):
             raise InvalidArgument(
-                f"sizes are given for {len(sizes)} feature maps and aspect_ratios for {len(per_map)}; expected "
-                "as many of both."
+                f"sizes are given for {len(sizes)} feature maps and aspect_ratios for {len(per_map)}; expected the "
+                "same number."
             )
         self.sizes = tuple(tuple(s) if isinstance(s, Sequence) else (s,) for s in sizes)
         self.aspect_ratios = tuple(per_map)
@@ -71,31 +71,32 @@ class AnchorGenerator(nn.Module):
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> Tensor:
-        """The anchors of a cell, [len(aspect_ratios) * len(scales), 4] around the origin, rounded to whole pixels."""
-        # On the CPU also where models are built on meta: they are no part of what is loaded.
+        """The anchors of one cell, [len(aspect_ratios) * len(scales), 4], centred at the origin, rounded to
+        integers."""
+        # On the CPU even if the model is built on meta: they are not in the checkpoint.
         height = torch.tensor(aspect_ratios, dtype=dtype, device=device).sqrt()[:, None]
         size = torch.tensor(scales, dtype=dtype, device=device)
         half = torch.stack([size / height, size * height], dim=-1).view(-1, 2) / 2
         return torch.cat([-half, half], dim=1).round()
 
     def set_cell_anchors(self, dtype: torch.dtype, device: torch.device | str) -> None:
-        """Move ``cell_anchors``, the anchors of a cell of each map, to another type or device."""
+        """Convert ``cell_anchors``, the anchors of one cell of each map, to another dtype or device."""
         self.cell_anchors = [anchors.to(dtype=dtype, device=device) for anchors in self.cell_anchors]
 
     def grid_anchors(
         self, grid_sizes: Sequence[Sequence[int]], strides: Sequence[Sequence[Any]], like: Tensor | None = None
     ) -> list[Tensor]:
-        """The anchors [A, 4] of each map: those of a cell around all cells.
+        """The anchors [A, 4] of each map: the cell anchors around all cells.
 
         Args:
             grid_sizes: (H, W) of each map.
-            strides: pixels from one cell of it to the next, down and across.
-            like: has the type and device of the result, in place of ``cell_anchors``.
+            strides: distance of neighbouring cells of each map in pixels, (vertical, horizontal).
+            like: tensor with the dtype and device of the result; by default ``cell_anchors``.
         """
         if len(grid_sizes) != len(self.cell_anchors):
             raise InvalidArgument(
-                f"There are {len(grid_sizes)} feature maps, and sizes and aspect_ratios for "
-                f"{len(self.cell_anchors)}; expected one tuple for each map."
+                f"There are {len(grid_sizes)} feature maps, but sizes and aspect_ratios for {len(self.cell_anchors)}; "
+                "expected one tuple per map."
             )
         levels = []
         for size, (down, across), cell in zip(grid_sizes, strides, self.cell_anchors, strict=True):
@@ -111,7 +112,7 @@ class AnchorGenerator(nn.Module):
         strides = [[image_size[-2] // height, image_size[-1] // width] for height, width in sizes]
         first, methods = feature_maps[0], ("grid_anchors", "set_cell_anchors")
         if all(getattr(getattr(self, m), "__func__", None) is vars(AnchorGenerator)[m] for m in methods):
-            # Nothing is moved: what calls change is no good to threads and graphs.
+            # cell_anchors is not moved: a call that changes state is not safe for threads and graphs.
             return self.grid_anchors(sizes, strides, first)
         self.set_cell_anchors(single(first.dtype), first.device)
         tensors = [[torch.tensor(stride, device=first.device) for stride in of_map] for of_map in strides]
@@ -129,15 +130,15 @@ class DefaultBoxGenerator(nn.Module):
     each aspect ratio a wide and a tall box of scale ``s_k``.
 
     Args:
-        aspect_ratios: per feature map, those beside the squares.
-        min_ratio, max_ratio: scale of the first map and of the last; the others lie evenly between. Of a single
-            map ``max_ratio`` is the next one's, which else is 1.
-        scales: one more than there are maps, in place of those.
-        steps: per feature map, pixels from one cell to the next; by default the image's size over the map's.
-        clip: boxes larger than the image are cut to its size.
+        aspect_ratios: per feature map, the aspect ratios in addition to the squares.
+        min_ratio, max_ratio: scale of the first map and of the last; the others are evenly spaced. With a single map
+            ``max_ratio`` is the scale after it, which otherwise is 1.
+        scales: one more than the number of maps; replaces ``min_ratio`` and ``max_ratio``.
+        steps: per feature map, pixels from one cell to the next; by default the image's size divided by the map's.
+        clip: clip boxes larger than the image to its size.
 
     Raises:
-        InvalidArgument: the numbers of maps do not agree.
+        InvalidArgument: the numbers of maps differ.
     """
 
     def __init__(
@@ -180,7 +181,7 @@ class DefaultBoxGenerator(nn.Module):
     def forward(self, image_list: ImageList, feature_maps: Sequence[Tensor]) -> list[Tensor]:
         if len(feature_maps) != len(self.wh_pairs):
             raise InvalidArgument(
-                f"There are {len(feature_maps)} feature maps and aspect_ratios for {len(self.wh_pairs)}."
+                f"There are {len(feature_maps)} feature maps but aspect_ratios for {len(self.wh_pairs)}."
             )
         height, width = image_list.tensors.shape[-2:]
         boxes = []

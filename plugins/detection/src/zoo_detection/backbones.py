@@ -22,8 +22,8 @@ from zoo_classification.resnet import ResNet, resnet50
 from zoo_classification.weights.mobilenet_v3 import MobileNet_V3_Large_Weights
 from zoo_classification.weights.resnet import ResNet50_Weights
 
-OUT_CHANNELS = 256  # of every level of the pyramid
-RESNET50_V1 = {True: ResNet50_Weights.IMAGENET1K_V1}  # what pretrained_backbone=True meant, whatever the default is now
+OUT_CHANNELS = 256  # channels of every level of the pyramid
+RESNET50_V1 = {True: ResNet50_Weights.IMAGENET1K_V1}  # what pretrained_backbone=True means
 COCO_CLASSES = 91  # ids up to 90, and 0
 
 Norm = Callable[[int], nn.Module]
@@ -35,9 +35,9 @@ class FPNBackbone(nn.Module):
 
     Args:
         body: images → name → feature map.
-        in_channels_list: channels of each of those.
-        extra_blocks: adds levels; by default one, which takes every other pixel of the coarsest.
-        norm_layer: in the pyramid; by default none.
+        in_channels_list: number of channels of each of those maps.
+        extra_blocks: module that adds levels; by default one level, every other pixel of the coarsest.
+        norm_layer: norm in the pyramid; by default none.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class FPNBackbone(nn.Module):
 
 
 class BackboneWithFPN(FPNBackbone):
-    """:class:`FPNBackbone` on the children of a model: ``return_layers`` says which, and how their outputs are called.
+    """:class:`FPNBackbone` on children of a model: ``return_layers`` maps their names to the names of the outputs.
 
     The other arguments are those of :class:`FPNBackbone`.
     """
@@ -83,14 +83,14 @@ class BackboneWithFPN(FPNBackbone):
 def on_backbone(
     make: Callable[..., Any], num_classes: int = COCO_CLASSES
 ) -> Callable[[Callable[..., M]], Callable[..., M]]:
-    """For builders: in place of their first argument, the backbone, they take those that it is made of.
+    """Decorator for builders: replaces their first argument, the backbone, by the arguments that create it.
 
-    So the arguments that the builders have in common, their defaults and what None means are said once. They stand
-    after the builder's own that can be given by position.
+    So the builders' common arguments, their defaults and the meaning of None are defined once. They follow the
+    builder's own positional arguments.
 
     Args:
-        make: those arguments → the backbone.
-        num_classes: where the builder gives ``num_classes`` no default, None stands for this.
+        make: creates the backbone from those arguments.
+        num_classes: value of ``num_classes=None`` for builders that define no default.
     """
     of_backbone = inspect.signature(make).parameters
 
@@ -118,7 +118,7 @@ def frozen_norm_resnet50(
     trainable_backbone_layers: int | None = None,
     frozen_norm_eps: float | None = None,
 ) -> ResNet:
-    """The ResNet-50 of each family's first model, its batch norm frozen where it starts from weights."""
+    """The ResNet-50 of each family's first model; its batch norm is frozen if it starts from weights."""
     norm = backbone_norm(weights_backbone, frozen_norm_eps)
     resnet = resnet50(weights=weights_backbone, norm_layer=norm)
     trained = norm is not nn.BatchNorm2d or is_filled_from_outside()
@@ -126,7 +126,7 @@ def frozen_norm_resnet50(
 
 
 def plain_norm_resnet50(weights_backbone: WeightsLike = None, trainable_backbone_layers: int | None = None) -> ResNet:
-    """The ResNet-50 of the second models: batch norm is ordinary everywhere."""
+    """The ResNet-50 of the V2 models: batch norm is never frozen."""
     resnet = resnet50(weights=weights_backbone)
     trained = weights_backbone is not None or is_filled_from_outside()
     return freeze_resnet(resnet, trainable_layers(trainable_backbone_layers, trained, 3, 5))
@@ -137,7 +137,7 @@ def frozen_norm_mobilenet_fpn(
     trainable_backbone_layers: int | None = None,
     frozen_norm_eps: float | None = None,
 ) -> BackboneWithFPN:
-    """A MobileNetV3-Large with a pyramid of three levels, its batch norm frozen where it starts from weights."""
+    """A MobileNetV3-Large with a pyramid of three levels; its batch norm is frozen if it starts from weights."""
     norm = backbone_norm(weights_backbone, frozen_norm_eps)
     mobilenet = mobilenet_v3_large(weights=weights_backbone, norm_layer=norm)
     trained = norm is not nn.BatchNorm2d or is_filled_from_outside()
@@ -145,10 +145,10 @@ def frozen_norm_mobilenet_fpn(
 
 
 def last_stages(levels: int) -> Callable[..., Backbone]:
-    """The arguments of a backbone that may be any model with stages → its last ``levels`` stages.
+    """For :func:`on_backbone`: creates any model with stages, and returns its last ``levels`` stages.
 
-    What the model has after its last stage is frozen. It raises InvalidArgument where the model has no stages, or is
-    built already and there are arguments for its builder.
+    The layers after the last stage are frozen. Raises InvalidArgument if the model has no stages, or if it is already
+    built and arguments for its builder are given.
     """
 
     def make(
@@ -162,7 +162,7 @@ def last_stages(levels: int) -> Callable[..., Backbone]:
         if isinstance(backbone, nn.Module) and (config or weights_backbone is not None):
             raise InvalidArgument(
                 f"weights_backbone={weights_backbone!r} and {', '.join(config) or 'nothing else'} are arguments of the "
-                "backbone's builder, and the backbone is built. Give its name, or leave them out."
+                "backbone's builder, but the backbone is already built. Pass its name, or omit them."
             )
         count = len(zoo.feature_info(backbone, **config))
         return zoo.backbone(
@@ -181,18 +181,18 @@ def last_stages(levels: int) -> Callable[..., Backbone]:
 
 
 def overwrite_eps(model: nn.Module, eps: float) -> None:
-    """Give every frozen batch norm in ``model`` this eps."""
+    """Set the eps of every frozen batch norm in ``model``."""
     for module in model.modules():
         if isinstance(module, FrozenBatchNorm2d):
             module.eps = eps
 
 
 def backbone_norm(weights_backbone: WeightsLike, frozen_norm_eps: float | None) -> Norm:
-    """The published rule: batch norm is frozen if the model or its backbone starts from weights, and else ordinary.
+    """The published rule: batch norm is frozen if the model or its backbone starts from weights, otherwise it is not.
 
     Args:
-        weights_backbone: the backbone's, or None.
-        frozen_norm_eps: the whole model's entry asks for frozen batch norm with this eps.
+        weights_backbone: weights of the backbone, or None.
+        frozen_norm_eps: eps of the frozen batch norm that the complete model's entry requires.
     """
     if weights_backbone is None and frozen_norm_eps is None:
         return nn.BatchNorm2d
@@ -200,15 +200,15 @@ def backbone_norm(weights_backbone: WeightsLike, frozen_norm_eps: float | None) 
 
 
 def trainable_layers(given: int | None, trained: bool, default: int, most: int) -> int:
-    """How many of a backbone's stages are trained, from the last: as given, else all unless it starts from weights."""
+    """Number of trained stages of a backbone, counted from the last: ``given``, or all if it has no weights."""
     if given is not None and check_count("trainable_backbone_layers", given) > most:
         raise InvalidArgument(f"trainable_backbone_layers is {given}; this backbone has {most} stages.")
     if trained:
         return default if given is None else given
     if given is not None:
         warnings.warn(
-            f"trainable_backbone_layers={given} is left aside, and the whole backbone is trained: it starts from no "
-            "weights. Give weights or weights_backbone, or leave the argument out to silence this.",
+            f"trainable_backbone_layers={given} is ignored, and the complete backbone is trained, because it has no "
+            "weights. Pass weights or weights_backbone, or omit the argument to silence this.",
             WeightsWarning,
             stacklevel=2,
         )
@@ -223,7 +223,7 @@ def validate_trainable_layers(
 
 
 def once_meant(**meant: Mapping[Any, WeightsEnum]) -> Callable[[Callable[..., M]], Callable[..., M]]:
-    """For builders, above ``zoo.builder``: what values of arguments meant before torchvision 0.13.
+    """Decorator for builders, above ``zoo.builder``: the meaning of argument values before torchvision 0.13.
 
     Args:
         **meant: ``pretrained`` or ``pretrained_backbone`` → value → the weights.
@@ -237,7 +237,8 @@ def once_meant(**meant: Mapping[Any, WeightsEnum]) -> Callable[[Callable[..., M]
                     now = name.replace("pretrained", "weights")
                     kwargs[now] = entries[kwargs.pop(name)]
                     warnings.warn(
-                        f"{build.__name__}() is called as before torchvision 0.13; write {now}={kwargs[now]} instead.",
+                        f"{build.__name__}() was called with an argument of torchvision before 0.13; pass "
+                        f"{now}={kwargs[now]} instead.",
                         DeprecationWarning,
                         stacklevel=2,
                     )
@@ -254,7 +255,7 @@ def freeze(*modules: nn.Module) -> None:
 
 
 def freeze_resnet(resnet: ResNet, trainable: int) -> ResNet:
-    """Freeze what comes before the last ``trainable`` of the five stages."""
+    """Freeze everything before the last ``trainable`` of the five stages."""
     if trainable not in range(6):
         raise InvalidArgument(f"trainable_layers is {trainable!r}; expected 0 to 5.")
     if trainable < 5:
@@ -264,7 +265,7 @@ def freeze_resnet(resnet: ResNet, trainable: int) -> ResNet:
 
 
 def freeze_mobilenet(features: nn.Sequential, stages: Sequence[int], trainable: int) -> None:
-    """Freeze what comes before the last ``trainable`` of the stages that begin at ``stages``."""
+    """Freeze everything before the last ``trainable`` of the stages that begin at ``stages``."""
     if trainable not in range(len(stages) + 1):
         raise InvalidArgument(f"trainable_layers is {trainable!r}; expected 0 to {len(stages)}.")
     freeze(features[: len(features) if trainable == 0 else stages[-trainable]])
@@ -274,7 +275,7 @@ def freeze_mobilenet(features: nn.Sequential, stages: Sequence[int], trainable: 
 
 
 def p6_p7(in_channels: int = OUT_CHANNELS) -> LastLevelP6P7:
-    """The two further levels of the dense detectors' pyramids."""
+    """The two additional levels of the dense detectors' pyramids."""
     return LastLevelP6P7(in_channels, OUT_CHANNELS)
 
 
@@ -284,7 +285,7 @@ def resnet_fpn(
     extra_blocks: ExtraFPNBlock | None = None,
     norm_layer: Norm | None = None,
 ) -> BackboneWithFPN:
-    """A feature pyramid on a ResNet; the arguments are those of :func:`resnet_fpn_backbone`, but for the norm."""
+    """A feature pyramid on a ResNet; the arguments are those of :func:`resnet_fpn_backbone`, except the norm."""
     returned = sorted(returned_layers or (1, 2, 3, 4))
     if not set(returned) <= {1, 2, 3, 4}:
         raise InvalidArgument(f"returned_layers is {returned_layers!r}; expected some of 1, 2, 3 and 4.")
@@ -306,7 +307,7 @@ def resnet_extractor(
     extra_blocks: ExtraFPNBlock | None = None,
     norm_layer: Norm | None = None,
 ) -> BackboneWithFPN:
-    """:func:`resnet_fpn` on the last ``trainable_layers`` stages trained, and the others frozen."""
+    """:func:`resnet_fpn` with the last ``trainable_layers`` stages trained and the others frozen."""
     return resnet_fpn(freeze_resnet(backbone, trainable_layers), returned_layers, extra_blocks, norm_layer)
 
 
@@ -322,15 +323,15 @@ def resnet_fpn_backbone(
     """A ResNet with a feature pyramid.
 
     Args:
-        backbone_name: of any ResNet, ResNeXt or Wide ResNet.
-        weights: as its builder takes them.
-        norm_layer: in the ResNet.
-        trainable_layers: stages that are trained, 0 to 5, counted from the last.
+        backbone_name: name of any ResNet, ResNeXt or Wide ResNet.
+        weights: weights, in any form that its builder accepts.
+        norm_layer: norm of the ResNet.
+        trainable_layers: number of trained stages, 0 to 5, counted from the last.
         returned_layers: stages, 1 to 4, that the pyramid is built on; by default all four.
-        extra_blocks: adds levels to the pyramid; by default one.
+        extra_blocks: module that adds levels to the pyramid; by default one level.
 
     Raises:
-        InvalidArgument: a number out of range, or the name of another model.
+        InvalidArgument: a number is out of range, or the name is that of another kind of model.
     """
     resnet = zoo.get_model(backbone_name, weights=weights, norm_layer=norm_layer)
     if not isinstance(resnet, ResNet):
@@ -339,7 +340,7 @@ def resnet_fpn_backbone(
 
 
 def retrieve_out_channels(model: nn.Module, size: tuple[int, int]) -> list[int]:
-    """Channels of every map that ``model`` gives for an image of ``size``, (width, height)."""
+    """Number of channels of every map that ``model`` returns for an image of ``size``, (width, height)."""
     training = model.training
     parameter = next(model.parameters())
     with torch.no_grad():
@@ -349,7 +350,8 @@ def retrieve_out_channels(model: nn.Module, size: tuple[int, int]) -> list[int]:
 
 
 def mobilenet_stages(model: nn.Module) -> list[int]:
-    """Where each resolution begins among a MobileNet's ``features``, and their last layer: [0, 2, 4, 7, 13, 16]."""
+    """Indices of the first layer of each resolution in a MobileNet's ``features``, and of the last: [0, 2, 4, 7, 13,
+    16]."""
     ends = [int(stage.path.removeprefix("features.")) for stage in zoo.feature_info(model)]
     return [0, *(end + 1 for end in ends[:-1]), ends[-1]]
 
@@ -393,15 +395,15 @@ def mobilenet_backbone(
 
     Args:
         backbone_name: such as ``"mobilenet_v3_large"``.
-        weights: as its builder takes them.
-        fpn: with a pyramid.
-        norm_layer: in the MobileNet.
-        trainable_layers: stages that are trained, counted from the last.
+        weights: weights, in any form that its builder accepts.
+        fpn: whether to add a pyramid.
+        norm_layer: norm of the MobileNet.
+        trainable_layers: number of trained stages, counted from the last.
         returned_layers: stages, from 0, that the pyramid is built on; by default the last two.
-        extra_blocks: adds levels to the pyramid; by default one.
+        extra_blocks: module that adds levels to the pyramid; by default one level.
 
     Raises:
-        InvalidArgument: a number out of range.
+        InvalidArgument: a number is out of range.
     """
     mobilenet = zoo.get_model(backbone_name, weights=weights, norm_layer=norm_layer)
     return mobilenet_extractor(mobilenet, fpn, trainable_layers, returned_layers, extra_blocks)
@@ -415,7 +417,7 @@ def mobilenet_extractor(
     extra_blocks: ExtraFPNBlock | None = None,
     norm_layer: Norm | None = None,
 ) -> nn.Module:
-    """As :func:`mobilenet_backbone`, of a MobileNet that is built already; ``norm_layer`` is the pyramid's."""
+    """:func:`mobilenet_backbone` for a MobileNet that is already built; ``norm_layer`` is the pyramid's."""
     if fpn:
         return mobilenet_fpn(backbone, trainable_layers, returned_layers, extra_blocks, norm_layer)
     features: Any = backbone.features

@@ -1,4 +1,4 @@
-"""The published files were written before some modules took their present form; their keys are brought up to date."""
+"""Conversion of older checkpoints: renames keys that modules had before they got their present form."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 
 Rules = tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]
 
-# Keys of older files → present ones. None of the patterns fits a present key.
+# Keys of older files → present keys. No pattern matches a present key.
 FPN_AND_RPN: Rules = (
     (r"(.*fpn\.(?:inner|layer)_blocks\.\d+)\.(weight|bias)", r"\1.0.\2"),
     (r"(.*rpn\.head\.conv)\.(weight|bias)", r"\1.0.0.\2"),

@@ -1,7 +1,7 @@
-"""COCO's ids: the annotations number 80 categories with ids from 1 to 90, and ten ids in between are nobody's.
+"""COCO's ids: the annotations give 80 categories ids from 1 to 90; ten ids in between are unused.
 
-The published models predict those ids as labels. ``COCO_IDS[i]`` is the id of the i-th category, ``COCO_INDEX[id]`` the
-way back, from 0 to 79:
+The published models predict those ids as labels. ``COCO_IDS[i]`` is the id of the i-th category, ``COCO_INDEX[id]`` is
+the inverse, from 0 to 79:
 
 >>> COCO_IDS[0], COCO_IDS[79]
 (1, 90)

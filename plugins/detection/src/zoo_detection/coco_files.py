@@ -16,7 +16,7 @@ from torch import Tensor
 
 from zoo.errors import InvalidArgument, UnreadableFile, listed
 
-# What the rows of an annotation file have at least.
+# The keys that each row of an annotation file must have.
 NEEDED = {
     "images": ("id", "file_name"),
     "categories": ("id", "name"),
@@ -29,7 +29,7 @@ Row = dict[str, Any]
 
 
 def read_coco(path: Path) -> dict[str, list[Row]]:
-    """A file of COCO's format, checked as far as it is used; what is null is left out."""
+    """Read a file in COCO's format and check the parts that are used; null values are omitted."""
     try:
         content = json.loads(path.read_bytes())
     except OSError as e:
@@ -37,15 +37,15 @@ def read_coco(path: Path) -> dict[str, list[Row]]:
     except RecursionError as e:
         raise UnreadableFile(f"{str(path)!r} is nested too deeply for COCO's annotation format.") from e
     except ValueError as e:
-        raise UnreadableFile(f"{str(path)!r} is no JSON: {e}.") from e
+        raise UnreadableFile(f"{str(path)!r} is not JSON: {e}.") from e
     try:
         return _checked(content)
     except _Problems as e:
-        raise InvalidArgument(listed(f"{str(path)!r} is not of COCO's annotation format:", e.args[0])) from e
+        raise InvalidArgument(listed(f"{str(path)!r} is not in COCO's annotation format:", e.args[0])) from e
 
 
 class _Problems(Exception):
-    """What is wrong with a file: a list."""
+    """A list of a file's problems."""
 
 
 def _refuse(problems: Sequence[str]) -> None:
@@ -55,7 +55,7 @@ def _refuse(problems: Sequence[str]) -> None:
 
 def _checked(content: Any) -> dict[str, list[Row]]:
     if not isinstance(content, dict):
-        raise _Problems([f"it holds {type(content).__name__}; expected an object"])
+        raise _Problems([f"it contains a {type(content).__name__}; expected an object"])
     rows: dict[str, list[Row]] = {}
     wrong: list[str] = []
     for key, parts in NEEDED.items():
@@ -70,11 +70,11 @@ def _checked(content: Any) -> dict[str, list[Row]]:
                     wrong.append(f"{key}[{i}] has no {part!r}" + _named(row))
             for name in ("id", "image_id", "category_id"):
                 if not _is_id(row.get(name, 0)):
-                    kind = f"has the {name} {_short(row[name])}; expected a whole number or a text"
+                    kind = f"has the {name} {_short(row[name])}; expected a whole number or a string"
                     wrong.append(f"{key}[{i}] {kind}{_named(row)}")
         ids = [row["id"] for row in rows[key] if _is_id(row.get("id"))]
         wrong += _twice(ids, f"{key} have the id")
-    _refuse(wrong)  # what follows takes these for granted
+    _refuse(wrong)  # the following checks rely on these
     for i, row in enumerate(rows["images"]):
         wrong += [f"images[{i}] {problem}" + _named(row) for problem in _problems_of_image(row)]
     for row in rows["categories"]:
@@ -103,9 +103,9 @@ def _problems_of_image(row: Row) -> Iterator[str]:
 
 def _problems_of_object(row: Row, images: Mapping[Any, Row], categories: set[Any]) -> Iterator[str]:
     if row["image_id"] not in images:
-        yield f"is of the image {_short(row['image_id'])}, which is not listed"
+        yield f"refers to the image {_short(row['image_id'])}, which is not listed"
     if row["category_id"] not in categories:
-        yield f"is of the category {_short(row['category_id'])}, which is not listed"
+        yield f"refers to the category {_short(row['category_id'])}, which is not listed"
     box = row["bbox"]
     if not (_are_numbers(box) and len(box) == 4 and box[2] >= 0 and box[3] >= 0):
         yield f"has the bbox {_short(box)}; expected [left, top, width, height]"
@@ -115,7 +115,7 @@ def _problems_of_object(row: Row, images: Mapping[Any, Row], categories: set[Any
         yield f"has the iscrowd {_short(row['iscrowd'])}; expected 0 or 1"
     points = row.get("keypoints", [])
     if not _are_numbers(points) or len(points) % 3:
-        yield f"has the keypoints {_short(points)}; expected x, y and visibility of each, in one list"
+        yield f"has the keypoints {_short(points)}; expected x, y and visibility of each keypoint, in one list"
     elif (
         "num_keypoints" in row and points and not (_is_number(n := row["num_keypoints"]) and 0 <= n <= len(points) // 3)
     ):
@@ -145,7 +145,7 @@ def _problems_of_mask(mask: Any, image: Row) -> Iterator[str]:
 
 
 def run_lengths_of(text: str) -> list[int] | None:
-    """The numbers that run lengths in COCO's compressed form stand for; None where they are none."""
+    """Decode run lengths in COCO's compressed form; None if the text is invalid."""
     counts: list[int] = []
     value = shift = 0
     for character in text:
@@ -168,8 +168,8 @@ def _total(text: str) -> int | None:
 
 
 def mask_of(segmentation: Any, height: int, width: int) -> Tensor:
-    """uint8 [H, W] of a checked ``segmentation``: outlines, whose inside is the pixels with their centre in one, or
-    run lengths."""
+    """The mask, uint8 [H, W], of a checked ``segmentation``: run lengths, or outlines, which contain the pixels whose
+    centre is inside."""
     if isinstance(segmentation, dict):
         counts = segmentation["counts"]
         runs: list[int] = (run_lengths_of(counts) or []) if isinstance(counts, str) else counts
@@ -181,7 +181,7 @@ def mask_of(segmentation: Any, height: int, width: int) -> Tensor:
         crossed = np.zeros((height, width + 1), np.uint8)
         for (x1, y1), (x2, y2) in zip(points, np.roll(points, -1, 0), strict=True):
             top, bottom = sorted((y1, y2))
-            # Rows whose middle the edge crosses, and the first column whose centre is right of it.
+            # Rows whose centre line the edge crosses, and the first column whose centre is to the right of it.
             ys = np.arange(max(0, math.ceil(top - 0.5)), min(height, math.ceil(bottom - 0.5)))
             if len(ys):
                 xs = x1 + (ys + 0.5 - y1) * (x2 - x1) / (y2 - y1)
@@ -195,7 +195,7 @@ def _is_id(value: Any) -> bool:
 
 
 def _is_number(value: Any, largest: float = LARGEST) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= largest  # NaN is not
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= largest  # False for NaN
 
 
 def _are_numbers(values: Any) -> bool:
@@ -215,5 +215,5 @@ def _short(value: Any) -> str:
 
 
 def normalised(name: str) -> str:
-    """As category names are compared."""
+    """The form in which category names are compared."""
     return name.strip().casefold()

@@ -1,4 +1,4 @@
-"""Boxes as what a network predicts: relative to an anchor, so that all of them are of a similar size."""
+"""Encoding of boxes as network outputs: relative to an anchor, so that all values have a similar scale."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class BoxCoder:
     From `Rich feature hierarchies <https://arxiv.org/abs/1311.2524>`_, appendix C.
 
     Args:
-        weights: the four numbers (x, y, width, height) are multiplied by these.
-        bbox_xform_clip: the largest logarithm that is decoded, so that no box grows beyond all bounds.
+        weights: factors of the four numbers (x, y, width, height).
+        bbox_xform_clip: upper limit of decoded logarithms, which bounds the size of boxes.
     """
 
     def __init__(self, weights: Sequence[float], bbox_xform_clip: float = BBOX_XFORM_CLIP) -> None:
@@ -44,34 +44,34 @@ class BoxCoder:
     def encode(
         self, reference_boxes: Tensor | Sequence[Tensor], proposals: Tensor | Sequence[Tensor]
     ) -> Tensor | list[Tensor]:
-        """xyxy boxes [..., 4] and the anchors [..., 4] that stand for them → what to predict, [..., 4].
+        """xyxy boxes [..., 4] and their anchors [..., 4] → codes [..., 4], the regression targets.
 
-        Of several images, given as lists, a list.
+        Lists, one item per image, return a list.
         """
         if not isinstance(reference_boxes, Tensor) or not isinstance(proposals, Tensor):
             return [self.encode_single(*of_image) for of_image in zip(reference_boxes, proposals, strict=True)]
         return self.encode_single(reference_boxes, proposals)
 
     def encode_single(self, reference_boxes: Tensor, proposals: Tensor) -> Tensor:
-        """:meth:`encode` of one image."""
+        """:meth:`encode` for one image."""
         anchor_centres, anchor_sizes = centres_and_sizes(proposals)
         centres, sizes = centres_and_sizes(reference_boxes)
         codes = torch.cat([(centres - anchor_centres) / anchor_sizes, (sizes / anchor_sizes).log()], dim=-1)
         return codes * codes.new_tensor(self.weights)
 
     def decode(self, rel_codes: Tensor, boxes: Tensor | Sequence[Tensor]) -> Tensor:
-        """What was predicted, [..., 4], for anchors that broadcast against it → xyxy boxes [..., 4].
+        """Predicted codes [..., 4], for anchors that broadcast against them → xyxy boxes [..., 4].
 
-        For the anchors of several images, a list of [A, 4], what was predicted for one after the other, [all A, k * 4],
-        becomes boxes [all A, k, 4].
+        With a list of anchors [A, 4], one item per image, the concatenated codes [all A, k * 4] become boxes [all A, k,
+        4].
         """
         if not isinstance(boxes, Tensor):
             anchors = torch.cat(list(boxes))[:, None]
-            return self._decoded(rel_codes.reshape(len(anchors), rel_codes.shape[-1] // 4, 4), anchors)  # also of none
+            return self._decoded(rel_codes.reshape(len(anchors), rel_codes.shape[-1] // 4, 4), anchors)  # also empty
         return self._decoded(rel_codes, boxes)
 
     def decode_single(self, rel_codes: Tensor, boxes: Tensor) -> Tensor:
-        """What was predicted for anchors [A, 4], k boxes each, [A, k * 4] → boxes [A, k * 4]."""
+        """Codes [A, k * 4] of k boxes for each of the anchors [A, 4] → boxes [A, k * 4]."""
         return self.decode(rel_codes, [boxes]).reshape(len(boxes), rel_codes.shape[-1])
 
     def _decoded(self, codes: Tensor, anchors: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ class BoxLinearCoder:
     From `FCOS: Fully Convolutional One-Stage Object Detection <https://arxiv.org/abs/1904.01355>`_.
 
     Args:
-        normalize_by_size: in units of the anchor's width and height, not in pixels.
+        normalize_by_size: use units of the anchor's width and height instead of pixels.
     """
 
     def __init__(self, normalize_by_size: bool = True) -> None:

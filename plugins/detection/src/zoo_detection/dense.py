@@ -1,4 +1,4 @@
-"""What the one-stage detectors share: from maps of scores, one or several at every cell, to detections."""
+"""Shared by the one-stage detectors: from maps of scores, one or several per cell, to detections."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zoo_detection.detector import Detections, Detector, Losses, at_most, clip_b
 from zoo_detection.fitting import check_anchors, check_maps, check_same, run_part
 from zoo_detection.transform import ImageList, Size, Target
 
-# The cells of a map are counted row by row, in each the anchors, as AnchorGenerator does.
+# Cells are ordered row by row, and anchors within each cell, as in AnchorGenerator.
 
 
 def flatten_map(values: Tensor, channels: int) -> Tensor:
@@ -23,19 +23,19 @@ def flatten_map(values: Tensor, channels: int) -> Tensor:
 
 
 def flatten_maps(maps: Sequence[Tensor], channels: int) -> Tensor:
-    """:func:`flatten_map` of all maps, one after the other: [N, A of all cells, ``channels``]."""
+    """:func:`flatten_map` of all maps, concatenated: [N, A of all cells, ``channels``]."""
     return torch.cat([flatten_map(values, channels) for values in maps], dim=1)
 
 
 def best_of_map(logits: Tensor, topk: int, quality: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """The best pairs of anchor and class among the logits [N, A, C] of a map, for each image.
 
-    The best k pairs belong to at most k anchors, which are those with the best class of their own; so the classes of
-    all others are read once and not sorted.
+    The best k pairs belong to at most k anchors, those with the highest best class; the classes of all other anchors
+    are read once and not sorted.
 
     Args:
-        topk: how many, where there are so many.
-        quality: logits [N, A, 1] that weigh the scores of all classes, as FCOS's centre-ness.
+        topk: maximum number of pairs.
+        quality: logits [N, A, 1] that weight the scores of all classes, such as FCOS's centre-ness.
 
     Returns:
         Scores in [0, 1], indices of the anchors, and classes: [N, K] each.
@@ -57,7 +57,7 @@ def _score(logits: Tensor, quality: Tensor | None) -> Tensor:
 class MapHead(nn.Module):
     """Maps [N, C, H, W] → [N, A, K], K numbers for each of the anchors of all cells of all maps.
 
-    Subclasses say what they make of the maps in ``maps``, and what K is in ``columns``.
+    Subclasses implement ``maps``, the computation per map, and ``columns``, which is K.
     """
 
     columns: int
@@ -80,17 +80,17 @@ class ScoringHead(nn.Module):
         return {"cls_logits": self.classification_head(x), "bbox_regression": self.regression_head(x)}
 
     def maps(self, x: Sequence[Tensor]) -> dict[str, list[Tensor]]:
-        """The same, before the cells of all maps are put into a row: [N, A * K, H, W] of each map."""
+        """The same, before the cells of all maps are flattened and concatenated: [N, A * K, H, W] per map."""
         return {"cls_logits": self.classification_head.maps(x), "bbox_regression": self.regression_head.maps(x)}
 
 
 class OneStageDetector(Detector):
-    """Base of detectors that find objects in what they read off the feature maps, without looking again.
+    """Base of detectors that predict objects directly from the feature maps, without a second stage.
 
-    Subclasses predict, whatever suits them; compare that with targets; and make candidates of it.
+    Subclasses implement the prediction, its losses, and its conversion to candidates.
     """
 
-    quality: str | None = None  # the key of a third output of the head, which weighs the scores
+    quality: str | None = None  # the key of a third output of the head, which weights the scores
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class OneStageDetector(Detector):
 
     @property
     def num_classes(self) -> int:  # type: ignore[override]
-        """Number of scores of an anchor. Heads are replaced, so the head is asked."""
+        """Number of scores per anchor. Read from the head, which may have been replaced."""
         head = getattr(self.head, "classification_head", None)
         return getattr(head, "num_classes", getattr(head, "num_columns", self._num_classes))
 
@@ -147,7 +147,7 @@ class OneStageDetector(Detector):
         return self.predict(images, features)
 
     def predict(self, images: ImageList, features: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[Tensor]]:
-        """What the head makes of the maps, and the anchors [A, 4] of each image."""
+        """The head's outputs for the maps, and the anchors [A, 4] of each image."""
         maps = list(features.values())
         try:
             outputs = run_part("head", self.head, maps)
@@ -156,20 +156,20 @@ class OneStageDetector(Detector):
             raise
         anchors = self.anchor_generator(images, maps)
         n = anchors[0].shape[0]
-        if any(values.shape[1] != n for values in outputs.values()):  # sizes may be symbols, which no set holds
+        if any(values.shape[1] != n for values in outputs.values()):  # sizes may be symbols, which cannot be in a set
             self.explain(images, maps)
             most = max(values.shape[1] for values in outputs.values())
             check_same("the number of anchors of the head", most, "that of anchor_generator", n)
         return outputs, anchors
 
     def anchors_of_levels(self, features: dict[str, Tensor]) -> list[int]:
-        """How many anchors each map has."""
+        """Number of anchors of each map."""
         per_cell = self.anchor_generator.num_anchors_per_location()
         sizes = [of_map.shape[-2:] for of_map in features.values()]
         return [height * width * n for (height, width), n in zip(sizes, per_cell, strict=True)]
 
     def explain(self, images: ImageList, maps: list[Tensor]) -> None:
-        """Raise InvalidArgument where the head's maps do not fit each other, the features or the anchors."""
+        """Raise InvalidArgument if the head's maps do not match each other, the features or the anchors."""
         if not hasattr(self.head, "maps"):
             return
         outputs = self.head.maps(maps)
@@ -180,33 +180,33 @@ class OneStageDetector(Detector):
         check_anchors("head", codes, self.anchor_generator, self.anchor_generator(images, maps)[0])
 
     def split(self, outputs: dict[str, Tensor], anchors: list[Tensor], per_level: list[int]) -> tuple[Any, Any]:
-        """Outputs and anchors in the form that :meth:`postprocess_detections` takes: here as they are."""
+        """Outputs and anchors in the form that :meth:`postprocess_detections` takes: here unchanged."""
         return outputs, anchors
 
     def losses(
         self, targets: list[Target], outputs: dict[str, Tensor], anchors: list[Tensor], per_level: list[int]
     ) -> Losses:
-        """By ``compute_loss``, which takes what torchvision's does."""
+        """Calls ``compute_loss``, which has torchvision's signature."""
         raise NotImplementedError
 
     def candidates(
         self, head_outputs: Any, anchors: Any, image_shapes: Sequence[Size]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """For each image as many boxes [N, K, 4], with scores and labels [N, K], good or not."""
+        """The same number of boxes per image, [N, K, 4], with scores and labels [N, K], before thresholds."""
         raise NotImplementedError
 
     def postprocess_detections(self, head_outputs: Any, anchors: Any, image_shapes: Sequence[Size]) -> list[Detections]:
-        """The detections of each image, best first, in the batch's pixels.
+        """The detections of each image, best first, in pixels of the batch.
 
         Args:
-            head_outputs: what the head gives; of RetinaNet and FCOS each a list with that of each map.
-            anchors: [A, 4] of each image; of RetinaNet and FCOS a list of each, of each map.
+            head_outputs: outputs of the head; for RetinaNet and FCOS each is a list with one item per map.
+            anchors: [A, 4] of each image; for RetinaNet and FCOS a list per image, with one item per map.
             image_shapes: (height, width) of each image.
         """
         return self.postprocess(*self.candidates(head_outputs, anchors, image_shapes))
 
     def postprocess(self, boxes: Tensor, scores: Tensor, labels: Tensor, most: int | None = None) -> list[Detections]:
-        """The detections among the candidates: good ones that no better of their class overlap."""
+        """The detections among the candidates: those above the thresholds, after non-maximum suppression per class."""
         found = [{"boxes": b, "scores": s, "labels": c} for b, s, c in zip(boxes, scores, labels, strict=True)]
         limit, padded = most or self.detections_per_img, most is not None
         return [
@@ -215,23 +215,23 @@ class OneStageDetector(Detector):
 
 
 class DenseDetector(OneStageDetector):
-    """Base of detectors whose head gives ``cls_logits`` and ``bbox_regression`` for every anchor of every map.
+    """Base of detectors whose head returns ``cls_logits`` and ``bbox_regression`` for every anchor of every map.
 
-    There is no background: each class has a score of its own, and 0 is a label like the others. The published models
-    leave it unused.
+    There is no background class: each class has its own score, and 0 is an ordinary label. The published models do not
+    use it.
     """
 
     has_background = False
 
     def split(self, outputs: dict[str, Tensor], anchors: list[Tensor], per_level: list[int]) -> tuple[Any, Any]:
-        """Map by map."""
+        """Split into one item per map."""
         levels = {key: list(torch.split(values, per_level, dim=1)) for key, values in outputs.items()}
         return levels, [list(torch.split(of_image, per_level)) for of_image in anchors]
 
     def candidates(
         self, head_outputs: dict[str, list[Tensor]], anchors: list[list[Tensor]], image_shapes: Sequence[Size]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The best of each map; only their boxes are decoded."""
+        """The best candidates of each map; only their boxes are decoded."""
         found = []
         for i, logits in enumerate(head_outputs["cls_logits"]):
             quality = None if self.quality is None else head_outputs[self.quality][i]

@@ -1,4 +1,4 @@
-"""What all detectors share: images in, checked and batched; features; losses or detections, or both, out."""
+"""Base of all detectors: checks and batches images, computes features, returns losses, detections or both."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ TransformArgument = nn.Module | None | Literal["default"]
 
 
 class Detector(nn.Module):
-    """Base of the detectors: subclasses find objects in features.
+    """Base class of the detectors: subclasses find objects in features.
 
     A call ``model(images, targets=None, return_losses=False)`` takes images as a list of [C, H, W] of any sizes, or as
     one [N, C, H, W], floating point in [0, 1]; and targets as :func:`zoo_detection.check_targets` describes them.
 
-    In training, the result is a dict of losses, each a scalar. Else it is a list with a dict for each image: ``boxes``
-    [D, 4] in xyxy and pixels, ``labels`` int64 [D] and ``scores`` [D], best first, and more as the subclass says. With
-    ``return_losses=True`` in eval mode, both: ``(losses, detections)``.
+    In training mode it returns a dict of losses, each a scalar. Otherwise it returns a list with one dict per image:
+    ``boxes`` [D, 4] in xyxy and pixels, ``labels`` int64 [D] and ``scores`` [D], best first, and further keys of the
+    subclass. With ``return_losses=True`` in eval mode it returns both: ``(losses, detections)``.
 
     Raises:
-        InvalidArgument: images or targets that cannot be right; all that is wrong with the targets is named.
+        InvalidArgument: images or targets are invalid; the message lists all problems of the targets.
     """
 
     __prepare_scriptable__ = refuse_script
-    has_background = True  # label 0 is background, and no object's
-    compute_parts = (  # the rest chooses by values, and boxes need the digits of single precision
+    has_background = True  # label 0 is background and not used for objects
+    compute_parts = (  # the rest depends on values, and boxes need single precision
         "backbone",
         "head",
         "rpn.head",
@@ -65,7 +65,7 @@ class Detector(nn.Module):
         return_losses: bool = False,
     ) -> Losses | list[Detections] | tuple[Losses, list[Detections]]:
         if tracing() and isinstance(images, list):
-            # torch.onnx.export(model, [a, b]) appends the defaults of the arguments that it takes to be left.
+            # torch.onnx.export(model, [a, b]) appends the defaults of the remaining arguments.
             images = [image for image in images if image is not None and image.dim()]
         mean = getattr(self.transform, "image_mean", None)
         check_images(images, len(mean) if mean else None, scaled=mean is not None)
@@ -84,11 +84,11 @@ class Detector(nn.Module):
         return (losses, finished) if return_losses and not self.training else self.eager_outputs(losses, finished)
 
     def eager_outputs(self, losses: Losses, detections: list[Detections]) -> Any:
-        """What a call gives of the two: losses in training, else detections. Programs put in their own."""
+        """Selects a call's result: losses in training, otherwise detections. Programs may replace this method."""
         return losses if self.training else detections
 
     def check(self, images: Sequence[Tensor] | Tensor, targets: Sequence[Mapping[str, Any]] | None) -> None:
-        """Raise InvalidArgument if the targets are not what this model can be trained on."""
+        """Raise InvalidArgument if this model cannot be trained on the targets."""
         problems = check_targets(
             images, targets, num_classes=self.num_classes, background=self.has_background, **self.target_checks()
         )
@@ -102,42 +102,44 @@ class Detector(nn.Module):
         """The backbone's feature maps by name."""
         tensors = images.tensors
         if tensors.is_cpu and not self.training:
-            # Convolutions are faster so (7 to 8 % of the whole), and regions are rows. In training the order of sums
-            # is left as it is: what rounding there is, batch norms enlarge.
+            # Convolutions are faster in this format (7 to 8 % of the total), and regions become rows. Training keeps
+            # the order of sums, because batch norms amplify rounding differences.
             tensors = tensors.contiguous(memory_format=torch.channels_last)
         features = run_part("backbone", self.backbone, tensors)
         return {"0": features} if isinstance(features, Tensor) else features
 
     def comparable(self, images: Sequence[Tensor] | Tensor) -> Any:
-        """All that detections are chosen from, which changes as little as the arithmetic; for :func:`zoo.optimize`."""
+        """All outputs before thresholds and selection, which are continuous in the arithmetic; for
+        :func:`zoo.optimize`."""
         batch, _ = self.transform(images)
         features = self.features(batch)
         return features, self.predictions(batch, features)
 
     def predictions(self, images: ImageList, features: dict[str, Tensor]) -> Any:
-        """What the heads make of the features, before anything is chosen."""
+        """The heads' outputs for the features, before selection."""
         raise NotImplementedError
 
     def detect(
         self, images: ImageList, features: dict[str, Tensor], targets: list[Target] | None, most: int | None = None
     ) -> tuple[Losses, list[Detections]]:
-        """Losses, if there are targets, and detections, unless in training, in the batch's pixels.
+        """Losses, if there are targets, and detections, unless in training, in pixels of the batch.
 
         Args:
-            most: so many detections of each image, padded with such as have a score of -1: for graphs, where no size
-                may depend on values. By default as many as there are, up to ``detections_per_img``.
+            most: return exactly this many detections per image, padded with detections of score -1: for graphs, whose
+                sizes must not depend on values. By default the number varies, up to ``detections_per_img``.
         """
         raise NotImplementedError
 
     @property
     def pads(self) -> bool:
-        """Whether :meth:`detect` can pad: not where a part of another kind may go its own way."""
+        """Whether :meth:`detect` can pad: False if a part has been replaced by another kind."""
         return False
 
     def detect_padded(
         self, images: ImageList, features: dict[str, Tensor], most: int | None = None
     ) -> list[tuple[Detections, Tensor]]:
-        """``most`` detections of each image, by default ``detections_per_img``; and bool [most], which are real."""
+        """``most`` detections per image, by default ``detections_per_img``; and bool [most], which of them are not
+        padding."""
         _, padded = self.detect(images, features, None, most or self.detections_per_img)
         return [(found, found["scores"] >= 0) for found in padded]
 
@@ -157,7 +159,7 @@ def image_transform(
     image_std: Sequence[float] | None,
     **options: Any,
 ) -> nn.Module:
-    """The transform of a detector: the one that is given, or made of the numbers; None is one that only batches."""
+    """The transform of a detector: the given one, or one built from the numbers; None gives one that only batches."""
     if unknown := set(options) - {"size_divisible", "fixed_size"}:
         raise TypeError(f"unexpected keyword argument(s) of the detector: {', '.join(sorted(unknown))}.")
     if transform == "default":
@@ -171,41 +173,42 @@ def image_transform(
 
 
 def widened(values: Tensor) -> Tensor:
-    """Half precision in single: boxes have coordinates of hundreds of pixels, and scores are compared."""
+    """Convert half precision to single: boxes have coordinates of hundreds of pixels, and scores are compared."""
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
 def at_most(limit: int, size: Any) -> Any:
-    """The smaller of both; of a symbol without a branch, so that a graph serves all sizes."""
+    """The minimum of both; for symbols without a branch, so that one graph serves all sizes."""
     if isinstance(size, torch.SymInt):
         return torch.sym_min(limit, size)  # type: ignore[no-untyped-call]
     return min(limit, int(size))
 
 
 def sizes_as_boxes(sizes: Sequence[Size], like: Tensor) -> Tensor:
-    """(height, width) of N images → their lower right corners, twice: [N, 4], what coordinates may be at most."""
+    """(height, width) of N images → upper limits of xyxy coordinates, [N, 4]."""
     if not torch.compiler.is_compiling():
         return like.new_tensor([[width, height, width, height] for height, width in sizes])
-    sides = [[like.new_full((), side) for side in (width, height)] for height, width in sizes]  # may be symbols
+    sides = [[like.new_full((), side) for side in (width, height)] for height, width in sizes]  # sides may be symbols
     return torch.stack([torch.stack([*one, *one]) for one in sides])
 
 
 def clip_boxes(boxes: Tensor, limits: Tensor) -> Tensor:
-    """Boxes [N, K, 4] of N images, cut off at their borders; ``limits`` [N, 4] of :func:`sizes_as_boxes`."""
+    """Boxes [N, K, 4] of N images, clipped to their borders; ``limits`` [N, 4] are from :func:`sizes_as_boxes`."""
     return torch.minimum(boxes.clamp(min=0), limits[:, None])
 
 
 def pick(found: Detections, rows: Tensor) -> Detections:
-    """Those of ``found`` at ``rows``."""
+    """The detections of ``found`` at ``rows``."""
     return {name: values[rows] for name, values in found.items()}
 
 
 def suppress(
     found: Detections, classes: Tensor, good: Tensor, nms_thresh: float, most: int, padded: bool = False
 ) -> Detections:
-    """Of ``found``, boxes [K, 4], scores [K] and more, the ``good`` that no better of their class overlaps, best first.
+    """Non-maximum suppression per class among the ``good`` rows of ``found`` (boxes [K, 4], scores [K] and more), best
+    first.
 
-    At most ``most``; or, ``padded``, always so many: the others are at no place and have a score of -1.
+    At most ``most``; with ``padded`` exactly that many: padding has zero boxes and a score of -1.
     """
     if not padded:
         rows = good.nonzero().squeeze(1)
@@ -218,19 +221,20 @@ def suppress(
     return {**found, "boxes": boxes, "scores": scores}
 
 
-@_disable_dynamo  # torch.compiler.disable imports the compiler at once, and this when it is called
+@_disable_dynamo  # unlike torch.compiler.disable, imports the compiler only when called
 def finish_unpadded(
     detector: Detector,
     padded: list[tuple[Detections, Tensor]],
     image_sizes: Sequence[Size],
     original_sizes: Sequence[Size],
 ) -> list[Detections]:
-    """What is no padding, in the original images. How much that is depends on values, so here a compiled graph ends."""
+    """The detections without padding, in the original images. Their number depends on values, so a compiled graph
+    breaks here."""
     return detector.finish([pick(*each) for each in padded], image_sizes, original_sizes)
 
 
 def draw_convolutions(draw: Callable[[Tensor], Any], *roots: nn.Module) -> None:
-    """Initialise the convolutions in ``roots``: weights by ``draw``, no bias."""
+    """Initialise the convolutions in ``roots``: weights by ``draw``, biases to zero."""
     for root in roots:
         for m in root.modules():
             if isinstance(m, nn.Conv2d):

@@ -1,4 +1,4 @@
-"""COCO's average precision for ``zoo evaluate``: of boxes, and of masks and keypoints where the model gives them."""
+"""COCO's average precision for ``zoo evaluate``: of boxes, and of masks and keypoints if the model predicts them."""
 
 from __future__ import annotations
 
@@ -15,40 +15,41 @@ from zoo_detection.coco_files import Row, normalised
 from zoo_detection.data import CocoObjects
 from zoo_detection.task import Detection
 
-METRICS = {"bbox": "box_map", "segm": "mask_map", "keypoints": "kp_map"}  # COCO's name of a kind → ours of its AP
-FIELDS = {"bbox": "bbox", "segm": "segmentation", "keypoints": "keypoints"}  # where annotations and results hold it
-# What COCO's evaluation computes of each kind, in its order; keypoints are not told apart by "small".
+METRICS = {"bbox": "box_map", "segm": "mask_map", "keypoints": "kp_map"}  # COCO's name of a kind → our name of its AP
+FIELDS = {"bbox": "bbox", "segm": "segmentation", "keypoints": "keypoints"}  # its key in annotations and results
+# The metrics of COCO's evaluation of each kind, in its order; keypoints have no "small".
 BOX_VALUES = ("", "_50", "_75", "_small", "_medium", "_large")
 KEYPOINT_VALUES = ("", "_50", "_75", "_medium", "_large")
 
-MAX_DETECTIONS = 100  # of a picture, that COCO counts; of keypoints 20
+MAX_DETECTIONS = 100  # per picture in COCO's evaluation; 20 for keypoints
 
 
 class CocoEvaluator:
     """Average precision as COCO defines it (`Microsoft COCO <https://arxiv.org/abs/1405.0312>`_), by faster-coco-eval.
 
     ``box_map`` is the mean over IoU from 0.5 to 0.95, categories and recalls, in percent; ``_50`` and ``_75`` are at
-    one IoU, ``_small``, ``_medium`` and ``_large`` of objects below 32², below 96², and from 96² pixels. There are
-    ``mask_map`` and ``kp_map`` where the model gives masks or COCO's 17 keypoints, and the annotations have them.
+    one IoU, ``_small``, ``_medium`` and ``_large`` of objects below 32², below 96², and from 96² pixels. ``mask_map``
+    and ``kp_map`` are added if the model predicts masks or COCO's 17 keypoints and the annotations contain them.
 
     Args:
-        images: the folder in which the ``file_name`` of each annotated image lies; or a reader of objects.
-        annotations: a JSON file of COCO's format: ``images`` (``id``, ``file_name``; ``height`` and ``width`` for
+        images: the folder that contains the ``file_name`` of each annotated image; or a reader of objects.
+        annotations: a JSON file in COCO's format: ``images`` (``id``, ``file_name``; ``height`` and ``width`` for
             masks), ``categories`` (``id``, ``name``), and ``annotations`` (``image_id``, ``category_id``, ``bbox`` as
-            left, top, width, height in pixels; and ``segmentation``, ``keypoints``, ``iscrowd``, ``area`` if they
-            have them; null is as if absent). Every image in it is predicted on.
-        weights: their categories are matched with those of the annotations by name, or, where no name agrees, by id.
+            left, top, width, height in pixels; and ``segmentation``, ``keypoints``, ``iscrowd``, ``area`` if present;
+            null is the same as absent). Every image in it is evaluated.
+        weights: weights whose categories are matched with those of the annotations by name or, if no name matches, by
+            id.
 
     Raises:
-        InvalidArgument: a file of another format, with the first thing that is wrong in it; or whose categories are not
-            the model's.
-        UnreadableFile: it cannot be read.
+        InvalidArgument: the file has another format (the message names the problem), or its categories do not match the
+            model's.
+        UnreadableFile: the file cannot be read.
         MissingPlugin: faster-coco-eval is not installed.
     """
 
     def __init__(self, images: Path | Examples, annotations: Path | None, weights: Weights) -> None:
         if not isinstance(images, Examples) and (annotations is None or annotations.is_dir()):
-            CocoObjects(images, annotations)  # which says what is expected, before what must be installed
+            CocoObjects(images, annotations)  # checks the data before the installation
         self._coco, self._eval = _tools()
         self.protocol = {"max_detections": MAX_DETECTIONS}
         reader: Any = images if isinstance(images, Examples) else CocoObjects(images, annotations, check_files=False)
@@ -79,7 +80,7 @@ class CocoEvaluator:
         left = [name for id_, name in known.items() if id_ not in matched.values()]
         if left:
             self.notes.append(
-                f"{len(left)} of {len(known)} categories are unknown to the model and left out: {_some(left)}."
+                f"{len(left)} of {len(known)} categories are unknown to the model and ignored: {_some(left)}."
             )
         return matched
 
@@ -90,7 +91,7 @@ class CocoEvaluator:
         wanted = image.get("height", height), image.get("width", width)
         if (height, width) != tuple(wanted):
             raise InvalidArgument(
-                f"{name!r} has {height} × {width} pixels, and {wanted[0]} × {wanted[1]} by the annotations."
+                f"{name!r} has {height} × {width} pixels, but {wanted[0]} × {wanted[1]} in the annotations."
             )
         kinds = ["bbox"]
         kinds += ["segm"] * (result.masks is not None)
@@ -101,7 +102,7 @@ class CocoEvaluator:
         return {"image_id": image["id"], "kinds": kinds, "detections": rows}
 
     def summarize(self, records: Sequence[Row]) -> dict[str, float]:
-        # Numbered anew, from 1: ids may be texts, or larger than what is counted with.
+        # Renumbered from 1: ids may be strings, or larger than the evaluation's integers.
         numbers = [{id_: i for i, id_ in enumerate(ids, 1)} for ids in self._ids({r["image_id"] for r in records})]
         truth = self._truth_of(*numbers)
         rows = [self._numbered(row, *numbers) for record in records for row in record["detections"]]
@@ -117,7 +118,7 @@ class CocoEvaluator:
         return metrics
 
     def _ids(self, images: set[Any]) -> tuple[list[Any], list[Any]]:
-        """Those of the images that count, and of the categories."""
+        """Ids of the evaluated images and categories."""
         categories = set(self._category.values())
         return (
             [image["id"] for image in self._truth["images"] if image["id"] in images],
@@ -129,12 +130,12 @@ class CocoEvaluator:
         return {**row, "image_id": images[row["image_id"]], "category_id": categories[row["category_id"]]}
 
     def _truth_of(self, images: Mapping[Any, int], categories: Mapping[Any, int]) -> dict[str, list[Row]]:
-        """What is annotated on these images, of the categories that count. Filled up where the format is lenient."""
+        """The annotations of these images, of the evaluated categories. Optional fields are filled in."""
         objects: list[Row] = []
         for row in self._truth["annotations"]:
             if row["image_id"] in images and row["category_id"] in categories:
                 row = {"iscrowd": 0, "area": row["bbox"][2] * row["bbox"][3], **row}
-                row["id"] = len(objects) + 1  # 0 would be taken for "no object"
+                row["id"] = len(objects) + 1  # 0 would mean "no object"
                 if "keypoints" in row:
                     row.setdefault("num_keypoints", sum(v > 0 for v in row["keypoints"][2::3]))
                 objects.append(self._numbered(row, images, categories))
@@ -147,18 +148,18 @@ class CocoEvaluator:
 
     @staticmethod
     def _lacking(truth: Mapping[str, Sequence[Row]], kind: str) -> str:
-        """What the annotations would need for this kind of AP and do not have."""
+        """What the annotations lack for this kind of AP."""
         for row in truth["annotations"]:
             if not row.get(FIELDS[kind]):
                 return f"annotations without {FIELDS[kind]!r}"
             if kind == "keypoints" and len(row["keypoints"]) != 3 * len(KEYPOINT_NAMES):
                 return f"COCO defines it for {len(KEYPOINT_NAMES)} keypoints, not for {len(row['keypoints']) // 3}"
         if kind == "segm" and not all("height" in image and "width" in image for image in truth["images"]):
-            return "the annotations do not tell the images' height and width"
+            return "the annotations do not contain the images' height and width"
         return ""
 
     def _average_precision(self, kind: str, truth: Row, rows: Sequence[Row]) -> dict[str, float]:
-        # With its box, an object that is a mask or a set of keypoints would be taken for one as large.
+        # With a box, a mask or a set of keypoints would get the size of its box.
         own = ("image_id", "category_id", "score", FIELDS[kind])
         found = [{key: row[key] for key in own} for row in rows]
         known = self._coco(truth)
@@ -168,7 +169,7 @@ class CocoEvaluator:
         scores.accumulate()
         scores.summarize()
         endings = KEYPOINT_VALUES if kind == "keypoints" else BOX_VALUES
-        values = [100 * float(value) if value >= 0 else math.nan for value in scores.stats]  # -1: there are no objects
+        values = [100 * float(value) if value >= 0 else math.nan for value in scores.stats]  # -1: no objects
         return {METRICS[kind] + ending: value for ending, value in zip(endings, values, strict=False)}
 
 

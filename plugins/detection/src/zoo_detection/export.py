@@ -1,4 +1,4 @@
-"""Detectors as files: images in, padded detections and their count out."""
+"""Export of detectors: images in, padded detections and their count out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from zoo_detection.transform import IMAGENET_MEAN, Size
 AXES = {0: "batch", 2: "height", 3: "width"}
 SINGLE_AXES = {1: "height", 2: "width"}
 LAYOUT = "RGB, 0 to 1, [picture, channel, row, column]"
-EXAMPLE = (4, 3)  # width to height of pictures, where only the length of the shorter side is known
+EXAMPLE = (4, 3)  # aspect ratio of pictures, if only the length of the shorter side is known
 
 
 def export(
@@ -35,47 +35,47 @@ def export(
     dynamic: Sequence[str] = (),
     preprocessing: Preset | None = None,
 ) -> Exportable:
-    """A detector as :func:`zoo.export` takes it.
+    """A detector in the form that :func:`zoo.export` expects.
 
     The input is ``image``, float [3, H, W] in [0, 1] (or as the caller prepares it, for a detector with
-    ``transform=None``): it is normalised and resized within. The outputs are ``boxes`` [D, 4] in xyxy and pixels of
-    that image, ``labels`` int64 [D], ``scores`` [D], best first; ``masks`` [D, 1, H, W] or [D, 1, 28, 28];
-    ``keypoints`` [D, K, 3] and ``keypoints_scores`` [D, K]; and ``count``, int64 [], how many of the D there are. The
-    others are zeros.
+    ``transform=None``): normalising and resizing are part of the graph. The outputs are ``boxes`` [D, 4] in xyxy and
+    pixels of that image, ``labels`` int64 [D], ``scores`` [D], best first; ``masks`` [D, 1, H, W] or [D, 1, 28, 28];
+    ``keypoints`` [D, K, 3] and ``keypoints_scores`` [D, K]; and ``count``, int64 [], the number of valid detections.
+    The others are zeros.
 
-    With a free ``batch`` the input is ``image`` [N, 3, H, W], pictures of one size, and all outputs have N before D;
+    With a dynamic ``batch`` the input is ``image`` [N, 3, H, W], pictures of one size, and all outputs have N before D;
     with ``preprocessing`` it is uint8 [N, H, W, 3] of any size.
 
     Args:
-        model: a detector of this package, or one made of its parts.
-        image_size: (height, width) of the image; by default that which its weights were made for.
-        max_detections: D, and so the most that are found; by default the model's ``detections_per_img``.
+        model: a detector of this package, or one built from its parts.
+        image_size: (height, width) of the image; by default the size that its weights were made for.
+        max_detections: D, the maximum number of detections; by default the model's ``detections_per_img``.
         mask_format: ``"full"`` or ``"roi"``; by default the model's.
-        dynamic: which of ``batch``, ``height`` and ``width`` are free.
-        preprocessing: to be part of the graph, which is scaling to [0, 1].
+        dynamic: which of ``batch``, ``height`` and ``width`` are dynamic.
+        preprocessing: preset to include in the graph: scaling to [0, 1].
 
     Raises:
-        InvalidArgument: no image size, another ``mask_format`` or one for a model without masks, a model that finds its
-            detections in a way of its own.
+        InvalidArgument: the image size is missing, ``mask_format`` is unknown or the model has no masks, or the model
+            computes its detections in its own way.
     """
     fixed = getattr(getattr(model, "transform", None), "fixed_size", None)
     free = preprocessing is not None or any(side in dynamic for side in ("height", "width"))
     image_size = image_size or (fixed and fixed[::-1]) or _usual_size(model, free)
     if image_size is None:
         raise InvalidArgument(
-            "a detector takes images of any size, and a file of one: give image_size=(height, width), or let them be "
-            "free: dynamic=('height', 'width')."
+            "a detector takes images of any size, but an exported file has a fixed size: pass image_size=(height, "
+            "width), or make the size dynamic: dynamic=('height', 'width')."
         )
     if not (isinstance(model, Detector) and model.pads):
         raise InvalidArgument(
             f"{type(model).__name__} cannot be exported as a detector; expected a FasterRCNN, MaskRCNN, KeypointRCNN, "
-            "RetinaNet, FCOS or SSD of zoo_detection, or a subclass that finds its detections in the same way."
+            "RetinaNet, FCOS or SSD of zoo_detection, or a subclass that computes its detections in the same way."
         )
     if mask_format is not None:
         expected = f"one of {', '.join(MASK_FORMATS)}" if isinstance(model, MaskRCNN) else "none: it has no masks"
         if not isinstance(model, MaskRCNN) or mask_format not in MASK_FORMATS:
             raise InvalidArgument(f"mask_format is {mask_format!r} for {type(model).__name__}; expected {expected}.")
-        model = copy.copy(model)  # parameters and all are shared
+        model = copy.copy(model)  # a shallow copy: parameters are shared
         model.mask_format = mask_format
     if max_detections is not None:
         check_count("max_detections", max_detections, 1)
@@ -97,7 +97,7 @@ def export(
 
 
 def _usual_size(model: nn.Module, free: bool) -> Size | None:
-    """(height, width) of a picture as a detector resizes it, where weights were loaded into it or any will do."""
+    """(height, width) of a picture after a detector's resizing, if weights were loaded into it or any size will do."""
     shorter = getattr(getattr(model, "transform", None), "min_size", None)
     if not shorter or not (free or loaded_weights(model)):
         return None
@@ -106,7 +106,7 @@ def _usual_size(model: nn.Module, free: bool) -> Size | None:
 
 
 class FixedSizeDetector(nn.Module):
-    """What :func:`export` describes: an image [C, H, W] → the detections' tensors, and how many there are."""
+    """The module that :func:`export` describes: an image [C, H, W] → the detections' tensors, and their count."""
 
     def __init__(self, detector: Detector, max_detections: int | None = None) -> None:
         super().__init__()
@@ -123,20 +123,20 @@ class FixedSizeDetector(nn.Module):
 
 
 def translations() -> dict[Any, Any]:
-    """Operators of this package → what they are in ONNX."""
+    """Operators of this package → their ONNX implementations."""
     from zoo_detection.onnx import keypoint_peaks
 
     return {torch.ops.zoo_detection.keypoints_of.default: keypoint_peaks}
 
 
 class Restored(Exported):
-    """An exported detector, run as the model itself: on a list of images of any sizes."""
+    """An exported detector with the interface of the model: takes a list of images of any sizes."""
 
     def __call__(self, images: Sequence[Tensor]) -> list[Detections]:  # type: ignore[override]
         """Images [C, H, W] → the detections of each.
 
-        Images of one size go through the file together, where its batch is free. An image of another size than the
-        file takes is resized to that, and what is found in it is scaled back.
+        Images of one size are run together if the file's batch is dynamic. An image of another size than the file takes
+        is resized, and its detections are scaled back.
         """
         found: list[Detections | None] = [None] * len(images)
         sizes: dict[tuple[int, ...], list[int]] = {}
@@ -149,7 +149,7 @@ class Restored(Exported):
 
     @property
     def shape(self) -> list[int | str]:
-        """Of the file's input, the channels first, without the batch."""
+        """Shape of the file's input, channels first, without the batch."""
         shape = list(self.inputs[0]["shape"]) if self.inputs else ["channels", "height", "width"]
         if "preprocessing" in self.has:
             return [shape[3], shape[1], shape[2]]
@@ -157,12 +157,12 @@ class Restored(Exported):
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """(height, width) that the file takes alone; None where both are free."""
+        """The fixed (height, width) of the file; None if both are dynamic."""
         height, width = self.shape[1:]
         return (height, width) if isinstance(height, int) and isinstance(width, int) else None
 
     def of_one_size(self, images: Tensor) -> list[Detections]:
-        """What is found in images [N, C, H, W]."""
+        """The detections in images [N, C, H, W]."""
         if self.size is not None and images.shape[-2:] != self.size:
             images = F.interpolate(images, size=self.size, mode="bilinear", antialias=True)
         if self.inputs and len(self.inputs[0]["shape"]) == 3:
@@ -177,7 +177,7 @@ class Restored(Exported):
 
 
 def scaled(name: str, t: Tensor, size: Sequence[int], taken: tuple[int, int] | None) -> Tensor:
-    """What was found in an image that was resized from ``size`` to ``taken``, in the image as it was."""
+    """Scale detections of an image that was resized from ``size`` to ``taken`` back to the original image."""
     if taken is None or tuple(size) == taken:
         return t
     y, x = size[0] / taken[0], size[1] / taken[1]

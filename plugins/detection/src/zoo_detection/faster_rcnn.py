@@ -1,4 +1,4 @@
-"""Faster R-CNN: a network proposes regions, a second one says what is in them."""
+"""Faster R-CNN: one network proposes regions, a second one classifies them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ from zoo_detection.weights.faster_rcnn import (
     FasterRCNN_ResNet50_FPN_Weights,
 )
 
-LEVELS = ("0", "1", "2", "3")  # of the pyramid, that regions are read off; the coarsest is for proposals alone
+LEVELS = ("0", "1", "2", "3")  # pyramid levels that regions are pooled from; the coarsest is used only for proposals
 draw_relu = partial(draw_convolutions, partial(nn.init.kaiming_normal_, mode="fan_out", nonlinearity="relu"))
 QUARTERS = [[x, y, x + 0.5, y + 0.5] for x in (0.0, 0.5) for y in (0.0, 0.5)]  # of an image
 
@@ -73,7 +73,7 @@ class FastRCNNConvFCHead(nn.Sequential):
         input_size: (C, h, w).
         conv_layers: channels of each convolution.
         fc_layers: width of each linear layer.
-        norm_layer: of the convolutions; by default none.
+        norm_layer: norm of the convolutions; by default none.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class FastRCNNConvFCHead(nn.Sequential):
 
 
 class FastRCNNPredictor(nn.Module):
-    """[R, in_channels] → logits [R, num_classes], and what decodes to a box for each class [R, num_classes * 4]."""
+    """[R, in_channels] → logits [R, num_classes], and box codes per class [R, num_classes * 4]."""
 
     def __init__(self, in_channels: int, num_classes: int) -> None:
         super().__init__()
@@ -116,14 +116,13 @@ def default_anchors(levels: int = 5) -> AnchorGenerator:
 
 
 class GeneralizedRCNN(Detector):
-    """A detector of two stages, put together from its parts: see :class:`zoo_detection.detector.Detector` for what it
-    takes and gives.
+    """A two-stage detector, built from its parts: see :class:`zoo_detection.detector.Detector` for inputs and outputs.
 
     Args:
         backbone: images → feature maps, a dict, or one map.
-        rpn: as :class:`zoo_detection.RegionProposalNetwork`.
-        roi_heads: as :class:`zoo_detection.RoIHeads`.
-        transform: as :class:`zoo_detection.transform.GeneralizedRCNNTransform`.
+        rpn: a module like :class:`zoo_detection.RegionProposalNetwork`.
+        roi_heads: a module like :class:`zoo_detection.RoIHeads`.
+        transform: a module like :class:`zoo_detection.transform.GeneralizedRCNNTransform`.
     """
 
     rpn: Any
@@ -138,7 +137,7 @@ class GeneralizedRCNN(Detector):
 
     @property
     def num_classes(self) -> int | None:  # type: ignore[override]
-        """With background; None where the predictor does not say. Predictors are replaced, so it is asked."""
+        """Number of classes with background; None if unknown. Read from the predictor, which may have been replaced."""
         scores = getattr(self.roi_heads.box_predictor, "cls_score", None)
         return getattr(scores, "out_features", None)
 
@@ -150,13 +149,13 @@ class GeneralizedRCNN(Detector):
     def detect(
         self, images: ImageList, features: dict[str, Tensor], targets: list[Target] | None, most: int | None = None
     ) -> tuple[Losses, list[Detections]]:
-        padded, fixed = ((), ()) if most is None else ((True,), (most,))  # replaced parts do not know of padding
+        padded, fixed = ((), ()) if most is None else ((True,), (most,))  # not all parts take these
         proposals, proposal_losses = self.rpn(images, features, targets, *padded)
         detections, losses = self.roi_heads(features, proposals, images.image_sizes, targets, *fixed)
         return {**losses, **proposal_losses}, detections
 
     def predictions(self, images: ImageList, features: dict[str, Tensor]) -> Any:
-        """Of the first stage, and of the second for proposals that do not depend on the first."""
+        """Outputs of the first stage, and of the second for proposals that do not depend on the first."""
         heads, sizes = self.roi_heads, images.image_sizes
         regions = [box[None] * box.new_tensor(QUARTERS) for box in sizes_as_boxes(sizes, images.tensors)]
         found = [heads.run(k, features, regions, sizes) for k in KINDS if heads.parts(k)[0] is not None]
@@ -174,32 +173,34 @@ class FasterRCNN(GeneralizedRCNN):
     """Faster R-CNN, from `Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks
     <https://arxiv.org/abs/1506.01497>`_.
 
-    See :class:`zoo_detection.detector.Detector` for what it takes and gives. The losses are ``loss_classifier``,
+    See :class:`zoo_detection.detector.Detector` for inputs and outputs. The losses are ``loss_classifier``,
     ``loss_box_reg``, ``loss_objectness`` and ``loss_rpn_box_reg``.
 
     Args:
-        backbone: images → feature maps, a dict, or one map; its ``out_channels`` says how many channels they have.
-        num_classes: with background, which is 0; None where a ``box_predictor`` is given.
-        min_size, max_size, image_mean, image_std: of the transform; see
+        backbone: images → feature maps, a dict, or one map; its ``out_channels`` is their number of channels.
+        num_classes: number of classes, including background, which is 0; None if a ``box_predictor`` is given.
+        min_size, max_size, image_mean, image_std: arguments of the transform; see
             :class:`zoo_detection.transform.GeneralizedRCNNTransform`. By default ImageNet's mean and deviation.
-        rpn_anchor_generator: by default one size and three shapes a level, from 32 pixels.
+        rpn_anchor_generator: by default one size and three shapes per level, from 32 pixels.
         rpn_head: by default :class:`zoo_detection.RPNHead`.
-        rpn_pre_nms_top_n_train, rpn_pre_nms_top_n_test: of each map, how many of the best anchors become boxes.
-        rpn_post_nms_top_n_train, rpn_post_nms_top_n_test: how many proposals are left after dropping.
-        rpn_nms_thresh: of two proposals of one map with a higher IoU, the worse is dropped.
-        rpn_fg_iou_thresh, rpn_bg_iou_thresh: IoU from which an anchor stands for an object, and below which for none.
-        rpn_batch_size_per_image, rpn_positive_fraction: anchors that count in training; share of positives, at most.
-        rpn_score_thresh: proposals score at least this.
-        box_roi_pool, box_head, box_predictor: of the second stage; see :class:`zoo_detection.RoIHeads`.
-        box_score_thresh: detections score more than this.
-        box_nms_thresh: of two of one class with a higher IoU, the worse is dropped.
-        box_detections_per_img: at most so many.
-        box_fg_iou_thresh, box_bg_iou_thresh, box_batch_size_per_image, box_positive_fraction: as for anchors.
-        bbox_reg_weights: of the second stage's box coder; by default (10, 10, 5, 5).
-        transform: in place of that made of the sizes; None leaves resizing and normalising to the caller.
+        rpn_pre_nms_top_n_train, rpn_pre_nms_top_n_test: number of the best anchors per map that become boxes.
+        rpn_post_nms_top_n_train, rpn_post_nms_top_n_test: maximum number of proposals after suppression.
+        rpn_nms_thresh: IoU threshold of non-maximum suppression of proposals, within each map.
+        rpn_fg_iou_thresh, rpn_bg_iou_thresh: IoU from which an anchor is matched to an object, and below which it is
+            background.
+        rpn_batch_size_per_image, rpn_positive_fraction: anchors per image in the training loss; maximum share of
+            positives.
+        rpn_score_thresh: minimum score of proposals.
+        box_roi_pool, box_head, box_predictor: parts of the second stage; see :class:`zoo_detection.RoIHeads`.
+        box_score_thresh: minimum score of detections, exclusive.
+        box_nms_thresh: IoU threshold of non-maximum suppression, within each class.
+        box_detections_per_img: maximum number of detections per image.
+        box_fg_iou_thresh, box_bg_iou_thresh, box_batch_size_per_image, box_positive_fraction: the same for proposals.
+        bbox_reg_weights: weights of the second stage's box coder; by default (10, 10, 5, 5).
+        transform: replaces the default transform; None leaves resizing and normalising to the caller.
 
     Raises:
-        InvalidArgument: both or neither of ``num_classes`` and ``box_predictor``.
+        InvalidArgument: both or neither of ``num_classes`` and ``box_predictor`` are given.
     """
 
     def __init__(
@@ -238,7 +239,7 @@ class FasterRCNN(GeneralizedRCNN):
     ) -> None:
         channels: Any = getattr(backbone, "out_channels", None)
         if not hasattr(channels, "__index__"):
-            raise InvalidArgument(f"the backbone's out_channels is {channels!r}; expected one number for all its maps.")
+            raise InvalidArgument(f"the backbone's out_channels is {channels!r}; expected one number for all maps.")
         anchor_generator: Any = rpn_anchor_generator or default_anchors()
         rpn = RegionProposalNetwork(
             anchor_generator=anchor_generator,
@@ -258,8 +259,8 @@ class FasterRCNN(GeneralizedRCNN):
             box_head = TwoMLPHead(channels * height * width, 1024)
         if (box_predictor is None) == (num_classes is None):
             raise InvalidArgument(
-                f"num_classes is {num_classes} and box_predictor {'not ' * (box_predictor is None)}given; expected one "
-                "of them: a predictor has its own number of classes."
+                f"num_classes is {num_classes} and box_predictor {'not ' * (box_predictor is None)}given; expected "
+                "exactly one of them: a predictor has its own number of classes."
             )
         roi_heads = RoIHeads(
             box_roi_pool=pool,
@@ -279,7 +280,7 @@ class FasterRCNN(GeneralizedRCNN):
 
 
 def heads_v2() -> dict[str, Any]:
-    """What the second models have in place of the first ones' heads, but the predictors."""
+    """The heads of the V2 models, without the predictors."""
     anchors = default_anchors()
     return {
         "rpn_anchor_generator": anchors,
@@ -289,7 +290,7 @@ def heads_v2() -> dict[str, Any]:
 
 
 def fpn_of(body: Backbone) -> tuple[FPNBackbone, dict[str, Any]]:
-    """A pyramid on the stages of any model, and anchors for as many levels as that gives."""
+    """A pyramid on the stages of any model, and anchors for its levels."""
     anchors = default_anchors(len(body.strides) + 1)
     return FPNBackbone(body, body.out_channels), {"rpn_anchor_generator": anchors}
 
@@ -305,12 +306,12 @@ def fasterrcnn_resnet50_fpn(resnet: ResNet, num_classes: int, **kwargs: Any) -> 
     Region Proposal Networks <https://arxiv.org/abs/1506.01497>`_.
 
     Args:
-        num_classes: with background; 91 by default, COCO's.
-        weights_backbone: of ResNet-50; loaded where the whole model has no weights.
-        trainable_backbone_layers: stages of the ResNet that are trained, 0 to 5, counted from the last. By default
-            three where it starts from weights, else all.
-        frozen_norm_eps: the ResNet's batch norm is frozen with this eps. By default it is frozen where the ResNet
-            starts from weights, with 1e-5, and ordinary else.
+        num_classes: number of classes, including background; 91 by default, COCO's.
+        weights_backbone: weights of ResNet-50; loaded if the complete model has no weights.
+        trainable_backbone_layers: number of trained stages of the ResNet, 0 to 5, counted from the last. By default
+            three if it starts from weights, otherwise all.
+        frozen_norm_eps: freeze the ResNet's batch norm with this eps. By default it is frozen, with 1e-5, if the ResNet
+            starts from weights, otherwise not.
         **kwargs: further arguments of :class:`FasterRCNN`.
     """
     return FasterRCNN(resnet_fpn(resnet), num_classes, **kwargs)
@@ -323,14 +324,14 @@ def fasterrcnn_resnet50_fpn_v2(resnet: ResNet, num_classes: int, **kwargs: Any) 
     """Faster R-CNN with convolutions and batch norm in its heads, after `Benchmarking Detection Transfer Learning with
     Vision Transformers <https://arxiv.org/abs/2111.11429>`_.
 
-    The arguments are those of :func:`fasterrcnn_resnet50_fpn`; the batch norm is always ordinary.
+    The arguments are those of :func:`fasterrcnn_resnet50_fpn`; the batch norm is never frozen.
     """
     backbone = resnet_fpn(resnet, norm_layer=nn.BatchNorm2d)
     return FasterRCNN(backbone, num_classes, **{**heads_v2(), **kwargs})
 
 
 def _mobilenet(backbone: BackboneWithFPN, num_classes: int, **options: Any) -> FasterRCNN:
-    # Three levels, of strides 16, 32 and 64, and at each of them all sizes.
+    # Three levels, of strides 16, 32 and 64, each with all sizes.
     anchors = AnchorGenerator(((32, 64, 128, 256, 512),) * 3, ((0.5, 1.0, 2.0),) * 3)
     defaults = {"rpn_anchor_generator": anchors, "rpn_score_thresh": 0.05}
     return FasterRCNN(backbone, num_classes, **{**defaults, **options})
@@ -364,11 +365,11 @@ def fasterrcnn(body: Backbone, num_classes: int = 91, **kwargs: Any) -> FasterRC
     Proposal Networks <https://arxiv.org/abs/1506.01497>`_.
 
     Args:
-        backbone: name of a registered model, or a model that declares ``feature_info``; its last four stages make the
+        backbone: name of a registered model, or a model that declares ``feature_info``; its last four stages form the
             pyramid.
-        num_classes: with background, which is 0.
-        weights_backbone: as the backbone's builder takes ``weights``.
-        trainable_backbone_layers: stages that are trained, counted from the last; by default all.
+        num_classes: number of classes, including background, which is 0.
+        weights_backbone: weights, in any form that the backbone's builder accepts.
+        trainable_backbone_layers: number of trained stages, counted from the last; by default all.
         backbone_config: further arguments of the backbone's builder.
         frozen_norm: freeze the statistics and scale of the backbone's batch norm.
         **kwargs: further arguments of :class:`FasterRCNN`.

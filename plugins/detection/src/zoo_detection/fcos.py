@@ -1,4 +1,4 @@
-"""FCOS: every place of a pyramid says what is there and how far the sides of its box are; no anchors."""
+"""FCOS: every location of a pyramid predicts a class and the distances to the sides of its box; no anchors."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def tower(channels: int, depth: int, norm_layer: Norm | None) -> nn.Sequential:
 
 
 class FCOSClassificationHead(MapHead):
-    """Maps [N, C, H, W] → logits [N, A, num_classes] of the places of all maps; FCOS has one anchor a place."""
+    """Maps [N, C, H, W] → logits [N, A, num_classes] of the locations of all maps; FCOS has one anchor per location."""
 
     def __init__(
         self,
@@ -79,14 +79,15 @@ class FCOSRegressionHead(nn.Module):
         return flatten_maps(distances, 4), flatten_maps(centreness, 1)
 
     def maps(self, x: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """The same, before the cells of all maps are put into a row: [N, 4, H, W] and [N, 1, H, W] of each map."""
+        """The same, before the cells of all maps are flattened and concatenated: [N, 4, H, W] and [N, 1, H, W] per
+        map."""
         towers = [self.conv(features) for features in x]
         return [F.relu(self.bbox_reg(t)) for t in towers], [self.bbox_ctrness(t) for t in towers]
 
 
 class FCOSHead(nn.Module):
     """Maps → ``cls_logits`` [N, A, num_classes], ``bbox_regression`` [N, A, 4] and ``bbox_ctrness`` [N, A, 1], of the
-    places of all maps."""
+    locations of all maps."""
 
     def __init__(self, in_channels: int, num_anchors: int, num_classes: int, num_convs: int | None = 4) -> None:
         super().__init__()
@@ -101,7 +102,7 @@ class FCOSHead(nn.Module):
         return {"cls_logits": logits, "bbox_regression": distances, "bbox_ctrness": centreness}
 
     def maps(self, x: Sequence[Tensor]) -> dict[str, list[Tensor]]:
-        """The same, before the cells of all maps are put into a row."""
+        """The same, before the cells of all maps are flattened and concatenated."""
         distances, centreness = self.regression_head.maps(x)
         logits = self.classification_head.maps(x)
         return {"cls_logits": logits, "bbox_regression": distances, "bbox_ctrness": centreness}
@@ -113,12 +114,12 @@ class FCOSHead(nn.Module):
         anchors: Sequence[Tensor],
         matched_idxs: Sequence[Tensor],
     ) -> Losses:
-        """The three losses, summed over the batch and divided by the number of places that stand for an object.
+        """The three losses, summed over the batch and divided by the number of locations matched to an object.
 
         Args:
-            head_outputs: what the head gave.
-            anchors: the places [A, 4] of each image.
-            matched_idxs: of each image the object of every place, or -1: int64 [A].
+            head_outputs: outputs of the head.
+            anchors: the locations [A, 4] of each image.
+            matched_idxs: per image, the index of every location's object, or -1: int64 [A].
         """
         chosen = [(found >= 0).nonzero().squeeze(1) for found in matched_idxs]
         objects = [found[rows] for found, rows in zip(matched_idxs, chosen, strict=True)]
@@ -141,30 +142,31 @@ class FCOSHead(nn.Module):
 
 
 def default_anchors(levels: int = 5, first: int = 8) -> AnchorGenerator:
-    """One square as large as a cell in each cell: its centre is the place, its size the unit of distances."""
+    """One square of the size of a cell per cell: its centre is the location, its size the unit of distances."""
     return AnchorGenerator(tuple((first * 2**i,) for i in range(levels)), ((1.0,),) * levels)
 
 
 class FCOS(DenseDetector):
     """FCOS, from `FCOS: Fully Convolutional One-Stage Object Detection <https://arxiv.org/abs/1904.01355>`_.
 
-    See :class:`zoo_detection.detector.Detector` for what it takes and gives. The losses are ``classification``,
+    See :class:`zoo_detection.detector.Detector` for inputs and outputs. The losses are ``classification``,
     ``bbox_regression`` and ``bbox_ctrness``.
 
     Args:
-        backbone: images → feature maps, a dict; its ``out_channels`` says how many channels they have.
-        num_classes: number of scores of a place. There is no background, so 0 is a label like the others; the
-            published model leaves it unused.
-        min_size, max_size, image_mean, image_std: of the transform; see
+        backbone: images → feature maps, a dict; its ``out_channels`` is their number of channels.
+        num_classes: number of scores per location. There is no background, so 0 is an ordinary label; the
+            published model does not use it.
+        min_size, max_size, image_mean, image_std: arguments of the transform; see
             :class:`zoo_detection.transform.GeneralizedRCNNTransform`. By default ImageNet's mean and deviation.
-        anchor_generator: one square a place, as large as the map's stride.
+        anchor_generator: one square per location, of the size of the map's stride.
         head: maps → ``cls_logits``, ``bbox_regression`` and ``bbox_ctrness``; by default :class:`FCOSHead`.
-        center_sampling_radius: places stand for an object up to so many strides from its centre, each way.
-        score_thresh: detections score more than this; the score is the mean, geometric, of class and centre-ness.
-        nms_thresh: of two of one class with a higher IoU, the worse is dropped.
-        detections_per_img: at most so many.
-        topk_candidates: of each map, before dropping any.
-        transform: in place of that made of the sizes; None leaves resizing and normalising to the caller.
+        center_sampling_radius: locations are matched to an object up to this many strides from its centre, in each
+            direction.
+        score_thresh: detections score more than this; the score is the geometric mean of class score and centre-ness.
+        nms_thresh: IoU threshold of non-maximum suppression, within each class.
+        detections_per_img: maximum number of detections per image.
+        topk_candidates: maximum number of candidates per map, before suppression.
+        transform: replaces the default transform; None leaves resizing and normalising to the caller.
     """
 
     quality = "bbox_ctrness"
@@ -202,10 +204,11 @@ class FCOS(DenseDetector):
         self.center_sampling_radius = center_sampling_radius
 
     def match(self, boxes: Tensor, places: Tensor, first: int, last: int) -> Tensor:
-        """For every place the index of its object among ``boxes`` [G, 4], or -1: int64 [A].
+        """For every location the index of its object among ``boxes`` [G, 4], or -1: int64 [A].
 
-        A place stands for an object if it lies in its box and near its centre, and if the farthest side is as far as
-        its map is there for; of several objects, for the smallest. ``first`` and ``last`` places are of those maps.
+        A location is matched to an object if it is in its box and near its centre, and if the distance to the farthest
+        side is in the range of its map; of several objects, to the smallest. ``first`` and ``last`` are the numbers of
+        locations of the first and the last map.
         """
         if not len(boxes):
             return boxes.new_full((len(places),), -1, dtype=torch.int64)
@@ -234,7 +237,8 @@ class FCOS(DenseDetector):
         anchors: list[Tensor],
         num_anchors_per_level: Sequence[int],
     ) -> Losses:
-        """The head's losses, for the places [A, 4] of each image, so many of each map."""
+        """The head's losses, for the locations [A, 4] of each image; ``num_anchors_per_level`` is their number per
+        map."""
         first, last = num_anchors_per_level[0], num_anchors_per_level[-1]
         matched_idxs = [
             self.match(target["boxes"], places, first, last) for target, places in zip(targets, anchors, strict=True)
@@ -253,7 +257,7 @@ def fcos_resnet50_fpn(resnet: ResNet, num_classes: int, **kwargs: Any) -> FCOS:
     <https://arxiv.org/abs/1904.01355>`_.
 
     The arguments are those of :func:`zoo_detection.faster_rcnn.fasterrcnn_resnet50_fpn`, and the further ones of
-    :class:`FCOS`. The 91 classes are COCO's ids with the unused 0.
+    :class:`FCOS`. The 91 classes are COCO's ids and the unused 0.
     """
     return FCOS(resnet_fpn(resnet, LAYERS, p6_p7()), num_classes, **kwargs)
 
@@ -265,7 +269,7 @@ def fcos(body: Backbone, num_classes: int = 91, **kwargs: Any) -> FCOS:
     <https://arxiv.org/abs/1904.01355>`_.
 
     The arguments are those of :func:`zoo_detection.faster_rcnn.fasterrcnn`, and the further ones of :class:`FCOS`; the
-    last three stages and two further levels make the pyramid.
+    last three stages and two additional levels form the pyramid.
 
     Raises:
         InvalidArgument: the backbone has no stages.

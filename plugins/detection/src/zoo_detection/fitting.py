@@ -1,4 +1,4 @@
-"""Parts are replaced after construction: whether they still fit each other, told by shapes alone, in every call."""
+"""Parts may be replaced after construction: every call checks by shapes whether they still match."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from zoo.errors import InvalidArgument
 
-ADVICE = "Parts that depend on each other are replaced together."
+ADVICE = "Replace parts that depend on each other together."
 
 
 def run_part(name: str, part: Any, *inputs: Any) -> Any:
-    """``part(*inputs)``; where a layer of it fails on the number of channels, the error says which, and both numbers.
+    """``part(*inputs)``; if a layer fails on the number of channels, the error names it and both numbers.
 
     Raises:
-        InvalidArgument: a layer takes another number of channels than it is given.
+        InvalidArgument: a layer expects another number of channels than it receives.
     """
     if torch.compiler.is_compiling():
         return part(*inputs)
@@ -29,7 +29,7 @@ def run_part(name: str, part: Any, *inputs: Any) -> Any:
 
 
 def _explain(name: str, part: nn.Module, inputs: Sequence[Any]) -> None:
-    """Run ``part`` again and raise where the first layer is given what it does not take."""
+    """Run ``part`` again and raise at the first layer whose input does not match."""
 
     def check(path: str) -> Any:
         def hook(layer: Any, args: tuple[Tensor, ...]) -> None:
@@ -37,7 +37,7 @@ def _explain(name: str, part: nn.Module, inputs: Sequence[Any]) -> None:
             wanted, given = (layer.in_features, -1) if linear else (layer.in_channels, -3)
             if args[0].shape[given] != wanted:
                 raise InvalidArgument(
-                    f"{name}{path and '.'}{path} takes {wanted} {'features' if linear else 'channels'}, and is given "
+                    f"{name}{path and '.'}{path} takes {wanted} {'features' if linear else 'channels'}, but received "
                     f"{args[0].shape[given]} (shape {list(args[0].shape)}). {ADVICE}"
                 )
 
@@ -48,23 +48,23 @@ def _explain(name: str, part: nn.Module, inputs: Sequence[Any]) -> None:
     try:
         part(*inputs)
     except RuntimeError:
-        pass  # the caller raises it: another one than of channels
+        pass  # not about channels: the caller raises it
     finally:
         for handle in handles:
             handle.remove()
 
 
 def check_same(what: str, found: float, of: str, expected: int) -> None:
-    """Raise InvalidArgument unless two parts agree about a number."""
+    """Raise InvalidArgument unless two parts agree on a number."""
     if found != expected:
-        raise InvalidArgument(f"{what} is {found:g}, and {of} {expected}; expected the same. {ADVICE}")
+        raise InvalidArgument(f"{what} is {found:g}, but {of} {expected}; expected the same. {ADVICE}")
 
 
 def check_maps(head: str, scores: Sequence[Tensor], codes: Sequence[Tensor], per_anchor: int, maps: int) -> None:
-    """Raise InvalidArgument unless a head gives ``per_anchor`` scores and 4 numbers for each anchor of each map.
+    """Raise InvalidArgument unless a head returns ``per_anchor`` scores and 4 numbers for each anchor of each map.
 
     Args:
-        head: its name.
+        head: name of the head.
         scores: [N, A * ``per_anchor``, H, W] of each map.
         codes: [N, A * 4, H, W] of each map.
         maps: number of feature maps.
@@ -75,21 +75,21 @@ def check_maps(head: str, scores: Sequence[Tensor], codes: Sequence[Tensor], per
         anchors = of_codes.shape[1] // 4
         if of_scores.shape[1] != anchors * per_anchor:
             raise InvalidArgument(
-                f"{head} gives {of_scores.shape[1]} scores in a cell of map {i}, and {anchors} boxes of {per_anchor} "
-                f"scores each; expected {anchors * per_anchor}. {ADVICE}"
+                f"{head} returns {of_scores.shape[1]} scores per cell of map {i}, but {anchors} boxes with "
+                f"{per_anchor} scores each; expected {anchors * per_anchor}. {ADVICE}"
             )
 
 
 def check_anchors(head: str, codes: Sequence[Tensor], generator: Any, anchors: Tensor) -> None:
-    """Raise InvalidArgument unless ``anchors`` [A, 4] are as many as boxes in ``codes``, [N, A * 4, H, W] each."""
-    # Where sizes may be symbols, the model has been called before. (torch 2.6 cannot tell one capture from another.)
+    """Raise InvalidArgument unless ``anchors`` [A, 4] match the number of boxes in ``codes``, [N, A * 4, H, W] each."""
+    # If sizes may be symbols, the model was called before. (torch 2.6 does not distinguish kinds of capture.)
     if getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)():
         return
     boxes = sum(level[0].numel() for level in codes) // 4
     if boxes == len(anchors):
         return
-    per_cell = getattr(generator, "num_anchors_per_location", lambda: "some other number")()
+    per_cell = getattr(generator, "num_anchors_per_location", lambda: "another number of")()
     raise InvalidArgument(
-        f"{head} predicts {[level.shape[1] // 4 for level in codes]} boxes in a cell of its maps, {boxes} in all, and "
-        f"the anchor generator makes {per_cell} anchors, {len(anchors)} in all; expected as many. {ADVICE}"
+        f"{head} predicts {[level.shape[1] // 4 for level in codes]} boxes per cell of its maps, {boxes} in total, but "
+        f"the anchor generator creates {per_cell} anchors, {len(anchors)} in total; expected the same. {ADVICE}"
     )

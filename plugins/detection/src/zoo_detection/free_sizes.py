@@ -1,7 +1,7 @@
-"""Detectors for graphs whose batch, height and width are free: no loop over images, and no branch on a size.
+"""Detectors for graphs with dynamic batch, height and width: no loop over images, and no branch on a size.
 
-What :class:`zoo_detection.Detector` does image by image is done here for all at once, with the same parts and numbers.
-All images of a batch have one size.
+What :class:`zoo_detection.Detector` does per image is done here for all images at once, with the same parts and
+numbers. All images of a batch have the same size.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from zoo_detection.transform import BatchImages, GeneralizedRCNNTransform, Image
 
 
 def can_be_free(detector: nn.Module) -> bool:
-    """Whether all that a detector is made of is known here."""
+    """Whether all parts of a detector are supported here."""
     if not (isinstance(detector, Detector) and detector.pads):
         return False
     if type(detector.transform) not in (BatchImages, GeneralizedRCNNTransform):
@@ -43,9 +43,9 @@ class FreeDetector(nn.Module):
     """Images [N, C, H, W] → the detections' tensors [N, D, …], padded with zeros, and ``count`` [N].
 
     Args:
-        detector: one that :func:`can_be_free`.
+        detector: a detector for which :func:`can_be_free` is true.
         most: D; by default the model's ``detections_per_img``.
-        scale: what pixels are divided by first: 255 where they are uint8 [N, H, W, C].
+        scale: divisor of the pixels: 255 if they are uint8 [N, H, W, C].
         single: one image [C, H, W] in, and tensors [D, …] and ``count`` [] out.
     """
 
@@ -98,7 +98,7 @@ class FreeDetector(nn.Module):
     # ── two stages ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def proposals(self, batch: ImageList, features: dict[str, Tensor]) -> Tensor:
-        """The best boxes [N, P, 4] of the first stage; those that are padding have no size."""
+        """The best boxes [N, P, 4] of the first stage; padding has zero size."""
         detector: Any = self.detector
         rpn = detector.rpn
         logits, codes, anchors, counts = rpn.predict(batch, features)
@@ -119,7 +119,7 @@ class FreeDetector(nn.Module):
         return best(found, good, rpn.nms_thresh, rpn.post_nms_top_n())["boxes"]
 
     def second_stage(self, features: dict[str, Tensor], proposals: Tensor, batch: ImageList) -> Detections:
-        """What is in the proposals, with masks and keypoints where there are parts for them."""
+        """Detections from the proposals, with masks and keypoints if the model has parts for them."""
         detector: Any = self.detector
         heads = detector.roi_heads
         n, p = proposals.shape[:2]
@@ -154,7 +154,7 @@ class FreeDetector(nn.Module):
         return found
 
     def pool(self, pool: MultiScaleRoIAlign, features: dict[str, Tensor], boxes: Tensor, batch: ImageList) -> Tensor:
-        """What the regions [N, R, 4] show: [N * R, C, h, w]."""
+        """The features of the regions [N, R, 4]: [N * R, C, h, w]."""
         levels = [features[name] for name in pool.featmap_names if name in features]
         height = hint(batch.image_sizes[0][0])
         strides = [-round(math.log2(hint(level.shape[2]) / height)) for level in levels]
@@ -169,8 +169,8 @@ def _ratio(a: Any, b: Any, like: Tensor) -> Tensor:
 
 
 def best(found: Detections, good: Tensor, nms_thresh: float, most: int) -> Detections:
-    """Of candidates [N, K, …] the ``most`` good ones that no better of their class overlaps, best first; then padding:
-    no place, a score of -1."""
+    """The ``most`` best of the good candidates [N, K, …] after non-maximum suppression per class, best first; then
+    padding: zero boxes, a score of -1."""
     kept = nms_mask(found["boxes"], found["scores"], nms_thresh, found["labels"], good, most) & good
     scores = F.pad(torch.where(kept, found["scores"], -1), (0, most), value=-1.0)
     values, rows = scores.topk(most, dim=1)
@@ -180,7 +180,7 @@ def best(found: Detections, good: Tensor, nms_thresh: float, most: int) -> Detec
 
 
 def batched(transform: Any, images: Tensor) -> ImageList:
-    """What a detector's transform makes of images [N, C, H, W] of one size, which is said once."""
+    """A detector's transform of images [N, C, H, W] of one size, for which the sizes are computed once."""
     size: Size = (images.shape[-2], images.shape[-1])
     if isinstance(transform, GeneralizedRCNNTransform):
         images = transform.normalize(images)
@@ -188,13 +188,13 @@ def batched(transform: Any, images: Tensor) -> ImageList:
         images = F.interpolate(images, size=new, mode="bilinear", align_corners=False)
         size = new
     step = transform.size_divisible
-    height, width = ((side + step - 1) // step * step for side in size)  # ONNX divides towards zero
+    height, width = ((side + step - 1) // step * step for side in size)  # ONNX rounds division towards zero
     padded = F.pad(images, (0, width - size[1], 0, height - size[0]))
     return ImageList(padded, [size])
 
 
 def free_size(transform: GeneralizedRCNNTransform, size: Sequence[Any]) -> Size:
-    """:meth:`GeneralizedRCNNTransform.new_size` of symbols."""
+    """:meth:`GeneralizedRCNNTransform.new_size` for symbols."""
     if transform.fixed_size is not None:
         return transform.fixed_size[1], transform.fixed_size[0]
     short, long = torch.sym_min(*size), torch.sym_max(*size)  # type: ignore[no-untyped-call]
@@ -203,7 +203,7 @@ def free_size(transform: GeneralizedRCNNTransform, size: Sequence[Any]) -> Size:
 
 
 def hint(size: Any) -> int:
-    """The number that stands for a symbol in the example."""
+    """The value of a symbol in the example."""
     return int(size) if isinstance(size, int) else int(size.node.hint)
 
 
@@ -211,6 +211,6 @@ def check_free(detector: nn.Module) -> None:
     """Raise InvalidArgument unless :func:`can_be_free`."""
     if not can_be_free(detector):
         raise InvalidArgument(
-            f"{type(detector).__name__} has a part of its own, so that its batch, height and width cannot be free; "
-            "expected the parts of zoo_detection. Leave out dynamic."
+            f"{type(detector).__name__} has a custom part, so its batch, height and width cannot be dynamic; expected "
+            "the parts of zoo_detection. Omit dynamic."
         )

@@ -1,4 +1,4 @@
-"""Keypoint R-CNN: Faster R-CNN for persons, and for every box where the keypoints of its person are."""
+"""Keypoint R-CNN: Faster R-CNN for persons, and the keypoints of the person in every box."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class KeypointRCNNHeads(nn.Sequential):
 
 
 class KeypointRCNNPredictor(nn.Module):
-    """Regions [R, in_channels, h, w] → logits of the place of each keypoint, [R, num_keypoints, 4 * h, 4 * w]."""
+    """Regions [R, in_channels, h, w] → logits of the position of each keypoint, [R, num_keypoints, 4 * h, 4 * w]."""
 
     def __init__(self, in_channels: int, num_keypoints: int) -> None:
         super().__init__()
@@ -55,18 +55,18 @@ class KeypointRCNNPredictor(nn.Module):
 class KeypointRCNN(FasterRCNN):
     """Keypoint R-CNN, from `Mask R-CNN <https://arxiv.org/abs/1703.06870>`_, section 5.
 
-    Beside what :class:`FasterRCNN` gives, detections have ``keypoints`` [D, K, 3], x and y in pixels and 1, and
-    ``keypoints_scores`` [D, K], logits. Targets need ``keypoints`` [N, K, 3], x, y and visibility, and there is a
+    In addition to the outputs of :class:`FasterRCNN`, detections have ``keypoints`` [D, K, 3], x and y in pixels and 1,
+    and ``keypoints_scores`` [D, K], logits. Targets need ``keypoints`` [N, K, 3], x, y and visibility, and there is a
     ``loss_keypoint``.
 
     Args:
         min_size: by default 640 to 800 in training and 800 in evaluation.
-        keypoint_roi_pool, keypoint_head, keypoint_predictor: of the keypoints; see :class:`zoo_detection.RoIHeads`.
-        num_keypoints: by default the 17 of COCO's persons; None where a ``keypoint_predictor`` is given.
-        **kwargs: as of :class:`FasterRCNN`.
+        keypoint_roi_pool, keypoint_head, keypoint_predictor: parts for keypoints; see :class:`zoo_detection.RoIHeads`.
+        num_keypoints: by default the 17 of COCO's persons; None if a ``keypoint_predictor`` is given.
+        **kwargs: arguments of :class:`FasterRCNN`.
 
     Raises:
-        InvalidArgument: as of :class:`FasterRCNN`; both ``num_keypoints`` and ``keypoint_predictor``.
+        InvalidArgument: as in :class:`FasterRCNN`, or both ``num_keypoints`` and ``keypoint_predictor`` are given.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class KeypointRCNN(FasterRCNN):
                 f"num_keypoints is {num_keypoints} and keypoint_predictor given; expected one of them."
             )
         keypoints = len(KEYPOINT_NAMES) if num_keypoints is None else check_count("num_keypoints", num_keypoints, 1)
-        # Before the other parts: so the published model drew its first numbers.
+        # Created before the other parts, in the published model's order of random numbers.
         channels: Any = getattr(backbone, "out_channels", None)
         keypoint_head = keypoint_head or KeypointRCNNHeads(channels, (512,) * 8)
         keypoint_predictor = keypoint_predictor or KeypointRCNNPredictor(512, keypoints)
@@ -125,12 +125,12 @@ def keypointrcnn_resnet50_fpn(
     """Keypoint R-CNN on a ResNet-50 with a feature pyramid, from `Mask R-CNN <https://arxiv.org/abs/1703.06870>`_.
 
     The arguments are those of :func:`zoo_detection.faster_rcnn.fasterrcnn_resnet50_fpn`, the further ones of
-    :class:`KeypointRCNN`, and two of another kind:
+    :class:`KeypointRCNN`, and:
 
     Args:
-        num_classes: with background; 2 by default, persons.
-        num_keypoints: of each object; 17 by default, COCO's. With weights and another number, there is a new predictor
-            of keypoints, and the others are those of the file.
+        num_classes: number of classes, including background; 2 by default, persons.
+        num_keypoints: number of keypoints per object; 17 by default, COCO's. With weights and another number, the
+            keypoint predictor is initialised and the rest is loaded from the file.
     """
     return KeypointRCNN(resnet_fpn(resnet), num_classes, num_keypoints=num_keypoints, **kwargs)
 

@@ -1,4 +1,4 @@
-"""Mask R-CNN: Faster R-CNN, and for every box the mask of its object."""
+"""Mask R-CNN: Faster R-CNN, and the mask of the object in every box."""
 
 from __future__ import annotations
 
@@ -69,17 +69,17 @@ class MaskRCNNPredictor(nn.Sequential):
 class MaskRCNN(FasterRCNN):
     """Mask R-CNN, from `Mask R-CNN <https://arxiv.org/abs/1703.06870>`_.
 
-    Beside what :class:`FasterRCNN` gives, detections have ``masks``: probabilities [D, 1, H, W] in the size of the
-    image. Targets need ``masks``, [N, H, W] of zeros and ones, and there is a ``loss_mask``.
+    In addition to the outputs of :class:`FasterRCNN`, detections have ``masks``: probabilities [D, 1, H, W] in the size
+    of the image. Targets need ``masks``, [N, H, W] of zeros and ones, and there is a ``loss_mask``.
 
     Args:
-        mask_roi_pool, mask_head, mask_predictor: of the masks; see :class:`zoo_detection.RoIHeads`.
-        mask_format: ``"full"``, or ``"roi"`` for the masks of the boxes as they are predicted, [D, 1, 28, 28], a
-            small part of the memory; :func:`zoo_detection.paste_masks` makes the full ones of these.
-        **kwargs: as of :class:`FasterRCNN`.
+        mask_roi_pool, mask_head, mask_predictor: parts for masks; see :class:`zoo_detection.RoIHeads`.
+        mask_format: ``"full"``, or ``"roi"`` for the predicted masks of the boxes, [D, 1, 28, 28], which need little
+            memory; :func:`zoo_detection.paste_masks` converts them to full masks.
+        **kwargs: arguments of :class:`FasterRCNN`.
 
     Raises:
-        InvalidArgument: as of :class:`FasterRCNN`; another ``mask_format``.
+        InvalidArgument: as in :class:`FasterRCNN`, or ``mask_format`` is unknown.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class MaskRCNN(FasterRCNN):
             raise InvalidArgument(f"mask_format is {mask_format!r}; expected one of {', '.join(MASK_FORMATS)}.")
         if mask_predictor is None and num_classes is None:
             raise InvalidArgument("num_classes is None; expected a number, or a box_predictor and a mask_predictor.")
-        # Before the other parts: so the published models drew their first numbers.
+        # Created before the other parts, in the published models' order of random numbers.
         channels: Any = getattr(backbone, "out_channels", None)
         mask_head = mask_head or MaskRCNNHeads(channels, (256,) * 4, dilation=1)
         mask_predictor = mask_predictor or MaskRCNNPredictor(256, 256, num_classes)  # type: ignore[arg-type]
@@ -142,7 +142,7 @@ def maskrcnn_resnet50_fpn_v2(resnet: ResNet, num_classes: int, **kwargs: Any) ->
     """Mask R-CNN with convolutions and batch norm in its heads, after `Benchmarking Detection Transfer Learning with
     Vision Transformers <https://arxiv.org/abs/2111.11429>`_.
 
-    The arguments are those of :func:`maskrcnn_resnet50_fpn`; the batch norm is always ordinary.
+    The arguments are those of :func:`maskrcnn_resnet50_fpn`; the batch norm is never frozen.
     """
     backbone, parts = resnet_fpn(resnet, norm_layer=nn.BatchNorm2d), heads_v2()
     parts["mask_head"] = MaskRCNNHeads(OUT_CHANNELS, (256,) * 4, dilation=1, norm_layer=nn.BatchNorm2d)

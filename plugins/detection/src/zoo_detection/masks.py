@@ -1,4 +1,4 @@
-"""Masks of boxes, M × M each, and masks of whole images."""
+"""Masks of boxes, M × M each, and masks of full images."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from zoo.errors import InvalidArgument
 P = ParamSpec("P")
 R = TypeVar("R")
 
-CHUNK = 1 << 24  # pixels of the image masks that are computed at a time, beside the result itself
+CHUNK = 1 << 24  # pixels of image masks that are computed at once, in addition to the result
 
 
 def exact(function: Callable[P, R]) -> Callable[P, R]:
-    """Matrix products in ``function`` that move pixels about are as exact as the pixels, autocast or not."""
+    """Decorator: run ``function`` without autocast, so that matrix products that move pixels are exact."""
 
     @functools.wraps(function)
     def without_autocast(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -35,8 +35,8 @@ def exact(function: Callable[P, R]) -> Callable[P, R]:
 def paste_masks(masks: Tensor, boxes: Tensor, size: tuple[int, int], chunk: int = CHUNK) -> Tensor:
     """Masks [N, 1, M, M] that fill their xyxy boxes [N, 4] → masks [N, 1, H, W] of an image of ``size`` (H, W).
 
-    Every mask gets a border of zeros, is enlarged bilinearly to its box in whole pixels, and stands before zeros.
-    Rows and columns are interpolated apart, each by a matrix product, so that all masks are computed at once.
+    Every mask gets a border of zeros, is enlarged bilinearly to its box in integer pixels, and is zero outside. Rows
+    and columns are interpolated separately, each by a matrix product, so that all masks are computed at once.
     """
     n, cells = masks.shape[0], masks.shape[-1]
     height, width = size
@@ -51,7 +51,7 @@ def paste_masks(masks: Tensor, boxes: Tensor, size: tuple[int, int], chunk: int 
     graph = torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export()
     step = 1 if graph else max(1, chunk // max(1, height * width))
     if graph or n <= step:
-        # In a graph, writing to a part would be a copy of the whole.
+        # In a graph, writing to a slice would copy the complete tensor.
         return part(slice(None))[:, None]
     pasted = masks.new_empty(n, 1, height, width)
     for start in range(0, n, step):
@@ -62,15 +62,15 @@ def paste_masks(masks: Tensor, boxes: Tensor, size: tuple[int, int], chunk: int 
 def _edges(boxes: Tensor, cells: int) -> tuple[Tensor, Tensor]:
     """First and last pixels, [N, 2] each, of masks with a border of one of their ``cells`` around boxes [N, 4]."""
     centres, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
-    half = half * ((cells + 2) / cells)  # the border lies around the box
+    half = half * ((cells + 2) / cells)  # the border is outside the box
     first, last = (edge.sign() * edge.abs().floor() for edge in (centres - half, centres + half))  # old ONNX: no trunc
     return first, last
 
 
 @exact
 def paste_mask_window(mask: Tensor, box: Tensor, size: tuple[int, int]) -> tuple[Tensor, tuple[int, int]]:
-    """What :func:`paste_masks` makes of a mask [M, M] and a box [4], without the zeros around: the part of the picture
-    where it lies, [h, w], and its row and column."""
+    """:func:`paste_masks` for a mask [M, M] and a box [4], without the zeros around it: the mask's part of the picture,
+    [h, w], and its row and column."""
     cells = mask.shape[-1]
     first, last = _edges(box[None], cells)
     spans = []
@@ -84,13 +84,13 @@ def paste_mask_window(mask: Tensor, box: Tensor, size: tuple[int, int]) -> tuple
 
 
 def paste_masks_in_image(masks: Tensor, boxes: Tensor, img_shape: tuple[int, int], padding: int = 1) -> Tensor:
-    """:func:`paste_masks` by torchvision's arguments; of the border there is only one cell.
+    """:func:`paste_masks` with torchvision's signature; the border is always one cell.
 
     Raises:
-        InvalidArgument: another ``padding``.
+        InvalidArgument: ``padding`` is not 1.
     """
     if padding != 1:
-        raise InvalidArgument(f"padding is {padding!r}; expected 1, the border that masks are pasted with.")
+        raise InvalidArgument(f"padding is {padding!r}; expected 1, the width of the border.")
     return paste_masks(masks, boxes, img_shape)
 
 
@@ -101,13 +101,13 @@ def expand_boxes(boxes: Tensor, scale: float) -> Tensor:
 
 
 def expand_masks(mask: Tensor, padding: int) -> tuple[Tensor, float]:
-    """Masks [N, 1, M, M] with a border of zeros; and how much larger they are for it."""
+    """Masks [N, 1, M, M] with a border of zeros, and the factor by which they grew."""
     cells = mask.shape[-1]
     return torch.nn.functional.pad(mask, (padding,) * 4), (cells + 2 * padding) / cells
 
 
 def paste_mask_in_image(mask: Tensor, box: Tensor, im_h: int, im_w: int) -> Tensor:
-    """A mask [M, M] that fills its box [4], whole numbers, pixels of its last row and column included → the mask
+    """A mask [M, M] that fills its box [4], integers that include the last row and column → the mask
     [im_h, im_w] of an image."""
     edges = box[None].to(mask)
     x = _interpolation(edges[:, 0], edges[:, 2], im_w, mask.shape[-1]).to(mask)[0]

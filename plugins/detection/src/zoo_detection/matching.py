@@ -1,4 +1,4 @@
-"""Which anchor or proposal stands for which object in training, and which of them count in the loss."""
+"""Matching of anchors or proposals to objects in training, and sampling for the loss."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ BETWEEN_THRESHOLDS = -2
 
 
 class Matcher:
-    """IoU of G objects with A anchors, [G, A] → for each anchor its object's index, or a negative number, int64 [A].
+    """IoU of G objects with A anchors, [G, A] → the index of each anchor's object, or a negative number, int64 [A].
 
-    An anchor stands for the object that it overlaps most, if the IoU is at least ``high_threshold``; below
-    ``low_threshold`` it is background (``BELOW_LOW_THRESHOLD``, -1), and in between it does not count
-    (``BETWEEN_THRESHOLDS``, -2). Without objects all are background.
+    An anchor is matched to the object that it overlaps most, if the IoU is at least ``high_threshold``; below
+    ``low_threshold`` it is background (``BELOW_LOW_THRESHOLD``, -1), and in between it is ignored
+    (``BETWEEN_THRESHOLDS``, -2). Without objects all anchors are background.
 
     Args:
-        allow_low_quality_matches: the anchors that overlap an object most count for what they overlap most, however
-            little that is, so that every object has one.
+        allow_low_quality_matches: also match the anchors that overlap an object most, even below the thresholds, so
+            that every object has an anchor.
     """
 
     BELOW_LOW_THRESHOLD = BELOW_LOW_THRESHOLD
@@ -31,7 +31,8 @@ class Matcher:
     def __init__(self, high_threshold: float, low_threshold: float, allow_low_quality_matches: bool = False) -> None:
         if low_threshold > high_threshold:
             raise InvalidArgument(
-                f"low_threshold is {low_threshold} and high_threshold {high_threshold}; expected it to be no higher."
+                f"low_threshold is {low_threshold} and high_threshold {high_threshold}; expected low_threshold ≤ "
+                "high_threshold."
             )
         self.high_threshold = high_threshold
         self.low_threshold = low_threshold
@@ -49,15 +50,16 @@ class Matcher:
         return matches
 
     def set_low_quality_matches_(self, matches: Tensor, all_matches: Tensor, match_quality_matrix: Tensor) -> None:
-        """Into ``matches`` [A] what ``all_matches`` [A] says of the anchors that overlap some object most."""
-        # An object that no anchor touches has none: all would be equally good for it.
+        """Copy ``all_matches`` [A] to ``matches`` [A] for the anchors that overlap an object most."""
+        # An object that overlaps no anchor gets none: all anchors would tie.
         most = match_quality_matrix.amax(dim=1, keepdim=True).clamp(min=1e-9)
         chosen = (match_quality_matrix == most).any(dim=0)
         matches.copy_(torch.where(chosen, all_matches, matches))
 
 
 class SSDMatcher(Matcher):
-    """Like :class:`Matcher` with one threshold, but the anchor that overlaps an object most stands for that object."""
+    """Like :class:`Matcher` with one threshold, but the anchor that overlaps an object most is matched to that
+    object."""
 
     def __init__(self, threshold: float) -> None:
         super().__init__(threshold, threshold)
@@ -71,10 +73,10 @@ class SSDMatcher(Matcher):
 
 
 class BalancedPositiveNegativeSampler:
-    """Draws which anchors count: at most ``positive_fraction`` of them positive, the rest negative.
+    """Samples anchors for the loss: at most ``positive_fraction`` of them positive, the rest negative.
 
     Args:
-        batch_size_per_image: how many to draw from one image, where there are so many.
+        batch_size_per_image: maximum number of samples per image.
     """
 
     def __init__(self, batch_size_per_image: int, positive_fraction: float) -> None:
@@ -82,10 +84,10 @@ class BalancedPositiveNegativeSampler:
         self.positive_fraction = positive_fraction
 
     def __call__(self, matched_idxs: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Of each image labels [A], positive from 1 on, negative at 0, and below that what does not count.
+        """Sample from labels [A] of each image: positive if at least 1, negative if 0, ignored below.
 
         Returns:
-            Of each image masks, bool [A], of the positive and of the negative ones that were drawn.
+            Per image, masks, bool [A], of the sampled positives and of the sampled negatives.
         """
         positives, negatives = [], []
         for labels in matched_idxs:
@@ -96,7 +98,7 @@ class BalancedPositiveNegativeSampler:
 
 
 def _drawn(mask: Tensor, n: int) -> Tensor:
-    """At most ``n`` of ``mask`` [A]. Random numbers are taken also where all are, as programs with a seed expect."""
+    """At most ``n`` of ``mask`` [A]. Random numbers are always drawn, so that seeded programs are reproducible."""
     indices = mask.nonzero().squeeze(1)
     chosen = indices[torch.randperm(len(indices), device=indices.device)[:n]]
     return torch.zeros_like(mask).index_fill_(0, chosen, True)

@@ -1,7 +1,7 @@
-"""What operators of this package are in ONNX. Imported only when a detector is exported to it: needs onnxscript."""
+"""ONNX implementations of this package's operators. Imported only for ONNX export: needs onnxscript."""
 
-# The function's body is never run: onnxscript reads it, annotations included, and makes a graph of it.
-# Its names must be no output's names: the exporter writes the function out where it is called.
+# The function's body is never run: onnxscript parses it, with its annotations, into a graph.
+# Its names must differ from the outputs' names: the exporter inlines the function.
 # mypy: ignore-errors
 
 from onnxscript import FLOAT, INT64, opset18 as op, script
@@ -11,7 +11,7 @@ FLOATS, INTS = FLOAT.dtype, INT64.dtype
 
 @script()
 def keypoint_peaks(logits: FLOAT, boxes: FLOAT) -> tuple[FLOAT, FLOAT]:
-    """:func:`zoo_detection.keypoints.keypoints_of`, box after box."""
+    """:func:`zoo_detection.keypoints.keypoints_of`, box by box."""
     maps = op.Slice(op.Shape(logits), [1], [2])
     cells = op.Squeeze(op.Shape(logits, start=3))
     cell = op.Cast(op.Range(-2, cells + 2, 1), to=FLOATS)
@@ -24,7 +24,7 @@ def keypoint_peaks(logits: FLOAT, boxes: FLOAT) -> tuple[FLOAT, FLOAT]:
         size = op.Max(op.Slice(box, [2], [4]) - corner, 1.0)
         whole = op.Ceil(size)
         width, height = op.Split(op.Cast(whole, to=INTS), num_outputs=2)
-        # The weight of each cell in every row of pixels, and below in every column.
+        # The weight of each cell for every row of pixels; below, for every column.
         scale = op.Concat(op.Expand(op.Gather(whole, 1), height), op.Expand(op.Gather(whole, 0), width), axis=0)
         rows, columns = op.Range(0, op.Squeeze(height), 1), op.Range(0, op.Squeeze(width), 1)
         position = (op.Cast(op.Concat(rows, columns, axis=0), to=FLOATS) + 0.5) * op.Cast(cells, to=FLOATS) / scale

@@ -1,4 +1,5 @@
-"""The manifest: twelve published detectors, five of their families on any backbone, and three tasks. No torch here."""
+"""The manifest: twelve published detectors, five of their families on any backbone, and three tasks. No torch
+import."""
 
 from __future__ import annotations
 
@@ -51,18 +52,18 @@ PARTS = {
 # fmt: on
 
 
-# What other libraries call it.
+# Names of the option in other libraries.
 KNOWN_AS = ("threshold", "thresh", "conf", "confidence", "score", "score_threshold", "min_confidence", "box_thresh")
 OPTIONS = (
     Option(
         "min_score",
         float,
         0.5,
-        "Objects that score less are neither printed nor drawn.",
+        "Objects with a lower score are neither printed nor drawn.",
         known_as=KNOWN_AS,
     ),
-    Option("max_detections", int, None, "How many detections the file gives.", verb="export"),
-    Option("mask_format", str, None, "full or roi: masks of the picture, or of each box.", verb="export"),
+    Option("max_detections", int, None, "Number of detections that the exported file returns.", verb="export"),
+    Option("mask_format", str, None, "full or roi: masks of the full picture, or of each box.", verb="export"),
 )
 
 
@@ -94,7 +95,7 @@ TASKS = (
 
 
 def public_names() -> dict[str, str]:
-    """Every name that ``zoo_detection`` offers (classes, builders, weights, parts) → the module that it comes from."""
+    """Every public name of ``zoo_detection`` (classes, builders, weights, parts) → the module that defines it."""
     parts = {name: f"zoo_detection.{module}" for module, names in PARTS.items() for name in names.split()}
     return parts | offered_names("zoo_detection", FAMILIES)
 

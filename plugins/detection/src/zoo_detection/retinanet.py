@@ -1,4 +1,4 @@
-"""RetinaNet: scores and boxes at every place of a pyramid at once, trained by a loss that cares for the hard ones."""
+"""RetinaNet: scores and boxes at every location of a pyramid, trained with a loss that focuses on hard examples."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from zoo_detection.transform import Target
 from zoo_detection.weights.retinanet import RetinaNet_ResNet50_FPN_V2_Weights, RetinaNet_ResNet50_FPN_Weights
 
 BOX_LOSSES = ("l1", "giou")
-PRIOR = 0.01  # the score of everything before training: were it 0.5, the first losses would be all background's
+PRIOR = 0.01  # initial score of all anchors: with 0.5, background would dominate the first losses
 draw_small = partial(draw_convolutions, partial(nn.init.normal_, std=0.01))
 
 
@@ -82,11 +82,11 @@ class RetinaNetClassificationHead(MapHead):
     def compute_loss(
         self, targets: list[Target], head_outputs: dict[str, Tensor], matched_idxs: Sequence[Tensor]
     ) -> Tensor:
-        """The mean over images of the focal loss by the number of anchors that stand for an object.
+        """The focal loss per number of anchors matched to an object, averaged over images.
 
         Args:
             head_outputs: with ``cls_logits`` [N, A, num_classes].
-            matched_idxs: of each image which object each anchor stands for, int64 [A], as :class:`Matcher` says it.
+            matched_idxs: per image, the object of each anchor, int64 [A], as returned by :class:`Matcher`.
         """
         losses = []
         for target, logits, matches in zip(targets, head_outputs["cls_logits"], matched_idxs, strict=True):
@@ -97,9 +97,9 @@ class RetinaNetClassificationHead(MapHead):
 
 
 class RetinaNetRegressionHead(MapHead):
-    """Maps [N, C, H, W] → what ``box_coder`` decodes, [N, A, 4], of the anchors of all maps.
+    """Maps [N, C, H, W] → box codes for ``box_coder``, [N, A, 4], of the anchors of all maps.
 
-    ``_loss_type`` is ``"l1"`` for the loss of what is regressed, or ``"giou"`` for that of the boxes.
+    ``_loss_type`` is ``"l1"`` for a loss of the codes, or ``"giou"`` for a loss of the boxes.
     """
 
     columns = 4
@@ -122,7 +122,7 @@ class RetinaNetRegressionHead(MapHead):
         anchors: Sequence[Tensor],
         matched_idxs: Sequence[Tensor],
     ) -> Tensor:
-        """The mean over images of the box loss by the number of anchors that stand for an object.
+        """The box loss per number of anchors matched to an object, averaged over images.
 
         Args:
             head_outputs: with ``bbox_regression`` [N, A, 4].
@@ -139,7 +139,7 @@ class RetinaNetRegressionHead(MapHead):
         return torch.stack(losses).mean()
 
     def regression_loss(self, codes: Tensor, anchors: Tensor, boxes: Tensor) -> Tensor:
-        """Summed over P anchors [P, 4] that stand for ``boxes`` [P, 4]."""
+        """The sum over P anchors [P, 4] matched to ``boxes`` [P, 4]."""
         if self._loss_type == "giou":
             return generalized_box_iou_loss(self.box_coder.decode(codes, anchors), boxes, reduction="sum")
         return F.l1_loss(codes, self.box_coder.encode(boxes, anchors), reduction="sum")
@@ -162,7 +162,7 @@ class RetinaNetHead(ScoringHead):
         anchors: Sequence[Tensor],
         matched_idxs: Sequence[Tensor],
     ) -> Losses:
-        """Those of both heads."""
+        """The losses of both heads."""
         return {
             "classification": self.classification_head.compute_loss(targets, head_outputs, matched_idxs),
             "bbox_regression": self.regression_head.compute_loss(targets, head_outputs, anchors, matched_idxs),
@@ -178,25 +178,25 @@ def default_anchors(levels: int = 5) -> AnchorGenerator:
 class RetinaNet(DenseDetector):
     """RetinaNet, from `Focal Loss for Dense Object Detection <https://arxiv.org/abs/1708.02002>`_.
 
-    See :class:`zoo_detection.detector.Detector` for what it takes and gives. The losses are ``classification`` and
+    See :class:`zoo_detection.detector.Detector` for inputs and outputs. The losses are ``classification`` and
     ``bbox_regression``.
 
     Args:
-        backbone: images → feature maps, a dict; its ``out_channels`` says how many channels they have.
-        num_classes: number of scores of an anchor. There is no background, so 0 is a label like the others; the
-            published models leave it unused.
-        min_size, max_size, image_mean, image_std: of the transform; see
+        backbone: images → feature maps, a dict; its ``out_channels`` is their number of channels.
+        num_classes: number of scores per anchor. There is no background, so 0 is an ordinary label; the
+            published models do not use it.
+        min_size, max_size, image_mean, image_std: arguments of the transform; see
             :class:`zoo_detection.transform.GeneralizedRCNNTransform`. By default ImageNet's mean and deviation.
-        anchor_generator: by default three sizes and three shapes a level, from 32 pixels.
+        anchor_generator: by default three sizes and three shapes per level, from 32 pixels.
         head: maps → ``cls_logits`` and ``bbox_regression``; by default :class:`RetinaNetHead`.
-        proposal_matcher: by default made of ``fg_iou_thresh`` and ``bg_iou_thresh``: the IoU from which an anchor
-            stands for an object, and below which for none.
-        score_thresh: detections score more than this.
-        nms_thresh: of two of one class with a higher IoU, the worse is dropped.
-        detections_per_img: at most so many.
-        topk_candidates: of each map, before dropping any.
-        transform: in place of that made of the sizes; None leaves resizing and normalising to the caller.
-        box_loss: ``"l1"`` of what is regressed, or ``"giou"`` of the boxes.
+        proposal_matcher: by default built from ``fg_iou_thresh`` and ``bg_iou_thresh``: the IoU from which an anchor is
+            matched to an object, and below which it is background.
+        score_thresh: minimum score of detections, exclusive.
+        nms_thresh: IoU threshold of non-maximum suppression, within each class.
+        detections_per_img: maximum number of detections per image.
+        topk_candidates: maximum number of candidates per map, before suppression.
+        transform: replaces the default transform; None leaves resizing and normalising to the caller.
+        box_loss: ``"l1"``, of the codes, or ``"giou"``, of the boxes.
     """
 
     def __init__(
@@ -246,7 +246,7 @@ class RetinaNet(DenseDetector):
         return self.compute_loss(targets, outputs, anchors)
 
     def compute_loss(self, targets: list[Target], head_outputs: dict[str, Tensor], anchors: list[Tensor]) -> Losses:
-        """The head's losses, for the anchors [A, 4] of each image, each with the object that it overlaps enough."""
+        """The head's losses, for the anchors [A, 4] of each image, matched to objects by overlap."""
         matched_idxs = [
             self.proposal_matcher(box_iou(target["boxes"], of_image))
             for target, of_image in zip(targets, anchors, strict=True)
@@ -267,7 +267,7 @@ def retinanet_resnet50_fpn(resnet: ResNet, num_classes: int, **kwargs: Any) -> R
     <https://arxiv.org/abs/1708.02002>`_.
 
     The arguments are those of :func:`zoo_detection.faster_rcnn.fasterrcnn_resnet50_fpn`, and the further ones of
-    :class:`RetinaNet`. The 91 classes are COCO's ids with the unused 0.
+    :class:`RetinaNet`. The 91 classes are COCO's ids and the unused 0.
     """
     return RetinaNet(resnet_fpn(resnet, LAYERS, p6_p7()), num_classes, **kwargs)
 
@@ -279,7 +279,7 @@ def retinanet_resnet50_fpn_v2(resnet: ResNet, num_classes: int, **kwargs: Any) -
     """RetinaNet with group norm in its heads and GIoU as its box loss, after `Bridging the Gap Between Anchor-based and
     Anchor-free Detection <https://arxiv.org/abs/1912.02424>`_.
 
-    The arguments are those of :func:`retinanet_resnet50_fpn`; the batch norm is always ordinary.
+    The arguments are those of :func:`retinanet_resnet50_fpn`; the batch norm is never frozen.
     """
     backbone = resnet_fpn(resnet, LAYERS, p6_p7(2048))
     head = RetinaNetHead(OUT_CHANNELS, 9, num_classes, norm_layer=partial(nn.GroupNorm, 32))
@@ -293,7 +293,7 @@ def retinanet(body: Backbone, num_classes: int = 91, **kwargs: Any) -> RetinaNet
     <https://arxiv.org/abs/1708.02002>`_.
 
     The arguments are those of :func:`zoo_detection.faster_rcnn.fasterrcnn`, and the further ones of
-    :class:`RetinaNet`; the last three stages and two further levels make the pyramid.
+    :class:`RetinaNet`; the last three stages and two additional levels form the pyramid.
 
     Raises:
         InvalidArgument: the backbone has no stages.

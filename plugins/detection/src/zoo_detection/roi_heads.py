@@ -26,21 +26,22 @@ Features = Mapping[str, Tensor]
 
 
 class RoIHeads(nn.Module):
-    """Features and proposals → detections, and losses if there are targets.
+    """Features and proposals → detections, and losses if targets are given.
 
     Args:
         box_roi_pool: features, boxes of each image, sizes of the images → regions [R, C, h, w].
         box_head: regions → [R, D].
-        box_predictor: [R, D] → logits [R, num_classes] and what decodes to a box for each class, [R, num_classes * 4].
-        fg_iou_thresh, bg_iou_thresh: IoU from which a proposal stands for an object, and below which for none.
-        batch_size_per_image: proposals of each image that count in training.
-        positive_fraction: share of those that stand for an object, at most.
-        bbox_reg_weights: of the box coder; by default (10, 10, 5, 5).
-        score_thresh: detections score more than this.
-        nms_thresh: of two of one class with a higher IoU, the worse is dropped.
-        detections_per_img: at most so many.
-        mask_roi_pool, mask_head, mask_predictor: likewise for masks: regions → logits [R, num_classes, M, M].
-        keypoint_roi_pool, keypoint_head, keypoint_predictor: likewise for keypoints: → heat maps [R, K, S, S].
+        box_predictor: [R, D] → logits [R, num_classes] and box codes per class, [R, num_classes * 4].
+        fg_iou_thresh, bg_iou_thresh: IoU from which a proposal is matched to an object, and below which it is
+            background.
+        batch_size_per_image: number of proposals per image in the training loss.
+        positive_fraction: maximum share of them that are matched to an object.
+        bbox_reg_weights: weights of the box coder; by default (10, 10, 5, 5).
+        score_thresh: minimum score of detections, exclusive.
+        nms_thresh: IoU threshold of non-maximum suppression, within each class.
+        detections_per_img: maximum number of detections per image.
+        mask_roi_pool, mask_head, mask_predictor: the same for masks: regions → logits [R, num_classes, M, M].
+        keypoint_roi_pool, keypoint_head, keypoint_predictor: the same for keypoints: → heat maps [R, K, S, S].
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class RoIHeads(nn.Module):
         for kind in KINDS:
             if 0 < sum(part is not None for part in self.parts(kind)) < 3:
                 raise InvalidArgument(
-                    f"Of {kind}_roi_pool, _head and _predictor some are None; give all three or none."
+                    f"Some of {kind}_roi_pool, _head and _predictor are None; pass all three or none."
                 )
 
     def parts(self, kind: str) -> tuple[Any, ...]:
@@ -105,7 +106,7 @@ class RoIHeads(nn.Module):
     ) -> tuple[list[Detections], Losses]:
         """Detections of each image: boxes, labels and scores; masks [D, 1, M, M] of the boxes; keypoints. And losses.
 
-        With ``most``, so many of each image, padded with such as have a score of -1; proposals without a size are
+        With ``most``, exactly this many per image, padded with detections of score -1; proposals of zero size are
         padding too.
         """
         losses = {} if targets is None else self.compute_loss(features, proposals, image_shapes, targets)
@@ -123,9 +124,10 @@ class RoIHeads(nn.Module):
         return found, losses
 
     def check_targets(self, targets: list[Target] | None) -> None:
-        """Raise InvalidArgument unless each target has boxes and labels, and masks or keypoints where there are heads.
+        """Raise InvalidArgument unless each target has boxes and labels, and masks or keypoints if there are heads for
+        them.
 
-        A detector has checked them before, in far more detail.
+        A detector has already checked them in more detail.
         """
         wanted = ["boxes", "labels", *(f"{kind}s" for kind in KINDS if getattr(self, f"has_{kind}")())]
         for i, target in enumerate([{}] if targets is None else targets):
@@ -138,11 +140,11 @@ class RoIHeads(nn.Module):
     def select_training_samples(
         self, proposals: list[Tensor], targets: list[Target]
     ) -> tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor]]:
-        """The proposals of each image that count in training; the objects' own boxes are among them from the start.
+        """Sample the proposals of each image for training; the objects' own boxes are added to them.
 
         Returns:
-            Of each image boxes [R, 4]; int64 [R], which object each stands for, any for background; labels, int64
-            [R], 0 for background; and what decodes to the objects' boxes [R, 4], 0 for background.
+            Per image: boxes [R, 4]; the index of each box's object, int64 [R], arbitrary for background; labels, int64
+                [R], 0 for background; and codes of the objects' boxes [R, 4], 0 for background.
         """
         truth = [target["boxes"].to(boxes) for target, boxes in zip(targets, proposals, strict=True)]
         proposals = self.add_gt_proposals(proposals, truth)
@@ -156,14 +158,14 @@ class RoIHeads(nn.Module):
         return tuple(map(list, zip(*samples, strict=True)))  # type: ignore[return-value]
 
     def add_gt_proposals(self, proposals: Sequence[Tensor], gt_boxes: Sequence[Tensor]) -> list[Tensor]:
-        """The proposals [P, 4] of each image, with the objects' boxes [G, 4] behind them."""
+        """The proposals [P, 4] of each image, followed by the objects' boxes [G, 4]."""
         return [torch.cat(of_image) for of_image in zip(proposals, gt_boxes, strict=True)]
 
     def assign_targets_to_proposals(
         self, proposals: Sequence[Tensor], gt_boxes: Sequence[Tensor], gt_labels: Sequence[Tensor]
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Of each image, for its proposals: int64 [P], which object each stands for, 0 where none; and its label,
-        int64 [P], 0 for background, -1 for what does not count."""
+        """Per image, for its proposals: the index of the matched object, int64 [P], 0 if none; and the label, int64
+        [P], 0 for background, -1 if ignored."""
         objects, labels = [], []
         for boxes, truth, classes in zip(proposals, gt_boxes, gt_labels, strict=True):
             matches = self.proposal_matcher(box_iou(truth, boxes))
@@ -174,7 +176,7 @@ class RoIHeads(nn.Module):
         return objects, labels
 
     def subsample(self, labels: Sequence[Tensor]) -> list[Tensor]:
-        """Of each image the indices, int64 [R], of the proposals that were drawn to count, in order."""
+        """Per image, the indices, int64 [R], of the sampled proposals, in order."""
         masks = zip(*self.fg_bg_sampler(labels), strict=True)
         return [(positive | negative).nonzero().squeeze(1) for positive, negative in masks]
 
@@ -211,7 +213,7 @@ class RoIHeads(nn.Module):
         return losses
 
     def run(self, kind: str, features: Features, boxes: list[Tensor], image_shapes: Sequence[Size]) -> Tensor | None:
-        """What pool, head and predictor make of ``boxes``; None where there are none, which no batch norm survives."""
+        """The outputs of pool, head and predictor for ``boxes``; None without boxes, on which batch norm fails."""
         if not sum(map(len, boxes)):
             return None
         pool, head, predictor = self.parts(kind)
@@ -219,7 +221,8 @@ class RoIHeads(nn.Module):
         return widened(run_part(f"roi_heads.{kind}_predictor", predictor, x))
 
     def check_masks(self, masks: Tensor | None, classes: int | None) -> None:
-        """Raise InvalidArgument if there are masks [D, C, M, M] of other than ``classes``; without any, as declared."""
+        """Raise InvalidArgument if masks [D, C, M, M] do not have ``classes`` classes; without masks, check the
+        declared number."""
         declared = getattr(getattr(self.mask_predictor, "mask_fcn_logits", None), "out_channels", None)
         found = declared if masks is None else masks.shape[1]
         if found is not None and classes is not None:
@@ -229,7 +232,7 @@ class RoIHeads(nn.Module):
     def predict_boxes(
         self, features: Features, boxes: list[Tensor], image_shapes: Sequence[Size]
     ) -> tuple[Tensor, Tensor]:
-        """Logits [R, C] of the classes, and what decodes to a box for each of them, [R, C * 4]."""
+        """Logits [R, C] of the classes, and box codes for each of them, [R, C * 4]."""
         x = run_part("roi_heads.box_head", self.box_head, self.box_roi_pool(features, boxes, image_shapes))
         logits, codes = run_part("roi_heads.box_predictor", self.box_predictor, x)
         predictor = "roi_heads.box_predictor"
@@ -241,7 +244,7 @@ class RoIHeads(nn.Module):
     def look_closer(
         self, features: Features, found: list[Detections], image_shapes: Sequence[Size], classes: int
     ) -> None:
-        """Add masks and keypoints to what was found, as far as there are parts for them."""
+        """Add masks and keypoints to the detections, if the model has parts for them."""
         boxes = [detections["boxes"] for detections in found]
         counts = [b.shape[0] for b in boxes]
         if self.has_mask():
@@ -271,11 +274,11 @@ class RoIHeads(nn.Module):
         image_shapes: Sequence[Size],
         most: int | None = None,
     ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-        """Of all pairs of proposal and class the good ones that no better of their class overlaps.
+        """The pairs of proposal and class above the thresholds, after non-maximum suppression per class.
 
         Args:
             class_logits: [R, C] for the proposals of all images.
-            box_regression: what decodes to a box for each class, [R, C * 4].
+            box_regression: box codes per class, [R, C * 4].
             proposals: [P, 4] of each image.
             image_shapes: (height, width) of each.
             most: as in :meth:`forward`.
@@ -293,14 +296,14 @@ class RoIHeads(nn.Module):
     def _best(
         self, probabilities: Tensor, codes: Tensor, proposals: Tensor, limits: Tensor, most: int | None
     ) -> Detections:
-        """Those of one image; only the boxes of pairs that may be good are decoded."""
+        """The detections of one image; only the boxes of pairs above the threshold are decoded."""
         scores = probabilities[:, 1:]  # without background
         classes = scores.shape[1]
         if most is None:
             pairs = (scores > self.score_thresh).flatten().nonzero().squeeze(1)
         else:
             scores = torch.where((proposals[:, 2:] > proposals[:, :2]).all(1, keepdim=True), scores, 0)
-            # The scores of a proposal sum to 1, so no more of them than this can be above the threshold.
+            # The scores of a proposal sum to 1, so at most this many can be above the threshold.
             above = classes if self.score_thresh <= 0 else min(classes, int(1 / self.score_thresh))
             pairs = scores.flatten().topk(len(proposals) * above).indices
         rows, labels = pairs // classes, pairs % classes + 1
@@ -314,11 +317,11 @@ class RoIHeads(nn.Module):
 def fastrcnn_loss(
     class_logits: Tensor, box_regression: Tensor, labels: Sequence[Tensor], regression_targets: Sequence[Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """The losses of classes and of boxes, means over R samples; of the boxes that of their class counts.
+    """The losses of classes and of boxes, averaged over R samples; only the box of the true class is used.
 
     Args:
-        class_logits: [R, C]; ``box_regression`` what decodes to a box for each class, [R, C * 4].
-        labels: int64 of each image, 0 for background; ``regression_targets`` what should decode to their boxes.
+        class_logits: [R, C]; ``box_regression``: box codes per class, [R, C * 4].
+        labels: int64 per image, 0 for background; ``regression_targets``: codes of their boxes.
     """
     classes, wanted = torch.cat(list(labels)), torch.cat(list(regression_targets))
     positive = (classes > 0).nonzero().squeeze(1)
@@ -330,11 +333,11 @@ def fastrcnn_loss(
 def mask_loss(
     logits: Tensor, boxes: list[Tensor], objects: list[Tensor], labels: Tensor, masks: Sequence[Tensor]
 ) -> Tensor:
-    """The mean binary cross-entropy of the masks of the objects' own classes, cut out of the targets' masks.
+    """The mean binary cross-entropy of the masks of the objects' own classes, cropped from the targets' masks.
 
     Args:
-        logits: [P, C, M, M] of the boxes of all images; ``labels`` [P] their classes.
-        boxes: [P, 4] of each image; ``objects`` int64 [P] which of its ``masks`` [G, H, W] each is about.
+        logits: [P, C, M, M] of the boxes of all images; ``labels``: [P], their classes.
+        boxes: [P, 4] of each image; ``objects``: int64 [P], the index of each box's mask in ``masks`` [G, H, W].
     """
     size = logits.shape[-1]
     cut = [project_masks_on_boxes(*each, size) for each in zip(masks, boxes, objects, strict=True)]
@@ -342,7 +345,7 @@ def mask_loss(
 
 
 def project_masks_on_boxes(gt_masks: Tensor, boxes: Tensor, matched_idxs: Tensor, M: int) -> Tensor:  # noqa: N803
-    """What lies in the boxes [P, 4] of the masks [G, H, W] of their objects, ``matched_idxs`` [P]: [P, M, M]."""
+    """Crop the masks [G, H, W] of the objects ``matched_idxs`` [P] to the boxes [P, 4]: [P, M, M]."""
     regions = torch.cat([matched_idxs[:, None].to(boxes), boxes], dim=1)
     return roi_align(gt_masks[:, None].to(boxes), regions, (M, M), 1.0)[:, 0]
 
@@ -371,29 +374,29 @@ def keypointrcnn_loss(
 
 
 def maskrcnn_inference(x: Tensor, labels: Sequence[Tensor]) -> list[Tensor]:
-    """Of logits [D, C, M, M] the probabilities of masks of each image's ``labels``: [D, 1, M, M] of each."""
+    """Logits [D, C, M, M] → mask probabilities for each image's ``labels``, [D, 1, M, M] per image."""
     probabilities = of_label(x, torch.cat(list(labels))).sigmoid()[:, None]
     return list(torch.split(probabilities, [len(of_image) for of_image in labels]))
 
 
 def keypointrcnn_inference(x: Tensor, boxes: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-    """Of logits [D, K, S, S] the keypoints [D, K, 3] in each image's ``boxes``, and the logits there [D, K]."""
+    """Logits [D, K, S, S] → keypoints [D, K, 3] in each image's ``boxes``, and their logits [D, K]."""
     counts = [len(of_image) for of_image in boxes]
     keypoints, scores = keypoints_of(x, torch.cat(list(boxes)))
     return list(torch.split(keypoints, counts)), list(torch.split(scores, counts))
 
 
 def of_label(values: Tensor, labels: Tensor) -> Tensor:
-    """Of values [R, C, …] for every class those of ``labels`` [R]: [R, …]."""
+    """Select from values [R, C, …] of every class those of ``labels`` [R]: [R, …]."""
     return values[torch.arange(labels.shape[0], device=labels.device), labels]
 
 
 def nothing(parts: Sequence[nn.Module | None], features: Features) -> Tensor:
-    """A loss of 0 with a gradient of 0 for every parameter of ``parts``: what a batch without objects gives."""
+    """A loss of 0 with a gradient of 0 for every parameter of ``parts``, for a batch without objects."""
     parameters = [p.sum() for part in parts if part is not None for p in part.parameters()]
     return torch.stack([*parameters, *(f.sum() for f in features.values())]).sum() * 0
 
 
 def _of_classes(codes: Tensor) -> Tensor:
-    """[R, C * 4] → [R, C, 4], also of no regions."""
+    """[R, C * 4] → [R, C, 4], also for R = 0."""
     return codes.reshape(codes.shape[0], codes.shape[1] // 4, 4)

@@ -1,4 +1,4 @@
-"""Region proposal network: which of all anchors hold an object, whatever it is.
+"""Region proposal network: predicts which anchors contain an object of any class.
 
 From `Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks
 <https://arxiv.org/abs/1506.01497>`_, on a feature pyramid.
@@ -27,11 +27,11 @@ SMALLEST = 1e-3  # pixels of a proposal's side
 
 
 class RPNHead(nn.Module):
-    """Maps [N, C, H, W] → logits of the anchors, [N, A, H, W], and what decodes to boxes, [N, A * 4, H, W], of each.
+    """Maps [N, C, H, W] → logits of the anchors, [N, A, H, W], and box codes, [N, A * 4, H, W], of each map.
 
     Args:
-        num_anchors: in a cell.
-        conv_depth: number of 3×3 convolutions that both are read off.
+        num_anchors: number of anchors per cell.
+        conv_depth: number of shared 3×3 convolutions.
     """
 
     def __init__(self, in_channels: int, num_anchors: int, conv_depth: int = 1) -> None:
@@ -49,18 +49,19 @@ class RPNHead(nn.Module):
 
 
 class RegionProposalNetwork(nn.Module):
-    """Images and features → proposals, [P, 4] of each image, and losses if there are targets.
+    """Images and features → proposals, [P, 4] of each image, and losses if targets are given.
 
     Args:
         anchor_generator: images and maps → anchors of each map.
-        head: as :class:`RPNHead`.
-        fg_iou_thresh, bg_iou_thresh: IoU from which an anchor stands for an object, and below which for none.
-        batch_size_per_image: anchors of each image that count in training.
-        positive_fraction: share of those that stand for an object, at most.
-        pre_nms_top_n: of each map, how many of the best anchors become boxes: ``{"training": …, "testing": …}``.
-        post_nms_top_n: of all maps, how many proposals there are.
-        nms_thresh: of two of one map with a higher IoU, the worse is dropped.
-        score_thresh: proposals score at least this.
+        head: a module like :class:`RPNHead`.
+        fg_iou_thresh, bg_iou_thresh: IoU from which an anchor is matched to an object, and below which it is
+            background.
+        batch_size_per_image: number of anchors per image in the training loss.
+        positive_fraction: maximum share of them that are matched to an object.
+        pre_nms_top_n: number of the best anchors per map that become boxes: ``{"training": …, "testing": …}``.
+        post_nms_top_n: maximum number of proposals of all maps.
+        nms_thresh: IoU threshold of non-maximum suppression, within each map.
+        score_thresh: minimum score of proposals.
     """
 
     def __init__(
@@ -88,11 +89,11 @@ class RegionProposalNetwork(nn.Module):
         self.score_thresh = score_thresh
 
     def pre_nms_top_n(self) -> int:
-        """Of each map, how many of the best anchors become boxes, in the present mode."""
+        """Number of the best anchors per map that become boxes, in the current mode."""
         return self._pre_nms_top_n["training" if self.training else "testing"]
 
     def post_nms_top_n(self) -> int:
-        """How many proposals there are of all maps, in the present mode."""
+        """Maximum number of proposals of all maps, in the current mode."""
         return self._post_nms_top_n["training" if self.training else "testing"]
 
     def forward(
@@ -102,7 +103,7 @@ class RegionProposalNetwork(nn.Module):
         targets: list[Target] | None = None,
         padded: bool = False,
     ) -> tuple[list[Tensor], Losses]:
-        """``padded``, the proposals are as many for each image, and some of them boxes without a size: for graphs."""
+        """With ``padded`` each image has the same number of proposals, padded with boxes of zero size: for graphs."""
         objectness, codes, anchors, num_anchors_per_level = self.predict(images, features)
         padding = (True,) if padded else ()
         proposals, _ = self.filter_proposals(
@@ -121,7 +122,7 @@ class RegionProposalNetwork(nn.Module):
     def predict(
         self, images: ImageList, features: Mapping[str, Tensor]
     ) -> tuple[Tensor, Tensor, list[Tensor], list[int]]:
-        """Logits [N, A], what decodes to boxes [N, A, 4], the anchors [A, 4] of each image; how many of each map."""
+        """Logits [N, A], box codes [N, A, 4], the anchors [A, 4] of each image, and their number per map."""
         maps = list(features.values())
         objectness, codes = run_part("rpn.head", self.head, maps)
         anchors = self.anchor_generator(images, maps)
@@ -138,14 +139,14 @@ class RegionProposalNetwork(nn.Module):
         num_anchors_per_level: Sequence[int],
         padded: bool = False,
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Of each image the best proposals that no better one of their map overlaps.
+        """The best proposals of each image after non-maximum suppression within each map.
 
         Args:
             proposals: boxes [N, A, 4], map by map.
             objectness: their logits, in any shape.
             image_shapes: (height, width) of each image.
-            num_anchors_per_level: how many of A belong to each map.
-            padded: as many for each image; the others are at no place and have a score of -1.
+            num_anchors_per_level: number of anchors of each map.
+            padded: return the same number per image; padding has zero boxes and a score of -1.
 
         Returns:
             Boxes [P, 4] and scores [P] in [0, 1] of each image, best first.
@@ -173,8 +174,8 @@ class RegionProposalNetwork(nn.Module):
     def assign_targets_to_anchors(
         self, anchors: Sequence[Tensor], targets: Sequence[Target]
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Of each image, for its anchors [A, 4]: labels [A], 1 for an object, 0 for none, -1 for what does not count;
-        and the boxes of the objects that they stand for, [A, 4], any where there is none."""
+        """Per image, for its anchors [A, 4]: labels [A], 1 for an object, 0 for background, -1 if ignored; and the
+        boxes of the matched objects, [A, 4], arbitrary for background."""
         labels, boxes = [], []
         for of_image, target in zip(anchors, targets, strict=True):
             matches = self.proposal_matcher(box_iou(target["boxes"], of_image))
@@ -190,12 +191,12 @@ class RegionProposalNetwork(nn.Module):
         labels: Sequence[Tensor],
         regression_targets: Sequence[Tensor],
     ) -> tuple[Tensor, Tensor]:
-        """The losses of scores and of boxes, means over the anchors that were drawn to count.
+        """The losses of scores and of boxes, averaged over the sampled anchors.
 
         Args:
-            objectness: logits of the anchors of all images, in any shape; ``pred_bbox_deltas`` what decodes to boxes.
-            labels: as of :meth:`assign_targets_to_anchors`.
-            regression_targets: what should decode to boxes, [A, 4] of each image.
+            objectness: logits of the anchors of all images, in any shape; ``pred_bbox_deltas``: box codes.
+            labels: as from :meth:`assign_targets_to_anchors`.
+            regression_targets: codes of the objects' boxes, [A, 4] of each image.
         """
         positive, negative = (torch.cat(masks).nonzero().squeeze(1) for masks in self.fg_bg_sampler(labels))
         drawn = torch.cat([positive, negative])
@@ -211,6 +212,6 @@ def permute_and_flatten(layer: Tensor, N: int, A: int, C: int, H: int, W: int) -
 
 
 def concat_box_prediction_layers(box_cls: Sequence[Tensor], box_regression: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Of each map scores [N, A * C, H, W] and numbers [N, A * 4, H, W] → [N * all A, C] and [N * all A, 4]."""
+    """Scores [N, A * C, H, W] and codes [N, A * 4, H, W] of each map → [N * all A, C] and [N * all A, 4]."""
     classes = 4 * box_cls[0].shape[1] // box_regression[0].shape[1]
     return flatten_maps(box_cls, classes).flatten(0, 1), flatten_maps(box_regression, 4).flatten(0, 1)

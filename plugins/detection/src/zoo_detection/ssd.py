@@ -1,4 +1,4 @@
-"""SSD: scores and boxes read off maps of falling resolution, for default boxes of all sizes and shapes."""
+"""SSD: scores and boxes from maps of decreasing resolution, for default boxes of all sizes and shapes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from zoo_detection.weights.ssd import SSD300_VGG16_Weights
 
 
 class SSDScoringHead(MapHead):
-    """Maps [N, C, H, W] → [N, A, num_columns] of the default boxes of all maps, by a module for each map."""
+    """Maps [N, C, H, W] → [N, A, num_columns] of the default boxes of all maps, with one module per map."""
 
     def __init__(self, module_list: nn.ModuleList, num_columns: int) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class SSDClassificationHead(SSDScoringHead):
 
 
 class SSDRegressionHead(SSDScoringHead):
-    """Maps → what the box coder decodes, [N, A, 4], of the default boxes of all maps."""
+    """Maps → box codes [N, A, 4] of the default boxes of all maps."""
 
     def __init__(self, in_channels: Sequence[int], num_anchors: Sequence[int]) -> None:
         super().__init__(_convolutions(in_channels, num_anchors, 4), 4)
@@ -80,8 +80,8 @@ class SSDHead(ScoringHead):
     """Maps → ``cls_logits`` [N, A, num_classes] and ``bbox_regression`` [N, A, 4], of the default boxes of all maps.
 
     Args:
-        in_channels: of each map.
-        num_anchors: default boxes in a cell of each map.
+        in_channels: number of channels of each map.
+        num_anchors: number of default boxes per cell of each map.
     """
 
     def __init__(self, in_channels: Sequence[int], num_anchors: Sequence[int], num_classes: int) -> None:
@@ -93,23 +93,23 @@ class SSDHead(ScoringHead):
 class SSD(OneStageDetector):
     """SSD, from `SSD: Single Shot MultiBox Detector <https://arxiv.org/abs/1512.02325>`_.
 
-    See :class:`zoo_detection.detector.Detector` for what it takes and gives. The losses are ``bbox_regression`` and
+    See :class:`zoo_detection.detector.Detector` for inputs and outputs. The losses are ``bbox_regression`` and
     ``classification``.
 
     Args:
-        backbone: images → feature maps, a dict; its ``out_channels`` is a list, of each.
-        anchor_generator: makes the default boxes.
+        backbone: images → feature maps, a dict; its ``out_channels`` is a list with one number per map.
+        anchor_generator: creates the default boxes.
         size: (width, height) that all images are resized to.
-        num_classes: with background, which is 0.
-        image_mean, image_std: of the transform; by default ImageNet's.
+        num_classes: number of classes, including background, which is 0.
+        image_mean, image_std: arguments of the transform; by default ImageNet's.
         head: maps → ``cls_logits`` and ``bbox_regression``; by default :class:`SSDHead`.
-        score_thresh: detections score more than this.
-        nms_thresh: of two of one class with a higher IoU, the worse is dropped.
-        detections_per_img: at most so many.
-        iou_thresh: from which a default box stands for an object.
-        topk_candidates: of each class, before dropping any.
-        positive_fraction: share of default boxes that stand for an object among those that count in training.
-        transform: in place of that made of the sizes; None leaves resizing and normalising to the caller.
+        score_thresh: minimum score of detections, exclusive.
+        nms_thresh: IoU threshold of non-maximum suppression, within each class.
+        detections_per_img: maximum number of detections per image.
+        iou_thresh: IoU from which a default box is matched to an object.
+        topk_candidates: maximum number of candidates per class, before suppression.
+        positive_fraction: share of positives among the default boxes in the training loss.
+        transform: replaces the default transform; None leaves resizing and normalising to the caller.
     """
 
     def __init__(
@@ -165,12 +165,12 @@ class SSD(OneStageDetector):
         anchors: list[Tensor],
         matched_idxs: Sequence[Tensor],
     ) -> Losses:
-        """Both losses, summed over the batch and divided by the number of default boxes that stand for an object.
+        """Both losses, summed over the batch and divided by the number of default boxes matched to an object.
 
         Args:
-            head_outputs: what the head gave.
+            head_outputs: outputs of the head.
             anchors: the default boxes [A, 4] of each image.
-            matched_idxs: of each image which object each of them stands for, int64 [A]; negative for none.
+            matched_idxs: per image, the index of each default box's object, int64 [A]; negative for none.
         """
         logits, codes = head_outputs["cls_logits"], head_outputs["bbox_regression"]
         matches = torch.stack(list(matched_idxs))
@@ -184,7 +184,7 @@ class SSD(OneStageDetector):
             wanted = self.box_coder.encode(target["boxes"][objects], anchors[i][chosen])
             regression.append(F.smooth_l1_loss(codes[i, chosen], wanted, reduction="sum"))
         per_anchor = F.cross_entropy(logits.flatten(0, 1), classes.flatten(), reduction="none").view_as(matches)
-        # Background is nearly everywhere: of each image only the worst of it counts.
+        # Hard negative mining: only the background boxes with the largest loss in each image are used.
         rank = per_anchor.detach().masked_fill(positive, -torch.inf).argsort(1, descending=True).argsort(1)
         negative = rank < self.neg_to_pos_ratio * positive.sum(1, keepdim=True)
         n = positive.sum().clamp(min=1)
@@ -209,19 +209,19 @@ class SSD(OneStageDetector):
     def postprocess_detections(
         self, head_outputs: dict[str, Tensor], image_anchors: list[Tensor], image_shapes: Sequence[Size]
     ) -> list[Detections]:
-        """As :meth:`OneStageDetector.postprocess_detections`."""
+        """See :meth:`OneStageDetector.postprocess_detections`."""
         return super().postprocess_detections(head_outputs, image_anchors, image_shapes)
 
 
 class SSDFeatureExtractorVGG(nn.Module):
-    """VGG-16 up to its fifth stage, its linear layers as convolutions, and four times two convolutions on top.
+    """VGG-16 up to its fifth stage, its linear layers as convolutions, and four blocks of two convolutions on top.
 
-    The first map, of the fourth stage, has larger values than the others: each of its pixels is scaled to a norm that
-    is learned, for each channel (`ParseNet <https://arxiv.org/abs/1506.04579>`_).
+    The first map, of the fourth stage, has larger values than the others: each of its pixels is normalised and
+    multiplied by a learnt scale per channel (`ParseNet <https://arxiv.org/abs/1506.04579>`_).
 
     Args:
         backbone: the ``features`` of a VGG-16.
-        highres: one block more on top, as for images of 512×512.
+        highres: add one more block on top, as for images of 512×512.
     """
 
     def __init__(self, backbone: nn.Module, highres: bool = False) -> None:
@@ -290,14 +290,14 @@ def ssd300_vgg16(backbone: SSDFeatureExtractorVGG, num_classes: int, **kwargs: A
     <https://arxiv.org/abs/1512.02325>`_.
 
     Args:
-        num_classes: with background; 91 by default, COCO's.
-        weights_backbone: of VGG-16; loaded where the whole model has no weights.
-        trainable_backbone_layers: stages of the VGG that are trained, 0 to 5, counted from the last. By default four
-            where it starts from weights, else all.
+        num_classes: number of classes, including background; 91 by default, COCO's.
+        weights_backbone: weights of VGG-16; loaded if the complete model has no weights.
+        trainable_backbone_layers: number of trained stages of the VGG, 0 to 5, counted from the last. By default four
+            if it starts from weights, otherwise all.
         **kwargs: further arguments of :class:`SSD`.
     """
     defaults = {
-        # Values of the mean in [0, 1]; the deviation of 1 / 255 makes them 0 to 255 again, as VGG was trained for SSD.
+        # The mean is in [0, 1]; the deviation of 1 / 255 scales images to 0 to 255, as in the VGG trained for SSD.
         "image_mean": (0.48235, 0.45882, 0.40784),
         "image_std": (1 / 255, 1 / 255, 1 / 255),
     }

@@ -1,4 +1,4 @@
-"""SSDlite: SSD on a MobileNetV3, its convolutions depthwise."""
+"""SSDlite: SSD on a MobileNetV3, with depthwise convolutions."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class SSDLiteClassificationHead(SSDLiteScoringHead):
 
 
 class SSDLiteRegressionHead(SSDLiteScoringHead):
-    """Maps → what the box coder decodes, [N, A, 4], of the default boxes of all maps."""
+    """Maps → box codes [N, A, 4] of the default boxes of all maps."""
 
     def __init__(self, in_channels: Sequence[int], num_anchors: Sequence[int], norm_layer: Norm) -> None:
         super().__init__(in_channels, num_anchors, 4, norm_layer)
@@ -79,8 +79,8 @@ class SSDLiteHead(ScoringHead):
     """Maps → ``cls_logits`` [N, A, num_classes] and ``bbox_regression`` [N, A, 4], of the default boxes of all maps.
 
     Args:
-        in_channels: of each map.
-        num_anchors: default boxes in a cell of each map.
+        in_channels: number of channels of each map.
+        num_anchors: number of default boxes per cell of each map.
     """
 
     def __init__(
@@ -98,9 +98,9 @@ class SSDLiteFeatureExtractorMobileNet(nn.Module):
 
     Args:
         backbone: the ``features`` of the MobileNetV3.
-        c4_pos: which of them is that block.
-        norm_layer: of the blocks on top.
-        width_mult: factor of their channels, of which there are at least ``min_depth``.
+        c4_pos: index of that block.
+        norm_layer: norm of the blocks on top.
+        width_mult: multiplier of their channels, which are at least ``min_depth``.
     """
 
     def __init__(
@@ -124,11 +124,11 @@ class SSDLiteFeatureExtractorMobileNet(nn.Module):
         return found
 
 
-RATIOS = [2, 3]  # of the default boxes, beside the squares
+RATIOS = [2, 3]  # aspect ratios of the default boxes, in addition to the squares
 
 
 def _as_mobilenet(state: Mapping[str, Any]) -> dict[str, Any]:
-    """The MobileNet of the extractor under its own names: block 13 is cut in two there."""
+    """The MobileNet of the extractor under its own names: block 13 is split in two there."""
     first, second = "backbone.features.0.", "backbone.features.1."
     found = {f"features.{key.removeprefix(first)}": value for key, value in state.items() if key.startswith(first)}
     found["features.13.block.0.0.weight"] = state.get(f"{first}13.0.weight")
@@ -136,8 +136,8 @@ def _as_mobilenet(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def told_of(state: dict[str, Any]) -> dict[str, Any]:
-    """Whether the MobileNet in a file has a reduced tail, and its width; and, where a cell of a map has another number
-    of default boxes than six, that many of the aspect ratios 2 and 3."""
+    """The builder arguments that a file's tensors imply: whether the MobileNet has a reduced tail, its width, and, if a
+    cell has other than six default boxes, the corresponding aspect ratios from 2 and 3."""
     told: dict[str, Any] = {"reduced_tail": False, **told_by(LARGE)(_as_mobilenet(state))}
     boxes = [len(state.get(f"head.regression_head.module_list.{i}.1.weight", ())) // 4 for i in range(6)]
     if set(boxes) != {6} and set(boxes) <= {2, 4, 6}:
@@ -194,19 +194,19 @@ def ssdlite320_mobilenet_v3_large(
     <https://arxiv.org/abs/1905.02244>`_.
 
     Args:
-        num_classes: with background; 91 by default, COCO's.
-        weights_backbone: of MobileNetV3; loaded where the whole model has no weights.
-        trainable_backbone_layers: stages of the MobileNet that are trained, 0 to 6, counted from the last; by default
+        num_classes: number of classes, including background; 91 by default, COCO's.
+        weights_backbone: weights of MobileNetV3; loaded if the complete model has no weights.
+        trainable_backbone_layers: number of trained stages of the MobileNet, 0 to 6, counted from the last; by default
             all.
-        norm_layer: makes a norm of a number of channels; by default batch norm with the paper's eps and momentum.
-        reduced_tail: the MobileNet's last stage has half the channels, as the published model's. By default so, unless
-            the MobileNet starts from weights of its own, which are not for that; with weights, as in their file.
-        width_mult: factor of the MobileNet's numbers of channels.
+        norm_layer: creates a norm for a number of channels; by default batch norm with the paper's eps and momentum.
+        reduced_tail: the MobileNet's last stage has half the channels, as in the published model. By default true,
+            unless ``weights_backbone`` is given, whose weights have the full tail; with weights, as in their file.
+        width_mult: multiplier of the MobileNet's numbers of channels.
         size: width and height in pixels that all images are resized to.
-        scales: of the default boxes, seven, as :class:`zoo_detection.anchors.DefaultBoxGenerator` takes them; by
+        scales: seven scales of the default boxes, as for :class:`zoo_detection.anchors.DefaultBoxGenerator`; by
             default from 0.2 to 0.95 of the image.
-        aspect_ratios: of the default boxes of each of the six maps, beside the squares; by default 2 and 3, with
-            weights as many of these as the file has boxes for.
+        aspect_ratios: aspect ratios of the default boxes of each of the six maps, in addition to the squares; by
+            default 2 and 3, with weights those that the file has boxes for.
         **kwargs: further arguments of :class:`zoo_detection.SSD`.
     """
     check_count("size", size, 1)

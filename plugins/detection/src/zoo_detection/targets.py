@@ -1,4 +1,4 @@
-"""Checks on what users pass to detectors: each names the image, what was found, what was expected, a likely cause."""
+"""Checks of detectors' inputs: each message names the image, what was found, what was expected and a likely cause."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from torch import Tensor
 
 from zoo.errors import InvalidArgument, InvalidTargets, ZooWarning
 
-SLACK = 1.0  # pixels that a box may reach beyond its image: annotations are rounded
-LISTED = 20  # problems that an error names
+SLACK = 1.0  # pixels by which a box may exceed its image: annotations are rounded
+LISTED = 20  # maximum number of problems in an error
 
 
 @dataclass(frozen=True)
 class TargetProblem:
-    """Something wrong with a target.
+    """A problem of a target.
 
     Attributes:
         image: index of the image in the batch.
-        box: index of the object in its target, None where the whole target is meant.
-        problem: what was found, what is expected, and what it may come from.
+        box: index of the object in its target; None if the problem concerns the complete target.
+        problem: what was found, what is expected, and a likely cause.
     """
 
     image: int
@@ -43,20 +43,19 @@ def check_targets(
     masks: bool | None = None,
     num_keypoints: int | None = None,
 ) -> list[TargetProblem]:
-    """Everything that is wrong with a batch to train a detector on; an empty list where nothing is.
+    """List all problems of a training batch for a detector; an empty list means that the batch is valid.
 
-    A target is a dict of ``boxes``, floating point [N, 4] in xyxy and pixels of the image, ``labels``, int64 [N], and
-    as the model needs them ``masks``, [N, H, W] of zeros and ones, and ``keypoints``, floating point [N, K, 3] (x, y,
-    visibility). Other keys are nobody's business. An image without objects has N = 0, and keypoints of shape [0, K, 3]
-    or [0].
+    A target is a dict of ``boxes``, floating point [N, 4] in xyxy and pixels of the image, ``labels``, int64 [N], and,
+    if the model needs them, ``masks``, [N, H, W] of zeros and ones, and ``keypoints``, floating point [N, K, 3] (x, y,
+    visibility). Other keys are ignored. An image without objects has N = 0, and keypoints of shape [0, K, 3] or [0].
 
     Args:
         images: [C, H, W] each, or one [N, C, H, W].
-        targets: one for each image.
-        num_classes: labels must be below; by default they may be any.
-        background: label 0 is background, and no object's.
-        masks: whether targets must have masks; by default they are checked where they are there.
-        num_keypoints: targets must have so many keypoints for each object; by default as ``masks``.
+        targets: one per image.
+        num_classes: labels must be below this; by default there is no limit.
+        background: label 0 is background and not allowed for objects.
+        masks: whether targets must have masks; by default masks are checked if present.
+        num_keypoints: required number of keypoints per object; by default keypoints are checked if present.
 
     >>> for problem in zoo_detection.check_targets(images, targets):
     ...     print(problem)
@@ -64,7 +63,7 @@ def check_targets(
     """
     if targets is None or not isinstance(targets, list | tuple) or len(targets) != len(images):
         found = f"{len(targets)} targets" if isinstance(targets, list | tuple) else f"targets={_short(targets)}"
-        return [TargetProblem(0, None, f"{found} for {len(images)} images; expected a list with one dict for each")]
+        return [TargetProblem(0, None, f"{found} for {len(images)} images; expected a list with one dict per image")]
     problems = []
     for i, (image, target) in enumerate(zip(images, targets, strict=True)):
         checks = _Checks(image, target, num_classes, background, masks, num_keypoints)
@@ -87,7 +86,7 @@ Found = Iterator[tuple[int | None, str]]
 
 @dataclass(frozen=True)
 class _Checks:
-    """Those of one image and its target. Where nothing is wrong, the values are looked at once, all together."""
+    """The checks of one image and its target. If nothing is wrong, all values are read at once."""
 
     image: Tensor
     target: Any
@@ -122,9 +121,9 @@ class _Checks:
             if value is None or (key == "masks" and self.masks is False):
                 continue
             if len(value) != len(boxes) and key != "boxes":
-                yield None, f"{key} of shape {list(value.shape)} for {len(boxes)} boxes; expected as many"
+                yield None, f"{key} of shape {list(value.shape)} for {len(boxes)} boxes; expected the same number"
             elif value.device != self.image.device:
-                yield None, f"{key} are on {value.device} and the image is on {self.image.device}; move them there"
+                yield None, f"{key} are on {value.device} but the image is on {self.image.device}; move them there"
             else:
                 yield from check(value)
 
@@ -134,7 +133,7 @@ class _Checks:
 
     def check_boxes(self, boxes: Tensor) -> Found:
         if not boxes.is_floating_point():
-            yield None, f"boxes are {boxes.dtype}; expected floating point. Convert them by .float()"
+            yield None, f"boxes are {boxes.dtype}; expected floating point. Convert them with .float()"
             return
         if not len(boxes):
             return
@@ -157,7 +156,7 @@ class _Checks:
             warnings.warn(f"Targets have boxes of which {doubt}.", ZooWarning, stacklevel=2)
         if all_good:
             return
-        # Read as a corner and a size, would they all be right?
+        # Would they all be valid as xywh?
         as_xywh = torch.cat([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], dim=1)
         fits = ((boxes >= -SLACK) & (as_xywh <= limit)).all() & (boxes[:, 2:] > 0).all()
         hint = ". It looks like xywh: zoo.ops.box_convert(boxes, 'xywh', 'xyxy')" if fits else ""
@@ -174,8 +173,8 @@ class _Checks:
                 yield (
                     n,
                     (
-                        f"{numbers} reaches outside the image, which is {width} pixels wide and {height} high. "
-                        "zoo.ops.clip_boxes_to_image(boxes, (height, width)) cuts boxes off"
+                        f"{numbers} reaches outside the image, which is {width} pixels wide and {height} high. Clip "
+                        "boxes with zoo.ops.clip_boxes_to_image(boxes, (height, width))"
                     ),
                 )
 
@@ -202,9 +201,9 @@ class _Checks:
                 f"masks have the shape {list(masks.shape)}; expected [N, {size[0]}, {size[1]}], the image's size",
             )
         elif masks.is_floating_point() or masks.is_complex():
-            yield None, f"masks are {masks.dtype}; expected torch.uint8 or bool, 1 where the object is"
+            yield None, f"masks are {masks.dtype}; expected torch.uint8 or bool, 1 inside the object"
         elif masks.dtype != torch.bool and masks.numel() and masks.amax() > 1:
-            hint = "Divide by 255, or compare with 0" if masks.amax() == 255 else "One mask for each object: mask == id"
+            hint = "Divide by 255, or compare with 0" if masks.amax() == 255 else "Use one mask per object: mask == id"
             yield None, f"masks have values up to {int(masks.amax())}; expected 0 and 1. {hint}"
 
     def check_keypoints(self, keypoints: Tensor) -> Found:
@@ -221,7 +220,7 @@ class _Checks:
             yield None, f"keypoints have the shape {list(keypoints.shape)}; {expected}{hint}"
             return
         if not keypoints.is_floating_point():
-            yield None, f"keypoints are {keypoints.dtype}; expected floating point. Convert them by .float()"
+            yield None, f"keypoints are {keypoints.dtype}; expected floating point. Convert them with .float()"
             return
         finite = keypoints.isfinite().all(2).all(1)
         known = ((keypoints[..., 2] >= 0) & (keypoints[..., 2] <= 2)).all(1)
@@ -235,14 +234,14 @@ class _Checks:
 
 
 def check_images(images: Any, channels: int | None, scaled: bool) -> None:
-    """Raise unless ``images`` are what a detector takes: [C, H, W] each, or one [N, C, H, W], floating point.
+    """Raise unless a detector can take ``images``: [C, H, W] each, or one [N, C, H, W], floating point.
 
     Args:
-        channels: C, where it is known.
+        channels: C, if known.
         scaled: values must be in [0, 1], since the model normalises them.
 
     Raises:
-        InvalidArgument: the first image that is wrong is named.
+        InvalidArgument: an image is invalid; the message names the first one.
     """
     if torch.compiler.is_compiling():
         return
@@ -260,7 +259,7 @@ def check_images(images: Any, channels: int | None, scaled: bool) -> None:
             f"the images are {_short(images)}; expected a list of [{c}, H, W], or one [N, {c}, H, W]."
         )
     if not images:
-        raise InvalidArgument("there are no images: expected at least one.")
+        raise InvalidArgument("the list of images is empty; expected at least one.")
     for i, image in enumerate(images):
         problem = _image_problem(image, channels)
         if problem:
@@ -269,23 +268,23 @@ def check_images(images: Any, channels: int | None, scaled: bool) -> None:
         return
     peaks = torch.stack([image.detach().amax() for image in images]).tolist()
     for i, peak in enumerate(peaks):
-        if not peak <= 10:  # NaN included. A little above 1 is left to augmentations.
+        if not peak <= 10:  # true for NaN; values slightly above 1 may come from augmentations
             raise InvalidArgument(
-                f"image {i}: values up to {peak:g}; expected 0 to 1. Divide by 255; normalising is the model's affair."
+                f"image {i}: values up to {peak:g}; expected 0 to 1. Divide by 255; the model normalises images itself."
             )
 
 
 def _image_problem(image: Any, channels: int | None) -> str | None:
     c = channels or "C"
     if not isinstance(image, Tensor):
-        return f"{_short(image)}; expected a tensor [{c}, H, W]. weights.transforms() makes one of a PIL image."
+        return f"{_short(image)}; expected a tensor [{c}, H, W]. Convert a PIL image with weights.transforms()."
     if image.ndim != 3:
         return f"its shape is {list(image.shape)}; expected [{c}, H, W]."
     if channels is not None and image.shape[0] != channels:
         hwc = " Channels come first: image.permute(2, 0, 1)." if image.shape[2] == channels else ""
         return f"it has {image.shape[0]} channels (shape {list(image.shape)}); expected {channels}.{hwc}"
     if not image.is_floating_point():
-        return f"it is {image.dtype}; expected floating point in [0, 1]. Scale bytes by image.float() / 255."
+        return f"it is {image.dtype}; expected floating point in [0, 1]. Convert bytes with image.float() / 255."
     if image.numel() == 0:
         return f"its shape is {list(image.shape)}; expected at least one pixel."
     return None

@@ -28,27 +28,27 @@ from zoo_detection.masks import paste_mask_window
 
 MIN_SCORE = 0.5
 HEADS = ("head", "rpn.head", "roi_heads.box_predictor")
-MIN_KEYPOINT_SCORE = 0.0  # logits; what a model believes less is not drawn
-SMALLEST, ENLARGED = 400, 800  # pixels of the longer side of drawn pictures, as of zoo.draw.legible
+MIN_KEYPOINT_SCORE = 0.0  # logits; keypoints below are not drawn
+SMALLEST, ENLARGED = 400, 800  # pixels of the longer side of drawn pictures, as in zoo.draw.legible
 
 
 @dataclass(frozen=True)
 class Detection(Result):
-    """The objects that a model sees in one picture, best first.
+    """The objects that a model detects in one picture, best first.
 
     Attributes:
         boxes: float [D, 4], xyxy in pixels of the picture.
         labels: int64 [D].
         scores: float [D], 0 to 1.
-        categories: names of the labels; ``class 0``, ``class 1``, … where the weights name none.
+        categories: names of the labels; ``class 0``, ``class 1``, … if the weights name none.
         image: the picture.
         masks: float [D, 1, H, W], probabilities, or those of the boxes, [D, 1, 28, 28], from a model with
-            ``mask_format="roi"``; None where the model gives none.
-        keypoints: float [D, K, 3], x and y in pixels and visibility; likewise.
-        keypoints_scores: float [D, K], logits; likewise.
-        keypoint_names: of the K keypoints.
-        skeleton: pairs of keypoints that are connected; by default COCO's where there are 17.
-        min_score: objects that score less are neither printed nor drawn.
+            ``mask_format="roi"``; None if the model has no masks.
+        keypoints: float [D, K, 3], x and y in pixels and visibility; or None.
+        keypoints_scores: float [D, K], logits; or None.
+        keypoint_names: names of the K keypoints.
+        skeleton: pairs of connected keypoints; by default COCO's if there are 17.
+        min_score: objects with a lower score are neither printed nor drawn.
     """
 
     boxes: Tensor
@@ -72,7 +72,7 @@ class Detection(Result):
         return [self.categories[label] for label in self.labels.tolist()]
 
     def above(self, score: float) -> Detection:
-        """Those that score at least ``score``."""
+        """The objects with a score of at least ``score``."""
         good = self.scores >= check_score("score", score)
         parts: dict[str, Any] = {name: value[good] for name, value in self._tensors().items()}
         return replace(self, **parts)
@@ -82,8 +82,8 @@ class Detection(Result):
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
     def lines(self, k: int = 5) -> list[str]:
-        """What ``zoo predict`` prints: the ``k`` best objects, how many there are of each category beyond, and how many
-        score less than ``min_score``."""
+        """What ``zoo predict`` prints: the ``k`` best objects, the number of further objects per category, and the
+        number of objects below ``min_score``."""
         shown = self.above(self.min_score)
         rows = [*zip(shown.names, shown.scores.tolist(), shown.boxes.tolist(), strict=True)]
         lines = [f"{score:7.2%}  {name}  {_numbers(box)}" for name, score, box in rows[: check_count("k", k, 1)]]
@@ -102,7 +102,7 @@ class Detection(Result):
         return lines or ["nothing found"]
 
     def to_dict(self, k: int | None = None) -> dict[str, Any]:
-        """What ``zoo predict --json`` prints: the ``k`` best objects (all by default) that score ``min_score``."""
+        """What ``zoo predict --json`` prints: the ``k`` best objects (all by default) from ``min_score``."""
         shown = self.above(self.min_score)
         objects: list[dict[str, Any]] = []
         for i, (name, label, score, box) in enumerate(
@@ -116,7 +116,8 @@ class Detection(Result):
 
     def to_coco(self, image_id: int | str = 0) -> list[dict[str, Any]]:
         """All objects in COCO's result format: ``image_id``, ``category_id``, ``bbox`` (xywh), ``score``; and
-        ``segmentation`` (compressed run lengths of the pixels that are rather the object than not) or ``keypoints``."""
+        ``segmentation`` (compressed run lengths of the pixels with a probability of at least one half) or
+        ``keypoints``."""
         boxes = box_convert(self.boxes, "xyxy", "xywh").tolist()
         results = []
         for i, (label, score, box) in enumerate(zip(self.labels.tolist(), self.scores.tolist(), boxes, strict=True)):
@@ -130,8 +131,8 @@ class Detection(Result):
         return results
 
     def to_supervision(self) -> Any:
-        """The objects that score ``min_score`` as ``supervision.Detections``: boxes, scores, class numbers, masks where
-        there are any, and as data ``class_name`` and ``keypoints`` [D, K, 3].
+        """The objects from ``min_score`` as ``supervision.Detections``: boxes, scores, class numbers, masks if present,
+        and as data ``class_name`` and ``keypoints`` [D, K, 3].
 
         Raises:
             MissingPlugin: supervision is not installed.
@@ -153,15 +154,15 @@ class Detection(Result):
         return height, width
 
     def mask(self, i: int) -> Tensor:
-        """The pixels that are rather of the ``i``-th object than not, bool [H, W]."""
+        """The mask of the ``i``-th object, bool [H, W]: pixels with a probability of at least one half."""
         part, (top, left) = self._mask(i, self._size)
         whole = torch.zeros(self._size, dtype=torch.bool)
         whole[top : top + part.shape[0], left : left + part.shape[1]] = part
         return whole
 
     def _mask(self, i: int, size: tuple[int, int]) -> tuple[Tensor, tuple[int, int]]:
-        """The pixels of the ``i``-th object in the picture resized to ``size``: a part of it, bool [h, w], that has all
-        of them, and its row and column."""
+        """The mask of the ``i``-th object in the picture resized to ``size``: a window, bool [h, w], that contains all
+        its pixels, and its row and column."""
         height, width = self._size
         mask = self._tensors()["masks"][i : i + 1].float()
         if mask.shape[-2:] != (height, width):
@@ -178,16 +179,16 @@ class Detection(Result):
         return found[top : int(rows[-1]) + 1, left : int(columns[-1]) + 1], (top, left)
 
     def draw(self, min_score: float | None = None) -> Image.Image:
-        """The picture with its objects: frames, names and scores, masks and keypoints where there are any.
+        """The picture with its objects: boxes, names and scores, and masks and keypoints if present.
 
-        Objects with masks or keypoints have a colour each; where there are boxes alone, each category has its own, the
+        Objects with masks or keypoints each have their own colour; with only boxes, each category has one colour, the
         same in every picture. Keypoints whose score is negative are not drawn.
 
         Args:
-            min_score: what scores less is left out; by default the result's ``min_score``.
+            min_score: objects with a lower score are not drawn; by default the result's ``min_score``.
 
         Returns:
-            An RGB image of the picture's size; tiny ones are enlarged, each pixel a square.
+            An RGB image of the picture's size; tiny pictures are enlarged by an integer factor.
         """
         shown = self.above(self.min_score if min_score is None else check_score("min_score", min_score))
         image = as_pil(self.image)
@@ -198,7 +199,7 @@ class Detection(Result):
         colors = [class_color(i) for i in range(len(shown))] if parts else None
         if shown.masks is not None and len(shown):
             owner = torch.full(size, -1, dtype=torch.int32)
-            for i in reversed(range(len(shown))):  # the best lies on top
+            for i in reversed(range(len(shown))):  # the best is on top
                 part, (top, left) = shown._mask(i, size)
                 owner[top : top + part.shape[0], left : left + part.shape[1]].masked_fill_(part, i)
             picture = segment_map(picture, owner, len(shown), colors=colors)
@@ -214,9 +215,9 @@ class Detection(Result):
         )
 
     def save(self, folder: str | Path, stem: str, format: str = "png") -> list[Path]:  # noqa: A002
-        """Write ``STEM.png``, the picture that :meth:`draw` gives, and ``STEM.json``, all objects in COCO's format.
+        """Write ``STEM.png``, the picture from :meth:`draw`, and ``STEM.json``, all objects in COCO's format.
 
-        The ``image_id`` is ``stem``, as a number where it is one: 139 for ``000000000139``, as COCO names its files.
+        The ``image_id`` is ``stem``, as a number if it is one: 139 for ``000000000139``, the form of COCO's file names.
 
         Returns:
             The paths.
@@ -228,8 +229,8 @@ class Detection(Result):
 
 
 def for_coco(result: Detection) -> dict[str, Any]:
-    """What ``zoo predict --coco`` needs of one picture: ``width`` and ``height`` in pixels, and ``annotations``, as
-    :meth:`Detection.to_coco` has them, each with its ``area`` in pixels, of the mask where there is one."""
+    """The record of one picture for ``zoo predict --coco``: ``width`` and ``height`` in pixels, and ``annotations``
+    from :meth:`Detection.to_coco`, each with the ``area`` in pixels of its mask or, without one, its box."""
     height, width = result._size
     rows = result.to_coco()
     for i, row in enumerate(rows):
@@ -240,7 +241,7 @@ def for_coco(result: Detection) -> dict[str, Any]:
 
 
 def side_of(keypoint: str) -> str:
-    """``"left"`` or ``"right"``, where the name of a keypoint says so: ``left_wrist``, ``Left-Eye``, ``r_knee``."""
+    """``"left"`` or ``"right"``, if the name of a keypoint contains it: ``left_wrist``, ``Left-Eye``, ``r_knee``."""
     words = re.split(r"[\W_]+", keypoint.lower())
     return "left" if {"left", "l"} & {*words} else "right" if {"right", "r"} & {*words} else ""
 
@@ -261,7 +262,7 @@ class DetectionTask(PictureTask):
     """Pictures in, the objects in them out.
 
     Args:
-        min_score: of the results: objects that score less are neither printed nor drawn.
+        min_score: ``min_score`` of the results: objects with a lower score are neither printed nor drawn.
     """
 
     min_score: float = MIN_SCORE
@@ -270,7 +271,7 @@ class DetectionTask(PictureTask):
         check_score("min_score", self.min_score)
 
     def collate(self, prepared: Sequence[Tensor]) -> tuple[list[Tensor]]:
-        """Prepared pictures, each [C, H, W] of its own size → a list, which detectors take."""
+        """Prepared pictures, each [C, H, W] of any size → a list, which detectors take."""
         return (list(prepared),)
 
     def decode(
@@ -288,7 +289,7 @@ class DetectionTask(PictureTask):
         return results
 
     def watched(self, model: nn.Module) -> list[nn.Module]:
-        """The heads, whose scores are compared with thresholds: NaN is above none."""
+        """The heads, whose scores are compared with thresholds: NaN would be dropped silently."""
         modules = dict(model.named_modules())
         return [modules[name] for name in HEADS if name in modules]
 

@@ -1,4 +1,4 @@
-"""What training needs of detection: targets beside the pictures; detectors compute their losses by themselves."""
+"""Training of detectors: targets are objects, and detectors compute their losses themselves."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from zoo_detection.mask_rcnn import MaskRCNN
 from zoo_detection.transform import GeneralizedRCNNTransform
 
 PER_OBJECT = ("boxes", "labels", "masks", "keypoints", "area", "iscrowd")
-# In eval mode these do something else than in train mode, which must not happen to what is only measured.
+# These behave differently in train mode, which must not affect a mere measurement.
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
 
 
 class Preparation:
-    """A picture as float in [0, 1]; of its objects, those that are no crowds."""
+    """A picture as float in [0, 1], and its objects without crowds."""
 
     def __init__(self, transform: Callable[[Any], Tensor]) -> None:
         self.transform = transform
@@ -36,19 +36,19 @@ class Preparation:
 
 
 class Training(Trainable):
-    """The piece of detection's tasks for ``"train"``."""
+    """The ``"train"`` component of the detection tasks."""
 
     as_predicted = True
 
     def with_targets(
         self, model: nn.Module, arguments: tuple[Any, ...]
     ) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
-        """Pictures, and two made-up objects in each, with all that the model wants to know of them."""
+        """Pictures with two artificial objects each, in the form that the model needs for training."""
         (images,) = arguments
         return images, [_target(model, image) for image in images]
 
     def size(self, model: nn.Module, weights: Weights) -> tuple[int, int] | None:
-        """The size that the model resizes every picture to, else the shorter side that it does."""
+        """The size that the model resizes every picture to, or its shorter side."""
         transform: Any = getattr(model, "transform", None)
         if not isinstance(transform, GeneralizedRCNNTransform):
             return None
@@ -57,7 +57,7 @@ class Training(Trainable):
 
     def prepare(self, model: nn.Module, weights: Weights) -> Preparation:
         if weights.transforms is None:
-            raise InvalidArgument("The weights name no preprocessing; give zoo.Weights(transforms=zoo.Preset(…)).")
+            raise InvalidArgument("The weights define no preprocessing; pass zoo.Weights(transforms=zoo.Preset(…)).")
         return Preparation(weights.transforms())
 
     def collate(self, examples: Sequence[tuple[Tensor, dict[str, Any]]]) -> tuple[tuple[list[Tensor], list[Any]], None]:
@@ -66,11 +66,12 @@ class Training(Trainable):
         return (list(images), list(targets)), None
 
     def check(self, model: nn.Module, arguments: tuple[Any, ...], targets: None, categories: Sequence[str]) -> None:
-        """Targets are what the model can be trained on, as :func:`zoo_detection.check_targets` finds."""
+        """Check with :func:`zoo_detection.check_targets` that the model can be trained on the targets."""
         classes = getattr(model, "num_classes", len(categories))
         if classes != len(categories):
             raise InvalidArgument(
-                f"The model has a head for {classes} classes, and the data have {len(categories)}, background included."
+                f"The model has a head for {classes} classes, but the data have {len(categories)}, including "
+                "background."
             )
         if isinstance(model, Detector):
             model.check(*arguments)
@@ -80,8 +81,8 @@ class Training(Trainable):
         return losses
 
     def score(self, model: nn.Module, arguments: tuple[Any, ...], targets: None) -> dict[str, Tensor]:
-        """The sum of the losses of a detector in eval mode, which finds objects in the same pass. Those that are no
-        :class:`zoo_detection.Detector` compute losses in train mode alone, with norms as they are, and go twice."""
+        """The sum of the losses of a detector in eval mode, which detects objects in the same pass. Models that are not
+        a :class:`zoo_detection.Detector` compute losses only in train mode, with frozen norms, and need two passes."""
         if isinstance(model, Detector):
             losses, _ = model(*arguments, return_losses=True)
             return {"loss": torch.stack([value.float() for value in losses.values()]).sum()}

@@ -1,4 +1,4 @@
-"""From images of any sizes to one batch, and from its detections back to the images."""
+"""From images of any sizes to one batch, and from the batch's detections back to the images."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def tracing() -> bool:
 
 
 def sizes_of(images: Sequence[Tensor] | Tensor) -> list[Size]:
-    """(height, width) of images [C, H, W]. In a trace, where sizes are tensors and none equals another, as numbers."""
+    """(height, width) of images [C, H, W], as numbers also in a trace, where sizes are tensors."""
     sizes = [(image.shape[-2], image.shape[-1]) for image in images]
     return [(int(height), int(width)) for height, width in sizes] if tracing() else sizes
 
 
 class BatchImages(nn.Module):
-    """Puts images into one batch and does nothing else to them: what ``transform=None`` leaves to be done.
+    """Combines images into one batch without changing them: the transform of ``transform=None``.
 
     Args:
         size_divisible: height and width of the batch are multiples of this.
@@ -57,7 +57,7 @@ class BatchImages(nn.Module):
     def forward(
         self, images: Sequence[Tensor] | Tensor, targets: Sequence[Target] | None = None
     ) -> tuple[ImageList, list[Target] | None]:
-        """Images [C, H, W] and their targets → the batch, and the targets as they are."""
+        """Images [C, H, W] and their targets → the batch, and the unchanged targets."""
         return self.batch(images), None if targets is None else list(targets)
 
     def batch(self, images: Sequence[Tensor] | Tensor) -> ImageList:
@@ -72,7 +72,7 @@ class BatchImages(nn.Module):
             batch = images if isinstance(images, Tensor) else torch.stack(list(images))
             if sizes[0] != (height, width):
                 batch = F.pad(batch, (0, width - sizes[0][1], 0, height - sizes[0][0]))
-        elif tracing():  # which does not record what is written to a part
+        elif tracing():  # a trace does not record writing to a slice
             padded = [F.pad(image, (0, width - w, 0, height - h)) for image, (h, w) in zip(images, sizes, strict=True)]
             batch = torch.stack(padded)
         else:
@@ -82,7 +82,7 @@ class BatchImages(nn.Module):
         return batch
 
     def max_by_axis(self, the_list: Sequence[Sequence[int]]) -> list[int]:
-        """The largest number at each place of several lists."""
+        """The elementwise maximum of several lists."""
         return [max(of_axis) for of_axis in zip(*the_list, strict=True)]
 
     def postprocess(
@@ -96,7 +96,7 @@ class BatchImages(nn.Module):
         """Detections in the batch → detections in the original images.
 
         Boxes and keypoints are scaled, masks [N, 1, M, M] of the boxes become masks [N, 1, H, W] of the image; with
-        ``paste=False`` they stay as they are.
+        ``paste=False`` they are unchanged.
         """
         return [
             to_image(found, shape, original, paste)
@@ -115,7 +115,7 @@ def to_image(found: dict[str, Tensor], shape: Size, original: Size, paste: bool)
 def _scaled(of: dict[str, Tensor], size: Size, new: Size) -> dict[str, Tensor]:
     """Boxes and keypoints of an image of ``size``, in one of ``new`` size."""
     y, x = new[0] / size[0], new[1] / size[1]
-    # Of no objects there may be a tensor of shape [0]. In a graph their number is not known: only dimensions are.
+    # Without objects a tensor may have shape [0]. In a graph only the number of dimensions is known.
     factors = {"boxes": [x, y, x, y], "keypoints": [x, y, 1.0]}
     return {key: of[key] * of[key].new_tensor(f) for key, f in factors.items() if key in of and of[key].dim() > 1}
 
@@ -131,15 +131,15 @@ def resize_keypoints(keypoints: Tensor, original_size: Size, new_size: Size) -> 
 
 
 class GeneralizedRCNNTransform(BatchImages):
-    """Normalises images in [0, 1], resizes them, and puts them into one batch.
+    """Normalises images in [0, 1], resizes them, and combines them into one batch.
 
     Args:
-        min_size: the shorter side after resizing, in pixels. Of several, training draws one for each image,
-            and evaluation takes the last.
-        max_size: the longer side is at most this, and then the shorter one shorter.
-        image_mean: of the channels, subtracted. Likewise ``image_std``, by which is divided.
+        min_size: the shorter side after resizing, in pixels. If there are several, training draws one for each image,
+            and evaluation uses the last.
+        max_size: limit of the longer side; the shorter side is reduced accordingly.
+        image_mean: mean of the channels, which is subtracted; ``image_std``: deviation, by which the result is divided.
         size_divisible: height and width of the batch are multiples of this.
-        fixed_size: (width, height) of all images, in place of ``min_size`` and ``max_size``.
+        fixed_size: (width, height) of all images, instead of ``min_size`` and ``max_size``.
     """
 
     def __init__(
@@ -159,15 +159,15 @@ class GeneralizedRCNNTransform(BatchImages):
         self.fixed_size = fixed_size
         if len(self.image_mean) != len(self.image_std) or not all(self.image_std):
             raise InvalidArgument(
-                f"image_mean is {self.image_mean} and image_std {self.image_std}; expected as many numbers in both, "
-                "and none of the latter 0."
+                f"image_mean is {self.image_mean} and image_std {self.image_std}; expected the same number of values "
+                "in both, and no 0 in image_std."
             )
 
     def forward(
         self, images: Sequence[Tensor] | Tensor, targets: Sequence[Target] | None = None
     ) -> tuple[ImageList, list[Target] | None]:
-        """Images [C, H, W], and their targets in pixels → the batch, and the targets in the batch's pixels."""
-        if type(self).resize is not GeneralizedRCNNTransform.resize:  # somebody's own, which takes single images
+        """Images [C, H, W], and their targets in pixels → the batch, and the targets in pixels of the batch."""
+        if type(self).resize is not GeneralizedRCNNTransform.resize:  # an overridden method, which takes single images
             none = [None] * len(images)
             pairs = [self.resize(self.normalize(i), t) for i, t in zip(images, targets or none, strict=True)]
             own = None if targets is None else [target for _, target in pairs if target is not None]
@@ -187,9 +187,9 @@ class GeneralizedRCNNTransform(BatchImages):
         return self.batch(resized), None if targets is None else list(targets)
 
     def new_size(self, size: Size) -> Size:
-        """(height, width) after resizing. In training, ``min_size`` is drawn anew for every call."""
+        """(height, width) after resizing. In training, every call draws ``min_size``."""
         min_size = self.min_size[-1]
-        if self.training:  # a random number is taken also of one size, as programs with a seed expect
+        if self.training:  # always draws a random number, so that seeded programs are reproducible
             min_size = self.torch_choice(self.min_size)
         if self.fixed_size is not None:
             return self.fixed_size[1], self.fixed_size[0]
@@ -197,17 +197,17 @@ class GeneralizedRCNNTransform(BatchImages):
         return max(1, int(size[0] * scale)), max(1, int(size[1] * scale))
 
     def torch_choice(self, k: Sequence[int]) -> int:
-        """One of ``k``, by torch's random numbers."""
+        """A random element of ``k``, by torch's generator."""
         drawn = torch.empty(1, device="cpu").uniform_(0, len(k))
         return k[int(drawn)] if len(k) > 1 else k[0]
 
     def normalize(self, image: Tensor) -> Tensor:
-        """An image [C, H, W] or a batch of them, less the mean and by the deviation of its channels."""
+        """An image [C, H, W] or a batch, normalised with the mean and deviation of the channels."""
         mean, std = (image.new_tensor(v)[:, None, None] for v in (self.image_mean, self.image_std))
         return (image - mean) / std
 
     def resize(self, image: Tensor, target: Target | None = None) -> tuple[Tensor, Target | None]:
-        """An image [C, H, W] in its new size, and its target there; what a subclass has in its place is called."""
+        """An image [C, H, W] in its new size, and its target; subclasses may override this method."""
         old = (image.shape[-2], image.shape[-1])
         new = self.new_size(old)
         return interpolated(image[None], new)[0], None if target is None else resize_target(target, old, new)

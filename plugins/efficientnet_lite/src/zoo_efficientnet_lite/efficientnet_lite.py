@@ -1,6 +1,7 @@
 """EfficientNet-Lite: EfficientNet without squeeze-excitation, with ReLU6, for phones and for quantization.
 
-Wider and deeper networks keep the first convolution, the last one, and one block in the first and the last stage.
+Wider and deeper networks do not scale the first and the last convolution, nor the depth of the first and the last
+stage.
 """
 
 from __future__ import annotations
@@ -48,10 +49,10 @@ STEM, HEAD = 32, 1280  # channels of the first and the last convolution
 
 
 class SameConv(nn.Sequential):
-    """Convolution with TensorFlow's padding "SAME", norm, and ReLU6 where ``activation`` is set.
+    """Convolution with TensorFlow's padding "SAME", norm, and ReLU6 if ``activation`` is set.
 
-    [N, ``in_channels``, H, W] → [N, ``out_channels``, ceil(H / ``stride``), ceil(W / ``stride``)]. At stride 2 an odd
-    number of pixels may be padded; the greater half is below and to the right.
+    [N, ``in_channels``, H, W] → [N, ``out_channels``, ceil(H / ``stride``), ceil(W / ``stride``)]. At stride 2 the
+    number of padded pixels may be odd; the larger half is at the bottom and on the right.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class SameConv(nn.Sequential):
         return out
 
     def _padding(self, size: int) -> tuple[int, int]:
-        """Pixels before and after ``size`` of them."""
+        """Padding before and after ``size`` pixels."""
         total = self.kernel_size - self.stride + -size % self.stride
         return total // 2, total - total // 2
 
@@ -113,17 +114,17 @@ class EfficientNetLite(nn.Module):
     """Images [N, C, H, W] of any size → logits [N, num_classes].
 
     Args:
-        width: factor of the stages' channels.
-        depth: factor of the stages' blocks, but the first's and the last's.
+        width: multiplier of the stages' channels.
+        depth: multiplier of the stages' numbers of blocks, except the first and the last stage's.
         dropout: probability, before the last layer.
         stochastic_depth_prob: probability of dropping the last block's branch; it grows linearly from 0 at the first.
         num_classes: number of logits; 0 gives the pooled features instead.
-        norm_layer: makes a norm of a number of channels; by default ``nn.BatchNorm2d`` with TensorFlow's settings.
+        norm_layer: creates a norm for a number of channels; by default ``nn.BatchNorm2d`` with TensorFlow's settings.
         in_channels: number of channels of the images.
         stages: rows (expand_ratio, kernel_size, stride, channels, blocks), before they are scaled.
 
     Raises:
-        InvalidArgument: an argument out of range, or an input that is no batch of images.
+        InvalidArgument: an argument is out of range, or the input is not a batch of images.
     """
 
     in_channels = input_channels("features")
@@ -186,7 +187,7 @@ class EfficientNetLite(nn.Module):
 
 
 def from_published(state_dict: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """The published files' names, ``_blocks.4._bn1.weight``, made ours; a file with ours is left as it is."""
+    """Rename the published files' keys, such as ``_blocks.4._bn1.weight``, to the model's; other keys are kept."""
     if "_conv_stem.weight" not in state_dict:
         return state_dict
     last = len(model.features) - 1  # type: ignore[arg-type]
@@ -214,20 +215,20 @@ lite = partial(zoo.builder, head="classifier.1", stem="features.0.0", convert=fr
 
 @lite(EfficientNet_Lite0_Weights)
 def efficientnet_lite0(**kwargs: Any) -> EfficientNetLite:
-    """EfficientNet-Lite0, of the family of `EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks
+    """EfficientNet-Lite0, a variant of `EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks
     <https://arxiv.org/abs/1905.11946>`_."""
     return EfficientNetLite(**{"width": 1.0, "depth": 1.0, "dropout": 0.2, **kwargs})
 
 
 @lite(EfficientNet_Lite1_Weights)
 def efficientnet_lite1(**kwargs: Any) -> EfficientNetLite:
-    """EfficientNet-Lite1, of the family of `EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks
+    """EfficientNet-Lite1, a variant of `EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks
     <https://arxiv.org/abs/1905.11946>`_."""
     return EfficientNetLite(**{"width": 1.0, "depth": 1.1, "dropout": 0.2, **kwargs})
 
 
 @lite(EfficientNet_Lite2_Weights)
 def efficientnet_lite2(**kwargs: Any) -> EfficientNetLite:
-    """EfficientNet-Lite2, of the family of `EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks
+    """EfficientNet-Lite2, a variant of `EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks
     <https://arxiv.org/abs/1905.11946>`_."""
     return EfficientNetLite(**{"width": 1.1, "depth": 1.2, "dropout": 0.3, **kwargs})

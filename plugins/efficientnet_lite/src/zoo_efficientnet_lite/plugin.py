@@ -1,4 +1,4 @@
-"""The manifest: three models that classify images. No torch here."""
+"""The manifest: three image classification models. Does not import torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FAMILIES = (
 
 
 def public_names() -> dict[str, str]:
-    """Every name that ``zoo_efficientnet_lite`` offers (class, builders, weights) → the module that it comes from."""
+    """Every public name of ``zoo_efficientnet_lite`` (class, builders, weights) → the module that defines it."""
     return offered_names("zoo_efficientnet_lite", FAMILIES)
 
 

@@ -16,26 +16,26 @@ from zoo_optical_flow.flo import flo_size, read_flo
 from zoo_optical_flow.kitti import read_kitti_flow
 from zoo_optical_flow.plugin import ANIMATIONS, PICTURES
 
-PAIRS = (("_1", "_2"), ("_img1", "_img2"))  # what the names of two frames end in
+PAIRS = (("_1", "_2"), ("_img1", "_img2"))  # suffixes of the names of two frames
 UNKNOWN = 1e9  # Middlebury writes larger numbers where the flow is unknown
 LAYOUTS = (("images", "flow"), ("frames", "flow"), ("image_2", "flow_occ"), ("final", "flow"))
 
 
 class Pairs(Dataset[tuple[tuple[Tensor, Tensor], dict[str, Tensor]]]):
-    """Each ``annotations/NAME.flo`` (Middlebury's format), or if there are none ``annotations/NAME.png`` (KITTI's), is
+    """Each ``annotations/NAME.flo`` (Middlebury's format), or otherwise ``annotations/NAME.png`` (KITTI's), is
     the flow of a pair of frames: ``images/NAME_1.png`` and ``images/NAME_2.png`` (also ``…_img1`` and ``…_img2`` for
-    ``NAME_flow.flo``, as FlyingChairs has them); or ``images/NAME.png`` and the file that follows it in its folder, as
-    Sintel and KITTI have them.
+    ``NAME_flow.flo``, as in FlyingChairs); or ``images/NAME.png`` and the next file in its folder, as in Sintel and
+    KITTI.
 
     Args:
-        path: the folder of frames; or of ``images`` (``frames``, ``image_2``, ``final``) and ``flow`` (``flow_occ``).
-            It may be ``annotations`` as well.
+        path: the folder of frames; or the folder that contains ``images`` (``frames``, ``image_2``, ``final``) and
+            ``flow`` (``flow_occ``). It may be the same as ``annotations``.
         annotations: the folder of flows.
-        categories: none.
-        check_files: whether every flow must have its frames.
+        categories: not used.
+        check_files: whether to require both frames of every flow.
 
     Raises:
-        InvalidArgument: no folder, or flows without frames.
+        InvalidArgument: a folder is missing, or flows have no frames.
     """
 
     categories: Sequence[str] = ()
@@ -58,8 +58,8 @@ class Pairs(Dataset[tuple[tuple[Tensor, Tensor], dict[str, Tensor]]]):
         if not any(pairs.values()):
             first = f", such as {str(flows[0])!r}" if flows else ""
             raise InvalidArgument(
-                f"None of the {len(flows)} flows in {str(truth)!r}{first}, has its frames in {str(images)!r}: "
-                "expected NAME_1.png and NAME_2.png for NAME.flo, or NAME.png and a file that follows it."
+                f"None of the {len(flows)} flows in {str(truth)!r}{first}, has its frames in {str(images)!r}: expected "
+                "NAME_1.png and NAME_2.png for NAME.flo, or NAME.png and the next file."
             )
         missing = {name: (images / f"{name}_1.*", images / f"{name}_2.*") for name in pairs}
         self.names, self._flows = list(found), list(found.values())
@@ -95,7 +95,7 @@ class Pairs(Dataset[tuple[tuple[Tensor, Tensor], dict[str, Tensor]]]):
         return str(self._flows[i])
 
     def problems(self) -> list[str]:
-        """What is wrong with the files, each with its place: frames and flows that are none, or of several sizes."""
+        """Problems of the files, each with its location: unreadable frames and flows, or different sizes."""
         found: list[str] = []
         for i, flow in enumerate(self._flows):
             try:
@@ -105,23 +105,23 @@ class Pairs(Dataset[tuple[tuple[Tensor, Tensor], dict[str, Tensor]]]):
                 continue
             if len(set(sizes)) > 1:
                 first, second, third = (f"{h} × {w}" for h, w in sizes)
-                found.append(f"{str(flow)!r} has {third} pixels, and its frames {first} and {second}")
+                found.append(f"{str(flow)!r} has {third} pixels, but its frames have {first} and {second}")
         return found
 
     def select(self, indices: Sequence[int]) -> Self:
-        """A reader of these pairs alone."""
+        """A reader of these pairs only."""
         chosen = copy.copy(self)
         for name in ("paths", "names", "_flows"):
             setattr(chosen, name, [getattr(self, name)[i] for i in indices])
         return chosen
 
     def counts(self) -> dict[str, int]:
-        """Nothing: a flow has no category."""
+        """Empty: flows have no categories."""
         return {}
 
     @staticmethod
     def matches(path: Path, annotations: Path | None) -> bool:
-        """Whether there is a folder of flows."""
+        """Whether a folder of flows is found."""
         folders = [annotations] if annotations is not None else [path / flow for _, flow in LAYOUTS]
         return any(folder.is_dir() for folder in folders)
 
@@ -135,16 +135,16 @@ def read_flow(path: Path) -> tuple[Tensor, Tensor]:
 
 
 def flow_size(path: Path) -> tuple[int, int]:
-    """Height and width of a flow's file, of which only the header is read.
+    """Height and width of a flow's file; only the header is read.
 
     Raises:
-        UnreadableFile: it is none, or cut short.
+        UnreadableFile: the file is not a flow, or is truncated.
     """
     return check_picture(path) if path.suffix.lower() == ".png" else flo_size(path)
 
 
 def _frames(images: Path, notes: list[str]) -> dict[str, tuple[Path, Path | None]]:
-    """Name → the frame, and the one that follows it in its folder."""
+    """Name → the frame, and the next frame in its folder."""
     folders: dict[Path, list[Path]] = {}
     for file in find_files(images, (*PICTURES, *ANIMATIONS), notes=notes) if images.is_dir() else ():
         folders.setdefault(file.parent, []).append(file)
@@ -156,7 +156,7 @@ def _frames(images: Path, notes: list[str]) -> dict[str, tuple[Path, Path | None
 
 
 def _pair(name: str, frames: Mapping[str, tuple[Path, Path | None]]) -> tuple[Path, Path] | None:
-    """The frames of the flow ``name``, if they are there."""
+    """The frames of the flow ``name``; None if they do not exist."""
     for first, second in ((name.removesuffix("_flow") + one, name.removesuffix("_flow") + two) for one, two in PAIRS):
         if first in frames and second in frames:
             return frames[first][0], frames[second][0]

@@ -1,4 +1,4 @@
-"""End-point error and outliers for ``zoo evaluate``: frames, and the true flow of each pair."""
+"""End-point error and outliers for ``zoo evaluate``, from frames and the true flow of each pair."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ BEYOND = (1, 3, 5)  # pixels
 
 
 class FlowPairs:
-    """End-point error in pixels, over all pixels (``epe``) and as a mean over pairs (``per_image_epe``), the share of
-    outliers in percent (``fl_all``: off by over 3 pixels and over 5 % of the motion), and the shares of pixels that are
-    off by over 1, 3 and 5 pixels (``beyond_1px``, …).
+    """End-point error in pixels, over all pixels (``epe``) and averaged over pairs (``per_image_epe``), the share of
+    outliers in percent (``fl_all``: error above 3 pixels and above 5 % of the motion), and the shares of pixels with an
+    error above 1, 3 and 5 pixels (``beyond_1px``, …).
 
-    Each ``annotations/NAME.flo`` (Middlebury's format), or if there are none ``annotations/NAME.png`` (KITTI's), is the
+    Each ``annotations/NAME.flo`` (Middlebury's format), or otherwise ``annotations/NAME.png`` (KITTI's), is the
     flow of a pair of frames. They are ``images/NAME_1.png`` and ``images/NAME_2.png`` (also ``…_img1`` and ``…_img2``
-    for ``NAME_flow.flo``, as FlyingChairs has them); or ``images/NAME.png`` and the file that follows it in its folder,
-    as Sintel and KITTI have them. All may lie in folders of the same names, and frames be of any picture format.
-    Pixels whose flow is unknown do not count.
+    for ``NAME_flow.flo``, as in FlyingChairs); or ``images/NAME.png`` and the next file in its folder, as in Sintel and
+    KITTI. All may be in subfolders of the same names, and frames may have any picture format. Pixels whose flow is
+    unknown are ignored.
 
     Args:
         images: the folder of frames, or a reader of pairs.
         annotations: the folder of flows.
-        weights: not needed.
+        weights: not used.
 
     Raises:
-        InvalidArgument: no folder, or nothing in it that belongs to a frame.
+        InvalidArgument: a folder is missing, or contains no flow with frames.
     """
 
     def __init__(self, images: Path | Examples, annotations: Path | None, weights: Weights) -> None:
@@ -43,14 +43,15 @@ class FlowPairs:
         self.sources = {name: reader.source(i) for i, name in enumerate(reader.names)}
 
     def measure(self, name: str, result: Flow) -> dict[str, Any]:
-        """How many pixels there are, the sum of their distances to the truth, how many are outliers and how far off."""
+        """Number of pixels, the sum of their distances to the truth, and the numbers of outliers and of larger
+        errors."""
         i = self._index[name]
         target = self.reader.target(i)
         truth, known = target["flow"], target["valid"]
         if truth.shape != result.flow.shape:
             (_, h, w), (_, height, width) = truth.shape, result.flow.shape
             raise InvalidArgument(
-                f"{self.reader.annotation(i)!r} has {h} × {w} pixels, and its frames {height} × {width}."
+                f"{self.reader.annotation(i)!r} has {h} × {w} pixels, but its frames have {height} × {width}."
             )
         distance, length = distances(result.flow, truth, known)
         return {

@@ -1,4 +1,4 @@
-"""RAFT as a file: two frames in, the last flow out."""
+"""Export of RAFT: two frames in, the last flow out."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from zoo.running.exportable import AXES, PIXEL_AXES, PIXELS, SIDES, dtype_of
 from zoo.transforms.graph import in_graph
 from zoo_optical_flow.task import MULTIPLE, SMALLEST
 
-SINTEL = (440, 1024)  # (height, width) of its frames, padded as RAFT needs it
-EXAMPLE = (136, 184)  # of frames whose size is free: as few pixels as show what happens
+SINTEL = (440, 1024)  # (height, width) of its frames, padded for RAFT
+EXAMPLE = (136, 184)  # size of the example if the size is dynamic; small, to save time
 
 
 class LastFlow(nn.Module):
-    """Two frames [N, 3, H, W], values in [-1, 1] → ``flow`` [N, 2, H, W], after so many updates."""
+    """Two frames [N, 3, H, W], values in [-1, 1] → ``flow`` [N, 2, H, W], after ``updates`` updates."""
 
     def __init__(self, model: nn.Module, updates: int) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class LastFlow(nn.Module):
 
 
 class WholeFlow(LastFlow):
-    """Two frames, uint8 [N, H, W, 3] of any size → ``flow`` [N, 2, H, W] between their own pixels."""
+    """Two frames, uint8 [N, H, W, 3] of any size → ``flow`` [N, 2, H, W] at their own size."""
 
     def __init__(self, model: nn.Module, updates: int, preset: nn.Module) -> None:
         super().__init__(model, updates)
@@ -50,12 +50,12 @@ class WholeFlow(LastFlow):
 
 
 def _lacking(size: Any) -> Any:
-    """Pixels that a side lacks to be as RAFT needs it."""
+    """Number of pixels of padding that RAFT needs for a side."""
     return torch.sym_max((size + MULTIPLE - 1) // MULTIPLE * MULTIPLE, SMALLEST) - size  # type: ignore[no-untyped-call]
 
 
 def _padded(x: Tensor, axis: int) -> Tensor:
-    """The edges repeated, half of what lacks on each side, as :func:`zoo_optical_flow.pad_frames` does."""
+    """Pad by repeating the edges, half on each side, as in :func:`zoo_optical_flow.pad_frames`."""
     size = x.shape[axis]
     lacking = _lacking(size)
     place = torch.arange(size + lacking, device=x.device) - lacking // 2
@@ -70,26 +70,26 @@ def export(
     dynamic: Sequence[str] = (),
     preprocessing: Preset | None = None,
 ) -> Exportable:
-    """RAFT as :func:`zoo.export` takes it; see :class:`LastFlow`. The updates are written out one by one.
+    """RAFT in the form that :func:`zoo.export` expects; see :class:`LastFlow`. The loop of updates is unrolled.
 
-    With ``preprocessing`` it is :class:`WholeFlow`.
+    With ``preprocessing`` the module is :class:`WholeFlow`.
 
     Args:
-        model: RAFT.
-        image_size: (H, W), multiples of 8 from 128 on; by default, of weights that were loaded, 440 × 1024.
-        num_flow_updates: how many there are.
-        dynamic: which of ``batch``, ``height`` and ``width`` are free.
-        preprocessing: to be part of the graph.
+        model: a RAFT.
+        image_size: (H, W), multiples of 8, at least 128; by default 440 × 1024 if weights were loaded.
+        num_flow_updates: number of updates.
+        dynamic: which of ``batch``, ``height`` and ``width`` are dynamic.
+        preprocessing: preset to include in the graph.
 
     Raises:
-        InvalidArgument: no image size, or one that RAFT does not take.
+        InvalidArgument: the image size is missing, or RAFT does not accept it.
     """
     free = preprocessing is not None or any(side in dynamic for side in SIDES)
     size = image_size or (EXAMPLE if free else SINTEL if loaded_weights(model) else None)
     if size is None:
         raise InvalidArgument(
-            "RAFT takes frames of any size, and a file of one: give image_size=(height, width), or let them be free: "
-            "dynamic=('height', 'width')."
+            "RAFT takes frames of any size, but an exported file has a fixed size: pass image_size=(height, width), or "
+            "make the size dynamic: dynamic=('height', 'width')."
         )
     updates = check_count("num_flow_updates", num_flow_updates, 1)
     several = 2 if "batch" in dynamic else 1
@@ -112,17 +112,17 @@ def export(
 
 
 class Restored(Exported):
-    """An exported RAFT, run as the model itself."""
+    """An exported RAFT with the interface of the model."""
 
     def __call__(self, first: Tensor, second: Tensor, updates: int | None = None) -> list[Tensor]:  # type: ignore[override]
-        """The last flow, in a list as the model gives it.
+        """The last flow, in a list, as the model returns it.
 
         Raises:
-            InvalidArgument: another number of updates than the file makes.
+            InvalidArgument: the number of updates differs from the file's.
         """
         made = self.file.facts.get("options", {}).get("num_flow_updates", 12)
         if updates is not None and updates != made:
-            raise InvalidArgument(f"num_flow_updates is {updates}, and {self.file.source} makes {made}.")
+            raise InvalidArgument(f"num_flow_updates is {updates}, but {self.file.source} computes {made}.")
         return [self.restore(self.batched(first, second))]
 
     def restore(self, outputs: Mapping[str, Tensor]) -> Tensor:

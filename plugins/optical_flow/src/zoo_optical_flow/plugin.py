@@ -1,4 +1,4 @@
-"""The manifest: RAFT in two sizes, and the task of optical flow. No torch here."""
+"""The manifest: RAFT in two sizes, and the task of optical flow. Does not import torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zoo_optical_flow.weights.raft import Raft_Large_Weights, Raft_Small_Weights
 PAPER = "RAFT: Recurrent All-Pairs Field Transforms for Optical Flow, https://arxiv.org/abs/2003.12039"
 
 PICTURES = (".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
-ANIMATIONS = (".png", ".webp", ".gif", ".apng")  # a single picture, or several that move
+ANIMATIONS = (".png", ".webp", ".gif", ".apng")  # formats that may be a still picture or an animation
 VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
 
 OPTICAL_FLOW = TaskSpec(
@@ -22,21 +22,21 @@ OPTICAL_FLOW = TaskSpec(
     ),
     options=(
         Option("pad", bool, True, "Pad the frames to a size that the model takes."),
-        Option("padding", str, "sintel", "Where: sintel, half on each side; kitti, all of the height's below."),
+        Option("padding", str, "sintel", "Position: sintel, half on each side; kitti, the height's at the bottom."),
         Option(
             "num_flow_updates",
             int,
             None,
-            "How many updates of the flow; RAFT makes 12 by itself.",
+            "Number of updates of the flow; 12 by default.",
             known_as=("iters", "iterations", "num_updates"),
         ),
-        Option("backward", bool, False, "Also the flow back, and by both what is hidden in the other frame."),
-        Option("flow_format", str, "flo", "Of the numbers in --output: flo, kitti (PNGs of 16 bits), or both."),
-        Option("stride", int, None, "Of a video, take every so-manieth frame."),
-        Option("frame_rate", float, None, "Of a video, take so many frames a second."),
-        Option("num_flow_updates", int, 12, "How many updates the file makes.", verb="export"),
-        Option("num_flow_updates", int, 12, "How many updates a step of training makes.", verb="train"),
-        Option("gamma", float, 0.8, "Weight of an update beside the one after it, in the loss.", verb="train"),
+        Option("backward", bool, False, "Also compute the backward flow and the occluded pixels."),
+        Option("flow_format", str, "flo", "Format of the flow in --output: flo, kitti (16-bit PNGs), or both."),
+        Option("stride", int, None, "For videos, take every N-th frame."),
+        Option("frame_rate", float, None, "For videos, take this many frames per second."),
+        Option("num_flow_updates", int, 12, "Number of updates in the exported file.", verb="export"),
+        Option("num_flow_updates", int, 12, "Number of updates per training step.", verb="train"),
+        Option("gamma", float, 0.8, "Weight of an update in the loss, relative to the next update.", verb="train"),
     ),
     provides={
         "evaluate": "zoo_optical_flow.evaluation:FlowPairs",
@@ -71,7 +71,7 @@ PUBLIC = {
     "write_flo": "zoo_optical_flow.flo",
     "write_kitti_flow": "zoo_optical_flow.kitti",
 }
-"""Every name that ``zoo_optical_flow`` offers → the module that it comes from."""
+"""Every public name of ``zoo_optical_flow`` → the module that defines it."""
 
 
 @zoo.hookimpl

@@ -1,4 +1,4 @@
-"""RAFT: the features of two frames compared pixel by pixel, and a flow refined by a recurrent unit that looks there.
+"""RAFT: correlations of the features of two frames, looked up by a recurrent unit that refines the flow.
 
 `RAFT: Recurrent All-Pairs Field Transforms for Optical Flow <https://arxiv.org/abs/2003.12039>`_
 """
@@ -25,8 +25,8 @@ Lookup = Callable[[Tensor], Tensor]
 Step = Callable[[Tensor, Tensor], Tensor]
 
 CORRELATIONS = ("auto", "full", "local")
-FULL_UP_TO = 2**31  # bytes of the full correlation volume: "auto" goes without it from there on
-CHUNK = 2**19  # numbers gathered at a time by the local correlation: 2 MB, which caches hold
+FULL_UP_TO = 2**31  # bytes of the full correlation volume above which "auto" uses "local"
+CHUNK = 2**19  # numbers gathered at once by the local correlation: 2 MB, which fit into caches
 
 
 # ── features of a frame ──────────────────────────────────────────────────────────────────────────────────────────
@@ -37,14 +37,15 @@ def conv(in_channels: int, out_channels: int, kernel: int, norm: Norm, stride: i
 
 
 class InstanceNorm2d(nn.InstanceNorm2d):
-    """torch's, computed as group norm with a group per channel: the same numbers, three times as fast on CPUs."""
+    """torch's instance norm, computed as group norm with one group per channel: equal, and three times as fast on
+    CPUs."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
         return F.group_norm(input, self.num_features, eps=self.eps)
 
 
 class ResidualBlock(nn.Module):
-    """Two 3×3 convolutions around which the input passes: [N, in, H, W] → [N, out, H / stride, W / stride]."""
+    """Two 3×3 convolutions with a skip connection: [N, in, H, W] → [N, out, H / stride, W / stride]."""
 
     def __init__(
         self, in_channels: int, out_channels: int, *, norm_layer: Norm, stride: int = 1, always_project: bool = False
@@ -86,8 +87,8 @@ class FeatureEncoder(nn.Module):
     Args:
         block: :class:`ResidualBlock` or :class:`BottleneckBlock`.
         layers: widths of the stem, of the three stages of two blocks, and of the output.
-        strides: of the stem and of the three stages; together 8, as RAFT has it.
-        norm_layer: after every convolution but the last; None for none.
+        strides: strides of the stem and of the three stages; their product is 8 in RAFT.
+        norm_layer: norm after every convolution except the last; None omits it.
     """
 
     in_channels = input_channels("convnormrelu")
@@ -125,18 +126,18 @@ class FeatureEncoder(nn.Module):
 
 
 class CorrBlock(nn.Module):
-    """How similar each place of the first frame is to the places around where the flow says it went.
+    """Correlation of each position of the first frame with the positions around its target in the second frame.
 
-    Called with the features of both frames, each [N, D, h, w], it returns a function: coordinates (x, y) in the
-    second frame [N, 2, h, w] → correlations [N, out_channels, h, w] with the (2 ``radius`` + 1)² places around
-    them, at ``num_levels`` resolutions, each half of the one before. Nothing is kept on the module.
+    Called with the features of both frames, each [N, D, h, w], it returns a function: coordinates (x, y) in the second
+    frame [N, 2, h, w] → correlations [N, out_channels, h, w] with the (2 ``radius`` + 1)² positions around them, at
+    ``num_levels`` resolutions, each half of the previous one. The module stores no state.
 
-    A correlation is a dot product divided by √D. Between grid points it is interpolated; beyond the frame it is 0.
+    A correlation is a dot product divided by √D. It is interpolated between grid points, and 0 outside the frame.
 
     Args:
-        correlation: ``"full"`` computes all h²w² products once and looks them up. ``"local"`` computes those that
-            are looked up, each time: the same numbers, in memory that grows with h·w, but slower. ``"auto"`` is full
-            while the products take up to 2 GiB: a pair of 720 × 1280 pixels in single precision does.
+        correlation: ``"full"`` computes all h²w² products once and looks them up. ``"local"`` computes only those that
+            are looked up, at every lookup: the same numbers, with memory proportional to h·w, but slower. ``"auto"`` is
+            ``"full"`` if the products need at most 2 GiB, as for a pair of 720 × 1280 pixels in single precision.
     """
 
     def __init__(self, num_levels: int = 4, radius: int = 4, correlation: str = "auto") -> None:
@@ -152,7 +153,7 @@ class CorrBlock(nn.Module):
         self.out_channels = num_levels * (2 * radius + 1) ** 2
 
     def forward(self, fmap1: Tensor, fmap2: Tensor) -> Lookup:
-        # A mean of products is the product with the mean: pooling the features gives the pooled volume's numbers.
+        # A mean of products equals the product with the mean: pooling the features is the same as pooling the volume.
         pyramid = [fmap2]
         for _ in range(self.num_levels - 1):
             pyramid.append(F.avg_pool2d(pyramid[-1], 2))
@@ -183,17 +184,17 @@ class CorrBlock(nn.Module):
         return look_up
 
     def build_pyramid(self, fmap1: Tensor, fmap2: Tensor) -> None:
-        """Prepare for :meth:`index_pyramid`, as programs call it; this is kept until the next call."""
+        """Prepare :meth:`index_pyramid`, for programs that call the two methods; stored until the next call."""
         self._look_up = self(fmap1, fmap2)
 
     def index_pyramid(self, centroids_coords: Tensor) -> Tensor:
-        """What the function that a call returns would give for these coordinates."""
+        """The correlations at these coordinates, as from the function that a call returns."""
         found: Tensor = self._look_up(centroids_coords)
         return found
 
 
 def looked_up(corr_block: Any, fmap1: Tensor, fmap2: Tensor) -> Lookup:
-    """The function that looks correlations up; of a module of another kind by its two methods."""
+    """The lookup function of ``corr_block``; for other kinds of modules it uses their two methods."""
     methods = ("build_pyramid", "index_pyramid")
     if all(getattr(getattr(corr_block, m, None), "__func__", None) is vars(CorrBlock)[m] for m in methods):
         found: Lookup = corr_block(fmap1, fmap2)
@@ -203,10 +204,10 @@ def looked_up(corr_block: Any, fmap1: Tensor, fmap2: Tensor) -> Lookup:
 
 
 def window(products: Lookup, x: Tensor, y: Tensor, height: int, width: int, radius: int) -> Tensor:
-    """Products with the places around ``(x, y)``, each [Q] → [Q, (2 ``radius`` + 1)²], columns first.
+    """Products with the positions around ``(x, y)``, each [Q] → [Q, (2 ``radius`` + 1)²], columns first.
 
-    All places of a window lie equally far from the grid, so its (2 ``radius`` + 2)² grid points are read once and
-    blended along x, then along y, in place of four points for each place.
+    All positions of a window have the same offset from the grid, so its (2 ``radius`` + 2)² grid points are read once
+    and interpolated along x, then along y, instead of reading four points per position.
     """
     steps = torch.arange(-radius, radius + 2, device=x.device)
     columns, rows = (v.floor().long()[:, None] + steps for v in (x, y))  # each [Q, 2 radius + 2]
@@ -220,8 +221,8 @@ def window(products: Lookup, x: Tensor, y: Tensor, height: int, width: int, radi
 def gathered_products(first: Tensor, table: Tensor, offset: Tensor, index: Tensor) -> Tensor:
     """Dot products of each row of ``first`` [Q, D] with the rows ``offset + index`` [Q, K] of ``table`` → [Q, K].
 
-    A chunk at a time, so that the gathered rows, D times as large as the result, never lie in memory together. Nor
-    are they kept for the backward pass, which gathers them again.
+    Computed in chunks, so that the gathered rows, D times as large as the result, are never in memory at once. They are
+    not stored for the backward pass either, which gathers them again.
     """
     rows = CHUNK // (index.shape[1] * first.shape[1])
     chunks = zip(*(torch.split(t, max(rows, 1)) for t in (first, index + offset)), strict=True)
@@ -245,7 +246,7 @@ class MotionEncoder(nn.Module):
     """Flow [N, 2, h, w] and correlations [N, ``in_channels_corr``, h, w] → motion features [N, ``out_channels``, h, w].
 
     Args:
-        corr_layers: widths of the convolutions on the correlations, one or two.
+        corr_layers: widths of the one or two convolutions on the correlations.
         flow_layers: widths of the two convolutions on the flow.
     """
 
@@ -260,7 +261,8 @@ class MotionEncoder(nn.Module):
         super().__init__()
         if len(corr_layers) not in (1, 2) or len(flow_layers) != 2:
             raise InvalidArgument(
-                f"corr_layers is {corr_layers} and flow_layers {flow_layers}; expected one or two widths, and two."
+                f"corr_layers is {corr_layers} and flow_layers {flow_layers}; expected one or two widths for "
+                "corr_layers, and two for flow_layers."
             )
         first, width, before = corr_layers[0], corr_layers[-1], flow_layers[0]
         self.convcorr1 = conv(in_channels_corr, first, 1, None)
@@ -278,7 +280,7 @@ class MotionEncoder(nn.Module):
 
 class ConvGRU(nn.Module):
     """A gated recurrent unit of convolutions: hidden state [N, hidden_size, h, w] and input [N, input_size, h, w] →
-    next hidden state. Of RAFT's input a part is the context, which is the same at every step: see :meth:`start`."""
+    next hidden state. A part of RAFT's input is the context, which is constant over the steps: see :meth:`start`."""
 
     def __init__(
         self, *, input_size: int, hidden_size: int, kernel_size: tuple[int, int], padding: tuple[int, int]
@@ -296,10 +298,11 @@ class ConvGRU(nn.Module):
         return torch.lerp(h, self.convq(torch.cat([reset * h, x], 1)).tanh(), update)
 
     def start(self, context: Tensor) -> Step:
-        """The unit for one pair of frames: hidden state [N, hidden, h, w] and news [N, …, h, w] → next hidden state.
+        """The unit for one pair of frames: hidden state [N, hidden, h, w] and new input [N, …, h, w] → next hidden
+        state.
 
-        Convolution is linear in its input's channels: what the context adds is the same at every step and computed
-        once here, and the two gates that read the same input are one convolution.
+        Convolution is linear in its input's channels: the contribution of the context is the same at every step and is
+        computed once here, and the two gates with the same input are one convolution.
         """
         size, padding = self.hidden_size, self.padding
         weight = torch.cat([self.convz.weight, self.convr.weight, self.convq.weight])
@@ -342,7 +345,7 @@ class RecurrentBlock(nn.Module):
         return h
 
     def start(self, context: Tensor) -> Step:
-        """As of :class:`ConvGRU`."""
+        """See :meth:`ConvGRU.start`."""
         steps = [started(unit, ConvGRU, context) for unit in self.children()]
 
         def step(hidden: Tensor, news: Tensor) -> Tensor:
@@ -354,7 +357,8 @@ class RecurrentBlock(nn.Module):
 
 
 def started(unit: Any, kind: Any, context: Tensor) -> Step:
-    """``unit.start(context)`` where the unit's ``forward`` is that of ``kind``, else one that calls ``forward``."""
+    """``unit.start(context)`` if the unit's ``forward`` is that of ``kind``, otherwise a function that calls
+    ``forward``."""
     if getattr(unit.forward, "__func__", None) is kind.forward:
         step: Step = unit.start(context)
         return step
@@ -405,7 +409,8 @@ class UpdateBlock(nn.Module):
 
 
 def refinement(update_block: Any, context: Tensor) -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """``update_block.start(context)`` where its ``forward`` is :class:`UpdateBlock`'s, else one that calls it."""
+    """``update_block.start(context)`` if its ``forward`` is :class:`UpdateBlock`'s, otherwise a function that calls
+    it."""
     if getattr(update_block.forward, "__func__", None) is UpdateBlock.forward:
         step: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]] = update_block.start(context)
         return step
@@ -416,13 +421,13 @@ def refinement(update_block: Any, context: Tensor) -> Callable[[Tensor, Tensor, 
 
 
 class MaskPredictor(nn.Module):
-    """Hidden state [N, C, h, w] → what :func:`upsample_convex` weighs by [N, 9 · 8 · 8, h, w]."""
+    """Hidden state [N, C, h, w] → logits of the weights of :func:`upsample_convex`, [N, 9 · 8 · 8, h, w]."""
 
     def __init__(self, *, in_channels: int, hidden_size: int, multiplier: float = 0.25) -> None:
         super().__init__()
         self.convrelu = conv(in_channels, hidden_size, 3, None)
         self.conv = nn.Conv2d(hidden_size, 9 * 8 * 8, 1)
-        self.multiplier = multiplier  # keeps the gradients of this branch in proportion
+        self.multiplier = multiplier  # balances the gradients of this branch
 
     def forward(self, x: Tensor) -> Tensor:
         mask: Tensor = self.multiplier * self.conv(self.convrelu(x))
@@ -430,12 +435,12 @@ class MaskPredictor(nn.Module):
 
 
 def upsample_convex(flow: Tensor, mask: Tensor) -> Tensor:
-    """Flow [N, 2, h, w] → [N, 2, 8 h, 8 w], of the flow's dtype: each fine place is a weighted mean of the 3×3 coarse
-    ones around it."""
+    """Flow [N, 2, h, w] → [N, 2, 8 h, 8 w], of the flow's dtype: each fine position is a weighted mean of the 3×3
+    coarse ones around it."""
     n, _, h, w = flow.shape
     weights = mask.to(flow.dtype).view(n, 1, 9, 64, h, w).softmax(2)
     around = F.unfold(8 * flow, 3, padding=1).view(n, 2, 9, 1, h, w)
-    # Not a matrix product: those of 9 by 2 numbers are slow, and autocast would have them in half precision.
+    # Not a matrix product: those of 9 by 2 numbers are slow, and autocast would compute them in half precision.
     fine = weights[:, :, 0] * around[:, :, 0]
     for k in range(1, 9):
         fine = fine + weights[:, :, k] * around[:, :, k]
@@ -454,7 +459,7 @@ class RAFT(nn.Module):
     """Two batches of frames [N, 3, H, W], values in [-1, 1] → a list of flows [N, 2, H, W], one per update.
 
     The last flow is the best. Channel 0 is how far a pixel of the first frame moves to the right, channel 1 how far
-    down, in pixels. In training, :func:`sequence_loss` takes the whole list.
+    down, in pixels. In training, :func:`sequence_loss` takes the complete list.
 
     Args:
         feature_encoder: both frames → features [N, D, H / 8, W / 8].
@@ -464,8 +469,8 @@ class RAFT(nn.Module):
         mask_predictor: hidden state → weights of the convex upsampling; None upsamples bilinearly.
 
     Raises:
-        InvalidArgument: when called, frames that are no batches of one size, smaller than 128×128, or of a height or
-            width that 8 does not divide; fewer updates than one.
+        InvalidArgument: in a call, if the frames are not batches of the same size, are smaller than 128×128, or have a
+            height or width that is not a multiple of 8, or if there is less than one update.
     """
 
     in_channels = input_channels("feature_encoder")
@@ -487,18 +492,18 @@ class RAFT(nn.Module):
         self.mask_predictor = mask_predictor
 
     def forward(self, image1: Tensor, image2: Tensor, num_flow_updates: int = 12) -> list[Tensor]:
-        levels = getattr(self.corr_block, "num_levels", 0)  # each halves the features of an eighth
+        levels = getattr(self.corr_block, "num_levels", 0)  # each level halves the features at 1/8
         check_frames(image1, image2, 8 * 2**levels, self.in_channels)
         check_count("num_flow_updates", num_flow_updates, 1)
         features, pairs = self.feature_encoder(torch.cat([image1, image2])), image1.shape[0]
-        correlate = looked_up(self.corr_block, features[:pairs], features[pairs:])  # chunk fixes a batch that is free
-        # Correlations are looked up with the channels last; what they meet has the same order in memory.
+        correlate = looked_up(self.corr_block, features[:pairs], features[pairs:])  # chunk would fix a dynamic batch
+        # Correlations are looked up channels last; the tensors that they are combined with have the same memory format.
         about_first = self.context_encoder(image1).contiguous(memory_format=torch.channels_last)
         hidden_size: Any = self.update_block.hidden_state_size
         hidden, context = about_first[:, :hidden_size].tanh(), about_first[:, hidden_size:].relu()
         update = refinement(self.update_block, context)
 
-        # Positions are in single precision at least: half cannot count the columns of a wide frame.
+        # Positions are at least in single precision: half precision cannot represent the columns of a wide frame.
         n, _, h, w = hidden.shape
         precise = torch.promote_types(image1.dtype, torch.float32)
         y, x = (torch.arange(size, dtype=precise, device=image1.device) for size in (h, w))
@@ -506,14 +511,14 @@ class RAFT(nn.Module):
         flow = torch.zeros_like(start).contiguous(memory_format=torch.channels_last)
         flows = []
         for _ in range(num_flow_updates):
-            flow = flow.detach()  # the gradient stays within an update
+            flow = flow.detach()  # no gradient between updates
             hidden, change = update(hidden, correlate(start + flow), flow.to(hidden.dtype))
             flow = flow + change
             if self.mask_predictor is None:
                 fine = upsample_bilinear(flow)
             else:
                 fine = upsample_convex(flow, self.mask_predictor(hidden))
-            flows.append(fine.to(image1.dtype))  # under autocast single precision, as the frames
+            flows.append(fine.to(image1.dtype))  # single precision under autocast, like the frames
         return flows
 
 
@@ -525,13 +530,13 @@ def check_frames(image1: Tensor, image2: Tensor, smallest: int = 128, channels: 
         check_images(image, channels, smallest)
     if image1.shape != image2.shape:
         raise InvalidArgument(
-            f"the frames have the shapes {list(image1.shape)} and {list(image2.shape)}; expected two of one shape."
+            f"the frames have the shapes {list(image1.shape)} and {list(image2.shape)}; expected two of the same shape."
         )
     height, width = image1.shape[2:]
     if height % 8 or width % 8:
         raise InvalidArgument(
-            f"the frames are {height}×{width}; expected a height and a width that 8 divides. Pad them, and cut the "
-            "flow back, with zoo_optical_flow.pad_frames and crop_flow; zoo.pipeline(…) does so by itself."
+            f"the frames are {height}×{width}; expected a height and a width that are multiples of 8. Pad them with "
+            "zoo_optical_flow.pad_frames and crop the flow with crop_flow, or use zoo.pipeline(…), which does both."
         )
 
 
@@ -542,34 +547,36 @@ def sequence_loss(
     gamma: float = 0.8,
     max_flow: float | None = 400,
 ) -> Tensor:
-    """The paper's loss: absolute errors of all predictions, later ones weighing more.
+    """The paper's loss: absolute errors of all predictions, with larger weights for later ones.
 
     Args:
         flows: what the model returned, each [N, 2, H, W].
         target: the true flow [N, 2, H, W], in pixels.
         valid: where the truth is known [N, H, W], bool or 0 and 1; None means everywhere.
-        gamma: an update weighs this times as much as the one after it; the last weighs 1.
-        max_flow: pixels that move this far or farther, in pixels, do not count; None counts all.
+        gamma: weight of an update relative to the next one; the last has weight 1.
+        max_flow: pixels whose motion is at least this long, in pixels, are ignored; None uses all pixels.
 
     Returns:
-        Σ γ^(K - k) |flowₖ - target|, the mean over the pixels that count and both channels; 0 where none does. In
-        single precision at least.
+        Σ γ^(K - k) |flowₖ - target|, averaged over the pixels that are not ignored and both channels; 0 if all are. At
+        least in single precision.
 
     Raises:
-        InvalidArgument: no predictions, or shapes that do not fit together.
+        InvalidArgument: there are no predictions, or the shapes do not match.
     """
     shapes = [list(flow.shape) for flow in flows]
     if not shapes or any(shape != list(target.shape) for shape in shapes):
-        raise InvalidArgument(f"the flows have the shapes {shapes} and the target {list(target.shape)}; expected one.")
+        raise InvalidArgument(
+            f"the flows have the shapes {shapes} and the target {list(target.shape)}; expected the same shape."
+        )
     if valid is None:
         valid = torch.ones_like(target[:, 0])
     elif list(valid.shape) != [target.shape[0], *target.shape[2:]]:
         raise InvalidArgument(f"valid has shape {list(valid.shape)}; expected [N, H, W] of {list(target.shape)}.")
-    target = target.to(torch.promote_types(target.dtype, torch.float32))  # half cannot hold sums over a frame
+    target = target.to(torch.promote_types(target.dtype, torch.float32))  # half precision overflows in sums
     known = valid[:, None] > 0
     if max_flow is not None:
         known = known & (target.norm(dim=1, keepdim=True) < max_flow)
-    # Selected, not multiplied by 0: the truth may be NaN where it is not known.
+    # Selected, not multiplied by 0: the truth may be NaN where it is unknown.
     errors = [torch.where(known, (flow - target).abs(), 0).sum() for flow in flows]
     weighted = [gamma ** (len(flows) - 1 - k) * error for k, error in enumerate(errors)]
     return torch.stack(weighted).sum() / (known.sum() * target.shape[1]).clamp(min=1)
@@ -581,7 +588,7 @@ def raft_large(*, correlation: str = "auto", **parts: Any) -> RAFT:
 
     Args:
         correlation: how correlations are computed, see :class:`CorrBlock`: ``"full"``, ``"local"`` or ``"auto"``.
-        **parts: of :class:`RAFT`, in place of this model's own.
+        **parts: arguments of :class:`RAFT` that replace this model's parts.
     """
     corr_block = CorrBlock(num_levels=4, radius=4, correlation=correlation)
     return RAFT(
@@ -604,7 +611,7 @@ def raft_large(*, correlation: str = "auto", **parts: Any) -> RAFT:
 def raft_small(*, correlation: str = "auto", **parts: Any) -> RAFT:
     """RAFT-S from `RAFT: Recurrent All-Pairs Field Transforms for Optical Flow <https://arxiv.org/abs/2003.12039>`_.
 
-    A fifth of the parameters of :func:`raft_large`, which says what the arguments are.
+    It has a fifth of the parameters of :func:`raft_large`, and the same arguments.
     """
     corr_block = CorrBlock(num_levels=4, radius=3, correlation=correlation)
     return RAFT(

@@ -1,4 +1,4 @@
-"""What a model sees of a pair of frames: a flow that can be drawn, saved and put in numbers."""
+"""The result of optical flow: a flow that can be drawn, saved and summarised."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from zoo_optical_flow.flo import write_flo
 from zoo_optical_flow.kitti import write_kitti_flow
 
 FORMATS = ("flo", "kitti", "both")
-SIDE = 960  # pixels of the longer side of a panel, at most
-HIDDEN = "#ff3c78"  # what is not seen in the second frame
+SIDE = 960  # maximum length of the longer side of a panel, in pixels
+HIDDEN = "#ff3c78"  # colour of occluded pixels
 
 
 def check_flow_format(given: Any) -> str:
@@ -45,13 +45,13 @@ def check_flow_format(given: Any) -> str:
 
 @dataclass(frozen=True)
 class Flow(Result):
-    """How one frame moves into the next.
+    """The motion from one frame to the next.
 
     Attributes:
         flow: float32 [2, H, W]: how far each pixel of the first frame moves to the right and down, in pixels.
         frames: the two pictures.
-        backward: float32 [2, H, W], from the second frame to the first, where ``backward=True`` asked for it.
-        flow_format: of the numbers that :meth:`save` writes: ``"flo"``, ``"kitti"`` or ``"both"``.
+        backward: float32 [2, H, W], from the second frame to the first, with ``backward=True``; otherwise None.
+        flow_format: format in which :meth:`save` writes the flow: ``"flo"``, ``"kitti"`` or ``"both"``.
     """
 
     flow: Tensor
@@ -61,30 +61,30 @@ class Flow(Result):
 
     @cached_property
     def occluded(self) -> Tensor | None:
-        """bool [H, W]: which pixels of the first frame are hidden in the second, or out of it, by
+        """bool [H, W]: which pixels of the first frame are occluded in the second or outside it, from
         :func:`zoo_optical_flow.occlusion`; None without ``backward``."""
         return None if self.backward is None else occlusion(self.flow, self.backward)
 
     @cached_property
     def _error(self) -> Tensor:
-        """float32 [H, W]: how far there-and-back is off, in pixels."""
+        """float32 [H, W]: the forward-backward error, in pixels."""
         return forward_backward_error(self.flow, self.flow if self.backward is None else self.backward)
 
     def lines(self, k: int = 5) -> list[str]:
-        """What ``zoo predict`` prints; there is one line, whatever ``k``, and one more with ``backward``."""
+        """What ``zoo predict`` prints: one line, and a second one with ``backward``; ``k`` is ignored."""
         facts = self.to_dict()
         lines = [describe(facts["mean"], facts["mean_length"], facts["max_length"])]
         if self.backward is not None:
             error = facts["consistency"]
             lines.append(
-                f"{facts['occluded']:.1%} hidden in the second frame; "
-                + ("all of it" if error is None else f"elsewhere {error:.2f} px between there and back")
+                f"{facts['occluded']:.1%} occluded in the second frame;  "
+                + ("no visible pixel" if error is None else f"forward-backward error elsewhere {error:.2f} px")
             )
         return lines
 
     def to_dict(self, k: int = 5) -> dict[str, Any]:
-        """What ``zoo predict --json`` prints: size and statistics; with ``backward`` the share that is hidden, and the
-        mean error between there and back of what is not. :meth:`save` writes the numbers themselves."""
+        """What ``zoo predict --json`` prints: size and statistics; with ``backward`` the share of occluded pixels, and
+        the mean forward-backward error of the others. :meth:`save` writes the flow itself."""
         length = self.flow.norm(dim=0)
         facts = {
             "size": list(self.flow.shape[1:]),
@@ -102,7 +102,7 @@ class Flow(Result):
 
     def draw(self) -> Image.Image:
         """The first frame with arrows, the flow in colours with their wheel, and both frames' difference before and
-        after warping; with ``backward`` also what is hidden in the second frame, and the error between there and back.
+        after warping; with ``backward`` also the occluded pixels, and the forward-backward error.
         """
         flow, frames, sample = self._shrunk()
         step = max(4, max(flow.shape) // 20)
@@ -122,13 +122,14 @@ class Flow(Result):
             finite = error[error.isfinite()]
             most = max(finite.quantile(0.99).item() if len(finite) else 1.0, 1.0)
             panels += [
-                (hidden, f"Hidden in the second frame: {self.occluded.float().mean():.1%}"),
-                (error_map(error, most), f"Error there and back, to {most:.1f} px"),
+                (hidden, f"Occluded in the second frame: {self.occluded.float().mean():.1%}"),
+                (error_map(error, most), f"Forward-backward error, up to {most:.1f} px"),
             ]
         return contact_sheet([with_caption(legible(picture, largest=None), text) for picture, text in panels], 2)
 
     def _shrunk(self) -> tuple[Tensor, tuple[Image.Image, Image.Image], tuple[slice, slice, slice]]:
-        """Flow and frames as large as a panel is, where they are larger; and which of the flow's pixels those are."""
+        """Flow and frames, reduced to the size of a panel if they are larger; and the slices of the flow's pixels
+        used."""
         every = -(-max(self.flow.shape[1:]) // SIDE)
         sample = (slice(None), slice(every // 2, None, every), slice(every // 2, None, every))
         flow = self.flow[sample] / every
@@ -139,13 +140,13 @@ class Flow(Result):
         return flow, (first, second), sample
 
     def save(self, folder: Path, stem: str, format: str = "png") -> list[Path]:  # noqa: A002
-        """Write the picture that :meth:`draw` gives, the flow in colours at its own size, and its numbers; with
-        ``backward`` also what is hidden, and the flow back.
+        """Write the picture from :meth:`draw`, the flow in colours at its own size, and the flow as numbers; with
+        ``backward`` also the occluded pixels and the backward flow.
 
         Returns:
             The paths, in ``folder``: ``STEM.png``, ``STEM_flow.png``, ``STEM.flo`` or ``STEM_kitti.png``; and
-            ``STEM_occluded.png``, white where hidden, ``STEM_backward.flo`` or ``STEM_backward_kitti.png``. In KITTI's
-            files the flow is known where it is not hidden.
+                ``STEM_occluded.png``, white where occluded, ``STEM_backward.flo`` or ``STEM_backward_kitti.png``. In
+                KITTI's files occluded pixels are marked as unknown.
         """
         paths = [save_picture(self.draw(), folder, stem, format)]
         paths.append(save_picture(to_pil_image(flow_to_image(self.flow)), folder, f"{stem}_flow", format))

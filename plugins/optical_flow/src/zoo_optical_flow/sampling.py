@@ -1,4 +1,4 @@
-"""Coordinates of flows, in pixels, and what is found there: functions that training and warping code imports."""
+"""Coordinates of flows, in pixels, and sampling at them: functions for training and warping code."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def make_coords_grid(batch_size: int, h: int, w: int, device: torch.device | str
 def grid_sample(
     img: Tensor, absolute_grid: Tensor, mode: str = "bilinear", align_corners: bool | None = True
 ) -> Tensor:
-    """Images [N, C, H, W] at x and y in pixels [N, h, w, 2] → [N, C, h, w]; zeros beyond. A side of one pixel is
-    read wherever its coordinate says."""
+    """Images [N, C, H, W] at x and y in pixels [N, h, w, 2] → [N, C, h, w]; zeros outside. A side of one pixel is
+    sampled at every coordinate."""
     height, width = img.shape[2:]
     size = absolute_grid.new_tensor([width, height])
     if align_corners:
@@ -34,7 +34,7 @@ def grid_sample(
 
 
 def upsample_flow(flow: Tensor, up_mask: Tensor | None = None, factor: int = 8) -> Tensor:
-    """Flow [N, 2, h, w] → [N, 2, factor h, factor w]: by the mask [N, 9 · 64, h, w], which is for a factor of 8, or
+    """Flow [N, 2, h, w] → [N, 2, factor h, factor w]: with the mask [N, 9 · 64, h, w], which requires a factor of 8, or
     bilinearly."""
     if up_mask is not None:
         return upsample_convex(flow, up_mask)

@@ -22,23 +22,23 @@ from zoo_optical_flow.result import Flow, check_flow_format
 from zoo_optical_flow.video import FlowVideo, Pairs, Video, is_video
 
 Pair = tuple[Picture, Picture]
-SMALLEST = 128  # of both sides, that RAFT takes
-MULTIPLE = 8  # that both sides must be of
-PADDINGS = ("sintel", "kitti")  # where it is put: half on each side; KITTI's all below
-UPDATES = 12  # that RAFT makes if it is not told otherwise
+SMALLEST = 128  # minimum of both sides for RAFT
+MULTIPLE = 8  # both sides must be multiples of this
+PADDINGS = ("sintel", "kitti")  # position of the padding: half on each side; for KITTI at the bottom
+UPDATES = 12  # RAFT's default
 
 
 class Prepare:
-    """Scales a pair of frames as the weights want it; of a video, each frame with the next.
+    """Scales a pair of frames as the weights require; for a video, each frame with the next.
 
     Args:
         weights: their ``transforms`` prepare a pair.
         pad: whether to :func:`pad_frames`; ``padding`` is its argument.
-        stride: of a video, take every ``stride``-th frame.
-        frame_rate: of a video, take so many frames a second, whatever its own rate is.
+        stride: for a video, take every ``stride``-th frame.
+        frame_rate: for a video, take this many frames per second, regardless of its own rate.
 
     Raises:
-        InvalidArgument: ``stride`` or ``frame_rate`` is not positive, or both are given; there is no such padding.
+        InvalidArgument: ``stride`` or ``frame_rate`` is not positive, both are given, or ``padding`` is unknown.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Prepare:
         frame_rate: float | None = None,
     ) -> None:
         if stride is not None and frame_rate is not None:
-            raise InvalidArgument(f"stride={stride} and frame_rate={frame_rate}; expected one of them at most.")
+            raise InvalidArgument(f"stride={stride} and frame_rate={frame_rate}; expected at most one of them.")
         if stride is not None:
             check_count("stride", stride, 1)
         check_frame_rate(frame_rate)
@@ -78,11 +78,12 @@ def check_padding(padding: Any) -> str:
 
 
 def pad_frames(frames: Tensor, padding: str = "sintel") -> Tensor:
-    """Frames [..., C, H, W] with their edges repeated around, as little as RAFT needs: multiples of 8, at least 128.
+    """Pad frames [..., C, H, W] by repeating their edges to the next size that RAFT takes: multiples of 8, at least
+    128.
 
     Args:
-        frames: of one size.
-        padding: ``"sintel"`` puts half on each side; ``"kitti"`` all that the height lacks below.
+        frames: frames of the same size.
+        padding: ``"sintel"`` puts half on each side; ``"kitti"`` puts the height's padding at the bottom.
     """
     height, width = frames.shape[-2:]
     top, bottom, left, right = _margins(height, width, padding)
@@ -93,12 +94,12 @@ def pad_frames(frames: Tensor, padding: str = "sintel") -> Tensor:
 
 
 def crop_flow(flow: Tensor, height: int, width: int, padding: str = "sintel") -> Tensor:
-    """Of a flow [..., H, W] between frames that :func:`pad_frames` padded, what is theirs: [..., height, width].
+    """Crop a flow [..., H, W] between frames padded by :func:`pad_frames` to their size: [..., height, width].
 
-    A flow of that size already is returned as it is.
+    A flow that already has that size is returned unchanged.
 
     Raises:
-        InvalidArgument: a flow of neither size.
+        InvalidArgument: the flow has neither size.
     """
     if tuple(flow.shape[-2:]) == (height, width):
         return flow
@@ -112,7 +113,7 @@ def crop_flow(flow: Tensor, height: int, width: int, padding: str = "sintel") ->
 
 
 def _margins(height: int, width: int, padding: str) -> tuple[int, int, int, int]:
-    """What the sides lack: above, below, left, right."""
+    """Padding of the sides: top, bottom, left, right."""
     check_padding(padding)
     rows, columns = (max(-(-size // MULTIPLE) * MULTIPLE, SMALLEST) - size for size in (height, width))
     top = rows // 2 if padding == "sintel" else 0
@@ -124,10 +125,10 @@ class FlowTask(PictureTask):
     """Pairs of frames in and flows out, or videos in and all of their flows out.
 
     Args:
-        pad, padding, stride, frame_rate: as of :class:`Prepare`.
-        num_flow_updates: how many times the model refines a flow; None leaves it to the model.
-        backward: also find the flow from the second frame to the first, which takes twice as long.
-        flow_format: of the numbers that results save: ``"flo"``, ``"kitti"`` or ``"both"``.
+        pad, padding, stride, frame_rate: as in :class:`Prepare`.
+        num_flow_updates: number of updates of a flow; None uses the model's default.
+        backward: also compute the flow from the second frame to the first, which takes twice as long.
+        flow_format: format in which results save the flow: ``"flo"``, ``"kitti"`` or ``"both"``.
     """
 
     pad: bool = True
@@ -144,16 +145,17 @@ class FlowTask(PictureTask):
         check_flow_format(self.flow_format)
 
     def load(self, source: Any) -> Pair | Video:
-        """Two pictures, each from a path or a PIL image, upright; tensors are taken as they are. Or a video's frames.
+        """Two pictures, each from a path or a PIL image, with the EXIF orientation applied; tensors are used unchanged.
+        Or a video's frames.
 
         Raises:
-            InvalidArgument: other than two sources.
-            UnreadableFile: no picture, or no video.
+            InvalidArgument: there are not two sources.
+            UnreadableFile: a source is not a picture or video.
         """
         if is_video(source):
             return Video(Path(source) if isinstance(source, str) else source)
         if not isinstance(source, list | tuple) or len(source) != 2:
-            raise InvalidArgument(f"{source!r} is no pair of frames; expected (first, second).")
+            raise InvalidArgument(f"{source!r} is not a pair of frames; expected (first, second).")
         first, second = (super(FlowTask, self).load(one) for one in source)
         return first, second
 
@@ -169,7 +171,7 @@ class FlowTask(PictureTask):
     def collate(self, prepared: Sequence[tuple[Tensor, Tensor]]) -> tuple[Any, ...]:
         """Prepared pairs of one size → the first frames [N, 3, H, W], the second ones, and the updates if given.
 
-        With ``backward`` there are twice as many: all pairs, and all of them the other way round.
+        With ``backward`` there are twice as many: all pairs, then all of them with the frames swapped.
         """
         first, second = (torch.stack(frames) for frames in zip(*prepared, strict=True))
         updates = () if self.num_flow_updates is None else (self.num_flow_updates,)
@@ -178,18 +180,18 @@ class FlowTask(PictureTask):
         return first, second, *updates
 
     def decode(self, outputs: Any, inputs: Sequence[Pair], weights: Weights) -> list[Flow]:
-        """The model's last flows [N, 2, H, W], cut to the size of the frames → one result per pair."""
+        """The model's last flows [N, 2, H, W], cropped to the size of the frames → one result per pair."""
         flows = (outputs if isinstance(outputs, Tensor) else outputs[-1]).float().cpu()
         results = []
         for i, frames in enumerate(inputs):
             _, height, width = get_dimensions(frames[0])
-            pair = flows[i :: len(inputs)]  # there, and perhaps back
+            pair = flows[i :: len(inputs)]  # forward, and backward if computed
             there, *back = (crop_flow(flow, height, width, self.padding).clone() for flow in pair)
             results.append(Flow(there, frames, back[0] if back else None, self.flow_format))
         return results
 
     def gather(self, source: Video, results: Iterator[Flow]) -> FlowVideo:
-        """The flows of a video's pairs, as they come → one result."""
+        """The flows of a video's pairs, from an iterator → one result."""
         return FlowVideo(source, results)
 
     def sequence(self, source: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What training needs of optical flow: true flows beside the frames, and the loss of RAFT's paper."""
+"""Training of optical flow: targets are true flows, the loss is that of RAFT's paper."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ Example = tuple[Tensor, Tensor, Tensor, Tensor]  # two frames, their flow, and w
 
 
 class Preparation:
-    """The weights' own preprocessing of a pair, padded to a size that the model takes; the padding has no flow."""
+    """Preprocess a pair as the weights define, and pad it to a size that the model takes; the flow of padding is
+    unknown."""
 
     def __init__(self, transform: Callable[..., tuple[Tensor, Tensor]]) -> None:
         self.transform = transform
@@ -36,12 +37,12 @@ class Preparation:
 
 
 class Training(Trainable):
-    """The piece of optical flow for ``"train"``, with what RAFT was trained with (`2003.12039
+    """The ``"train"`` component of optical flow, with the settings of RAFT's paper (`2003.12039
     <https://arxiv.org/abs/2003.12039>`_): AdamW at 4e-4, decay 1e-4, one cycle of the rate, 12 updates.
 
     Args:
-        num_flow_updates: how many times the model refines a flow in a step.
-        gamma: an update weighs this times as much as the one after it.
+        num_flow_updates: number of updates of a flow per training step.
+        gamma: weight of an update in the loss, relative to the next one.
     """
 
     as_predicted = True
@@ -51,23 +52,23 @@ class Training(Trainable):
         self.updates, self.gamma = check_count("num_flow_updates", num_flow_updates, 1), gamma
 
     def size(self, model: nn.Module, weights: Weights) -> tuple[int, int]:
-        """Of the crops that RAFT was first trained on."""
+        """The size of the crops in RAFT's first training stage."""
         return CROP
 
     def prepare(self, model: nn.Module, weights: Weights) -> Preparation:
         return Preparation(weights.transforms() if weights.transforms else OpticalFlow())
 
     def collate(self, examples: Sequence[Example]) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        """Pairs of one size.
+        """Batch pairs of the same size.
 
         Raises:
-            InvalidArgument: they have several; a crop (``recipe="finetune"``) makes them one.
+            InvalidArgument: the sizes differ; a crop (``recipe="finetune"``) makes them equal.
         """
         sizes = sorted({tuple(example[0].shape[-2:]) for example in examples})
         if len(sizes) > 1:
             raise InvalidArgument(
-                f"The frames of a batch have the sizes {', '.join(f'{h} × {w}' for h, w in sizes)}; expected one. Crop "
-                'them (recipe="finetune", --recipe finetune), or take a batch_size of 1.'
+                f"The frames of a batch have the sizes {', '.join(f'{h} × {w}' for h, w in sizes)}; expected one size. "
+                'Crop them (recipe="finetune", --recipe finetune), or use a batch_size of 1.'
             )
         first, second, flow, valid = map(torch.stack, zip(*examples, strict=True))
         return (first, second), (flow, valid)
@@ -75,15 +76,15 @@ class Training(Trainable):
     def check(
         self, model: nn.Module, arguments: tuple[Any, ...], targets: tuple[Tensor, Tensor], categories: Sequence[str]
     ) -> None:
-        """Some of the flow is known, and finite there."""
+        """Check that some of the flow is known, and that it is finite there."""
         flow, valid = targets
         if not valid.any():
-            raise InvalidArgument("The flow of these pairs is known nowhere.")
+            raise InvalidArgument("No pixel of these pairs has a known flow.")
         if not flow.movedim(1, -1)[valid].isfinite().all():
-            raise InvalidArgument("The flow of these pairs is NaN or infinite where it is said to be known.")
+            raise InvalidArgument("The flow of these pairs is NaN or infinite at pixels that are marked as known.")
 
     def loss(self, model: nn.Module, arguments: tuple[Any, ...], targets: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        """The paper's sequence loss: absolute errors of all updates, later ones weighing more."""
+        """The paper's sequence loss: absolute errors of all updates, with larger weights for later ones."""
         return {"loss": sequence_loss(model(*arguments, num_flow_updates=self.updates), *targets, gamma=self.gamma)}
 
     def score(self, model: nn.Module, arguments: tuple[Any, ...], targets: tuple[Tensor, Tensor]) -> dict[str, Tensor]:

@@ -24,13 +24,13 @@ from zoo.transforms.functional import as_pil, convert_mode, pil_to_tensor, to_pi
 from zoo_optical_flow.plugin import ANIMATIONS, VIDEOS
 from zoo_optical_flow.result import Flow, describe, direction
 
-FRAME_RATE = 25  # of frames that come as a tensor, which does not say
-FULL = 0.95  # share of the pairs in which no pixel moves further than what is drawn in full colour
-SHOWN = 4  # moments on the picture of a video
+FRAME_RATE = 25  # assumed for frames given as a tensor
+FULL = 0.95  # share of the pairs whose motion is at most the length drawn in full colour
+SHOWN = 4  # number of moments in the picture of a video
 
 
 def is_video(source: Any) -> bool:
-    """Whether a source holds several frames: a file of moving pictures, or a tensor [T, C, H, W]."""
+    """Whether a source contains several frames: a video or animation, or a tensor [T, C, H, W]."""
     if isinstance(source, Tensor):
         return source.ndim == 4
     suffix = Path(source).suffix.lower() if isinstance(source, str | Path) else ""
@@ -39,22 +39,22 @@ def is_video(source: Any) -> bool:
     try:
         with opened(source) as image:
             return bool(getattr(image, "is_animated", False))
-    except UnreadableFile:  # opening it as a video says what is wrong
+    except UnreadableFile:  # opening it as a video raises the right error
         return suffix in (".gif", ".apng")
 
 
 class Video:
-    """The frames of a video whose flow is asked for.
+    """The frames of a video for optical flow.
 
     Args:
-        source: a path, or frames [T, C, H, W], uint8 in [0, 255] or float in [0, 1], 25 a second.
+        source: a path, or frames [T, C, H, W], uint8 in [0, 255] or float in [0, 1], at 25 frames per second.
 
     Attributes:
-        times: when they are shown, in seconds. All frames, until :meth:`choose` says which.
-        end: when the last one ends.
+        times: times of the frames, in seconds. All frames, until :meth:`choose` selects some.
+        end: end of the last frame, in seconds.
 
     Raises:
-        UnreadableFile: no video, or a damaged one.
+        UnreadableFile: the file is not a video, or is damaged.
     """
 
     def __init__(self, source: Path | Tensor) -> None:
@@ -67,10 +67,10 @@ class Video:
             self.times, self.end = self.reader.times, self.reader.end
 
     def choose(self, stride: int | None, frame_rate: float | None) -> None:
-        """Keep every ``stride``-th frame, or those shown at ``frame_rate`` moments a second.
+        """Keep every ``stride``-th frame, or ``frame_rate`` frames per second.
 
         Raises:
-            InvalidArgument: fewer than two are left.
+            InvalidArgument: fewer than two frames are left.
         """
         there = len(self.times)
         if frame_rate is not None and self.times:
@@ -80,10 +80,10 @@ class Video:
             name = "The video" if isinstance(self.source, Tensor) else repr(str(self.source))
             taken = f", of which {len(self.times)} would be taken" if there > 1 else ""
             frames = "one frame" if there == 1 else f"{there} frames"
-            raise InvalidArgument(f"{name} has {frames}{taken}; a flow needs two, one after the other.")
+            raise InvalidArgument(f"{name} has {frames}{taken}; expected at least two.")
 
     def frames(self) -> Iterator[Frame]:
-        """The frames, decoded anew, one by one."""
+        """The frames, decoded again at each call, one by one."""
         if isinstance(self.source, Tensor):
             places = (min(int(time * FRAME_RATE + 1e-3), len(self.source) - 1) for time in self.times)
             return (Frame(self.source[i], time) for i, time in zip(places, self.times, strict=True))
@@ -91,7 +91,7 @@ class Video:
 
 
 class Pairs(Iterator[tuple[tuple[Tensor, Tensor], Any]]):
-    """Each frame with the next one, and what ``prepare`` makes of the pair; decoded when it is asked for."""
+    """Each frame with the next one, and the pair after ``prepare``; decoded on demand."""
 
     def __init__(self, video: Video, prepare: Callable[[tuple[Tensor, Tensor]], Any]) -> None:
         self._pairs = itertools.pairwise(frame.image for frame in video.frames())
@@ -109,12 +109,12 @@ class Pairs(Iterator[tuple[tuple[Tensor, Tensor], Any]]):
 
 @dataclass(frozen=True)
 class Motion:
-    """How much moves between two frames.
+    """Statistics of the motion between two frames.
 
     Attributes:
-        start, end: when they are shown, in seconds.
-        mean: of the flow, to the right and down, in pixels.
-        mean_length, max_length: of its vectors, in pixels.
+        start, end: times of the frames, in seconds.
+        mean: mean of the flow, to the right and down, in pixels.
+        mean_length, max_length: mean and maximum length of its vectors, in pixels.
     """
 
     start: float
@@ -125,16 +125,16 @@ class Motion:
 
 
 class FlowVideo(Result):
-    """The flow of a video; iterating over it gives the :class:`Flow` of each pair of frames, one at a time.
+    """The flow of a video; iterating over it yields the :class:`Flow` of each pair of frames.
 
-    Flows are kept in half precision in a temporary file (4 bytes for each pixel and pair), which goes when the result
-    does. Frames are read from the video again.
+    Flows are stored in half precision in a temporary file (4 bytes per pixel and pair), which is deleted with the
+    result. Frames are read from the video again.
 
     Attributes:
         source: path of the video, or its frames.
-        motions: what moves between each frame and the next, a :class:`Motion` for each.
+        motions: one :class:`Motion` per pair of frames.
         size: height and width of frames and flows, in pixels.
-        both_ways: whether the flows back were kept too.
+        both_ways: whether the backward flows are stored too.
     """
 
     def __init__(self, video: Video, flows: Iterable[Flow]) -> None:
@@ -165,7 +165,7 @@ class FlowVideo(Result):
                 yield Flow(self._flow(i), (first, second))
 
     def _flow(self, i: int) -> Tensor:
-        """The ``i``-th that was kept, float32 [2, H, W]."""
+        """The ``i``-th stored flow, float32 [2, H, W]."""
         height, width = self.size
         self._file.seek(i * 2 * height * width * 2)
         numbers = np.frombuffer(self._file.read(2 * height * width * 2), np.float16)
@@ -173,16 +173,16 @@ class FlowVideo(Result):
 
     @property
     def full_length(self) -> float:
-        """The length that is drawn in full colour, in pixels, the same for all pairs.
+        """The length drawn in full colour, in pixels, the same for all pairs.
 
-        Nothing moves further in 95 % of them; the others, such as a cut from one scene to the next, would leave the
-        rest pale.
+        No pixel moves further in 95 % of the pairs; scaling to the others, such as scene cuts, would make the rest
+        pale.
         """
         lengths = torch.tensor([motion.max_length for motion in self.motions])
         return max(lengths.quantile(FULL).item(), 1e-3)
 
     def lines(self, k: int = 5) -> list[str]:
-        """What ``zoo predict`` prints: the whole, and how it is in ``k`` parts of the time that are equally long."""
+        """What ``zoo predict`` prints: statistics of the video, and of ``k`` parts of equal duration."""
         spans = _spans(self.motions, check_count("k", k, 1))
         whole = _summary(self.motions)
         lines = [f"{len(self)} flows of {self.size[1]}×{self.size[0]} pixels: {describe(**whole)}"]
@@ -193,7 +193,7 @@ class FlowVideo(Result):
         return lines
 
     def to_dict(self, k: int = 5) -> dict[str, Any]:
-        """What ``zoo predict --json`` prints: size, statistics, and the same of each pair; lengths in pixels."""
+        """What ``zoo predict --json`` prints: size, statistics, and the statistics of each pair; lengths in pixels."""
         pairs = [{"start": m.start, "end": m.end, **_summary([m])} for m in self.motions]
         return {
             "size": list(self.size),
@@ -203,9 +203,9 @@ class FlowVideo(Result):
         }
 
     def render(self) -> Iterator[Frame]:
-        """Each pair's first frame, and beside it (below it, where it is wide) its flow in colours; uint8 [3, H, W].
+        """Each pair's first frame, and beside it (below it, if it is wide) its flow in colours; uint8 [3, H, W].
 
-        A length has one colour throughout: :attr:`full_length` says which is drawn in full.
+        The colour scale is the same for all pairs: see :attr:`full_length`.
         """
         full = self.full_length
         side_by_side = self.size[0] >= self.size[1]
@@ -213,7 +213,7 @@ class FlowVideo(Result):
             yield Frame(torch.cat(_panels(flow, full), 2 if side_by_side else 1), motion.start)
 
     def draw(self) -> Image.Image:
-        """A few moments, each with its flow in colours beside it, below one another."""
+        """A few moments, one below the other, each with its flow in colours beside it."""
         shown = {len(self) * i // SHOWN for i in range(SHOWN)}
         full, panels = self.full_length, []
         for i, (flow, motion) in enumerate(zip(self, self.motions, strict=True)):
@@ -224,8 +224,8 @@ class FlowVideo(Result):
             panels.append(with_caption(with_wheel(colours, full), direction(*motion.mean)))
         return contact_sheet(panels, 2)
 
-    def save(self, folder: Path, stem: str, format: str = "png") -> list[Path]:  # noqa: A002  it is no picture
-        """Write what :meth:`render` gives as ``stem.mp4`` or, where PyAV is missing, as an animated ``stem.gif``.
+    def save(self, folder: Path, stem: str, format: str = "png") -> list[Path]:  # noqa: A002  not a picture
+        """Write the frames of :meth:`render` as ``stem.mp4`` or, if PyAV is missing, as an animated ``stem.gif``.
 
         Returns:
             The path, in ``folder``.
@@ -251,7 +251,7 @@ def _summary(motions: Sequence[Motion]) -> dict[str, Any]:
 
 
 def _spans(motions: Sequence[Motion], k: int) -> list[list[Motion]]:
-    """``motions`` in up to ``k`` parts of equal time, those without any left out."""
+    """``motions`` in up to ``k`` parts of equal duration, without empty parts."""
     start, end = motions[0].start, motions[-1].end
     parts: dict[int, list[Motion]] = {}
     for motion in motions:

@@ -1,4 +1,5 @@
-"""Image classification in int8 for ``zoo``: its builders, classes and enums, and ``quantize``, imported when used."""
+"""Image classification in int8 for ``zoo``: its builders, classes and enums, and ``quantize``, imported when first
+used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The decorator of this package's builders: ``quantize=`` beside what ``zoo.builder`` adds."""
+"""The decorator of this package's builders: adds ``quantize=`` to the arguments of ``zoo.builder``."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ How = bool | Literal["reference", "auto"]
 DOCUMENTATION = """
 
     Args:
-        quantize: False for a float model that can be quantized; True for int8, on the CPU, by torch's own kernels;
+        quantize: False for a float model that can be quantized; True for int8, on the CPU, with torch's kernels;
             ``"reference"`` for int8 in ordinary arithmetic, on any device (see :mod:`zoo_quantized.reference`);
-            ``"auto"`` for the kernels where torch has them, else, with a warning, ``"reference"``. Where it is not
-            given, it is ``"auto"`` with int8 weights and False without.
-        backend: what the int8 model is made for: ``"fbgemm"``, ``"x86"``, ``"onednn"`` or ``"qnnpack"``. Where the
-            machine has it not, it runs on the nearest that there is. Published weights bring theirs.
-        **kwargs: of the float model.
+            ``"auto"`` for True if torch has the kernels, otherwise ``"reference"``, with a warning. By default it is
+            ``"auto"`` with int8 weights and False without.
+        backend: engine that the int8 model is made for: ``"fbgemm"``, ``"x86"``, ``"onednn"`` or ``"qnnpack"``. If the
+            machine lacks it, the model runs on the closest available one. Published weights define theirs.
+        **kwargs: arguments of the float model.
 
     With ``quantize=False`` the weights are those of the float model, otherwise int8 ones. Without weights an int8 model
-    has random ones and is calibrated on noise. On the meta device, where nothing runs, models stay float.
+    has random weights and is calibrated on noise. On the meta device models stay float.
 
     Raises:
-        MissingEngine: ``quantize=True``, and this torch has no kernels for it.
+        MissingEngine: ``quantize=True``, but this torch has no int8 kernels.
     """
 
 
@@ -47,16 +47,16 @@ def quantizable(
     convert: Convert | None = None,
     **options: Any,
 ) -> Callable[[Callable[..., Q]], Callable[..., Q]]:
-    """Make a function that builds a quantizable model into a builder that takes ``quantize=`` and ``weights=``.
+    """Turn a function that builds a quantizable model into a builder that takes ``quantize=`` and ``weights=``.
 
     Args:
-        float_weights: the enum of the weights for ``quantize=False``, int8_weights that of the others.
-        default_backend: what an int8 model is made for where neither caller nor weights say so.
-        convert: as in ``zoo.builder``, and likewise ``options``.
+        float_weights: enum of the weights for ``quantize=False``; ``int8_weights``: enum for the other values.
+        default_backend: the backend if neither the caller nor the weights define it.
+        convert, options: as in ``zoo.builder``.
     """
 
     def choose(quantize: Any = None, **kwargs: Any) -> tuple[type[WeightsEnum], ...]:
-        if quantize is None:  # not said
+        if quantize is None:  # not given
             return float_weights, int8_weights
         return (int8_weights,) if check_quantize(quantize) else (float_weights,)
 
@@ -65,7 +65,7 @@ def quantizable(
 
     def decorate(function: Callable[..., Q]) -> Callable[..., Q]:
         def build(*, quantize: How = False, backend: str = default_backend, **kwargs: Any) -> Q:
-            if quantize == "reference":  # in which there is nothing that only training needs
+            if quantize == "reference":  # it has no parts that only training needs
                 kwargs = {**options.get("when_loading", {}), **kwargs}
             return as_asked(function(**kwargs), quantize, backend)
 
@@ -86,7 +86,7 @@ def check_quantize(quantize: object) -> object:
 
 
 def as_asked(model: Q, quantize: How, backend: str) -> Q:
-    """The float ``model`` as ``quantize`` says; without numbers where its parameters have none yet."""
+    """Convert the float ``model`` as ``quantize`` requests; without values if its parameters are on meta."""
     check_quantize(quantize)
     model.backend = eager.check_backend(backend)
     if not quantize or torch.empty(0).is_meta:
@@ -97,8 +97,8 @@ def as_asked(model: Q, quantize: How, backend: str) -> Q:
         quantize = eager.is_there(backend) or "reference"
         if quantize == "reference":
             warnings.warn(
-                f"torch {torch.__version__} cannot run int8 models here: this one runs as with quantize='reference', "
-                "the same but slower. Say so yourself to silence this.",
+                f"torch {torch.__version__} cannot run int8 models here: this one runs with quantize='reference', "
+                "which is equal but slower. Pass quantize='reference' to silence this.",
                 WeightsWarning,
                 stacklevel=2,
             )
@@ -113,23 +113,23 @@ def _noise(model: Quantizable) -> torch.Tensor:
 
 
 def to_fit(state: StateDict, model: nn.Module) -> StateDict:
-    """A file's content in the form that ``model`` takes.
+    """Convert a file's content to the form that ``model`` takes.
 
     Raises:
-        CheckpointError: it is of an int8 model and this is a float one, or the other way round; or it has another
-            number of classes, for which an int8 model can have no new head.
+        CheckpointError: the file is of an int8 model and this is a float one, or vice versa; or it has another number
+            of classes, because an int8 model cannot get a new head.
     """
     form = states.form(state)
     if not isinstance(model, Quantizable) or model.engine is None:
         if form != "float":
             raise CheckpointError(
-                "The file holds an int8 model, and this one was built with quantize=False. Pass quantize=True, or "
+                "The file contains an int8 model, but this one was built with quantize=False. Pass quantize=True, or "
                 "quantize='reference' to run it without int8 kernels."
             )
         return state
     if form == "float":
         raise CheckpointError(
-            "The file holds a float model. Load it with quantize=False, and quantize the model: "
+            "The file contains a float model. Load it with quantize=False, then quantize the model: "
             "zoo_quantized.quantize(model, calibration_batches)."
         )
     if form == "observed":
@@ -141,12 +141,12 @@ def to_fit(state: StateDict, model: nn.Module) -> StateDict:
 
 
 def _check_shapes(plain: StateDict, model: Quantizable) -> None:
-    """Raise where a layer has other numbers of channels: integers can be neither drawn anew nor adapted."""
+    """Raise if a layer has other numbers of channels: int8 weights cannot be initialised or adapted."""
     own = model.state_dict() if model.engine == "reference" else states.unpack(model.state_dict())
     for name in own:
         if name.endswith(".weight") and name in plain and plain[name].shape != own[name].shape:
             raise CheckpointError(
-                f"{name} is {list(plain[name].shape)} in the file and {list(own[name].shape)} in the model. An int8 "
-                "model can get neither a new head nor other input channels: build it with the file's num_classes and "
+                f"{name} is {list(plain[name].shape)} in the file, but {list(own[name].shape)} in the model. An int8 "
+                "model cannot get a new head or other input channels: build it with the file's num_classes and "
                 "in_channels, or train a float one (quantize=False) and use zoo_quantized.quantize."
             )

@@ -12,26 +12,31 @@ from zoo import cli
 
 def convert(
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="A file or URL, an entry of int8 weights, or a model that has some.")
+        str,
+        typer.Argument(
+            metavar="SOURCE", help="A file or URL, an entry of int8 weights, or a model that has int8 weights."
+        ),
     ],
-    output: Annotated[Path, typer.Argument(metavar="FILE.safetensors", help="Where to write it.")],
+    output: Annotated[Path, typer.Argument(metavar="FILE.safetensors", help="The file to write.")],
     model: Annotated[
         str | None,
         typer.Option(
-            metavar="MODEL", help="The model that the file is of, where it is of training for int8.", show_default=False
+            metavar="MODEL",
+            help="The file's model; needed for files of quantization-aware training.",
+            show_default=False,
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> int:
-    """Write an int8 file in torch's quantized tensors, which torch will drop, as plain safetensors.
+    """Convert an int8 file with torch's quantized tensors, which torch will remove, to plain safetensors.
 
-    Builders load it with --set quantize=true, or "reference", and it gives the numbers that the source gives.
+    Builders load the file with --set quantize=true or "reference"; its results equal the source's.
 
     Examples:
         zoo convert quantized_resnet18 resnet18_int8.safetensors
     """
     if output.exists() and not force:
-        raise FileExistsError(f"{output} is there already; --force writes over it.")
+        raise FileExistsError(f"{output} already exists; pass --force to overwrite it.")
     from zoo_quantized.conversion import convert as write
 
     with cli.working(f"Converting {source}"):

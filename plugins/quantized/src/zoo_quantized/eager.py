@@ -1,7 +1,7 @@
-"""Everything that touches ``torch.ao``: torch's eager quantization, which is deprecated, and its int8 modules.
+"""Everything that uses ``torch.ao``: torch's eager quantization, which is deprecated, and its int8 modules.
 
-``torch.ao`` is imported when a model is quantized with it, and only here. Its deprecation warnings are silenced while
-it runs, and no others.
+``torch.ao`` is imported when a model is quantized with it, and only here. Only its own deprecation warnings are
+silenced while it runs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from zoo_quantized.marks import Arithmetic, Dequantize, Quantize, fusions
 
 Q = TypeVar("Q", bound=nn.Module)
 
-# What a checkpoint asks for → engines that can run it, the nearest first, where the fastest is not there.
+# Backend of a checkpoint → engines that can run it, in order of preference.
 ENGINES = {
     "fbgemm": ("fbgemm", "x86", "onednn", "qnnpack"),
     "x86": ("x86", "fbgemm", "onednn", "qnnpack"),
@@ -30,18 +30,18 @@ ENGINES = {
     "qnnpack": ("qnnpack", "onednn", "x86", "fbgemm"),
 }
 FASTEST = "onednn"
-# The largest integer that each leaves to activations: sums of 16 bits hold the products of 7 bits only.
+# The largest integer of activations per engine: 16-bit sums can hold only products of 7 bits.
 LARGEST = {"fbgemm": 127, "x86": 127, "onednn": 255, "qnnpack": 255}
 
 
 class MissingEngine(ZooError, RuntimeError):
-    """This torch cannot run int8 models by itself."""
+    """This torch has no int8 kernels."""
 
 
 def _instead(reason: str) -> MissingEngine:
     return MissingEngine(
-        f"{reason}, so quantize=True cannot be had here. quantize='reference' needs neither: it gives the same model "
-        "in ordinary arithmetic, on any device, though not as fast."
+        f"{reason}, so quantize=True is not available here. Pass quantize='reference' for the same model in ordinary "
+        "arithmetic, on any device, but slower."
     )
 
 
@@ -54,7 +54,8 @@ def check_backend(backend: str) -> str:
 
 @functools.cache
 def _has_vnni() -> bool:
-    """Whether the processor has instructions for sums of products of 8 bits. Without them oneDNN's may overflow."""
+    """Whether the processor has instructions for sums of 8-bit products, without which oneDNN's kernels may
+    overflow."""
     asked = getattr(torch.cpu, "_is_vnni_supported", None)
     return asked is not None and bool(asked())
 
@@ -65,11 +66,11 @@ def _supported() -> list[str]:
 
 
 def engine_for(backend: str) -> str:
-    """The engine of this machine that is nearest to ``backend``.
+    """The preferred engine of this machine for ``backend``.
 
     Raises:
-        InvalidArgument: no such backend.
-        MissingEngine: torch was built without any.
+        InvalidArgument: the backend is unknown.
+        MissingEngine: torch was built without engines.
     """
     check_backend(backend)
     there = _supported()
@@ -80,11 +81,11 @@ def engine_for(backend: str) -> str:
 
 
 def fastest_for(engine: str, model: nn.Module) -> str:
-    """The engine that computes a float ``model``'s layers in int8, as ``engine`` would: itself, or oneDNN.
+    """The engine that computes a float ``model``'s layers in int8: ``engine``, or oneDNN if that is faster.
 
-    FBGEMM has no kernel for depthwise convolutions of channels that are no multiple of 8, and takes five times as long
-    as oneDNN for such a model; QNNPACK is made for ARM. Otherwise they are within a fifth of one another, and the
-    engine that a file was made for rounds as its makers saw it. See docs/benchmarks.md.
+    FBGEMM has no kernel for depthwise convolutions if the number of channels is not a multiple of 8, and takes five
+    times as long as oneDNN for such a model; QNNPACK is made for ARM. Otherwise their speed differs by less than 20 %,
+    and the engine that a file was made for reproduces its rounding. See docs/benchmarks.md.
     """
     if FASTEST not in _supported() or not _has_vnni():
         return engine
@@ -104,15 +105,15 @@ def is_there(backend: str) -> bool:
 
 
 _turn = threading.Condition(threading.RLock())
-_inside: list[int] = []  # threads within `using`, each as often as it is nested; all of them use one engine
+_inside: list[int] = []  # threads within `using`, once per nesting level; all use the same engine
 _outside: list[Any] = []  # torch's engine before the first of them
 
 
 @contextlib.contextmanager
 def using(engine: str | None) -> Iterator[None]:
-    """torch's global engine is ``engine`` inside, and what it was before afterwards.
+    """Context manager: sets torch's global engine to ``engine`` and restores it afterwards.
 
-    Threads that use one engine run at once; who wants another waits until they are done.
+    Threads that use the same engine run concurrently; a thread that needs another one waits for them.
     """
     quantized: Any = torch.backends.quantized
     me = threading.get_ident()
@@ -137,7 +138,7 @@ def using(engine: str | None) -> Iterator[None]:
 
 
 def quiet() -> contextlib.AbstractContextManager[None]:
-    """Without what ``torch.ao`` says of itself."""
+    """Context manager: silences the warnings of ``torch.ao``."""
     return silenced(
         r"(.|\n)*torch\.ao\.quantization is deprecated",
         r"Please use quant_min and quant_max to specify the range",
@@ -156,14 +157,14 @@ def _ao(module: str) -> Any:
 
 
 def fuse(model: nn.Module, is_qat: bool) -> None:
-    """Put ``torch.ao``'s parts in place of ours, and join convolution, batch norm and ReLU; in place.
+    """Replace our parts by ``torch.ao``'s, and fuse convolution, batch norm and ReLU, in place.
 
     Raises:
-        InvalidArgument: the model is in train mode and this is not for training, or the other way round.
+        InvalidArgument: the model is in train mode and ``is_qat`` is False, or vice versa.
     """
     if model.training != is_qat:
         mode, call = ("training", "train") if is_qat else ("use after training", "eval")
-        raise InvalidArgument(f"fuse_model for {mode} is for a model in {call} mode: call model.{call}() before.")
+        raise InvalidArgument(f"fuse_model for {mode} expects a model in {call} mode: call model.{call}() first.")
     quantization, functional = _ao("quantization"), _ao("nn.quantized")
     ours = {Quantize: quantization.QuantStub, Dequantize: quantization.DeQuantStub}
     ours[Arithmetic] = functional.FloatFunctional
@@ -186,10 +187,10 @@ def _swap(model: nn.Module, replaced: dict[str, nn.Module]) -> None:
 
 @torch.no_grad()
 def calibrated(model: Q, batches: Iterable[Tensor], backend: str) -> Q:
-    """A float model in eval mode → an int8 model, calibrated on ``batches``, as ``backend`` wants it; in place.
+    """A float model in eval mode → an int8 model for ``backend``, calibrated on ``batches``; in place.
 
-    Scales are found as torch does by default: activations by a histogram; weights by their largest magnitude, for each
-    channel or, for QNNPACK, the whole tensor.
+    Scales are computed by torch's default observers: for activations from a histogram; for weights from their largest
+    magnitude, per channel or, for QNNPACK, per tensor.
     """
     engine, quantization = engine_for(backend), _ao("quantization")
     model.runs_on = runs_on = fastest_for(engine, model)  # type: ignore[assignment]
@@ -205,7 +206,7 @@ def calibrated(model: Q, batches: Iterable[Tensor], backend: str) -> Q:
 
 
 def made_int8(model: nn.Module, images: Tensor, backend: str) -> None:
-    """Make a model of another's int8, which fuses itself and has torch's own parts; calibrated on ``images``."""
+    """Convert a third-party model, which fuses itself and has torch's parts, to int8; calibrated on ``images``."""
     engine, quantization, anyone = engine_for(backend), _ao("quantization"), cast(Any, model)
     with using(engine), quiet(), torch.no_grad():
         anyone.fuse_model()
@@ -216,7 +217,7 @@ def made_int8(model: nn.Module, images: Tensor, backend: str) -> None:
 
 
 def skeleton(model: Q, backend: str) -> Q:
-    """A float model, made into an int8 model without numbers, to be loaded; in place. Parameters may be on meta."""
+    """Convert a float model to an int8 model without values, for loading; in place. Parameters may be on meta."""
     engine, functional, intrinsic = engine_for(backend), _ao("nn.quantized"), _ao("nn.intrinsic.quantized")
     replaced: dict[str, nn.Module] = {}
     model.runs_on = runs_on = fastest_for(engine, model)  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""GoogLeNet, ready to be quantized, and in int8."""
+"""Quantizable GoogLeNet, in float and int8."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class QuantizableInception(Inception):
 
 
 class QuantizableGoogLeNet(Quantizable, GoogLeNet):
-    """:class:`~zoo_classification.googlenet.GoogLeNet` of quantizable modules; the arguments are the same but for
+    """:class:`~zoo_classification.googlenet.GoogLeNet` of quantizable modules; the arguments are the same, except
     ``blocks``."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""Inception v3, ready to be quantized, and in int8."""
+"""Quantizable Inception v3, in float and int8."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from zoo_quantized.weights.inception import Inception_V3_QuantizedWeights
 
 
 class _Joined(Mixed):
-    """Branches side by side, joined in int8. ``myop`` is what the published files call it."""
+    """Parallel branches, concatenated in int8. ``myop`` is its name in the published files."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -53,7 +53,7 @@ class QuantizableInceptionD(_Joined, InceptionD):
 
 
 class QuantizableInceptionE(InceptionE):
-    """Two of its branches fork at their end and are joined by themselves first."""
+    """Two of its branches fork at their end; their forks are concatenated first."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -73,7 +73,7 @@ class QuantizableInceptionAux(InceptionAux):
 
 
 class QuantizableInception3(Quantizable, Inception3):
-    """:class:`~zoo_classification.inception.Inception3` of quantizable modules; the arguments are the same but for
+    """:class:`~zoo_classification.inception.Inception3` of quantizable modules; the arguments are the same, except
     ``inception_blocks``."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -1,7 +1,7 @@
-"""Marks in a float model: where numbers become integers, and which modules become one.
+"""Markers in a float model: where values are quantized, and which modules are fused.
 
 Nothing here quantizes, and nothing needs ``torch.ao``. :mod:`zoo_quantized.reference` and :mod:`zoo_quantized.eager`
-replace these parts by such that do.
+replace these parts by ones that do.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from torch import Tensor, nn
 
 
 class Quantize(nn.Module):
-    """Where float images become integers; in a float model the identity."""
+    """Quantizes float images; in a float model the identity."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x
 
 
 class Dequantize(nn.Module):
-    """Where integers become float logits; in a float model the identity."""
+    """Dequantizes logits; in a float model the identity."""
 
     def forward(self, x: Any) -> Any:
         return x
 
 
 class Arithmetic(nn.Module):
-    """Additions and the like between layers, whose results are quantized too. The methods are those of ``torch.ao``'s
+    """Elementwise operations between layers, whose results are quantized too. The methods are those of ``torch.ao``'s
     ``FloatFunctional``; each result passes through :meth:`forward`."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -48,10 +48,10 @@ class Arithmetic(nn.Module):
 
 
 def fusions(model: nn.Module) -> list[list[str]]:
-    """Paths of the modules that become one: convolution, batch norm if there is one, ReLU if there is one.
+    """Paths of the modules that are fused: convolution, then batch norm and ReLU if present.
 
-    They are neighbours in the order of definition; where that does not tell, a module says it as ``fused``, a tuple
-    of tuples of names.
+    They are adjacent in the order of definition; otherwise a module declares them as ``fused``, a tuple of tuples of
+    names.
     """
     found: list[list[str]] = []
     for path, module in model.named_modules():

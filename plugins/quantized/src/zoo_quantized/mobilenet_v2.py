@@ -1,4 +1,4 @@
-"""MobileNetV2, ready to be quantized, and in int8."""
+"""Quantizable MobileNetV2, in float and int8."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class QuantizableInvertedResidual(Fusible, InvertedResidual):
 class QuantizableMobileNetV2(Quantizable, MobileNetV2):
     """:class:`~zoo_classification.mobilenet_v2.MobileNetV2` of quantizable blocks; the arguments are the same.
 
-    ReLU stands in place of ReLU6: the range of the integers limits the activations.
+    ReLU replaces ReLU6: the range of the integers limits the activations.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

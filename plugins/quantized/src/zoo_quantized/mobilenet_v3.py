@@ -1,4 +1,4 @@
-"""MobileNetV3-Large, ready to be quantized, and in int8."""
+"""Quantizable MobileNetV3-Large, in float and int8."""
 
 from __future__ import annotations
 

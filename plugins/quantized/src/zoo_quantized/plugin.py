@@ -1,4 +1,4 @@
-"""The manifest: twelve models that classify images in int8. No torch here."""
+"""The manifest: twelve int8 image classification models. Does not import torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FAMILIES = (
            "googlenet"),
     Family("inception", "QuantizableInception3",
            "Rethinking the Inception Architecture for Computer Vision", "1512.00567",
-           "inception_v3", input={"train_size": 299}),  # its auxiliary head takes no smaller images
+           "inception_v3", input={"train_size": 299}),  # the auxiliary head needs images of this size
     Family("mobilenet_v2", "QuantizableMobileNetV2",
            "MobileNetV2: Inverted Residuals and Linear Bottlenecks", "1801.04381",
            "mobilenet_v2"),
@@ -36,7 +36,7 @@ COMMANDS = (Command("convert", "zoo_quantized.commands:convert", "Write a publis
 
 
 def public_names() -> dict[str, str]:
-    """Every name that ``zoo_quantized`` offers (classes, builders, weights) → the module that it comes from."""
+    """Every public name of ``zoo_quantized`` (classes, builders, weights) → the module that defines it."""
     names = {
         "quantize": "zoo_quantized.quantization",
         "convert": "zoo_quantized.conversion",

@@ -1,4 +1,4 @@
-"""What makes a float model quantizable, and knowledge of which scale each layer's input has."""
+"""The mixin for quantizable models, and the analysis of which scale each layer's input has."""
 
 from __future__ import annotations
 
@@ -18,26 +18,25 @@ from zoo.nn import check_images
 from zoo_quantized import eager
 from zoo_quantized.marks import Arithmetic, Dequantize, Quantize
 
-SIDE = 96  # of the images that are sent through a model to see what follows what; all families accept it
+SIDE = 96  # side of the images used to trace a model; all families accept it
 
 
 class Quantizable(nn.Module):
-    """Mixed into a float classification model, before it: ``class QuantizableResNet(Quantizable, ResNet)``.
+    """Mixin for a float classification model, listed before it: ``class QuantizableResNet(Quantizable, ResNet)``.
 
     Attributes:
-        engine: None in a float model; ``"fbgemm"`` or another of torch's engines in an int8 model, ``"reference"`` in
-            one that runs anywhere.
-        runs_on: the engine that computes an int8 model, where that is another: the fastest that takes the same
-            integers.
-        backend: what an int8 model was made for, whichever engine runs it.
-        norm_eps: of the batch norms that the model had; files of quantization-aware training still have them.
+        engine: None in a float model; ``"fbgemm"`` or another of torch's engines in an int8 model; ``"reference"`` in a
+            reference model.
+        runs_on: the engine that computes an int8 model, if it differs: a faster one that takes the same integers.
+        backend: engine that an int8 model was made for, independent of the engine that runs it.
+        norm_eps: eps of the model's former batch norms, which files of quantization-aware training still contain.
     """
 
     engine: str | None = None
     runs_on: str | None = None
     backend: str = "fbgemm"
     norm_eps: float = 1e-5
-    in_channels: int | None  # the float model's
+    in_channels: int | None  # set by the float model
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -49,10 +48,10 @@ class Quantizable(nn.Module):
         return self.between(super().forward, x)
 
     def between(self, body: Callable[[Tensor], Any], x: Tensor) -> Any:
-        """``body`` of ``x``, quantized before and dequantized afterwards, on the model's engine."""
+        """Quantize ``x``, call ``body`` and dequantize the result, on the model's engine."""
         if self.devices is None:
             return self.dequant(body(self.quant(x)))
-        if not len(x):  # on which torch's kernels end the process
+        if not len(x):  # torch's kernels crash on empty batches
             return tree_map(lambda y: y[:0], self.between(body, x.new_zeros(1, *x.shape[1:])))
         with eager.using(self.runs_on or self.engine):
             return self.dequant(body(self.quant(x)))
@@ -60,46 +59,47 @@ class Quantizable(nn.Module):
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         if self.devices is None:
             return super().load_state_dict(state_dict, *args, **kwargs)
-        with eager.using(self.runs_on or self.engine), eager.quiet():  # weights are packed for the engine that is set
-            if not hasattr(state_dict, "_metadata"):  # or torch would take it for one of the first version
+        with eager.using(self.runs_on or self.engine), eager.quiet():  # weights are packed for the current engine
+            if not hasattr(state_dict, "_metadata"):  # otherwise torch assumes version 1
                 state_dict = OrderedDict(state_dict)
                 state_dict._metadata = self.state_dict()._metadata  # type: ignore[attr-defined]
             return super().load_state_dict(state_dict, *args, **kwargs)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Of a copy, or of a pickle's content: the weights were packed for the engine that is set now."""
+        """Called for copies and pickles: the weights were packed for the current engine."""
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         if self.devices is None:
             return
-        for module in self.modules():  # torch's int8 modules come without what every module has
+        for module in self.modules():  # torch's int8 modules lack standard attributes of modules
             for name, value in (nn.Module().__dict__ | {"training": self.training}).items():
                 module.__dict__.setdefault(name, value)
         self.load_state_dict(self.state_dict())
 
     def fuse_model(self, is_qat: bool | None = None) -> None:
-        """Join convolution, batch norm and ReLU, in place, for ``torch.ao.quantization.prepare`` or ``prepare_qat``.
+        """Fuse convolution, batch norm and ReLU, in place, for ``torch.ao.quantization.prepare`` or ``prepare_qat``.
 
-        :func:`zoo_quantized.quantize` does this and what comes after; call it only to take these steps by yourself.
+        :func:`zoo_quantized.quantize` does this and the following steps; call it only to do these steps yourself.
 
         Args:
-            is_qat: join them for quantization-aware training, where batch norm goes on learning; by default in train
-                mode.
+            is_qat: fuse for quantization-aware training, where batch norm is still trained; by default in train mode.
 
         Raises:
-            InvalidArgument: the model is quantized already.
-            MissingEngine: this torch has no ``torch.ao`` any more.
+            InvalidArgument: the model is already quantized.
+            MissingEngine: this torch no longer has ``torch.ao``.
         """
         if self.engine is not None:
-            raise InvalidArgument("The model is quantized already; fuse_model() is for one built with quantize=False.")
+            raise InvalidArgument(
+                "The model is already quantized; fuse_model() expects a model built with quantize=False."
+            )
         eager.fuse(self, self.training if is_qat is None else is_qat)
 
     def prepare_qat(self) -> None:
-        """Round from now on as the int8 model will, in place, so that training makes up for it: see
+        """Enable fake quantization, in place, so that training compensates for the rounding: see
         :mod:`zoo_quantized.training`. ``zoo.train(…, qat=True)`` calls this before the first step."""
         _training().prepare(self)
 
     def to_int8(self) -> Quantizable:
-        """The int8 model of this one, which :meth:`prepare_qat` was called on and which was trained; a copy."""
+        """An int8 copy of this model, after :meth:`prepare_qat` and training."""
         int8: Quantizable = _training().converted(self)
         return int8
 
@@ -111,22 +111,22 @@ class Quantizable(nn.Module):
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         if self.devices is not None and (wanted := fn(torch.zeros(0)).device.type) not in self.devices:
             raise InvalidArgument(
-                f"An int8 model runs on the CPU, not on {wanted}: torch has its kernels nowhere else. Build it with "
+                f"An int8 model runs on the CPU, not on {wanted}: torch has int8 kernels only there. Build it with "
                 "quantize='reference' to run it on any device."
             )
         return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
 
 
 def _training() -> Any:
-    """It builds on this module, and is imported when a model is trained."""
+    """The training module, which imports this one; imported when a model is trained."""
     return importlib.import_module("zoo_quantized.training")
 
 
 class Fusible(nn.Module):
-    """Mixed into a block of a quantizable model, for programs that fuse block by block."""
+    """Mixin for a block of a quantizable model, for programs that fuse block by block."""
 
     def fuse_model(self, is_qat: bool | None = None) -> None:
-        """:meth:`Quantizable.fuse_model` of this block alone."""
+        """:meth:`Quantizable.fuse_model` for this block only."""
         eager.fuse(self, self.training if is_qat is None else is_qat)
 
 
@@ -134,13 +134,13 @@ PRODUCERS = (Quantize, Arithmetic, nn.Conv2d, nn.Linear, nn.Hardswish, nn.Hardsi
 
 
 def sources(model: Quantizable) -> dict[str, str]:
-    """Path of each convolution and linear layer → path of the module whose scale its input has.
+    """Path of each convolution and linear layer → path of the module that defines its input's scale.
 
-    A float model is run on the meta device. What comes out of a module with a scale of its own is marked with its
-    path; what pooling, slicing and the like make of it keeps the mark.
+    A float model is run on the meta device. Outputs of a module with a scale are marked with its path; pooling, slicing
+    and similar operations keep the mark.
 
     Raises:
-        InvalidArgument: a layer that the forward pass does not reach, or reaches with results of several.
+        InvalidArgument: the forward pass does not reach a layer, or its input comes from several modules.
     """
     found: dict[str, str] = {}
     layers = {path: m for path, m in model.named_modules() if isinstance(m, PRODUCERS)}
@@ -174,13 +174,13 @@ def sources(model: Quantizable) -> dict[str, str]:
     if lost := sorted(consumers.keys() - found.keys()):
         raise InvalidArgument(
             f"{len(lost)} layers are not reached in eval mode, or not with quantized input: {', '.join(lost[:4])}. "
-            "Auxiliary heads are left out with aux_logits=False."
+            "Pass aux_logits=False to omit auxiliary heads."
         )
     return found
 
 
 class _Marks(TorchFunctionMode):
-    """Hands the mark of a function's inputs on to its outputs, where the inputs have one mark."""
+    """Copies the mark of a function's inputs to its outputs, if the inputs have the same mark."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         output = func(*args, **(kwargs or {}))

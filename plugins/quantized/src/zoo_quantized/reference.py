@@ -1,11 +1,11 @@
 """Int8 models without int8 kernels: ordinary float tensors, whose values are those of quantized ones.
 
-Between layers a tensor holds ``(q - zero_point) · scale`` for integers ``q`` from 0 to 255, as dequantizing the int8
-model's tensors would give. A layer divides by its input's scale, which gives back integers, and multiplies and adds
-those: sums of products of integers, exact in float32 while they stay below 2**24 (beyond, they are off by parts in
-2**24, as the int8 kernels are that go on in float32). It then rescales, rounds half to even and clamps, as the kernels
-do. What was averaged on the way to a layer (pooling) is rounded there, with the division. All of it is plain arithmetic
-on any device, in ``torch.compile`` and ``torch.export``. Inference only: rounding has no gradient.
+Between layers a tensor holds ``(q - zero_point) · scale`` for integers ``q`` from 0 to 255, equal to the dequantized
+tensors of the int8 model. A layer divides by its input's scale, which returns integers, and multiplies and adds them:
+sums of products of integers, exact in float32 below 2**24 (above, with a relative error of 2**-24, like int8 kernels
+that continue in float32). It then rescales, rounds half to even and clamps, like the kernels. Values averaged before a
+layer (pooling) are rounded in the layer, after the division. This is plain arithmetic on any device, in
+``torch.compile`` and ``torch.export``. Inference only: rounding has no gradient.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Q = TypeVar("Q", bound=Quantizable)
 
 
 class _Output(nn.Module):
-    """What has a quantized output: its scale and zero point."""
+    """Base of modules with a quantized output: holds its scale and zero point."""
 
     scale: Tensor
     zero_point: Tensor
@@ -37,14 +37,15 @@ class _Output(nn.Module):
         self.register_buffer("zero_point", torch.zeros((), dtype=torch.int64))
 
     def rounded(self, steps: Tensor, relu: bool = False) -> Tensor:
-        """Values in steps of the scale, from zero → the nearest that can be told by 8 bits, as real numbers."""
+        """Values in units of the scale, relative to zero → the nearest 8-bit values, as real numbers."""
         low = torch.zeros_like(self.zero_point) if relu else -self.zero_point
         return torch.round(steps).clamp(low, 255 - self.zero_point) * self.scale
 
 
 class RoundedQuantize(_Output, Quantize):
     def forward(self, x: Tensor) -> Tensor:
-        integers = torch.round(x * (1 / self.scale) + self.zero_point).clamp(0, 255)  # as the kernels: not yet shifted
+        # As in the kernels: clamped before the shift.
+        integers = torch.round(x * (1 / self.scale) + self.zero_point).clamp(0, 255)
         return (integers - self.zero_point) * self.scale
 
 
@@ -59,7 +60,7 @@ class RoundedHardswish(_Output):
 
 
 class RoundedHardsigmoid(nn.Module):
-    """Its range is known, so its scale is: [0, 1) in steps of 1/256."""
+    """Its range is known, so its scale is fixed: [0, 1) in steps of 1/256."""
 
     scale = 1 / 256
 
@@ -87,14 +88,14 @@ class _Layer(_Output):
         self.register_buffer("input_scale", torch.ones(()))
 
     def sums(self, x: Tensor, weight: Tensor) -> Tensor:
-        """The map of integers [N, …] by integers, still integers."""
+        """The linear map of integers [N, …] with integer weights; the result is integers."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
-        column = (-1, *[1] * (self.weight.ndim - 2))  # of one value an output channel
+        column = (-1, *[1] * (self.weight.ndim - 2))  # one value per output channel
         weight = self.weight.to(x.dtype) - self.weight_zero_point.to(x.dtype).reshape(-1, *[1] * (self.weight.ndim - 1))
         sums = self.sums(torch.round(x / self.input_scale), weight)
-        step = self.input_scale * self.weight_scale  # what 1 among the sums stands for
+        step = self.input_scale * self.weight_scale  # the value of 1 in the sums
         sums = sums + (self.bias / step).reshape(column)
         return self.rounded(sums * (step / self.scale).reshape(column), self.relu)
 
@@ -121,17 +122,17 @@ class RoundedLinear(_Layer):
 
 
 def skeleton(model: Q) -> Q:
-    """A float model, made into a reference model without numbers, in place. Its parameters may be on meta.
+    """Convert a float model to a reference model without values, in place. Its parameters may be on meta.
 
     Raises:
-        InvalidArgument: layers that are used in training only (auxiliary heads).
+        InvalidArgument: the model has layers that are used only in training (auxiliary heads).
     """
     where = sources(model)
     replaced: dict[str, nn.Module] = {}
     for first, *rest in fusions(model):
         conv = model.get_submodule(first)
         relu = bool(rest) and isinstance(model.get_submodule(rest[-1]), nn.ReLU)
-        if isinstance(conv, nn.Conv2d):  # it always is
+        if isinstance(conv, nn.Conv2d):  # always true
             replaced[first] = RoundedConv2d(conv, where[first], relu)
         replaced |= {path: nn.Identity() for path in rest}
     for path, module in model.named_modules():
@@ -154,7 +155,7 @@ ROUNDED: dict[type[nn.Module], type[nn.Module]] = {
 
 
 def fit(plain: State, model: nn.Module) -> State:
-    """A plain state, completed to what a reference model holds."""
+    """A plain state with the remaining entries of a reference model added."""
     state = dict(plain)
     for path, module in model.named_modules():
         if not isinstance(module, _Layer) or f"{path}.weight" not in plain:
@@ -171,9 +172,9 @@ def fit(plain: State, model: nn.Module) -> State:
 
 @torch.no_grad()
 def calibrated(model: Q, batches: Iterable[Tensor]) -> Q:
-    """A float model in eval mode → a reference model, with the ranges that its activations have on ``batches``.
+    """A float model in eval mode → a reference model, with the ranges of its activations on ``batches``.
 
-    The ranges are from the smallest to the largest value; those of weights are for each output channel.
+    Ranges are from the smallest to the largest value; those of weights are per output channel.
     """
     ranges = observe(model, batches)
     plain: State = {}
@@ -195,9 +196,9 @@ def calibrated(model: Q, batches: Iterable[Tensor]) -> Q:
 
 
 def observe(model: nn.Module, batches: Iterable[Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
-    """Path of each module with a scale of its own → the smallest and the largest value that it gave.
+    """Path of each module with a scale → the smallest and the largest value of its output.
 
-    Of a convolution what counts is what comes out of the batch norm and ReLU after it.
+    For a convolution, the output after its batch norm and ReLU is used.
     """
     ranges: dict[str, tuple[Tensor, Tensor]] = {}
     ends = {group[0]: group[-1] for group in fusions(model)}

@@ -1,4 +1,4 @@
-"""ResNet and ResNeXt, ready to be quantized, and in int8."""
+"""Quantizable ResNet and ResNeXt, in float and int8."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class QuantizableBasicBlock(Fusible, BasicBlock):
 
 
 class QuantizableBottleneck(Fusible, Bottleneck):
-    """A ReLU can be joined with one convolution only: here each has its own."""
+    """A ReLU can be fused with only one convolution: here each convolution has its own."""
 
     fused = (("conv1", "bn1", "relu1"), ("conv2", "bn2", "relu2"), ("conv3", "bn3"))
 

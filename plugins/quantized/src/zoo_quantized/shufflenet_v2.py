@@ -1,4 +1,4 @@
-"""ShuffleNet V2, ready to be quantized, and in int8."""
+"""Quantizable ShuffleNet V2, in float and int8."""
 
 from __future__ import annotations
 

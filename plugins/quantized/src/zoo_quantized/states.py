@@ -1,16 +1,15 @@
-"""What files of int8 models hold, and one plain form of it: tensors of integers, scales and zero points, by name.
+"""The content of int8 files, and a plain form of it: tensors of integers, scales and zero points, by name.
 
-Three forms are read, told apart by what is in them:
+Three forms are read, distinguished by their content:
 
-- *packed*: what torch's eager int8 modules save, quantized tensors and tuples of them.
-- *observed*: the state of a model prepared for quantization-aware training: float weights, and the ranges that were
-  observed.
-- *plain*: ours. For a layer at ``P``: ``P.weight`` int8, ``P.weight_scale`` and ``P.weight_zero_point`` (of one
-  element, or one for each output channel), ``P.bias`` float32. For everything whose output is quantized: ``P.scale``
-  and ``P.zero_point`` of the unsigned 8-bit output, without dimensions. It is what safetensors can hold, and what a
-  reference model saves, which has ``P.input_scale`` too.
+- *packed*: the form of torch's eager int8 modules: quantized tensors and tuples of them. - *observed*: the state of a
+model prepared for quantization-aware training: float weights, and the observed ranges. - *plain*: ours. For a layer at
+``P``: ``P.weight`` int8, ``P.weight_scale`` and ``P.weight_zero_point`` (one element, or one per output channel),
+``P.bias`` float32. For everything whose output is quantized: ``P.scale``
+  and ``P.zero_point`` of the unsigned 8-bit output, without dimensions. safetensors can store this form, and reference
+  models save it, with ``P.input_scale`` in addition.
 
-``torch.ao`` is not needed, and quantized tensors are :mod:`zoo.quantized_tensors`' alone.
+``torch.ao`` is not needed, and only :mod:`zoo.quantized_tensors` uses quantized tensors.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ from zoo.errors import CheckpointError
 from zoo.quantized_tensors import Parts, is_quantized, put_together, quantized_type, take_apart
 
 State = dict[str, Any]
-AVERAGING = 0.01  # how much a new observation counts in torch's moving averages of ranges
+AVERAGING = 0.01  # weight of a new observation in torch's moving averages of ranges
 EPS = torch.finfo(torch.float32).eps  # the smallest scale
-LARGEST = (127, 255)  # integers of activations
+LARGEST = (127, 255)  # possible largest integers of activations
 
 
 def form(state: State) -> str:
-    """``"packed"``, ``"observed"``, ``"plain"`` or, of a float model, ``"float"``."""
+    """``"packed"``, ``"observed"``, ``"plain"`` or, for a float model, ``"float"``."""
     if any(name.endswith(".weight_fake_quant.scale") for name in state):
         return "observed"
     if any(name.endswith("._packed_params") or (is_quantized(t)) for name, t in state.items()):
@@ -39,7 +38,7 @@ def form(state: State) -> str:
 
 
 def plain_weight(weight: Tensor) -> State:
-    """A quantized tensor taken apart."""
+    """Split a quantized tensor into plain tensors."""
     parts = take_apart(weight)
     if parts.axis:
         raise CheckpointError(f"Weights are quantized along dimension {parts.axis}; expected 0.")
@@ -88,12 +87,12 @@ def pack(plain: State, own: State) -> State:
 
 
 def _quantized(weight: Tensor, scale: Tensor, zero_point: Tensor) -> Tensor:
-    # The kernels take scales in double precision only; float32 loses nothing on the way there.
+    # The kernels take scales only in double precision; the conversion from float32 is exact.
     return put_together(Parts(weight, scale, zero_point, None if scale.numel() == 1 else 0, "qint8"))
 
 
 def fold(weight: Tensor, bias: Tensor | None, norm: dict[str, Tensor], eps: float) -> tuple[Tensor, Tensor]:
-    """A convolution's weight and bias with the batch norm after it in them."""
+    """A convolution's weight and bias with the following batch norm folded in."""
     factor = norm["weight"] * torch.rsqrt(norm["running_var"] + eps)
     old = torch.zeros_like(norm["running_mean"]) if bias is None else bias
     folded = weight * factor.reshape(-1, *[1] * (weight.ndim - 1))
@@ -101,7 +100,7 @@ def fold(weight: Tensor, bias: Tensor | None, norm: dict[str, Tensor], eps: floa
 
 
 def symmetric(weight: Tensor, largest: Tensor) -> State:
-    """Weights as signed integers: ``largest`` (of one element, or for each channel) is the end of their range."""
+    """Weights as signed integers: ``largest`` (one element, or one per channel) is the end of their range."""
     scale = (largest.reshape(-1) / 127.5).clamp(min=EPS)
     integers = torch.round(weight / scale.reshape(-1, *[1] * (weight.ndim - 1))).clamp(-128, 127)
     zero_point = torch.zeros_like(scale, dtype=torch.int32)
@@ -109,18 +108,19 @@ def symmetric(weight: Tensor, largest: Tensor) -> State:
 
 
 def unsigned(low: Tensor, high: Tensor, largest: int = 255) -> State:
-    """Scale and zero point of activations between ``low`` and ``high``, as integers from 0 to ``largest``; of a range
-    never seen, 1 and 0."""
+    """Scale and zero point of activations between ``low`` and ``high``, as integers from 0 to ``largest``; 1 and 0 for
+    a range that was never observed."""
     if low > high:
         return {"scale": torch.tensor(1.0), "zero_point": torch.tensor(0)}
-    low, high = low.clamp(max=0), high.clamp(min=0)  # zero, which pads images, must be a step
+    low, high = low.clamp(max=0), high.clamp(min=0)  # zero, used for padding, must be representable
     scale = ((high - low) / largest).clamp(min=EPS)
     zero_point = (0 - torch.round(low / scale)).clamp(0, largest).long()
     return {"scale": scale.reshape(()), "zero_point": zero_point.reshape(())}
 
 
 def largest_integer(low: Tensor, high: Tensor, scale: Tensor) -> int | None:
-    """Of activations between ``low`` and ``high`` in steps of ``scale``: 127 or 255; None where that cannot be told."""
+    """Of activations between ``low`` and ``high`` in steps of ``scale``: 127 or 255; None if that cannot be
+    determined."""
     steps = (high.clamp(min=0) - low.clamp(max=0)).double() / scale.double()
     return next((n for n in LARGEST if scale > EPS and abs(steps.item() - n) < 0.5), None)
 
@@ -129,8 +129,8 @@ def from_observed(state: State, eps: float, largest: int = 255) -> State:
     """Observed → plain: batch norm folded, weights rounded, scales computed from the observed ranges.
 
     Args:
-        eps: of the model's batch norms.
-        largest: the largest integer of activations, 127 or 255, where the state's own scales do not tell it.
+        eps: eps of the model's batch norms.
+        largest: the largest integer of activations, 127 or 255, if the state's own scales do not determine it.
     """
     plain = _activations(state, largest)
     for name in [name for name in state if name.endswith(".weight_fake_quant.scale")]:
@@ -141,7 +141,7 @@ def from_observed(state: State, eps: float, largest: int = 255) -> State:
             weight, bias = fold(weight, bias, norm, eps)
         fake = f"{path}.weight_fake_quant"
         low, high = (state[f"{fake}.activation_post_process.{end}"] for end in ("min_val", "max_val"))
-        if state[f"{fake}.observer_enabled"].item():  # torch looks at the weights once more when it converts them
+        if state[f"{fake}.observer_enabled"].item():  # torch observes the weights again at conversion
             seen = weight.flatten(1) if low.numel() == len(weight) else weight.reshape(1, -1)
             low, high = _averaged(low, seen.amin(1)), _averaged(high, seen.amax(1))
         end = torch.maximum(low.abs(), high.abs())
@@ -150,13 +150,13 @@ def from_observed(state: State, eps: float, largest: int = 255) -> State:
 
 
 def _averaged(old: Tensor, new: Tensor) -> Tensor:
-    """An end of a range after one more observation; it is infinite, or missing, before the first."""
+    """The moving average of a range's end after a new observation; infinite or missing before the first."""
     old = old.reshape(-1) if old.numel() else torch.full_like(new, torch.inf)
     return torch.where(old.isinf(), new, old + AVERAGING * (new - old))
 
 
 def _activations(state: State, otherwise: int) -> State:
-    """Scales and zero points of what an observed state tells about activations."""
+    """Scales and zero points of activations from an observed state."""
     seen = ".activation_post_process.activation_post_process.min_val"
     ranges: dict[str, tuple[Tensor, Tensor]] = {}
     told: dict[str, int] = {}
@@ -166,7 +166,7 @@ def _activations(state: State, otherwise: int) -> State:
         largest = largest_integer(low, high, state[f"{path}.activation_post_process.scale"])
         if low <= high and largest:
             told[path] = largest
-    if len(set(told.values())) == 1:  # one setting goes for a whole model, as a rule
+    if len(set(told.values())) == 1:  # normally one setting for the complete model
         otherwise = next(iter(told.values()))
     plain: State = {}
     for path, (low, high) in ranges.items():

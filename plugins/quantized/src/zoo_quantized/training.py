@@ -1,9 +1,9 @@
-"""Quantization-aware training: a float model that rounds as its int8 form will, so that training makes up for it.
+"""Quantization-aware training: a float model rounds like its int8 form, so that training compensates for it.
 
-As in `Quantization and Training of Neural Networks <https://arxiv.org/abs/1712.05877>`_: weights, with the batch norm
-after them folded in, and what comes out of each layer are rounded to the steps that 8 bits have, and gradients pass
-through the rounding. Ranges of activations are moving averages of what was seen in training. The model keeps its
-modules' names and its parameters; ``torch.ao`` is not needed until the int8 model is made for its kernels.
+As in `Quantization and Training of Neural Networks <https://arxiv.org/abs/1712.05877>`_: weights, with the following
+batch norm folded in, and the outputs of each layer are rounded to 8-bit steps, and gradients pass through the rounding.
+Ranges of activations are moving averages over training. The model keeps its modules' names and its parameters;
+``torch.ao`` is needed only to create the int8 model for its kernels.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from zoo_quantized.marks import fusions
 from zoo_quantized.quantizable import PRODUCERS, Quantizable, sources
 
 Q = TypeVar("Q", bound=Quantizable)
-ROUNDING = "fake_quantize"  # the name of the module that rounds what another gives
+ROUNDING = "fake_quantize"  # name of the module that rounds another module's output
 
 
 class FakeQuantize(nn.Module):
-    """Rounds activations to steps of the range that was seen, which are 0 to ``largest`` as integers.
+    """Rounds activations to ``largest`` + 1 steps of the observed range.
 
     Attributes:
-        low, high: ends of the range: the mean of those of the batches, of which new ones count 1 % at least.
-        seen: how many batches there were.
+        low, high: ends of the range, averaged over batches; a new batch has a weight of at least 1 %.
+        seen: number of batches observed.
     """
 
     low: Tensor
@@ -67,12 +67,12 @@ class FakeQuantize(nn.Module):
 
 
 class _Rounded:
-    """A convolution or linear layer that rounds its weight, with the batch norm after it folded in."""
+    """A convolution or linear layer that rounds its weight, with the following batch norm folded in."""
 
     weight: Any
-    # Tuples, since they are no parts of this module:
-    norms: tuple[nn.BatchNorm2d, ...]  # the one after it, or none
-    before: tuple[FakeQuantize, ...]  # what rounded its input, which may have been averaged since
+    # Tuples, so that they are not submodules:
+    norms: tuple[nn.BatchNorm2d, ...]  # the following batch norm, if any
+    before: tuple[FakeQuantize, ...]  # the module that rounded its input
     per_channel: bool
 
     def rounded_input(self, x: Tensor) -> Tensor:
@@ -95,7 +95,7 @@ class _Rounded:
         return made / factor.reshape(column)
 
     def ends(self, folded: Tensor) -> Tensor:
-        """The largest magnitude, of each channel."""
+        """The largest magnitude per channel."""
         largest = folded.abs().flatten(1).amax(1)
         return largest if self.per_channel else largest.amax().expand_as(largest)
 
@@ -126,18 +126,18 @@ def _round(module: nn.Module, args: Any, output: Tensor) -> Tensor:
 
 
 def prepare(model: Q) -> Q:
-    """Make a float model round as its int8 form will; in place. Its parameters stay the same objects.
+    """Make a float model round like its int8 form, in place. Its parameters stay the same objects.
 
     Args:
-        model: built with ``quantize=False``; ``model.backend`` is what the int8 model will be for.
+        model: built with ``quantize=False``; ``model.backend`` is the backend of the int8 model.
 
     Raises:
-        InvalidArgument: it is quantized already, or prepared; it has layers that are used in training only.
+        InvalidArgument: the model is already quantized or prepared, or has layers that are used only in training.
     """
     if model.engine is not None or is_prepared(model):
-        raise InvalidArgument("The model is quantized already; expected a float one, of quantize=False.")
+        raise InvalidArgument("The model is already quantized; expected a float model, built with quantize=False.")
     if any(not isinstance(m, nn.Identity) and type(m).__module__.startswith("torch.ao") for m in model.modules()):
-        raise InvalidArgument("fuse_model() was called on the model; it is taken as it was before.")
+        raise InvalidArgument("fuse_model() was called on the model; expected a model that is not fused.")
     groups, where = {first: rest for first, *rest in fusions(model)}, sources(model)
     roundings: dict[str, FakeQuantize] = {}
     layers = {path: module for path, module in model.named_modules() if type(module) in ROUNDED}
@@ -162,10 +162,10 @@ def is_prepared(model: nn.Module) -> bool:
 
 
 def converted(model: Q, *, to_reference: bool = False) -> Q:
-    """The int8 model of one that was prepared and trained, on the CPU; ``model`` stays as it is.
+    """The int8 model of a prepared and trained model, on the CPU; ``model`` is not modified.
 
     Args:
-        to_reference: make the form that needs no int8 kernels; it is taken too where torch has none.
+        to_reference: create a reference model, which is also the fallback if torch has no int8 kernels.
 
     Raises:
         InvalidArgument: the model was not prepared.
@@ -196,12 +196,12 @@ def converted(model: Q, *, to_reference: bool = False) -> Q:
 
 
 def _begins(model: nn.Module, path: str) -> str:
-    """The first module of the group that ends at ``path``, whose output is what the group gives."""
+    """The first module of the fused group that ends at ``path``."""
     return next((first for first, *rest in fusions(model) if rest and rest[-1] == path), path)
 
 
 def _restore(model: nn.Module) -> None:
-    """Take off what :func:`prepare` put on."""
+    """Undo :func:`prepare`."""
     for module in list(model.modules()):
         module._modules.pop(ROUNDING, None)
         for key in [key for key, hook in module._forward_hooks.items() if hook is _round]:

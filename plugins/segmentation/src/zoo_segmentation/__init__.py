@@ -1,7 +1,7 @@
 """Segmentation models for ``zoo``: every builder, model class and weights enum, imported when first used.
 
-``zoo_segmentation.fcn``, ``.deeplabv3`` and ``.lraspp`` are the modules; the builders of these names, which take any
-backbone, are had by ``zoo.get_model("fcn", backbone=…)``.
+``zoo_segmentation.fcn``, ``.deeplabv3`` and ``.lraspp`` are modules; to call the builders of the same names, which take
+any backbone, use ``zoo.get_model("fcn", backbone=…)``.
 """
 
 from __future__ import annotations

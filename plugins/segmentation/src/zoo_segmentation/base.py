@@ -1,5 +1,5 @@
-"""What the three families share: a backbone gives feature maps, a head reads classes off them, and the logits are
-enlarged to the size of the images."""
+"""Shared by the three families: a backbone computes feature maps, a head classifies them, and the logits are enlarged
+to the size of the images."""
 
 from __future__ import annotations
 
@@ -26,26 +26,28 @@ def named_backbone(
     low: int | None = None,
     frozen_norm: bool = False,
 ) -> Backbone:
-    """Any registered model as a backbone: its last stage as ``out``, and what else the head needs.
+    """Any registered model as a backbone: its last stage as ``out``, and the other stages that the head needs.
 
     Args:
         model: the model, or its name.
-        weights: as its builder takes them.
+        weights: weights, as its builder takes them.
         config: further arguments of its builder.
-        aux: also the stage before, as ``aux``.
-        low: also the last stage of at most this stride, as ``low``; the first where none is as fine. The last stage
-            is then called ``high``.
+        aux: also return the stage before, as ``aux``.
+        low: also return the last stage of at most this stride, as ``low``, or the first stage if all are coarser. The
+            last stage is then called ``high``.
         frozen_norm: freeze the statistics and scale of its batch norm.
 
     Raises:
         InvalidArgument: the model has no stages, or only one where two are needed.
     """
     if isinstance(model, nn.Module) and config:
-        raise InvalidArgument(f"{', '.join(config)}: arguments for the backbone's builder, and the backbone is built.")
+        raise InvalidArgument(
+            f"{', '.join(config)}: arguments of the backbone's builder, but the backbone is already built."
+        )
     body = zoo.get_model(model, weights=weights, **config) if isinstance(model, str) else model
     stages = zoo.feature_info(body)
     if (aux or low) and len(stages) < 2:
-        raise InvalidArgument(f"{type(body).__name__} has one stage; features of two resolutions are needed.")
+        raise InvalidArgument(f"{type(body).__name__} has only one stage; the head needs features of two resolutions.")
     if low is not None:
         fine = [stage for stage in stages[:-1] if stage.stride <= low]
         named = {"low": fine[-1] if fine else stages[0], "high": stages[-1]}
@@ -63,15 +65,16 @@ class SegmentationModel(nn.Module):
     """Images → logits of every pixel.
 
     Args:
-        backbone: images [N, C, H, W] → feature maps by name: ``out``, and ``aux`` where there is an ``aux_classifier``.
+        backbone: images [N, C, H, W] → feature maps by name: ``out``, and ``aux`` if there is an ``aux_classifier``.
         classifier: the features ``out`` → logits [N, num_classes, h, w].
-        aux_classifier: likewise on ``aux``, for a second loss in training.
+        aux_classifier: the same on ``aux``, for a second loss in training.
 
     Returns:
-        ``{"out": [N, num_classes, H, W]}``, in the size of the images, and ``aux`` alike with an ``aux_classifier``.
+        ``{"out": [N, num_classes, H, W]}``, in the size of the images, and with an ``aux_classifier`` also ``aux``, of
+        the same shape.
 
     Raises:
-        InvalidArgument: the input is no batch of images with the backbone's number of channels.
+        InvalidArgument: the input is not a batch of images with the backbone's number of channels.
     """
 
     __prepare_scriptable__ = refuse_script

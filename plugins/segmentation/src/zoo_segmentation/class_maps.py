@@ -1,4 +1,4 @@
-"""Files whose pixels are the classes: numbers, or colours that stand for them."""
+"""Files whose pixels are classes, as numbers or as colours."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from zoo.errors import InvalidArgument, UnreadableFile
 from zoo.io import opened
 from zoo_classification.data import read_table
 
-# Pillow's modes of one whole number a pixel.
+# Pillow's modes with one integer per pixel.
 INDEXED = ("P", "L", "1", "I", "I;16", "I;16B", "I;16L")
 
 
 class ClassMapping:
-    """What the values of pixels stand for: numbers, or colours.
+    """The mapping from pixel values, numbers or colours, to classes.
 
     Args:
         given: value → class. Values are all numbers, ``255``, or all colours: ``(255, 0, 0)``, ``"#ff0000"`` or
             ``"255,0,0"``.
 
     Raises:
-        InvalidArgument: it is none.
+        InvalidArgument: ``given`` is not such a mapping.
     """
 
     def __init__(self, given: Mapping[Any, int]) -> None:
@@ -36,8 +36,8 @@ class ClassMapping:
         labels = list(given.values())
         if kinds not in ({1}, {3}) or any(type(label) is not int or not 0 <= label <= 255 for label in labels):
             raise InvalidArgument(
-                f"mapping is {dict(given)}; expected value of a pixel → class from 0 to 255, and the values "
-                "all numbers, such as 255, or all colours, such as (255, 0, 0) or '#ff0000'."
+                f"mapping is {dict(given)}; expected pixel value → class from 0 to 255, with values that are all "
+                "numbers, such as 255, or all colours, such as (255, 0, 0) or '#ff0000'."
             )
         self.colours = kinds == {3}
         values = np.array([_packed(np.array(value)) if self.colours else value[0] for value in read.values()])
@@ -45,11 +45,11 @@ class ClassMapping:
         self._values, self._labels = values[order], np.array(labels)[order]
 
     def read(self, path: Path) -> Tensor:
-        """The classes that a file holds, int64 [H, W].
+        """The classes in a file, int64 [H, W].
 
         Raises:
-            UnreadableFile: no picture, or a damaged one.
-            InvalidArgument: it has values that are not in the mapping.
+            UnreadableFile: the file is not a picture, or is damaged.
+            InvalidArgument: the file has values that are not in the mapping.
         """
         if self.colours:
             with opened(path) as picture:
@@ -60,12 +60,12 @@ class ClassMapping:
         if (unknown := self._values[at] != values).any():
             others = np.unique(values[unknown])[:5].tolist()
             shown = ", ".join(f"#{value:06x}" if self.colours else str(value) for value in others)
-            raise InvalidArgument(f"{str(path)!r} has the values {shown}, which mapping has not.")
+            raise InvalidArgument(f"{str(path)!r} has the values {shown}, which are not in mapping.")
         return torch.from_numpy(self._labels[at])
 
 
 def _value(key: Any) -> tuple[int, ...]:
-    """One number, or red, green and blue; empty where it is neither."""
+    """One number, or red, green and blue; empty if ``key`` is neither."""
     if isinstance(key, str):
         if match := re.fullmatch(r"#([0-9a-fA-F]{6})", key.strip()):
             return tuple(bytes.fromhex(match[1]))
@@ -82,27 +82,27 @@ def _packed(colours: Any) -> Any:
 
 
 def read_class_map(path: Path) -> Tensor:
-    """The classes that a PNG holds, int64 [H, W]: its palette's indices, or its grey levels.
+    """The classes in a PNG, int64 [H, W]: its palette's indices, or its grey levels.
 
     Raises:
-        UnreadableFile: no picture, a damaged one, or one in colours.
+        UnreadableFile: the file is not a picture, is damaged, or has colours.
     """
     with opened(path) as picture:
         mode, values = picture.mode, np.asarray(picture).astype(np.int64)
     if mode not in INDEXED:
         raise UnreadableFile(
-            f"{str(path)!r} has pixels of mode {mode}; expected one number each: a palette, or grey. Where colours "
-            "stand for classes, say for which: mapping={(0, 0, 0): 0, (128, 0, 0): 1, …}."
+            f"{str(path)!r} has pixels of mode {mode}; expected one number per pixel: a palette or grey levels. If "
+            "colours represent classes, pass mapping={(0, 0, 0): 0, (128, 0, 0): 1, …}."
         )
     return torch.from_numpy(values)
 
 
 def colours_beside(folder: Path) -> dict[str, tuple[int, ...]] | None:
-    """Class → colour, where a file in the folder says it: ``class_dict.csv`` (columns name, r, g, b),
-    ``label_colors.txt`` (lines ``128 0 0 name``, as CamVid has it) or ``labelmap.txt`` (lines ``name:128,0,0::``).
+    """Class → colour, if a file in the folder defines it: ``class_dict.csv`` (columns name, r, g, b),
+    ``label_colors.txt`` (lines ``128 0 0 name``, as in CamVid) or ``labelmap.txt`` (lines ``name:128,0,0::``).
 
     Raises:
-        InvalidArgument, UnreadableFile: it is of another form; the line is in the message.
+        InvalidArgument, UnreadableFile: the file has another form; the message names the line.
     """
     if (file := folder / "class_dict.csv").is_file():
         rows = [(n, row["name"], [row[key] for key in "rgb"]) for n, row in read_table(file, ("name", "r", "g", "b"))]

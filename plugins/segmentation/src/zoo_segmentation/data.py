@@ -1,4 +1,4 @@
-"""Pictures, and pictures whose pixels are the classes."""
+"""Pictures with class maps: pictures whose pixels are classes."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ LAYOUTS = (("images", "masks"), ("images", "annotations"), ("images", "labels"),
 
 
 class Masks(Dataset[tuple[Tensor, dict[str, Any]]]):
-    """Pictures with a class for every pixel, in PNGs: a palette's indices, grey levels, or colours. 255 does not count.
+    """Pictures with a class for every pixel, in PNGs: a palette's indices, grey levels, or colours. 255 is ignored.
 
-    ``annotations/NAME.png`` is the truth of ``images/NAME.jpg`` (or of another ending; both may lie in folders of one
-    name). A picture without one is left out, and a note says how many there were.
+    ``annotations/NAME.png`` is the class map of ``images/NAME.jpg`` (or another suffix; both may be in subfolders of
+    the same name). Pictures without one are skipped, and a note gives their number.
 
     Args:
-        path: the folder of pictures; or of ``images`` and ``masks`` (also ``annotations``, ``labels``), or
-            ``JPEGImages`` and ``SegmentationClass``.
+        path: the folder of pictures; or the folder that contains ``images`` and ``masks`` (also ``annotations``,
+            ``labels``), or ``JPEGImages`` and ``SegmentationClass``.
         annotations: the folder of class maps.
-        categories: names of the classes; by default the lines of ``classes.txt`` in ``path``, or else the numbers that
-            occur.
-        mapping: value of a pixel → class, such as ``{0: 0, 255: 1}`` for masks of black and white, or ``{(0, 0, 0): 0,
-            (128, 0, 0): 1}`` for colours; other values are an error. By default what ``class_dict.csv``,
-            ``label_colors.txt`` or ``labelmap.txt`` beside the folders says: a class, by the lines' order, and its
-            colour.
-        check_files: whether every class map is read when the data are opened: its size must be the picture's and its
-            classes known. Pixels are counted meanwhile.
+        categories: names of the classes; by default the lines of ``classes.txt`` in ``path``, otherwise the numbers
+            that occur.
+        mapping: value of a pixel → class, such as ``{0: 0, 255: 1}`` for black and white masks, or ``{(0, 0, 0): 0,
+            (128, 0, 0): 1}`` for colours; other values are an error. By default it is read from ``class_dict.csv``,
+            ``label_colors.txt`` or ``labelmap.txt`` beside the folders, if present: one class per line, in order, with
+            its colour.
+        check_files: whether to read every class map when the data are opened, to check its size and its classes and to
+            count its pixels.
 
     Raises:
-        InvalidArgument: with each file that is wrong.
+        InvalidArgument: files are invalid; the message lists them.
     """
 
     def __init__(
@@ -59,18 +59,18 @@ class Masks(Dataset[tuple[Tensor, dict[str, Any]]]):
         pictures = _by_name(images, SEGMENTATION.suffixes, self.notes)
         if not pictures.keys() & maps.keys():
             raise InvalidArgument(
-                f"No PNG in {str(truth)!r} ({len(maps)} there) has the name of a picture in "
-                f"{str(images)!r} ({len(pictures)} there)."
+                f"No PNG in {str(truth)!r} ({len(maps)} files) has the name of a picture in {str(images)!r} "
+                f"({len(pictures)} files)."
             )
         self.names = list(maps)
         self.paths = [pictures.get(name, images / f"{name}.*") for name in maps]
         self._maps = list(maps.values())
         if left := len(pictures.keys() - maps.keys()):
-            self.notes.append(f"{left} of {len(pictures)} pictures have no annotation and were left out.")
+            self.notes.append(f"{left} of {len(pictures)} pictures have no annotation and were skipped.")
         if mapping is None and (colours := colours_beside(path) or colours_beside(truth.parent)):
             names = list(colours) if categories is None else list(categories)
             if unknown := [repr(name) for name in colours if name not in names]:
-                raise InvalidArgument(listed("Classes with a colour that are no categories:", unknown))
+                raise InvalidArgument(listed("Classes with a colour that are not categories:", unknown))
             mapping, categories = {colour: names.index(name) for name, colour in colours.items()}, names
         self.mapping = None if mapping is None else ClassMapping(mapping)
         if categories is None and (path / "classes.txt").is_file():
@@ -97,13 +97,13 @@ class Masks(Dataset[tuple[Tensor, dict[str, Any]]]):
             only |= self._pixels[i].keys()
             if tuple(truth.shape) != size:
                 shown = f"{truth.shape[0]} × {truth.shape[1]}"
-                problems.append(f"{str(file)!r} has {shown} pixels, and its picture {size[0]} × {size[1]}")
+                problems.append(f"{str(file)!r} has {shown} pixels, but its picture has {size[0]} × {size[1]}")
             wrong = [v for v in values if v != IGNORED and not 0 <= v < (classes or IGNORED)]
             if wrong:
-                problems.append(f"{str(file)!r} has classes {wrong[:5]}; there are {classes or IGNORED}")
+                problems.append(f"{str(file)!r} has classes {wrong[:5]}; expected fewer than {classes or IGNORED}")
         if self.mapping is None and only and only <= {0, IGNORED} and IGNORED in only:
             problems.append(
-                "Every pixel is 0 or 255, and 255 does not count: for black and white give mapping={0: 0, 255: 1}"
+                "Every pixel is 0 or 255, and 255 is ignored: for black and white masks pass mapping={0: 0, 255: 1}"
             )
         if problems:
             raise InvalidArgument(listed("The class maps cannot be used:", problems))
@@ -128,18 +128,18 @@ class Masks(Dataset[tuple[Tensor, dict[str, Any]]]):
         return str(self._maps[i])
 
     def select(self, indices: Sequence[int]) -> Self:
-        """A reader of these pictures alone."""
+        """A reader of these pictures only."""
         chosen = copy.copy(self)
         for name in ("paths", "names", "_maps", "_pixels"):
             setattr(chosen, name, [getattr(self, name)[i] for i in indices])
         return chosen
 
     def labels_of(self, i: int) -> list[int]:
-        """The classes that a picture has pixels of, the first one aside, as far as they were counted."""
+        """The classes of a picture's pixels except class 0, if pixels were counted."""
         return sorted(label for label in self._pixels[i] if 0 < label != IGNORED)
 
     def counts(self) -> dict[str, int]:
-        """Category → how many pixels are of it, counted when the data were opened."""
+        """Category → number of its pixels, counted when the data were opened."""
         return {name: sum(found.get(label, 0) for found in self._pixels) for label, name in enumerate(self.categories)}
 
     @staticmethod
@@ -150,12 +150,14 @@ class Masks(Dataset[tuple[Tensor, dict[str, Any]]]):
 
 
 def _by_name(folder: Path, suffixes: Sequence[str], notes: list[str]) -> dict[str, Path]:
-    """Path within the folder, without its ending → the file."""
+    """Path within the folder, without its suffix → the file."""
     found: dict[str, Path] = {}
     for path in find_files(folder, suffixes, notes=notes) if folder.is_dir() else ():
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name in found:
-            raise InvalidArgument(f"{str(path)!r} and {str(found[name])!r} have one name; only one is expected.")
+            raise InvalidArgument(
+                f"{str(path)!r} and {str(found[name])!r} have the same name; expected only one of them."
+            )
         found[name] = path
     return found
 

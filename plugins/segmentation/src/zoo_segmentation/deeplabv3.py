@@ -1,4 +1,4 @@
-"""DeepLabV3: convolutions of several dilations side by side see each place in contexts of several sizes."""
+"""DeepLabV3: parallel convolutions with several dilations use context of several sizes at each position."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ RATES = (12, 24, 36)
 
 
 class ASPPConv(Conv2dNormActivation):
-    """A 3×3 convolution with holes: [N, in_channels, h, w] → [N, out_channels, h, w]."""
+    """A dilated 3×3 convolution: [N, in_channels, h, w] → [N, out_channels, h, w]."""
 
     def __init__(self, in_channels: int, out_channels: int, dilation: int) -> None:
         super().__init__(in_channels, out_channels, 3, dilation=dilation)
 
 
 class ASPPPooling(nn.Sequential):
-    """The mean over all places, through a 1×1 convolution, at every place."""
+    """The mean over all positions, after a 1×1 convolution, at every position."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(nn.AdaptiveAvgPool2d(1), *Conv2dNormActivation(in_channels, out_channels, 1))
@@ -49,7 +49,7 @@ class ASPPPooling(nn.Sequential):
 class ASPP(nn.Module):
     """Atrous spatial pyramid pooling: [N, in_channels, h, w] → [N, out_channels, h, w].
 
-    A 1×1 convolution, a 3×3 convolution of each dilation and the mean over all places, side by side and then mixed.
+    A 1×1 convolution, a 3×3 convolution per dilation and the mean over all positions, in parallel, then combined.
     """
 
     def __init__(self, in_channels: int, atrous_rates: Sequence[int], out_channels: int = 256) -> None:
@@ -104,9 +104,9 @@ def deeplabv3_resnet50(
     <https://arxiv.org/abs/1706.05587>`_.
 
     Args:
-        num_classes: background included; 21 by default.
-        aux_loss: whether there is a second classifier, on the last stage but one; by default only with weights.
-        weights_backbone: of ResNet-50; loaded where the whole model has no weights.
+        num_classes: number of classes, including background; 21 by default.
+        aux_loss: whether to add a second classifier, on the second-to-last stage; by default only with weights.
+        weights_backbone: weights of ResNet-50; loaded if the complete model has no weights.
         **kwargs: further arguments of ResNet-50, such as ``in_channels``.
     """
     options = {"replace_stride_with_dilation": DILATED, **kwargs}
@@ -145,9 +145,9 @@ def deeplabv3_mobilenet_v3_large(
     Segmentation <https://arxiv.org/abs/1706.05587>`_.
 
     Args:
-        num_classes: background included; 21 by default.
-        aux_loss: whether there is a second classifier, at stride 8; by default only with weights.
-        weights_backbone: of MobileNetV3-Large; loaded where the whole model has no weights.
+        num_classes: number of classes, including background; 21 by default.
+        aux_loss: whether to add a second classifier, at stride 8; by default only with weights.
+        weights_backbone: weights of MobileNetV3-Large; loaded if the complete model has no weights.
         **kwargs: further arguments of MobileNetV3-Large, such as ``in_channels`` and ``width_mult``.
     """
     num_classes = NUM_CLASSES if num_classes is None else num_classes
@@ -172,18 +172,18 @@ def deeplabv3(
     <https://arxiv.org/abs/1706.05587>`_.
 
     Args:
-        backbone: name of a registered model, or a model that declares ``feature_info``; what it has after its last
-            stage is frozen.
-        num_classes: background included.
-        aux_loss: whether there is a second classifier, on the last stage but one.
-        weights_backbone: as the backbone's builder takes ``weights``.
-        atrous_rates: dilations of the pyramid, in feature cells; by default 12, 24 and 36 at stride 8, and as many
-            pixels at another.
+        backbone: name of a registered model, or a model that declares ``feature_info``; its layers after the last stage
+            are frozen.
+        num_classes: number of classes, including background.
+        aux_loss: whether to add a second classifier, on the second-to-last stage.
+        weights_backbone: weights, in any form that the backbone's builder accepts.
+        atrous_rates: dilations of the pyramid, in feature cells; by default 12, 24 and 36 at stride 8, scaled to the
+            same number of pixels at other strides.
         frozen_norm: freeze the statistics and scale of the backbone's batch norm.
         **kwargs: further arguments of the backbone's builder.
 
     Raises:
-        InvalidArgument: the backbone has no stages, or too few; rates below 1.
+        InvalidArgument: the backbone has no stages, or too few, or a rate is below 1.
     """
     body = named_backbone(backbone, weights_backbone, kwargs, aux=aux_loss, frozen_norm=frozen_norm)
     if atrous_rates is None:

@@ -1,4 +1,4 @@
-"""Mean IoU and pixel accuracy for ``zoo evaluate``: pictures, and PNGs whose pixels are the classes."""
+"""Mean IoU and pixel accuracy for ``zoo evaluate``, from pictures and PNGs whose pixels are classes."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from zoo_segmentation.task import Segmentation
 
 
 class ClassMaps:
-    """Mean IoU and the share of right pixels, in percent, and each class's IoU. Pixels are counted: sums are exact.
+    """Mean IoU and pixel accuracy, in percent, and each class's IoU. Sums are exact pixel counts.
 
-    ``annotations/NAME.png`` is the truth of ``images/NAME.jpg`` (or of another ending; both may lie in folders of one
-    name): a PNG of the picture's size, with a palette or grey, whose pixels are classes. A picture without one is left
-    out, and a note says how many there were.
+    ``annotations/NAME.png`` is the class map of ``images/NAME.jpg`` (or another suffix; both may be in subfolders of
+    the same name): a PNG of the picture's size, with a palette or grey levels, whose pixels are classes. Pictures
+    without one are skipped, and a note gives their number.
 
     Args:
         images: the folder of pictures, or a reader of class maps.
         annotations: the folder of class maps.
-        weights: its categories name the classes.
-        ignore_index: true class of the pixels that do not count.
+        weights: weights whose categories name the classes.
+        ignore_index: true class of the pixels to ignore.
 
     Raises:
-        InvalidArgument: a folder is missing or empty, or two pictures have one name.
+        InvalidArgument: a folder is missing or empty, or two pictures have the same name.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class ClassMaps:
         self.notes = self._notes
 
     def measure(self, name: str, result: Segmentation) -> dict[str, Any]:
-        """The pixels, counted by true and predicted class: the counts that are not zero."""
+        """The number of pixels by true and predicted class, without zeros."""
         matrix = ConfusionMatrix(len(result.categories), self._ignored)
         i = self._index[name]
         truth = self.reader.target(i)["mask"]
@@ -58,7 +58,8 @@ class ClassMaps:
             matrix.update(truth, result.class_map)
         except InvalidArgument as e:
             beyond = truth[(truth != self._ignored) & ((truth < 0) | (truth >= matrix.num_classes))]
-            share = f" {100 * beyond.numel() / truth.numel():.3g} % of its pixels are no class." * bool(len(beyond))
+            percent = 100 * beyond.numel() / truth.numel()
+            share = f" {percent:.3g} % of its pixels have no valid class." * bool(len(beyond))
             raise InvalidArgument(
                 f"{self.reader.annotation(i)!r} does not fit the picture or the model: {e}{share}"
             ) from e
@@ -80,7 +81,7 @@ class ClassMaps:
         return {"miou": scores.miou, "pixel_acc": scores.pixel_acc, **each}
 
     def _coverage(self, ignored: int, counted: int, absent: Sequence[str], classes: int) -> Iterator[str]:
-        """What of the truth the figures do not speak of: 0 and 255 in place of 0 and 1 would give good ones."""
+        """Notes on what the metrics do not cover: masks of 0 and 255 instead of 0 and 1 would score well."""
         if ignored:
             share = 100 * ignored / (ignored + counted)
             yield f"{share:.3g} % of the annotated pixels are {self._ignored}, which is ignored (ignore_index)."

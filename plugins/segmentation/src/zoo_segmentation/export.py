@@ -1,4 +1,4 @@
-"""Segmentation models as files: pictures in, logits of every pixel out, or their classes."""
+"""Export of segmentation models: pictures in, logits or classes of every pixel out."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ def export(
     dynamic: Sequence[str] = (),
     preprocessing: Preset | None = None,
 ) -> Exportable:
-    """A segmentation model as :func:`zoo.export` takes it: ``image``, as its weights' transforms prepare it → ``out``,
-    logits [N, num_classes, H, W], and the model's auxiliary ones.
+    """A segmentation model in the form that :func:`zoo.export` expects: ``image``, prepared by its weights' transforms
+    → ``out``, logits [N, num_classes, H, W], and the model's auxiliary logits.
 
-    With ``preprocessing`` the file takes uint8 [N, H, W, 3] of any size and gives ``classes``, int64 [N, H, W], of the
-    pictures' own pixels. The arguments are those of :func:`zoo.running.exportable.export_pictures`.
+    With ``preprocessing`` the exported file takes uint8 [N, H, W, 3] of any size and returns ``classes``, int64 [N, H,
+    W], at the pictures' own size. The arguments are those of :func:`zoo.running.exportable.export_pictures`.
     """
     return export_pictures(model, image_size, dynamic=dynamic, preprocessing=preprocessing, finish=classes)
 
 
 def classes(outputs: Any, pictures: tuple[Tensor, ...]) -> dict[str, Tensor]:
-    """The best class of every pixel, as the pipeline finds it."""
+    """The best class of every pixel, computed as in the pipeline."""
     size = (pictures[0].shape[1], pictures[0].shape[2])
     scores = F.interpolate(outputs["out"], size=size, mode="bilinear", align_corners=False)
     return {"classes": scores.argmax(1)}
 
 
 class Restored(Exported):
-    """An exported segmentation model, run as the model itself."""
+    """An exported segmentation model with the interface of the model."""
 
     def restore(self, outputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """The file's outputs; of classes such logits as have them."""
+        """The file's outputs; classes are converted to logits that have them as argmax."""
         if "classes" not in outputs:
             return outputs
         known = len(self.weights.read_categories())

@@ -1,4 +1,4 @@
-"""FCN: a classification network made dense, and a small head that says at every place what is there."""
+"""FCN: a classification network with dense features, and a small head that classifies every position."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zoo_classification.weights.resnet import ResNet50_Weights, ResNet101_Weight
 from zoo_segmentation.base import NUM_CLASSES, SegmentationModel, named_backbone
 from zoo_segmentation.weights.fcn import FCN_ResNet50_Weights, FCN_ResNet101_Weights
 
-# The layers that depend on the number of classes, and what a file may have that a model without it does not.
+# The layers that depend on the number of classes, and the keys that a file may have in addition to the model's.
 HEAD = ("classifier.4", "aux_classifier.4")
 AUX = ("aux_classifier.",)
 
@@ -43,11 +43,11 @@ def aux_of(state: Mapping[str, Any]) -> dict[str, bool]:
 
 
 def dilated_resnet(resnet: ResNet, aux: bool) -> IntermediateLayers:
-    """The last stage of a ResNet as ``out``; the one before, if it is wanted, as ``aux``."""
+    """The last stage of a ResNet as ``out``; with ``aux``, the one before as ``aux``."""
     return IntermediateLayers(resnet, {"layer4": "out", **({"layer3": "aux"} if aux else {})})
 
 
-# Stride 8 in place of 32: the last two stages dilate where they would have halved.
+# Stride 8 instead of 32: the last two stages dilate instead of halving the resolution.
 DILATED = (False, True, True)
 
 
@@ -69,9 +69,9 @@ def fcn_resnet50(
     <https://arxiv.org/abs/1411.4038>`_.
 
     Args:
-        num_classes: background included; 21 by default.
-        aux_loss: whether there is a second classifier, on the last stage but one; by default only with weights.
-        weights_backbone: of ResNet-50; loaded where the whole model has no weights.
+        num_classes: number of classes, including background; 21 by default.
+        aux_loss: whether to add a second classifier, on the second-to-last stage; by default only with weights.
+        weights_backbone: weights of ResNet-50; loaded if the complete model has no weights.
         **kwargs: further arguments of ResNet-50, such as ``in_channels``.
     """
     options = {"replace_stride_with_dilation": DILATED, **kwargs}
@@ -106,11 +106,11 @@ def fcn(
     <https://arxiv.org/abs/1411.4038>`_.
 
     Args:
-        backbone: name of a registered model, or a model that declares ``feature_info``; what it has after its last
-            stage is frozen.
-        num_classes: background included.
-        aux_loss: whether there is a second classifier, on the last stage but one.
-        weights_backbone: as the backbone's builder takes ``weights``.
+        backbone: name of a registered model, or a model that declares ``feature_info``; its layers after the last stage
+            are frozen.
+        num_classes: number of classes, including background.
+        aux_loss: whether to add a second classifier, on the second-to-last stage.
+        weights_backbone: weights, in any form that the backbone's builder accepts.
         frozen_norm: freeze the statistics and scale of the backbone's batch norm.
         **kwargs: further arguments of the backbone's builder.
 

@@ -1,4 +1,4 @@
-"""What segmentation models are trained with."""
+"""Losses for segmentation models."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from torch.nn import functional as F
 
 from zoo.errors import InvalidArgument, suggest
 
-IGNORED = 255  # the class of pixels that belong to none: Pascal VOC's outlines, and padding
+IGNORED = 255  # the class of pixels without one: Pascal VOC's outlines, and padding
 
 
 def cross_entropy(logits: Tensor, target: Tensor, ignore_index: int = IGNORED) -> Tensor:
-    """Mean cross entropy over the pixels that count; 0, with a gradient of 0, where none does.
+    """Mean cross entropy over the pixels that are not ignored; 0, with a gradient of 0, if all are.
 
     Args:
         logits: float [N, num_classes, H, W].
-        target: integers [N, H, W], the class of every pixel, or ``ignore_index``.
+        target: int [N, H, W], the class of every pixel, or ``ignore_index``.
 
     Returns:
         A scalar, in nats.
 
     Raises:
-        InvalidArgument: shapes that do not belong together.
+        InvalidArgument: the shapes do not match.
     """
     _check(logits, target)
     target = target.long()
@@ -33,13 +33,13 @@ def cross_entropy(logits: Tensor, target: Tensor, ignore_index: int = IGNORED) -
 
 
 def dice_loss(logits: Tensor, target: Tensor, ignore_index: int = IGNORED) -> Tensor:
-    """1 - the mean Dice coefficient of the classes that occur in ``target``, over all pixels of the batch that count.
+    """1 - the mean Dice coefficient of the classes in ``target``, over all pixels of the batch that are not ignored.
 
-    Small classes weigh as much as large ones: `V-Net <https://arxiv.org/abs/1606.04797>`_, with the squares of the
-    probabilities in the denominator, as there. Arguments and errors are those of :func:`cross_entropy`.
+    Small classes have the same weight as large ones: `V-Net <https://arxiv.org/abs/1606.04797>`_, with the squares of
+    the probabilities in the denominator, as in the paper. Arguments and errors are those of :func:`cross_entropy`.
 
     Returns:
-        A scalar in [0, 1]; 0, with a gradient of 0, where no pixel counts.
+        A scalar in [0, 1]; 0, with a gradient of 0, if all pixels are ignored.
     """
     _check(logits, target)
     counts = (target != ignore_index)[:, None]
@@ -53,13 +53,13 @@ def dice_loss(logits: Tensor, target: Tensor, ignore_index: int = IGNORED) -> Te
 
 
 def focal_loss(logits: Tensor, target: Tensor, ignore_index: int = IGNORED, gamma: float = 2.0) -> Tensor:
-    """Mean over the pixels that count of (1 - p)^γ · -log p, where p is the probability of the true class: pixels that
-    are right already weigh little (`Focal Loss <https://arxiv.org/abs/1708.02002>`_).
+    """Mean of (1 - p)^γ · -log p over the pixels that are not ignored, where p is the probability of the true class:
+    well-classified pixels have little weight (`Focal Loss <https://arxiv.org/abs/1708.02002>`_).
 
     Arguments and errors are those of :func:`cross_entropy`.
 
     Args:
-        gamma: with 0 it is the cross entropy.
+        gamma: focusing parameter γ; with 0 the loss is the cross entropy.
     """
     _check(logits, target)
     losses = F.cross_entropy(logits.float(), target.long(), ignore_index=ignore_index, reduction="none")
@@ -75,7 +75,7 @@ LOSSES: dict[str, Callable[[Tensor, Tensor, int], Tensor]] = {
         cross_entropy(logits, target, ignored) + dice_loss(logits, target, ignored)
     ),
 }
-"""Losses by name, called with logits, target and the class that does not count."""
+"""Losses by name, called with logits, target and the class to ignore."""
 
 
 def segmentation_loss(
@@ -86,15 +86,15 @@ def segmentation_loss(
     aux_weight: float = 0.5,
     loss: str = "cross-entropy",
 ) -> Tensor:
-    """A loss of ``outputs["out"]``, and of ``outputs["aux"]``, where there is one, times ``aux_weight``.
+    """A loss of ``outputs["out"]`` plus, if present, that of ``outputs["aux"]`` times ``aux_weight``.
 
     Args:
-        outputs: of a segmentation model: logits [N, num_classes, H, W] by name.
-        target: integers [N, H, W], the class of every pixel, or ``ignore_index``.
+        outputs: outputs of a segmentation model: logits [N, num_classes, H, W] by name.
+        target: int [N, H, W], the class of every pixel, or ``ignore_index``.
         loss: a key of :data:`LOSSES`.
 
     Raises:
-        InvalidArgument: no such loss, or shapes that do not belong together.
+        InvalidArgument: the loss is unknown, or the shapes do not match.
     """
     if loss not in LOSSES:
         raise InvalidArgument(f"loss is {loss!r}; expected one of {', '.join(LOSSES)}.{suggest(loss, LOSSES)}")

@@ -1,4 +1,4 @@
-"""LR-ASPP: what is where from coarse features that the whole picture weights, where exactly from finer ones."""
+"""LR-ASPP: coarse features, weighted by global context, are combined with finer ones for detail."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class LRASPP(SegmentationModel):
 
     Args:
         backbone: images → ``{"low": …, "high": …}``, features of two resolutions.
-        low_channels: of the finer ones.
-        high_channels: of the coarser ones.
-        num_classes: background included.
+        low_channels: number of channels of the finer features.
+        high_channels: number of channels of the coarser features.
+        num_classes: number of classes, including background.
         inter_channels: width of the head.
     """
 
@@ -64,7 +64,7 @@ class LRASPP(SegmentationModel):
 def dilated_mobilenet(
     outputs: dict[str, int], weights: WeightsLike, options: dict[str, Any]
 ) -> tuple[IntermediateLayers, list[int]]:
-    """A MobileNetV3-Large of stride 16 that gives the outputs of some of its blocks, and their channels.
+    """A MobileNetV3-Large of stride 16 that returns the outputs of some of its blocks, and their channels.
 
     Block 4 is the first of stride 8, block 16 the last.
     """
@@ -85,8 +85,8 @@ def lraspp_mobilenet_v3_large(
     <https://arxiv.org/abs/1905.02244>`_.
 
     Args:
-        num_classes: background included; 21 by default.
-        weights_backbone: of MobileNetV3-Large; loaded where the whole model has no weights.
+        num_classes: number of classes, including background; 21 by default.
+        weights_backbone: weights of MobileNetV3-Large; loaded if the complete model has no weights.
         **kwargs: further arguments of MobileNetV3-Large, such as ``in_channels`` and ``width_mult``.
     """
     trunk, (low, high) = dilated_mobilenet({"low": 4, "high": 16}, weights_backbone, kwargs)
@@ -106,10 +106,10 @@ def lraspp(
     """LR-ASPP on any model with stages, from `Searching for MobileNetV3 <https://arxiv.org/abs/1905.02244>`_.
 
     Args:
-        backbone: name of a registered model, or a model that declares ``feature_info``; what it has after its last
-            stage is frozen. Its last stage of stride 8 or finer gives the low features.
-        num_classes: background included.
-        weights_backbone: as the backbone's builder takes ``weights``.
+        backbone: name of a registered model, or a model that declares ``feature_info``; its layers after the last stage
+            are frozen. Its last stage of stride 8 or finer gives the low features.
+        num_classes: number of classes, including background.
+        weights_backbone: weights, in any form that the backbone's builder accepts.
         inter_channels: width of the head.
         frozen_norm: freeze the statistics and scale of the backbone's batch norm.
         **kwargs: further arguments of the backbone's builder.

@@ -1,4 +1,4 @@
-"""How good class maps are: mean intersection over union and pixel accuracy, by counting pixels."""
+"""Metrics of class maps: mean intersection over union and pixel accuracy, from pixel counts."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from zoo_segmentation.losses import IGNORED
 
 @dataclass(frozen=True)
 class Scores:
-    """All in percent, as in weights' metrics.
+    """Metrics in percent, as in the metrics of weights.
 
     Attributes:
-        miou: mean of ``iou`` over the classes that occur; NaN where nothing was counted.
-        pixel_acc: share of the pixels whose class is right; NaN where nothing was counted.
-        iou: per class, intersection over union of where it is and where it was predicted; NaN for a class that
-            neither is nor was predicted anywhere.
+        miou: mean of ``iou`` over the classes that occur; NaN if nothing was counted.
+        pixel_acc: share of correctly classified pixels; NaN if nothing was counted.
+        iou: per class, intersection over union of its true and predicted pixels; NaN for a class that neither occurs
+            nor was predicted.
     """
 
     miou: float
@@ -29,11 +29,11 @@ class Scores:
 
 
 class ConfusionMatrix:
-    """Pixels counted by true and predicted class. Whole numbers: the same however the pictures are split.
+    """Pixel counts by true and predicted class. Counts are integers, so batching does not change them.
 
     Args:
-        num_classes: background included.
-        ignore_index: true class of the pixels that do not count.
+        num_classes: number of classes, including background.
+        ignore_index: true class of the pixels to ignore.
 
     Attributes:
         counts: int64 [num_classes, num_classes] on the CPU, true classes in rows, predicted ones in columns.
@@ -57,12 +57,14 @@ class ConfusionMatrix:
             predicted: integers of the same shape, the predicted classes.
 
         Raises:
-            InvalidArgument: different shapes, not integers, or a class that there is not. Nothing is counted then.
+            InvalidArgument: the shapes differ, the values are not integers, or a class is out of range. Nothing is
+                counted then.
         """
         if target.shape != predicted.shape:
             raise InvalidArgument(
-                f"target {list(target.shape)} and predicted {list(predicted.shape)}; expected one shape. Logits "
-                "[N, num_classes, H, W] become classes by argmax(1)."
+                f"target {list(target.shape)} and predicted {list(predicted.shape)}; expected the same shape. Convert "
+                "logits "
+                "[N, num_classes, H, W] to classes with argmax(1)."
             )
         counted = target != self.ignore_index
         target, predicted = target[counted], predicted[counted].to(target.device)
@@ -78,17 +80,19 @@ class ConfusionMatrix:
         self.counts += torch.bincount(cells, minlength=self.num_classes**2).view_as(self.counts).cpu()
 
     def merge(self, other: ConfusionMatrix) -> None:
-        """Add what another one counted, of other pictures.
+        """Add the counts of another matrix, of other pictures.
 
         Raises:
-            InvalidArgument: it is of another number of classes.
+            InvalidArgument: it has a different number of classes.
         """
         if other.num_classes != self.num_classes:
-            raise InvalidArgument(f"A matrix of {other.num_classes} classes cannot join one of {self.num_classes}.")
+            raise InvalidArgument(
+                f"Cannot merge a matrix of {other.num_classes} classes into one of {self.num_classes}."
+            )
         self.counts += other.counts
 
     def all_reduce(self) -> None:
-        """Add what the other processes of ``torch.distributed`` counted; every process then has the sum."""
+        """Add the counts of the other processes of ``torch.distributed``; every process then has the sum."""
         device = "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
         counts = self.counts.to(device)
         torch.distributed.all_reduce(counts)

@@ -1,4 +1,4 @@
-"""The manifest: six published models that segment pictures, each family on any backbone, and their task. No torch."""
+"""The manifest: six published models, each family on any backbone, and their task. Does not import torch."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ SEGMENTATION = TaskSpec(
     "zoo_segmentation.task:SegmentationTask",
     metrics=(Metric("miou", "Mean IoU"), Metric("pixel_acc", "Pixelwise Acc")),
     options=(
-        Option("ignore_index", int, 255, "True class of the pixels that do not count.", verb="evaluate"),
-        Option("loss", str, "cross-entropy", "Or dice, focal, or cross-entropy+dice.", verb="train"),
+        Option("ignore_index", int, 255, "True class of the pixels to ignore.", verb="evaluate"),
+        Option("loss", str, "cross-entropy", "Loss: cross-entropy, dice, focal or cross-entropy+dice.", verb="train"),
     ),
     provides={
         "evaluate": "zoo_segmentation.evaluation:ClassMaps",
@@ -41,7 +41,7 @@ SEGMENTATION = TaskSpec(
 
 
 def public_names() -> dict[str, str]:
-    """Every name that ``zoo_segmentation`` offers (classes, builders, weights) → the module that it comes from."""
+    """Every public name of ``zoo_segmentation`` (classes, builders, weights) → the module that defines it."""
     return offered_names("zoo_segmentation", FAMILIES)
 
 

@@ -24,12 +24,12 @@ from zoo.transforms.functional import as_pil, get_dimensions
 
 @dataclass(frozen=True)
 class Segmentation(Result):
-    """What a model sees where in one picture.
+    """The prediction for one picture: the class of every pixel.
 
     Attributes:
         class_map: [H, W] in the size of the picture, the class of every pixel; uint8, or int64 with more than 256
             classes.
-        categories: names of the classes; ``class 0``, ``class 1``, … where the weights name none.
+        categories: names of the classes; ``class 0``, ``class 1``, … if the weights name none.
         image: the picture.
     """
 
@@ -39,7 +39,7 @@ class Segmentation(Result):
 
     @cached_property
     def areas(self) -> dict[str, float]:
-        """Name → share of the picture, from 0 to 1, for the classes that are in it, largest first."""
+        """Name → share of the picture, from 0 to 1, for the classes that occur in it, largest first."""
         counts = self.class_map.flatten().long().bincount(minlength=len(self.categories))
         shares = counts.double() / self.class_map.numel()
         order = shares.argsort(descending=True, stable=True).tolist()
@@ -64,14 +64,14 @@ class Segmentation(Result):
         return list(self.areas.items())[: check_count("k", k, 1)]
 
     def draw(self) -> Image.Image:
-        """The picture at its own size, tinted by class, with a legend of the classes that are in it.
+        """The picture at its own size, tinted by class, with a legend of the classes that occur.
 
-        A class has the colour of :func:`zoo.draw.class_color`; the background is left as it is.
+        A class has the colour of :func:`zoo.draw.class_color`; the background is not tinted.
         """
         return segmentation_overlay(as_pil(self.image), self.class_map, self.categories, largest=None)
 
     def to_supervision(self) -> Any:
-        """The classes that are there as ``supervision.Detections``: a mask and its box each, and ``class_name``.
+        """The classes that occur as ``supervision.Detections``: one mask with its box per class, and ``class_name``.
 
         Raises:
             MissingPlugin: supervision is not installed.
@@ -83,15 +83,15 @@ class Segmentation(Result):
         return sv.Detections(sv.mask_to_xyxy(masks), masks, class_id=ids, data={"class_name": names})
 
     def save(self, folder: str | Path, stem: str, format: str = "png") -> list[Path]:  # noqa: A002
-        """Write ``STEM.png``, to look at, and ``STEM_classes.png``, to compute with, whatever the ``format``.
+        """Write ``STEM.png``, for viewing, and ``STEM_classes.png``, for computing; ``format`` is ignored.
 
-        The second is of the picture's size, in mode P: its pixels are the classes, shown in Pascal VOC's colours.
+        The second has the picture's size and mode P: its pixels are the classes, shown in Pascal VOC's colours.
 
         Raises:
-            InvalidArgument: more classes than the 256 that a palette has.
+            InvalidArgument: there are more than the 256 classes that a palette can hold.
         """
         if len(self.categories) > 256:
-            raise InvalidArgument(f"A PNG with a palette has 256 classes; there are {len(self.categories)}.")
+            raise InvalidArgument(f"A PNG with a palette holds at most 256 classes; there are {len(self.categories)}.")
         classes = Image.fromarray(self.class_map.byte().numpy())
         classes.putpalette([value for colour in voc_palette() for value in colour])
         return [save_picture(self.draw(), folder, stem, format), save_picture(classes, folder, f"{stem}_classes")]
@@ -100,11 +100,11 @@ class Segmentation(Result):
 class SegmentationTask(PictureTask):
     """Pictures in, the class of every pixel out.
 
-    Pictures of different sizes go through the model apart: padding would change what it says of them.
+    Pictures of different sizes go through the model separately: padding would change the predictions.
     """
 
     def watched(self, model: nn.Module) -> list[nn.Module]:
-        """What gives the logits: where they are NaN, the largest is any."""
+        """The modules that compute the logits: if these are NaN, the argmax is meaningless."""
         return [getattr(model, "classifier", model)]
 
     def decode(self, outputs: Mapping[str, Tensor], inputs: Sequence[Picture], weights: Weights) -> list[Segmentation]:
@@ -120,7 +120,7 @@ class SegmentationTask(PictureTask):
 def class_map(logits: Tensor, size: Sequence[int]) -> Tensor:
     """Logits [num_classes, h, w], enlarged or shrunk bilinearly to ``size`` → the best class of every pixel.
 
-    Class by class, so that a large photograph takes memory for two planes of it and not for twenty-one.
+    Computed class by class, so that a large photograph needs memory for two planes instead of twenty-one.
     """
     best = torch.full(tuple(size), -torch.inf, device=logits.device)
     classes = torch.zeros(tuple(size), dtype=torch.uint8 if len(logits) <= 256 else torch.int64, device=logits.device)

@@ -1,4 +1,4 @@
-"""What training needs of semantic segmentation: class maps beside the pictures, and cross entropy."""
+"""Training of segmentation models: targets are class maps, the default loss is cross entropy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zoo_segmentation.losses import IGNORED, LOSSES, segmentation_loss
 
 
 class Preparation:
-    """The weights' own preprocessing of a picture; its class map in the size that comes of it."""
+    """Preprocess the picture as the weights define; resize its class map to the result."""
 
     def __init__(self, transform: Callable[[Any], Tensor]) -> None:
         self.transform = transform
@@ -31,7 +31,7 @@ class Preparation:
 
 
 class Training(Trainable):
-    """The piece of semantic segmentation for ``"train"``.
+    """The ``"train"`` component of semantic segmentation.
 
     Args:
         loss: a key of :data:`zoo_segmentation.losses.LOSSES`.
@@ -45,17 +45,17 @@ class Training(Trainable):
         self.name = loss
 
     def size(self, model: nn.Module, weights: Weights) -> tuple[int, int] | None:
-        """That of the preprocessing, whose shorter side is meant where it is one number."""
+        """The size of the preprocessing; one number is the shorter side."""
         side = weights.transforms.arguments.get("resize_size") if weights.transforms else None
         return (side, side) if isinstance(side, int) else (side[0], side[-1]) if side else None
 
     def prepare(self, model: nn.Module, weights: Weights) -> Preparation:
         if weights.transforms is None:
-            raise InvalidArgument("The weights name no preprocessing; give zoo.Weights(transforms=zoo.Preset(…)).")
+            raise InvalidArgument("The weights define no preprocessing; pass zoo.Weights(transforms=zoo.Preset(…)).")
         return Preparation(weights.transforms())
 
     def collate(self, examples: Sequence[tuple[Tensor, Tensor]]) -> tuple[tuple[Tensor], Tensor]:
-        """Pictures padded on the right and below to a common size, with pixels that do not count."""
+        """Pad pictures on the right and at the bottom to a common size; padding is ignored by the loss."""
         if len({image.shape for image, _ in examples}) == 1:
             return (torch.stack([image for image, _ in examples]),), torch.stack([mask for _, mask in examples])
         h, w = (max(image.shape[side] for image, _ in examples) for side in (-2, -1))
@@ -65,24 +65,24 @@ class Training(Trainable):
         return (torch.stack(images),), torch.stack(masks)
 
     def check(self, model: nn.Module, arguments: tuple[Any, ...], targets: Tensor, categories: Sequence[str]) -> None:
-        """The model's classes are as many as there are categories, and those of the pixels are among them."""
+        """Check that the model has one class per category, and that the pixels' classes are valid."""
         training = model.training
         with torch.no_grad():
             classes = model.eval()(arguments[0][:1])["out"].shape[1]
         model.train(training)
         if classes != len(categories):
-            raise InvalidArgument(f"The model has a head for {classes} classes, and the data have {len(categories)}.")
+            raise InvalidArgument(f"The model has a head for {classes} classes, but the data have {len(categories)}.")
         found = torch.unique(targets[targets != IGNORED])
         if wrong := found[(found < 0) | (found >= classes)].tolist():
             raise InvalidArgument(
                 f"The class maps have {', '.join(map(str, wrong[:10]))}; the model has {classes} classes, from 0, and "
-                f"{IGNORED} is what does not count."
+                f"{IGNORED} is ignored."
             )
         if not len(found):
-            raise InvalidArgument(f"Every pixel of the class maps is {IGNORED}, which does not count.")
+            raise InvalidArgument(f"Every pixel of the class maps is {IGNORED}, which is ignored.")
 
     def loss(self, model: nn.Module, arguments: tuple[Any, ...], targets: Tensor) -> dict[str, Tensor]:
-        """The loss over the pixels that count; that of the auxiliary head beside it, with a weight of 0.5."""
+        """The loss over the pixels that are not ignored, plus the auxiliary head's loss with a weight of 0.5."""
         return {"loss": segmentation_loss(model(*arguments), targets, loss=self.name)}
 
     def score(self, model: nn.Module, arguments: tuple[Any, ...], targets: Tensor) -> dict[str, Tensor]:

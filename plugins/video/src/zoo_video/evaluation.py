@@ -1,4 +1,4 @@
-"""Accuracy for ``zoo evaluate``: a folder of videos for each class."""
+"""Accuracy for ``zoo evaluate``: one folder of videos per class."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class VideoFolders(ClassFolders):
     """:class:`~zoo_classification.evaluation.ClassFolders` of videos.
 
-    ``acc@1`` and ``acc@5`` are of videos: probabilities are averaged over a video's clips before they are compared.
-    Where there are several (``--clips``), ``clip_acc@1`` and ``clip_acc@5`` are of the clips, each by itself.
+    ``acc@1`` and ``acc@5`` count videos: probabilities are averaged over a video's clips before they are compared. With
+    several clips per video (``--clips``), ``clip_acc@1`` and ``clip_acc@5`` count the individual clips.
     """
 
     def measure(self, name: str, result: VideoLabels) -> dict[str, Any]:  # type: ignore[override]

@@ -1,4 +1,4 @@
-"""Video classifiers as files: clips in, logits or probabilities out."""
+"""Export of video classifiers: clips in, logits or probabilities out."""
 
 from __future__ import annotations
 
@@ -29,30 +29,33 @@ def export(
     dynamic: Sequence[str] = (),
     preprocessing: Preset | None = None,
 ) -> Exportable:
-    """A model as :func:`zoo.export` takes it: ``video``, float [N, 3, T, H, W] as the weights' transforms prepare it.
+    """A model in the form that :func:`zoo.export` expects: ``video``, float [N, 3, T, H, W], prepared by the weights'
+    transforms.
 
-    With ``preprocessing`` it is uint8 [N, T, H, W, 3] of any height and width, and the file gives ``probabilities``.
+    With ``preprocessing`` it is uint8 [N, T, H, W, 3] of any height and width, and the file returns ``probabilities``.
 
     Args:
         model: a video classifier.
-        image_size: (H, W); by default what the weights' transforms cut out.
-        frames: T; by default as many as the weights were evaluated with, 16 where that is not known.
-        dynamic: which of ``batch``, ``frames``, ``height`` and ``width`` are free.
-        preprocessing: to be part of the graph.
+        image_size: (H, W); by default the crop size of the weights' transforms.
+        frames: T; by default the number that the weights were evaluated with, or 16 if that is not known.
+        dynamic: which of ``batch``, ``frames``, ``height`` and ``width`` are dynamic.
+        preprocessing: preset to include in the graph.
 
     Raises:
-        InvalidArgument: neither an image size, nor weights that tell one; a free size of a model that takes one.
+        InvalidArgument: neither an image size nor weights that define one are given, or a size is dynamic that the
+            model fixes.
     """
     sides = any(side in dynamic for side in SIDES) and preprocessing is None
     own = image_size_of(model)
     if sides and own is not None:
         raise fixed_size(model, own)
     if "frames" in dynamic and getattr(model, "num_frames", None) is not None:
-        raise InvalidArgument(f"{type(model).__name__} takes clips of {model.num_frames} frames alone.")
+        raise InvalidArgument(f"{type(model).__name__} takes only clips of {model.num_frames} frames.")
     size = image_size or default_size(model)
     if size is None:
         raise InvalidArgument(
-            f"{type(model).__name__} takes clips of any size, and a file of one: give image_size=(height, width)."
+            f"{type(model).__name__} takes clips of any size, but an exported file has a fixed size: pass "
+            "image_size=(height, width)."
         )
     frames = check_count("frames", frames_of(model, loaded_weights(model)) if frames is None else frames, 1)
     several = 2 if "batch" in dynamic else 1
@@ -71,7 +74,7 @@ def export(
 
 
 class _Clips(nn.Module):
-    """A preset of frames for clips: uint8 [N, T, H, W, 3] → float [N, 3, T, h, w]."""
+    """Applies a preset of frames to clips: uint8 [N, T, H, W, 3] → float [N, 3, T, h, w]."""
 
     def __init__(self, preset: GraphPreset) -> None:
         super().__init__()

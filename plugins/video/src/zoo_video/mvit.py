@@ -1,6 +1,6 @@
 """Multiscale Vision Transformers: `MViT <https://arxiv.org/abs/2104.11227>`_ and `MViTv2: Improved Multiscale Vision
 Transformers for Classification and Detection <https://arxiv.org/abs/2112.01526>`_. Attention over pooled queries, keys
-and values: the sequence gets shorter and wider from block to block."""
+and values: the sequence gets shorter and wider over the blocks."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from zoo.nn import (
 )
 from zoo_video.weights.mvit import MViT_V1_B_Weights, MViT_V2_S_Weights
 
-Size = tuple[int, int, int]  # (time, height, width), in tokens where nothing else is said
+Size = tuple[int, int, int]  # (time, height, width), in tokens unless stated otherwise
 Norm = Callable[[int], nn.Module]
 
 
 @dataclass(frozen=True)
 class MSBlockConfig:
-    """One block: its heads and widths, and how queries, and keys and values, are pooled.
+    """One block: its heads and widths, and the pooling of queries and of keys and values.
 
-    A kernel of one pools nothing; a stride above one shortens the sequence, for good in the case of queries.
+    A kernel of one means no pooling; a stride above one shortens the sequence, for queries also in all later blocks.
     """
 
     num_heads: int
@@ -51,7 +51,7 @@ class MSBlockConfig:
 
 
 def pooled(size: Sequence[int], kernel: Sequence[int], stride: Sequence[int]) -> Size:
-    """What a pooling with half a kernel of padding leaves of ``size``."""
+    """``size`` after a pooling padded by half its kernel."""
     t, h, w = ((n + 2 * (k // 2) - k) // s + 1 for n, k, s in zip(size, kernel, stride, strict=True))
     return t, h, w
 
@@ -61,7 +61,7 @@ def half(kernel: Sequence[int]) -> Size:
     return t // 2, h // 2, w // 2
 
 
-@torch.fx.wrap  # how many dimensions there are is seen in here, which a tracer passes over
+@torch.fx.wrap  # it depends on the number of dimensions, so a tracer must not enter it
 def as_volume(patches: Tensor, thw: Size) -> Tensor:
     """Patches [N, heads, T H W, C], or without heads, as [N heads, C, T, H, W]."""
     *batch, _, C = patches.shape
@@ -70,27 +70,27 @@ def as_volume(patches: Tensor, thw: Size) -> Tensor:
 
 @torch.fx.wrap
 def as_patches(volume: Tensor, like: Tensor) -> Tensor:
-    """A volume [N heads, C, T, H, W] as [N, heads, T H W, C], or without heads, as ``like`` has them."""
+    """A volume [N heads, C, T, H, W] as [N, heads, T H W, C], or without heads, like ``like``."""
     *batch, _, C = like.shape
     return volume.flatten(2).view(*batch, C, math.prod(volume.shape[2:])).transpose(-2, -1)
 
 
 @torch.fx.wrap
 def with_rows(table: Tensor, rows: int) -> Tensor:
-    """A table [L, C], interpolated where it has another number of rows."""
+    """A table [L, C], interpolated if its number of rows differs."""
     if table.shape[0] == rows:
         return table
     return F.interpolate(table.transpose(0, 1)[None], rows, mode="linear")[0].transpose(0, 1)
 
 
 class Pool(nn.Module):
-    """Pools the patches, leaves the class token before them alone, then normalises all: [N, heads, 1 + L, C] → [N,
+    """Pools the patches but not the class token before them, then normalises all: [N, heads, 1 + L, C] → [N,
     heads, 1 + L', C], or without heads; and the size of the patches, (T, H, W), before and after.
 
     Args:
         pool: a module on [N, C, T, H, W].
-        norm: on the last dimension; or, with ``norm_before_pool``, on what is pooled.
-        activation: after the norm.
+        norm: norm over the last dimension; with ``norm_before_pool``, applied before pooling.
+        activation: activation after the norm.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ def relative_index(q: int, k: int) -> Tensor:
 
 
 def one_hot_places(size: Size) -> Tensor:
-    """The time, row and column of a class token, which has none, and of every patch: [1 + L, sum(size)]."""
+    """One-hot time, row and column of every patch, after zeros for the class token: [1 + L, sum(size)]."""
     grid = torch.meshgrid(*(torch.arange(n) for n in size), indexing="ij")
     places = torch.cat([torch.eye(n)[place.flatten()] for n, place in zip(size, grid, strict=True)], dim=1)
     return F.pad(places, (0, 0, 1, 0))
@@ -140,14 +140,14 @@ class MultiscaleAttention(nn.Module):
     patches, (T, H, W), before and after.
 
     Args:
-        input_size: that of the patches, which the tables of relative positions are for.
+        input_size: (T, H, W) of the patches, which determines the size of the tables of relative positions.
         embed_dim: C.
-        output_dim: of all heads together.
-        kernel_q, kernel_kv, stride_q, stride_kv: of the pooling; see :class:`MSBlockConfig`.
-        residual_pool: whether the pooled queries are added to what they gather.
-        residual_with_cls_embed: whether that of the class token too.
-        rel_pos_embed: whether a learnt vector for every offset biases the attention.
-        dropout: of the output.
+        output_dim: width of all heads together.
+        kernel_q, kernel_kv, stride_q, stride_kv: kernels and strides of the pooling; see :class:`MSBlockConfig`.
+        residual_pool: whether the pooled queries are added to the attention output.
+        residual_with_cls_embed: whether the class token's query is added too.
+        rel_pos_embed: whether the attention is biased by a learnt vector for every offset.
+        dropout: dropout probability of the output.
     """
 
     index_t: Tensor
@@ -197,7 +197,7 @@ class MultiscaleAttention(nn.Module):
             self.q_size = pooled(input_size, kernel_q, stride_q)
             self.k_size = pooled(input_size, kernel_kv, stride_kv)
             time, *spatial = (max(q, k) for q, k in zip(self.q_size, self.k_size, strict=True))
-            rows = 2 * max(spatial) - 1  # the longer side's for both, as in the published checkpoints
+            rows = 2 * max(spatial) - 1  # the longer side's size for both, as in the published checkpoints
             self.rel_pos_h = nn.Parameter(torch.zeros(rows, head_dim))
             self.rel_pos_w = nn.Parameter(torch.zeros(rows, head_dim))
             self.rel_pos_t = nn.Parameter(torch.zeros(2 * time - 1, head_dim))
@@ -226,16 +226,15 @@ class MultiscaleAttention(nn.Module):
         return x, size
 
     def offsets(self, table: Tensor, side: int) -> Tensor:
-        """A row for each offset along a side (0 time, 1 height, 2 width): the table's, interpolated where the side is
-        the shorter one."""
+        """One row per offset along a side (0 time, 1 height, 2 width): the table, interpolated for the shorter side."""
         return with_rows(table, 2 * max(self.q_size[side], self.k_size[side]) - 1)
 
     def attend_with_positions(self, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
         """Attention whose logits are biased by ``q · (r_t + r_h + r_w)``, r the learnt vectors of the offsets.
 
-        A query's bias depends on a key's row, column and time alone. So it is a product too, of what the query makes
-        of every row, column and time with the key's place in one-hot form: appended to queries and keys, it needs no
-        matrix of biases. The values are padded because fused kernels want the same width everywhere.
+        A query's bias depends only on a key's row, column and time. So it is also a product: the query's bias for every
+        row, column and time, times the key's position in one-hot form. Appended to queries and keys, it does not need a
+        matrix of biases. The values are padded because fused kernels require the same width everywhere.
         """
         N, heads, _, C = q.shape
         patches = q[:, :, 1:].reshape(N, heads, *self.q_size, C)
@@ -247,7 +246,7 @@ class MultiscaleAttention(nn.Module):
             ],
             dim=-1,
         )
-        places = F.pad(places.flatten(2, 4), (0, 0, 1, 0))  # the class token has no place
+        places = F.pad(places.flatten(2, 4), (0, 0, 1, 0))  # the class token has no position
         q = torch.cat([q * scale, places], dim=-1)
         k = torch.cat([k, self.key_places.to(k.dtype).expand(N, heads, -1, -1)], dim=-1)
         padded = F.pad(v, (0, sum(self.k_size)))
@@ -281,8 +280,8 @@ class MultiscaleBlock(nn.Module):
     """Attention, then an MLP, each normalised before and added to its input: [N, 1 + L, C] → [N, 1 + L', C']; and the
     size of the patches, (T, H, W), before and after.
 
-    Where the width changes, the skip connection is projected: around the attention (``proj_after_attn``, as in the
-    second version) or around the MLP (the first).
+    If the width changes, the skip connection is projected: around the attention (``proj_after_attn``, as in MViTv2) or
+    around the MLP (MViT).
     """
 
     def __init__(
@@ -341,25 +340,26 @@ class MultiscaleBlock(nn.Module):
 
 
 class MViT(nn.Module):
-    """Multiscale Vision Transformer: clips [N, C, T, H, W] of one length and size → logits [N, num_classes].
+    """Multiscale Vision Transformer: clips [N, C, T, H, W] of a fixed length and size → logits [N, num_classes].
 
     Args:
         spatial_size: height and width of the frames.
         temporal_size: number of frames. Published weights of another size are loaded with their positions resized.
         block_setting: the blocks.
-        residual_pool, residual_with_cls_embed, rel_pos_embed: of the attention, see :class:`MultiscaleAttention`.
-        proj_after_attn: where the skip connection is projected, see :class:`MultiscaleBlock`.
+        residual_pool, residual_with_cls_embed, rel_pos_embed: options of the attention, see
+            :class:`MultiscaleAttention`.
+        proj_after_attn: position of the skip connection's projection, see :class:`MultiscaleBlock`.
         dropout: probability, before the head.
-        attention_dropout: of what the attention and the MLPs give.
-        stochastic_depth_prob: of the last block, in [0, 1]; the blocks before it have proportionally less.
+        attention_dropout: dropout probability of the outputs of attention and MLPs.
+        stochastic_depth_prob: drop probability of the last block, in [0, 1]; it grows linearly over the blocks.
         num_classes: number of logits; 0 gives the features of the class token instead.
         block: MultiscaleBlock by default, or a class with its arguments.
-        norm_layer: called with the width; by default layer norm with eps 1e-6.
-        patch_embed_kernel, patch_embed_stride, patch_embed_padding: of the convolution that makes patches.
+        norm_layer: creates a norm, called with the width; by default layer norm with eps 1e-6.
+        patch_embed_kernel, patch_embed_stride, patch_embed_padding: parameters of the convolution that creates patches.
         in_channels: number of channels of the frames.
 
     Raises:
-        InvalidArgument: an argument out of range, or an input that is no batch of such clips.
+        InvalidArgument: an argument is out of range, or the input is not a batch of such clips.
     """
 
     in_channels = input_channels("conv_proj")
@@ -452,14 +452,15 @@ class MViT(nn.Module):
             (t, h, w), (frames, height, width) = self.clip_size, x.shape[2:]
             raise InvalidArgument(
                 f"the clips have {frames} frame(s) of {height}×{width} and this model takes {t} of {h}×{w} pixels. "
-                f"Cut them, or build the model with temporal_size={frames}, spatial_size=({height}, {width}): weights "
+                f"Resize or crop them, or build the model with temporal_size={frames}, spatial_size=({height}, "
+                f"{width}): weights "
                 "are loaded with their positions resized."
             )
 
 
 def resize(positions: Tensor, size: Sequence[int], mode: str, old: Sequence[int] | None = None) -> Tensor:
-    """Vectors [old places, C] on a line (``linear``) or in a picture (``bicubic``), a square unless ``old`` says how
-    many rows and columns it has, for another size: [places, C]. Ends and corners keep their places."""
+    """Resize vectors [old positions, C] along a line (``linear``) or in a picture (``bicubic``; square unless ``old``
+    gives its rows and columns) to another size: [positions, C]. Ends and corners stay aligned."""
     if old is None:
         old = [len(positions)] if mode == "linear" else [math.isqrt(len(positions))] * 2
     if math.prod(old) != len(positions):
@@ -473,7 +474,7 @@ def resize(positions: Tensor, size: Sequence[int], mode: str, old: Sequence[int]
 
 
 def adapt(state: dict[str, Any], model: nn.Module) -> dict[str, Any]:
-    """Fit positions that were learnt on clips of another size to the model's."""
+    """Adapt positions that were learnt on clips of another size to the model's."""
     for name, own in model.named_parameters():
         kind = name.rpartition(".")[2]
         if name not in state or state[name].shape == own.shape:
@@ -486,7 +487,7 @@ def adapt(state: dict[str, Any], model: nn.Module) -> dict[str, Any]:
     return state
 
 
-# Width, output width, heads, stride of the queries and of keys and values in height and width, number of such blocks.
+# Width, output width, heads, stride of the queries and of keys and values in height and width, number of blocks.
 # Time is not pooled.
 Rows = tuple[tuple[int, int, int, int, int, int], ...]
 V1_B: Rows = (
@@ -511,7 +512,7 @@ V2_S: Rows = (
 
 
 def blocks(rows: Rows, pool_every_query: bool) -> list[MSBlockConfig]:
-    """The blocks of a table; queries that keep their number are pooled (convolved) or left alone."""
+    """The blocks of a table; queries with stride 1 are pooled (convolved) only with ``pool_every_query``."""
     return [
         MSBlockConfig(
             heads,

@@ -1,4 +1,4 @@
-"""The manifest: models that classify videos, and their task. No torch here."""
+"""The manifest: video classification models and their task. Does not import torch."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ VIDEO_CLASSIFICATION = TaskSpec(
             "clips",
             int,
             1,
-            "How many clips; they lie at equal distances, a single one in the middle.",
+            "Number of clips, evenly spaced; a single one is taken from the middle.",
             known_as=("num_clips", "n_clips"),
         ),
-        Option("frames", int, None, "How many frames make a clip; by default as many as the weights want."),
-        Option("stride", int, None, "Take every so-manieth frame, whatever the frame rate."),
+        Option("frames", int, None, "Number of frames per clip; by default as for the weights."),
+        Option("stride", int, None, "Take every N-th frame, regardless of the frame rate."),
         Option("spread", bool, False, "Spread the frames of the clips evenly over the whole video."),
-        Option("frames", int, None, "How many frames the file takes.", verb="export"),
-        Option("label_smoothing", float, 0.0, "Of the cross entropy.", verb="train"),
+        Option("frames", int, None, "Number of frames that the exported file takes.", verb="export"),
+        Option("label_smoothing", float, 0.0, "Label smoothing of the cross entropy.", verb="train"),
     ),
     provides={
         "evaluate": "zoo_video.evaluation:evaluate",
@@ -63,7 +63,7 @@ VIDEO_CLASSIFICATION = TaskSpec(
 
 
 def public_names() -> dict[str, str]:
-    """Every name that ``zoo_video`` offers (classes, builders, weights) → the module that it comes from."""
+    """Every public name of ``zoo_video`` (classes, builders, weights) → the module that defines it."""
     return offered_names("zoo_video", FAMILIES)
 
 

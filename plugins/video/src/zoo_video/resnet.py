@@ -1,5 +1,5 @@
 """Residual networks over space and time: R3D, MC3 and R(2+1)D, from `A Closer Look at Spatiotemporal Convolutions for
-Action Recognition <https://arxiv.org/abs/1711.11248>`_. The three differ in what stands where a ResNet has 3×3."""
+Action Recognition <https://arxiv.org/abs/1711.11248>`_. They differ in what replaces a ResNet's 3×3 convolutions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zoo_video.weights.resnet import MC3_18_Weights, MC3_Tiny_Weights, R2Plus1D_
 
 
 def spatial(in_planes: int, out_planes: int, kernel: int = 3, stride: int = 1, padding: int = 1) -> nn.Conv3d:
-    """A convolution of every frame by itself, 1 × ``kernel`` × ``kernel``."""
+    """A convolution within every frame, 1 × ``kernel`` × ``kernel``."""
     size, strides, around = (1, kernel, kernel), (1, stride, stride), (0, padding, padding)
     return nn.Conv3d(in_planes, out_planes, size, strides, around, bias=False)
 
@@ -27,8 +27,8 @@ def temporal(in_planes: int, out_planes: int, stride: int = 1, padding: int = 1)
     return nn.Conv3d(in_planes, out_planes, (3, 1, 1), (stride, 1, 1), (padding, 0, 0), bias=False)
 
 
-# Each maker is called with (in_planes, out_planes, width between its parts, stride, padding), and says by how much it
-# strides over time, height and width.
+# Each maker is called with (in_planes, out_planes, width between its parts, stride, padding), and returns its strides
+# over time, height and width.
 
 
 class Conv3DSimple(nn.Conv3d):
@@ -45,7 +45,7 @@ class Conv3DSimple(nn.Conv3d):
 
 
 class Conv3DNoTemporal(nn.Conv3d):
-    """1×3×3, over space alone: frames do not see each other."""
+    """1×3×3, over space only: frames are processed independently."""
 
     def __init__(
         self, in_planes: int, out_planes: int, midplanes: int | None = None, stride: int = 1, padding: int = 1
@@ -97,7 +97,7 @@ class R2Plus1dStem(nn.Sequential):
 
 
 def _mid_planes(inplanes: int, planes: int) -> int:
-    """So wide that a 2-d and a 1-d convolution have as many weights together as one of 3×3×3."""
+    """The width at which a 2-d and a 1-d convolution together have as many weights as one of 3×3×3."""
     return inplanes * planes * 27 // (inplanes * 9 + 3 * planes)
 
 
@@ -168,17 +168,18 @@ class VideoResNet(nn.Module):
 
     Args:
         block: :class:`BasicBlock`, :class:`Bottleneck`, or a class with their arguments and ``expansion``.
-        conv_makers: what the blocks of each of the four stages convolve with: :class:`Conv3DSimple`,
+        conv_makers: convolution classes of the blocks of the four stages: :class:`Conv3DSimple`,
             :class:`Conv3DNoTemporal` or :class:`Conv2Plus1D`.
         layers: number of blocks in each stage.
         stem: :class:`BasicStem` or :class:`R2Plus1dStem`.
         num_classes: number of logits; 0 gives the pooled features instead.
-        zero_init_residual: start every block as the identity, by a zero scale in its last norm.
+        zero_init_residual: initialise every block as the identity, by a zero scale in its last norm.
         in_channels: number of channels of the frames.
         width: channels of the first stage; each further stage has twice as many.
 
     Raises:
-        InvalidArgument: an argument out of range, or an input that is no batch of clips with ``in_channels``.
+        InvalidArgument: an argument is out of range, or the input is not a batch of clips with ``in_channels``
+            channels.
     """
 
     in_channels = input_channels("stem")
@@ -197,10 +198,11 @@ class VideoResNet(nn.Module):
         super().__init__()
         if len(layers) != 4 or len(conv_makers) != 4:
             raise InvalidArgument(
-                f"layers is {layers!r} and conv_makers has {len(conv_makers)}; expected one of each for four stages."
+                f"layers is {layers!r} and conv_makers has {len(conv_makers)}; expected one of each per stage, four in "
+                "total."
             )
         check_count("in_channels", in_channels, 1)
-        self.inplanes = check_count("width", width, 2)  # as the stage before leaves them
+        self.inplanes = check_count("width", width, 2)  # values after the previous stage
         self.stem = stem(in_channels, width)
         self.layer1 = self._make_layer(block, conv_makers[0], width, layers[0])
         self.layer2 = self._make_layer(block, conv_makers[1], 2 * width, layers[1], stride=2)
@@ -230,7 +232,7 @@ class VideoResNet(nn.Module):
         blocks: int,
         stride: int = 1,
     ) -> nn.Sequential:
-        """The next stage, of so many blocks."""
+        """The next stage, with ``blocks`` blocks."""
         channels, shortcut = planes * block.expansion, None
         if stride != 1 or self.inplanes != channels:
             strides = getattr(conv_builder, "get_downsample_stride", Conv3DSimple.get_downsample_stride)(stride)
@@ -257,7 +259,7 @@ def r3d_18(**kwargs: Any) -> VideoResNet:
 
 @zoo.builder(MC3_18_Weights, head="fc", stem="stem.0")
 def mc3_18(**kwargs: Any) -> VideoResNet:
-    """MC3-18, whose last three stages look at frames one by one, from `A Closer Look at Spatiotemporal Convolutions
+    """MC3-18, whose last three stages process frames separately, from `A Closer Look at Spatiotemporal Convolutions
     for Action Recognition <https://arxiv.org/abs/1711.11248>`_."""
     return VideoResNet(BasicBlock, [Conv3DSimple, *[Conv3DNoTemporal] * 3], [2, 2, 2, 2], BasicStem, **kwargs)
 

@@ -1,4 +1,4 @@
-"""S3D: an Inception network whose 3-d convolutions are taken apart into space and time, from `Rethinking
+"""S3D: an Inception network whose 3-d convolutions are separated into space and time, from `Rethinking
 Spatiotemporal Feature Learning: Speed-Accuracy Trade-offs in Video Classification <https://arxiv.org/abs/1712.04851>`_."""
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from zoo_video.weights.s3d import S3D_Weights
 Norm = Callable[[int], nn.Module]
 
 # Widths of an Inception block: 1×1×1 | 1×1×1, then separable 3×3×3 | the same again | pooling, then 1×1×1.
-# A pooling in between is given as (kernel, stride, padding).
+# Poolings between blocks are given as (kernel, stride, padding).
 LAYOUT: tuple[tuple[int, int, int] | tuple[int, int, int, int, int, int], ...] = (
     (64, 96, 128, 16, 32, 32),
     (128, 128, 192, 32, 96, 64),
@@ -32,7 +32,7 @@ LAYOUT: tuple[tuple[int, int, int] | tuple[int, int, int, int, int, int], ...] =
     (256, 160, 320, 32, 128, 128),
     (384, 192, 384, 48, 128, 128),
 )
-MIN_SIZE = (13, 209, 209)  # with less, nothing is left for the last pooling
+MIN_SIZE = (13, 209, 209)  # smaller inputs leave nothing for the last pooling
 
 
 class TemporalSeparableConv(nn.Sequential):
@@ -92,11 +92,11 @@ class S3D(nn.Module):
     Args:
         num_classes: number of logits; 0 gives the 1024 pooled features instead.
         dropout: probability, before the last convolution.
-        norm_layer: makes a norm of a number of channels; by default batch norm with eps and momentum 0.001.
+        norm_layer: creates a norm for a number of channels; by default batch norm with eps and momentum 0.001.
         in_channels: number of channels of the frames.
 
     Raises:
-        InvalidArgument: an argument out of range, or an input that is no batch of long and large enough clips.
+        InvalidArgument: an argument is out of range, or the input is not a batch of long and large enough clips.
     """
 
     in_channels = input_channels("features")
@@ -135,7 +135,7 @@ class S3D(nn.Module):
         check_clips(x, self.in_channels)
         with at_least(x, MIN_SIZE):
             logits: Tensor = self.classifier(self.avgpool(self.features(x)))
-            return logits.mean((2, 3, 4))  # a longer or larger clip is classified at every place
+            return logits.mean((2, 3, 4))  # longer or larger clips are classified at every position
 
 
 @zoo.builder(S3D_Weights, head="classifier.1", stem="features.0.0.0")

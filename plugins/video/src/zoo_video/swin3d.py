@@ -1,4 +1,4 @@
-"""Video Swin Transformer: `Video Swin Transformer <https://arxiv.org/abs/2106.13230>`_. Windows have a third side:
+"""Video Swin Transformer: `Video Swin Transformer <https://arxiv.org/abs/2106.13230>`_. Windows have a third dimension,
 time; the blocks and the merging of patches are those of the image model."""
 
 from __future__ import annotations
@@ -28,22 +28,23 @@ from zoo_video.weights.swin3d import Swin3D_B_Weights, Swin3D_S_Weights, Swin3D_
 Size = Sequence[int]  # (time, height, width)
 
 
-# What decides by the size of its input is one node in a graph of torch.fx.
+# Functions that depend on the size of their input are one node in a torch.fx graph.
 for name in ("pad_to", "partition", "join", "shifted_bias", "merge_neighbours"):
     torch.fx.wrap(name)
 
 
 def pad_to(x: Tensor, multiple: Size, first: int = 1) -> Tensor:
-    """``x`` padded with zeros at the ends of time, height and width, its dimensions from ``first`` on, to multiples."""
+    """``x`` padded with zeros at the ends of time, height and width, its dimensions from ``first`` on, to multiples of
+    ``multiple``."""
     t, h, w = (-n % m for n, m in zip(x.shape[first : first + 3], multiple, strict=True))
     behind = [0, 0] * (x.dim() - first - 3)
     return F.pad(x, (*behind, 0, w, 0, h, 0, t)) if t or h or w else x
 
 
 def fitted(size: Size, window: Size, shift: Size) -> tuple[list[int], list[int], list[int]]:
-    """For a clip of ``size`` tokens: its size in whole windows, the windows, and by how much they are shifted.
+    """For a clip of ``size`` tokens: its size padded to multiples of the window, the window, and its shift.
 
-    Along a dimension that fits into one window, the window is as long as the clip and nothing is shifted.
+    Along a dimension that fits into one window, the window has the size of the clip and is not shifted.
     """
     cut = [min(n, w) for n, w in zip(size, window, strict=True)]
     shifts = [s if n > w else 0 for n, w, s in zip(size, window, shift, strict=True)]
@@ -66,10 +67,10 @@ def join(x: Tensor, size: Size, window: Size, shift: Size) -> Tensor:
 
 
 def shifted_bias(bias: Tensor, size: Size, window: Size, shift: Size) -> Tensor:
-    """What is added to the attention: [windows, heads, tokens, tokens], or [1, …] where nothing is shifted.
+    """The bias added to the attention logits: [windows, heads, tokens, tokens], or [1, …] without a shift.
 
-    A window that was cut to the clip takes the first rows and columns of the whole window's bias, although its tokens
-    have other offsets: the published accuracies were measured so, by the authors too.
+    A window that was reduced to the clip uses the first rows and columns of the full window's bias, although its tokens
+    have other offsets: the published accuracies, the authors' included, were measured in this way.
     """
     padded, window, shifts = fitted(size, window, shift)
     tokens = math.prod(window)
@@ -78,7 +79,7 @@ def shifted_bias(bias: Tensor, size: Size, window: Size, shift: Size) -> Tensor:
 
 
 def to_windows(x: Tensor, window: Size) -> Tensor:
-    """[N, T, H, W, C] → [N, windows, tokens, C]; T, H and W are multiples of the window's."""
+    """[N, T, H, W, C] → [N, windows, tokens, C]; T, H and W are multiples of the window's sizes."""
     N, T, H, W, C = x.shape
     t, h, w = window
     x = x.view(N, T // t, t, H // h, h, W // w, w, C).permute(0, 1, 3, 5, 2, 4, 6, 7)
@@ -93,10 +94,11 @@ def from_windows(x: Tensor, window: Size, size: Size) -> Tensor:
 
 
 def shift_mask(size: Size, window: Size, shift: Size, like: Tensor) -> Tensor:
-    """What is added to the attention of shifted windows: [windows, tokens, tokens], of ``like``'s dtype and device.
+    """The mask added to the attention logits of shifted windows: [windows, tokens, tokens], of ``like``'s dtype and
+    device.
 
-    Rolling a clip by ``shift`` brings its beginnings into the same windows as its ends; -100 keeps the two apart (and
-    not -inf: the weights were trained with it).
+    Rolling a clip by ``shift`` moves its beginnings into the same windows as its ends; -100 separates them (not -inf:
+    the weights were trained with -100).
     """
     region = torch.zeros(1, dtype=torch.int64, device=like.device)
     for n, s in zip(size, shift, strict=True):
@@ -115,10 +117,11 @@ class ShiftedWindowAttention3d(ShiftedWindowAttention):
     def __init__(self, dim: int, window_size: Size, *args: Any, **kwargs: Any) -> None:
         super().__init__(dim, window_size, *args, **kwargs)
         tokens = math.prod(window_size)
-        self.relative_position_index = self.relative_position_index.view(tokens, tokens)  # as the files have it
+        self.relative_position_index = self.relative_position_index.view(tokens, tokens)  # the shape in the files
 
     def get_relative_position_bias(self, window_size: Sequence[int] | None = None) -> Tensor:
-        """What is added to the attention in a window, by default of the whole size: [1, heads, tokens, tokens]."""
+        """The bias added to the attention logits in a window, by default the full window: [1, heads, tokens,
+        tokens]."""
         tokens = math.prod(self.window_size if window_size is None else window_size)
         rows = self.relative_position_bias_table[self.relative_position_index[:tokens, :tokens].flatten()]
         return rows.view(1, tokens, tokens, -1).permute(0, 3, 1, 2)
@@ -127,8 +130,8 @@ class ShiftedWindowAttention3d(ShiftedWindowAttention):
         N, T, H, W, _ = x.shape
         place = self.window_size, self.shift_size
         mask = shifted_bias(self.get_relative_position_bias(self.window_size), (T, H, W), *place)
-        # Windows are told apart by their masks, clips are not: with windows and heads in one dimension, the masks are
-        # broadcast over the clips of a batch rather than repeated.
+        # Masks differ between windows but not between clips: with windows and heads in one dimension, the masks are
+        # broadcast over the clips of a batch instead of repeated.
         x = partition(x, *place)
         _, windows, tokens, _ = x.shape
         heads, dim = self.num_heads, self.head_dim
@@ -159,7 +162,8 @@ class PatchMerging3d(PatchMerging):
 
 
 class PatchEmbed3d(nn.Module):
-    """Patches become tokens: [N, C, T, H, W] → [N, T', H', W', embed_dim]; sizes are padded to whole patches."""
+    """Patches become tokens: [N, C, T, H, W] → [N, T', H', W', embed_dim]; sizes are padded to multiples of the
+    patch."""
 
     in_channels = input_channels("proj")
 
@@ -190,19 +194,20 @@ class SwinTransformer3d(nn.Module):
         depths: number of blocks of each stage.
         num_heads: attention heads of each stage.
         window_size: time, height and width of a window, in tokens.
-        mlp_ratio: hidden width of the MLPs over the token's.
-        dropout: of embeddings, attention outputs and MLPs, in [0, 1].
-        attention_dropout: of the attention weights, in [0, 1].
-        stochastic_depth_prob: of the last block, in [0, 1]; the blocks before it have proportionally less.
+        mlp_ratio: hidden width of the MLPs relative to the token's.
+        dropout: dropout probability of embeddings, attention outputs and MLPs, in [0, 1].
+        attention_dropout: dropout probability of the attention weights, in [0, 1].
+        stochastic_depth_prob: drop probability of the last block, in [0, 1]; it grows linearly over the blocks.
         num_classes: number of logits; 0 gives the pooled features instead.
-        norm_layer: called with the width; layer norm by default.
+        norm_layer: creates a norm, called with the width; layer norm by default.
         block: SwinTransformerBlock3d by default, or a class with its arguments.
         downsample_layer: PatchMerging3d, or a class with its arguments.
         patch_embed: PatchEmbed3d by default, or a class with its arguments.
         in_channels: number of channels of the frames.
 
     Raises:
-        InvalidArgument: an argument out of range, or an input that is no batch of clips with ``in_channels``.
+        InvalidArgument: an argument is out of range, or the input is not a batch of clips with ``in_channels``
+            channels.
     """
 
     in_channels = input_channels("patch_embed")
@@ -233,7 +238,7 @@ class SwinTransformer3d(nn.Module):
                 check_count(name, side, 1)
         if len(depths) != len(num_heads) or not depths:
             raise InvalidArgument(
-                f"depths={list(depths)} and num_heads={list(num_heads)}; expected one number each per stage."
+                f"depths={list(depths)} and num_heads={list(num_heads)}; expected one number per stage in each."
             )
         check_probability("attention_dropout", attention_dropout)
         check_probability("stochastic_depth_prob", stochastic_depth_prob)
@@ -274,7 +279,7 @@ class SwinTransformer3d(nn.Module):
         self.feature_info = [
             Stage(f"features.{2 * i}", dim, patch_size[1] * 2**i, "NTHWC") for i, dim in enumerate(widths)
         ]
-        for m in self.modules():  # the MLPs too, which came with an initialisation of their own
+        for m in self.modules():  # including the MLPs, which have another initialisation by default
             if isinstance(m, nn.Linear):
                 nn.init.trunc_normal_(m.weight, std=0.02)
                 if m.bias is not None:
@@ -288,7 +293,8 @@ class SwinTransformer3d(nn.Module):
 
 
 def swin3d(embed_dim: int, depths: Sequence[int], num_heads: Sequence[int], **kwargs: Any) -> SwinTransformer3d:
-    """With patches of 2 frames of 4×4 pixels and windows of 8×7×7 tokens, as all published models."""
+    """A Video Swin Transformer with patches of 2 frames of 4×4 pixels and windows of 8×7×7 tokens, as in all published
+    models."""
     return SwinTransformer3d([2, 4, 4], embed_dim, depths, num_heads, **{"window_size": [8, 7, 7], **kwargs})
 
 

@@ -18,17 +18,17 @@ from zoo.io.video import Frame, VideoReader, clip_times
 from zoo.transforms.functional import as_pil, to_pil_image
 from zoo_classification.task import Classification, ClassificationTask
 
-FRAMES = 16  # of a clip, where neither model nor weights say
-STILLS, STILL_SIDE = 4, 240  # pictures kept of a clip, and the longest side of each in pixels; small ones are enlarged
+FRAMES = 16  # frames of a clip, if neither model nor weights define them
+STILLS, STILL_SIDE = 4, 240  # pictures kept per clip, and their longest side in pixels; small ones are enlarged
 
 
 @dataclass
 class Video:
-    """A video, and what was seen of it.
+    """A video and the clips sampled from it.
 
     Attributes:
-        source: its path, or its frames [T, C, H, W].
-        spans: first and last moment of each clip that the model was fed, in seconds.
+        source: path of the video, or its frames [T, C, H, W].
+        spans: start and end of each clip that the model received, in seconds.
         stills: a few frames of each clip.
     """
 
@@ -39,7 +39,7 @@ class Video:
 
 @dataclass(frozen=True)
 class Clip(Classification):
-    """What a model says of one clip, from ``start`` to ``end`` in seconds; ``image`` shows some of its frames."""
+    """The prediction for one clip, from ``start`` to ``end`` in seconds; ``image`` shows some of its frames."""
 
     start: float
     end: float
@@ -48,18 +48,19 @@ class Clip(Classification):
         return f"{self.start:.1f}–{self.end:.1f} s"
 
     def draw(self, k: int = 5) -> Image.Image:
-        """Its frames in a row with the time beneath, and beside them the ``k`` most probable labels."""
+        """Its frames in a row with the time below, and beside them the ``k`` most probable labels."""
         return label_image(with_caption(as_pil(self.image), str(self)), self.top(k), largest=None)
 
 
 @dataclass(frozen=True)
 class VideoLabels(Classification):
-    """What a model says of a video: probabilities averaged over its clips; ``image`` is the first clip's."""
+    """The prediction for a video: probabilities averaged over its clips; ``image`` is the first clip's."""
 
     clips: Sequence[Clip]
 
     def lines(self, k: int = 5) -> list[str]:
-        """What ``zoo predict`` prints: the labels, and then, where there are several clips, how they follow in time."""
+        """What ``zoo predict`` prints: the labels and, if there are several clips, each clip's label in order of
+        time."""
         lines = super().lines(k)
         if len(self.clips) > 1:
             width = max(len(str(clip)) for clip in self.clips)
@@ -71,7 +72,7 @@ class VideoLabels(Classification):
         return {**super().to_dict(k), "clips": clips}
 
     def draw(self, k: int = 5) -> Image.Image:
-        """A row for each clip: some of its frames, when they are shown, and beside them its labels."""
+        """One row per clip: some of its frames, their times, and beside them its labels."""
         if len(self.clips) == 1:
             return self.clips[0].draw(k)
         return contact_sheet([clip.draw(min(k, 3)) for clip in self.clips], 1)
@@ -82,9 +83,9 @@ class Prepare:
 
     Args:
         weights: their ``transforms`` prepare a frame; their ``num_frames`` and ``frame_rate`` are the defaults.
-        clips: how many; they lie at equal distances, a single one in the middle.
-        frames: how many make a clip.
-        stride: take every ``stride``-th frame, whatever the frame rate.
+        clips: number of clips, evenly spaced; a single one is taken from the middle.
+        frames: number of frames per clip.
+        stride: take every ``stride``-th frame, regardless of the frame rate.
         spread: spread the frames of the clips evenly over the whole video.
     """
 
@@ -97,12 +98,12 @@ class Prepare:
         spread: bool = False,
     ) -> None:
         if weights.transforms is None:
-            raise InvalidArgument("The weights name no preprocessing; give zoo.Weights(transforms=zoo.Preset(…)).")
+            raise InvalidArgument("The weights define no preprocessing; pass zoo.Weights(transforms=zoo.Preset(…)).")
         if spread and stride is not None:
-            raise InvalidArgument(f"spread=True and stride={stride}; expected one of them at most.")
+            raise InvalidArgument(f"spread=True and stride={stride}; expected at most one of them.")
         self.preset = weights.transforms()
         self.frame_rate: float | None = weights.extra.get("frame_rate")
-        every = stride if stride is not None or self.frame_rate else 1  # of weights without a frame rate
+        every = stride if stride is not None or self.frame_rate else 1  # weights without a frame rate
         self.clips = clips
         self.sampling: dict[str, Any] = {
             "clips": clips,
@@ -110,11 +111,11 @@ class Prepare:
             "stride": None if spread else every,
             "frame_rate": None if spread or every else self.frame_rate,
         }
-        clip_times([0.0], 1.0, **self.sampling)  # numbers that cannot be are told before the first video
+        clip_times([0.0], 1.0, **self.sampling)  # invalid numbers raise before the first video is read
 
     def __call__(self, video: Video) -> Tensor:
-        """[clips, C, T, H, W], as the model takes them."""
-        if isinstance(video.source, Tensor):  # taken to be at the frame rate of the weights
+        """The clips, [clips, C, T, H, W], in the form that the model takes."""
+        if isinstance(video.source, Tensor):  # assumed to have the frame rate of the weights
             step = 1 / (self.frame_rate or 25)
             times = [i * step for i in range(len(video.source))]
             wanted = clip_times(times, len(times) * step, **self.sampling)
@@ -142,7 +143,7 @@ class Prepare:
 
 @dataclass
 class VideoTask(PictureTask):
-    """Videos in, labels with probabilities out; the options are :class:`Prepare`'s."""
+    """Videos in, labels with probabilities out; the options are those of :class:`Prepare`."""
 
     clips: int = 1
     frames: int | None = None
@@ -155,9 +156,7 @@ class VideoTask(PictureTask):
             return Video(Path(source))
         if not isinstance(source, Tensor) or source.ndim != 4 or not len(source):
             what = list(source.shape) if isinstance(source, Tensor) else type(source).__name__
-            raise InvalidArgument(
-                f"Cannot take {what} for a video; expected a path or a tensor of frames [T, C, H, W]."
-            )
+            raise InvalidArgument(f"Cannot use {what} as a video; expected a path or a tensor of frames [T, C, H, W].")
         return Video(source)
 
     def transform(self, weights: Weights) -> Prepare:
@@ -191,14 +190,14 @@ class VideoTask(PictureTask):
         return results
 
     def example(self, model: nn.Module, weights: Weights | None, size: int | None = None) -> tuple[Tensor]:
-        """One clip, [1, C, T, H, W], of as many frames as the model takes."""
+        """One clip, [1, C, T, H, W], with the number of frames that the model takes."""
         (picture,) = super().example(model, weights, size)
         frames = frames_of(model, weights)
         return (torch.stack([picture.roll(t, -1) for t in range(frames)], 2),)
 
 
 def frames_of(model: nn.Module, weights: Weights | None) -> int:
-    """Frames of a clip: as many as the model takes, as its weights were evaluated with, or 16."""
+    """Frames of a clip: the number that the model takes, that its weights were evaluated with, or 16."""
     own: int | None = getattr(model, "num_frames", None)
     return own or sampled_frames(weights)
 

@@ -1,4 +1,4 @@
-"""What training needs of video classification: that of pictures, on clips."""
+"""Training of video classifiers: that of image classifiers, on clips."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zoo_video.task import Prepare, Video
 
 
 class Preparation(zoo_classification.training.Preparation):
-    """The weights' own preprocessing of a clip; of a whole video, that of a pipeline, which takes the clip itself."""
+    """Preprocess a clip as the weights define; a complete video is sampled and preprocessed as in a pipeline."""
 
     def __init__(self, transform: Callable[[Any], Tensor], clips: Prepare) -> None:
         super().__init__(transform)
@@ -26,13 +26,13 @@ class Preparation(zoo_classification.training.Preparation):
 
 
 class Training(zoo_classification.training.Training):
-    """The piece of video classification for ``"train"``."""
+    """The ``"train"`` component of video classification."""
 
     def prepare(self, model: nn.Module, weights: Weights) -> Preparation:
         return Preparation(super().prepare(model, weights).transform, Prepare(weights))
 
     def sampling(self, data: Any, weights: Weights) -> Mapping[str, Any]:
-        """Frames of a clip and their rate: the reader's; of one that does not say them, those of the weights."""
+        """Number of frames of a clip and their rate: the reader's or, if it defines none, the weights'."""
         if not hasattr(data, "frames"):
             return {key: weights.extra[key] for key in ("num_frames", "frame_rate") if key in weights.extra}
         rate = data.frame_rate

@@ -1,6 +1,6 @@
-"""What ``zoo run`` puts on PYTHONPATH: Python imports a module of this name as it starts, in every process.
+"""``zoo run`` puts this file on PYTHONPATH: every Python process imports a module of this name when it starts.
 
-It waits for torchvision, and does what the environment's own module of this name does.
+It waits for torchvision, and runs the environment's own module of this name.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 _here = str(Path(__file__).parent)
-sys.path[:] = [entry for entry in sys.path if entry != _here]
+sys.path[:] = [folder for folder in sys.path if folder != _here]
 
-with contextlib.suppress(ImportError):  # a Python of its own, where zoo is not installed
+with contextlib.suppress(ImportError):  # another Python, where zoo is not installed
     from zoo.compat import watch
 
     watch()

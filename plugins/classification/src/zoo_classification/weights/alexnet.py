@@ -1,4 +1,4 @@
-"""AlexNet's weights. No torch here."""
+"""AlexNet's weights. Does not import torch."""
 
 from __future__ import annotations
 

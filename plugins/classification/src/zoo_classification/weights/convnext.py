@@ -1,4 +1,4 @@
-"""ConvNeXt's weights. No torch here."""
+"""ConvNeXt's weights. Does not import torch."""
 
 from __future__ import annotations
 

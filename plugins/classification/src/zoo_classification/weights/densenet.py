@@ -1,4 +1,4 @@
-"""DenseNet's weights. No torch here."""
+"""DenseNet's weights. Does not import torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The weights of EfficientNet and EfficientNetV2. No torch here."""
+"""The weights of EfficientNet and EfficientNetV2. Does not import torch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ v2 = partial(imagenet1k, recipe=f"{NEW_RECIPE}-with-lr-wd-crop-tuning", docs=STR
 efficientnet_v2 = partial(imagenet1k, min_size=33, recipe=f"{REFERENCES}#efficientnet-v2", docs=STRONGER)
 
 # fmt: off
-# An entry is a paragraph: the file and how its pictures are cut, then the numbers.
+# One paragraph per entry: the file and its resizing and cropping, then the numbers.
 
 
 class EfficientNet_B0_Weights(WeightsEnum, builder="efficientnet_b0"):

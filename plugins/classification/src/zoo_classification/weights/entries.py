@@ -1,4 +1,4 @@
-"""What the ImageNet-1K entries of all families have in common. No torch here."""
+"""What the ImageNet-1K entries of all families have in common. Does not import torch."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from zoo import Preset, Weights
 
 IMAGENET_1K = "pkg://zoo_classification/categories/imagenet_1k.txt"
 
-# Where the recipes are told: a heading of the training scripts' page, or of the issue on the newer recipe.
+# Where the recipes are described: a heading of the training scripts' page, or the issue on the newer recipe.
 REFERENCES = "https://github.com/pytorch/vision/tree/main/references/classification"
 NEW_RECIPE = "https://github.com/pytorch/vision/issues/3995#new-recipe"
 
-# Licences, once a kind. What nobody has said of a file is unknown: that of torchvision's code is not its files'.
-# timm 1.0.31, read in November 2026, records bsd-3-clause for 39 of the 44 checkpoints that it takes from torchvision:
-# VGG's, those of ResNet and its kin, RegNet's second ones. For DenseNet's and Inception's it has only the default of
-# its own code, apache-2.0, so these stay unknown.
+# Licences, each defined once. A licence that no source states is unknown: torchvision's code licence does not cover its
+# files. timm 1.0.31, read in November 2026, records bsd-3-clause for 39 of the 44 checkpoints that it takes from
+# torchvision: those of VGG, of ResNet and its variants, and RegNet's second ones. For DenseNet and Inception it has
+# only its own code's default, apache-2.0, so these stay unknown.
 BSD = "BSD-3-Clause"
 TIMM = {"license_source": "the pretrained configurations of timm 1.0.31, read in 2026-11"}
-# By the authors' file, to which torchvision's ``meta["license"]`` is the link, and by timm 1.0.31.
+# From the authors' licence file, which torchvision's ``meta["license"]`` links to, and from timm 1.0.31.
 SWAG_LICENSE = "https://github.com/facebookresearch/SWAG/blob/main/LICENSE"
 CC_BY_NC = "CC-BY-NC-4.0"
 SWAG = {"license": SWAG_LICENSE, "license_source": f"{SWAG_LICENSE}, as of 2026-11"}
@@ -49,19 +49,19 @@ def imagenet1k(
     config: Mapping[str, Any] | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> Weights:
-    """Weights for the 1,000 classes of ImageNet-1K, as a line of a table.
+    """Weights for the 1,000 classes of ImageNet-1K, as one line of a table.
 
     Args:
         file: name of the file on download.pytorch.org.
         params: number of parameters.
-        acc: accuracy in percent on the validation set, a single crop: among the first guess, among the first five.
+        acc: (top-1, top-5) accuracy in percent on the validation set, with a single crop.
         gflops: billions of multiply-adds at the evaluation size.
         mb: size of the file in MB (2**20 bytes).
         recipe: link to how they were trained.
         crop: side of the centre crop in pixels, after the shorter side was resized to ``resize``.
-        mean: of the three channels for the normalisation; by default the preset's, ImageNet's. Likewise ``std``.
+        mean: mean of the three channels for the normalisation; by default the preset's, ImageNet's. ``std`` likewise.
         min_size: smallest height and width that the model accepts.
-        config: what the builder must be given beside ``num_classes=1000``.
+        config: builder arguments in addition to ``num_classes=1000``.
         extra: as in :class:`zoo.Weights`.
     """
     preset: dict[str, Any] = {"crop_size": crop, "resize_size": resize, "interpolation": interpolation}
@@ -98,5 +98,5 @@ swag_linear = partial(
     recipe="https://github.com/pytorch/vision/pull/5793",
     license=CC_BY_NC,
     extra=SWAG,
-    docs="Pre-trained on hashtags (SWAG) and left so; a linear classifier was trained on top, on ImageNet-1K.",
+    docs="Pre-trained on hashtags (SWAG) and frozen; a linear classifier was trained on top, on ImageNet-1K.",
 )

@@ -1,4 +1,4 @@
-"""GoogLeNet's weights. No torch here."""
+"""GoogLeNet's weights. Does not import torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inception v3's weights. No torch here."""
+"""Inception v3's weights. Does not import torch."""
 
 from __future__ import annotations
 

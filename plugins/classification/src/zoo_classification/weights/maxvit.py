@@ -1,4 +1,4 @@
-"""MaxViT's weights. No torch here."""
+"""MaxViT's weights. Does not import torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MNASNet's weights. No torch here."""
+"""MNASNet's weights. Does not import torch."""
 
 from __future__ import annotations
 

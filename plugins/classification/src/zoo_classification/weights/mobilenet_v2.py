@@ -1,4 +1,4 @@
-"""MobileNetV2's weights. No torch here."""
+"""MobileNetV2's weights. Does not import torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MobileNetV3's weights. No torch here."""
+"""MobileNetV3's weights. Does not import torch."""
 
 from __future__ import annotations
 

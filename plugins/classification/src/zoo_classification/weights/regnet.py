@@ -1,4 +1,4 @@
-"""RegNet's weights. No torch here."""
+"""RegNet's weights. Does not import torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The weights of ResNet, ResNeXt and Wide ResNet. No torch here."""
+"""The weights of ResNet, ResNeXt and Wide ResNet. Does not import torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ShuffleNet V2's weights. No torch here."""
+"""ShuffleNet V2's weights. Does not import torch."""
 
 from __future__ import annotations
 

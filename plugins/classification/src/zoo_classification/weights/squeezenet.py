@@ -1,4 +1,4 @@
-"""SqueezeNet's weights. No torch here."""
+"""SqueezeNet's weights. Does not import torch."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class SqueezeNet1_1_Weights(WeightsEnum, builder="squeezenet1_1"):
         ),
         config={"num_classes": 10},
         num_params=727_626,
-        metrics={"Digits": {"acc@1": 98.889, "acc@5": 100.0}},  # of the 450 held-out scans, in half precision
+        metrics={"Digits": {"acc@1": 98.889, "acc@5": 100.0}},  # on the 450 held-out scans, in half precision
         gflops=0.017,
         file_size=1.393,
         categories=tuple("0123456789"),

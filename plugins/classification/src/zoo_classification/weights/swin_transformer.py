@@ -1,4 +1,4 @@
-"""The weights of Swin Transformer, first and second version. No torch here."""
+"""The weights of Swin Transformer, first and second version. Does not import torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""VGG's weights. No torch here."""
+"""VGG's weights. Does not import torch."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class VGG16_Weights(WeightsEnum, builder="vgg16"):
         min_size=32,
         recipe="https://github.com/amdegroot/ssd.pytorch#training-ssd",
         categories=None,
-        docs="Converted from Caffe for SSD: the values of `features` alone are meant to be used.",
+        docs="Converted from Caffe for SSD: use only the values of `features`.",
     )
     DEFAULT = IMAGENET1K_V1
 

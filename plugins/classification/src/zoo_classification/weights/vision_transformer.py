@@ -1,4 +1,4 @@
-"""The Vision Transformer's weights. No torch here."""
+"""The Vision Transformer's weights. Does not import torch."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ swag_lc = partial(swag_linear, min_size=224)
 
 
 def v1(file: str, *, docs: str = DEIT, **facts: Any) -> Weights:
-    """The recipe's heading is the model's name, with which the file's begins."""
+    """The recipe's heading is the model's name, which the file's name begins with."""
     return imagenet1k(file, min_size=224, recipe=f"{REFERENCES}#{file.partition('-')[0]}", docs=docs, **facts)
 
 
 def swag_e2e(file: str, *, size: int, **facts: Any) -> Weights:
-    """Tuned end to end at ``size``: the position embeddings in the file are of that many pixels."""
+    """Tuned end to end at ``size``: the position embeddings in the file are for images of that size."""
     return swag_end_to_end(file, crop=size, resize=size, min_size=size, config={"image_size": size}, **facts)
 
 

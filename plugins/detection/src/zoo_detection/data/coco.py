@@ -1,4 +1,4 @@
-"""COCO's format: a JSON file for all pictures."""
+"""COCO's format: one JSON file for all pictures."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from zoo_detection.data.objects import Objects, labels_from
 
 
 class CocoObjects(Objects):
-    """COCO's format (`Microsoft COCO <https://arxiv.org/abs/1405.0312>`_): boxes, and masks and keypoints where all
+    """COCO's format (`Microsoft COCO <https://arxiv.org/abs/1405.0312>`_): boxes, and masks and keypoints if all
     objects have them. Masks are outlines or run lengths.
 
     Args:
-        path: the folder in which each ``file_name`` lies.
-        annotations: the JSON file, or a folder that has it; by default :func:`find_annotations` of ``path``.
-        categories: names of all labels from the background on; by default those of the file, in its order.
-        check_files: whether every picture must be there.
+        path: the folder that contains each ``file_name``.
+        annotations: the JSON file, or a folder that contains it; by default :func:`find_annotations` of ``path``.
+        categories: names of all labels, starting with the background; by default those of the file, in its order.
+        check_files: whether every picture must exist.
 
     Raises:
-        InvalidArgument: a file of another format, with all that is wrong in it; pictures that are missing.
+        InvalidArgument: the file has another format (the message lists the problems), or pictures are missing.
         UnreadableFile: the file cannot be read.
     """
 
-    kinds: Sequence[str] = ("instances",)  # what the names of COCO's files begin with
+    kinds: Sequence[str] = ("instances",)  # prefixes of the names of COCO's files
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class CocoObjects(Objects):
         annotations = find_annotations(path, given, self.kinds)
         if annotations is None:
             why = "none were given" if given is None else f"{str(given)!r} is a folder without one for {path.name!r}"
-            raise InvalidArgument(f"annotations: expected a JSON file of COCO's format; {why}.")
+            raise InvalidArgument(f"annotations: expected a JSON file in COCO's format; {why}.")
         self._truth = read_coco(annotations)
         images = self._truth["images"]
         path = _folder_of(images, path, annotations)
@@ -51,7 +51,7 @@ class CocoObjects(Objects):
                 raise InvalidArgument(f"{str(annotations)!r} lists the image {name!r} {n} times; expected once.")
         missing = [repr(image["file_name"]) for image in images if not file_in(path, image["file_name"]).is_file()]
         if missing and len(missing) == len(images):
-            raise InvalidArgument(f"{str(path)!r} has none of the annotated images, such as {missing[0]}.")
+            raise InvalidArgument(f"{str(path)!r} contains none of the annotated images, such as {missing[0]}.")
         if missing and check_files:
             raise InvalidArgument(listed(f"{len(missing)} annotated images are not in {str(path)!r}:", missing))
         named = {row["id"]: row["name"] for row in self._truth["categories"]}
@@ -73,7 +73,7 @@ class CocoObjects(Objects):
         with_masks = sum(bool(row.get("segmentation")) for row in rows)
         self.masks = bool(rows) and with_masks == len(rows)
         if 0 < with_masks < len(rows):
-            self.notes.append(f"{len(rows) - with_masks} of {len(rows)} objects have no mask, so none are given.")
+            self.notes.append(f"{len(rows) - with_masks} of {len(rows)} objects have no mask, so masks are not used.")
         lengths = {len(row["keypoints"]) // 3 for row in rows if row.get("keypoints")}
         if len(lengths) > 1:
             raise InvalidArgument(
@@ -83,7 +83,7 @@ class CocoObjects(Objects):
         self._all = len(images)
 
     def to_coco(self) -> dict[str, list[Row]]:
-        """What the file holds: its own ids, of the pictures that are selected."""
+        """The content of the file, with its own ids, for the selected pictures."""
         if len(self.names) == self._all:
             return self._truth
         kept = set(self.names)
@@ -94,21 +94,21 @@ class CocoObjects(Objects):
 
     @classmethod
     def matches(cls, path: Path, annotations: Path | None) -> bool:
-        """Whether there is a JSON file."""
+        """Whether a JSON file is found."""
         return (find_annotations(path, annotations, cls.kinds) or path).suffix.lower() == ".json"
 
 
 class CocoKeypoints(CocoObjects):
-    """:class:`CocoObjects`, of whose files those with keypoints come first."""
+    """:class:`CocoObjects` that prefers files with keypoints."""
 
     kinds = ("person_keypoints", "instances")
 
 
 def find_annotations(path: Path, annotations: Path | None = None, kinds: Sequence[str] = ("instances",)) -> Path | None:
-    """The JSON file of a folder of pictures: the one that is given; or, in the folder that is given, or else in
-    ``path``, ``path/annotations`` or ``annotations`` beside ``path`` (or beside ``images`` above it), as COCO has it
-    (``instances_train2017.json`` for ``train2017``) and other programs write it (``_annotations.coco.json``,
-    ``annotations.json``, ``train.json``). None where there is none."""
+    """The JSON file of a folder of pictures: ``annotations`` if it is a file; otherwise a file in the folder
+    ``annotations``, or by default in ``path``, ``path/annotations`` or ``annotations`` beside ``path`` (or beside
+    ``images`` above it), named as in COCO (``instances_train2017.json`` for ``train2017``) or by other programs
+    (``_annotations.coco.json``, ``annotations.json``, ``train.json``). None if no such file exists."""
     path = Path(path)
     if annotations is not None and not Path(annotations).is_dir():
         return Path(annotations)
@@ -127,7 +127,7 @@ def find_annotations(path: Path, annotations: Path | None = None, kinds: Sequenc
 
 
 def _folder_of(images: Sequence[Row], path: Path, annotations: Path) -> Path:
-    """Where the pictures are: in ``path``, or in a folder of it that is called ``images``, or as the file is."""
+    """The folder of the pictures: ``path``, or its subfolder named ``images`` or like the file."""
     called = annotations.stem.rpartition("_")[2]
     for folder in (path, path / "images", path / called, path / "images" / called):
         if images and file_in(folder, images[0]["file_name"]).is_file():

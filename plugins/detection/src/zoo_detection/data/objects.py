@@ -1,4 +1,4 @@
-"""What readers of pictures with objects have in common."""
+"""Base class of the readers of pictures with objects."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", "
 
 
 class Objects(Dataset[tuple[Tensor, dict[str, Any]]]):
-    """Pictures and what is on them. Label 0 is the background; the data's categories count from 1 in their order.
+    """Pictures with their objects. Label 0 is the background; the data's categories are numbered from 1, in order.
 
-    A box without width or height is in no target, and a note says how many there are. Objects with ``iscrowd`` 1
-    (COCO's crowds, VOC's difficult ones) are in the targets: training leaves them out, evaluation ignores them.
+    Boxes without width or height are omitted from the targets, and a note gives their number. Objects with ``iscrowd``
+    1 (COCO's crowds, VOC's difficult objects) are in the targets: training omits them, evaluation ignores them.
 
     Attributes:
         categories: names of the labels; the first is ``__background__``.
-        names: of the pictures.
-        notes: what else there is to know about the data.
+        names: names of the pictures.
+        notes: remarks about the data.
     """
 
-    masks = False  # whether targets have them
-    keypoints = 0  # how many each object has
+    masks = False  # whether targets have masks
+    keypoints = 0  # number of keypoints per object
 
     def __init__(
         self, paths: Sequence[Path], names: Sequence[str], rows: Sequence[list[Row]], categories: Sequence[str]
@@ -44,7 +44,7 @@ class Objects(Dataset[tuple[Tensor, dict[str, Any]]]):
         self.notes: list[str] = []
         flat = sum(min(row["bbox"][2:]) <= 0 for each in self._rows for row in each)
         if flat:
-            self.notes.append(f"{flat} boxes without width or height are left out of the targets.")
+            self.notes.append(f"{flat} boxes without width or height are omitted from the targets.")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -54,22 +54,22 @@ class Objects(Dataset[tuple[Tensor, dict[str, Any]]]):
         size = image.shape[1], image.shape[2]
         if (told := self._sizes[i] or size) != size:
             raise InvalidArgument(
-                f"{self.names[i]!r} has {size[0]} × {size[1]} pixels, and {told[0]} × {told[1]} by the annotations."
+                f"{self.names[i]!r} has {size[0]} × {size[1]} pixels, but {told[0]} × {told[1]} in the annotations."
             )
         return image, self._target(i, size)
 
     def target(self, i: int) -> dict[str, Any]:
-        """Of a picture; its file is opened for its size alone, and only where that is needed."""
+        """The target of a picture; its file is opened only for its size, and only if that is needed."""
         return self._target(i, None)
 
     def size(self, i: int) -> tuple[int, int]:
-        """Height and width of a picture, upright."""
+        """Height and width of a picture, with its EXIF orientation applied."""
         if (known := self._sizes[i]) is not None:
             return known
         return check_picture(self.paths[i])
 
     def rows(self, i: int, size: tuple[int, int] | None = None) -> list[Row]:
-        """The objects of a picture as COCO has them (``bbox`` is left, top, width, height), ``category_id`` the
+        """The objects of a picture in COCO's format (``bbox`` is left, top, width, height); ``category_id`` is the
         label."""
         return self._rows[i]
 
@@ -98,15 +98,15 @@ class Objects(Dataset[tuple[Tensor, dict[str, Any]]]):
         return self.paths[i]
 
     def select(self, indices: Sequence[int]) -> Self:
-        """A reader of these pictures alone."""
+        """A reader of these pictures only."""
         chosen = copy.copy(self)
         for name in ("paths", "names", "_rows", "_sizes"):
             setattr(chosen, name, [getattr(self, name)[i] for i in indices])
         return chosen
 
     def problems(self) -> list[str]:
-        """What is wrong with the pictures, each with its place: files that are none, sizes that are not those of the
-        annotations, boxes that are outside. Notes say how many boxes reach beyond their picture, or are there twice."""
+        """Problems of the pictures, each with its location: unreadable files, sizes that differ from the annotations,
+        boxes outside the picture. Notes give the number of boxes that reach beyond their picture or occur twice."""
         found: list[str] = []
         beyond: list[str] = []
         twice: list[str] = []
@@ -117,11 +117,11 @@ class Objects(Dataset[tuple[Tensor, dict[str, Any]]]):
                 found.append(str(e))
                 continue
             if (told := self._sizes[i] or size) != size:
-                turned = " (it is turned, as its EXIF data say)" if told == size[::-1] else ""
-                shown = f"{size[1]} × {size[0]} pixels{turned}, and {told[1]} × {told[0]}"
-                found.append(f"{str(self.paths[i])!r} has {shown} by the annotations")
+                turned = " (rotated by its EXIF orientation)" if told == size[::-1] else ""
+                shown = f"{size[1]} × {size[0]} pixels{turned}, but {told[1]} × {told[0]}"
+                found.append(f"{str(self.paths[i])!r} has {shown} in the annotations")
                 continue
-            self._sizes[i] = size  # so that targets need not open the file again
+            self._sizes[i] = size  # so that targets do not open the file again
             seen: set[tuple[Any, ...]] = set()
             for row in self.rows(i, size):
                 x, y, w, h = row["bbox"]
@@ -133,13 +133,13 @@ class Objects(Dataset[tuple[Tensor, dict[str, Any]]]):
                 place = (row["category_id"], *row["bbox"])
                 twice += [text] if place in seen else []
                 seen.add(place)
-        for what, texts in (("reach beyond their picture", beyond), ("are there twice", twice)):
+        for what, texts in (("reach beyond their picture", beyond), ("occur twice", twice)):
             if texts:
                 self.notes.append(f"{len(texts)} boxes {what}, such as {texts[0]}.")
         return found
 
     def truth(self, i: int) -> Any:
-        """What is true of a picture, as JSON has it."""
+        """The ground truth of a picture in JSON form."""
         return self._rows[i]
 
     def labels_of(self, i: int) -> list[int]:
@@ -147,12 +147,12 @@ class Objects(Dataset[tuple[Tensor, dict[str, Any]]]):
         return [row["category_id"] for row in self._rows[i]]
 
     def counts(self) -> dict[str, int]:
-        """Category → how many objects there are of it."""
+        """Category → number of its objects."""
         found = Counter(row["category_id"] for rows in self._rows for row in rows)
         return {name: found[label] for label, name in enumerate(self.categories) if label}
 
     def to_coco(self) -> dict[str, list[Row]]:
-        """All of it in COCO's annotation format; an image's id is its name, a category's its label."""
+        """The data in COCO's annotation format; an image's id is its name, a category's id its label."""
         images, objects = [], []
         for i, name in enumerate(self.names):
             size = self.size(i) if self.paths[i].is_file() else None
@@ -163,28 +163,28 @@ class Objects(Dataset[tuple[Tensor, dict[str, Any]]]):
 
 
 def labels_from(found: Sequence[str], categories: Sequence[str] | None) -> tuple[list[str], dict[str, int]]:
-    """All categories, and name → label; ``categories`` decide the order where they are given."""
+    """All categories, and name → label; ``categories``, if given, define the order."""
     names = [BACKGROUND, *found] if categories is None else list(categories)
     label = {normalised(name): i for i, name in enumerate(names) if i}
     if unknown := [repr(name) for name in found if normalised(name) not in label]:
         raise InvalidArgument(
-            listed(f"Categories of the data that are none of the {len(names) - 1} expected:", unknown)
+            listed(f"Categories of the data that are not among the {len(names) - 1} expected:", unknown)
         )
     return names, {name: label[normalised(name)] for name in found}
 
 
 def pictures_in(folder: Path, problems: list[str]) -> dict[str, Path]:
-    """Path within the folder, without its ending → the picture; of two of one name it is said which."""
+    """Path within the folder, without its suffix → the picture; duplicate names are added to ``problems``."""
     found: dict[str, Path] = {}
     for file in find_files(folder, PICTURES, notes=[]) if folder.is_dir() else ():
         name = file.relative_to(folder).with_suffix("").as_posix()
         if (other := found.setdefault(name, file)) is not file:
-            problems.append(f"{str(file)!r} and {str(other)!r} have one name; only one is expected")
+            problems.append(f"{str(file)!r} and {str(other)!r} have the same name; expected only one of them")
     return found
 
 
 def four_sides(texts: Sequence[str]) -> list[float] | None:
-    """Four finite numbers, the latter two not below the former."""
+    """Four finite numbers, the last two not below the first two; otherwise None."""
     try:
         x1, y1, x2, y2 = map(float, texts)
     except ValueError:

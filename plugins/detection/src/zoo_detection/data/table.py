@@ -1,4 +1,4 @@
-"""A CSV file with a row an object."""
+"""A CSV file with one row per object."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ PLACES = ("xmin", "ymin", "xmax", "ymax")
 
 
 class TableObjects(Objects):
-    """A CSV file with a row an object: ``path``, ``label``, ``xmin``, ``ymin``, ``xmax``, ``ymax`` in pixels. A row
-    with a path alone is a picture that shows nothing.
+    """A CSV file with one row per object: ``path``, ``label``, ``xmin``, ``ymin``, ``xmax``, ``ymax`` in pixels. A row
+    with only a path is a picture without objects.
 
     Args:
         path: the CSV file, or the folder of pictures.
-        annotations: the CSV file, where ``path`` is the folder.
+        annotations: the CSV file, if ``path`` is the folder.
         categories: as :class:`CocoObjects`; by default the labels that occur, sorted.
 
     Raises:
-        InvalidArgument: with each line that is wrong.
+        InvalidArgument: lines are invalid; the message lists them.
     """
 
     def __init__(self, path: Path, annotations: Path | None = None, *, categories: Sequence[str] | None = None) -> None:
@@ -35,7 +35,7 @@ class TableObjects(Objects):
             texts = [row[side] for side in PLACES]
             box = four_sides(texts)
             if row["path"] not in of and not file_in(folder, row["path"]).is_file():
-                problems.append(f"line {n}: there is no {str(folder / row['path'])!r}")
+                problems.append(f"line {n}: the file {str(folder / row['path'])!r} does not exist")
             rows = of.setdefault(row["path"], [])
             if not row["label"] and not any(texts):
                 continue
@@ -53,5 +53,5 @@ class TableObjects(Objects):
 
     @staticmethod
     def matches(path: Path, annotations: Path | None) -> bool:
-        """Whether it is a CSV file."""
+        """Whether ``path`` or ``annotations`` is a CSV file."""
         return Path(annotations or path).suffix.lower() in (".csv", ".tsv")

@@ -1,4 +1,4 @@
-"""Pascal VOC's format: an XML file for each picture."""
+"""Pascal VOC's format: one XML file per picture."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ PLACES = ("xmin", "ymin", "xmax", "ymax")
 
 
 class VocObjects(Objects):
-    """Pascal VOC's format (`The Pascal Visual Object Classes Challenge
-    <https://doi.org/10.1007/s11263-009-0275-4>`_): an XML file for each picture. Its pixels count from 1, and its last
-    ones belong to the box: a box is read as ``xmin - 1, ymin - 1, xmax, ymax``. Difficult objects are ``iscrowd``.
+    """Pascal VOC's format (`The Pascal Visual Object Classes Challenge <https://doi.org/10.1007/s11263-009-0275-4>`_):
+    one XML file per picture. Pixel coordinates start at 1 and include the last pixel: a box is read as ``xmin - 1, ymin
+    - 1, xmax, ymax``. Difficult objects get ``iscrowd``.
 
     Args:
-        path: the folder of ``JPEGImages`` and ``Annotations``; or the folder of pictures.
-        annotations: the folder of XML files, where ``path`` is of pictures; by default ``path`` itself.
+        path: the folder that contains ``JPEGImages`` and ``Annotations``; or the folder of pictures.
+        annotations: the folder of XML files, if ``path`` is the folder of pictures; by default ``path`` itself.
         categories: as :class:`CocoObjects`; by default the names that occur, sorted.
 
     Raises:
-        InvalidArgument: with each file that is wrong.
+        InvalidArgument: files are invalid; the message lists them.
     """
 
     def __init__(self, path: Path, annotations: Path | None = None, *, categories: Sequence[str] | None = None) -> None:
@@ -43,16 +43,16 @@ class VocObjects(Objects):
             except InvalidArgument as e:
                 problems.append(str(e))
                 continue
-            # its own name first: copies keep the file_name of the original in them
+            # the file's own name first: copies keep the file_name of the original
             picture = pictures.get(stem) or (images / name if name and (images / name).is_file() else None)
             if picture is None:
-                problems.append(f"{str(file)!r}: there is no picture {stem!r} in {str(images)!r}")
+                problems.append(f"{str(file)!r}: no picture {stem!r} in {str(images)!r}")
                 continue
             paths.append(picture)
             names.append(picture.relative_to(images).as_posix())
             found.append(rows)
         if problems or not paths:
-            none = [f"there are no XML files in {str(truth)!r}"]
+            none = [f"no XML files in {str(truth)!r}"]
             raise InvalidArgument(listed(f"{str(path)!r} cannot be used as Pascal VOC:", problems or none))
         known, label = labels_from(sorted({row["name"] for rows in found for row in rows}), categories)
         for row in (row for rows in found for row in rows):
@@ -61,7 +61,7 @@ class VocObjects(Objects):
 
     @staticmethod
     def matches(path: Path, annotations: Path | None) -> bool:
-        """Whether there are XML files."""
+        """Whether XML files are found."""
         folder = annotations or (path / "Annotations" if (path / "Annotations").is_dir() else path)
         return folder.is_dir() and any(f.suffix.lower() == ".xml" for f in folder.iterdir())
 
@@ -70,7 +70,7 @@ def _read_voc(file: Path) -> tuple[str, list[Row]]:
     try:
         content = file.read_bytes()
         if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
-            raise InvalidArgument(f"{str(file)!r}: it declares entities, which are not read")
+            raise InvalidArgument(f"{str(file)!r}: it declares entities, which are not supported")
         root = ET.fromstring(content)
     except (OSError, ET.ParseError) as e:
         raise InvalidArgument(f"{str(file)!r}: {e}") from e

@@ -1,4 +1,4 @@
-"""YOLO's format: a text file for each picture."""
+"""YOLO's format: one text file per picture."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from zoo_detection.data.objects import Objects, labels_from, pictures_in
 
 
 class YoloObjects(Objects):
-    """YOLO's text files: ``labels/NAME.txt`` for ``images/NAME.jpg``, a line an object: class (from 0), and centre,
-    width and height as shares of the picture; or the class and an outline of three points or more, x and y in turn.
-    A picture without a file, or with an empty one, shows nothing.
+    """YOLO's text files: ``labels/NAME.txt`` for ``images/NAME.jpg``, one line per object: class (from 0), and centre,
+    width and height as fractions of the picture; or the class and an outline of at least three points, x and y
+    alternating. A picture without a file, or with an empty one, has no objects.
 
-    The names are in ``data.yaml`` (``names:``) or ``classes.txt``, in the folder or up to three above it.
+    The names are in ``data.yaml`` (``names:``) or ``classes.txt``, in the folder or up to three levels above it.
 
     Args:
-        path: a folder with ``images`` and ``labels`` (also ``images/train`` and ``labels/train``: name the former), or
-            one that holds both kinds of file.
-        annotations: the folder of text files, where it is another.
+        path: a folder with ``images`` and ``labels`` (also ``images/train`` and ``labels/train``: pass the former), or
+            one that contains both kinds of files.
+        annotations: the folder of text files, if it is a different one.
         categories: as :class:`CocoObjects`.
 
     Raises:
-        InvalidArgument: with each line that is wrong.
+        InvalidArgument: lines are invalid; the message lists them.
     """
 
     def __init__(self, path: Path, annotations: Path | None = None, *, categories: Sequence[str] | None = None) -> None:
@@ -39,7 +39,7 @@ class YoloObjects(Objects):
         texts = {f.relative_to(labels).with_suffix("").as_posix(): f for f in find_files(labels, (".txt",), notes=[])}
         texts = {name: file for name, file in texts.items() if name in pictures or file.name != "classes.txt"}
         for name in texts.keys() - pictures.keys():
-            problems.append(f"{str(texts[name])!r}: there is no picture {name!r} in {str(images)!r}")
+            problems.append(f"{str(texts[name])!r}: no picture {name!r} in {str(images)!r}")
         rows = [_read_yolo(texts[name], problems) if name in texts else [] for name in pictures]
         used = max((row["class"] for each in rows for row in each), default=-1)
         if found is None:
@@ -76,7 +76,7 @@ class YoloObjects(Objects):
 
     @staticmethod
     def matches(path: Path, annotations: Path | None) -> bool:
-        """Whether there are text files for pictures."""
+        """Whether text files for pictures are found."""
         images = path / "images" if (path / "images").is_dir() else path
         if not images.is_dir():
             return False
@@ -85,7 +85,7 @@ class YoloObjects(Objects):
 
 
 def _labels_folder(images: Path) -> Path:
-    """The folder that ``images`` stands for with the last ``images`` of its path replaced, where there is one."""
+    """The folder of labels: the path with its last ``images`` replaced by ``labels``, if it contains ``images``."""
     parts = list(images.absolute().parts)
     if "images" in parts:
         at = len(parts) - 1 - parts[::-1].index("images")
@@ -126,7 +126,7 @@ def _names_of_yaml(file: Path) -> list[str]:
                 raise InvalidArgument(f"{str(file)!r}: names are numbered {number[1]} where {i} is expected.")
             names.append((number[2] if number else part).strip("\"' "))
     if not names:
-        raise InvalidArgument(f"{str(file)!r} has no names; expected 'names: [cat, dog]', or a line for each.")
+        raise InvalidArgument(f"{str(file)!r} has no names; expected 'names: [cat, dog]', or one line per name.")
     return names
 
 
@@ -148,7 +148,7 @@ def _read_yolo(file: Path, problems: list[str]) -> list[Row]:
         if not words[0].isdecimal() or not (outline or len(values) == 4):
             problems.append(f"{str(file)!r}, line {n}: {line[:60]!r}; expected class x y width height, or an outline")
         elif not all(-0.001 <= v <= 1.001 for v in values):
-            problems.append(f"{str(file)!r}, line {n}: {line[:60]!r}; expected shares from 0 to 1, not pixels")
+            problems.append(f"{str(file)!r}, line {n}: {line[:60]!r}; expected fractions from 0 to 1, not pixels")
         elif outline:
             xs, ys = values[::2], values[1::2]
             box = [min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)]

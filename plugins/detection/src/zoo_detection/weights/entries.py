@@ -1,4 +1,4 @@
-"""What the published entries of all families have in common. No torch here."""
+"""What the published entries of all families have in common. Does not import torch."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ RECIPES = "https://github.com/pytorch/vision/tree/main/references/detection"
 COCO = "pkg://zoo_detection/categories/coco.txt"
 COCO_PERSON = "pkg://zoo_detection/categories/coco_person.txt"
 
-# The hardware of the published times and memory. Of FCOS, SSD and SSDlite no more is said than the number of GPUs.
+# The hardware of the published times and memory. For FCOS, SSD and SSDlite only the number of GPUs was published.
 V100 = "8 V100 GPUs, CUDA 10.0, cuDNN 7.4"
 SOME = "8 GPUs"
 
-# The backbone's batch norm is frozen in all entries but the V2s, SSD and SSDlite. The first four models that were
-# published were trained with an eps of 0, and with another their boxes are slightly off.
+# The backbone's batch norm is frozen in all entries except the V2 models, SSD and SSDlite. The first four published
+# models were trained with an eps of 0; another eps shifts their boxes slightly.
 FROZEN = {"frozen_norm_eps": 1e-5}
 FROZEN_EPS_0 = {"frozen_norm_eps": 0.0}
 
@@ -39,19 +39,19 @@ def coco(
     hardware: str = V100,
     docs: str = "Trained on COCO's train2017.",
 ) -> Weights:
-    """Weights for COCO's objects, or with ``kp_map`` for its persons and their keypoints, as a line of a table.
+    """Weights for COCO's objects, or with ``kp_map`` for its persons and their keypoints, as one line of a table.
 
     Args:
         file: name of the file on download.pytorch.org.
         params: number of parameters.
-        box_map: mean AP of the boxes on val2017, in percent; likewise ``mask_map`` and ``kp_map``.
+        box_map: mean AP of the boxes on val2017, in percent; ``mask_map`` and ``kp_map`` likewise.
         gflops: billions of multiply-adds at the evaluation size.
         mb: size of the file in MB (2**20 bytes).
         recipe: link to how they were trained, or a heading of the training scripts' page.
-        runtime: seconds an iteration of training, seconds a test image, and GB of memory, as published.
-        batch: images per GPU in that training; the test is of single images, masks pasted included.
-        hardware: of both.
-        config: what the builder must be given beside ``num_classes``.
+        runtime: seconds per training iteration, seconds per test image, and GB of memory, as published.
+        batch: images per GPU in that training; the test uses single images and includes pasting of masks.
+        hardware: hardware of both.
+        config: builder arguments in addition to ``num_classes``.
     """
     persons = kp_map is not None
     metrics = {"box_map": box_map, "mask_map": mask_map, "kp_map": kp_map}
@@ -74,7 +74,7 @@ def coco(
 
 
 def runtime_facts(runtime: tuple[float, float, float], batch: int, hardware: str) -> dict[str, Any]:
-    """Published times and memory, as they stand in ``extra``."""
+    """Published times and memory, in the form stored in ``extra``."""
     train, test, memory = runtime
     return {
         "runtime": {

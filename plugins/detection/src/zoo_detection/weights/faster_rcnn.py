@@ -1,4 +1,4 @@
-"""Faster R-CNN's weights. No torch here."""
+"""Faster R-CNN's weights. Does not import torch."""
 
 from __future__ import annotations
 

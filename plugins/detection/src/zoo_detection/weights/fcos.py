@@ -1,4 +1,4 @@
-"""FCOS's weights. No torch here."""
+"""FCOS's weights. Does not import torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keypoint R-CNN's weights. No torch here."""
+"""Keypoint R-CNN's weights. Does not import torch."""
 
 from __future__ import annotations
 

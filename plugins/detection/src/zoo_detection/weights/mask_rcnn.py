@@ -1,4 +1,4 @@
-"""Mask R-CNN's weights. No torch here."""
+"""Mask R-CNN's weights. Does not import torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RetinaNet's weights. No torch here."""
+"""RetinaNet's weights. Does not import torch."""
 
 from __future__ import annotations
 

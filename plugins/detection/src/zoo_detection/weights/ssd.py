@@ -1,4 +1,4 @@
-"""SSD's weights. No torch here."""
+"""SSD's weights. Does not import torch."""
 
 from __future__ import annotations
 

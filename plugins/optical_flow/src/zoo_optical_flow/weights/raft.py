@@ -1,4 +1,4 @@
-"""RAFT's weights. No torch here."""
+"""RAFT's weights. Does not import torch."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from zoo import Preset, Weights, WeightsEnum
 PAPER_CODE = "https://github.com/princeton-vl/RAFT"
 RETRAINED = "https://github.com/pytorch/vision/tree/main/references/optical_flow"
 
-# What the letters stand for: the data sets it was trained on, in this order.
+# The letters in the names of the entries are the training data sets, in this order.
 CHAIRS_THINGS = "FlyingChairs and FlyingThings3D"
 SINTEL_TOO = "FlyingChairs and FlyingThings3D, then Sintel, KITTI, HD1K and FlyingThings3D together"
 KITTI_LAST = "FlyingChairs and FlyingThings3D, then Sintel, KITTI, HD1K and FlyingThings3D together, then KITTI alone"
 
 
-# How the figures of a benchmark were measured, by the first word of its name; options of the task.
+# How the metrics of a benchmark were measured, by the first word of its name: options of the task.
 PROTOCOLS: dict[str, dict[str, int | str]] = {
     "Sintel": {"num_flow_updates": 32, "padding": "sintel"},
     "Kitti": {"num_flow_updates": 24, "padding": "kitti"},
@@ -38,7 +38,8 @@ def small(file: str, recipe: str, data: str, **metrics: dict[str, float]) -> Wei
 def published(
     file: str, recipe: str, data: str, metrics: dict[str, dict[str, float]], *, params: int, gflops: float, mb: float
 ) -> Weights:
-    """A line of the tables below. Metrics: data set → ``epe`` (pixels), ``per_image_epe`` (pixels), ``fl_all`` (%)."""
+    """One line of the tables below. Metrics: data set → ``epe`` (pixels), ``per_image_epe`` (pixels), ``fl_all``
+    (%)."""
     named = {name.replace("_", "-"): values for name, values in metrics.items()}
     return Weights(
         url=f"https://download.pytorch.org/models/{file}",

@@ -1,4 +1,4 @@
-"""What the published int8 entries of all families have in common. No torch here."""
+"""What the published int8 entries of all families have in common. Does not import torch."""
 
 from __future__ import annotations
 
@@ -20,23 +20,24 @@ def int8(
     recipe: str = POST_TRAINING,
     docs: str = "Quantized after training, calibrated on training pictures.",
 ) -> Weights:
-    """An int8 checkpoint of a model whose float weights are published too, as a line of a table.
+    """An int8 checkpoint of a model whose float weights are published too, as one line of a table.
 
-    What is said of ``unquantized`` (preprocessing, categories, numbers of parameters and operations) holds for it.
+    Preprocessing, categories and numbers of parameters and operations are those of ``unquantized``.
 
     Args:
         file: name of the file on download.pytorch.org.
-        acc: accuracy in percent on ImageNet-1K's validation set: among the first guess, among the first five.
+        acc: (top-1, top-5) accuracy in percent on ImageNet-1K's validation set.
         mb: size of the file in MB (2**20 bytes).
-        backend: the engine that it was made for.
-        recipe: link to how it was made.
+        backend: the engine that the file was made for.
+        recipe: link to how the file was made.
     """
     float_: Weights = unquantized.value
-    config = {k: v for k, v in float_.config.items() if (k, v) != ("aux_logits", True)}  # no int8 file needs them
+    # int8 files have no auxiliary heads.
+    config = {k: v for k, v in float_.config.items() if (k, v) != ("aux_logits", True)}
     return dataclasses.replace(
         float_,
         url=f"https://download.pytorch.org/models/quantized/{file}",
-        license="unknown",  # nobody has said it of the int8 files
+        license="unknown",  # not stated for the int8 files
         config={**config, "quantize": "auto", "backend": backend},
         metrics={"ImageNet-1K": {"acc@1": acc[0], "acc@5": acc[1]}},
         ops_unit="GIPS",

@@ -1,4 +1,4 @@
-"""The weights of Inception v3 in int8. No torch here."""
+"""The weights of Inception v3 in int8. Does not import torch."""
 
 from __future__ import annotations
 

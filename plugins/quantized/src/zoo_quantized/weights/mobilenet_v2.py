@@ -1,4 +1,4 @@
-"""The weights of MobileNetV2 in int8. No torch here."""
+"""The weights of MobileNetV2 in int8. Does not import torch."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ class MobileNet_V2_QuantizedWeights(WeightsEnum, builder="mobilenet_v2"):
         mb=3.423,
         backend="qnnpack",
         recipe=f"{REFERENCES}#qat-mobilenetv2",
-        docs="Trained on with quantization simulated.",
+        docs="Fine-tuned with simulated quantization.",
     )
     DEFAULT = IMAGENET1K_QNNPACK_V1

@@ -1,4 +1,4 @@
-"""The weights of MobileNetV3-Large in int8. No torch here."""
+"""The weights of MobileNetV3-Large in int8. Does not import torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class MobileNet_V3_Large_QuantizedWeights(WeightsEnum, builder="mobilenet_v3_lar
         mb=21.554,
         backend="qnnpack",
         recipe=f"{REFERENCES}#qat-mobilenetv3",
-        docs="Trained on with quantization simulated. The file holds the float weights and what was observed; they "
-        "are quantized when it is loaded.",
+        docs="Fine-tuned with simulated quantization. The file contains the float weights and "
+        "the observed ranges; they are quantized when it is loaded.",
     )
     DEFAULT = IMAGENET1K_QNNPACK_V1

@@ -1,4 +1,4 @@
-"""The weights of ShuffleNet V2 in int8. No torch here."""
+"""The weights of ShuffleNet V2 in int8. Does not import torch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ShuffleNet_V2_X0_5_QuantizedWeights(WeightsEnum, builder="shufflenet_v2_x0
         ),
         config={"num_classes": 10, "quantize": "auto", "backend": "fbgemm"},
         num_params=352_042,
-        metrics={"Digits": {"acc@1": 99.111, "acc@5": 100.0}},  # of the 450 held-out scans; its float twin: 99.111
+        metrics={"Digits": {"acc@1": 99.111, "acc@5": 100.0}},  # on the 450 held-out scans; the float model: 99.111
         gflops=0.003,
         ops_unit="GIPS",
         file_size=0.406,

@@ -1,4 +1,4 @@
-"""DeepLabV3's weights. No torch here."""
+"""DeepLabV3's weights. Does not import torch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class DeepLabV3_ResNet101_Weights(WeightsEnum, builder="deeplabv3_resnet101"):
         pixel_acc=92.4,
         gflops=258.743,
         mb=233.217,
-        recipe="fcn_resnet101",  # the two share a recipe, and each names the other's heading
+        recipe="fcn_resnet101",  # the two share a recipe; the published entries link to each other's heading
     )
     DEFAULT = COCO_WITH_VOC_LABELS_V1
 

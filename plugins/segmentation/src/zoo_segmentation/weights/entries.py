@@ -1,4 +1,4 @@
-"""What the published entries of all families have in common. No torch here."""
+"""What the published entries of all families have in common. Does not import torch."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def coco_with_voc_labels(
     recipe: str,
     aux_loss: bool = True,
 ) -> Weights:
-    """Weights for the 20 classes of Pascal VOC and background, as a line of a table.
+    """Weights for the 20 classes of Pascal VOC and background, as one line of a table.
 
     Args:
         file: name of the file on download.pytorch.org.
-        params: number of parameters, those of the auxiliary classifier included.
-        miou: mean IoU over the 21 classes, in percent; ``pixel_acc`` is the share of pixels that are right.
+        params: number of parameters, including the auxiliary classifier's.
+        miou: mean IoU over the 21 classes, in percent; ``pixel_acc`` is the pixel accuracy.
         gflops: billions of multiply-adds at the evaluation size.
         mb: size of the file in MB (2**20 bytes).
-        recipe: heading on the page that tells how they were trained.
-        aux_loss: whether the file holds an auxiliary classifier.
+        recipe: heading on the page that describes the training.
+        aux_loss: whether the file contains an auxiliary classifier.
     """
     return Weights(
         url=f"https://download.pytorch.org/models/{file}",
@@ -40,7 +40,7 @@ def coco_with_voc_labels(
         categories="pkg://zoo_segmentation/categories/voc.txt",
         recipe=f"{RECIPES}#{recipe}",
         min_size=(1, 1),
-        # The class maps were resized like the pictures; zoo enlarges what is predicted to the picture's own size.
+        # The class maps were resized like the pictures; zoo enlarges the prediction to the picture's own size.
         extra={"protocols": {"COCO-val2017-VOC-labels": {"compared_at": "520 pixels"}}},
         docs="Trained on the pictures of COCO that show one of Pascal VOC's 20 categories, with those as labels.",
     )

@@ -1,4 +1,4 @@
-"""FCN's weights. No torch here."""
+"""FCN's weights. Does not import torch."""
 
 from __future__ import annotations
 
@@ -27,6 +27,6 @@ class FCN_ResNet101_Weights(WeightsEnum, builder="fcn_resnet101"):
         pixel_acc=91.9,
         gflops=232.738,
         mb=207.711,
-        recipe="deeplabv3_resnet101",  # the two share a recipe, and each names the other's heading
+        recipe="deeplabv3_resnet101",  # the two share a recipe; the published entries link to each other's heading
     )
     DEFAULT = COCO_WITH_VOC_LABELS_V1

@@ -1,4 +1,4 @@
-"""LR-ASPP's weights. No torch here."""
+"""LR-ASPP's weights. Does not import torch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class LRASPP_MobileNet_V3_Large_Weights(WeightsEnum, builder="lraspp_mobilenet_v
         transforms=Preset("zoo.transforms:SemanticSegmentation", {"resize_size": 256}),
         config={"num_classes": 6, "width_mult": 0.5},
         num_params=909_796,
-        metrics={"Shapes": {"miou": 91.713, "pixel_acc": 98.216}},  # of 500 held-out pictures, in half precision
+        metrics={"Shapes": {"miou": 91.713, "pixel_acc": 98.216}},  # on 500 held-out pictures, in half precision
         gflops=0.148,
         file_size=1.788,
         categories=("background", "circle", "square", "triangle", "star", "ring"),

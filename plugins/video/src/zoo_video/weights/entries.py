@@ -1,4 +1,4 @@
-"""What the Kinetics-400 entries of all families have in common. No torch here."""
+"""What the Kinetics-400 entries of all families have in common. Does not import torch."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ def kinetics400(
     min_frames: int | None = None,
     docs: str = "",
 ) -> Weights:
-    """Weights for the 400 human actions of Kinetics-400, as a line of a table.
+    """Weights for the 400 human actions of Kinetics-400, as one line of a table.
 
     Args:
         file: name of the file on download.pytorch.org.
         params: number of parameters.
-        acc: accuracy in percent on the validation set: among the first guess, among the first five.
-        gflops: billions of multiply-adds of one clip.
+        acc: (top-1, top-5) accuracy in percent on the validation set.
+        gflops: billions of multiply-adds per clip.
         mb: size of the file in MB (2**20 bytes).
         recipe: link to how they were trained.
-        sampling: how the accuracy was measured: frames of a clip, frames a second, clips of a video.
+        sampling: sampling of the accuracy's measurement: frames per clip, frames per second, clips per video.
         crop: side of the centre crop in pixels, after frames were resized to ``resize``: (height, width), or the
             length of the shorter side.
-        mean: of the three channels for the normalisation; by default the preset's, Kinetics'. Likewise ``std``.
+        mean: mean of the three channels for the normalisation; by default the preset's, Kinetics'. ``std`` likewise.
         min_size: smallest height and width of the frames.
-        min_frames: fewest frames of a clip, where that was published.
+        min_frames: minimum number of frames of a clip, if published.
     """
     preset: dict[str, Any] = {"crop_size": (crop, crop), "resize_size": resize}
     preset |= {name: value for name, value in (("mean", mean), ("std", std)) if value}

@@ -1,4 +1,4 @@
-"""The weights of R3D-18, MC3-18 and R(2+1)D-18. No torch here."""
+"""The weights of R3D-18, MC3-18 and R(2+1)D-18. Does not import torch."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class MC3_Tiny_Weights(WeightsEnum, builder="mc3_tiny"):
         transforms=Preset("zoo.transforms:VideoClassification", {"crop_size": (32, 32), "resize_size": (32, 32)}),
         config={"num_classes": 16},
         num_params=325_440,
-        metrics={"Moving shapes": {"acc@1": 99.731, "acc@5": 100.0}},  # of 4,096 held-out clips, in half precision
+        metrics={"Moving shapes": {"acc@1": 99.731, "acc@5": 100.0}},  # on 4,096 held-out clips, in half precision
         gflops=0.130,
         file_size=0.630,
         categories=tuple(

@@ -1,4 +1,4 @@
-"""S3D's weights. No torch here."""
+"""S3D's weights. Does not import torch."""
 
 from __future__ import annotations
 

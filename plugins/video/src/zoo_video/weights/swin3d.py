@@ -1,4 +1,4 @@
-"""The weights of Video Swin Transformer. No torch here."""
+"""The weights of Video Swin Transformer. Does not import torch."""
 
 from __future__ import annotations
 
