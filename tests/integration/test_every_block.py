@@ -58,7 +58,7 @@ NOT_RUN = [block for page in PAGES for block in blocks(page) if block.reason]
 
 
 def problem(block: Block) -> str | None:
-    """What is wrong with a block, as far as who runs it; None for nothing."""
+    """Why a block is not run by any test; None if it is, or is marked."""
     if block.kind.startswith("{"):  # a directive of Sphinx
         return None
     if block.reason:
