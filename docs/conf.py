@@ -59,7 +59,7 @@ _ELSEWHERE = re.compile(r"\[([^]]+)\]\((?:\.\./)+(?!images)([^)#]+)(?:#[^)]*)?\)
 
 
 def _without_links_out_of_docs(app: Any, docname: str, source: list[str]) -> None:
-    """Pages link to examples and sources outside docs/: replace these links by the files' names."""
+    """Pages link to examples and sources outside docs/: such links are replaced by their paths."""
 
     def named(found: re.Match[str]) -> str:
         text, path = found.groups()

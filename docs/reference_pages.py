@@ -16,7 +16,7 @@ MODULES = (
 
 
 def write_pages(folder: Path) -> None:
-    """Write them to ``folder``; files with the same content are not touched."""
+    """Write them to ``folder``; files with the same content are not rewritten."""
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / "zoo.md", _top())
     seen = {id(getattr(zoo, name)): "zoo" for name in zoo._LAZY}

@@ -266,7 +266,7 @@ SHOWN = [
           lambda: predicted("mc3_tiny", "MOVING_SHAPES_V1", str(VIDEO), clips=4)),
     Shown("depth", "depth-estimation", "Depth", "Near is bright; the scale has round numbers. The scene is generated, "
           "so its depth is known.", "Depth(values, \"metres\", image).draw()", depth),
-    Shown("embedding", "image-feature-extraction", "A vector", "One stripe per "
+    Shown("embedding", "image-feature-extraction", "An embedding", "One stripe per "
           "number, blue below zero, red above; here of a Fourier transform.",
           "ImageEmbedding(vector, image).draw()", embedding),
 ]  # fmt: skip

@@ -50,7 +50,7 @@ def test_sizes_of_vit() -> None:
         assert model.eval()(torch.zeros(1, 3, 64, 96)).shape == (1, 1000)
 
 
-@differs("facts of an entry", "in `meta`", "in `meta`, and typed in `value`: metrics, licence, size, categories")
+@differs("facts about weights", "in `meta`", "in `meta`, and typed in `value`: metrics, licence, size, categories")
 def test_entries() -> None:
     entry = models.ResNet50_Weights.IMAGENET1K_V2
     assert entry.meta["num_params"] == entry.value.num_params == 25557032

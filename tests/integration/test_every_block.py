@@ -58,7 +58,7 @@ NOT_RUN = [block for page in PAGES for block in blocks(page) if block.reason]
 
 
 def problem(block: Block) -> str | None:
-    """The problem with who runs a block; None if there is no problem."""
+    """Why a block is not run by any test; None if it is, or is marked."""
     if block.kind.startswith("{"):  # a directive of Sphinx
         return None
     if block.reason:
@@ -190,7 +190,7 @@ def of_gallery() -> dict[str, Any]:
         "class_map": torch.randint(3, (height, width), dtype=torch.uint8),
         "vector": torch.randn(64),
         "values": torch.rand(height, width) + 1,
-        "segment_map": torch.randint(3, (height, width)),
+        "segment_map": torch.randint(-1, 2, (height, width)),
         "picture": "shapes.png",
         "first": "frame1.png",
         "second": "frame2.png",

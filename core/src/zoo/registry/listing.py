@@ -49,7 +49,7 @@ def list_models(
             with the model.
 
     Raises:
-        UnknownTask, InvalidArgument: no installed plugin has the task, plugin or metric; ``module`` is not a module.
+        UnknownTask, InvalidArgument: no installed plugin has the task, plugin or metric; a ``module`` of another type.
 
     >>> zoo.list_models(include="resnet*", min_metrics={"acc@1": 80})
     ['resnet101', 'resnet152', 'resnet50']
