@@ -1,4 +1,4 @@
-"""``torch.hub.load(checkout, "resnet50", source="local", weights="DEFAULT")``: every model, installed or not."""
+"""``torch.hub.load(checkout, "resnet50", source="local", weights="DEFAULT")``: all models, installed or not."""
 
 import importlib.metadata
 import re
@@ -18,7 +18,7 @@ def _plain(name: str) -> str:
 
 
 class _Package(importlib.metadata.Distribution):
-    """One package of this checkout, seen as if it were installed: plugins are found through their metadata."""
+    """A package of this checkout, presented as installed: plugins are found through their metadata."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -33,7 +33,7 @@ class _Package(importlib.metadata.Distribution):
         return None
 
     def needs(self) -> set[str]:
-        """Names of the distributions that it depends on."""
+        """Names of the distributions it depends on."""
         return {_plain(re.split(r"[^\w.-]", given, maxsplit=1)[0]) for given in self.project.get("dependencies", [])}
 
     def locate_file(self, path: Any) -> Path:
@@ -55,7 +55,7 @@ class _Checkout(importlib.metadata.DistributionFinder):
 
 
 def _offer_checkout() -> None:
-    """Let Python and the registry find the packages of this checkout that are not installed, if what they need is."""
+    """Make the packages of this checkout available that are not installed, if their dependencies are."""
     installed = {_plain(d.name) for d in importlib.metadata.distributions() if d.name}
     folders = [_ROOT / "core", *sorted(p for p in (_ROOT / "plugins").iterdir() if (p / "pyproject.toml").is_file())]
     packages = [_Package(folder) for folder in folders]
@@ -73,7 +73,7 @@ from zoo import get_model_builder, get_model_weights, list_models  # noqa: E402,
 
 
 def get_weight(name: str = "", weights: str = "") -> zoo.WeightsEnum:
-    """The entry that ``"ResNet50_Weights.IMAGENET1K_V2"`` names; under either argument."""
+    """The weights with a name such as ``"ResNet50_Weights.IMAGENET1K_V2"``, given as either argument."""
     return zoo.get_weight(name or weights)
 
 

@@ -1,11 +1,12 @@
-"""How fast classification models are: beside torchvision's, optimised, and over batch size.
+"""Speed of classification models: compared with torchvision's, optimized, and for several batch sizes.
 
     python benchmarks/classification.py [model …] [--batch 8]
 
-With torchvision: our time over its time for one model of each family, same weights, input and memory format (below 1
-is faster), and outputs compared. Then what zoo.optimize gains over the plain model for ten families; images come
-contiguous, as from a pipeline. Then images a second over batch size. Ratios by the processor's time are there too,
-which other work on the machine changes less; set OMP_WAIT_POLICY=passive for it, that waiting threads do not count.
+With torchvision: the ratio of zoo's time to torchvision's for one model of each family, with the same weights, input
+and memory format (below 1 is faster), and the difference of the outputs. Then the gain of zoo.optimize over the plain
+model for ten families, with contiguous images as from a pipeline. Then images per second for several batch sizes.
+Ratios by processor time are included, since other work on the machine changes them less; set OMP_WAIT_POLICY=passive,
+so that waiting threads are not counted.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ FORMATS = {"contiguous": torch.contiguous_format, "last": torch.channels_last}
 
 
 def build(builder: Callable[..., nn.Module], name: str) -> nn.Module:
-    # Drawing truncated normals takes these two longer than anything measured here.
+    # Sampling truncated normals takes longer for these two than any measurement here.
     options: dict[str, Any] = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
     return builder(name, weights=None, **options).eval()
 
@@ -100,7 +101,7 @@ def curve(names: Sequence[str], seconds: float, report: Report) -> None:
 
 def main() -> int:
     parser = harness.options(__doc__)
-    parser.add_argument("models", nargs="*", help="only these")
+    parser.add_argument("models", nargs="*", help="models to measure")
     parser.add_argument("--batch", type=int, default=8)
     given = parser.parse_args()
     report = Report(given, batch=given.batch)

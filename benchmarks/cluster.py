@@ -1,13 +1,13 @@
-"""``zoo batch`` on a local cluster of Ray, beside the same chunks in one process.
+"""``zoo batch`` on a local Ray cluster, compared with the same chunks in one process.
 
     python benchmarks/cluster.py [--pictures 1000 10000 20000] [--actors 2] [--chunk 256]
 
-Pictures are links to examples/images/digits, of 8 × 8 pixels, so that little hides what a cluster costs;
-the model is squeezenet1_1 with DIGITS_V1. For each number of them: seconds from the started cluster to the last row,
-the peak memory of the driver, and the CPU time of the driver, of Ray's processes and of the workers together. The CPU
-time of one picture more, which leaves out the start of the cluster and the building of models, stands beside that of
-one process that does the same chunks (predicts and writes Parquet) with its model resident. CPU time is compared
-since it is the same on a busy machine; both have a thread a process.
+The pictures are links to examples/images/digits, of 8 × 8 pixels, so that the cost of the cluster dominates; the model
+is squeezenet1_1 with DIGITS_V1. For each number of pictures: seconds from the started cluster to the last row, peak
+memory of the driver, and total CPU time of the driver, Ray's processes and the workers. The CPU time of one additional
+picture, which excludes the start of the cluster and building models, is compared with one process that computes the
+same chunks (predicts and writes Parquet) with a loaded model. CPU time is compared since it is the same on a busy
+machine; both use one thread per process.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ def make(folder: Path, count: int) -> list[str]:
 
 
 def drive(folder: str, count: int, actors: int, chunk: int) -> dict[str, float]:
-    """In a process of its own: a cluster, and what it took."""
+    """Run the cluster and measure it; called in a separate process."""
     from zoo_serving.rays import batch
 
     spent: dict[int, float] = {}
     done = threading.Event()
 
-    def watch() -> None:  # processes of the cluster, whose time is lost when they end
+    def watch() -> None:  # record the time of the cluster's processes before they end
         while not done.wait(0.25):
             for process in psutil.Process().children(recursive=True):
                 try:
@@ -64,7 +64,7 @@ def drive(folder: str, count: int, actors: int, chunk: int) -> dict[str, float]:
 
 
 def one_process(folder: str, count: int, chunk: int) -> tuple[float, float]:
-    """CPU and wall seconds of a picture in one process, the model resident."""
+    """CPU and wall seconds per picture in one process with a loaded model."""
     import torch
 
     from zoo_serving import rays

@@ -1,13 +1,13 @@
-"""How fast detectors are, in training and inference, and how much memory they take; beside torchvision's, where it is.
+"""Speed and memory of detectors in training and inference, compared with torchvision's if it has the model.
 
     python benchmarks/detection.py [model …] [--optimize] [--memory] [--size 800 1066] [--device cuda]
 
-Seconds per image of a training step (forward, losses, backward; a batch of 2, of 4 for SSD, of 8 for SSDlite) and of
-inference (one picture, from the picture to boxes, masks and keypoints in its pixels). The weights are random and the
-same in both; thresholds are set where a hundred objects are found, so that nothing after the network is left out.
-Libraries take turns in one process, and a ratio is the median of those within a turn. ``--optimize`` adds inference
-with zoo.optimize. ``--memory`` measures the peak of a training step and of inference in place of time, each in a
-process of its own: on the CPU what is resident above what the model itself takes, on CUDA what is allocated.
+Seconds per image of a training step (forward, losses, backward; batch size 2, 4 for SSD, 8 for SSDlite) and of
+inference (one picture, from the picture to boxes, masks and keypoints in its pixels). Both libraries have the same
+random weights, and thresholds that give a hundred objects, so that all postprocessing is included. Libraries are
+measured alternately in one process, and a ratio is the median over the turns. ``--optimize`` adds inference with
+zoo.optimize. ``--memory`` measures the peak memory of a training step and of inference instead of time, each in a
+separate process: on the CPU the resident memory above that of the model, on CUDA the allocated memory.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ MODELS = (
     "retinanet_resnet50_fpn_v2", "ssd300_vgg16", "ssdlite320_mobilenet_v3_large", "maskrcnn_resnet50_fpn",
     "maskrcnn_resnet50_fpn_v2", "keypointrcnn_resnet50_fpn",
 )  # fmt: skip
-BATCH = {"ssd300_vgg16": 4, "ssdlite320_mobilenet_v3_large": 8}  # of a training step; the others 2
-OBJECTS = 8  # on a picture to train on
-FOUND = 100  # on a picture to predict
+BATCH = {"ssd300_vgg16": 4, "ssdlite320_mobilenet_v3_large": 8}  # batch size of a training step; 2 for others
+OBJECTS = 8  # number of objects on a training picture
+FOUND = 100  # number of objects to find on a picture
 RANDOM = {"weights": None, "weights_backbone": None}
-TARGETS = {"train": 1.0, "test": 1.1, "optimised": 1.5, "memory": 1.0}  # over torchvision's
+TARGETS = {"train": 1.0, "test": 1.1, "optimised": 1.5, "memory": 1.0}  # relative to torchvision
 
 
 def build(library: str, name: str, size: Sequence[int], device: str) -> nn.Module:
     torch.manual_seed(0)
     get = zoo.get_model if library == "zoo" else harness.torchvision().models.get_model
-    fixed = "ssd" in name or "320" in name  # these have a size of their own; the others see pictures as they are
+    fixed = "ssd" in name or "320" in name  # these resize to a fixed size; the others keep the size
     sizes = {} if fixed else {"min_size": min(size), "max_size": max(size)}
     model: nn.Module = get(name, **RANDOM, **sizes)
     return model.to(device)
 
 
 def picture(size: Sequence[int], seed: int, device: str) -> Tensor:
-    """Clouds and grain, [3, H, W] in 0 to 1: with something in it at every scale."""
+    """A random picture with detail at every scale, [3, H, W] in [0, 1]."""
     generator = torch.Generator().manual_seed(seed)
     layers = [torch.rand(1, 3, size[0] // n, size[1] // n, generator=generator) for n in (2, 8, 32, 96)]
     layers = [nn.functional.interpolate(x, size=tuple(size), mode="bicubic") for x in layers]
@@ -53,7 +53,7 @@ def picture(size: Sequence[int], seed: int, device: str) -> Tensor:
 
 
 def truth(model: str, size: Sequence[int], seed: int, device: str) -> dict[str, Tensor]:
-    """What there is on a picture, from small to large: boxes, labels, and masks or keypoints where they are learned."""
+    """Random targets of a picture, from small to large: boxes, labels, and masks or keypoints if the model has them."""
     generator = torch.Generator().manual_seed(seed)
     limits = torch.tensor([size[1], size[0]])
     sides = limits * torch.logspace(-1.3, -0.3, OBJECTS)[:, None]
@@ -73,7 +73,7 @@ def truth(model: str, size: Sequence[int], seed: int, device: str) -> dict[str, 
 
 @torch.inference_mode()
 def spread(models: Sequence[nn.Module], name: str, image: Tensor) -> int:
-    """Set the thresholds of all models where the first one finds about a hundred objects; how many it finds."""
+    """Set the same thresholds for all models, so that the first finds about a hundred objects; return their number."""
     holders: list[Any] = [getattr(m, "roi_heads", m) for m in models]
     for holder in holders:
         holder.score_thresh = 0.0
@@ -84,13 +84,13 @@ def spread(models: Sequence[nn.Module], name: str, image: Tensor) -> int:
 
 
 def training(model: nn.Module, name: str, size: Sequence[int], device: str) -> tuple[Call, int]:
-    """A step to call, without the optimiser's, which is PyTorch's; and of how many images it is."""
+    """A function for one step, without the optimizer's step, which is PyTorch's; and its number of images."""
     n = BATCH.get(name, 2)
     images = [picture(size, seed, device) for seed in range(n)]
     targets = [truth(name, size, seed, device) for seed in range(n)]
 
     def step() -> None:
-        torch.manual_seed(0)  # the same anchors are drawn
+        torch.manual_seed(0)  # both sample the same anchors
         model.train()
         model.zero_grad()
         sum(model(images, targets).values()).backward()
@@ -155,7 +155,7 @@ def speed(given: Any, report: Report) -> None:
 
 
 def peak(library: str, name: str, what: str, size: Sequence[int], device: str) -> float:
-    """GB at the peak of one call, above what is held before it; after a first call on a small picture."""
+    """GB at the peak of a call, above the memory before it; after a first call on a small picture."""
     model = build(library, name, size, device)
     small = (96, 128)
     if what == "train":
@@ -188,8 +188,8 @@ def memory(given: Any, report: Report) -> None:
 
 def main() -> int:
     parser = harness.options(__doc__, MODELS, seconds=15.0)
-    parser.add_argument("--optimize", action="store_true", help="inference with zoo.optimize as well")
-    parser.add_argument("--memory", action="store_true", help="peaks of memory, in place of time")
+    parser.add_argument("--optimize", action="store_true", help="also measure inference with zoo.optimize")
+    parser.add_argument("--memory", action="store_true", help="measure peak memory instead of time")
     parser.add_argument("--size", type=int, nargs=2, default=[800, 1066], metavar=("HEIGHT", "WIDTH"))
     given = parser.parse_args()
     report = Report(given)

@@ -1,11 +1,11 @@
-"""How fast ten families are in half precision, in int8 and by engines, beside PyTorch's eager float32: zoo.benchmark.
+"""Speed of ten families in half precision, in int8 and with engines, relative to eager float32; uses zoo.benchmark.
 
     python benchmarks/engines.py [resnet50 …] [--cold] [--compile]
 
-At one picture and at eight, all ways take turns. Eager float32 is the model as its builder makes it, which runs the
-same operators as torchvision's. What is not installed is left out; torch.compile takes a minute for each model and way:
-only where asked. A model can be measured by itself: the file keeps the others. ``measurements/engines.json`` has every
-measurement, as ``zoo benchmark --output`` writes them, for the catalogue.
+All configurations are measured alternately, with batch sizes 1 and 8. Eager float32 is the model as built, which runs
+the same operators as torchvision's. Engines that are not installed are left out; torch.compile takes a minute for each
+model and configuration, and is measured only on request. Models can be measured one by one: the file keeps the others.
+``measurements/engines.json`` has every measurement in the format of ``zoo benchmark --output``, for the catalogue.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MODELS = (
 ).split()
 BATCHES = (1, 8)
 PRECISIONS = ("float32", "bfloat16", "int8")
-# What is shown → engine and precision; targets of the median of ten families at one picture and at eight.
+# Column → engine and precision; targets for the median of ten families with batch sizes 1 and 8.
 WAYS = {
     "float32": ("torch", "float32"), "bfloat16": ("torch", "bfloat16"), "onnxruntime": ("onnxruntime", "float32"),
     "openvino": ("openvino", "float32"), "openvino16": ("openvino", "bfloat16"), "int8": ("openvino", "int8"),
@@ -42,7 +42,7 @@ NOT_SLOWER = 0.97
 
 
 def speedups(rows: list[Measurement]) -> dict[str, float]:
-    """Way → times as fast as eager float32; ``best`` of those that compute in floats."""
+    """Configuration → speed relative to eager float32; ``best`` of those with floats."""
     found = {
         key: row.times_eager for key, way in WAYS.items() for row in rows
         if (row.engine, row.precision) == way and row.times_eager is not None
@@ -52,7 +52,7 @@ def speedups(rows: list[Measurement]) -> dict[str, float]:
 
 
 def add(report: Report, measured: Benchmark) -> None:
-    """Rows of a model, and every measurement in measurements/engines.json."""
+    """Add the rows of a model, and write its measurements to measurements/engines.json."""
     for batch in BATCHES:
         table = report.table(f"batch_{batch}", model=f"batch {batch}", **COLUMNS)
         rows = [row for row in measured.measurements if row.batch == batch]
@@ -69,7 +69,7 @@ def add(report: Report, measured: Benchmark) -> None:
 
 
 def hold(report: Report) -> None:
-    """Targets, where all ten families are there."""
+    """Check the targets, if all ten families were measured."""
     for i, batch in enumerate(BATCHES):
         rows = report.content["tables"].get(f"batch_{batch}", {"rows": []})["rows"]
         if not {*MODELS} <= {row["model"] for row in rows}:
@@ -84,8 +84,10 @@ def hold(report: Report) -> None:
 
 def main() -> int:
     parser = harness.options(__doc__, MODELS, seconds=3.0)
-    parser.add_argument("--cold", action="store_true", help="first answers of fresh processes and memory as well")
-    parser.add_argument("--compile", action="store_true", help="torch.compile as well")
+    parser.add_argument(
+        "--cold", action="store_true", help="also measure the first output of new processes, and memory"
+    )
+    parser.add_argument("--compile", action="store_true", help="also measure torch.compile")
     given = parser.parse_args()
     report = Report(given)
     engines = [name for name in read_engines("all") if given.compile or name != "compile"]

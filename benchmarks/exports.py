@@ -1,9 +1,9 @@
-"""Detectors as ONNX files: how long an export takes, how far the file's numbers are off, and how fast it runs.
+"""Detectors as ONNX files: time of the export, accuracy of the file's outputs, and speed.
 
     python benchmarks/exports.py [model …] [--size 800 1066]
 
-Random weights, sharpened so that objects are found; a file of a free size is run on two pictures of noise, of which one
-has another size. The counts must be the model's.
+Random weights, scaled so that objects are found; a file of variable size is run on two random pictures of different
+sizes. It must find the same number of objects as the model.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ MODELS = (
     "ssd300_vgg16", "ssdlite320_mobilenet_v3_large", "maskrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn_v2",
     "keypointrcnn_resnet50_fpn",
 )  # fmt: skip
-PIXELS = 0.05  # that a box may be off
+PIXELS = 0.05  # allowed difference of boxes
 
 
 def build(name: str) -> nn.Module:
     torch.manual_seed(0)
     model = zoo.get_model(name, weights=None, weights_backbone=None).eval()
     for part in model.modules():
-        if isinstance(part, nn.Linear | nn.Conv2d) and part.weight.std() < 0.02:  # heads begin near zero
+        if isinstance(part, nn.Linear | nn.Conv2d) and part.weight.std() < 0.02:  # heads are initialized near zero
             nn.init.normal_(part.weight, std=0.05)
     return model
 

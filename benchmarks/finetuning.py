@@ -1,10 +1,10 @@
-"""How many epochs a fine-tuned SqueezeNet and one from scratch take to reach the weights in the wheel, on digits.
+"""Number of epochs until a fine-tuned SqueezeNet, and one from scratch, reach the published digits weights.
 
     python benchmarks/finetuning.py [--epochs 24] [--folder out/finetuning]
 
-The start of the former is the published model with a new head, which knows no digit's name: its features come from the
-scans that both are trained on, none of those that are held out. Both runs have the same settings and a rate that does
-not fall, so that an epoch means the same in both.
+Fine-tuning starts from the published model with a new head, which has not learned any class; its features were trained
+on the same training scans, not on held-out ones. Both runs have the same settings and a constant learning rate, so that
+epochs are comparable.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
-"""How long the first answer takes in a fresh process, as users have it: nothing is warm but the page cache.
+"""Time of the first output in a new process, as users experience it: only the page cache is warm.
 
     python benchmarks/first_answer.py [resnet50 …]
 
-Three things are timed, each in new processes, in turns so that the machine's drift cancels; shown are medians:
+Three things are timed, each in new processes, alternately, so that changes of the machine cancel; medians are reported:
 
-- file → ready: from an imported torch to a model with a cached checkpoint's numbers in it, on the way that users take,
-  beside torchvision's where it imports; with the import of the package in it, and without. The checkpoint has random
-  numbers in the model's own layout, and the name and place that a download would have, and is noted as verified: both
-  libraries compare a download's hash once, when it is made.
-- `import zoo_detection` with the modules of all its models, beside `import torch` alone.
-- `zoo predict` on one picture with weights that are in the wheel, beside `import torch` and the forward.
+- file → ready: from an imported torch to a model with the numbers of a cached checkpoint, by the usual calls, compared
+  with torchvision if it can be imported; with and without the import of the package. The checkpoint has random numbers
+  in the model's own layout, the name and place of a download, and is marked as verified: both libraries compute a
+  download's hash only once.
+- `import zoo_detection` with the modules of all its models, compared with `import torch`.
+- `zoo predict` on one picture with packaged weights, compared with `import torch` and the forward pass.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from zoo.files.notes import note_path, write_verified
 
 BARE = {"fasterrcnn_resnet50_fpn": {"weights_backbone": None}}
 MODELS = ("resnet50", "vgg16", "vit_l_16", "efficientnet_b7", "fasterrcnn_resnet50_fpn")
-LARGE = ("vgg16", "vit_l_16")  # 10 times as fast is the target; 3 times of the others
+LARGE = ("vgg16", "vit_l_16")  # the target is 10 times as fast; 3 times for the others
 DETECTORS = ("faster_rcnn", "mask_rcnn", "keypoint_rcnn", "retinanet", "fcos", "ssd", "ssdlite", "task")
 DIGIT = Path(__file__).parents[1] / "examples/images/digits/digit_7.png"
 
-# What the processes run: each prints its own seconds, by the wall and of the processor.
+# The code of the processes: each prints its wall and processor seconds.
 TIMED = """
 import json, os, sys, time
 def clock():
@@ -55,7 +55,7 @@ x, = pipe.steps.collate([pipe.prepare(pipe.steps.load({str(DIGIT)!r}))])
 
 
 def files(names: list[str], folder: Path) -> None:
-    """A checkpoint of each model where a download would lie, with the note that zoo leaves beside one."""
+    """Write a checkpoint of each model in the place of a download, with the note that marks it as verified."""
     cache = folder / "hub" / "checkpoints"
     cache.mkdir(parents=True)
     for name in names:
@@ -89,7 +89,7 @@ def main() -> int:
             for turn in range(given.repeats + 1):
                 for name, call in calls.items():
                     wall, used = call()
-                    found[name].wall += [wall] * (turn > 0)  # the first reads files
+                    found[name].wall += [wall] * (turn > 0)  # the first turn reads files from disk
                     found[name].processor += [used] * (turn > 0)
             return found
 

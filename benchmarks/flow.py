@@ -1,10 +1,10 @@
-"""How fast RAFT is beside torchvision's, and how its memory grows with the frames.
+"""Speed of RAFT compared with torchvision's, and its memory for several frame sizes.
 
     python benchmarks/flow.py [--threads N]
 
-RAFT small at 440×1024 with 12 updates, the same weights and frames in both, in turns in one process. Memory: the
-largest resident memory of a process that predicts one pair, above what it was with the model ready, with the full
-correlation volume and with the local one.
+RAFT small at 440×1024 with 12 updates, the same weights and frames in both, alternately in one process. Memory: peak
+resident memory of a process that predicts one pair, above the memory with the built model, with the full correlation
+volume and with the local one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import zoo
 
 UPDATES = 12
 SIZES = ((440, 1024), (544, 960), (720, 1280), (1080, 1920))
-FULL_AT_MOST = 720  # rows; beyond, the full volume takes more memory than many machines have
+FULL_AT_MOST = 720  # rows; above, the full volume exceeds the memory of many machines
 
 
 def frames(height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -52,11 +52,11 @@ def speed(report: Report, seconds: float) -> None:
 
 @torch.inference_mode()
 def predict_once(threads: int, height: int, width: int, correlation: str) -> tuple[float, float]:
-    """MB on top of the model, and seconds of the processor."""
+    """MB above the model's memory, and processor seconds."""
     torch.set_num_threads(threads)
     model = zoo.get_model("raft_small", correlation=correlation).eval()
     pair = frames(-(-height // 8) * 8, width)
-    model(*frames(128, 128), num_flow_updates=1)  # what the libraries allocate once
+    model(*frames(128, 128), num_flow_updates=1)  # one-time allocations of the libraries
     used = in_turns({"": lambda: model(*pair, num_flow_updates=UPDATES)}, 0, least=1)[""].median("processor")
     return peak_of(lambda: model(*pair, num_flow_updates=UPDATES)), used
 

@@ -1,9 +1,9 @@
-"""Images a second of models on a GPU, at 32 and 16 bits and compiled; beside torchvision's, where it is.
+"""Images per second of models on a GPU, in 32 and 16 bits and compiled; compared with torchvision's if available.
 
     python benchmarks/gpu.py [--batch 64] [--compile] [model …]
 
-Inputs lie on the device. The variants take turns in one process, and a figure is the median over the turns; `×` is the
-rate over that of torchvision's model at 32 bits. Products at 32 bits are computed in float32, not in TF32.
+Inputs are on the device. The variants are measured alternately in one process, and each number is the median over the
+turns; `×` is the speed relative to torchvision's model in float32. Float32 products do not use TF32.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MODELS = (
     "fcn_resnet50", "r3d_18", "raft_large",
 )  # fmt: skip
 SIZES = {"r3d_18": (3, 16, 112, 112), "fcn_resnet50": (3, 520, 520), "raft_large": (3, 360, 520)}
-SHARE = {"r3d_18": 4, "fcn_resnet50": 8, "raft_large": 16}  # of the batch, for what is large
+SHARE = {"r3d_18": 4, "fcn_resnet50": 8, "raft_large": 16}  # divisor of the batch size for large models
 
 
 def random_model(library: str, name: str) -> nn.Module:
@@ -75,11 +75,11 @@ def variants(name: str, given: tuple[Tensor, ...], compiled: bool) -> dict[str, 
 def main() -> int:
     parser = harness.options(__doc__, MODELS, seconds=8.0)
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--compile", action="store_true", help="one more variant: float16 by torch.compile")
+    parser.add_argument("--compile", action="store_true", help="also measure float16 with torch.compile")
     parser.set_defaults(device="cuda")
     given = parser.parse_args()
     if not torch.cuda.is_available():
-        print("There is no GPU here: nothing is measured.")
+        print("No GPU is available: nothing is measured.")
         return 0
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     report = Report(given, batch=given.batch)

@@ -1,11 +1,11 @@
-"""What the benchmarks share: turns, clocks, peaks of memory, processes of their own, targets, and a file of it all.
+"""Common parts of the benchmarks: turns, clocks, peak memory, separate processes, targets, and the output file.
 
-A benchmark adds rows to tables of a :class:`Report`, which prints them as they come and writes them to
-``measurements/benchmarks/NAME.json``, with the machine and the load in it. ``scripts/benchmark_tables.py`` puts such
-tables into docs/benchmarks.md. A figure that misses its target is said at the end, and the exit status is 1.
+A benchmark adds rows to tables of a :class:`Report`, which prints them immediately and writes them to
+``measurements/benchmarks/NAME.json``, with the machine and its load. ``scripts/benchmark_tables.py`` writes the tables
+to docs/benchmarks.md. Missed targets are printed at the end, and the exit status is then 1.
 
-What is compared takes turns in one process, so that other work on the machine meets all alike, and a ratio is the
-median of those within a turn. Processor time counts all threads of the process.
+Calls are measured alternately in one process, so that other work on the machine affects all equally, and a ratio is the
+median over the turns. Processor time includes all threads of the process.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Call = Callable[[], Any]
 
 @dataclass
 class Times:
-    """Seconds of a call, of each turn: by the clock on the wall, and of the processor."""
+    """Wall and processor seconds of a call in each turn."""
 
     wall: list[float] = field(default_factory=list)
     processor: list[float] = field(default_factory=list)
@@ -46,20 +46,20 @@ class Times:
         return statistics.quantiles(taken, n=20)[-1] if len(taken) > 1 else taken[0]
 
     def over(self, other: Times, clock: str = "wall") -> float:
-        """How many times as long as another: the median over the turns."""
+        """Ratio to the seconds of another call: the median over the turns."""
         return statistics.median(a / b for a, b in zip(getattr(self, clock), getattr(other, clock), strict=True))
 
 
 def in_turns(
     calls: Mapping[str, Call], seconds: float = 5.0, *, least: int = 5, most: int = 100, wait: Call | None = None
 ) -> dict[str, Times]:
-    """Measure calls in turns that fill about ``seconds``, after one that warms up.
+    """Measure calls alternately for about ``seconds``, after one warm-up turn.
 
     Args:
-        calls: by name.
-        seconds: for all together.
-        least, most: turns.
-        wait: called before a clock is read, such as ``torch.cuda.synchronize``.
+        calls: functions by name.
+        seconds: total time for all calls.
+        least, most: minimum and maximum number of turns.
+        wait: called before reading a clock, such as ``torch.cuda.synchronize``.
     """
     wait = wait or (lambda: None)
     found = {name: Times() for name in calls}
@@ -67,7 +67,7 @@ def in_turns(
         call()
     end, turn = time.perf_counter() + seconds, 0
     while turn < least or (time.perf_counter() < end and turn < most):
-        for name in list(calls) if turn % 2 else reversed(list(calls)):  # none is always the one after the same other
+        for name in list(calls) if turn % 2 else reversed(list(calls)):  # alternate the order
             wait()
             start, used = time.perf_counter(), time.process_time()
             calls[name]()
@@ -88,7 +88,7 @@ def resident(kind: str = "VmRSS") -> float:
 
 
 def peak_of(call: Call) -> float:
-    """The most that a call holds above what there was before, resident, in MB."""
+    """Peak resident memory of a call above the memory before it, in MB."""
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = resident()
@@ -96,11 +96,11 @@ def peak_of(call: Call) -> float:
     return resident("VmHWM") - before
 
 
-# ── processes of their own ───────────────────────────────────────────────────────────────────────────────────────────
+# ── separate processes ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Run(NamedTuple):
-    """A process from its start to its end: seconds by the wall and of the processor, MB at its peak, and its output."""
+    """A process from start to end: wall and processor seconds, peak memory in MB, and output."""
 
     wall: float
     processor: float
@@ -108,7 +108,7 @@ class Run(NamedTuple):
     output: str
 
 
-# Starts a process and says what it took. It is small itself: a process begins with the peak of the one that started it.
+# Runs a process and reports its usage. It is small: the peak of a process starts at that of its parent.
 LAUNCH = """
 import json, os, subprocess, sys, time
 start = time.perf_counter()
@@ -122,10 +122,10 @@ print(json.dumps([os.waitstatus_to_exitcode(status), wall, used.ru_utime + used.
 
 
 def fresh(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Run:
-    """Run Python anew, with such arguments.
+    """Run Python in a new process with the given arguments.
 
     Raises:
-        RuntimeError: it fails.
+        RuntimeError: the process fails.
     """
     command = [sys.executable, "-S", "-c", LAUNCH, *arguments]
     said = subprocess.run(command, env={**os.environ, **(environment or {})}, stdout=subprocess.PIPE, check=True).stdout
@@ -136,14 +136,14 @@ def fresh(arguments: Sequence[str], environment: Mapping[str, str] | None = None
 
 
 def alone(function: Callable[..., Any], *arguments: Any, environment: Mapping[str, str] | None = None) -> Any:
-    """What a function of the benchmark returns in a process of its own. Arguments and what it returns are JSON."""
+    """Call a function of the benchmark in a separate process. Arguments and result are JSON values."""
     script = str(sys.modules["__main__"].__file__)
     said = fresh([script, "--alone", function.__name__, json.dumps(arguments)], environment).output
     return json.loads(said.splitlines()[-1])
 
 
 def start(main: Callable[[], int]) -> None:
-    """Run a benchmark, or the function of it that :func:`alone` asks for."""
+    """Run a benchmark, or one of its functions for :func:`alone`."""
     if sys.argv[1:2] == ["--alone"]:
         print(json.dumps(getattr(sys.modules["__main__"], sys.argv[2])(*json.loads(sys.argv[3]))))
     else:
@@ -151,7 +151,7 @@ def start(main: Callable[[], int]) -> None:
 
 
 def torchvision() -> Any:
-    """torchvision, or None where it does not import."""
+    """torchvision, or None if it cannot be imported."""
     try:
         import torchvision as found
         import torchvision.models
@@ -160,30 +160,30 @@ def torchvision() -> Any:
     return found
 
 
-# ── what was measured ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── results ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def options(doc: str | None, models: Sequence[str] = (), *, seconds: float = 5.0) -> argparse.ArgumentParser:
-    """A parser with what all benchmarks take; ``models`` are measured where none is named."""
+    """A parser with the common options; ``models`` are the default models."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     if models:
-        parser.add_argument("models", nargs="*", metavar="MODEL", default=list(models), help="only these")
+        parser.add_argument("models", nargs="*", metavar="MODEL", default=list(models), help="models to measure")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=seconds, help="for a row of a table")
+    parser.add_argument("--seconds", type=float, default=seconds, help="time for each row of a table")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--output", type=Path, default=FOLDER, metavar="DIR", help="where NAME.json goes")
+    parser.add_argument("--output", type=Path, default=FOLDER, metavar="DIR", help="folder of NAME.json")
     return parser
 
 
 class Report:
-    """Tables of what was measured, and targets.
+    """Tables of measurements, and targets.
 
-    A file that is there keeps its other tables and targets, and of a table the rows that were measured on the same
-    machine, with the same torch and under the same conditions: a benchmark can be run piece by piece.
+    An existing file keeps its other tables and targets, and the rows of a table that were measured on the same machine,
+    with the same torch and under the same conditions: a benchmark can be run in parts.
 
     Args:
-        given: of :func:`options`.
-        conditions: what the figures depend on besides: the size of a batch, the layout of images.
+        given: parsed :func:`options`.
+        conditions: other conditions of the measurements, such as batch size and memory layout.
     """
 
     def __init__(self, given: argparse.Namespace, **conditions: Any) -> None:
@@ -208,8 +208,8 @@ class Report:
         """Begin a table.
 
         Args:
-            name: of the table.
-            cold: whether its figures are of fresh processes.
+            name: name of the table.
+            cold: whether it was measured in new processes.
             **columns: key → ``"heading|format"``; the first column names the row. Formats are Python's (``.2f``).
         """
         old = self.content["tables"].get(name)
@@ -220,7 +220,7 @@ class Report:
         return Table(self.content["tables"][name], self.write)
 
     def target(self, what: str, value: float, *, least: float | None = None, most: float | None = None) -> None:
-        """Hold a figure against its target: it is ``least`` at least, or ``most`` at most."""
+        """Compare a value with its target: at least ``least``, or at most ``most``."""
         met = (least is None or value >= least) and (most is None or value <= most)
         goal = {key: bound for key, bound in (("least", least), ("most", most)) if bound is not None}
         kept = [t for t in self.content["targets"] if t["what"] != what]
@@ -229,14 +229,14 @@ class Report:
             self.missed.append(f"{what}: {value:.3g}, target {said(goal)}")
 
     def write(self) -> None:
-        """The file, whole or not at all; after each row, so that a run that is broken off loses none."""
+        """Write the file atomically after each row, so that an interrupted run loses none."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_suffix(f".{os.getpid()}")
         part.write_text(json.dumps(self.content, indent=1, ensure_ascii=False) + "\n")
         part.replace(self.path)
 
     def finish(self) -> int:
-        """Write the file and say what missed its target; the exit status."""
+        """Write the file and print missed targets; return the exit status."""
         self.write()
         for missed in self.missed:
             print(f"TARGET MISSED  {missed}")
@@ -250,7 +250,7 @@ class Table:
         self._content, self._write = content, write
 
     def row(self, **values: Any) -> None:
-        """Add a row, in place of an older one of that name."""
+        """Add a row, or replace the row of the same name."""
         from zoo_tools.machine import load_of_machine, today
 
         columns = self._content["columns"]
@@ -275,11 +275,11 @@ def _wide(i: int) -> int:
 
 
 def shown(value: Any, form: str = "") -> str:
-    """A figure as tables have it; an empty text for None."""
+    """Format a value for a table; None becomes an empty string."""
     return "" if value is None else format(value, form) if form and not isinstance(value, str) else str(value)
 
 
 def said(goal: Mapping[str, Any]) -> str:
-    """A target in words."""
+    """Format a target."""
     words = {"least": "at least", "most": "at most"}
     return " and ".join(f"{words[key]} {goal[key]:g}" for key in words if key in goal)

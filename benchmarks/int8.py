@@ -1,10 +1,10 @@
-"""What `zoo quantize` gains and loses on models whose weights are in the wheels: speed, and the top class of float.
+"""Speed and accuracy of `zoo quantize` on models with packaged weights: agreement with the float model's top class.
 
     python benchmarks/int8.py [model …] [--engine openvino|torch]
 
-Calibrated on a part of the pictures and compared on others: scans of digits that were held out, generated shapes, the
-photographs of examples/ and crops of them. Float is the eager model; both take turns. Ten families of random weights
-are measured for their speed.
+Calibrated on one part of the pictures and compared on the other: held-out scans of digits, generated shapes, the
+photographs of examples/ and crops of them. Float is the eager model; both are measured alternately. Ten families with
+random weights are measured for speed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def digits(prepare: zoo.Preset) -> Tensor:
 
 
 def crops(files: Sequence[Path], prepare: zoo.Preset, count: int) -> Tensor:
-    """Parts of pictures at random, of half their sides at least, some of them mirrored."""
+    """Random crops of at least half the sides, some of them flipped."""
     generator, found = torch.Generator().manual_seed(0), []
     for i in range(count):
         image = Image.open(files[i % len(files)]).convert("RGB")
@@ -51,7 +51,7 @@ def crops(files: Sequence[Path], prepare: zoo.Preset, count: int) -> Tensor:
 
 
 def cases() -> dict[str, tuple[str, str, Tensor, Tensor]]:
-    """Name → model, weights, pictures to calibrate on, pictures to compare on."""
+    """Name → model, weights, calibration pictures, pictures for the comparison."""
     found = {}
     squeezenet, lite, lraspp = (
         ("squeezenet1_1", "DIGITS_V1"), ("efficientnet_lite0", "DEFAULT"), ("lraspp_mobilenet_v3_large", "SHAPES_V1"),
@@ -72,7 +72,7 @@ def cases() -> dict[str, tuple[str, str, Tensor, Tensor]]:
 
 
 def families(report: Report, engine: str, names: Sequence[str], seconds: float) -> None:
-    """Speed alone, of random weights; by processor time too, which other work on the machine changes less."""
+    """Speed only, with random weights; also by processor time, which other work on the machine changes less."""
     table = report.table(
         "families", model="model", **{
             f"{key}{n}": f"batch {n}: {heading}{form}" for n in (1, 8)

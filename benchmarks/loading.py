@@ -1,12 +1,11 @@
-"""How long a cached checkpoint takes to become a ready model, and how much memory on top, beside building and copying.
+"""Time and additional memory to load a cached checkpoint into a model, compared with building and copying.
 
     python benchmarks/loading.py [vgg16]
 
-The file holds random weights of the model's own layout and lies in the page cache, as after a first use. Compared are
-zoo's builder on a file that is mapped (as those of its cache are) and on one that is read whole (as a path of one's own
-is), in three formats; `torch.load` alone, which reads whole too; building and copying in plain PyTorch, and
-torchvision's builder where torchvision imports. The peak is that of the process's resident memory, above what it was
-before.
+The file has random weights in the model's own layout and is in the page cache, as after a first use. Compared are zoo's
+builder with a memory-mapped file (as from its cache) and with a file that is read completely (as a user's path), in
+three formats; `torch.load` alone, which also reads completely; building and copying in plain PyTorch; and torchvision's
+builder if torchvision can be imported. The peak is the resident memory of the process above that before the load.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
-"""Many pictures through a pipeline, beside a loop that is written by hand; and the memory that they take.
+"""Many pictures through a pipeline, compared with a hand-written loop; and the memory.
 
     python benchmarks/many_inputs.py [--pictures 1000] [--workers 2] [resnet18 …]
     python benchmarks/many_inputs.py --memory [--pictures 5000]
 
-The loop is what a careful user writes: a Dataset that opens and prepares a picture, a DataLoader with worker processes,
-the model in inference mode, its outputs read; with zoo's model and, where it imports, torchvision's. Both get the same
-files (JPEG, 1280×960), batch and number of workers, and models with random numbers in them, since speed is all that
-counts. They run in turns, so that the machine's drift cancels; shown are the median of pictures a second by the wall
-clock, of the CPU time a picture in all processes, and of how busy the cores were.
+The loop is typical user code: a Dataset that opens and prepares a picture, a DataLoader with worker processes, the
+model in inference mode, and reading its outputs; with zoo's model and, if it can be imported, torchvision's. All have
+the same files (JPEG, 1280×960), batch size and number of workers, and models with random weights, since only speed
+matters. They run alternately, so that changes of the machine cancel; reported are medians of pictures per second by the
+wall clock, of CPU time per picture in all processes, and of the utilization of the cores.
 
-With --memory: the peak of a process that keeps all results, of 50 pictures and of many; 2,500 and 5,000 as well.
+With --memory: peak memory of a process that keeps all results, for 50 pictures and for many; also 2,500 and 5,000.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from zoo.running.ahead import cores
 
 BATCH = 8
 SIZE = (1280, 960)
-ORIGINALS = 100  # different ones; the others are links to them
+ORIGINALS = 100  # different files; the others are links to them
 MODELS = ("resnet18", "ssdlite320_mobilenet_v3_large")
-FEW, KEPT = 50, 50  # pictures, and MB that more of them may take on top
-GOAL, BUSY = 1.0, 0.9  # times as fast as the loop; share of the cores
+FEW, KEPT = 50, 50  # pictures, and allowed additional MB for more pictures
+GOAL, BUSY = 1.0, 0.9  # speed relative to the loop; utilization of the cores
 
 
 def pictures(folder: Path, count: int) -> list[Path]:
@@ -86,22 +86,22 @@ def by_hand(model: torch.nn.Module, prepare: Any, files: list[Path], workers: in
 
 
 def measured(run: Callable[[], int]) -> tuple[float, float, float]:
-    """Pictures a second, milliseconds of the processor a picture, share of the cores that was busy."""
+    """Pictures per second, processor milliseconds per picture, utilization of the cores."""
     before, start = os.times(), time.perf_counter()
     count = run()
     seconds, after = time.perf_counter() - start, os.times()
-    used = sum(after[:4]) - sum(before[:4])  # of processes that ended, too
+    used = sum(after[:4]) - sum(before[:4])  # including ended processes
     return count / seconds, 1000 * used / count, used / seconds / cores()
 
 
 def ways_of(name: str, files: list[Path], workers: int) -> dict[str, Callable[[], int]]:
-    """The pipeline and the loops of a model, each of which runs all pictures."""
+    """The pipeline and the loops of a model, each for all pictures."""
     bare = {"weights_backbone": None} if zoo.model_info(name).task == "object-detection" else {}
     weights = zoo.get_model_weights(name).DEFAULT
     torch.manual_seed(0)
     model = zoo.get_model(name, weights=None, **bare).eval()
     pipe = zoo.pipeline(model, weights, "cpu", workers=workers)
-    pipe(files[:40], batch_size=BATCH, progress=False)  # is optimised
+    pipe(files[:40], batch_size=BATCH, progress=False)  # runs the optimization
 
     def loop(model: torch.nn.Module, prepare: Any) -> Callable[[], int]:
         return lambda: by_hand(model, prepare, files, workers, bool(bare))
@@ -137,12 +137,12 @@ def speed(names: list[str], files: list[Path], workers: int, repeats: int, repor
 
 
 def kept(folder: str, count: int, workers: int) -> float:
-    """MB at the peak of a process that keeps the results of so many pictures."""
+    """Peak memory in MB of a process that keeps the results of ``count`` pictures."""
     weights = zoo.get_model_weights("resnet18").DEFAULT
     pipe = zoo.pipeline(zoo.get_model("resnet18", weights=None), weights, "cpu", workers=workers)
     results = pipe(sorted(Path(folder).glob("*.jpg"))[:count], progress=False)
     if len(results) != count:
-        raise RuntimeError(f"{len(results)} results of {count} pictures")
+        raise RuntimeError(f"{len(results)} results for {count} pictures")
     return resident("VmHWM")
 
 

@@ -1,9 +1,9 @@
-"""Speed and memory of zoo.ops, next to torchvision's compiled operators where torchvision imports.
+"""Speed and memory of zoo.ops, compared with torchvision's compiled operators if torchvision can be imported.
 
     python benchmarks/ops.py [--threads N | --busy] [--device cuda] [--only nms]
 
-Where torchvision is missing, the comparison is with plain PyTorch: a loop over boxes, and gathered samples. Both sides
-run in turns in one process; shown is the median of each, and the ratio: how many times as fast zoo.ops is.
+Without torchvision, the comparison is with plain PyTorch: a loop over boxes, and gathered samples. Both sides are
+measured alternately in one process; reported are the medians, and the speed of zoo.ops relative to the other.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def plain_roi_align(
     samples: int,
     aligned: bool = False,
 ) -> Tensor:
-    """Every sample gathered by grid_sample, image by image, then averaged."""
+    """Gather every sample with grid_sample, image by image, and average."""
     _, C, H, W = input.shape
     boxes = rois[:, 1:] * scale - (0.5 if aligned else 0)
     wh = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1)
@@ -70,7 +70,7 @@ except ImportError:
     theirs = SimpleNamespace(nms=plain_nms, batched_nms=plain_batched_nms, roi_align=plain_roi_align)
     BASELINE = "plain PyTorch (torchvision is not installed): a loop over boxes, gathered samples"
 
-Case = tuple[str, Callable[[Any], Any], float | None]  # what, how with which operators, and the ratio to reach
+Case = tuple[str, Callable[[Any], Any], float | None]  # name, function of the operators, and target ratio
 
 
 def make_boxes(n: int, size: float, least: float, most: float) -> Tensor:
@@ -79,7 +79,7 @@ def make_boxes(n: int, size: float, least: float, most: float) -> Tensor:
 
 
 def cases(device: str) -> Iterator[Case]:
-    """Boxes are placed and sized at random; sizes are in parts of the image."""
+    """Random boxes; sizes are relative to the image."""
     for n in (1000, 2000, 10_000):
         for kind, least, most in (("small", 0.001, 0.02), ("medium", 0.02, 0.2), ("large", 0.1, 0.5)):
             boxes, scores = make_boxes(n, 1000, least, most).to(device), torch.rand(n).to(device)
@@ -135,8 +135,8 @@ def allocated(call: Callable[[], Any]) -> int:
 
 def main() -> int:
     parser = harness.options(__doc__, seconds=1.0)
-    parser.add_argument("--busy", action="store_true", help="one thread's processor time, for a machine in use")
-    parser.add_argument("--only", default="", help="cases whose name contains this")
+    parser.add_argument("--busy", action="store_true", help="measure processor time of one thread, on a busy machine")
+    parser.add_argument("--only", default="", help="only cases whose name contains this text")
     given = parser.parse_args()
     given.threads, clock = (1, "processor") if given.busy else (given.threads, "wall")
     report = Report(given, against=BASELINE, clock=clock)
@@ -169,7 +169,7 @@ def memory(report: Report) -> None:
     def align() -> Tensor:
         return ours.roi_align(x, rois, 7, 1 / 16, 2)
 
-    turned, output = x.nbytes, 1000 * 256 * 49 * 4  # a copy of the features aside
+    turned, output = x.nbytes, 1000 * 256 * 49 * 4  # plus a copy of the features
     peak, taken = allocated(align) - turned, in_turns({"": align}, 0, least=3)[""].median()
     table.row(case="roi_align, 1,000 regions x 256 x 7 x 7", mb=peak / 1e6, seconds=taken)
     report.target("roi_align: memory, times its output", peak / output, most=2)

@@ -1,11 +1,11 @@
-"""What listing costs as plugins are installed: 1, 10, 100 of them with 100 models each, among 300 other distributions.
+"""Cost of listing with many plugins: 1, 10, 100 of them with 100 models each, among 300 other distributions.
 
     python benchmarks/plugins.py [number of plugins …]
 
-Each figure is the least of several fresh processes, Python's own start and end included: wall clock, processor time
-(the fairer of the two on a busy machine, and the one that is held to the targets) and peak of resident memory. Files
-are in the page cache, and compiled, as after a first use. The plugins are of the shape that docs/plugins.md shows: a
-manifest, and a module of weights with an enum a model, every second one with two entries.
+Each number is the minimum of several new processes, including the start and end of Python: wall clock, processor time
+(more reliable on a busy machine, and the one that has targets) and peak resident memory. Files are compiled and in the
+page cache, as after a first use. The plugins are like that in docs/plugins.md: a manifest, and a module of weights with
+one enum per model, of which every second one has two members.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pathlib import Path
 import harness
 from harness import Report, fresh
 
-MODELS = 100  # of each plugin
-OTHERS = 300  # distributions that have nothing to do with zoo
+MODELS = 100  # number of models in each plugin
+OTHERS = 300  # number of unrelated distributions
 REPEATS = 7
-TARGETS = {"zoo.list_models()": 0.5, "zoo list --task … --max-params …": 0.6}  # seconds of the processor
+TARGETS = {"zoo.list_models()": 0.5, "zoo list --task … --max-params …": 0.6}  # processor seconds
 MEMORY_TARGET = 100  # MB
 
 COMMANDS = {
@@ -92,7 +92,7 @@ def zoo_manifest():
 
 
 def install(site: Path, distribution: str, entry_points: str = "") -> None:
-    """A distribution as pip leaves it, but for its modules."""
+    """Write the metadata of an installed distribution."""
     info = site / f"{distribution.replace('-', '_')}-1.0.dist-info"
     info.mkdir()
     requirements = "".join(f"Requires-Dist: package-{i}>={i}\n" for i in range(12))
@@ -123,7 +123,7 @@ def make_site(site: Path, plugins: int) -> None:
     for p in range(plugins):
         install_plugin(site, p)
     for i in range(OTHERS):
-        # Every third brings commands, as about that many of the packages that people install do.
+        # Every third has commands, about as many as among usual packages.
         install(site, f"other-{i:03d}", f"[console_scripts]\nother-{i} = other_{i}:main\n" if i % 3 == 0 else "")
 
 
@@ -143,7 +143,7 @@ def main() -> int:
             environment = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPATH": path}
             for name, code in COMMANDS.items():
                 command = ["-c", f"import sys; {code}", str(count * MODELS)]
-                runs = [fresh(command, environment) for _ in range(REPEATS + 1)][1:]  # the first compiles
+                runs = [fresh(command, environment) for _ in range(REPEATS + 1)][1:]  # the first run compiles
                 wall, cpu, mb, _ = (min(column) for column in zip(*runs, strict=True))
                 what = f"{count:,}, {count * MODELS:,}: `{name}`"
                 table.row(what=what, wall=wall, cpu=cpu, mb=mb)

@@ -1,14 +1,14 @@
-"""Int8 against float: size, speed and agreement of the twelve quantized models, and of reference mode.
+"""Int8 compared with float: size, speed and agreement of the twelve quantized models, and of reference mode.
 
     python benchmarks/quantized.py [--images 16] [model …]
 
-Weights are random, batch norm has the statistics of generated pictures, and each model is calibrated on such: the
-published files are not needed. So sizes and times are those of published models; agreement is not: random models tell
-classes by next to nothing, and a step of an integer can turn that around. What rounding does to a trained model is in
-the last table, of the digits model in the package.
+Weights are random, batch norms have the statistics of generated pictures, and each model is calibrated on such
+pictures: published files are not needed. Therefore sizes and times equal those of published models, but agreement does
+not: the classes of random models are close to each other, and rounding can change the top class. The last table shows
+the effect of rounding on a trained model, the packaged digits model.
 
-One thread. Times are what the process computed (time.process_time), so that others on the machine count little; float,
-int8 and reference take turns, and a figure is the median.
+One thread. Times are processor time (time.process_time), so that other processes matter little; float, int8 and
+reference are measured alternately, and each number is a median.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ENGINES = ("fbgemm", "onednn", "qnnpack")
 
 
 def pictures(n: int, side: int, seed: int) -> Tensor:
-    """Smooth noise, float [n, 3, side, side], about as large as normalised photographs."""
+    """Smooth noise, float [n, 3, side, side], with the range of normalized photographs."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.randn(n, 3, side // 16, side // 16, generator=generator)
     fine = torch.randn(n, 3, side, side, generator=generator)
@@ -37,7 +37,7 @@ def pictures(n: int, side: int, seed: int) -> Tensor:
 
 
 def size(model: nn.Module) -> float:
-    """Of the saved state_dict, in MB."""
+    """Size of the saved state_dict in MB."""
     file = io.BytesIO()
     torch.save(model.state_dict(), file)
     return file.tell() / 2**20
@@ -48,7 +48,7 @@ def agreement(a: Tensor, b: Tensor) -> float:
 
 
 def milliseconds(models: dict[str, nn.Module], x: Tensor, seconds: float) -> dict[str, float]:
-    """Of the processor, medians."""
+    """Median processor times."""
     times = in_turns({way: lambda m=m: m(x) for way, m in models.items()}, seconds, least=3, most=50)
     return {way: taken.median("processor") * 1e3 for way, taken in times.items()}
 
@@ -102,7 +102,7 @@ def measure_digits(seconds: float, report: Report) -> None:
 
 def main() -> int:
     parser = harness.options(__doc__, zoo.list_models(plugin="quantized"), seconds=3.0)
-    parser.add_argument("--images", type=int, default=16, help="for the agreement")
+    parser.add_argument("--images", type=int, default=16, help="number of images for the agreement")
     parser.set_defaults(threads=1)
     given = parser.parse_args()
     report = Report(given, images=given.images)

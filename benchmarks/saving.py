@@ -1,10 +1,10 @@
-"""How long a model takes to a file that knows what it is and back, beside writing and mapping the same bytes.
+"""Time to save a model with its description and load it again, compared with writing and mapping the same bytes.
 
     python benchmarks/saving.py [vit_l_16] [--rounds 5] [--folder FOLDER]
 
-Each measurement is of a process of its own, in turns, after the model was built there: zoo.save and zoo.load, the file
-mapped or read whole, as a path of one's own is; the tensors' bytes alone, written one after the other, flushed to the
-disk, renamed, and mapped; and safetensors' save_file and load_file, which flush nothing.
+Each measurement runs in a separate process, alternately, after building the model: zoo.save and zoo.load, with the file
+memory-mapped, or read completely like a user's path; only the bytes of the tensors, written sequentially, flushed to
+the disk, renamed, and mapped; and safetensors' save_file and load_file, which do not flush.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ KINDS = {
 
 
 def measure(kind: str, name: str, folder: str) -> tuple[float, float]:
-    """Seconds to write, and to have a model, or the bytes, again."""
+    """Seconds to write, and to read a model, or the bytes, again."""
     import torch
     from safetensors.torch import load_file, save_file
 
@@ -34,7 +34,7 @@ def measure(kind: str, name: str, folder: str) -> tuple[float, float]:
 
     model = zoo.get_model(name)
     path = Path(folder) / "model.safetensors"
-    zoo.get_model("squeezenet1_1")  # whatever is imported on the way
+    zoo.get_model("squeezenet1_1")  # import everything that is needed
     start = time.perf_counter()
     if kind == "bytes":
         with (path.parent / "part").open("wb") as f:
@@ -65,7 +65,7 @@ def measure(kind: str, name: str, folder: str) -> tuple[float, float]:
 def main() -> int:
     parser = harness.options(__doc__, ["vit_l_16"])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--folder", help="on the file system that is measured")
+    parser.add_argument("--folder", help="folder on the file system to measure")
     given = parser.parse_args()
     name, where = given.models[0], given.folder or tempfile.gettempdir()
     report = Report(given, model=name)

@@ -1,10 +1,10 @@
-"""``zoo serve`` under load, beside its own pipeline: answers by status, pictures a second, waits, memory.
+"""``zoo serve`` under load, compared with its pipeline: responses by status, pictures per second, latency, memory.
 
     python benchmarks/serving.py [--model efficientnet_lite0] [--connections 64] [--seconds 60] [--broken 0.05]
 
-A server in a process of its own is asked by this one over as many connections at a time, each for the next picture as
-soon as the last was answered. The pictures are examples/images/photos; of so many the second half is cut off. After
-that the same pictures go through the pipeline alone. Client and server share the machine. Memory is the server's.
+This process sends requests to a server in a separate process over many connections, each with the next picture as soon
+as it has a response. The pictures are examples/images/photos; of a share of them, the second half is cut off. Then the
+same pictures run through the pipeline alone. Client and server share the machine. Memory is that of the server.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HEAD = "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n"
 
 
 def pipeline_alone(model: str, files: list[Path], seconds: float) -> float:
-    """Pictures a second of the pipeline, which opens them in threads."""
+    """Pictures per second of the pipeline, which opens them in threads."""
     import zoo
 
     pipe = zoo.pipeline(model)
@@ -43,7 +43,7 @@ def pipeline_alone(model: str, files: list[Path], seconds: float) -> float:
 async def ask(
     port: int, data: list[bytes], broken: float, until: float, waits: list[float], seen: Counter[int]
 ) -> None:
-    """One connection's requests."""
+    """The requests of one connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     while time.perf_counter() < until:
         body = random.choice(data)
@@ -58,7 +58,7 @@ async def ask(
 
 
 def resident(pid: int) -> float:
-    """Memory of a process that is in use, in MB."""
+    """Memory used by a process, in MB."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 

@@ -1,12 +1,12 @@
-"""Training throughput and memory: zoo's loop and models beside a plain loop around torchvision's, on the same data.
+"""Training throughput and memory: zoo's loop and models compared with a plain loop and torchvision's, on the same data.
 
     python benchmarks/training.py [MODEL ...] [--rounds 3] [--steps 10]
 
-Each measurement is of a process of its own, in turns, with two threads and two processes that read. Pictures are
-generated JPEGs; both sides read them with Pillow, prepare them by the presets of the model's weights and train from
-scratch with SGD. Counted is the time from the end of the second step to that of the last; where other programs run,
-the processor's time tells more. The peak is that of the training process's resident memory. Without a torchvision
-that imports, zoo alone is measured.
+Each measurement runs in a separate process, alternately, with two threads and two reader processes. Pictures are
+generated JPEGs; both sides read them with Pillow, prepare them with the presets of the model's weights and train from
+scratch with SGD. The time is from the end of the second step to that of the last; on a busy machine, processor time is
+more reliable. The peak is the resident memory of the training process. If torchvision cannot be imported, only zoo is
+measured.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-MODELS = {  # name → task, size of a batch, side of the pictures
+MODELS = {  # name → task, batch size, side of the pictures
     "resnet18": ("image-classification", 16, 256),
     "ssdlite320_mobilenet_v3_large": ("object-detection", 8, 320),
     "fasterrcnn_mobilenet_v3_large_320_fpn": ("object-detection", 4, 320),
     "lraspp_mobilenet_v3_large": ("semantic-segmentation", 4, 256),
 }
 CLASSES = 3
-WARM = 2  # steps that are not counted
+WARM = 2  # warm-up steps, not counted
 RATE = 1e-3
 
 
@@ -43,7 +43,7 @@ RATE = 1e-3
 
 
 def write_data(folder: Path, task: str, n: int, side: int) -> None:
-    """``n`` pictures, each with a bright square, and what is true of them in the task's format."""
+    """``n`` pictures, each with a bright square, and the ground truth in the task's format."""
     chance = np.random.default_rng(0)
     images, objects = [], []
     for i in range(n):
@@ -163,7 +163,7 @@ def run_torchvision(name: str, folder: Path, batch: int, on_step: Callable[[], N
 
 
 def measure(side: str, name: str, folder: str, threads: int) -> tuple[float, float, float]:
-    """Examples a second, processor time of the training process an example in seconds, and the peak in MB."""
+    """Examples per second, processor seconds of the training process per example, and peak memory in MB."""
     torch.set_num_threads(threads)
     batch = MODELS[name][1]
     ends: list[float] = []
@@ -174,7 +174,7 @@ def measure(side: str, name: str, folder: str, threads: int) -> tuple[float, flo
         busy.append(time.process_time())
 
     (run_zoo if side == "zoo" else run_torchvision)(name, Path(folder), batch, on_step)
-    full = len(ends) - (side == "zoo")  # zoo's last step may be of fewer
+    full = len(ends) - (side == "zoo")  # zoo's last step may have fewer examples
     n = batch * (full - WARM)
     speed, effort = n / (ends[full - 1] - ends[WARM - 1]), (busy[full - 1] - busy[WARM - 1]) / n
     return speed, effort, resident("VmHWM")

@@ -1,10 +1,10 @@
-"""How fast the video models are: one clip in inference, ours over torchvision's in the same process.
+"""Speed of the video models: inference on one clip, relative to torchvision in the same process.
 
     python benchmarks/video.py [r3d_18 mvit_v2_s …] [--threads 1]
 
-Both models hold the same weights and see the same clip, 16 frames of the size that the weights were evaluated on; runs
-alternate, so that whatever else the machine does slows both. Outputs are compared. Where torchvision is missing, only
-our own times are written.
+Both models have the same weights and input, a clip of 16 frames of the evaluation size of the weights; runs alternate,
+so that other work on the machine affects both equally. Outputs are compared. Without torchvision, only zoo's times are
+reported.
 """
 
 from __future__ import annotations

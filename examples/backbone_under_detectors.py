@@ -1,4 +1,4 @@
-"""A backbone of one's own under zoo's detectors and segmenters: one training step of each."""
+"""Use your own backbone in zoo's detectors and segmenters: one training step of each."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""Weights as they are published: tensors in half precision, under a name that ends in their hash."""
+"""Write weights for publication: tensors in half precision, in a file whose name ends in its hash."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 
 def halved(model: nn.Module) -> dict[str, Tensor]:
-    """A model's tensors, the floating ones in half precision: half the file, and nothing that can be measured."""
+    """A model's tensors, floating-point ones in half precision: half the size, without a measurable difference."""
     return {name: t.half() if t.is_floating_point() else t for name, t in model.state_dict().items()}
 
 
 def publish(state: Mapping[str, Tensor], unnamed: Path) -> Path:
-    """Write tensors to a file, rename it by its hash, and say how large it is."""
+    """Write tensors to a file, add its hash to its name, and print its size."""
     unnamed.parent.mkdir(parents=True, exist_ok=True)
     save_file({name: tensor.contiguous() for name, tensor in state.items()}, unnamed)
     digest = hashlib.sha256(unnamed.read_bytes()).hexdigest()[:8]

@@ -1,9 +1,9 @@
-"""Pictures of shapes to train on: textured backgrounds, overlapping shapes of five kinds, noise.
+"""Training pictures of shapes: textured backgrounds, overlapping shapes of five kinds, noise.
 
     from shapes import CLASSES, make_picture
     picture = make_picture(seed=7, size=(160, 160))
 
-Everything follows from the seed. NumPy and Pillow are all it needs. ``python examples/shapes.py FILE.png`` writes one.
+Everything is determined by the seed. Needs only NumPy and Pillow. ``python examples/shapes.py FILE.png`` writes one.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from PIL import Image, ImageDraw
 
 CLASSES = ("background", "circle", "square", "triangle", "star", "ring")
 
-EXAMPLE = 2_000_107  # seed of examples/images/shapes.png, 160 pixels wide and high; no training comes so far
+EXAMPLE = 2_000_107  # seed of examples/images/shapes.png, 160 × 160 pixels; not used in training
 
-SUPERSAMPLING = 4  # shapes are drawn this much larger and averaged, for smooth edges
-LEAST_VISIBLE = 0.5  # share of every shape that the ones after it leave in sight
+SUPERSAMPLING = 4  # shapes are drawn larger by this factor and averaged, for smooth edges
+LEAST_VISIBLE = 0.5  # minimum visible share of each shape
 
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture and what is on it.
+    """A picture and its ground truth.
 
     Attributes:
         image: uint8 [H, W, 3].
-        class_map: uint8 [H, W], index into :data:`CLASSES` of every pixel.
-        boxes: float32 [n, 4], left, top, right, bottom of what is visible of each shape, in pixels.
+        class_map: uint8 [H, W], index in :data:`CLASSES` for every pixel.
+        boxes: float32 [n, 4], left, top, right, bottom of the visible part of each shape, in pixels.
         labels: int64 [n], 1 to 5.
         masks: bool [n, H, W], the visible pixels of each shape.
     """
@@ -52,17 +52,17 @@ def make_picture(
     max_shapes: int = 5,
     radius: tuple[float, float] = (0.16, 0.34),
 ) -> Picture:
-    """The picture that ``seed`` stands for.
+    """The picture for ``seed``.
 
     Args:
         size: height and width in pixels.
-        max_shapes: from one to so many shapes are tried; those that would hide too much are left out.
-        radius: of the shapes' circumcircles, from and to, as a share of the shorter side.
+        max_shapes: up to this many shapes are drawn; those that would hide too much of others are left out.
+        radius: minimum and maximum radius of the shapes' circumcircles, relative to the shorter side.
     """
     rng = np.random.default_rng(seed)
     height, width = size
     canvas = texture(rng, height, width)
-    owner = np.zeros((height, width), np.int64)  # 0 for the background, else 1 + the shape's place in the list
+    owner = np.zeros((height, width), np.int64)  # 0 for the background, otherwise 1 + index of the shape
     labels: list[int] = []
     areas: list[int] = []
     for _ in range(rng.integers(1, max_shapes + 1)):
@@ -92,7 +92,7 @@ def make_picture(
 
 
 def texture(rng: np.random.Generator, height: int, width: int, strength: float = 1.0) -> Floats:
-    """A colour with a gradient, clouds of some size, and now and then stripes; float [H, W, 3] around 0 to 255."""
+    """A colour with a gradient, clouds, and sometimes stripes; float [H, W, 3], roughly in 0 to 255."""
     y, x = np.mgrid[:height, :width].astype(np.float32) / max(height, width)
     angle, turn = rng.uniform(0, 2 * np.pi, 2)
     base = rng.uniform(30, 225, 3)
@@ -110,7 +110,7 @@ def texture(rng: np.random.Generator, height: int, width: int, strength: float =
 
 
 def distinct_texture(rng: np.random.Generator, behind: Floats, inside: NDArray[np.bool_]) -> Floats:
-    """A calmer texture, whose mean colour is far from that of what it covers: shapes are there to be seen."""
+    """A smoother texture, with a mean colour far from that of the covered area, so that shapes are visible."""
     covered = behind[inside].mean(0)
     while True:
         candidate = texture(rng, *inside.shape, strength=0.5)
@@ -119,7 +119,7 @@ def distinct_texture(rng: np.random.Generator, behind: Floats, inside: NDArray[n
 
 
 def outline(label: int, x: float, y: float, radius: float, rng: np.random.Generator, size: tuple[int, int]) -> Floats:
-    """How much of every pixel the shape covers, from 0 to 1: float [H, W]. Turned at random."""
+    """The share of every pixel that the shape covers, in [0, 1]: float [H, W]. Randomly rotated."""
     s = SUPERSAMPLING
     height, width = size
     large = Image.new("L", (width * s, height * s))

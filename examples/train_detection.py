@@ -6,11 +6,10 @@
     zoo evaluate --model ssdlite320_mobilenet_v3_large --weights SHAPES_V1 \\
         --images out/held-out --annotations out/held-out/instances.json
 
-The pictures come from ``shapes.py``, in sizes from 112 to 208 pixels; those that are validated on, and those that are
-measured on, have seeds that training never sees. The MobileNet starts from zoo-segmentation's, which has learned to
-tell the same shapes apart. Five epochs of 8,000 pictures take some twenty minutes of one CPU core. The weights are
-written in half precision, under a name that ends in their hash; those in the package are of an earlier run.
-``--start`` takes a saved model.
+The pictures come from ``shapes.py``, in sizes from 112 to 208 pixels; validation and test pictures have seeds that
+training never uses. The MobileNet starts from zoo-segmentation's, which was trained on the same shapes. Five epochs of
+8,000 pictures take about twenty minutes on one CPU core. The weights are written in half precision, to a file whose
+name ends in its hash; those in the package are from an earlier run. ``--start`` takes a saved model.
 """
 
 from __future__ import annotations
@@ -34,24 +33,24 @@ import zoo
 MODEL = "ssdlite320_mobilenet_v3_large"
 HELD_OUT = range(1_000_001, 1_000_501)  # seeds
 VALIDATED = range(900_001, 900_101)
-SIDES = (112, 208)  # pixels, of the pictures
+SIDES = (112, 208)  # sides of the pictures in pixels
 CONFIG = {
     "num_classes": len(CLASSES),
-    "width_mult": 0.5,  # of MobileNetV3's channels: half of them are enough for five shapes
+    "width_mult": 0.5,  # half of MobileNetV3's channels are enough for five shapes
     "reduced_tail": False,
-    "size": 192,  # pixels, of what the network sees
-    "scales": (0.28, 0.42, 0.56, 0.7, 0.8, 0.9, 1.0),  # shapes take 0.23 to 0.65: the two finest maps find nearly all
+    "size": 192,  # input size of the network in pixels
+    "scales": (0.28, 0.42, 0.56, 0.7, 0.8, 0.9, 1.0),  # shapes have 0.23 to 0.65: the two finest maps find nearly all
 }
 
 
 def picture(seed: int) -> Picture:
-    """The picture that ``seed`` stands for, of a size that it stands for too."""
+    """The picture for ``seed``, which also determines its size."""
     height, width = np.random.default_rng((seed, 1)).integers(*SIDES, 2, endpoint=True).tolist()
     return make_picture(seed, (height, width))
 
 
 def augment(image: Tensor, target: dict[str, Any], generator: torch.Generator) -> tuple[Tensor, dict[str, Any]]:
-    """A picture, uint8 [3, H, W], transposed or not, mirrored or not, its colours exchanged or inverted."""
+    """A picture, uint8 [3, H, W], randomly transposed and flipped, with colours permuted or inverted."""
     transpose, across, down, negative = torch.randint(0, 2, (4,), generator=generator).bool().tolist()
     image = image[torch.randperm(3, generator=generator)]
     image = 255 - image if negative else image
@@ -66,7 +65,7 @@ def augment(image: Tensor, target: dict[str, Any], generator: torch.Generator) -
 
 
 def write_pictures(folder: Path, seeds: Sequence[int], annotations: str = "_annotations.coco.json") -> None:
-    """``SEED.png`` for each, and their objects as COCO has them; what is there already stays."""
+    """Write ``SEED.png`` for each seed; return their objects in COCO format. Existing pictures are kept."""
     if (folder / annotations).exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -86,15 +85,15 @@ def write_pictures(folder: Path, seeds: Sequence[int], annotations: str = "_anno
 
 
 def write_held_out(folder: Path, seeds: Sequence[int] = HELD_OUT) -> None:
-    """Pictures that no training sees, with ``instances.json``, for ``zoo evaluate``."""
+    """Write test pictures, with ``instances.json``, for ``zoo evaluate``."""
     write_pictures(folder, seeds, "instances.json")
 
 
 def write_start(path: Path) -> Path:
-    """The detector, on the MobileNet of the model that zoo-segmentation brings along, as a saved model."""
+    """Save the detector with the MobileNet of zoo-segmentation's packaged model."""
     model = zoo.get_model(MODEL, weights_backbone=None, **CONFIG)
     trunk = zoo.get_model("lraspp_mobilenet_v3_large", weights="SHAPES_V1").backbone
-    # The detector reads a map inside a block, so the names differ; the order is the same.
+    # The detector takes a feature map inside a block, so the names differ; the order is the same.
     mine, learned = (part.state_dict().values() for part in (model.backbone.get_submodule("features"), trunk))
     for value, start in zip(mine, learned, strict=True):
         value.copy_(start)
@@ -105,14 +104,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("out"))
     parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--pictures", type=int, default=8000, help="how many to train on")
+    parser.add_argument("--pictures", type=int, default=8000, help="number of training pictures")
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--workers", type=int, default=0, help="processes that read")
-    parser.add_argument("--precision", default="fp32", help="bf16 on processors that multiply such matrices")
+    parser.add_argument("--workers", type=int, default=0, help="number of reader processes")
+    parser.add_argument("--precision", default="fp32", help="bf16 on processors with bfloat16 matrix products")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--start", metavar="FILE", help="begin with this saved model, not with a MobileNet's alone")
+    parser.add_argument("--start", metavar="FILE", help="start from this saved model instead of a MobileNet")
     parser.add_argument("--write-held-out", type=Path, metavar="DIR", help="write held-out pictures; do not train")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--resume", action="store_true", help="resume from the last checkpoint")
     options = parser.parse_args()
     if options.write_held_out:
         write_held_out(options.write_held_out)
@@ -129,7 +128,7 @@ def main() -> None:
     )  # fmt: skip
     write_held_out(options.output / "held-out")
     figures = zoo.evaluate(
-        done.model.half().float(),  # measured as it is published, in half precision
+        done.model.half().float(),  # measured in half precision, as published
         options.output / "held-out", options.output / "held-out/instances.json",
         weights=zoo.get_model_weights(MODEL)["SHAPES_V1"],
     )  # fmt: skip

@@ -1,11 +1,11 @@
-"""Train SqueezeNet 1.1 on scikit-learn's handwritten digits: how ``SqueezeNet1_1_Weights.DIGITS_V1`` came about.
+"""Train SqueezeNet 1.1 on scikit-learn's handwritten digits, as ``SqueezeNet1_1_Weights.DIGITS_V1`` was trained.
 
     pip install zoo-classification zoo-training scikit-learn
     python examples/train_digits.py --output out/
 
-The data are 1,797 real scans of 8×8 pixels, 16 grey levels; the last 450 are held out. Takes a few minutes on two
-CPU cores, prints the held-out accuracy, and writes the weights in half precision under a name that ends in their hash.
-``--pictures DIR`` writes the first held-out scan of every digit instead, as the pictures in ``examples/images/digits``.
+The data are 1,797 real scans of 8×8 pixels with 16 grey levels; the last 450 are held out. Takes a few minutes on two
+CPU cores, prints the held-out accuracy, and writes the weights in half precision to a file whose name ends in its hash.
+``--pictures DIR`` only writes the first held-out scan of every digit, as in ``examples/images/digits``.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def write_pictures(folder: Path) -> None:
 
 
 def jitter(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Each image [N, C, H, W] turned, scaled, sheared and moved at random, a little: as another hand might write it."""
+    """Each image [N, C, H, W] with a small random rotation, scale, shear and shift, like another handwriting."""
     n = len(images)
     theta = torch.eye(2, 3) + torch.randn(n, 2, 3, generator=generator).clamp(-2, 2) * torch.tensor([0.12, 0.12, 0.1])
     grid = nn.functional.affine_grid(theta, list(images.shape), align_corners=False)
@@ -51,13 +51,13 @@ def jitter(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def augment(scan: Tensor, target: dict[str, int], generator: torch.Generator) -> tuple[Tensor, dict[str, int]]:
-    """A scan, uint8 [3, 8, 8], at the size that the model sees, and jittered."""
+    """A scan, uint8 [3, 8, 8], at the input size of the model, and jittered."""
     large = nn.functional.interpolate(scan[None].float(), (SIDE, SIDE), mode="bilinear")
     return jitter(large, generator)[0].round().to(torch.uint8), target
 
 
 def write_data(folder: Path) -> Path:
-    """The scans as ``train/DIGIT/NUMBER.png`` and ``val/DIGIT/NUMBER.png``, as ``zoo train --data`` takes them."""
+    """The scans as ``train/DIGIT/NUMBER.png`` and ``val/DIGIT/NUMBER.png``, for ``zoo train --data``."""
     scans, labels = data()
     for i, (scan, label) in enumerate(zip(scans, labels.tolist(), strict=True)):
         part = folder / ("train" if i < len(scans) - HELD_OUT else "val") / str(label)
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("out"))
     parser.add_argument("--epochs", type=int, default=80)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--start", metavar="ENTRY", help="begin with an entry or a file, such as DIGITS_V1")
+    parser.add_argument("--start", metavar="ENTRY", help="start from these weights, a name such as DIGITS_V1 or a file")
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="write pictures of held-out scans; do not train")
     options = parser.parse_args()
     if options.pictures:
@@ -88,7 +88,7 @@ def main() -> None:
         preprocessing="DIGITS_V1", augment=augment, epochs=options.epochs, batch_size=64, lr=PEAK, dropout=0.2,
         label_smoothing=0.05, seed=options.seed,
     )  # fmt: skip
-    model = done.model.half().float()  # measured as it is published, in half precision
+    model = done.model.half().float()  # measured in half precision, as published
     preset = zoo.get_model_weights("squeezenet1_1")["DIGITS_V1"].transforms()
     scans, labels = data()
     right = accuracy(model, preset(scans[-HELD_OUT:]), labels[-HELD_OUT:])

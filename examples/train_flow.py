@@ -1,14 +1,13 @@
-"""Train RAFT small on generated pairs of frames: as ``Raft_Small_Weights.SHAPES_V1`` was trained.
+"""Train RAFT small on generated pairs of frames, as ``Raft_Small_Weights.SHAPES_V1`` was trained.
 
     pip install zoo-optical-flow zoo-training
     python examples/train_flow.py --output out/
 
-A scene is a textured background and a few textured shapes, each under an affine motion of its own, drawn at random;
-the flow is computed from the motions, so it is exact. Held-out scenes come from a seed that training never uses.
-A step takes about 0.6 s of a CPU core that multiplies bfloat16 matrices. At the end the held-out end-point error is
-printed beside that of zero flow, and the weights are written in half precision under a name that ends in their hash.
-The published file comes from 1,000 steps, in 13 minutes on a machine busy with other things.
-``--pictures DIR`` writes a held-out pair instead, as in ``examples/images/flow``.
+A scene is a textured background and a few textured shapes, each with its own random affine motion; the flow is computed
+from the motions, so it is exact. Held-out scenes have a seed that training never uses. A step takes about 0.6 s on a
+CPU core with bfloat16 matrix products. At the end the held-out end-point error is printed next to that of zero flow,
+and the weights are written in half precision to a file whose name ends in its hash. The published file is from 1,000
+steps, in 13 minutes on a busy machine. ``--pictures DIR`` only writes a held-out pair, as in ``examples/images/flow``.
 """
 
 from __future__ import annotations
@@ -36,12 +35,12 @@ VALIDATED_SEED = 2**30
 
 
 def normal(generator: torch.Generator, *shape: int) -> Tensor:
-    """Normal numbers without far outliers."""
+    """Normally distributed numbers, clipped."""
     return torch.randn(*shape, generator=generator).clamp(-2, 2)
 
 
 def textures(n: int, height: int, width: int, generator: torch.Generator) -> Tensor:
-    """Coloured noise of several grains [n, 3, height, width], values in [0, 1]."""
+    """Coloured noise of several scales [n, 3, height, width], values in [0, 1]."""
     made = normal(generator, n, 3, 1, 1)
     for grain, strength in ((3, 0.4), (6, 0.6), (12, 0.8), (32, 0.8)):
         cells = normal(generator, n, 3, height // grain + 1, width // grain + 1)
@@ -60,7 +59,7 @@ def scenes(n: int, generator: torch.Generator, size: tuple[int, int] = SIZE) -> 
 
     centre = torch.rand(n, layers, 1, 2, generator=generator) * corner
     centre[:, 0] = corner / 2
-    # The shapes' motions come on top of the background's.
+    # The shapes' motions are added to the background's.
     turn = normal(generator, n, layers) * torch.tensor([0.05] + [0.12] * SHAPES)
     grow = (normal(generator, n, layers) * torch.tensor([0.03] + [0.06] * SHAPES)).exp()
     shear = 0.03 * normal(generator, n, layers)
@@ -80,7 +79,7 @@ def scenes(n: int, generator: torch.Generator, size: tuple[int, int] = SIZE) -> 
     phases = 2 * math.pi * torch.rand(n, layers, 4, 1, generator=generator)
 
     def inside(p: Tensor) -> Tensor:
-        """How far inside its shape each point is, in pixels; everything is inside the background."""
+        """Distance of each point from the edge of its shape in pixels, positive inside; the background is infinite."""
         dx, dy = (p - centre).unbind(-1)
         angle = torch.atan2(dy, dx)[:, :, None]
         outline = 1 + (waves * torch.cos(torch.arange(1, 5).view(4, 1) * angle + phases)).sum(2)
@@ -91,11 +90,11 @@ def scenes(n: int, generator: torch.Generator, size: tuple[int, int] = SIZE) -> 
     paint = textures(n * layers, height * 5 // 4, width * 5 // 4, generator)
 
     def frame(p: Tensor) -> Tensor:
-        """The picture whose pixels lie at these points of the layers [n, layers, H·W, 2]."""
-        grid = 1.6 * (p / corner - 0.5).view(n * layers, height, width, 2)  # the frame is amid paint 5/4 its size
+        """The picture with pixels at these points of the layers [n, layers, H·W, 2]."""
+        grid = 1.6 * (p / corner - 0.5).view(n * layers, height, width, 2)  # the texture is 5/4 the size of the frame
         colours = F.grid_sample(paint, grid, padding_mode="reflection", align_corners=False)
         colours = colours.view(n, layers, 3, height, width)
-        covered = (2 * inside(p)).sigmoid().view(n, layers, 1, height, width)  # an edge is about a pixel wide
+        covered = (2 * inside(p)).sigmoid().view(n, layers, 1, height, width)  # edges are about one pixel wide
         picture = colours[:, 0]
         for layer in range(1, layers):
             picture = torch.lerp(picture, colours[:, layer], covered[:, layer])
@@ -109,13 +108,13 @@ def scenes(n: int, generator: torch.Generator, size: tuple[int, int] = SIZE) -> 
 
 
 def held_out(n: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Scenes that training does not see; the frames are rounded as an image file rounds them."""
+    """Scenes that training never uses; the frames are rounded as in an image file."""
     first, second, flow = scenes(n, torch.Generator().manual_seed(HELD_OUT_SEED))
     return *((frame * 255).round() / 255 for frame in (first, second)), flow
 
 
 class Scenes(Dataset[Any]):
-    """Scenes, each made when it is asked for: what ``zoo.train`` takes in place of a folder."""
+    """Scenes generated on access, as a reader for ``zoo.train``."""
 
     categories: Sequence[str] = ()
 
@@ -139,7 +138,7 @@ class Scenes(Dataset[Any]):
 
 @torch.inference_mode()
 def evaluate(model: nn.Module) -> tuple[float, float]:
-    """End-point error on the held-out pairs: of the model, of zero flow."""
+    """End-point error on the held-out pairs: of the model, and of zero flow."""
     first, second, truth = held_out(HELD_OUT)
     flow = torch.cat([model(2 * a - 1, 2 * b - 1)[-1] for a, b in zip(first.split(8), second.split(8), strict=True)])
     return end_point_error(flow, truth).item(), end_point_error(torch.zeros_like(truth), truth).item()
@@ -158,13 +157,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("out"))
     parser.add_argument("--epochs", type=int, default=1)
-    parser.add_argument("--scenes", type=int, default=6000, help="how many to train on")
+    parser.add_argument("--scenes", type=int, default=6000, help="number of training scenes")
     parser.add_argument("--batch-size", type=int, default=6)
-    parser.add_argument("--updates", type=int, default=5, help="refinements of the flow while training")
+    parser.add_argument("--updates", type=int, default=5, help="number of flow updates in training")
     parser.add_argument("--precision", default="bf16", help="or fp32")
-    parser.add_argument("--workers", type=int, default=0, help="processes that make scenes")
+    parser.add_argument("--workers", type=int, default=0, help="number of processes that generate scenes")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--resume", action="store_true", help="resume from the last checkpoint")
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="write a held-out pair; do not train")
     options = parser.parse_args()
     if options.pictures:
@@ -178,7 +177,7 @@ def main() -> None:
         precision=options.precision, num_flow_updates=options.updates, workers=options.workers, seed=options.seed,
         resume=options.resume,
     ).model  # fmt: skip
-    error, zero = evaluate(model.half().float())  # measured as it is published, in half precision
+    error, zero = evaluate(model.half().float())  # measured in half precision, as published
     print(f"held-out end-point error: {error:.4f} px over {HELD_OUT} pairs; of zero flow: {zero:.4f} px")
     publish(halved(model), options.output / "raft_small_shapes.safetensors")
 

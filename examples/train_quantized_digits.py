@@ -1,12 +1,12 @@
-"""Quantize a model of digits: how ``ShuffleNet_V2_X0_5_QuantizedWeights.DIGITS_V1`` came about.
+"""Quantize a model of digits, as ``ShuffleNet_V2_X0_5_QuantizedWeights.DIGITS_V1`` was made.
 
     pip install zoo-quantized zoo-training scikit-learn
     python examples/train_quantized_digits.py --output out/
 
-The data and the way of training are those of ``train_digits.py``. The float model is then quantized, calibrated on 512
-of the training scans, and both are measured on the 450 that are held out. Takes some ten minutes on one CPU core, and
-writes the int8 weights as plain tensors (integers, scales, zero points) under a name that ends in their hash.
-``--float FILE`` starts from a float model that was saved by an earlier run.
+Data and training are those of ``train_digits.py``. The float model is then quantized, calibrated on 512 of the training
+scans, and both are measured on the 450 held-out ones. Takes about ten minutes on one CPU core, and writes the int8
+weights as plain tensors (integers, scales, zero points) to a file whose name ends in its hash. ``--float FILE`` starts
+from a saved float model of an earlier run.
 """
 
 from __future__ import annotations

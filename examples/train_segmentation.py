@@ -3,11 +3,11 @@
     pip install zoo-segmentation zoo-training
     python examples/train_segmentation.py --output out/
 
-The pictures come from ``shapes.py``, 160 pixels wide and high; those that are validated on, and those that are measured
-on, have seeds that training never sees. The model sees them enlarged to 256 pixels, as the preprocessing of the weights
-has it: what it tells apart is eight pixels wide, and so costs less of every edge. Prints held-out mean IoU and pixel
-accuracy, and writes the weights in half precision under a name that ends in their hash. The published ones took an hour
-and a half of one CPU core. ``--evaluate FILE`` measures a file and trains nothing.
+The pictures come from ``shapes.py``, with 160 × 160 pixels; validation and test pictures have seeds that training never
+uses. The preprocessing of the weights enlarges them to 256 pixels: the model's output has a stride of eight pixels, so
+that edges become more precise. Prints held-out mean IoU and pixel accuracy, and writes the weights in half precision to
+a file whose name ends in its hash. The published ones took an hour and a half on one CPU core. ``--evaluate FILE`` only
+measures a file.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from tqdm import tqdm
 import zoo
 
 MODEL, ENTRY = "lraspp_mobilenet_v3_large", "SHAPES_V1"
-HELD_OUT = range(1_000_001, 1_000_501)  # seeds of the pictures that it is measured on
+HELD_OUT = range(1_000_001, 1_000_501)  # seeds of the test pictures
 VALIDATED = range(900_001, 900_101)
-SIDE = 160  # pixels, of the pictures
+SIDE = 160  # side of the pictures in pixels
 CONFIG = {"width_mult": 0.5, "weights_backbone": None}  # half of MobileNetV3's channels are enough for five shapes
 IGNORED = 255
 
 
 def write_data(folder: Path, seeds: Sequence[int]) -> Path:
-    """``images/SEED.png`` and ``masks/SEED.png``, whose pixels are the classes; what is there already stays."""
+    """Write ``images/SEED.png`` and ``masks/SEED.png`` with classes as pixel values; existing files are kept."""
     if (folder / "classes.txt").exists():
         return folder
     for part in ("images", "masks"):
@@ -50,7 +50,7 @@ def write_data(folder: Path, seeds: Sequence[int]) -> Path:
 
 
 def augment(image: Tensor, target: dict[str, Any], generator: torch.Generator) -> tuple[Tensor, dict[str, Any]]:
-    """Turned or mirrored, and moved by up to 16 pixels; what comes in at the border belongs to no class."""
+    """Randomly rotated or flipped, and shifted by up to 16 pixels; new pixels at the border are ignored."""
     turns, mirrored, *shift = torch.randint(0, 8, (4,), generator=generator).tolist()
     dy, dx = (4 * s - 16 for s in shift)
     pair = [torch.rot90(x, turns, (-2, -1)) for x in (image, target["mask"])]
@@ -63,13 +63,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("out"))
     parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--pictures", type=int, default=8000, help="how many to train on")
+    parser.add_argument("--pictures", type=int, default=8000, help="number of training pictures")
     parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--workers", type=int, default=0, help="processes that read")
+    parser.add_argument("--workers", type=int, default=0, help="number of reader processes")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--start", metavar="FILE", help="begin with these weights, not at random")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
-    parser.add_argument("--evaluate", metavar="FILE", help="measure these weights; do not train")
+    parser.add_argument("--start", metavar="FILE", help="start from these weights instead of random ones")
+    parser.add_argument("--resume", action="store_true", help="resume from the last checkpoint")
+    parser.add_argument("--evaluate", metavar="FILE", help="only measure these weights")
     options = parser.parse_args()
 
     config = {**CONFIG, "num_classes": len(CLASSES)}
@@ -84,7 +84,7 @@ def main() -> None:
             workers=options.workers, seed=options.seed, resume=options.resume, **CONFIG,
         ).model  # fmt: skip
     figures = zoo.evaluate(
-        model.eval().half().float(),  # measured as it is published, in half precision
+        model.eval().half().float(),  # measured in half precision, as published
         write_data(options.output / "held-out", HELD_OUT),
         weights=zoo.get_model_weights(MODEL)[ENTRY],
     )

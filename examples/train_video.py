@@ -1,14 +1,14 @@
-"""Train a tiny MC3 on generated clips of moving shapes: as ``MC3_Tiny_Weights.MOVING_SHAPES_V1`` was trained.
+"""Train a tiny MC3 on generated clips of moving shapes, as ``MC3_Tiny_Weights.MOVING_SHAPES_V1`` was trained.
 
     pip install zoo-video zoo-training
     python examples/train_video.py --output out/
 
-A circle, square, triangle or cross moves left, right, up or down over a random background and comes back on the other
-side: sixteen classes. Where a shape is says nothing of where it goes, so no single frame tells the class. Clips are
-made as they are needed; those that the accuracy is measured on have seeds of their own. Takes some twenty minutes
-on one CPU core, prints the held-out accuracy (and that on clips whose frames are all the same, which ought to be no
-better than the shape allows), and writes the weights in half precision under a name that ends in their hash.
-``--clip FILE`` writes the clip ``examples/videos/moving_shapes.gif`` instead.
+A circle, square, triangle or cross moves left, right, up or down over a random background and re-enters on the opposite
+side: sixteen classes. The position of a shape does not depend on its direction, so a single frame cannot determine the
+class. Clips are generated on access; test clips have their own seeds. Takes about twenty minutes on one CPU core,
+prints the held-out accuracy (and that on clips with identical frames, which should not exceed what the shape alone
+allows), and writes the weights in half precision to a file whose name ends in its hash. ``--clip FILE`` only writes the
+clip ``examples/videos/moving_shapes.gif``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ VALIDATED_SEED = 10**9
 
 
 def distance(shape: Tensor, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
-    """How far outside of its shape every pixel is, negative inside: all of one shape per clip, [N, T, H, W]."""
+    """Distance of every pixel from its shape, negative inside: one shape per clip, [N, T, H, W]."""
     ax, ay = x.abs(), y.abs()
     circle = (x.square() + y.square()).sqrt() - radius
     square = torch.maximum(ax, ay) - 0.85 * radius
@@ -53,8 +53,8 @@ def clips(shape: Tensor, motion: Tensor, generator: torch.Generator, side: int =
 
     Args:
         shape: [N], indices of ``SHAPES``.
-        motion: [N, T, 2], by how much the shape moves to the right and down from frame to frame, in sides of a frame.
-        noise: standard deviation of what every pixel of every frame has of its own, in [0, 1].
+        motion: [N, T, 2], motion of the shape to the right and down per frame, relative to the side of a frame.
+        noise: standard deviation of independent noise in every pixel of every frame, for values in [0, 1].
     """
     n, frames = motion.shape[:2]
 
@@ -63,7 +63,7 @@ def clips(shape: Tensor, motion: Tensor, generator: torch.Generator, side: int =
 
     centre = uniform(n, 1, 2) + motion.cumsum(1)
     pixels = (torch.arange(side) + 0.5) / side
-    # The nearest copy of the shape: what leaves on one side is back on the other.
+    # The nearest copy of the shape, which re-enters on the opposite side.
     x = (pixels - centre[..., :1] + 0.5).remainder(1) - 0.5
     y = (pixels - centre[..., 1:] + 0.5).remainder(1) - 0.5
     x, y = x[:, :, None, :].expand(-1, -1, side, -1), y[:, :, :, None].expand(-1, -1, -1, side)
@@ -84,13 +84,13 @@ def batch(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     labels = torch.randint(len(CLASSES), (n,), generator=generator)
     across = torch.tensor(list(DIRECTIONS.values()), dtype=torch.float32)[labels % len(DIRECTIONS)]
     angle = torch.atan2(across[:, 1], across[:, 0]) + (torch.rand(n, generator=generator) - 0.5) * math.pi / 6
-    speed = 0.015 + 0.045 * torch.rand(n, generator=generator)  # sides of a frame
+    speed = 0.015 + 0.045 * torch.rand(n, generator=generator)  # relative to the side of a frame
     step = torch.stack([angle.cos(), angle.sin()], 1) * speed[:, None]
     return clips(labels // len(DIRECTIONS), step[:, None].expand(-1, FRAMES, -1), generator), labels
 
 
 class Clips(Dataset[Any]):
-    """Random clips, each made when it is asked for: what ``zoo.train`` takes in place of a folder."""
+    """Random clips generated on access, as a reader for ``zoo.train``."""
 
     categories = CLASSES
 
@@ -112,7 +112,7 @@ class Clips(Dataset[Any]):
 
 
 def write_clip(path: Path) -> None:
-    """Two seconds of a triangle that goes right, then two of it going up: 64 frames of 96×96 pixels."""
+    """A triangle that moves right for two seconds, then up for two seconds: 64 frames of 96×96 pixels."""
     step = torch.tensor([DIRECTIONS["right"]] * 32 + [DIRECTIONS["up"]] * 32) * 0.03
     (frames,) = clips(
         torch.tensor([SHAPES.index("triangle")]), step[None], torch.Generator().manual_seed(10), 96, noise=0.0
@@ -124,7 +124,7 @@ def write_clip(path: Path) -> None:
 
 @torch.inference_mode()
 def accuracy(model: nn.Module, preset: VideoClassification, still: bool) -> float:
-    """On held-out clips, or on ones of which a single frame is repeated."""
+    """Accuracy on held-out clips, or on clips that repeat a single frame."""
     right = 0
     for seed in range(HELD_OUT // 128):
         frames, labels = batch(128, torch.Generator().manual_seed(10**6 + seed))
@@ -138,10 +138,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("out"))
     parser.add_argument("--epochs", type=int, default=1)
-    parser.add_argument("--clips", type=int, default=32_000, help="how many to train on")
-    parser.add_argument("--workers", type=int, default=0, help="processes that make clips")
+    parser.add_argument("--clips", type=int, default=32_000, help="number of training clips")
+    parser.add_argument("--workers", type=int, default=0, help="number of processes that generate clips")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--resume", action="store_true", help="resume from the last checkpoint")
     parser.add_argument("--clip", type=Path, metavar="FILE", help="write the example clip as a GIF; do not train")
     options = parser.parse_args()
     if options.clip:
@@ -152,10 +152,10 @@ def main() -> None:
     model = zoo.train(
         "mc3_tiny", data, options.output / "run", None, epochs=options.epochs, batch_size=32, lr=3e-3,
         label_smoothing=0.05, clip=None, workers=options.workers, seed=options.seed, resume=options.resume,
-    ).model.half().float()  # fmt: skip  # measured as it is published, in half precision
+    ).model.half().float()  # fmt: skip  # measured in half precision, as published
     preset = VideoClassification(crop_size=SIDE, resize_size=(SIDE, SIDE))
     print(f"held-out accuracy: {accuracy(model, preset, still=False):.4%} of {HELD_OUT} clips")
-    print(f"on clips without motion: {accuracy(model, preset, still=True):.4%}; guessing the motion gives 25% at best")
+    print(f"on clips without motion: {accuracy(model, preset, still=True):.4%}; guessing the motion gives at most 25%")
     publish(halved(model), options.output / "mc3_tiny_moving_shapes.safetensors")
 
 

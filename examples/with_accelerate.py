@@ -1,4 +1,4 @@
-"""Fine-tune a model of zoo with Accelerate: its devices and processes; zoo's model, data, loss and file.
+"""Fine-tune a model of zoo with Accelerate, which handles devices and processes; model, data, loss and file are zoo's.
 
 pip install zoo-classification zoo-training accelerate
 accelerate launch examples/with_accelerate.py photos tuned.safetensors
@@ -21,7 +21,7 @@ def main(photos: str, output: str, name: str = "squeezenet1_1", entry: str = "DI
     accelerator = Accelerator()
     train, val = zoo.open_data(photos, "image-classification")
     model = zoo.get_model(name, weights=entry, num_classes=len(train.categories))
-    piece = zoo.registry.provided(zoo.get_task("image-classification"), "train")()  # knows the task's loss and scores
+    piece = zoo.registry.provided(zoo.get_task("image-classification"), "train")()  # has the task's loss and scores
     prepare = piece.prepare(model, zoo.get_model_weights(name)[entry])
     batches, held_out = (
         DataLoader(Prepared(part, prepare, None, seed=0, epoch=0), 16, shuffle=part is train, collate_fn=piece.collate)

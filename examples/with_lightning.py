@@ -1,4 +1,4 @@
-"""Fine-tune a model of zoo with Lightning: its trainer; zoo's model, data, loss and file.
+"""Fine-tune a model of zoo with Lightning's trainer; model, data, loss and file are zoo's.
 
 pip install zoo-classification zoo-training lightning
 python examples/with_lightning.py photos tuned.safetensors
@@ -21,7 +21,7 @@ from zoo_training.sampling import Prepared
 class Tuning(lightning.LightningModule):
     def __init__(self, model: torch.nn.Module, piece: Any) -> None:
         super().__init__()
-        self.model, self.piece = model, piece  # the piece knows the task's loss and scores
+        self.model, self.piece = model, piece  # piece has the task's loss and scores
 
     def training_step(self, batch: Any, index: int) -> torch.Tensor:
         return sum(self.piece.loss(self.model, *batch).values())

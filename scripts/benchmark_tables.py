@@ -1,9 +1,9 @@
-"""Put the tables of measurements/benchmarks into docs/benchmarks.md, between their marks; the text around them stays.
+"""Write the tables of measurements/benchmarks to docs/benchmarks.md, between their marks; other text is not changed.
 
     python scripts/benchmark_tables.py [--check]
 
-A table stands between ``<!-- table NAME/TABLE -->`` and ``<!-- end -->``; ``NAME/targets`` is what was held against a
-target: all of it where it is short, else what was missed.
+A table is between ``<!-- table NAME/TABLE -->`` and ``<!-- end -->``; ``NAME/targets`` is the table of targets: all of
+them if there are few, otherwise only the missed ones.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 DOCS, MEASURED = ROOT / "docs" / "benchmarks.md", ROOT / "measurements" / "benchmarks"
 MARK = re.compile(r"(<!-- table (\S+)/(\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
-MANY = 10  # targets
-CHARTS = {  # of docs/images → title, benchmark, table, what its rows are, of what the bars are, and their unit
+MANY = 10  # number of targets from which only missed ones are listed
+CHARTS = {  # file in docs/images → title, benchmark, table, column of labels, column of values, unit
     "driver_memory.png": ("Peak memory of the driver", "cluster", "driver", "pictures", "peak", "MB"),
 }
 
 
 def said(table: dict[str, Any]) -> str:
-    """With what a table was measured."""
+    """The conditions of a table's measurements."""
     machine, software, conditions = table["machine"], table["software"], table["conditions"]
     rows = table["rows"]
     loads = sorted(row["load"] for row in rows if row.get("load") is not None)
@@ -48,7 +48,7 @@ def shown(value: Any, form: str = "") -> str:
 def table_of(content: dict[str, Any], name: str) -> str:
     """A table in Markdown."""
     table = content["tables"][name]
-    columns = {  # without those that nothing was measured of
+    columns = {  # without empty columns
         key: value for key, value in table["columns"].items() if any(row.get(key) is not None for row in table["rows"])
     }
     texts = [heading.strip() for heading, *_ in columns.values()]
@@ -63,10 +63,10 @@ def _is_text(rows: list[dict[str, Any]], key: str) -> bool:
 
 
 def targets_of(content: dict[str, Any]) -> str:
-    """What was promised and what was found."""
+    """The targets and the measured values."""
     targets = content["targets"]
     if not targets:
-        return "Nothing here was held against a target.\n"
+        return "There are no targets.\n"
     missed = [t for t in targets if not t["met"]]
     chosen = targets if len(targets) <= MANY else missed
     words = {"least": "at least", "most": "at most"}
@@ -81,7 +81,7 @@ def targets_of(content: dict[str, Any]) -> str:
 
 
 def filled(text: str) -> str:
-    """The document with the tables of the files."""
+    """The document with the tables from the files."""
 
     def replace(found: re.Match[str]) -> str:
         begin, name, table, end = found.groups()
@@ -92,7 +92,7 @@ def filled(text: str) -> str:
 
 
 def chart(title: str, name: str, table: str, label: str, value: str, unit: str) -> Any:
-    """A column of a table as bars, a PIL image."""
+    """A bar chart of a table's column, a PIL image."""
     from zoo.draw import bar_chart
 
     rows = json.loads((MEASURED / f"{name}.json").read_text())["tables"][table]["rows"]

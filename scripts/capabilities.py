@@ -1,4 +1,4 @@
-"""Copy what ``zoo matrix`` measured into the packages, whose wheels carry it: measurements/capabilities → plugins.
+"""Copy the results of ``zoo matrix`` into the packages, whose wheels include them: measurements/capabilities → plugins.
 
 zoo matrix --resume && python scripts/capabilities.py
 """
@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-KEPT = ("version", "torch", "device", "date", "inputs")  # of a model; the machine stays in measurements/
+KEPT = ("version", "torch", "device", "date", "inputs")  # keys of a model to copy; the machine is only in measurements/
 
 
 def packed(measured: dict[str, Any]) -> str:
-    """What a wheel carries of a plugin's file."""
+    """The part of a plugin's file that the wheel includes."""
     models = {}
     for name, entry in measured["models"].items():
         cells = {cell: {k: v for k, v in r.items() if k != "seconds"} for cell, r in entry["cells"].items()}
@@ -23,7 +23,7 @@ def packed(measured: dict[str, Any]) -> str:
 
 
 def places() -> list[tuple[Path, Path]]:
-    """Each file, and where in the plugin of its name it goes."""
+    """Each file, and its destination in the plugin of the same name."""
     found = sorted((ROOT / "measurements/capabilities").glob("*.json"))
     return [(file, ROOT / f"plugins/{file.stem}/src/zoo_{file.stem}/capabilities.json") for file in found]
 

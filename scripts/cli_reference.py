@@ -1,4 +1,4 @@
-"""Write docs/cli.md: every command of the core and of this repository's plugins, from the commands themselves."""
+"""Write docs/cli.md: every command of the core and of this repository's plugins, generated from the commands."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ sys.path[:0] = [str(path) for path in sorted(ROOT.glob("plugins/*/src")) if str(
 
 HEAD = """# Command line
 
-Every command of `zoo`, as its `--help` has it. This page is written by `scripts/cli_reference.py`.
-[Sessions](sessions.md) shows what they print.
+All commands of `zoo`, with the text of their `--help`. This page is written by `scripts/cli_reference.py`.
+[Sessions](sessions.md) shows examples of their output.
 
-The exit status is 0, or 1 where something went wrong (it is named on stderr); 2 is a command that was typed wrongly,
-130 one that was ended by Ctrl-C. On a terminal there is colour, unless `NO_COLOR` is set, and tables fit its width;
-piped output is plain, with all columns. Long work shows on stderr how far it is; where that is no terminal, or `CI` is
-set, in plain lines. Models are named as any table prints them: `resnet50`, `classification/resnet50`,
-`resnet50.IMAGENET1K_V2`, `ResNet50_Weights.IMAGENET1K_V2`. `zoo completion` makes a shell complete all of it.
+The exit status is 0 on success, 1 after an error (reported on stderr), 2 for invalid usage, and 130 after Ctrl-C. On a
+terminal, output is coloured unless `NO_COLOR` is set, and tables fit its width; piped output is plain, with all
+columns. Long work shows its progress on stderr: in plain lines if stderr is not a terminal, or `CI` is set. Names of
+models can be given as in any table: `resnet50`, `classification/resnet50`, `resnet50.IMAGENET1K_V2`,
+`ResNet50_Weights.IMAGENET1K_V2`. `zoo completion` sets up shell completion for all of them.
 """
 
 
 def commands() -> Iterator[tuple[str, str, Any]]:
-    """Heading, how it is typed, and the command."""
+    """Heading, usage, and the command."""
     import typer
     from typer.main import get_command
 

@@ -1,8 +1,8 @@
-"""What the tests run through: a line a package, and every line and branch left out, from coverage's data.
+"""Test coverage: one line per package, and every uncovered line and branch, from coverage's data.
 
     coverage combine; python scripts/coverage_table.py
 
-The table is printed; ``out/coverage.txt`` names what is left out, file by file, and ``out/coverage/`` shows it.
+Prints the table; ``out/coverage.txt`` lists what is not covered, file by file, and ``out/coverage/`` shows it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def package_of(file: str) -> str:
 
 
 def table(report: dict[str, Any]) -> str:
-    """The text of coverage's JSON report: a row a package, those with the most left out first."""
+    """The text of coverage's JSON report: one row per package, least covered first."""
     sums: dict[str, Counter[str]] = {}
     for file, entry in report["files"].items():
         sums.setdefault(package_of(file), Counter()).update(
@@ -37,7 +37,7 @@ def table(report: dict[str, Any]) -> str:
             }
         )
     sums["all"] = sum(sums.values(), Counter())
-    rows = [f"{'package':24}{'lines':>8}{'left out':>10}{'branches':>10}{'left out':>10}{'covered':>9}"]
+    rows = [f"{'package':24}{'lines':>8}{'missed':>10}{'branches':>10}{'missed':>10}{'covered':>9}"]
     for package, n in sorted(sums.items(), key=lambda item: item[1]["covered_lines"] - item[1]["num_statements"]):
         lines, branches = n["num_statements"] - n["covered_lines"], n["num_branches"] - n["covered_branches"]
         every = n["num_statements"] + n["num_branches"]
@@ -58,7 +58,7 @@ def main() -> None:
         with (OUT / "coverage.txt").open("w") as file:
             coverage.report(show_missing=True, skip_covered=True, file=file)
     print(table(report))
-    print("\nout/coverage.txt names the lines and branches that are left out; out/coverage/index.html shows them.")
+    print("\nout/coverage.txt lists the uncovered lines and branches; out/coverage/index.html shows them.")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Write the table of what differs from torchvision in docs/torchvision.md: a row for each test that holds a difference.
+"""Write the table of differences from torchvision in docs/torchvision.md: one row for each test of a difference.
 
     python scripts/differences.py [--check]
 
 The rows are the ``differs`` marks of tests/clients/test_differences.py. ``--check`` changes nothing; the exit status is
-1 if the table is not what the marks say.
+1 if the table does not match the marks.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main(check: bool) -> int:
     old, _, after = rest.partition(END)
     new = table()
     if check:
-        print("" if old == new else f"docs/torchvision.md is not what the tests say; this script writes\n{new}")
+        print("" if old == new else f"docs/torchvision.md does not match the tests; this script writes\n{new}")
         return int(old != new)
     PAGE.write_text(before + START + new + END + after)
     return 0

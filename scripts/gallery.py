@@ -1,7 +1,7 @@
-"""Draw docs/images/gallery and docs/gallery.md: a picture of every task's results, as ``result.draw()`` gives them.
+"""Draw docs/images/gallery and docs/gallery.md: a picture of every task's results, from ``result.draw()``.
 
-Models whose weights are in the packages predict; where none are, what they would find is written here by hand (boxes,
-outlines and joints of the example photographs), or is known because the picture was generated. Each caption says which.
+Models with packaged weights predict; for other tasks, results are written here by hand (boxes, outlines and joints on
+the example photographs), or known because the picture is generated. Each caption states which.
 
     python scripts/gallery.py            # all
     python scripts/gallery.py boxes      # some, by name
@@ -27,7 +27,7 @@ from zoo_transformers.results import Depth, PanopticSegmentation
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES, PICTURES, PAGE = ROOT / "examples", ROOT / "docs/images/gallery", ROOT / "docs/gallery.md"
-LARGEST, LARGEST_FILE = 1280, 150_000  # pixels of the longer side of a picture in the page; bytes
+LARGEST, LARGEST_FILE = 1280, 150_000  # maximum side of a picture in pixels; maximum file size in bytes
 COCO = ("__background__", "person", "cup", "spoon", "saucer", "table", "cat", "tripod", "camera", "building")
 
 
@@ -36,11 +36,11 @@ class Shown:
     """A picture of the page.
 
     Attributes:
-        name: of the file.
-        task: as ``zoo tasks`` names it; "" where it is of no task alone.
-        title, caption: what it shows, and where its numbers come from.
-        code: how it is made.
-        draw: makes it.
+        name: name of the file.
+        task: name of the task; "" if it belongs to several tasks.
+        title, caption: description, and the source of its numbers.
+        code: code that makes it.
+        draw: function that makes it.
     """
 
     name: str
@@ -56,7 +56,7 @@ def photo(name: str) -> Image.Image:
 
 
 def polygon(size: tuple[int, int], *points: tuple[float, float]) -> torch.Tensor:
-    """bool [H, W]: what lies in an outline, whose points are shares of width and height."""
+    """bool [H, W]: the inside of an outline, whose points are relative to width and height."""
     mask = Image.new("1", size)
     ImageDraw.Draw(mask).polygon([(x * size[0], y * size[1]) for x, y in points], 1)
     return torch.from_numpy(np.array(mask))
@@ -68,11 +68,11 @@ def ellipse(size: tuple[int, int], left: float, top: float, right: float, bottom
     return torch.from_numpy(np.array(mask))
 
 
-# ── what is in the photographs ───────────────────────────────────────────────────────────────────────────────────
+# ── objects in the photographs ───────────────────────────────────────────────────────────────────────────────────────
 
 
 def coffee_parts(size: tuple[int, int]) -> dict[str, torch.Tensor]:
-    """The things on the table of ``coffee.jpg``, outlined by hand; the first lie in front."""
+    """The objects on the table of ``coffee.jpg``, outlined by hand; the first are in front."""
     bowl = ellipse(size, 0.288, 0.045, 0.685, 0.575) | polygon(
         size, (0.288, 0.31), (0.685, 0.31), (0.66, 0.5), (0.6, 0.66), (0.52, 0.73), (0.42, 0.72), (0.355, 0.6)
     )
@@ -148,7 +148,7 @@ def panoptic() -> Image.Image:
 
 
 def spheres() -> tuple[Image.Image, torch.Tensor]:
-    """Balls on a chequered floor, and how far away each pixel is, in metres along the ray."""
+    """Balls on a chequered floor, and the distance of each pixel in metres along the ray."""
     width, height = 480, 360
     x, y = np.meshgrid((np.arange(width) - width / 2) / height, (np.arange(height) - height / 2) / height)
     rays = np.stack([x, y, np.full_like(x, 0.9)], -1)
@@ -182,7 +182,7 @@ def depth() -> Image.Image:
 
 
 def crowd() -> Image.Image:
-    """300 balls on a picture of 4,000 pixels, with their true boxes: the whole, and a part as it is."""
+    """300 balls on a picture of 4,000 pixels, with their true boxes: the entire picture, and a crop."""
     rng = np.random.default_rng(3)
     image = photo("coffee.jpg").resize((4000, 2667), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(image)
@@ -208,7 +208,7 @@ def rotated() -> Image.Image:
     return bounding_boxes(image, [*tripod, *tower], ["leg", "leg", "tower"], [0.93, 0.9, 0.71])  # type: ignore[return-value]
 
 
-# ── what models predict ──────────────────────────────────────────────────────────────────────────────────────────
+# ── predictions of models ────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def predicted(model: str, weights: str, source: object, **options: object) -> Image.Image:
@@ -226,26 +226,26 @@ def embedding() -> Image.Image:
 SHAPES, FLOW = EXAMPLES / "images/shapes.png", EXAMPLES / "images/flow"
 FRAMES = (FLOW / "frame1.png", FLOW / "frame2.png")
 VIDEO = EXAMPLES / "videos/moving_shapes.gif"
-HAND = "What is marked was marked by hand."
+HAND = "Marked by hand."
 
 SHOWN = [
     Shown("classification", "image-classification", "Classification", "EfficientNet-Lite0, with weights that pip "
           "installs.", 'zoo.pipeline("efficientnet_lite0")("examples/images/photos/coffee.jpg").draw()',
           lambda: predicted("efficientnet_lite0", "DEFAULT", EXAMPLES / "images/photos/coffee.jpg")),
-    Shown("boxes", "object-detection", "Detection", f"Frames have dark edges, labels stand on plates. {HAND}",
+    Shown("boxes", "object-detection", "Detection", f"Frames have dark edges, and labels a background. {HAND}",
           "Detection(boxes, labels, scores, categories, image).draw()", detection),
     Shown("shapes", "object-detection", "Detection by a model", "SSDlite, trained on drawn shapes; its weights are in "
           "the package.", 'zoo.pipeline("ssdlite320_mobilenet_v3_large", weights="SHAPES_V1")(picture).draw()',
           lambda: predicted("ssdlite320_mobilenet_v3_large", "SHAPES_V1", SHAPES)),
-    Shown("crowd", "object-detection", "300 objects on 4,000 pixels", "Letters shrink, and labels for which there is "
-          "no place are left out, the least certain first; below, a part at its own size. The objects were drawn into "
-          "the picture.", "result.draw()", crowd),
+    Shown("crowd", "object-detection", "300 objects on 4,000 pixels", "Labels shrink, and the least certain are left "
+          "out where there is no space; below, a crop at its original size. The objects were drawn into the picture.",
+          "result.draw()", crowd),
     Shown("rotated", "", "Rotated boxes", HAND, "zoo.draw.bounding_boxes(image, corners, labels, scores)", rotated),
-    Shown("instances", "instance-segmentation", "Instance segmentation", f"Tints, edges in the full colour, and a dark "
-          f"line around. {HAND}", "Detection(..., masks=masks).draw()", instances),
-    Shown("keypoints", "keypoint-detection", "Keypoints", f"A person's left is filled, the right is hollow. {HAND}",
+    Shown("instances", "instance-segmentation", "Instance segmentation", "Tinted masks, with coloured edges and a "
+          f"dark outline. {HAND}", "Detection(..., masks=masks).draw()", instances),
+    Shown("keypoints", "keypoint-detection", "Keypoints", f"Left keypoints are filled, right ones hollow. {HAND}",
           "Detection(..., keypoints=points).draw()", joints),
-    Shown("regions", "semantic-segmentation", "Semantic segmentation", "With a legend of what is there, the largest "
+    Shown("regions", "semantic-segmentation", "Semantic segmentation", "With a legend of the classes, the largest "
           f"first. {HAND}", "Segmentation(class_map, categories, image).draw()", regions),
     Shown("shape_classes", "semantic-segmentation", "Semantic segmentation by a model", "LR-ASPP, trained on drawn "
           "shapes; its weights are in the package.",
@@ -253,34 +253,35 @@ SHOWN = [
           lambda: predicted("lraspp_mobilenet_v3_large", "SHAPES_V1", SHAPES)),
     Shown("panoptic", "panoptic-segmentation", "Panoptic segmentation", HAND,
           "PanopticSegmentation(segment_map, labels, scores, categories, image).draw()", panoptic),
-    Shown("flow", "optical-flow", "Optical flow", "RAFT, with weights that are in the package: arrows, the flow with "
-          "its wheel, what is left of the difference, what is hidden, and how far there-and-back is off.",
+    Shown("flow", "optical-flow", "Optical flow", "RAFT, with packaged weights: arrows, the flow with its colour "
+          "wheel, the remaining difference, occluded pixels, and the forward-backward error.",
           'zoo.pipeline("raft_small", weights="SHAPES_V1", backward=True)((first, second)).draw()',
           lambda: predicted("raft_small", "SHAPES_V1", FRAMES, backward=True)),
-    Shown("flow_video", "optical-flow", "Optical flow of a video", "A length has one colour throughout.",
+    Shown("flow_video", "optical-flow", "Optical flow of a video", "All frames have the same colour scale.",
           'zoo.pipeline("raft_small", weights="SHAPES_V1", stride=3)("moving_shapes.gif").draw()',
           lambda: predicted("raft_small", "SHAPES_V1", str(VIDEO), stride=3)),
-    Shown("video", "video-classification", "Video classification", "A row for each clip. A small network whose weights "
-          "are in the package.", 'zoo.pipeline("mc3_tiny", weights="MOVING_SHAPES_V1", clips=4)(video).draw()',
+    Shown("video", "video-classification", "Video classification", "One row for each clip. A small network whose "
+          "weights are in the package.", 'zoo.pipeline("mc3_tiny", weights="MOVING_SHAPES_V1", clips=4)(video).draw()',
           lambda: predicted("mc3_tiny", "MOVING_SHAPES_V1", str(VIDEO), clips=4)),
     Shown("depth", "depth-estimation", "Depth", "Near is bright; the scale has round numbers. The scene is generated, "
           "so its depth is known.", "Depth(values, \"metres\", image).draw()", depth),
-    Shown("embedding", "image-feature-extraction", "A vector", "A stripe for each number, blue below zero, red above; "
-          "here of a Fourier transform.", "ImageEmbedding(vector, image).draw()", embedding),
+    Shown("embedding", "image-feature-extraction", "An embedding", "One stripe for each number, blue below zero, red "
+          "above; here of a Fourier transform.", "ImageEmbedding(vector, image).draw()", embedding),
 ]  # fmt: skip
 
 INTRODUCTION = """# Gallery
 
-What `result.draw()` gives for every task. `zoo predict --output DIR` writes it, `result.show()` and `zoo predict
---show` open it, and notebooks show it by themselves. All pictures follow one set of rules:
+The result of `result.draw()` for every task. `zoo predict --output DIR` writes it, `result.show()` and `zoo predict
+--show` open it, and notebooks display it. All pictures follow the same rules:
 
-- A class has one colour in every picture, `zoo.draw.class_color(index)`; objects with masks or joints have one each.
-- Every colour has a contrast of 4.5 or more (as WCAG measures it) against the dark edge that is drawn around it, so one
-  of both stands out on any ground. The first ten, and neighbours, can be told apart without any one kind of cones;
-  `tests/core/test_draw_legible.py` computes it.
-- Lines, letters and legends grow with the picture. Results are drawn on pictures of their own size; tiny ones are
+- A class has the same colour in every picture, `zoo.draw.class_color(index)`; each object with a mask or keypoints has
+  its own.
+- Every colour has a WCAG contrast of at least 4.5 to the dark edge drawn around it, so that one of the two is visible
+  on any background. The first ten, and neighbours, are distinguishable with any form of colour blindness;
+  `tests/core/test_draw_legible.py` checks it.
+- Lines, letters and legends scale with the picture. Results are drawn at the picture's own size; tiny pictures are
   enlarged.
-- Labels do not lie upon one another, and leave most of the picture free.
+- Labels do not overlap, and leave most of the picture visible.
 
 This page and its pictures are made by `python scripts/gallery.py`.
 """
@@ -309,7 +310,7 @@ def main(names: list[str]) -> None:
     PICTURES.mkdir(parents=True, exist_ok=True)
     unknown = {*names} - {shown.name for shown in SHOWN}
     if unknown:
-        sys.exit(f"No picture is called {', '.join(sorted(unknown))}; there are {', '.join(s.name for s in SHOWN)}.")
+        sys.exit(f"Unknown pictures {', '.join(sorted(unknown))}; available: {', '.join(s.name for s in SHOWN)}.")
     for shown in SHOWN:
         if not names or shown.name in names:
             picture = shown.draw()

@@ -1,8 +1,8 @@
-"""Enter the names that have been added since in docs/ledger.txt: ``make ledger``. No name is ever taken out.
+"""Add new names to docs/ledger.txt: ``make ledger``. Names are never removed.
 
-The ledger lists every model and every weights entry that this repository has ever shipped. A test fails when one of
-them can no longer be had, so that nobody's program breaks over a rename: ``Manifest(renamed={"old": "new"})`` keeps an
-old name of a model alive.
+The ledger lists every model and all weights that this repository has ever shipped. A test fails if one of them is no
+longer available, so that renaming does not break programs: ``Manifest(renamed={"old": "new"})`` keeps an old name of a
+model available.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ LEDGER = Path(__file__).parents[1] / "docs" / "ledger.txt"
 
 
 def shipped() -> set[str]:
-    """A line for each name that the packages of this repository offer now."""
+    """One line for each name that the packages of this repository provide now."""
     lines = set()
     for record in zoo.plugins():
         if record.state == "failed" and record.first_party:
@@ -31,7 +31,7 @@ def shipped() -> set[str]:
 
 
 def enter(ledger: Path, names: set[str]) -> list[str]:
-    """Add to the file those of ``names`` that are not in it, keep it sorted, and return what was added."""
+    """Add new ``names`` to the file, keep it sorted, and return the added ones."""
     known = set(ledger.read_text().splitlines()) if ledger.exists() else set()
     ledger.write_text("".join(f"{line}\n" for line in sorted(known | names)))
     return sorted(names - known)
@@ -39,4 +39,4 @@ def enter(ledger: Path, names: set[str]) -> list[str]:
 
 if __name__ == "__main__":
     new = enter(LEDGER, shipped())
-    print("\n".join(new) or "The ledger has every name already.")
+    print("\n".join(new) or "The ledger is complete.")

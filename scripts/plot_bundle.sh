@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Bundles the marks of Observable Plot that the catalogue draws with into one file, which is committed with its licences.
+# Bundles the marks of Observable Plot that the catalogue uses into one file, which is committed with its licences.
 # Needs node and npm; run it to update, then `make test-site`.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)

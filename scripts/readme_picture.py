@@ -1,4 +1,4 @@
-"""Draw docs/images/photos.jpg, with which the README begins: what ``zoo predict`` says of the example photographs."""
+"""Draw docs/images/photos.jpg, the first picture of the README: predictions of ``zoo predict`` on the photographs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zoo.draw import contact_sheet, label_image
 
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs" / "images" / "photos.jpg"
-SIDE = 200  # pixels of each photograph
+SIDE = 200  # side of each photograph in pixels
 
 
 def sheet() -> Image.Image:

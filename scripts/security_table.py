@@ -1,7 +1,7 @@
-"""Write the table of hostile cases in docs/security.md anew: ``make security``. It counts the tests, and runs none.
+"""Update the table of hostile cases in docs/security.md: ``make security``. It counts the tests without running them.
 
-``--check`` changes nothing; the exit status is 1 if the table is not what the tests say. A case that is known not to be
-survived is one that its test marks as xfail.
+``--check`` changes nothing; the exit status is 1 if the table does not match the tests. Tests of cases that are known
+to fail are marked as xfail.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "security.md"
 START, END = "<!-- hostile cases: make security -->\n", "<!-- end -->\n"
-KINDS = {  # what is hostile → files of tests, all of whose tests are cases of it
+KINDS = {  # kind of attack → test files, all of whose tests are cases of it
     "Servers, redirects, names, secrets, caches": ("core/test_hostile_servers.py", "core/test_cache.py"),
     "Locks, bundles, policies": ("core/test_locking.py",),
     "Checkpoints": ("core/test_checkpoint.py",),
@@ -28,7 +28,7 @@ KINDS = {  # what is hostile → files of tests, all of whose tests are cases of
 
 
 class Cases:
-    """Counts the tests of each file, and those that are known to fail."""
+    """Count the tests of each file, and those that are known to fail."""
 
     def __init__(self) -> None:
         self.tried, self.survived = Counter[str](), Counter[str]()
@@ -59,7 +59,7 @@ def main(check: bool) -> int:
     old, _, after = rest.partition(END)
     new = table()
     if check:
-        print("" if old == new else f"docs/security.md is not what the tests say; `make security` writes\n{new}")
+        print("" if old == new else f"docs/security.md does not match the tests; `make security` writes\n{new}")
         return int(old != new)
     PAGE.write_text(before + START + new + END + after)
     return 0

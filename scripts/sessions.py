@@ -1,4 +1,4 @@
-"""Write docs/sessions.md: commands and what they print on a terminal of 80 columns, from the screens of the tests."""
+"""Write docs/sessions.md: commands and their output on a terminal of 80 columns, from the screens of the tests."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ ROOT = Path(__file__).parents[1]
 SCREENS = ROOT / "tests" / "core" / "screens"
 HEAD = """# Sessions
 
-What commands print on a terminal of 80 columns. A wider one shows more columns of tables; piped, a table has them all.
-These are the screens that the tests compare, written here by `scripts/sessions.py`.
+The output of commands on a terminal of 80 columns. Wider terminals show more columns of tables; piped output has all.
+These are the screens that the tests compare, written by `scripts/sessions.py`.
 """
 SHOWN = {
     "help": "All commands",
     "list": "Models by name",
-    "list-detectors": "Models of a task, the best first",
+    "list-detectors": "Models of a task, best first",
     "list-weights": "The best weights",
     "table": "All weights of a task",
-    "show": "One entry of weights in every detail",
+    "show": "All details of one set of weights",
     "compare": "Models side by side",
-    "predict": "A prediction, with weights that come with the package",
+    "predict": "A prediction, with packaged weights",
     "predict-help": "Help, with the options of the model's task",
     "tasks": "Tasks",
     "plugins": "Plugins",
     "misspelt-model": "A name that is misspelt",
     "misspelt-option": "An option that is misspelt",
-    "missing-file": "A file that is missing, told before anything is loaded",
+    "missing-file": "A missing file, reported before anything is loaded",
 }
 
 

@@ -1,12 +1,12 @@
-"""Writes the ``__init__.pyi`` of every plugin, those of zoo.models, and zoo.pipeline in zoo's: what type checkers and
-editors see.
+"""Write the ``__init__.pyi`` of every plugin, those of zoo.models, and zoo.pipeline in zoo's, for type checkers and
+editors.
 
     python scripts/stubs.py [--check]
 
-The packages give their names when they are used, and builders pass ``**kwargs`` on, so that a type checker sees
-neither. Here every builder has the arguments that :mod:`zoo.loading.signatures` finds for it, with their types, and
-``zoo.pipeline`` results of the type that the task's ``decode`` gives, where a task or a model of ours is named.
-``--check`` writes nothing and says which files are not up to date, with the exit status 1.
+The packages import their names on first use, and builders pass ``**kwargs`` on, so that type checkers see neither. The
+stubs declare for every builder the arguments that :mod:`zoo.loading.signatures` finds, with their types, and for
+``zoo.pipeline`` the result type of the task's ``decode`` if a task or one of zoo's models is named. ``--check`` writes
+nothing and prints the files that are not up to date; the exit status is then 1.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from zoo.loading.signatures import OF_ALL, taken_by
 from zoo.running.pipelines import pipeline
 
 ROOT = Path(__file__).parents[1]
-# The manifests of all packages are read, also of those that are not installed: they need no library.
+# The manifests of all packages are read, installed or not: they do not import other libraries.
 sys.path[:0] = [str(path) for path in sorted(ROOT.glob("plugins/*/src")) if str(path) not in sys.path]
 PACKAGES = {
     "classification": "", "segmentation": "segmentation", "detection": "detection", "video": "video",
@@ -43,12 +43,12 @@ OF_BUILDERS = {
     "mmap": "bool | None = None",
 }
 IMPORTS = {"Weights": "zoo.contract", "PathLike": "os"}
-OTHERS = ("transformers",)  # whose tasks have results of their own
+OTHERS = ("transformers",)  # packages whose tasks have their own results
 NEEDED = {"typing": ("Any", "Literal", "Protocol", "TypeVar", "overload"), "collections.abc": ("Sequence",)}
 
 
 class Stub:
-    """The text of one file: imports by module, and definitions."""
+    """The content of one file: imports by module, and definitions."""
 
     def __init__(self) -> None:
         self.imports: defaultdict[str, set[str]] = defaultdict(set)
@@ -57,7 +57,7 @@ class Stub:
         self.homes: dict[str, str] = {}
 
     def take(self, module: str, name: str, *, shown: bool = False) -> str:
-        """Import it, and what it is called here: two modules may have different things of one name."""
+        """Import a name, and return its local name: two modules may define the same name."""
         if shown:
             self.imports[module].add(f"{name} as {name}")
             return name
@@ -76,7 +76,7 @@ class Stub:
 
 
 def origin(name: str, module: ModuleType) -> tuple[str, str] | None:
-    """The module that ``name``, as ``module`` knows it, is imported from; ``("", name)`` for a module itself."""
+    """The module that ``module`` imports ``name`` from; ``("", name)`` for a module itself."""
     value = getattr(module, name, None)
     if isinstance(value, ModuleType):
         return ("", value.__name__) if value.__name__ == name else (value.__name__.rpartition(".")[0], name)
@@ -91,7 +91,7 @@ def origin(name: str, module: ModuleType) -> tuple[str, str] | None:
 
 
 def annotation(p: inspect.Parameter, owner: Any, stub: Stub) -> str:
-    """The type of an argument as its function says it, with what it takes to say so imported."""
+    """The annotation of an argument; imports its names."""
     if p.annotation is p.empty:
         return "Any"
     text = p.annotation if isinstance(p.annotation, str) else inspect.formatannotation(p.annotation)
@@ -152,7 +152,7 @@ def package(name: str) -> tuple[str, list[str]]:
         else:
             homes = [getattr(value, "__module__", None), *sorted(m for m in sys.modules if m.startswith(f"{name}."))]
             home = next((m for m in homes if m and m.startswith("zoo_") and defines(m, each)), None)
-            if home is None:  # what modules import for themselves
+            if home is None:  # internal imports of modules
                 continue
             stub.take(home, each, shown=True)
     return stub.text(), names
@@ -166,7 +166,7 @@ def defines(module: str, name: str) -> bool:
 
 
 def namespace(name: str, of: str, names: list[str]) -> str:
-    """The stub of ``zoo.models`` or of a namespace below it."""
+    """The stub of ``zoo.models`` or of one of its namespaces."""
     stub = Stub()
     top = importlib.import_module("zoo.models" if not name else f"zoo.models.{name}")
     shown = {n for n in dir(top) if not n.startswith("_")}
@@ -186,7 +186,7 @@ def namespace(name: str, of: str, names: list[str]) -> str:
 
 # ── zoo.pipeline ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-WRITTEN = "# Written by scripts/stubs.py: what zoo.pipeline gives, by the task or by the model of ours that is named.\n"
+WRITTEN = "# Written by scripts/stubs.py: overloads of zoo.pipeline for tasks and for zoo's own models.\n"
 STEPS = """class _Steps(Protocol[_R_co]):
     def load(self, source: Any) -> Any: ...
     def decode(self, outputs: Any, inputs: Any, weights: Any, /) -> Sequence[_R_co]: ...
@@ -194,17 +194,17 @@ STEPS = """class _Steps(Protocol[_R_co]):
 
 
 def result_of(task: TaskSpec) -> tuple[str, str]:
-    """Module and name of what the task's results are, as its ``decode`` says."""
+    """Module and name of the task's result class, from the annotation of its ``decode``."""
     decode = load_object(task.implementation).decode
     name = re.fullmatch(r"(?:list|Sequence)\[(\w+)\]", decode.__annotations__["return"])
     found = origin(name[1], sys.modules[decode.__module__]) if name else None
     if found is None:
-        raise SystemExit(f"{task.implementation}.decode must say its results' type: list[…]")
+        raise SystemExit(f"{task.implementation}.decode must declare the type of its results: list[…]")
     return found
 
 
 def pipelines() -> str:
-    """Overloads of ``zoo.pipeline``: by the task's name, by the model's, by a task's steps; else any result."""
+    """Overloads of ``zoo.pipeline``: by task name, by model name, by a task's steps; otherwise any result."""
     manifests = [importlib.import_module(f"zoo_{plugin}.plugin").zoo_manifest() for plugin in (*PACKAGES, *OTHERS)]
     results: dict[str, tuple[str, str]] = {}
     for task in (task for manifest in manifests for task in manifest.tasks):
@@ -236,7 +236,7 @@ def pipelines() -> str:
         by_task.append(overload(said, f"Literal[{', '.join(map(repr, tasks))}]", called))
         if of:
             named.append(f"_Models{called} = Literal[{', '.join(map(repr, sorted(of)))}]")
-            default_too = "image-classification" in tasks  # what is meant where neither is named
+            default_too = "image-classification" in tasks  # the default if neither is given
             by_model.append(overload(f"_Models{called}", "None", called))
             if default_too:
                 by_model.append(overload("None", "None", called))
@@ -249,13 +249,13 @@ def pipelines() -> str:
         overload(said, "_Steps[_R_co]", "_R_co"),
         overload(said, "str | TaskSpec | None", "Result"),
     ]
-    for module in ("torch", "zoo.contract"):  # torch's nn, where zoo has one of its own; names that are there already
+    for module in ("torch", "zoo.contract"):  # torch's nn, since zoo has its own; names that are already imported
         stub.imports.pop(module, None)
     return re.sub(r"(?<!\.)\bnn\.", "torch.nn.", stub.text().removeprefix(HEAD))
 
 
 def with_pipelines(text: str) -> str:
-    """zoo's own stub, of which the end is written here."""
+    """zoo's own stub, whose end is generated."""
     return text.partition(WRITTEN)[0].rstrip() + "\n\n" + WRITTEN + pipelines()
 
 

@@ -1,9 +1,9 @@
-"""Write plugins/timm's table of models and pretrained tags anew, from the installed timm.
+"""Update plugins/timm's table of models and pretrained tags from the installed timm.
 
     python scripts/timm_catalogue.py
 
-Every architecture is built without memory, which counts its parameters; that takes some minutes. A test compares the
-table with the installed timm and names what has changed.
+Every architecture is built on the meta device to count its parameters, which takes some minutes. A test compares the
+table with the installed timm and lists the changes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import torch  # noqa: E402
 
 FOLDER = Path(__file__).parents[1] / "plugins" / "timm" / "src" / "zoo_timm"
 PREPROCESSING = "input_size test_input_size interpolation crop_pct test_crop_pct crop_mode mean std".split()
-# What most have is left out.
+# The most common values are left out.
 DEFAULTS = {"classes": 1000, "license": "apache-2.0"}
 HEAD = "head.fc"
 
@@ -48,7 +48,7 @@ def tags_of(names: list[str]) -> dict[str, list[str]]:
 
 
 def facts_of(config: Any, presets: list[Any]) -> dict[str, Any]:
-    """What the table says of a tag."""
+    """The row of a tag in the table."""
     preset = {key: plain(value) for key in PREPROCESSING if (value := getattr(config, key)) is not None}
     if preset not in presets:
         presets.append(preset)
@@ -74,18 +74,18 @@ def build(name: str) -> torch.nn.Module:
     try:
         with torch.device("meta"):
             return timm.create_model(name)
-    except (RuntimeError, NotImplementedError):  # one that computes with its numbers when it is made
+    except (RuntimeError, NotImplementedError):  # it computes with its parameters while being built
         return timm.create_model(name)
 
 
 def built(model: str, tags: list[str]) -> dict[str, Any]:
-    """What building a model tells: its parameters (those of other tags where they differ), family and head."""
+    """Facts from building a model: number of parameters (and of other tags if different), family and head."""
     row: dict[str, Any] = {}
     counts: dict[str, int] = {}
     others = {}
     for tag in tags or [""]:
         config = timm.get_pretrained_cfg(f"{model}.{tag}".rstrip("."))
-        # Those that may differ in their numbers of parameters.
+        # Tags whose number of parameters may differ.
         kind = json.dumps([config.num_classes, plain(config.input_size) if config.fixed_input_size else None])
         if kind not in counts:
             made = build(f"{model}.{tag}".rstrip("."))
@@ -100,7 +100,7 @@ def built(model: str, tags: list[str]) -> dict[str, Any]:
 
 
 def facts(presets: list[Any]) -> dict[str, dict[str, Any]]:
-    """Model → tag → what timm says of it; preprocessings are put into ``presets``, and named by their place there."""
+    """Model → tag → facts from timm; preprocessings are stored in ``presets`` and referred to by index."""
     tags = tags_of(timm.list_pretrained())
     return {
         model: {tag: facts_of(timm.get_pretrained_cfg(f"{model}.{tag}"), presets) for tag in tags.get(model, ())}
@@ -109,9 +109,9 @@ def facts(presets: list[Any]) -> dict[str, dict[str, Any]]:
 
 
 def write(folder: Path, known: dict[str, Any]) -> None:
-    """Write the tables; ``known`` has what :func:`built` says of models that need not be built again.
+    """Write the tables; ``known`` has the results of :func:`built` for models that need not be built again.
 
-    What lists need is in a file of its own, so that they need not read the rest.
+    The facts for listing are in a separate file, so that the rest is not read for lists.
     """
     presets: list[Any] = []
     models, weights = {}, facts(presets)
@@ -131,13 +131,13 @@ def write(folder: Path, known: dict[str, Any]) -> None:
 
 
 def tasks_of(classes: list[int]) -> dict[str, list[str]]:
-    """The tasks of a model where one of its entries has no classes; that of the first, the default, is the main one."""
+    """The tasks of a model if one of its weights has no classes; the task of the default weights is the main one."""
     kinds = [FEATURES if n in EMBEDDINGS else CLASSES for n in classes]
     return {"task": list(dict.fromkeys([*kinds, CLASSES]))} if FEATURES in kinds else {}
 
 
 def table(head: dict[str, Any], models: dict[str, Any]) -> str:
-    """JSON, a line for each model."""
+    """JSON with one line for each model."""
     dump = json.JSONEncoder(separators=(",", ":")).encode
     rows = ",\n".join(f" {dump(model)}:{dump(row)}" for model, row in models.items())
     return f'{dump(head)[:-1]},\n"models":{{\n{rows}}}}}\n'

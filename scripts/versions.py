@@ -1,11 +1,11 @@
-"""The one version of all packages: said, checked and set.
+"""The common version of all packages: print, check and set it.
 
-    python scripts/versions.py                 say it; exit status 1 where packages differ
-    python scripts/versions.py --check 0.2.0   the same, and it must be this one
-    python scripts/versions.py 0.2.0           write it everywhere
+    python scripts/versions.py                 print it; exit status 1 if packages differ
+    python scripts/versions.py --check 0.2.0   the same, and it must be this version
+    python scripts/versions.py 0.2.0           set it everywhere
 
-A plugin of this repository needs exactly the core that it was released with, so ``pyproject.toml`` of every package,
-their dependencies on one another, ``zoo.__version__`` and towncrier's setting move together.
+Plugins of this repository require exactly the core of the same release, so ``pyproject.toml`` of every package, their
+dependencies on each other, ``zoo.__version__`` and towncrier's setting change together.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 VERSION = r"\d+\.\d+\.\d+(?:(?:a|b|rc)\d+|\.dev\d+)?"
-SAID = re.compile(  # in a line: a version of its own, or one that a package of ours is needed in
+SAID = re.compile(  # in a line: the package's version, or the required version of another package
     rf"""(?P<before>^(?:__version__|version)\ =\ "|"zoo-[a-z-]+(?:\[[a-z,-]+\])?==)(?P<version>{VERSION})(?=")""",
     re.MULTILINE | re.VERBOSE,
 )
 
 
 def files(root: Path) -> list[Path]:
-    """Everything that says a version."""
+    """All files that contain the version."""
     packages = [root / "core" / "pyproject.toml", *sorted(root.glob("plugins/*/pyproject.toml"))]
     return [*packages, root / "core" / "src" / "zoo" / "__init__.py", root / "pyproject.toml"]
 
 
 def said(root: Path) -> dict[str, list[str]]:
-    """Where each version is said: ``{"0.1.0": ["core/pyproject.toml:7", …]}``."""
+    """The places of each version: ``{"0.1.0": ["core/pyproject.toml:7", …]}``."""
     found: dict[str, list[str]] = {}
     for file in files(root):
         text = file.read_text(encoding="utf-8")
@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         return 0
     for version, places in found.items():
         print(f"{version}: {', '.join(places)}", file=sys.stderr)
-    print(f"All must say {args.version or 'one version'}: python scripts/versions.py VERSION", file=sys.stderr)
+    print(f"All must have {args.version or 'the same version'}: python scripts/versions.py VERSION", file=sys.stderr)
     return 1
 
 

@@ -4,8 +4,8 @@
     python train.py
 
 The data are 1,797 real scans of 8×8 pixels; the last 450 are held out. Takes minutes on a CPU, prints the held-out
-accuracy, and writes the weights in half precision into the package, under a name that ends in their hash. weights.py
-is then told both.
+accuracy, and writes the weights in half precision into the package, to a file whose name ends in its hash. Then enter
+the name and the accuracy in weights.py.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from zoo.io import save_image
 
 CHECKPOINTS = Path(__file__).parent / "src/zoo_template_name/checkpoints"
 HELD_OUT = 450
-SIDE = 32  # pixels, as the weights' preprocessing has it
+SIDE = 32  # pixels, as in the preprocessing of the weights
 
 
 def write_data(folder: Path) -> Path:
@@ -39,7 +39,7 @@ def write_data(folder: Path) -> Path:
 
 
 def jitter(scan: Tensor, target: dict[str, int], generator: torch.Generator) -> tuple[Tensor, dict[str, int]]:
-    """A scan, uint8 [3, H, W], enlarged, turned, scaled, sheared and moved a little, as another hand might write it."""
+    """A scan, uint8 [3, H, W], enlarged, with a small random rotation, scale, shear and shift."""
     large = nn.functional.interpolate(scan[None].float(), (SIDE, SIDE), mode="bilinear")
     change = torch.randn(1, 2, 3, generator=generator).clamp(-2, 2) * torch.tensor([0.12, 0.12, 0.1])
     grid = nn.functional.affine_grid(torch.eye(2, 3) + change, [1, 3, SIDE, SIDE], align_corners=False)
@@ -49,8 +49,8 @@ def jitter(scan: Tensor, target: dict[str, int], generator: torch.Generator) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path("out"), help="of the run")
-    parser.add_argument("--checkpoints", type=Path, default=CHECKPOINTS, help="where the weights are written")
+    parser.add_argument("--output", type=Path, default=Path("out"), help="folder of the run")
+    parser.add_argument("--checkpoints", type=Path, default=CHECKPOINTS, help="folder for the weights")
     parser.add_argument("--epochs", type=int, default=60)
     options = parser.parse_args()
     data = write_data(options.output / "data")
@@ -59,7 +59,7 @@ def main() -> None:
         epochs=options.epochs, batch_size=64, lr=5e-3, warmup=0.3, label_smoothing=0.05, clip=None,
     )  # fmt: skip
     published = zoo.get_model_weights("convmixer_64_8")["DIGITS_V1"]
-    model = done.model.half().float()  # measured as it is published, in half precision
+    model = done.model.half().float()  # measured in half precision, as published
     figures = zoo.evaluate(model, data / "val", weights=published)
     print(f"{HELD_OUT} held-out scans: " + ", ".join(f"{name} {value:.3f}" for name, value in figures.metrics.items()))
 

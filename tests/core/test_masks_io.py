@@ -50,7 +50,7 @@ def test_large_numbers_and_differences_below_zero() -> None:
 @pytest.mark.parametrize(
     ("runs", "message"),
     [
-        ({"size": [2, 2], "counts": [5]}, "of 5 pixels; expected 2 × 2"),
+        ({"size": [2, 2], "counts": [5]}, "have 5 pixels; expected 2 × 2"),
         ({"size": [2, 2], "counts": [5, -1]}, "expected 2 × 2"),
         ({"size": [2, 2], "counts": "~"}, "invalid character '~'"),
         ({"size": [2, 2], "counts": "P"}, "truncated"),

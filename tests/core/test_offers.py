@@ -297,7 +297,7 @@ def test_engines_are_found_by_name_and_by_what_they_open(plugin_folder: Any) -> 
     assert engines_for(".fast") == ["fast"]
     assert "fast" in engines_for(".onnx")
     assert engines_for(".jpg") == []
-    with pytest.raises(InvalidArgument, match=r"There is no engine 'fats'; there are .*fast.*Did you mean 'fast'"):
+    with pytest.raises(InvalidArgument, match=r"There is no engine 'fats'; installed are .*fast.*Did you mean 'fast'"):
         get_engine("fats")
     with pytest.raises(InvalidArgument, match="There is no engine 'other/fast'"):
         get_engine("other/fast")

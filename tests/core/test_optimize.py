@@ -348,7 +348,7 @@ def test_outputs_are_compared_and_changes_taken_back(monkeypatch):
     x = noise(2, 3, 8, 8)
     model = fill_(Counts()).eval()
     report = zoo.optimize(model, x).optimization_report
-    assert "taken back: an output would differ by" in report.notes[-1]
+    assert "undone: an output would differ by" in report.notes[-1]
     assert report.kept == {"norm": "outputs would differ"}
 
     # Were the watching wrong, the comparison would still find it.

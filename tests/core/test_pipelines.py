@@ -417,5 +417,5 @@ def test_a_task_that_is_none_is_told(task, problem):
 
 
 def test_steps_need_a_model():
-    with pytest.raises(InvalidArgument, match=r"task=Brightness\(…\) without a model; name the model"):
+    with pytest.raises(InvalidArgument, match=r"task=Brightness\(…\) without a model; name its model"):
         zoo.pipeline(task=Brightness())

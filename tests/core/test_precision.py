@@ -65,7 +65,7 @@ def test_autocast_where_a_model_cannot_be_cast() -> None:
     fast = zoo.optimize(model, x, dtype="bfloat16")
     report: Any = fast.optimization_report
     assert report.taken == "autocast"
-    assert report.notes[0].startswith("It runs under autocast, since when cast  the model fails with RuntimeError")
+    assert report.notes[0].startswith("It runs under autocast, since when cast the model fails with RuntimeError")
     found = fast(x)
     assert found.dtype == torch.float32
     assert 0 < off(found, model(x)) < 0.1

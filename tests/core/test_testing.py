@@ -144,13 +144,13 @@ FAULTS = [
     ("tasks", "self, sides=3", "self", "the option 'sides' is not an argument of acme_task:Guessing"),
     ("tasks", "self, sides=3", "self, sides=3, depth=1", "the argument 'depth' of acme_task:Guessing is not among its"),
     ("tasks", "self, sides=3", "self, sides=4", "option 'sides' defaults to 3, but to 4 in acme_task:Guessing"),
-    ("tasks", "acme_task:evaluate", "acme_task:judge", "shape-guessing: what it provides for 'evaluate', .* cannot be"),
-    ("tasks", "acme_task:distil", "acme_task:brew", "image-classification: what it provides for 'distil', acme_task:b"),
+    ("tasks", "acme_task:evaluate", "acme_task:judge", "shape-guessing: its object for 'evaluate': .* cannot be"),
+    ("tasks", "acme_task:distil", "acme_task:brew", "image-classification: its object for 'distil': acme_task:b"),
     ("tasks", "acme_task:Guessing", "acme_exits:Guessing", "cannot be imported: SystemExit: 3"),
     ("commands", "acme_task:guess", "acme_task:gues", "guess: acme_task:gues cannot be imported: ContractError"),
     ("commands", "acme_task:Abacus", "acme_tusk:Abacus", "abacus: acme_tusk:Abacus cannot be imported"),
     ("metadata", '{"Shapes": {"acc@1": 90.0}}', "{}", "V1 has no metrics, which image-classification requires"),
-    ("metadata", "acc@1", "accuracy", r"of its metrics \(accuracy\) none is acc@1 or acc@5"),
+    ("metadata", "acc@1", "accuracy", r"none of its metrics \(accuracy\) is acc@1 or acc@5"),
     ("metadata", 'task="image-classification"', 'task="dowsing"', "No installed .* 'dowsing'.*add a zoo.TaskSpec"),
     ("categories", '"star", ', "", "names 3 categories and its config has num_classes=4"),
     ("urls", URL, "https://example.org/net.pth", "does not end in -<8 or more digits"),
@@ -240,7 +240,7 @@ def test_the_input_is_the_authors_to_choose(acme):
     report = verify(Masked, tier="model")
     assert report.ok, str(report)
     said = {result.check: result.message for result in report.results}
-    assert said["features"] == "left out: they take one input"
+    assert said["features"] == "skipped: they take one input"
     assert not verify("acme", tier="model").ok
 
 
@@ -321,7 +321,7 @@ UNREADABLE = [
         "return [self.pitch]",
         r"lines\(3\) of a result returns \[.*expected a list",
     ),
-    ('{"pitch": self.pitch}', '{"pitch": self}', r"to_dict\(3\) of a result cannot be written as JSON:  .*Tone"),
+    ('{"pitch": self.pitch}', '{"pitch": self}', r"to_dict\(3\) of a result cannot be written as JSON: .*Tone"),
     ("class Tone(zoo.Result)", "class Tone", r"decode\(\) returns \[<.*Tone object .*; expected .* zoo\.Result"),
     ("Tone(pitch.item()) for", "pitch.item() for", r"decode\(\) returns \[.*; expected .* zoo\.Result"),
     ('outputs["pitch"]]', 'outputs["pitch"]][1:]', r"decode\(\) returns \["),
@@ -524,7 +524,7 @@ def test_every_check_is_a_test_of_its_own_under_pytest(acme, tmp_path):
     done = run_python("-m", "pytest", "-rfs", "-p", "no:cacheprovider", path=tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "FAILED test_acme.py::TestAcme::test_conformance[net-parameters]" in done.stdout
-    assert "left out: takes a night" in done.stdout
+    assert "skipped: takes a night" in done.stdout
     assert f"1 failed, {len(CHECKS) - 3} passed, 1 skipped" in done.stdout
 
 

@@ -191,7 +191,7 @@ def test_masks_are_torchvisions_where_they_do_not_overlap() -> None:
     assert draw_segmentation_masks(image, masks[0], alpha=0.33, colors="orange")[:, 1, 1].tolist() == [151, 121, 67]
     light = draw_segmentation_masks(image / 255, masks[0], alpha=0.33, colors="orange")[:, 1, 1]
     assert light.tolist() == pytest.approx([0.5927, 0.4763, 0.2627], abs=1e-4)
-    with pytest.warns(ZooWarning, match="There are no masks, and nothing is drawn"):
+    with pytest.warns(ZooWarning, match="There are no masks, so nothing is drawn"):
         assert torch.equal(draw_segmentation_masks(image, masks[:0]), image)
 
 
@@ -242,7 +242,7 @@ def test_keypoints_are_torchvisions() -> None:
     ("arguments", "message"),
     [
         ({"keypoints": torch.zeros(5, 2)}, r"\[5, 2\]; expected \[N, K, 2\]"),
-        ({"connectivity": [(0, 9)]}, r"connectivity has \(0, 9\).*from 0 to 4"),
+        ({"connectivity": [(0, 9)]}, r"connectivity contains \(0, 9\).*from 0 to 4"),
         ({"visibility": torch.ones(2, 4)}, r"\[2, 4\]; expected \[2, 5\]"),
         ({"colors": (1, 2)}, r"colors\[0\] is 1"),
         ({"radius": 0}, "radius is 0"),

@@ -235,7 +235,7 @@ def broken(kind: str, folder: Path) -> Path:
         ("cut", r"after \d+ frame\(s\): Invalid data"),
         ("overwritten", r"after \d+ frame\(s\): Invalid data"),
         ("cut-mkv", r"is truncated: its last frame is at \d\.\d\d s of 3\.00 s"),
-        ("audio", "it holds audio and no video"),
+        ("audio", "it contains audio and no video"),
         ("cut-gif", "cannot be read as a video"),
         ("cut-webp", "cannot be read as a video"),
         ("cut-png", "cannot be read as a video"),

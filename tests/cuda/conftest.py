@@ -11,7 +11,7 @@ if not torch.cuda.is_available():
 
 @pytest.fixture(autouse=True)
 def full_precision() -> Iterator[None]:
-    """Products in float32 are computed in float32: the answers of a CPU are what is compared with."""
+    """Compute float32 products in float32, since results are compared with those of a CPU."""
     allowed = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     yield

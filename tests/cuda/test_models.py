@@ -1,4 +1,4 @@
-"""What models compute on a GPU is what they compute on a CPU: outputs, losses and gradients, and in 16 bits nearly."""
+"""Models on a GPU and on a CPU have equal outputs, losses and gradients, and similar ones in 16 bits."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def near(a: Any, b: Any, slack: float = 1e-4) -> None:
 
 
 def stirred(model: nn.Module) -> nn.Module:
-    """Heads that start at zero would say nothing."""
+    """Initialize heads that start at zero, whose outputs would be constant."""
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Conv2d) and not module.weight.any():
             nn.init.normal_(module.weight, std=0.02)
@@ -67,7 +67,7 @@ def test_outputs_and_gradients(name: str) -> None:
             assert (p.grad.cpu() - g).norm() <= 1e-6 * g.norm() + 1e-12, path
 
 
-# Random models with batch norm give outputs below what float16 can hold.
+# Outputs of random models with batch norm are too small for float16.
 @pytest.mark.parametrize(
     ("name", "dtype"), [(n, torch.bfloat16) for n in SMALL] + [(n, torch.float16) for n in HALF], ids=str
 )
@@ -105,7 +105,7 @@ def detector(name: str) -> nn.Module:
     torch.manual_seed(0)
     model = zoo.get_model(name, **RANDOM, **DETECTORS[name])
     for part in (m for m in model.modules() if hasattr(m, "fg_bg_sampler")):
-        part.fg_bg_sampler.batch_size_per_image = 10**6  # all of them: no device draws as another does
+        part.fg_bg_sampler.batch_size_per_image = 10**6  # use all: random samples differ between devices
         part.fg_bg_sampler.positive_fraction = 1.0
     for m in model.modules():
         if isinstance(m, nn.Dropout | nn.Dropout2d):

@@ -1,4 +1,4 @@
-"""Pipelines, evaluation, training and export on a GPU give what they give on a CPU."""
+"""Pipelines, evaluation, training and export give the same results on a GPU as on a CPU."""
 
 from __future__ import annotations
 

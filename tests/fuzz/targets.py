@@ -1,4 +1,4 @@
-"""What is fuzzed: of each kind of file or answer some good examples, and the code that reads it."""
+"""Fuzzing targets: for each kind of file or response, some valid examples, and the code that reads it."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class Target:
     """A kind of input.
 
     Attributes:
-        examples: makes good inputs, in an empty folder.
-        read: reads a file with such an input; what it raises but zoo's own errors is a bug.
-        suffixes: of the file's name, one for each example, or one for all.
-        mutate: makes a bad one of a good one.
+        examples: writes valid inputs to an empty folder.
+        read: reads a file with such an input; any exception other than zoo's own errors is a bug.
+        suffixes: suffixes of the file names, one for each example, or one for all.
+        mutate: makes an invalid input from a valid one.
     """
 
     examples: Callable[[Path], list[bytes]]
@@ -46,7 +46,7 @@ class Target:
     mutate: Callable[[random.Random, bytes], bytes] | None = None
 
 
-# ── how inputs are spoilt ────────────────────────────────────────────────────────────────────────────────────────
+# ── mutations ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 ODD_BYTES = [b"\0", b"\xff", b"\xff" * 4, b"\0" * 8, b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"{", b"}", b"[", b'"', b"\n"]
 ODD_VALUES: list[Any] = [
@@ -57,7 +57,7 @@ ODD_VALUES: list[Any] = [
 
 
 def spoilt(rng: random.Random, content: bytes) -> bytes:
-    """Bits turned, bytes lost, doubled, exchanged or put in, in one to four places."""
+    """Flip bits, or remove, duplicate, swap or insert bytes, in one to four places."""
     data = bytearray(content)
     for _ in range(rng.randint(1, 4)):
         at = rng.randrange(len(data) + 1)
@@ -80,7 +80,7 @@ def spoilt(rng: random.Random, content: bytes) -> bytes:
 
 
 def spoilt_json(rng: random.Random, content: bytes) -> bytes:
-    """A value exchanged, lost, doubled or renamed somewhere in the tree; now and then bytes instead."""
+    """Change, remove, duplicate or rename a value in the tree; sometimes mutate bytes instead."""
     if rng.random() < 0.2:
         return spoilt(rng, content)
     return b"\n".join(_spoilt_value(rng, line) if rng.random() < 0.7 else line for line in content.split(b"\n"))
@@ -209,7 +209,7 @@ def flows(folder: Path) -> list[bytes]:
     return [(folder / "f.flo").read_bytes()]
 
 
-# ── answers of servers ───────────────────────────────────────────────────────────────────────────────────────────
+# ── responses of servers ─────────────────────────────────────────────────────────────────────────────────────────
 
 BODY = b"content of a checkpoint " * 8
 HEADERS = (
@@ -226,7 +226,7 @@ def answers(folder: Path) -> list[bytes]:
 
 
 def spoilt_answer(rng: random.Random, content: bytes) -> bytes:
-    """Another status, more headers, odd numbers in them; now and then bytes instead."""
+    """Change the status, add headers with unusual numbers; sometimes mutate bytes instead."""
     if rng.random() < 0.3:
         return spoilt(rng, content)
     head, _, body = content.partition(b"\r\n\r\n")
@@ -248,7 +248,7 @@ def spoilt_answer(rng: random.Random, content: bytes) -> bytes:
 
 @functools.cache
 def _server() -> tuple[socket.socket, list[bytes]]:
-    """It answers each connection with the same bytes, whatever it is asked."""
+    """A server that sends the same bytes for every request."""
     listener, said = socket.create_server(("127.0.0.1", 0)), [b""]
 
     def serve() -> None:

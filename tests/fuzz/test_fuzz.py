@@ -1,6 +1,6 @@
-"""Damaged files and odd answers end well, or in one of zoo's own errors. ``make fuzz`` goes on for longer.
+"""Damaged files and unusual responses are read, or raise one of zoo's own errors. ``make fuzz`` runs longer.
 
-An input is made of a target's name and a number: ``ZOO_FUZZ_SEED=NUMBER ZOO_FUZZ_SECONDS=0`` makes that one alone.
+An input is made from a target's name and a number: ``ZOO_FUZZ_SEED=NUMBER ZOO_FUZZ_SECONDS=0`` makes only that one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from zoo.errors import ZooError
 
-SECONDS = float(os.environ.get("ZOO_FUZZ_SECONDS", "1.5"))  # a target
+SECONDS = float(os.environ.get("ZOO_FUZZ_SECONDS", "1.5"))  # for each target
 FIRST = int(os.environ.get("ZOO_FUZZ_SEED", "0"))
 KEYS = ("images", "annotations", "categories", "id", "image_id", "category_id", "bbox", "files", "version", "versions")
 NAMES = ("Content-Length", "Content-Encoding", "ETag", "Retry-After", "Transfer-Encoding", "Content-Type", "Location")
@@ -29,7 +29,7 @@ NAMES = ("Content-Length", "Content-Encoding", "ETag", "Retry-After", "Transfer-
 
 @pytest.fixture
 def limited(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Short waits, and 2 GB of memory beyond what the process has: a file that asks for more is a bug."""
+    """Short waits, and at most 2 GB of additional memory: a file that needs more is a bug."""
     monkeypatch.setenv("ZOO_TIMEOUT", "0.3")
     monkeypatch.setenv("ZOO_MAX_PIXELS", "1000000")
     monkeypatch.setattr("zoo.files.http.PAUSE", 0.0)
@@ -55,7 +55,7 @@ HEADER = st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), ma
 
 @st.composite
 def answers(draw: st.DrawFn) -> bytes:
-    """An answer with a Content-Range and other headers that hold anything."""
+    """A response with a Content-Range and other headers with arbitrary values."""
     numbers = [draw(st.integers(0, 300) | HEADER) for _ in "abc"]
     lines = [f"HTTP/1.1 {draw(st.sampled_from([200, 206, 416]))} X"]
     lines.append("Content-Range: " + draw(st.just("bytes {}-{}/{}".format(*numbers)) | HEADER))
@@ -69,7 +69,7 @@ def test_what_is_damaged_ends_in_an_error_of_our_own(name: str, tmp_path: Path) 
     target = TARGETS[name]
     examples = target.examples(tmp_path)
     suffixes = target.suffixes * (len(examples) if len(target.suffixes) == 1 else 1)
-    for content, suffix in zip(examples, suffixes, strict=True):  # unspoilt, they are read; of the answers one alone
+    for content, suffix in zip(examples, suffixes, strict=True):  # valid examples are read; for the responses only one
         assert read(name, content, tmp_path / f"good{suffix}")
         if name == "servers' answers":
             break
@@ -104,7 +104,7 @@ def test_what_was_never_good_does_too(name: str, tmp_path: Path) -> None:
 
 
 def read(name: str, content: bytes, path: Path) -> bool:
-    """Whether it could be read; zoo's own errors say why it could not."""
+    """Whether the file could be read; zoo's own errors are expected."""
     path.write_bytes(content)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

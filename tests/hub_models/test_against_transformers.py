@@ -1,4 +1,4 @@
-"""Tiny models of every family: what zoo says of a picture is what transformers' own pipeline says of it."""
+"""Tiny models of every family: zoo's results equal those of transformers' own pipeline."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KINDS = {
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Family → its folder, made when it is asked for."""
+    """Family → its folder, created on first access."""
     made: dict[str, Path] = {}
 
     def folder(family: str) -> Path:
@@ -107,7 +107,7 @@ COMPARED = {
     "Classification": same_labels,
     "Detection": same_objects,
     "Segmentation": same_classes,
-    "PanopticSegmentation": lambda result, run: None,  # a test of its own below
+    "PanopticSegmentation": lambda result, run: None,  # tested below
     "Depth": same_depths,
     "ImageEmbedding": same_vectors,
 }
@@ -168,7 +168,7 @@ def test_encoders_that_their_pipeline_does_not_pool(family: str, pick: Any, fold
 def test_what_was_trained_on_parts_of_pictures_sees_the_whole(family: str, folders: Any, picture: Image.Image) -> None:
     encode = zoo.pipeline(folders(family), device="cpu")
     one = encode(picture).vector
-    torch.testing.assert_close(one, encode(picture).vector, atol=1e-5, rtol=1e-5)  # by no chance
+    torch.testing.assert_close(one, encode(picture).vector, atol=1e-5, rtol=1e-5)  # deterministic
     whole = hf.ViTMAEModel.from_pretrained(folders(family), mask_ratio=0.0).eval()
     pixels = hf.AutoImageProcessor.from_pretrained(folders(family))(picture, return_tensors="pt")["pixel_values"]
     with torch.inference_mode():
@@ -183,7 +183,7 @@ def test_a_model_of_pictures_and_texts_that_is_not_served_is_refused(tmp_path: P
         "vision_config": {},
     }
     (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ZooError, match=r"of pictures and texts\. Of clip, metaclip_2, siglip the half that sees"):
+    with pytest.raises(ZooError, match=r"for images and texts\. Only the image encoders of clip, metaclip_2, siglip"):
         zoo.pipeline(tmp_path)
 
 
@@ -192,16 +192,16 @@ def test_a_model_of_pictures_and_texts_that_is_not_served_is_refused(tmp_path: P
     [
         (
             {"model_type": "bert", "architectures": ["BertModel"], "vocab_size": 9},
-            "not pixels: not served",
+            "not pixels: not supported",
         ),
         ({"model_type": "bert", "architectures": ["BertForPreTraining"], "vocab_size": 9}, "takes tokens, not pixels"),
         (
             {"model_type": "oneformer", "architectures": ["OneFormerForUniversalSegmentation"]},
-            "wants words beside",
+            "needs text in addition",
         ),
         (
             {"model_type": "owlvit", "architectures": ["OwlViTForObjectDetection"], "text_config": {}},
-            "a model of pictures and texts",
+            "a model for images and texts",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""zoo-timm and zoo-transformers installed together: tasks that both serve, defaults, what lists cost."""
+"""zoo-timm and zoo-transformers installed together: shared tasks, defaults, cost of listing."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_image_feature_extraction_is_of_a_package_that_both_use(encoder: Path, t
     shared = zoo.get_task("image-feature-extraction")
     assert shared.implementation == "zoo_classification.embedding:EmbeddingTask"
     assert zoo.get_task("image-feature-extraction", plugin="timm") is shared
-    own = zoo.get_task("image-feature-extraction", plugin="transformers")  # its models' outputs are no tensors
+    own = zoo.get_task("image-feature-extraction", plugin="transformers")  # its models' outputs are not tensors
     assert own.implementation.startswith("zoo_transformers")
     assert [option.name for option in own.options] == [option.name for option in shared.options]
     model = zoo.get_model("timm/mobilenetv3_small_050", num_classes=0)
@@ -63,7 +63,7 @@ def test_image_feature_extraction_is_of_a_package_that_both_use(encoder: Path, t
 
 
 def test_a_built_model_is_read_as_its_own_plugin_does(encoder: Path) -> None:
-    """The task that is named is that of the plugin whose model it is, though ours has the bare name."""
+    """A task name refers to the task of the model's own plugin, although zoo's own has the name without a prefix."""
     model = zoo.get_model(str(encoder))
     ready = zoo.pipeline(model, task="image-feature-extraction", device="cpu")
     assert ready.task is zoo.get_task("image-feature-extraction", plugin="transformers")

@@ -1,4 +1,4 @@
-"""Folders and repositories of transformers' layout as names of models: built, saved, refused; nothing is executed."""
+"""Folders and repositories in transformers' layout as models: build, save, errors; no code is executed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COFFEE = Path(__file__).parents[2] / "examples/images/photos/coffee.jpg"
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that has a folder of each of these families."""
+    """A folder with one folder for each of these families."""
     root = tmp_path_factory.mktemp("saved")
     for family in ("vit", "detr", "segformer", "glpn", "dinov2", "mask2former"):
         tiny.save(family, root / family)
@@ -32,7 +32,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(saved: Path, tmp_path: Path) -> Callable[[str], Path]:
-    """A copy of one of them, to be changed."""
+    """A copy of one of them, for modification."""
 
     def copy(family: str) -> Path:
         return Path(shutil.copytree(saved / family, tmp_path / family))
@@ -100,7 +100,7 @@ def test_without_weights_and_by_its_config_alone(saved: Path) -> None:
 
 
 def test_weights_under_older_names_are_renamed_as_transformers_does(saved: Path, folder: Any) -> None:
-    """A classifier's file, all of whose names begin with ``vit.``, as that of the model below its head."""
+    """A classifier's file, whose names all begin with ``vit.``, loaded into the model without head."""
     path = folder("vit")
     change(path / "config.json", architectures=["ViTModel"], id2label=None, label2id=None)
     model = zoo.get_model(path)
@@ -126,7 +126,7 @@ def test_a_file_that_lacks_tensors_is_refused(folder: Any) -> None:
     ("values", "problem"),
     [
         ({"architectures": ["BertForMaskedLM"]}, "BertForMaskedLM .* none of the tasks image-classification"),
-        ({"architectures": None}, "no class that it names"),
+        ({"architectures": None}, "an unnamed class"),
         ({"architectures": None, "auto_map": {"AutoModel": "evil.Model"}}, "none of the tasks"),
     ],
 )
@@ -154,7 +154,7 @@ def test_code_of_a_repository_is_never_run(folder: Any, tmp_path: Path) -> None:
 def test_pickles_and_files_in_pieces_are_refused(folder: Any) -> None:
     path = folder("vit")
     (path / "model.safetensors").rename(path / "pytorch_model.bin")
-    with pytest.raises(PluginError, match=r"no model\.safetensors; other files, pickles above all, are not read"):
+    with pytest.raises(PluginError, match=r"no model\.safetensors; other files, such as pickles, are not read"):
         zoo.get_model(path)
     (path / "model.safetensors.index.json").write_text("{}")
     with pytest.raises(PluginError, match="in several files"):
@@ -173,7 +173,7 @@ def test_a_processor_that_cannot_be_is_told(folder: Any) -> None:
     path = folder("vit")
     change(path / "preprocessor_config.json", image_processor_type="NobodysProcessor")
     change(path / "config.json", model_type="vit")
-    with pytest.raises(CheckpointError, match="cannot make an image processor"):
+    with pytest.raises(CheckpointError, match="cannot create an image processor"):
         zoo.pipeline(path, device="cpu")
 
 
@@ -188,7 +188,7 @@ def test_a_config_that_is_none_is_told(config: Any) -> None:
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A hub on loopback that huggingface_hub asks, with an empty cache."""
+    """A hub on loopback for huggingface_hub, with an empty cache."""
     from huggingface_hub import constants
 
     with serving(Hub()) as server:
@@ -210,14 +210,14 @@ def publish(hub: Hub, name: str, folder: Path, **more: bytes) -> str:
 
 
 def test_any_repository_of_the_hub(hub: Hub, saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    commit = publish(hub, "somebody/net", saved / "detr", **{"pytorch_model.bin": b"pickle", "modeling.py": b"raise 1"})
-    ours = zoo.pipeline("hf://somebody/net", device="cpu")
+    commit = publish(hub, "someone/net", saved / "detr", **{"pytorch_model.bin": b"pickle", "modeling.py": b"raise 1"})
+    ours = zoo.pipeline("hf://someone/net", device="cpu")
     want = zoo.pipeline(saved / "detr", device="cpu")(COFFEE).to_dict()
     assert ours(COFFEE).to_dict() == want
-    assert zoo.model_info("hf://somebody/net").source == f"hf://somebody/net@{commit}"
+    assert zoo.model_info("hf://someone/net").source == f"hf://someone/net@{commit}"
     assert not any("pytorch_model.bin" in line for line in hub.asked)
     monkeypatch.setenv("ZOO_OFFLINE", "1")
-    assert zoo.pipeline("hf://somebody/net", device="cpu")(COFFEE).to_dict() == want
+    assert zoo.pipeline("hf://someone/net", device="cpu")(COFFEE).to_dict() == want
 
 
 def test_a_checkpoint_of_the_table(
@@ -255,7 +255,7 @@ def test_settings_of_a_processor_of_several_parts(hub: Hub, folder: Any) -> None
     path = folder("dinov2")
     settings = json.loads((path / "preprocessor_config.json").read_text())
     (path / "preprocessor_config.json").unlink()
-    with pytest.raises(InvalidArgument, match="name no preprocessing"):
+    with pytest.raises(InvalidArgument, match="have no preprocessing"):
         zoo.pipeline(path, device="cpu")
     (path / "processor_config.json").write_text(json.dumps({"image_processor": settings}))
     want = zoo.pipeline(path, device="cpu")(COFFEE).to_dict()

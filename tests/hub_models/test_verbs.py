@@ -1,4 +1,4 @@
-"""Models of transformers in commands: listed, described, predicted with, evaluated, exported."""
+"""Models of transformers in commands: list, show, predict, evaluate, export."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_depth_is_drawn_with_a_scale_and_kept_as_numbers(saved: Path, run: Calla
     picture = Image.open(tmp_path / "out" / "coffee.png")
     photo = Image.open(COFFEE)
     assert values.shape == (photo.height, photo.width)
-    assert picture.width > photo.width + 60  # the scale beside it
+    assert picture.width > photo.width + 60  # the scale next to it
     result = zoo.pipeline(saved / "glpn", device="cpu")(COFFEE)
     assert result.unit == "metres"
     assert result.nearest == values.min() < values.max() == result.farthest

@@ -121,7 +121,7 @@ def test_in_evaluations_they_are_counted_and_named(tmp_path: Path, capsys: pytes
     assert (result.measured, dict(result.metrics)) == (0, {})
     assert len(result.failures) == 10
     assert f"the model's own {name}" in result.failures["4/digit_4.png"]
-    assert result.notes == ("10 of 10 inputs gave NaN or infinite numbers; the figures are of the others.",)
+    assert result.notes == ("10 of 10 inputs gave NaN or infinite numbers; the metrics are for the others.",)
     torch.save(built.state_dict(), tmp_path / "bad.pth")
     capsys.readouterr()
     options = ["--model", model, "--weights", str(tmp_path / "bad.pth"), "--device", "cpu", "--set", "num_classes=10"]

@@ -66,7 +66,7 @@ def test_blocks_are_of_kinds_that_are_run_here() -> None:
 
 def test_five_commands_lead_from_two_folders_to_a_plugin(road: dict[str, str], place: Path) -> None:
     shown, trained, measured, written, _ = road.values()
-    assert "48 examples to train on, 12 to validate on" in shown
+    assert "48 examples for training, 12 for validation" in shown
     assert Image.open(place / "sheet.png").width > 300
     assert "best.safetensors" in trained
     assert re.search(r"acc@1\s+100", measured)

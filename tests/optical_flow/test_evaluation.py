@@ -120,7 +120,7 @@ def test_figures_are_measured_as_they_were_published_if_asked(
         errors[updates] = result.metrics["epe"]
         assert result.protocol == {"num_flow_updates": updates or 12, "padding": "sintel"}
         assert result.published_protocols == {"Generated shapes": {"num_flow_updates": 12, "padding": "sintel"}}
-        differs = "The published figures of Generated shapes were measured with num_flow_updates 12; these with"
+        differs = "The published metrics on Generated shapes were measured with num_flow_updates 12; these with"
         assert list(result.notes) == ([] if updates in (None, 12) else [f"{differs} num_flow_updates {updates}."])
     assert errors[None] == errors[12]
     frames = [read_image(tmp_path / f"x_{i}.png", "RGB")[None] / 127.5 - 1 for i in (1, 2)]

@@ -1,4 +1,4 @@
-"""What holds the repository together: one version, a stub that says what there is, workflows that run what is there."""
+"""Consistency of the repository: one version, complete stubs, workflows that run existing targets."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def script(name: str) -> ModuleType:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """The files that say a version, copied."""
+    """Copies of the files that contain the version."""
     for file in script("versions").files(ROOT):
         (tmp_path / file.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, tmp_path / file.relative_to(ROOT))

@@ -1,4 +1,4 @@
-"""The template of a third party's plugin, from its folder to a wheel, into a clean environment, and out of it again."""
+"""The plugin template: built as a wheel, installed in a clean environment, and uninstalled."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def environment(wheels: Path, site_without_zoo: Path, tmp_path: Path) -> tuple[Path, Run]:
-    """The Python of a new environment with core and classification, and a function that runs it, far from here."""
+    """The Python of a new environment with core and classification, and a function that runs it in another folder."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
     python = tmp_path / "venv/bin/python"
     install(python, wheels, "zoo-core", "zoo-classification")
@@ -76,7 +76,7 @@ def test_the_template_comes_works_and_goes(wheels, environment, tmp_path):
     found = dict(re.findall(r"digit_(\d).*\.png\s+[\d.]+%\s+(\d)$", predicted, re.MULTILINE))
     assert found == {str(digit): str(digit) for digit in range(10)}
 
-    assert "(1 of 10)" in run("-m", "zoo", "vote", DIGITS)  # a command of its own, and its verb for our task
+    assert "(1 of 10)" in run("-m", "zoo", "vote", DIGITS)  # a custom command, and its function for zoo's task
     assert run("-m", "zoo", "template_name:vote", DIGITS, "--model", "convmixer_64_8").endswith("of 10)\n")
 
     shutil.copytree(TEMPLATE / "tests", tmp_path / "tests")

@@ -1,4 +1,4 @@
-"""What pip installs: the wheels of every package, built, looked into, and used far from the source tree."""
+"""The wheels of every package: built, inspected, and used outside the source tree."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_wheel_is_pure_typed_and_licensed(wheels, package):
         names = content.namelist()
         metadata = Parser().parsestr(content.read(next(n for n in names if n.endswith("/METADATA"))).decode())
     module = "zoo" if name == "zoo_core" else name
-    assert f"{module}/py.typed" in names or name == "zoo_all"  # which is dependencies alone
+    assert f"{module}/py.typed" in names or name == "zoo_all"  # zoo-all has only dependencies
     assert any(n.endswith("licenses/LICENSE") for n in names)
     assert all(n.startswith((f"{module}/", f"{name}-")) for n in names)
     assert not any(n.endswith((".so", ".pyd", ".c", ".cpp")) for n in names)

@@ -34,7 +34,7 @@ def make(folder: Path, count: int) -> Path:
 
 
 def kill_a_worker(parent: int) -> bool:
-    """A worker that holds a model, among the processes that ``parent`` has started."""
+    """A worker with a model, among the child processes of ``parent``."""
     import psutil
 
     for process in psutil.Process(parent).children(recursive=True):
@@ -48,7 +48,7 @@ def kill_a_worker(parent: int) -> bool:
 
 
 def predicted(tmp_path: Path, count: int, chunk: int, seconds: float) -> tuple[list[dict[str, Any]], str]:
-    """Rows of so many pictures, one of two workers killed half-way."""
+    """Rows for many pictures, with one of two workers killed halfway."""
     folder, out = make(tmp_path / "pictures", count), tmp_path / "out.parquet"
     (folder / "000003b.png").write_bytes(b"no picture")
     command = [*ZOO, "batch", folder, *MODEL, "--output", out, "--actors", 2, "--chunk", chunk]
@@ -58,7 +58,7 @@ def predicted(tmp_path: Path, count: int, chunk: int, seconds: float) -> tuple[l
         time.sleep(0.01)
     assert kill_a_worker(process.pid)
     text, errors = process.communicate(timeout=seconds)
-    assert process.returncode == 1, errors  # one picture is none
+    assert process.returncode == 1, errors  # one file is not a picture
     assert "000003b.png" in errors
     return pq.read_table(out).to_pylist(), text
 
@@ -93,7 +93,7 @@ def test_going_on_and_other_results(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "--resume" in capsys.readouterr().err
     (out / "part-00000002.parquet").unlink()
     assert main([*command, "--resume"]) == 0
-    assert "3 of 4 chunks were there already" in capsys.readouterr().out
+    assert "3 of 4 chunks were done before" in capsys.readouterr().out
     assert pq.read_table(out).num_rows == 20
     command[command.index("DIGITS_V1")] = "IMAGENET1K_V1"
     assert main([*command, "--resume"]) == 1
@@ -101,7 +101,7 @@ def test_going_on_and_other_results(tmp_path: Path, capsys: pytest.CaptureFixtur
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/notes.txt").touch()
     assert main(["batch", str(folder), *MODEL, "--output", str(tmp_path / "mine")]) == 1
-    assert "not by zoo batch" in capsys.readouterr().err
+    assert "is not a result of zoo batch" in capsys.readouterr().err
 
 
 def test_map_batches_takes_the_predictor(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_a_worker_that_cannot_work_is_told_once(tmp_path: Path) -> None:
 
 
 def test_a_picture_that_ends_its_worker(tmp_path: Path) -> None:
-    """Without Ray: a process for each life of the worker."""
+    """Without Ray: a new process for each start of the worker."""
     sources = [str(DIGITS / f"digit_{i}.png") for i in range(6)]
     offsets, total = rays._plan(sources, tmp_path / "out", {"chunk": 6}, False)
     program = f"""
@@ -170,7 +170,7 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_ctrl_c_in_a_terminal(tmp_path: Path) -> None:
-    """One line; no process is left, and --resume does the rest."""
+    """Prints one line; no process remains, and --resume computes the rest."""
     import psutil
 
     folder, out = make(tmp_path / "pictures", 3000), tmp_path / "out.parquet"
@@ -186,7 +186,7 @@ def test_ctrl_c_in_a_terminal(tmp_path: Path) -> None:
         assert process.wait(60) == 130, text
         assert all(len(line) <= 80 for line in shown.replace("\r", "\n").splitlines()), shown
         told = [line.strip() for line in text.replace("\r", "\n").splitlines() if "Interrupted" in line]
-        assert told == ["Interrupted; the same command with --resume goes on."]
+        assert told == ["Interrupted; run the same command with --resume to continue."]
         assert "Traceback" not in text
         gone, alive = psutil.wait_procs(children, 30)
         assert not alive
@@ -211,7 +211,7 @@ def test_nothing_to_do(tmp_path: Path, content: str, capsys: pytest.CaptureFixtu
 
 
 def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
-    """Of 64 KB, on which the worker writes; told once, and what is there goes on when there is room."""
+    """The worker's disk of 64 KB is full; the error is reported once, and the run continues when there is space."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(

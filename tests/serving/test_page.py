@@ -1,4 +1,4 @@
-"""The page at ``/`` in a real browser: a picture is dropped, and chosen; what the model sees is shown."""
+"""The page at ``/`` in a real browser: a picture is dropped, or chosen; the predictions are shown."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def server() -> Iterator[Running]:
 
 @pytest.fixture
 def page(server: Running) -> Iterator[Any]:
-    """The page, and what its console said; no ``wait_for_function``, which the page's policy forbids."""
+    """The page, and its console messages; without ``wait_for_function``, which the page's policy forbids."""
     with playwright.sync_playwright() as started:
         browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
         page = browser.new_page(viewport={"width": 900, "height": 1000})
@@ -57,7 +57,7 @@ def test_a_picture_is_dropped(page: Any, tmp_path: Path) -> None:
     page.select_option("#model", "ssdlite320_mobilenet_v3_large")
     page.evaluate(DROP, [picture, "shapes.png"])
     page.wait_for_selector("#status.error")
-    assert "token is needed" in page.inner_text("#status")
+    assert "token is required" in page.inner_text("#status")
     page.fill("#token", "secret")
     page.evaluate(DROP, [picture, "shapes.png"])
     page.wait_for_selector("#drawn:not([hidden])")
@@ -65,7 +65,7 @@ def test_a_picture_is_dropped(page: Any, tmp_path: Path) -> None:
     assert page.inner_text("#status") == "shapes.png"
     assert '"objects"' in page.inner_text("#answer")
     assert '"label"' in page.inner_text("#answer")
-    assert page.get_attribute("#drawn", "alt") == "What the model sees in shapes.png"
+    assert page.get_attribute("#drawn", "alt") == "Predictions on shapes.png"
     page.screenshot(path=tmp_path / "page.png", full_page=True)
     assert [text for text in page.said if "401" not in text] == []
 

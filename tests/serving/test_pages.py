@@ -1,4 +1,4 @@
-"""docs/serving.md, followed to the letter."""
+"""Run all commands of docs/serving.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``zoo serve`` with clients that are slow, cut connections and send what no client should; models that are slow."""
+"""``zoo serve`` with slow clients, closed connections and invalid requests; and with slow models."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def head(length: int, *more: str) -> bytes:
 
 
 def answer(client: socket.socket) -> bytes:
-    """All that comes until the connection is closed."""
+    """All data until the connection is closed."""
     found = b""
     with client, contextlib.suppress(ConnectionResetError):
         while part := client.recv(65536):
@@ -140,7 +140,7 @@ def test_headers_that_trickle(there: Hosted) -> None:
 def test_the_second_request_of_a_connection_is_waited_for_no_longer(there: Hosted) -> None:
     client = there.connect(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
     found = b""
-    while b'"ok"' not in found and (part := client.recv(65536)):  # headers may come by themselves
+    while b'"ok"' not in found and (part := client.recv(65536)):  # headers may arrive separately
         found += part
     assert b'"ok"' in found
     client.sendall(b"POST /predict HT")
@@ -182,7 +182,7 @@ def test_a_body_larger_than_it_says_or_without_end(there: Hosted) -> None:
 
 
 def huge(width: int, height: int) -> bytes:
-    """A PNG of such a size by its header, of a few bytes."""
+    """A PNG of a few bytes whose header states this size."""
 
     def part(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -213,7 +213,7 @@ PART = b'--b\r\nContent-Disposition: form-data; name="%s"; filename="%s"\r\n\r\n
         (encoded("PNG", "I;16"), {}, {200}),
         (encoded("TIFF", "F"), {}, {422}),
         (encoded("PNG", "RGBA"), {"Content_Type": "image/jpeg"}, {200}),
-        (DIGIT, {"Content_Type": "text/html; charset=nonsense"}, {200}),
+        (DIGIT, {"Content_Type": "text/html; charset=unknown"}, {200}),
         (DIGIT, {"Content_Type": "\x80\xff"}, {200}),
         (DIGIT, {"Content_Type": "application/json"}, {400}),
         (gzip.compress(DIGIT), {"Content_Encoding": "gzip"}, {400}),
@@ -265,7 +265,7 @@ def test_a_token_of_other_letters(pipe: zoo.Pipeline) -> None:
 
 
 class Slow:
-    """A pipeline that takes its time, as long as it is told to."""
+    """A slow pipeline, with an adjustable time."""
 
     def __init__(self, pipe: zoo.Pipeline, seconds: float) -> None:
         self.pipe, self.seconds, self.go = pipe, seconds, threading.Event()
@@ -311,7 +311,7 @@ def test_a_model_that_hangs_does_not_hold_the_end_back(pipe: zoo.Pipeline) -> No
 
 
 def test_opened_pictures_of_all_requests_have_a_bound(pipe: zoo.Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 24 pictures of 2 million pixels four at a time."""
+    """24 pictures of 2 million pixels each, four at the same time."""
     from zoo_serving import service
 
     most = 0
@@ -354,7 +354,7 @@ def test_its_end_in_a_terminal(how: str) -> None:
         assert process.wait(60) in ((130,) if how == "ctrl-c" else (-signal.SIGTERM, 143))
         assert "Traceback" not in text
         lines = [line.strip() for line in text.replace("^C", "").splitlines() if line.strip()]
-        assert lines == (["Interrupted; what had come is answered."] if how == "ctrl-c" else []), text
+        assert lines == (["Interrupted; finishing the current requests."] if how == "ctrl-c" else []), text
     finally:
         process.kill()
         os.close(master)
@@ -366,5 +366,5 @@ def test_the_address_is_taken(there: Hosted) -> None:
         [*command, "squeezenet1_1=DIGITS_V1", "--port", str(there.port)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert f"127.0.0.1:{there.port} cannot be listened on: Address already in use" in done.stderr
+    assert f"Cannot listen on 127.0.0.1:{there.port}: Address already in use" in done.stderr
     assert "Traceback" not in done.stderr

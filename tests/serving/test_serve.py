@@ -1,4 +1,4 @@
-"""``zoo serve``: a real server on loopback, asked well and badly."""
+"""``zoo serve``: a real server on loopback, with valid and invalid requests."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def png(width: int, height: int) -> bytes:
         ("/predict?top=0", DIGIT, RAW, 422, "from 1 to 1000"),
         ("/predict", DIGIT, {**RAW, "Accept": "text/html"}, 406, "application/json"),
         ("/predict", b'{"url": "http://127.0.0.1/x"}', {"Content_Type": "application/json"}, 403, "not allowed"),
-        ("/predict", b"[", {"Content_Type": "application/json"}, 400, "no JSON"),
+        ("/predict", b"[", {"Content_Type": "application/json"}, 400, "not JSON"),
         ("/predict", b"--b--\r\n", {"Content_Type": "multipart/form-data; boundary=b"}, 400, "no file"),
         ("/predict", b"--b--\r\n", {"Content_Type": "multipart/form-data"}, 400, ""),
         ("/nothing", None, {}, 404, ""),
@@ -160,7 +160,7 @@ def test_token_urls_overload_and_draining() -> None:
             late: list[Any] = []
             asking = threading.Thread(target=lambda: late.append(running.ask("/predict", DIGIT, **RAW, **token)))
             asking.start()
-            time.sleep(0.4)  # it waits for others of its batch
+            time.sleep(0.4)  # it waits for the rest of its batch
             assert running.end() in (0, -signal.SIGTERM)
             asking.join()
             assert late[0].status == 200

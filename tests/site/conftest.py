@@ -27,7 +27,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``real``, a catalogue of all that is installed, with some measured times; ``large``, one of 5,000 weights."""
+    """``real``, a catalogue of the installed models, with some measured times; ``large``, one with 5,000 weights."""
     folder = tmp_path_factory.mktemp("sites")
     times = {"resnet18": 20.0, "resnet50": 60.0, "mobilenet_v3_small": 5.0, "vit_b_16": 110.0, "alexnet": 25.0}
     row = {"weights": None, "device": "cpu", "torch": "2.13.0", "threads": 2, "batch": 1, "engine": "eager"}
@@ -51,7 +51,7 @@ def server(folder: Path) -> Iterator[str]:
 def browser() -> Iterator[Any]:
     path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
-        pytest.fail("There is no chromium: apt-get install chromium, or set CHROMIUM to the path of one.")
+        pytest.fail("No chromium was found: apt-get install chromium, or set CHROMIUM to the path of one.")
     with sync_api.sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield launched
@@ -59,7 +59,7 @@ def browser() -> Iterator[Any]:
 
 
 class Window:
-    """A page, and all that went wrong on it: console messages, errors, requests that failed or left the machine."""
+    """A page, and its problems: console messages, errors, failed requests and requests to other machines."""
 
     def __init__(self, context: Any, base: str) -> None:
         self.context, self.base = context, base
@@ -81,7 +81,7 @@ class Window:
 
 @pytest.fixture
 def window(browser: Any, server: str) -> Iterator[Any]:
-    """``window(width=390, color_scheme="dark", …)``; at the end of the test nothing may have gone wrong on any."""
+    """``window(width=390, color_scheme="dark", …)``; the test fails if any of the pages had problems."""
     opened: list[Window] = []
 
     def make(width: int = 1440, height: int = 900, **options: Any) -> Window:

@@ -1,4 +1,4 @@
-"""The catalogue as its visitors use it: search, filters, comparison, plots; keys, a telephone, no JavaScript."""
+"""The catalogue in a browser: search, filters, comparison, plots; keyboard, phone, no JavaScript."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PAGES = (
 
 
 def names(page: Any) -> list[str]:
-    """The weights that the table shows, in its order."""
+    """The displayed weights, in the order of the table."""
     found: list[str] = page.locator("#weights tbody tr").evaluate_all("rows => rows.map(row => row.dataset.i)")
     return found
 
@@ -34,7 +34,7 @@ def search(page: Any) -> dict[str, list[str]]:
 
 
 def until(page: Any, expression: str, text: str) -> None:
-    """Wait until it has the text; not by ``wait_for_function``, which the pages' policy forbids."""
+    """Wait for the text, without ``wait_for_function``, which the pages' policy forbids."""
     for _ in range(200):
         if text in page.evaluate(expression):
             return
@@ -43,7 +43,7 @@ def until(page: Any, expression: str, text: str) -> None:
 
 
 def settled(page: Any, text: str) -> None:
-    """Wait until the table says how many weights match."""
+    """Wait for the number of matching weights."""
     until(page, "document.getElementById('count').textContent", text)
 
 
@@ -94,7 +94,7 @@ def test_a_task_names_the_columns_and_filters_work_together(window: Any) -> None
     cells = page.locator("#weights tbody td.m0")
     values = cells.evaluate_all("cells => cells.filter(c => c.dataset.v).map(c => Number(c.dataset.v))")
     assert len(values) > 5
-    assert values == sorted(values, reverse=True), "the best is first"
+    assert values == sorted(values, reverse=True), "best first"
     page.click("[data-task=image-classification]")
     page.check("[data-facet=license] input[value='BSD-3-Clause']")
     page.click("[data-facet=can] [data-more]")
@@ -192,7 +192,7 @@ def test_plots_have_marks_a_line_a_tip_and_lead_to_models(window: Any) -> None:
     assert page.locator("#plot svg g[aria-label=line] path").count() == 1
     assert page.locator("#front tbody tr").count() > 5
     values = [float(text) for text in page.locator("#front tbody td:nth-child(2)").all_inner_texts()]
-    assert values == sorted(values), "each that costs more reaches more"
+    assert values == sorted(values), "a higher cost gives a higher value"
     box = dots.nth(3).bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.wait_for_selector("#plot g[aria-label=tip] text")

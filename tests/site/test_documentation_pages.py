@@ -1,4 +1,4 @@
-"""What `make site` has built: the documentation with the catalogue in it. ZOO_BUILT_SITE names the folder."""
+"""The result of `make site`: the documentation with the catalogue. ZOO_BUILT_SITE is its folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAGES = ("index.html", "start.html", "training.html", "reference/generated/zoo.h
 @pytest.fixture(scope="module")
 def site() -> Path:
     if "ZOO_BUILT_SITE" not in os.environ:
-        pytest.skip("make test-site builds the site and says where it is")
+        pytest.skip("make test-site builds the site and sets ZOO_BUILT_SITE")
     folder = Path(os.environ["ZOO_BUILT_SITE"]).resolve()
     assert (folder / "index.html").is_file()
     return folder
@@ -85,7 +85,9 @@ def test_pages_have_no_errors_fetch_nothing_and_axe_finds_nothing_serious(
         page.goto(f"{address}/{path}")
         wrong += [
             f"{path}: {v['id']}: {v['nodes'][0]['html'][:200]}"
-            for v in axe.run(page, options={"preload": False}).response["violations"]  # it would fetch style sheets
+            for v in axe.run(page, options={"preload": False}).response[
+                "violations"
+            ]  # preloading would request style sheets
             if v["impact"] in ("serious", "critical")
         ]
     page.goto(f"{address}/start.html")

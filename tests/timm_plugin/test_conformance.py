@@ -1,4 +1,4 @@
-"""The conformance kit over a sample of timm; ``zoo verify-plugin timm --full --resume`` makes it over all."""
+"""The conformance kit on a sample of timm; ``zoo verify-plugin timm --full --resume`` checks all models."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class TestTimm(zoo.testing.PluginConformance):
 
 
 class TestContract(zoo.testing.PluginConformance):
-    """What is said of a larger sample, without torch."""
+    """The facts of a larger sample, without torch."""
 
     plugin = "timm"
     tier = "contract"

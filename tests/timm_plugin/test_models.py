@@ -1,4 +1,4 @@
-"""timm's models through zoo: weights from a hub, arguments, features, saving, training under our detectors."""
+"""timm's models in zoo: weights from a hub, arguments, features, saving, training in zoo's detectors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def hub(monkeypatch, tmp_path):
 
 
 def put(hub, name: str, model: torch.nn.Module) -> str:
-    """Publish the model's weights as the hub has timm's; the commit."""
+    """Publish the model's weights in the layout of timm on the hub; return the commit."""
     repository = hub.repositories[f"timm/{name}"] = Repository()
     return repository.commit("main", {"model.safetensors": save(model.state_dict())}, "weights")
 
@@ -136,7 +136,7 @@ def test_a_misspelt_model_with_weights_gets_its_near_match():
 
 
 def test_constructors_that_want_numbers(tmp_path):
-    """Swin V2's cannot be built without memory; Swin's masks follow its parameters."""
+    """Swin V2 cannot be built on the meta device; Swin's masks follow its parameters."""
     for name in ("swinv2_cr_tiny_224", "swin_tiny_patch4_window7_224"):
         model = zoo.get_model(f"timm/{name}")
         torch.save(model.state_dict(), tmp_path / "w.pth")
@@ -150,7 +150,7 @@ def test_files_that_do_not_fit_are_told(tmp_path):
         zoo.get_model("timm/resnet50", weights=tmp_path / "resnet18.pth")
     fine_tuned = made("resnet18", num_classes=3)
     torch.save(fine_tuned.state_dict(), tmp_path / "three.pth")
-    model = zoo.get_model("timm/resnet18", weights=tmp_path / "three.pth")  # the number of classes is told by the file
+    model = zoo.get_model("timm/resnet18", weights=tmp_path / "three.pth")  # the file determines the number of classes
     assert torch.equal(model.fc.weight, fine_tuned.fc.weight)
 
 
@@ -175,7 +175,7 @@ def test_a_model_says_what_images_it_takes():
 
 @pytest.mark.parametrize("name", ["resnet18", "efficientnet_lite0", "regnety_002"])
 def test_folding_keeps_what_batch_norm_does_beside(name):
-    """timm's batch norm has the activation in it."""
+    """timm's batch norm includes the activation."""
     model = zoo.get_model(f"timm/{name}").eval()
     for norm in [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]:
         norm.running_mean.normal_()
@@ -214,7 +214,7 @@ def test_maps_are_those_of_timms_own_features(name):
     assert [x.shape[1] for x in maps.values()] == ours.out_channels
     assert [round(224 / x.shape[-1]) for x in maps.values()] == ours.strides
     theirs = timm.create_model(name, features_only=True, **options).eval()
-    # Their modules are under other names: "stages_0" or "model.blocks.0".
+    # Their modules have other names: "stages_0" or "model.blocks.0".
     weights = {key.replace(".", "_"): value for key, value in ours.body.model.state_dict().items()}
     names = {key: key.removeprefix("model.").replace(".", "_") for key in theirs.state_dict()}
     theirs.load_state_dict({key: weights[name] for key, name in names.items()})
@@ -253,13 +253,13 @@ def test_a_segmenter_on_it_trains_and_runs(name, segmenter):
 
 
 def test_stages_that_cannot_be_read_are_told():
-    """timm's HRNet lists features of a model that it makes for them."""
+    """timm's HRNet lists features of a separate model class."""
     with pytest.raises(InvalidArgument, match="there is no submodule 'stem'"):
         zoo.backbone("timm/hrnet_w18_small")
 
 
 def test_channels_are_those_of_images_and_not_of_the_first_convolution():
-    """CSATv2 takes frequencies of its pictures first, 64 of 3 channels."""
+    """CSATv2 first computes frequencies of its pictures, 64 from 3 channels."""
     model = zoo.get_model("timm/csatv2")
     assert zoo.loading.in_channels_of(model) == 3
     assert zoo.loading.in_channels_of(torch.nn.Sequential(torch.nn.Conv2d(5, 2, 1))) == 5

@@ -1,4 +1,4 @@
-"""zoo-timm's tables against the installed timm: names, facts, parameters, preprocessing pixel by pixel."""
+"""zoo-timm's tables compared with the installed timm: names, facts, parameters, preprocessing pixel by pixel."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from timm.data import create_transform  # noqa: E402
 from zoo_timm.weights import CATALOGUE, EVALUATION, TIMM, _facts, preset_of  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
-ADVICE = "python scripts/timm_catalogue.py writes the tables anew"
+ADVICE = "python scripts/timm_catalogue.py updates the tables"
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_preprocessing_is_timms_own_pixel_by_pixel():
     seen = set()
     for facts in presets:
         keys = "input_size interpolation crop_pct crop_mode mean std".split()
-        if (what := json.dumps({key: facts[key] for key in keys})) in seen:  # those that differ in what tests use
+        if (what := json.dumps({key: facts[key] for key in keys})) in seen:  # only those that differ in the tested keys
             continue
         seen.add(what)
         theirs = create_transform(**{k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(what).items()})
@@ -140,7 +140,7 @@ def test_they_rank_as_strangers(run):
     assert not any(record.first_party for record in zoo.plugins() if record.name == "timm")
     assert "timm" not in (ROOT / "docs" / "ledger.txt").read_text()
     text = " ".join(run("doctor").out.split())
-    assert "Before it imports timm, it gives a torchvision that does not fit the installed torch" in text
+    assert "If torchvision does not fit the installed torch, zoo's operators are registered" in text
     assert "shared names of classification and timm: " in text
 
 

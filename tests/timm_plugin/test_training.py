@@ -1,4 +1,4 @@
-"""A Faster R-CNN on a backbone of timm's, trained by ``zoo train`` on shapes: a short run, saved and used."""
+"""A Faster R-CNN with a timm backbone, trained with ``zoo train`` on shapes: a short run, saved and used."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytest.importorskip("zoo_timm.models")
 
 @pytest.fixture
 def shapes(examples, tmp_path):
-    """Eight pictures of shapes with their boxes, as COCO has them."""
+    """Eight pictures of shapes with their boxes, in COCO format."""
     make_picture = importlib.import_module("shapes").make_picture
     classes = importlib.import_module("shapes").CLASSES
     folder = tmp_path / "shapes"

@@ -1,4 +1,4 @@
-"""zoo benchmark: what it measures, that it compares with the model as it is, and what it writes."""
+"""zoo benchmark: its measurements, the comparison with the unchanged model, and its output file."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def test_the_command_measures_prints_and_writes(run: Run, tmp_path: Path) -> Non
     for row in (eager, fast):
         assert 0 < row["ms"] <= row["ms_p95"]
         assert row["per_second"] == pytest.approx(2000 / row["ms"], rel=0.01)
-        assert row["first_answer_s"] > 0.3, "a fresh process, which imports torch"
+        assert row["first_answer_s"] > 0.3, "a new process, which imports torch"
         assert 100 < row["memory_mb"] < 2000
         assert row["file_mb"] == pytest.approx(2.78, abs=0.1)
     with Image.open(chart) as picture:
         assert picture.width == 900
-    assert "--force writes over it" in run("benchmark", "squeezenet1_1", "--output", output).err
+    assert "use --force to replace it" in run("benchmark", "squeezenet1_1", "--output", output).err
 
 
 def test_what_cannot_run_is_told_and_the_others_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""``zoo catalogue build``: what the pages and catalogue.json say, without a browser. tests/site has one."""
+"""``zoo catalogue build``: content of the pages and catalogue.json, without a browser; tests/site uses one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ VOID = {"img", "meta", "link", "input", "br", "wbr", "line", "path", "circle", "
 
 
 class Page(HTMLParser):
-    """What a page is made of: elements with their attributes, texts of links, ids, and whether all is closed."""
+    """Parsed content of a page: elements with attributes, texts of links, ids, and unclosed elements."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A catalogue of all that is installed here."""
+    """A catalogue of the installed models."""
     return build_catalogue(tmp_path_factory.mktemp("catalogue") / "site", measurements=ROOT / "measurements").directory
 
 
@@ -107,7 +107,7 @@ def test_catalogue_json_follows_its_schema(built: Path) -> None:
     assert [f"{e.json_path}: {e.message}" for e in check.iter_errors(facts)] == []
     assert list(check.iter_errors(generated_facts(3))) == []
     facts["models"][0]["weights"] = [{"name": 3}]
-    assert list(check.iter_errors(facts)), "a schema that takes anything says nothing"
+    assert list(check.iter_errors(facts)), "a schema that accepts anything is useless"
 
 
 def test_catalogue_json_says_what_the_registry_says(built: Path) -> None:
@@ -142,7 +142,7 @@ def test_every_weights_entry_is_a_row_of_html(pages: dict[str, Page]) -> None:
 def test_every_link_of_a_page_leads_somewhere(pages: dict[str, Page], built: Path) -> None:
     checked = 0
     for name, page in pages.items():
-        assert len(page.ids) == len(set(page.ids)), f"{name} has an id twice"
+        assert len(page.ids) == len(set(page.ids)), f"{name} has a duplicate id"
         for attributes in page.all("a", "link", "script", "img", "form"):
             link = next((attributes[key] for key in ("href", "src", "action") if key in attributes), None)
             if link is None or urlsplit(link).scheme:
@@ -169,7 +169,7 @@ def test_pages_are_well_formed_and_fetch_and_run_nothing_of_others(pages: dict[s
 
 
 def _check_harmless(name: str, page: Page) -> None:
-    """Scripts are our files, or data; no attribute is code; what is loaded lies beside the pages."""
+    """Scripts are the catalogue's own files, or data; no attribute is code; all loaded files belong to the pages."""
     for tag, attributes in page.elements:
         assert not [key for key in attributes if key.startswith("on") or key == "style"], f"{name}: {tag} {attributes}"
         loaded = attributes.get("src", "") if tag != "link" else attributes["href"]
@@ -237,10 +237,12 @@ def test_what_a_hostile_plugin_says_is_text(plugin_folder: Any, tmp_path: Path) 
     zoo.refresh()
     told: list[str] = []
     site = build_catalogue(tmp_path / "out", told=told.append).directory
-    assert [text.split(":")[0] for text in told] == ["evil/odd is left out"], "what cannot be read is said, and no more"
+    assert [text.split(":")[0] for text in told] == ["evil/odd is left out"], (
+        "only models that cannot be read are reported"
+    )
     found = {path.relative_to(site).as_posix(): Page(path) for path in site.rglob("*.html")}
     for name in ("models/evil/evil.html", "plugins/evil.html", "tasks/evil-task.html"):
-        assert "<svg onload=alert(1)>" in found[name].text, f"{name} has it as text"
+        assert "<svg onload=alert(1)>" in found[name].text, f"{name} contains it as text"
         assert "{{7*7}}" in found[name].text
         assert "\x1b" not in found[name].text
         assert "\u202e" not in found[name].text
@@ -258,7 +260,7 @@ def test_a_plugin_that_is_set_aside_is_named_as_such(plugin_folder: Any, tmp_pat
     zoo.refresh()
     site = build_catalogue(tmp_path / "out").directory
     page = Page(site / "plugins/broken.html")
-    assert "is not used" in page.text
+    assert "set aside" in page.text
     assert "/home/me" not in (site / "catalogue.json").read_text()
     assert "resnet50" in (site / "index.html").read_text()
 
@@ -335,7 +337,7 @@ def test_measured_times_are_on_pages_and_in_json(tmp_path: Path) -> None:
     facts = json.loads((site / "catalogue.json").read_text())
     assert [setup["engine"] for setup in facts["setups"]] == ["eager", "openvino"]
     speeds = {m["name"]: [(s["setup"], s["ms"]) for s in m["speeds"]] for m in facts["models"] if m["speeds"]}
-    assert speeds == {"resnet18": [(0, 29.0), (1, 12.0)], "resnet50": [(0, 77.5)]}, "the later date counts"
+    assert speeds == {"resnet18": [(0, 29.0), (1, 12.0)], "resnet50": [(0, 77.5)]}, "the later date is used"
     assert (
         "Some CPU <b>, 2 threads, batch 1, openvino, float32" in Page(site / "models/classification/resnet18.html").text
     )
@@ -347,7 +349,7 @@ def test_measured_times_are_on_pages_and_in_json(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("{", "no JSON"),
+        ("{", "is not JSON"),
         ('{"measurements": [{"model": "a"}]}', "no ms"),
         ('{"measurements": [{"model": "a", "ms": -1}]}', "ms=-1"),
         ('{"measurements": [{"model": "a", "ms": "fast"}]}', "ms='fast'"),
@@ -378,7 +380,7 @@ def test_nothing_of_the_users_is_overwritten(tmp_path: Path, run: Run) -> None:
     assert (site / "thesis.txt").read_text() == "mine"
     done = run("catalogue", "build", tmp_path, "--overwrite")
     assert (done.status, done.out) == (1, "")
-    assert "no part of a catalogue" in done.err
+    assert "not part of a catalogue" in done.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["site"]
 
 
@@ -386,14 +388,14 @@ def test_what_cannot_be_is_said_before_anything_is_built(tmp_path: Path, run: Ru
     for options, said in (
         (["--picture", "dog.jpg"], "expected NAME=FILE"),
         (["--picture", "resnet18=nowhere.jpg"], "nowhere.jpg"),
-        (["--measurements", "nowhere"], "no folder 'nowhere'"),
+        (["--measurements", "nowhere"], "The folder 'nowhere'"),
     ):
         done = run("catalogue", "build", tmp_path / "site", *options)
         assert done.status == 1
         assert said in done.err
     photo = ROOT / "examples/images/digits/digit_3.png"
     done = run("catalogue", "build", tmp_path / "site", "--picture", f"resnet-of-18={photo}")
-    assert "'resnet-of-18' is no task, model or weights" in done.err
+    assert "'resnet-of-18' is not an installed task, model or weights" in done.err
     assert list(tmp_path.iterdir()) == []
 
 

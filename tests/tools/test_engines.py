@@ -1,4 +1,4 @@
-"""ONNX Runtime and OpenVINO as engines: real models through the real thing, any batch, detectors too."""
+"""ONNX Runtime and OpenVINO as engines, with real models: any batch size, also detectors."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def test_families_at_any_batch(name: str, engine: str, dtype: str | None) -> Non
             found, expected = fast(batch), model(batch)
         assert (found.dtype, found.shape) == (torch.float32, expected.shape)
         assert off(found, expected) < (1e-4 if dtype is None else 0.3)
-    assert len(fast._programs) == 1  # the graph has a free batch
+    assert len(fast._programs) == 1  # the graph has a variable batch size
     if dtype is not None:
-        assert off(found, expected) > 1e-4  # it really computes in less
+        assert off(found, expected) > 1e-4  # it does compute in lower precision
 
 
 @pytest.mark.parametrize(("engine", "dtype"), ENGINES[:2])
@@ -68,7 +68,7 @@ def test_other_sizes_of_images(engine: str, dtype: str | None) -> None:
     for shape in ((1, 3, 16, 16), (2, 3, 20, 16), (1, 3, 24, 30), (3, 3, 33, 18)):
         x = torch.rand(shape)
         torch.testing.assert_close(fast(x), model(x), rtol=1e-4, atol=1e-5)
-    assert len(fast._programs) <= 3  # what is known to vary is free
+    assert len(fast._programs) <= 3  # dimensions known to vary are variable
 
 
 @pytest.mark.parametrize(("engine", "dtype"), ENGINES)
@@ -90,7 +90,7 @@ def test_a_pipeline(engine: str, dtype: str | None) -> None:
     ],
 )
 def test_a_detector(engine: str, dtype: str | None) -> None:
-    """Boxes are in single precision, whatever features are computed in."""
+    """Boxes are computed in single precision for any precision of the features."""
     plain = zoo.pipeline("ssdlite320_mobilenet_v3_large", "SHAPES_V1", "cpu")
     pipe = zoo.pipeline("ssdlite320_mobilenet_v3_large", "SHAPES_V1", "cpu", engine=engine, dtype=dtype)
     assert type(pipe.model) is type(plain.model)
@@ -118,12 +118,12 @@ def test_other_tasks(task: str) -> None:
 
 
 def test_results_that_are_not_finite_are_told() -> None:
-    """Also where the task watches a part of the model, which the engine computes with the rest."""
+    """Also if the task watches a submodule, which the engine computes with the rest."""
     model = zoo.get_model("lraspp_mobilenet_v3_large", weights="SHAPES_V1")
     pipe = zoo.pipeline(model, device="cpu", engine="onnxruntime")
     assert pipe(SHAPES).class_map.any()
     pipe.model.source.classifier.low_classifier.bias.data.fill_(float("nan"))
-    pipe.model._forget()  # the program has the old ones
+    pipe.model._forget()  # the program has the old parameters
     with pytest.raises(NonFiniteResult):
         pipe(SHAPES)
 
@@ -150,7 +150,7 @@ def test_they_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_evaluate_tells_precisions_apart(tmp_path: Path) -> None:
-    """Records in one precision are not gone on with in another."""
+    """Records of one precision cannot be resumed in another."""
     for label in "37":
         (tmp_path / "data" / label).mkdir(parents=True)
         (tmp_path / "data" / label / "a.png").write_bytes((EXAMPLES / f"images/digits/digit_{label}.png").read_bytes())

@@ -1,4 +1,4 @@
-"""``zoo evaluate`` with a task of a third party: figures, processes, and going on after the worst."""
+"""``zoo evaluate`` with a third-party task: metrics, processes, and resuming after interruptions."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ PLUGIN = """
         V2 = entry("double.pt")
         DEFAULT = V1
 
-    WORST = Option("worst", bool, False, "The largest distance too.", verb="evaluate")
+    WORST = Option("worst", bool, False, "Also the largest distance.", verb="evaluate")
 
     def task(name, **more):
         return TaskSpec(name, "level_parts:LevelTask", suffixes=(".png",), **more)
@@ -93,7 +93,7 @@ PARTS = '''
             return outputs.tolist()
 
     class Levels:
-        """The mean distance to the true levels, which a JSON file tells. With ``worst``, the largest one too."""
+        """The mean distance to the true levels in a JSON file. With ``worst``, also the largest distance."""
 
         def __init__(self, images, annotations, weights, worst=False):
             self.truth = json.loads(annotations.read_text())
@@ -110,7 +110,7 @@ PARTS = '''
             if self.truth[name] == "tensor":
                 return torch.ones(1)
             if self.truth[name] is None:
-                raise InvalidArgument(f"nobody knows the level of {name!r}")
+                raise InvalidArgument(f"the level of {name!r} is unknown")
             return {"off": abs(result - self.truth[name])}
 
         def summarize(self, records):
@@ -122,7 +122,7 @@ PARTS = '''
 
 @pytest.fixture
 def levels(plugin_folder: Any, tmp_path: Path) -> Path:
-    """A plugin with a task of its own, its weights, and a data set: the model is off by 0, 1, …, 9 on ten pictures."""
+    """A plugin with its own task and weights, and a data set: the errors on ten pictures are 0, 1, …, 9."""
     (plugin_folder.path / "level_parts.py").write_text(textwrap.dedent(PARTS))
     source = f"FOLDER = {str(tmp_path)!r}\n" + textwrap.dedent(PLUGIN)
     plugin_folder.install("levels", source, distribution="level")
@@ -141,7 +141,7 @@ def evaluate(folder: Path, **options: Any) -> zoo.Evaluation:
 
 
 def records(folder: Path) -> list[dict[str, Any]]:
-    """What the file in ``folder`` has after its first line."""
+    """The records in ``folder``, without the first line."""
     return [json.loads(line) for line in (folder / "records.jsonl").read_text().splitlines()[1:]]
 
 
@@ -151,7 +151,7 @@ def command(folder: Path, *options: object) -> list[str]:
 
 
 def start(folder: Path, *options: object, **environment: object) -> subprocess.Popen[str]:
-    """``zoo evaluate`` in a process of its own."""
+    """``zoo evaluate`` in a separate process."""
     path = os.pathsep.join(p for p in sys.path if p)
     env = {**os.environ, "PYTHONPATH": path, **{key: str(value) for key, value in environment.items()}}
     line = [sys.executable, "-m", "zoo", *command(folder, *options)]
@@ -169,7 +169,7 @@ def lines(file: Path) -> list[str]:
     return file.read_text().splitlines() if file.exists() else []
 
 
-# ── figures ──────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── metrics ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_third_partys_task_is_evaluated(levels: Path) -> None:
@@ -193,18 +193,18 @@ def test_a_model_that_was_built_before(levels: Path) -> None:
     model.train()
     result = zoo.evaluate(model, levels / "walls", levels / "levels.json", task="levels/level-telling", device="cpu")
     assert (result.model, result.metrics["off"]) == ("Level", 19 * 4.5)
-    assert model.training  # it was copied
-    known = zoo.evaluate(model, levels / "walls", levels / "levels.json", device="cpu")  # by who built it
+    assert model.training  # the evaluation uses a copy
+    known = zoo.evaluate(model, levels / "walls", levels / "levels.json", device="cpu")  # its builder is known
     assert known.to_dict() == result.to_dict()
     foreign = sys.modules["level_parts"].Level()
     with pytest.raises(InvalidArgument, match="the task of the model"):
         zoo.evaluate(foreign, levels / "walls", levels / "levels.json")
-    with pytest.raises(InvalidArgument, match="they need its name"):
+    with pytest.raises(InvalidArgument, match="need the name of a model"):
         zoo.evaluate(model, levels / "walls", levels / "levels.json", processes=2)
 
 
 def test_only_the_first_ones(levels: Path, tmp_path: Path) -> None:
-    """Whole batches go through the model and are kept; the figures are of those that were asked for."""
+    """Complete batches are computed and recorded; the metrics are for the requested inputs."""
     result = evaluate(levels, limit=5, batch_size=4, output=tmp_path / "out")
     assert (result.measured, result.metrics["off"]) == (5, 2)
     assert len(records(tmp_path / "out")) == 8
@@ -228,18 +228,18 @@ def test_several_processes_find_the_same(levels: Path, tmp_path: Path, monkeypat
 @pytest.mark.slow
 def test_a_process_that_dies_is_told(levels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEVELS_DIE_AT", "7.png")
-    with pytest.raises(EvaluationError, match="A process died; perhaps there was too little memory"):
+    with pytest.raises(EvaluationError, match="A worker process died, perhaps for lack of memory"):
         evaluate(levels, batch_size=1, processes=2, output=tmp_path / "out")
     monkeypatch.delenv("LEVELS_DIE_AT")
     assert evaluate(levels, batch_size=1, output=tmp_path / "out").metrics["off"] == 4.5
 
 
-# ── going on ─────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── resuming ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_killed_it_goes_on_where_it_was(levels: Path, tmp_path: Path) -> None:
-    """Killed for real, among two processes' work, and while it was writing; the figures are those of an undisturbed
-    run, nothing that was finished is done again, and the processes it had started are gone."""
+    """Killed for real, during the work of two processes, and while writing; the metrics equal those of an undisturbed
+    run, no finished input is computed again, and the processes it had started are gone."""
     out, log = tmp_path / "out", tmp_path / "log"
     options = ("--output", out, "--batch-size", 2, "--json")
     with start(levels, *options, "--processes", 2, LEVELS_TAKE=0.2, LEVELS_LOG=log) as killed:
@@ -258,13 +258,15 @@ def test_killed_it_goes_on_where_it_was(levels: Path, tmp_path: Path) -> None:
     assert again.returncode == 0
     undisturbed = evaluate(levels, batch_size=2)
     assert result == json.loads((out / "metrics.json").read_text()) == undisturbed.to_dict()
-    halves = {name for name in finished if not {name, partner(name)} <= {*finished}}  # beside one that was not finished
+    halves = {
+        name for name in finished if not {name, partner(name)} <= {*finished}
+    }  # in a batch with an unfinished one
     assert sorted(lines(log)) == sorted(({f"{i}.png" for i in range(10)} - {*finished}) | halves)
     assert sorted(row["input"] for row in records(out)) == [f"{i}.png" for i in range(10)]
 
 
 def partner(name: str) -> str:
-    """What is in a batch of two with the picture."""
+    """The other picture in a batch of two."""
     return f"{int(name[0]) ^ 1}.png"
 
 
@@ -286,7 +288,7 @@ def test_ctrl_c_says_how_to_go_on(levels: Path, tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert err.strip() == "Interrupted: the same command goes on from here."
+    assert err.strip() == "Interrupted: run the same command to continue."
     assert evaluate(levels, batch_size=1, output=out).metrics["off"] == 4.5
 
 
@@ -314,7 +316,7 @@ def test_unreadable_inputs_are_named_and_tried_again(levels: Path, tmp_path: Pat
 def test_what_cannot_be_scored_failed(levels: Path) -> None:
     (levels / "levels.json").write_text(json.dumps({"0.png": 0, "1.png": None, "2.png": 42}))
     result = evaluate(levels)
-    assert (result.measured, dict(result.failures)) == (2, {"1.png": "nobody knows the level of '1.png'"})
+    assert (result.measured, dict(result.failures)) == (2, {"1.png": "the level of '1.png' is unknown"})
     (levels / "levels.json").write_text(json.dumps({"1.png": None}))
     result = evaluate(levels)
     assert (result.measured, result.metrics) == (0, {})
@@ -322,7 +324,7 @@ def test_what_cannot_be_scored_failed(levels: Path) -> None:
 
 def test_a_record_must_be_json(levels: Path) -> None:
     (levels / "levels.json").write_text(json.dumps({"0.png": 0, "1.png": "tensor"}))
-    with pytest.raises(ContractError, match=r"Levels\.measure must return what JSON has: .*Tensor"):
+    with pytest.raises(ContractError, match=r"Levels\.measure must return JSON values: .*Tensor"):
         evaluate(levels)
 
 
@@ -335,7 +337,7 @@ def test_an_input_that_has_changed_is_measured_anew(levels: Path, tmp_path: Path
 def test_pictures_swapped_or_edited_in_place_are_measured_anew(
     levels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All files of one size, and the time of the edited one set back to what it was."""
+    """All files have the same size, and the modification time of the edited one is reset."""
     walls, log = levels / "walls", tmp_path / "log"
     for i in range(10):
         Image.new("L", (8, 8), 20 * i).convert("RGB").save(walls / f"{i}.png", "bmp")
@@ -358,7 +360,7 @@ def test_pictures_swapped_or_edited_in_place_are_measured_anew(
 
 
 def test_truth_edited_in_place_is_told(levels: Path, tmp_path: Path) -> None:
-    """In a folder of annotations, at the same size and, for the file's own time, the same time."""
+    """In a folder of annotations, with the same size and the same modification time."""
     truth = tmp_path / "truth"
     truth.mkdir()
     (truth / "a.txt").write_text("one")
@@ -372,20 +374,20 @@ def test_truth_edited_in_place_is_told(levels: Path, tmp_path: Path) -> None:
     assert data_digest(["a"], truth, tmp_path / "out") != digest
 
 
-# ── files of others ──────────────────────────────────────────────────────────────────────────────────────────────
+# ── foreign files ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
     ("name", "content", "complaint"),
     [
-        ("records.jsonl", b'{"mine": 1}', "no file of evaluation records"),
-        ("records.jsonl", b'{"mine": 1}\n', "no file of evaluation records"),
-        ("records.jsonl", b'{"mine": 1}\n{"mine": 2', "no file of evaluation records"),
-        ("records.jsonl", b"[" * 10_000, "no file of evaluation records"),
-        ("records.jsonl", b"\xff\x00 not text", "no file of evaluation records"),
-        ("metrics.json", b'{"accuracy": 0.9}', "has no figures of an evaluation"),
-        ("metrics.json", b"accuracy 0.9", "has no figures of an evaluation"),
-        (".lock", b"of somebody else", "is no evaluation's"),
+        ("records.jsonl", b'{"mine": 1}', "is not a file of evaluation records"),
+        ("records.jsonl", b'{"mine": 1}\n', "is not a file of evaluation records"),
+        ("records.jsonl", b'{"mine": 1}\n{"mine": 2', "is not a file of evaluation records"),
+        ("records.jsonl", b"[" * 10_000, "is not a file of evaluation records"),
+        ("records.jsonl", b"\xff\x00 not text", "is not a file of evaluation records"),
+        ("metrics.json", b'{"accuracy": 0.9}', "has no metrics of an evaluation"),
+        ("metrics.json", b"accuracy 0.9", "has no metrics of an evaluation"),
+        (".lock", b"of another program", "does not belong to an evaluation"),
     ],
 )
 def test_files_of_others_stay_as_they_are(
@@ -407,20 +409,20 @@ def test_nothing_is_written_through_a_link(levels: Path, tmp_path: Path, name: s
     out = tmp_path / "out"
     out.mkdir()
     link(tmp_path / "other" / name, out / name)
-    with pytest.raises(InvalidArgument, match="is a link or no file"):
+    with pytest.raises(InvalidArgument, match="is a link or not a regular file"):
         evaluate(levels, output=out)
     assert [path.name for path in out.iterdir()] == [name]
     assert (tmp_path / "other" / name).read_bytes() == good
     os.mkfifo(tmp_path / "pipe")
     (out / name).unlink()
     (tmp_path / "pipe").rename(out / name)
-    with pytest.raises(InvalidArgument, match="is a link or no file"):
+    with pytest.raises(InvalidArgument, match="is a link or not a regular file"):
         evaluate(levels, output=out)
 
 
 def test_output_that_is_a_file(levels: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("mine")
-    with pytest.raises(InvalidArgument, match="out' is no folder"):
+    with pytest.raises(InvalidArgument, match="out' is not a folder"):
         evaluate(levels, output=tmp_path / "out")
     assert (tmp_path / "out").read_text() == "mine"
 
@@ -428,7 +430,7 @@ def test_output_that_is_a_file(levels: Path, tmp_path: Path) -> None:
 def test_figures_that_somebody_put_there_meanwhile(
     levels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While the evaluation ran; its own are made again from the records."""
+    """During the evaluation; its own metrics are computed again from the records."""
     out = tmp_path / "out"
     parts = sys.modules.get("level_parts") or importlib.import_module("level_parts")
     summarize = parts.Levels.summarize
@@ -439,7 +441,7 @@ def test_figures_that_somebody_put_there_meanwhile(
 
     with monkeypatch.context() as patch:
         patch.setattr(parts.Levels, "summarize", disturbed)
-        with pytest.raises(InvalidArgument, match="has no figures of an evaluation"):
+        with pytest.raises(InvalidArgument, match="has no metrics of an evaluation"):
             evaluate(levels, output=out)
     assert (out / "metrics.json").read_text() == "mine"
     (out / "metrics.json").unlink()
@@ -452,7 +454,7 @@ def test_figures_that_somebody_put_there_meanwhile(
 
 
 def test_secrets_of_urls_are_in_no_record(levels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The weights come from a signed URL; renewed, the signature is another, and the evaluation the same."""
+    """The weights have a signed URL; with a renewed signature, the evaluation is the same."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
     out = tmp_path / "out"
     with serving(FileServer()) as server:
@@ -473,7 +475,7 @@ def other_weights(folder: Path) -> dict[str, Any]:
 
 
 def other_parameters(folder: Path) -> dict[str, Any]:
-    """The file of the same name, trained on."""
+    """The file of the same name, with further training."""
     torch.save({"gain": torch.full((1,), 1.5)}, folder / "level.pt")
     return {}
 
@@ -503,7 +505,7 @@ def other_names(folder: Path) -> dict[str, Any]:
     [
         (other_weights, r"other weights \('V1'; here it would be 'V2'\)"),
         (other_parameters, "a model with other parameters"),
-        (other_preprocessing, "other weights|described otherwise"),
+        (other_preprocessing, "other weights|another description"),
         (other_options, r"other options \(\{\}; here it would be \{'worst': True\}\)"),
         (other_truth, "other data"),
         (other_names, "other data"),
@@ -515,7 +517,7 @@ def test_records_of_something_else_are_refused(
     out = tmp_path / "out"
     evaluate(levels, output=out)
     before = (out / "records.jsonl").read_bytes()
-    with pytest.raises(InvalidArgument, match=rf"records\.jsonl' has records of ({complaint}).*Give another output"):
+    with pytest.raises(InvalidArgument, match=rf"records\.jsonl' has records of ({complaint}).*Choose another output"):
         evaluate(levels, output=out, **change(levels))
     assert (out / "records.jsonl").read_bytes() == before
 
@@ -526,9 +528,9 @@ def test_a_damaged_file_of_records_is_refused(levels: Path, tmp_path: Path) -> N
     good = (out / "records.jsonl").read_text().splitlines()
     for damaged in ([*good[:3], "{", *good[4:]], good[1:], ["[]"], [*good[:2], "7"]):
         (out / "records.jsonl").write_text("\n".join(damaged) + "\n")
-        with pytest.raises(InvalidArgument, match="no file of evaluation records, or damaged"):
+        with pytest.raises(InvalidArgument, match="is not a file of evaluation records, or damaged"):
             evaluate(levels, output=out)
-    (out / "records.jsonl").write_text(good[0][:20])  # killed while it wrote the very first line
+    (out / "records.jsonl").write_text(good[0][:20])  # killed while writing the first line
     assert evaluate(levels, output=out).metrics["off"] == 4.5
 
 
@@ -569,7 +571,7 @@ def test_failures_are_counted_in_words(levels: Path, run: Any) -> None:
     (levels / "walls" / "0.png").unlink()
     got = run(*command(levels))
     assert got.status == 1
-    assert got.out.endswith("Note: 1 of 10 inputs could not be read; the figures are of the others.\n")
+    assert got.out.endswith("Note: 1 of 10 inputs could not be read; the metrics are for the others.\n")
 
 
 @pytest.mark.parametrize(
@@ -582,7 +584,7 @@ def test_failures_are_counted_in_words(levels: Path, run: Any) -> None:
         (["--processes", "0"], 2, "Invalid value for '--processes'"),
         (["--images", "nowhere"], 1, "images: there is no 'nowhere'"),
         (["--annotations", "nowhere"], 1, "annotations: there is no 'nowhere'"),
-        (["--task", "level-guessing"], 1, "The task 'level-guessing' does not say how it is evaluated"),
+        (["--task", "level-guessing"], 1, "The task 'level-guessing' has no evaluator"),
         (["--model", "levle"], 1, "There is no model 'levle'. Did you mean 'level'"),
         (["--weights", "V3"], 1, "'V3'"),
     ],
@@ -600,7 +602,7 @@ def test_bad_arguments(levels: Path) -> None:
         with pytest.raises(InvalidArgument, match=f"{name} is 0"):
             evaluate(levels, **{name: 0})
     (levels / "levels.json").write_text("{}")
-    with pytest.raises(InvalidArgument, match="nothing to evaluate"):
+    with pytest.raises(InvalidArgument, match="no inputs to evaluate"):
         evaluate(levels)
     with pytest.raises(UnknownModel):
         zoo.evaluate("levle", levels / "walls")
@@ -608,7 +610,7 @@ def test_bad_arguments(levels: Path) -> None:
 
 def test_paths_are_checked_before_the_weights_are_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOO_OFFLINE", "1")
-    with pytest.raises(InvalidArgument, match="expected one for each class"):
+    with pytest.raises(InvalidArgument, match="expected one folder per class"):
         zoo.evaluate("resnet18", tmp_path)
 
 
@@ -626,7 +628,7 @@ def test_every_task_of_ours_is_evaluated() -> None:
 
 
 def test_another_plugin_may_say_how_a_task_is_evaluated(levels: Path, plugin_folder: Any) -> None:
-    """Of a task that its own plugin does not evaluate; what the task says itself goes before."""
+    """For a task without an evaluator of its own plugin; the task's own evaluator takes precedence."""
     plugin_folder.install(
         "judge",
         """

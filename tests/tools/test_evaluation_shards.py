@@ -1,4 +1,4 @@
-"""``zoo evaluate --shard``: figures of shards together are those of one run, to the last digit."""
+"""``zoo evaluate --shard``: the metrics of all shards equal those of a single run exactly."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 def data(tmp_path: Path) -> Path:
     for i in range(10):
         for copy in range(3):
-            folder = tmp_path / "data" / str((i + (copy == 2)) % 10)  # a third is wrong
+            folder = tmp_path / "data" / str((i + (copy == 2)) % 10)  # one third is wrong
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / f"examples/images/digits/digit_{i}.png", folder / f"{i}_{copy}.png")
     return tmp_path / "data"
@@ -41,7 +41,7 @@ def test_merged_figures_are_those_of_one_run(data: Path, tmp_path: Path, capsys:
     assert figures[0] == figures[1]
     assert figures[0]["measured"] == 30
     assert 0 < figures[0]["metrics"]["acc@1"] < 100
-    assert (tmp_path / "parts/records.jsonl").read_bytes().count(b"\n") == 1  # nothing was measured again
+    assert (tmp_path / "parts/records.jsonl").read_bytes().count(b"\n") == 1  # no input was evaluated again
     file.write_bytes(before[:-30])  # a shard that was killed
     assert measure(data, "--output", tmp_path / "parts") == 0
     assert json.loads((tmp_path / "parts/metrics.json").read_text()) == figures[0]

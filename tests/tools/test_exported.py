@@ -1,4 +1,4 @@
-"""Exported files as models: free sizes, pixels in, what they say of themselves; nothing in them is executed."""
+"""Exported files as models: variable sizes, preprocessing, descriptions; no code in them is executed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 PHOTOS = [ROOT / "examples/images/photos" / f"{name}.jpg" for name in ("camera", "chelsea", "coffee")]
 SHAPES = ROOT / "examples/images/shapes.png"
 DIGITS = sorted((ROOT / "examples/images/digits").rglob("*.png"))[:6]
-TOLERANCE = 0.005  # of probabilities, where the file prepares the pictures: its pixels differ from Pillow's by rounding
+TOLERANCE = 0.005  # of probabilities with preprocessing in the file: its pixels differ from Pillow's by rounding
 FILES = ["out.onnx", "out.pt2", "out.xml"]
 
 
@@ -42,7 +42,7 @@ def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 @pytest.fixture(params=["out.pt2", *(pytest.param(name, marks=pytest.mark.slow) for name in ("out.onnx", "out.xml"))])
 def some(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """As ``file``, for what takes long: one format in the default suite."""
+    """Like ``file``, for slow tests: one format in the default suite."""
     needed = {"out.onnx": "onnxruntime", "out.xml": "openvino"}.get(request.param)
     if needed:
         pytest.importorskip(needed)
@@ -58,7 +58,7 @@ def noise(*shape: int) -> Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(sum(shape)))
 
 
-# ── free sizes ───────────────────────────────────────────────────────────────────────────────────────────────────
+# ── variable sizes ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_file_of_free_sizes_is_the_model_at_all_of_them(file: Path) -> None:
@@ -81,7 +81,7 @@ def test_a_batch_goes_through_a_file_of_one_picture_too(file: Path) -> None:
 
 
 class Pools(nn.Module):
-    """Its second pooling is of more than one cell, as VGG's and AlexNet's are."""
+    """Its second pooling has more than one cell, as in VGG and AlexNet."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ def test_adaptive_pooling_takes_any_size(file: Path) -> None:
     model = Pools().eval()
     options: dict[str, Any] = {"task": "image-classification", "image_size": 32}
     zoo.export(model, file, dynamic="batch,height,width", **options)
-    assert "forward" not in vars(model.net[1]), "the model is as it was"
+    assert "forward" not in vars(model.net[1]), "the model is unchanged"
     opened = zoo.get_model(file)
     for shape in ((1, 3, 32, 32), (2, 3, 9, 61), (3, 3, 40, 7)):
         with torch.no_grad():
@@ -110,11 +110,11 @@ def test_adaptive_pooling_takes_any_size(file: Path) -> None:
         (
             "resnet18",
             {"dynamic": "frames", "image_size": 64},
-            r"dynamic has frames; of ResNet these can be free: batch, height, width",
+            r"dynamic has frames; the axes of ResNet that can be free are batch, height, width",
         ),
         ("resnet18", {"dynamic": ("a b",)}, r"dynamic is \('a b',\); expected names of axes"),
-        ("resnet18", {"opset": 17}, "opset is 17; expected a whole number from 18 to 23"),
-        ("resnet18", {"with_preprocessing": True}, "nothing is known of how resnet18 is fed"),
+        ("resnet18", {"opset": 17}, "opset is 17; expected an integer from 18 to 23"),
+        ("resnet18", {"with_preprocessing": True}, "the preprocessing of resnet18 is not known"),
     ],
 )
 def test_what_a_model_cannot_is_told_before_it_is_exported(
@@ -127,7 +127,7 @@ def test_what_a_model_cannot_is_told_before_it_is_exported(
 
 
 def test_an_opset_is_of_onnx_alone(tmp_path: Path) -> None:
-    with pytest.raises(InvalidArgument, match="opset is of ONNX; a file of the format 'torch-export' has none"):
+    with pytest.raises(InvalidArgument, match="opset is an option of ONNX; it does not apply to the format 'torch-"):
         zoo.export("resnet18", tmp_path / "out.pt2", weights=None, opset=18)
 
 
@@ -145,7 +145,7 @@ def test_half_is_in_the_file_and_not_outside(file: Path) -> None:
     assert report.inputs == {"image": "float32 [batch, 3, 64, 64]"}
     assert report.outputs == {"output": "float32 [batch, 10]"}
     weights = [max(path.stat().st_size for path in one.files) for one in (report, full)]
-    if file.suffix != ".pt2":  # which keeps its example as well
+    if file.suffix != ".pt2":  # .pt2 also contains its example
         assert weights[0] < 0.6 * weights[1]
     got = zoo.get_model(file)(noise(2, 3, 64, 64))
     with torch.no_grad():
@@ -155,7 +155,7 @@ def test_half_is_in_the_file_and_not_outside(file: Path) -> None:
     assert zoo.get_model("squeezenet1_1", weights="DIGITS_V1").classifier[1].weight.dtype == torch.float32
 
 
-# ── pixels in ────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── preprocessing in the file ────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_pixels_of_photographs_give_the_pipelines_probabilities(some: Path) -> None:
@@ -174,7 +174,7 @@ def test_pixels_of_photographs_give_the_pipelines_probabilities(some: Path) -> N
 
 
 def test_pixels_of_a_model_of_one_size_may_have_any(tmp_path: Path) -> None:
-    """As a transformer's, whose grid is fixed."""
+    """Like a transformer with a fixed grid."""
     model = zoo.get_model("vit_b_16", weights=None, image_size=64, num_classes=5).eval()
     preset = zoo.Preset("zoo.transforms:ImageClassification", {"crop_size": 64, "resize_size": 72})
     model._weights = zoo.Weights(url="here", transforms=preset, categories=list("abcde"))
@@ -201,7 +201,7 @@ def test_a_preset_in_a_graph_makes_the_pixels_of_the_preset(mode: str, products:
         got = module(pixels[None])[0] * 255
         assert got.shape == want.shape
         off = (got - want).abs()
-        assert off.max() <= 1.01  # where a half is rounded either way
+        assert off.max() <= 1.01  # if 0.5 is rounded differently
         assert (off > 0.5).float().mean() < 0.002
 
 
@@ -210,7 +210,7 @@ def test_segmentation_gives_the_classes_of_the_pictures_own_pixels(some: Path) -
     model = zoo.get_model("lraspp_mobilenet_v3_large", weights=None, weights_backbone=None, num_classes=4).eval()
     preset = zoo.Preset("zoo.transforms:SemanticSegmentation", {"resize_size": 96})
     model._weights = zoo.Weights(url="here", transforms=preset, categories=list("abcd"))
-    with torch.no_grad():  # so that classes differ from place to place
+    with torch.no_grad():  # so that classes differ between locations
         for layer in (model.classifier.low_classifier, model.classifier.high_classifier):
             layer.weight.mul_(50)
     zoo.export(model, some, with_preprocessing=True, task="semantic-segmentation")
@@ -308,7 +308,7 @@ def test_flow_in_half_precision(some: Path) -> None:
     torch.testing.assert_close(got, want, atol=0.03 * want.abs().max().item(), rtol=0)
 
 
-# ── what a file says of itself ───────────────────────────────────────────────────────────────────────────────────
+# ── descriptions ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_file_says_all_that_a_pipeline_needs(file: Path, run: Any) -> None:
@@ -366,7 +366,7 @@ def test_a_strangers_file_is_what_the_user_says(tmp_path: Path, run: Any) -> Non
     assert made is not None
     made.save(path)
     with pytest.raises(
-        InvalidArgument, match=r"plain.onnx says nothing of itself.*Missing: its task and its prep.*--t"
+        InvalidArgument, match=r"plain.onnx was not written by zoo and.*Missing: its task and its prep.*--t"
     ):
         zoo.pipeline(path)
     got = run("predict", DIGITS[0], "--model", path)
@@ -385,7 +385,7 @@ def test_an_exported_model_is_as_it_is(tmp_path: Path) -> None:
         zoo.get_model(path, num_classes=3)
     with pytest.raises(InvalidArgument, match="runs on the CPU with the exported dtypes, not on meta"):
         zoo.get_model(path).to("meta")
-    with pytest.raises(InvalidArgument, match="is exported already"):
+    with pytest.raises(InvalidArgument, match="is an exported file"):
         zoo.export(path, tmp_path / "again.pt2")
     again = pickle.loads(pickle.dumps(zoo.get_model(path)))
     torch.testing.assert_close(again(noise(1, 3, 64, 64)), zoo.get_model(path)(noise(1, 3, 64, 64)))
@@ -412,7 +412,7 @@ def test_what_is_missing_is_said_with_what_to_install(
 
 
 def onnx_with(text: str) -> bytes:
-    """The least of an ONNX file, with something in the metadata."""
+    """A minimal ONNX file with this metadata."""
 
     def part(field: int, data: bytes) -> bytes:
         size, n = bytearray(), len(data)
@@ -430,10 +430,10 @@ def onnx_with(text: str) -> bytes:
         ({"version": 2}, "exported by a newer zoo, in version 2; this one reads up to 1"),
         ({"version": None}, "the version is missing"),
         ({"model": 5}, "model is 5"),
-        ({"task": None}, "it has no task"),
+        ({"task": None}, "the task is missing"),
         ({"preprocessing": {"target": "os:system", "arguments": {}}}, "the preprocessing is 'os:system', which is nei"),
         ({"inside": ["everything"]}, "inside is"),
-        ({"inputs": [{"name": "image", "shape": [1, None]}]}, "inputs have"),
+        ({"inputs": [{"name": "image", "shape": [1, None]}]}, "inputs contain"),
         ({"categories": [1, 2]}, "categories are not all text"),
         ({"plugin": "../x"}, "model is"),
     ],
@@ -460,7 +460,7 @@ def test_xml_with_entities_is_refused(tmp_path: Path) -> None:
         zoo.model_info(tmp_path / "out.xml")
 
 
-# ── nothing in a program is executed ─────────────────────────────────────────────────────────────────────────────
+# ── no code in a program is executed ─────────────────────────────────────────────────────────────────────────────
 
 
 class Runs:
@@ -476,7 +476,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def changed(source: Path, target: Path, change: Any) -> Path:
-    """A copy of an archive, each member through ``change(name, bytes)``; more members as the last of what it gives."""
+    """A copy of an archive with ``change(name, bytes)`` for each member; called with None, it adds members."""
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
         for info in old.infolist():
             data = change(info.filename.partition("/")[2], old.read(info))
@@ -558,7 +558,7 @@ def test_a_program_that_could_do_more_than_arithmetic_is_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     hostile = changed(program, tmp_path / "hostile.pt2", change)
-    with pytest.raises(CheckpointError, match="is not opened: it holds"):
+    with pytest.raises(CheckpointError, match="is refused: it contains"):
         zoo.get_model(hostile)
     assert not (tmp_path / "ran").exists()
 
@@ -566,7 +566,7 @@ def test_a_program_that_could_do_more_than_arithmetic_is_refused(
 def test_examples_and_guards_of_a_program_are_not_read(
     program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """torch would unpickle the one and compile the other."""
+    """torch would unpickle the examples and compile the guards."""
     monkeypatch.chdir(tmp_path)
     buffer = io.BytesIO()
     torch.save(Runs(), buffer)
@@ -589,11 +589,11 @@ def test_a_compressed_program_is_refused(program: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(program) as old, zipfile.ZipFile(tmp_path / "bomb.pt2", "w", zipfile.ZIP_DEFLATED) as new:
         for info in old.infolist():
             new.writestr(info.filename, old.read(info))
-    with pytest.raises(CheckpointError, match="twice or compressed"):
+    with pytest.raises(CheckpointError, match="duplicated or compressed"):
         torch_export.checked_copy(tmp_path / "bomb.pt2")
 
 
-# ── formats of others, and failures ──────────────────────────────────────────────────────────────────────────────
+# ── third-party formats, and failures ────────────────────────────────────────────────────────────────────────────
 
 PARTS = """
     import json, zipfile

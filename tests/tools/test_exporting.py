@@ -1,4 +1,4 @@
-"""Models as files: what is in them, what is refused, and that nothing is left of what failed."""
+"""Exported files: their content, errors, and that failed exports leave no files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_onnx_is_the_model_and_says_what_it_is(tmp_path: Path) -> None:
     ort = pytest.importorskip("onnxruntime")
     report = zoo.export(path=tmp_path / "digits.onnx", **DIGITS)
     assert (report.format, report.files) == ("onnx", (tmp_path / "digits.onnx",))
-    assert report.inputs == {"image": "float32 [1, 3, 64, 64]"}, "the size that the weights' preprocessing cuts out"
+    assert report.inputs == {"image": "float32 [1, 3, 64, 64]"}, "the crop size of the weights' preprocessing"
     assert report.outputs == {"output": "float32 [1, 10]"}
     session = ort.InferenceSession(report.path)
     (logits,) = session.run(["output"], {"image": PICTURE.numpy()})
@@ -71,7 +71,7 @@ def test_secrets_of_urls_are_in_no_file(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 class Two(nn.Module):
-    """Needs eval mode, and gives a dict with a tuple in it."""
+    """Needs eval mode, and returns a dict with a tuple in it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -116,15 +116,15 @@ def test_what_cannot_be_captured_leaves_nothing_behind(
 def test_a_file_is_not_written_over_by_accident(tmp_path: Path, run: Any) -> None:
     path = tmp_path / "digits.pt2"
     path.write_text("precious")
-    with pytest.raises(FileExistsError, match=r"digits\.pt2 is there already"):
+    with pytest.raises(FileExistsError, match=r"digits\.pt2 already exists"):
         zoo.export(path=path, **DIGITS)
     got = run("export", "squeezenet1_1", "--weights", "DIGITS_V1", path)
     assert got.status == 1
-    assert "--overwrite replaces it" in got.err
+    assert "use --overwrite to replace it" in got.err
     assert path.read_text() == "precious"
     with pytest.raises(ExportError):
         zoo.export(Branches(), path, image_size=8, task="image-classification", overwrite=True)
-    assert path.read_text() == "precious", "what failed has replaced nothing"
+    assert path.read_text() == "precious", "a failed export must not replace the file"
     got = run("export", "squeezenet1_1", "--weights", "DIGITS_V1", "--force", path)
     assert (got.status, got.err) == (0, "")
     assert got.out.splitlines()[0] == f"{path}  torch-export  3.0 MB"
@@ -138,12 +138,16 @@ def test_a_file_is_not_written_over_by_accident(tmp_path: Path, run: Any) -> Non
 @pytest.mark.parametrize(
     ("arguments", "error", "match"),
     [
-        ({"path": "out.bin"}, InvalidArgument, r"out.bin does not say which format.*\.onnx for onnx, \.pt2 for torch-"),
+        (
+            {"path": "out.bin"},
+            InvalidArgument,
+            r"out.bin does not have the suffix of a format.*\.onnx for onnx, \.pt2",
+        ),
         ({"format": "tflite"}, InvalidArgument, "format is 'tflite'; expected one of onnx, torch-export"),
         ({"image_size": (1, 2, 3)}, InvalidArgument, r"image_size is \(1, 2, 3\); expected \(height, width\)"),
         ({"image_size": (0, 8)}, InvalidArgument, "the height in image_size is 0"),
         ({"image_size": 3}, InvalidArgument, "the images are 3×3 and this model needs at least"),
-        ({"path": "nowhere/out.onnx"}, InvalidArgument, "There is no folder"),
+        ({"path": "nowhere/out.onnx"}, InvalidArgument, "The folder .* does not exist"),
         ({"model": "resnet51"}, UnknownModel, "resnet50"),
         ({"model": 5}, InvalidArgument, "not int"),
         ({"model": nn.Conv2d(3, 3, 1)}, InvalidArgument, "Give the task of the model"),
@@ -151,7 +155,7 @@ def test_a_file_is_not_written_over_by_accident(tmp_path: Path, run: Any) -> Non
         (
             {"model": nn.Conv2d(3, 3, 1), "task": "image-classification", "image_size": 8, "frames": 3},
             InvalidArgument,
-            "frames: the model is built already, and options of its task are none",
+            "frames: unknown options for a built model; options of its task: none",
         ),
         ({"frames": 3}, TypeError, "frames"),
     ],
@@ -166,12 +170,12 @@ def test_what_cannot_be_is_told_at_once(
 
 
 def test_an_input_that_the_model_does_not_take_is_an_error_of_its_own(tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match=r"Conv2d does not take float32 \[1, 3, 2, 2\]: RuntimeError: .*[Kk]ernel"):
+    with pytest.raises(ExportError, match=r"Conv2d does not accept float32 \[1, 3, 2, 2\]: RuntimeError: .*[Kk]ernel"):
         zoo.export(nn.Conv2d(3, 3, 5), tmp_path / "out.pt2", image_size=2, task="image-classification")
 
 
 def test_weights_in_a_file_of_their_own_come_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As torch's exporter lays them down beyond 2 GB."""
+    """As torch's exporter does above 2 GB."""
 
     def write(capture: zoo.Capture, target: Path) -> None:
         target.write_text("graph")
@@ -182,7 +186,7 @@ def test_weights_in_a_file_of_their_own_come_along(tmp_path: Path, monkeypatch: 
     assert [file.name for file in report.files] == ["big.onnx", "big.onnx.data"]
     assert [file.read_text() for file in report.files] == ["graph", "weights"]
     report.path.unlink()
-    with pytest.raises(FileExistsError, match=r"big\.onnx\.data is there already"):
+    with pytest.raises(FileExistsError, match=r"big\.onnx\.data already exists"):
         zoo.export(path=tmp_path / "big.onnx", **DIGITS)
     assert [file.name for file in tmp_path.iterdir()] == ["big.onnx.data"]
 
@@ -214,5 +218,7 @@ def test_a_task_that_says_nothing_of_export_takes_single_pictures(
 ) -> None:
     task = zoo.TaskSpec("pairs", "a:b", inputs_per_sample=2)
     monkeypatch.setattr("zoo.registry.get_task", lambda name, plugin=None: task)
-    with pytest.raises(InvalidArgument, match=r"'pairs' does not say how.*TaskSpec\(provides=\{\"export\": …\}\)"):
+    with pytest.raises(
+        InvalidArgument, match=r"'pairs' has no export function.*TaskSpec\(provides=\{\"export\": …\}\)"
+    ):
         zoo.export(nn.Conv2d(3, 3, 1), tmp_path / "out.pt2", image_size=8, task="pairs")

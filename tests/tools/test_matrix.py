@@ -1,4 +1,4 @@
-"""The capability matrix: cells in processes of their own, files that are gone on with, and who reads them."""
+"""The capability matrix: cells in separate processes, resuming, and the users of the files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_cells_are_measured_and_kept(run: Run, tmp_path: Path) -> None:
     assert entry["machine"]["cores"] >= 1
     assert entry["inputs"] == ["float32 [2, 3, 64, 64]"]
 
-    # What is there is kept, and only what was asked for and is missing is measured.
+    # Existing cells are kept, and only requested missing cells are measured.
     path = tmp_path / "capabilities/classification.json"
     content = json.loads(path.read_text())
     content["models"][NAME]["cells"]["fx"]["works"] = False
@@ -53,10 +53,10 @@ def test_cells_are_measured_and_kept(run: Run, tmp_path: Path) -> None:
         resume=True,
         told=lambda model, cell, result: told.append(cell),
     )
-    assert told == ["deepcopy", "train"], "what gave no answer in time is asked again"
+    assert told == ["deepcopy", "train"], "cells that timed out are measured again"
     assert found[NAME]["cells"]["train"]["works"] is True
     assert found[NAME]["cells"]["fx"]["works"] is False
-    assert list(found[NAME]["cells"]) == ["eager", "fx", "deepcopy", "train", "dynamic-batch"], "in one order"
+    assert list(found[NAME]["cells"]) == ["eager", "fx", "deepcopy", "train", "dynamic-batch"], "in a fixed order"
 
 
 CELLS = """
@@ -92,7 +92,7 @@ def test_what_fails_says_why(tmp_path: Path) -> None:
     cells_ = found["ssdlite320_mobilenet_v3_large"]["cells"]
     assert cells_["fx"]["works"] is False
     assert "the images are a Proxy" in cells_["fx"]["note"]
-    assert cells_["dynamic-batch"]["works"] is True, "its file takes batches, though the model takes a list"
+    assert cells_["dynamic-batch"]["works"] is True, "its file takes batches, although the model takes a list"
 
 
 def test_one_of_each_family_the_smallest() -> None:
@@ -103,7 +103,7 @@ def test_one_of_each_family_the_smallest() -> None:
     assert len(capabilities.choose(["quantized"], every=True)) == 12
     with pytest.raises(UnknownModel, match="neither a model nor a plugin"):
         capabilities.choose(["classificatoin"])
-    with pytest.raises(InvalidArgument, match=r"no cell 'onx'"):
+    with pytest.raises(InvalidArgument, match=r"Unknown cell 'onx'"):
         capabilities.matrix([NAME], cells=["onx"])
 
 
@@ -111,12 +111,12 @@ def test_a_file_of_another_kind_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "capabilities/classification.json"
     path.parent.mkdir()
     path.write_text("[1]")
-    with pytest.raises(InvalidArgument, match="no capability matrix"):
+    with pytest.raises(InvalidArgument, match="not a capability matrix"):
         capabilities.matrix([NAME], tmp_path, cells=["eager"])
     assert path.read_text() == "[1]"
 
 
-# ── who reads it ─────────────────────────────────────────────────────────────────────────────────────────────────
+# ── users of the files ───────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_wheels_carry_what_was_measured() -> None:
@@ -135,7 +135,7 @@ def test_list_and_show_read_it(run: Run) -> None:
     able = run("list", "--can", "export", "--json")
     names = [row["name"] for row in json.loads(able.out)]
     assert "resnet18" in names
-    assert "resnet50" not in names, "not measured, so not said"
+    assert "resnet50" not in names, "not measured, so not listed"
     assert set(zoo.list_models(can=["export", "ddp"])) <= set(names)
     shown = run("show", "resnet18")
     assert "eager, channels-last" in shown.out

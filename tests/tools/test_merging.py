@@ -1,4 +1,4 @@
-"""``zoo merge`` of detections in shards: one COCO data set, that of one run; what is missing, twice or failed: told."""
+"""``zoo merge`` of sharded detections: equals the COCO data set of a single run; missing or duplicated inputs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Run = Callable[..., SimpleNamespace]
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Seven, one of which is none, and one in which nothing is."""
+    """Seven pictures, one of them invalid, and one without objects."""
     folder = tmp_path_factory.mktemp("pictures")
     with Image.open(SHAPES) as image:
         for i in range(5):
@@ -40,7 +40,7 @@ def parts(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def of(path: Path) -> tuple[list[str], set[str], list[tuple[str, str, list[int], int]]]:
-    """The names of pictures and categories, and of each thing its picture, name, place and score."""
+    """The names of pictures and categories, and picture, name, box and score of each object."""
     data = json.loads(path.read_text())
     names = {one["id"]: one["name"] for one in data["categories"]}
     files = {one["id"]: one["file_name"] for one in data["images"]}
@@ -93,7 +93,7 @@ def test_what_is_missing_or_twice_is_told_and_nothing_written(run: Run, parts: P
     assert (got.status, "lacks 1 of 2 inputs: run it again with --shard 2/3 --resume" in got.err) == (1, True)
     first = (out / "predictions-00001-of-00003.jsonl").read_bytes().splitlines(keepends=True)
     second.write_bytes(b"".join([*lines[:-1], first[-1]]))
-    assert "is in predictions-00002-of-00003.jsonl and in a file before it" in run("merge", out, "--coco", target).err
+    assert "is in predictions-00002-of-00003.jsonl and in an earlier file" in run("merge", out, "--coco", target).err
     second.unlink()
     assert "--shard 2/3" in run("merge", out, "--coco", target).err
     assert not target.exists()

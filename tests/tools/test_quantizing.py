@@ -1,4 +1,4 @@
-"""Post-training quantization: on real weights, by both roads; files that are models; what is told before the work."""
+"""Post-training quantization: real weights, both engines; files as models; errors before the work."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_int8_by_openvino_is_the_model_in_files_and_copies(run: Run, tmp_path: P
     with torch.no_grad():
         want, got = model(pictures), fast(pictures)
     assert (got.shape, got.dtype) == (want.shape, want.dtype)
-    assert 0 < (got - want).abs().max() < 0.3 * want.std(), "integers, and near"
+    assert 0 < (got - want).abs().max() < 0.3 * want.std(), "quantized, and similar"
     assert torch.equal(copy.deepcopy(fast)(pictures), got)
     assert torch.equal(pickle.loads(pickle.dumps(fast))(pictures), got)
     pipe = zoo.pipeline(fast, device="cpu")
@@ -87,7 +87,9 @@ def test_int8_by_openvino_is_the_model_in_files_and_copies(run: Run, tmp_path: P
     assert told["bytes"] < 1_000_000 < sum(p.numel() for p in model.parameters()) * 4
     answers = json.loads(run("predict", DIGITS, "--model", file, "--json", "--top", "1").out)
     assert [row["top"][0]["label"] for row in answers] == list("0123456789")
-    assert run("quantize", "squeezenet1_1", "--data", DIGITS, "--output", file).status == 1, "nothing is written over"
+    assert run("quantize", "squeezenet1_1", "--data", DIGITS, "--output", file).status == 1, (
+        "existing files are not overwritten"
+    )
 
 
 @needs_openvino
@@ -113,7 +115,7 @@ def test_any_module_and_batches_of_a_loader() -> None:
     torch.testing.assert_close(fast(data[0][0]), net(data[0][0]), atol=0.1, rtol=0.1)
     with pytest.raises(InvalidArgument, match="task is not known"):
         quantizing.save_quantized(fast, "model.xml")
-    with pytest.raises(InvalidArgument, match="nothing to calibrate on"):
+    with pytest.raises(InvalidArgument, match="data is empty"):
         zoo.quantize(net, [])
 
 
@@ -121,7 +123,7 @@ def test_other_tasks_are_refused() -> None:
     detector = zoo.get_model("ssdlite320_mobilenet_v3_large", weights=None, weights_backbone=None)
     if not importlib.util.find_spec("openvino"):
         pytest.skip("openvino is not installed")
-    with pytest.raises(InvalidArgument, match="is not quantized yet"):
+    with pytest.raises(InvalidArgument, match="cannot be quantized yet"):
         zoo.quantize(detector, [torch.rand(1, 3, 320, 320)])
 
 

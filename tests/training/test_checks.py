@@ -1,4 +1,4 @@
-"""What would stop a run later is told before its first step, and before its folder is made."""
+"""Problems that would stop a run later raise before its first step, and before its folder is created."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def maps(root: Path, n: int, highest: int = 1) -> Path:
 
 def test_a_head_of_another_size_is_told(tmp_path: Path) -> None:
     data = pictures(tmp_path / "data", 3)
-    with pytest.raises(InvalidArgument, match="num_classes is 10, and the data have 2 categories: blue, red"):
+    with pytest.raises(InvalidArgument, match="num_classes is 10, but the data has 2 categories: blue, red"):
         train("squeezenet1_1", data, tmp_path / "a", "DIGITS_V1", num_classes=10, device="cpu")
     assert not (tmp_path / "a").exists()
 
@@ -51,7 +51,7 @@ def test_a_model_with_other_classes_than_the_data_is_told(task: str, model: str,
 
 
 class Wrong:
-    """Pictures of which one has a label that is none."""
+    """Pictures, one of them with an invalid label."""
 
     categories = ("a", "b")
     names = tuple("0123")
@@ -106,11 +106,11 @@ def test_batches_of_one_are_told_before_deeplab_fails_on_them(tmp_path: Path) ->
     data = maps(tmp_path / "data", 4)
     given: dict[str, Any] = {"device": "cpu", "weights_backbone": None, "epochs": 1}
     name = "deeplabv3_mobilenet_v3_large"
-    with pytest.raises(InvalidArgument, match=r"DeepLabV3 has batch norms.*batch_size is 1. Take another batch_size"):
+    with pytest.raises(InvalidArgument, match=r"DeepLabV3 has batch norms.*batch_size is 1. Use a batch_size"):
         train(name, data, tmp_path / "a", None, batch_size=1, **given)
     assert not (tmp_path / "a").exists()
     done = train("lraspp_mobilenet_v3_large", data, tmp_path / "b", "SHAPES_V1", batch_size=1, device="cpu", epochs=1)
-    assert len(done.history) == 1  # others can
+    assert len(done.history) == 1  # other models can be trained
 
 
 def test_what_is_tried_out_leaves_the_model_as_it_was(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Augmentations keep pictures, boxes, masks, keypoints, class maps and flow together, and follow from the generator."""
+"""Augmentations transform pictures and targets consistently, and are determined by the generator."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ H, W = 60, 80
 
 
 def scene(seed: int = 0) -> tuple[Tensor, dict[str, Any]]:
-    """Bright squares, whose first corner and last pixel are keypoints, on black."""
+    """Bright squares on black, with the first corner and last pixel as keypoints."""
     chance = torch.Generator().manual_seed(seed)
     image, rows = torch.zeros(3, H, W, dtype=torch.uint8), []
     masks, points = [], []
@@ -60,7 +60,7 @@ def scene(seed: int = 0) -> tuple[Tensor, dict[str, Any]]:
 
 
 def agree(image: Tensor, target: dict[str, Any], slack: float) -> None:
-    """Boxes are those of the masks, masks are where the picture is bright, keypoints at the boxes' corners."""
+    """Boxes equal those of the masks, masks the bright pixels, keypoints the corners of the boxes."""
     for box, label, mask in zip(target["boxes"], target["labels"], target["masks"], strict=True):
         ys, xs = mask.nonzero().T
         around = torch.stack([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]).float()
@@ -102,7 +102,7 @@ def test_flipped_twice_is_as_it_was_and_once_is_right() -> None:
     image, target = scene()
     once = flipped(image, target, [(0, 1)])
     assert same(flipped(*once, [(0, 1)]), (image, target))
-    assert torch.equal(once[1]["keypoints"][:, 0, 0], W - target["keypoints"][:, 1, 0])  # left and right exchanged
+    assert torch.equal(once[1]["keypoints"][:, 0, 0], W - target["keypoints"][:, 1, 0])  # left and right swapped
     assert torch.equal(once[1]["boxes"][:, 0], W - target["boxes"][:, 2])
     people = torch.rand(2, 17, 3) + 1
     turned = flipped(image, {"keypoints": people})[1]["keypoints"]
@@ -132,7 +132,7 @@ def test_flow_is_turned_and_scaled_with_its_frames() -> None:
     target["flow"] = flow.clone()
     target["flow"][:, :20] = 1e10
     _, half = resized((first, second), target, 20, 30)
-    assert half["flow"][:, half["valid"]].abs().max() == 1.5  # nothing of what is unknown is mixed in
+    assert half["flow"][:, half["valid"]].abs().max() == 1.5  # unknown values are not interpolated
     _, beyond = cropped((first, second), target, 30, 50, 20, 20)
     assert beyond["valid"].sum() == 100
 
@@ -191,7 +191,7 @@ def test_colours_are_changed_and_labels_are_not() -> None:
     grey = torch.full((3, 5, 5), 90, dtype=torch.uint8)
     turned, _ = ColorJitter(0, 0, 0, hue=0.5)(grey, {}, generator_of(0, 0, 0))
     assert torch.equal(turned, grey)
-    with pytest.raises(InvalidArgument, match="moves pictures and not what is on them"):
+    with pytest.raises(InvalidArgument, match="does not transform targets"):
         TrivialAugment()(image, target, generator_of(0, 0, 0))
 
 
@@ -215,7 +215,7 @@ def test_chance_is_of_seed_epoch_and_index() -> None:
     state = torch.get_rng_state()
     image, target = scene()
     one = recipe("detection", "object-detection", 64)(image, target, generator_of(5, 6, 7))
-    assert torch.equal(torch.get_rng_state(), state)  # the process's own is not touched
+    assert torch.equal(torch.get_rng_state(), state)  # the global generator is not used
     assert same(one, recipe("detection", "object-detection", 64)(image, target, generator_of(5, 6, 7)))
 
 
@@ -240,7 +240,9 @@ def test_recipes_of_detectors_keep_boxes_and_masks_together() -> None:
             assert after["masks"].shape[1:] == new.shape[1:]
             ys = after["masks"][0].nonzero()
             assert abs(ys[:, 1].min() - after["boxes"][0, 0]) < 1.6
-    with pytest.raises(InvalidArgument, match="no recipe 'imagenet' for 'object-detection'; there are detection, fin"):
+    with pytest.raises(
+        InvalidArgument, match="Unknown recipe 'imagenet' for 'object-detection'; available: detection, fin"
+    ):
         recipe("imagenet", "object-detection", 60)
 
 
@@ -294,11 +296,11 @@ def test_boxes_and_masks_stay_together_in_albumentations() -> None:
             bbox_params=albumentations.BboxParams("coco", label_fields=["indices"]),
         ),
     ):
-        with pytest.raises(InvalidArgument, match="not made for boxes in pixels"):
+        with pytest.raises(InvalidArgument, match="does not support boxes in pixels"):
             FromAlbumentations(wrong)(image, target, generator_of(0, 0, 0))
 
 
 def test_keypoints_are_refused_by_other_libraries_transforms() -> None:
     image, target = scene()
-    with pytest.raises(InvalidArgument, match="not applied to keypoints"):
+    with pytest.raises(InvalidArgument, match="do not support keypoints"):
         FromAlbumentations(None)(image, target, generator_of(0, 0, 0))

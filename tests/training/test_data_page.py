@@ -1,4 +1,4 @@
-"""docs/data.md, followed to the letter: each tree is built, each program run."""
+"""docs/data.md: build each folder tree, run each program."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BLOCKS = re.findall(r"^```(\w+) ?(\S*)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTA
 
 
 def build(file: Path) -> None:
-    """A file of what its ending says, 40 × 30 pixels where it has pixels."""
+    """A file of the type of its suffix, pictures with 40 × 30 pixels."""
     file.parent.mkdir(parents=True, exist_ok=True)
     if file.suffix == ".mp4":
         frames = torch.randint(0, 255, (20, 3, 48, 64), dtype=torch.uint8)

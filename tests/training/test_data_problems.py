@@ -1,4 +1,4 @@
-"""What is wrong with data is named with its place when they are opened; what is odd, but right, is read."""
+"""Problems of data are reported with their location when it is opened; unusual but valid data is read."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ def test_what_is_wrong_is_named_with_its_place(kind: str, tmp_path: Path) -> Non
     assert isinstance(told.value, ZooError)
 
 
-# ── odd, and right ───────────────────────────────────────────────────────────────────────────────────────────────
+# ── unusual, but valid ───────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_tables_of_windows_and_of_spreadsheets(tmp_path: Path) -> None:

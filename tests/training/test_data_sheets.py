@@ -1,4 +1,4 @@
-"""What a contact sheet shows, where it can be told by its pixels."""
+"""The pixels of contact sheets."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_long_names_of_classes_keep_their_beginning_and_paths_their_end() -> Non
 
 def test_sizes_are_told_of_pictures_and_objects(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = squares(tmp_path / "data", 6)
-    Image.new("RGB", (300, 50)).save(tmp_path / "data/images/6.png")  # no annotation: one more is told, not read
+    Image.new("RGB", (300, 50)).save(tmp_path / "data/images/6.png")  # without annotation: reported, not read
     options = ["--task", "object-detection", "--annotations", str(root / "annotations.json"), "--val", "0.3"]
     assert main(["data", "show", str(root / "images"), *options]) == 0
     said = capsys.readouterr().out

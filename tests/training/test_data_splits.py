@@ -1,4 +1,4 @@
-"""Splits, on data of every shape: nothing is in both parts, groups are whole, shares are as near as they can be."""
+"""Splits of all kinds of data: parts are disjoint, groups stay together, shares are as close as possible."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zoo_training.data import split_indices
 
 
 class Labels:
-    """As much of a reader as splitting needs: one label each."""
+    """A minimal reader for splitting: one label each."""
 
     def __init__(self, labels: Sequence[int], names: Sequence[str] | None = None) -> None:
         self.labels, self.names = list(labels), list(names or (f"{i:05}.png" for i in range(len(labels))))
@@ -32,7 +32,7 @@ class Labels:
 
 
 class Several:
-    """The same with several labels each, as pictures of objects have."""
+    """The same with several labels each, as in detection."""
 
     def __init__(self, labels: Sequence[Sequence[int]]) -> None:
         self.names, self._labels = [f"{i}.png" for i in range(len(labels))], labels
@@ -104,7 +104,7 @@ def test_objects_of_rare_categories_are_on_both_sides_where_they_can_be(seed: in
 
 
 def test_the_split_is_the_same_in_every_process_and_on_every_machine() -> None:
-    """Whatever hashes strings have there; and as it is written here."""
+    """With any hashes of strings; and with a fixed expected result."""
     code = (
         "import json, sys; sys.path[:0] = json.loads(sys.argv[1]); from test_data_splits import *;"
         "data = Labels([i % 3 for i in range(30)], [f'k{i // 2}_{i}' for i in range(30)]);"
@@ -136,8 +136,8 @@ EXPECTED = "[[7, 8, 10, 15, 18, 26], [0, 1, 22, 23, 26, 27], [8, 9, 10, 19, 21, 
         (True, None, "val is True"),
         (float("nan"), None, "val is nan"),
         ("0.2", None, "val is '0.2'"),
-        (0.2, "(", "no regular expression"),
-        (0.2, "nowhere", "in none of the names"),
+        (0.2, "(", "is not a regular expression"),
+        (0.2, "nowhere", "any of the names"),
         (0.2, r"\.png", "There are 1 groups"),
     ],
 )

@@ -1,4 +1,4 @@
-"""zoo.datasets.ImageNet: the snippets of the documentation, and what is said where folders are not right."""
+"""zoo.datasets.ImageNet: the snippets of the documentation, and errors for wrong folders."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def test_attributes_are_those_that_programs_read(root: Path) -> None:
 def test_what_is_wrong_is_said(root: Path) -> None:
     with pytest.raises(InvalidArgument, match="expected 'train' or 'val'"):
         zoo.datasets.ImageNet(root, split="trian")
-    with pytest.raises(InvalidArgument, match="no folders of classes"):
+    with pytest.raises(InvalidArgument, match="no class folders"):
         zoo.datasets.ImageNet(root, split="val")
     (root / "train" / "n03").mkdir()
-    with pytest.raises(InvalidArgument, match="There is no picture in"):
+    with pytest.raises(InvalidArgument, match="No picture in"):
         zoo.datasets.ImageNet(root)
     (root / "train" / "n03" / "0.JPEG").write_bytes(b"nothing")
     with pytest.raises(UnreadableFile, match="n03"):

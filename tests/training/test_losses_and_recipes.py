@@ -44,7 +44,7 @@ def test_the_imagenet_recipe_mixes_batches_and_smooths_labels(tmp_path: Path, mo
     assert any(0.01 < share < 0.99 for target in targets for share in target.flatten().tolist())
     assert set(smoothed[:8]) == {0.1}
     assert set(smoothed[8:]) == {0.0}
-    assert runs[0].history == runs[1].history != runs[2].history  # the chance is the seed's
+    assert runs[0].history == runs[1].history != runs[2].history  # the seed determines the randomness
 
 
 def test_each_batch_is_mixed_in_one_of_the_ways() -> None:
@@ -80,7 +80,7 @@ def test_dice_is_zero_for_the_truth_and_one_for_its_opposite() -> None:
     assert dice_loss(sure, truth).item() == pytest.approx(0, abs=1e-6)
     assert dice_loss(sure[:, [1, 0, 2]], truth).item() == pytest.approx(1, abs=1e-6)
     even = torch.zeros(1, 3, 4, 6)
-    # 18 pixels count, 6 of class 1: 1 - 2·n/3 / (18/9 + n) for n = 12 and 6
+    # 18 valid pixels, 6 of class 1: 1 - 2·n/3 / (18/9 + n) for n = 12 and 6
     expected = sum(1 - (2 * n / 3) / (2 + n) for n in (12, 6)) / 2
     assert dice_loss(even, truth).item() == pytest.approx(expected, rel=1e-6)
 

@@ -1,5 +1,5 @@
-"""Gradient checkpointing, torch.compile, accumulation, clipping, layer-wise decay, averages, freezing: each by itself,
-and several processes that share one model or lose one of them."""
+"""Gradient checkpointing, torch.compile, accumulation, clipping, layer-wise decay, averages, freezing, one by one; and
+several processes that share a model, with failures."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_checkpointing_leaves_gradients_and_statistics_as_they_are(name: str) ->
         torch.manual_seed(0)
         model = zoo.get_model(name, weights=None, num_classes=4).train()
         stack = checkpoint_blocks(model) if again else None
-        torch.manual_seed(1)  # dropout draws the same again
+        torch.manual_seed(1)  # the same dropout masks again
         nn.functional.cross_entropy(model(images), labels).backward()
         if stack is not None:
             stack.close()
@@ -140,7 +140,7 @@ def test_an_average_follows_slowly_and_is_what_is_kept(tmp_path: Path) -> None:
     data = pictures(tmp_path / "data", 10)
     last = run(data, tmp_path / "a", ema=0.99)
     kept = load_file(tmp_path / "a" / "last.safetensors")
-    assert largest(last, kept) > 1e-6  # the model that is returned is that of the last step
+    assert largest(last, kept) > 1e-6  # the returned model is that of the last step
 
 
 def test_frozen_parts_stay_as_they_were(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_spread_run_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
 
 def test_one_process_has_nothing_to_spread_over(tmp_path: Path) -> None:
     data = pictures(tmp_path / "data", 3)
-    with pytest.raises(InvalidArgument, match="fsdp spreads a model over processes, and there is one"):
+    with pytest.raises(InvalidArgument, match="fsdp shards a model over processes, but there is only one"):
         run(data, tmp_path / "a", fsdp=True)
 
 

@@ -1,4 +1,4 @@
-"""``zoo new-plugin``: packages that are installed for real, of every task's models; and what is refused."""
+"""``zoo new-plugin``: packages for models of every task, really installed; and errors."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def python(site: Path, code: str, *, status: int = 0) -> str:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which a new plugin of every task is installed, from its wheel."""
+    """A folder with an installed new plugin for every task, from its wheel."""
     work = tmp_path_factory.mktemp("plugins")
     folders = []
     for plugin, (name, weights, config) in MODELS.items():
@@ -135,7 +135,7 @@ def test_a_package_is_small_plain_and_says_what_it_is(colours: Path, tmp_path: P
     assert 'zoo.pipeline("colours")' in readme
     assert "pip install zoo-colours" in readme
     assert not readme.startswith("---")
-    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]  # nothing is left of how it was made
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]  # no temporary files remain
 
 
 def test_many_categories_and_odd_ones(tmp_path: Path) -> None:
@@ -162,20 +162,20 @@ def test_many_categories_and_odd_ones(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("-colours", "cannot be the name of a package"),
-        ("a/b", "cannot be the name of a package"),
-        ("../colours", "cannot be the name of a package"),
-        ("", "cannot be the name of a package"),
-        ("7colours", "no name in Python"),
-        ("class", "no name in Python"),
-        ("zoo-7", "no name in Python"),
-        ("zoo-detection", "is zoo-detection's"),
-        ("detection", "is zoo-detection's"),
-        ("json", "a module 'json' already"),
-        ("zoo-local", "cannot be called 'local'"),
-        ("zoo-core", "cannot be called 'core'"),
-        ("zoo-resnet50", "which is or looks like classification/resnet50"),
-        ("zoo-ResNet50", "which is or looks like classification/resnet50"),
+        ("-colours", "is not a valid name of a package"),
+        ("a/b", "is not a valid name of a package"),
+        ("../colours", "is not a valid name of a package"),
+        ("", "is not a valid name of a package"),
+        ("7colours", "is not a valid Python name"),
+        ("class", "is not a valid Python name"),
+        ("zoo-7", "is not a valid Python name"),
+        ("zoo-detection", "is used by zoo-detection"),
+        ("detection", "is used by zoo-detection"),
+        ("json", "the existing module 'json'"),
+        ("zoo-local", "cannot be named 'local'"),
+        ("zoo-core", "cannot be named 'core'"),
+        ("zoo-resnet50", "which is the same as or too similar to classification/resnet50"),
+        ("zoo-ResNet50", "which is the same as or too similar to classification/resnet50"),
     ],
 )
 def test_names_that_cannot_be(name: str, said: str, colours: Path, tmp_path: Path) -> None:
@@ -194,10 +194,10 @@ def test_a_folder_of_data_hides_nothing(colours: Path, tmp_path: Path, monkeypat
 def test_nothing_is_overwritten(colours: Path, tmp_path: Path) -> None:
     (tmp_path / "zoo-colours").mkdir()
     (tmp_path / "zoo-colours" / "mine.txt").write_text("mine")
-    with pytest.raises(InvalidArgument, match="exists, and is not overwritten"):
+    with pytest.raises(InvalidArgument, match="already exists"):
         new_plugin("zoo-colours", colours, tmp_path)
     assert (tmp_path / "zoo-colours" / "mine.txt").read_text() == "mine"
-    with pytest.raises(InvalidArgument, match="There is no folder"):
+    with pytest.raises(InvalidArgument, match=r"The folder .* does not exist"):
         new_plugin("zoo-colours", colours, tmp_path / "absent")
 
 
@@ -213,16 +213,16 @@ def test_what_a_full_disk_interrupts_leaves_nothing(colours: Path, tmp_path: Pat
 
 def test_what_the_file_lacks_is_told(tmp_path: Path) -> None:
     path = saved(tmp_path, metrics=None)
-    with pytest.raises(InvalidArgument, match="does not say its metrics"):
+    with pytest.raises(InvalidArgument, match="does not have metrics"):
         new_plugin("zoo-colours", path, tmp_path)
-    with pytest.raises(InvalidArgument, match=r"Of the file's figures \(loss\) none is image-classification's"):
+    with pytest.raises(InvalidArgument, match=r"None of the file's metrics \(loss\) is a metric of image-"):
         new_plugin("zoo-colours", path, tmp_path, metrics={"mine": {"loss": 1.0}})
     done = new_plugin("zoo-colours", path, tmp_path, metrics={"mine": {"acc@1": 90.0}})
     assert "'mine': {'acc@1': 90.0}" in (done.folder / "src/zoo_colours/weights.py").read_text()
     (tmp_path / "bad.safetensors").write_bytes(b"nothing")
     with pytest.raises(CheckpointError):
         new_plugin("zoo-bad", tmp_path / "bad.safetensors", tmp_path)
-    with pytest.raises(InvalidArgument, match="There is no"):
+    with pytest.raises(InvalidArgument, match="does not exist"):
         new_plugin("zoo-bad", tmp_path / "absent.safetensors", tmp_path)
 
 
@@ -233,7 +233,7 @@ def test_a_model_of_no_package(tmp_path: Path) -> None:
         return torch.nn.Linear(2, num_classes)
 
     path = zoo.save(of_this_session(), tmp_path / "m.safetensors", metrics=FIGURES)
-    with pytest.raises((InvalidArgument, UnknownModel), match="no installed package"):
+    with pytest.raises((InvalidArgument, UnknownModel), match="does not belong to an installed package"):
         new_plugin("zoo-mine", path, tmp_path)
 
 
@@ -243,7 +243,7 @@ def test_licence_and_size_are_noted(tmp_path: Path, monkeypatch: Any, run: Any) 
     done = run("new-plugin", "zoo-colours", "--from", path, "--output", tmp_path)
     assert done.status == 0
     assert "No licence is stated" in done.err
-    assert "package indexes commonly take" in done.err
+    assert "package indexes usually accept" in done.err
     assert "license" not in tomllib.loads((tmp_path / "zoo-colours/pyproject.toml").read_text())["project"]
 
 
@@ -252,7 +252,7 @@ def test_the_command_reads_figures_and_names(tmp_path: Path, run: Any) -> None:
     words = ["new-plugin", "zoo-colours", "--from", path, "--output", tmp_path]
     assert "expected DATA:NAME=VALUE" in run(*words, "--metric", "acc@1=9").err
     done = run(*words, "--metric", "own: data:acc@1=97.5", "--model", "two-colours")
-    assert "the plugin 'colours' with the model 'two-colours'" in done.out
+    assert "plugin 'colours' with the model 'two-colours'" in done.out
     assert "'own: data': {'acc@1': 97.5}" in (tmp_path / "zoo-colours/src/zoo_colours/weights.py").read_text()
     assert "def two_colours(" in (tmp_path / "zoo-colours/src/zoo_colours/model.py").read_text()
 
@@ -268,7 +268,7 @@ def test_a_builder_like_another(tmp_path: Path) -> None:
 
     torch.save(base(num_classes=4).state_dict(), tmp_path / "four.pth")
     assert alike(weights=tmp_path / "four.pth", num_classes=4).classifier[1].out_channels == 4
-    model = alike(weights=tmp_path / "four.pth", num_classes=5)  # the head is where the other has it
+    model = alike(weights=tmp_path / "four.pth", num_classes=5)  # the head has the same path
     assert zoo.load_report(model).reinitialised == ("classifier.1.weight", "classifier.1.bias")
     assert zoo.reset_head(model, 2).classifier[1].out_channels == 2
     with pytest.raises(InvalidArgument, match="like is"):

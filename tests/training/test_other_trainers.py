@@ -1,4 +1,4 @@
-"""Models, data and losses of zoo in other people's trainers, by the scripts of ``examples/``."""
+"""Models, data and losses of zoo in third-party trainers, with the scripts in ``examples/``."""
 
 from __future__ import annotations
 

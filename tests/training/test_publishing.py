@@ -1,4 +1,4 @@
-"""A saved model made public: its card, a repository of the hub (on loopback), a package of its own."""
+"""Publishing a saved model: its card, a repository of the hub (on loopback), a package."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FIGURES = {"held out": {"acc@1": 98.5, "loss": 1e-7}}
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """A folder as zoo train leaves it: best and last weights, figures, pictures by epoch."""
+    """A folder as written by zoo train: best and last weights, metrics, pictures by epoch."""
     model = zoo.reset_head(zoo.get_model("squeezenet1_1", weights="DIGITS_V1"), 2)
     folder = tmp_path / "runs" / "a"
     folder.mkdir(parents=True)
@@ -76,7 +76,7 @@ def test_a_card_says_what_the_file_knows(run: Path) -> None:
     assert 'import zoo\nmodel = zoo.pipeline("hf://org/colours")\nprint(model("picture.png"))\n' in text
     assert "| held out | Acc@1 | 98.5 |" in text
     assert "blue, red" in text
-    assert "pkg://zoo_classification/checkpoints/squeezenet1_1_digits" in text  # what it was trained from
+    assert "pkg://zoo_classification/checkpoints/squeezenet1_1_digits" in text  # its initial weights
     assert "pip install zoo-classification" in text
 
 
@@ -101,10 +101,10 @@ def test_a_card_beside_the_weights_and_one_that_is_somebodys_own(run: Path) -> N
     assert WRITTEN in text
     assert "| epochs | 10 |" in text
     assert "recipe" not in text
-    assert "![predictions 10](predictions_10.png)" in text  # the last of those that are numbered
+    assert "![predictions 10](predictions_10.png)" in text  # the last of the numbered ones
     assert "predictions_2" not in text
     assert 'zoo.pipeline("best.safetensors")' in text
-    write_card(run / "best.safetensors")  # its own is written anew
+    write_card(run / "best.safetensors")  # its own card is written again
     assert "epochs" not in card.read_text()
     card.write_text("mine")
     write_card(run / "best.safetensors")
@@ -147,7 +147,7 @@ def test_what_was_pushed_is_loaded_by_its_name(run: Path, hub: Hub) -> None:
     assert done.commit == sha
     assert set(files) - {".gitattributes"} == set(done.files)
     assert {"README.md", "model.safetensors", "pictures/curves.png", "pictures/predictions_10.png"} == set(done.files)
-    assert hub.large.keys() == {hashlib.sha256(files["model.safetensors"]).hexdigest()}  # it went by LFS
+    assert hub.large.keys() == {hashlib.sha256(files["model.safetensors"]).hexdigest()}  # uploaded with LFS
     card = files["README.md"].decode()
     assert ModelCard(card).data.license == "mit"
     assert 'zoo.pipeline("hf://org/colours")' in card
@@ -166,7 +166,7 @@ def test_a_model_is_pushed_to_a_branch_and_again(run: Path, hub: Hub) -> None:
     assert repository.messages[-1] == "first"
     assert zoo.model_info("hf://org/colours@v1").weights["SAVED"].metrics == {"mine": {"acc@1": 90.0}}
     again = zoo.push_to_hub(model, "hf://org/colours", revision="v1")
-    assert "org/colours was there: this is one commit more on v1." in again.notes
+    assert "org/colours already existed: a commit was added to v1." in again.notes
     assert len(repository.commits) == 3
 
 
@@ -178,7 +178,7 @@ def test_a_card_and_a_model_of_others_stay(run: Path, hub: Hub) -> None:
     assert repository.at("main")[1]["model.safetensors"] == b"theirs"
     done = zoo.push_to_hub(run, "org/theirs", replace=True)
     assert "README.md" not in done.files
-    assert any("left as it is" in note for note in done.notes)
+    assert any("was not changed" in note for note in done.notes)
     assert repository.at("main")[1]["README.md"] == b"# mine"
     own = run / "card.md"
     own.write_text("# my own card")
@@ -190,12 +190,12 @@ def test_a_card_and_a_model_of_others_stay(run: Path, hub: Hub) -> None:
     ("arrange", "said"),
     [
         (lambda hub, set_: set_.delenv("HF_TOKEN"), "There is no token"),
-        (lambda hub, set_: set_.setenv("HF_TOKEN", "hf_wrongwrong"), "does not take the token"),
-        (lambda hub, set_: hub.organisations.clear(), "may not write to org"),
-        (lambda hub, set_: hub.refuse.update({"/preupload/": 403}), "may not write to org"),
-        (lambda hub, set_: hub.refuse.update({"/large/": 413}), "larger than the hub takes"),
+        (lambda hub, set_: set_.setenv("HF_TOKEN", "hf_wrongwrong"), "does not accept the token"),
+        (lambda hub, set_: hub.organisations.clear(), "no write access to org"),
+        (lambda hub, set_: hub.refuse.update({"/preupload/": 403}), "no write access to org"),
+        (lambda hub, set_: hub.refuse.update({"/large/": 413}), "exceeds the size limit of the hub"),
         (lambda hub, set_: hub.refuse.update({"/commit/": 412}), "the hub answered 412"),
-        (lambda hub, set_: hub.repositories.update({"org/new": Repository()}), "is there and public"),
+        (lambda hub, set_: hub.repositories.update({"org/new": Repository()}), "already exists and is public"),
     ],
     ids=["no token", "wrong token", "organisation", "read only", "size", "conflict", "public"],
 )
@@ -212,11 +212,11 @@ def test_what_is_wrong_is_told_before_the_hub_is_asked(run: Path, hub: Hub, monk
     for name in ("colours", "org/", "org/a b", "org/a--b", "a/b/c", "org/" + "x" * 96):
         with pytest.raises(InvalidArgument, match="expected 'org/name'"):
             zoo.push_to_hub(run, name)
-    with pytest.raises(InvalidArgument, match="There is no 'nowhere'"):
+    with pytest.raises(InvalidArgument, match="'nowhere' does not exist"):
         zoo.push_to_hub("nowhere", "org/new")
     with pytest.raises(InvalidArgument, match="expected a model, or the path"):
         zoo.push_to_hub(3, "org/new")
-    with pytest.raises(InvalidArgument, match=r"no file 'absent\.png'"):
+    with pytest.raises(InvalidArgument, match=r"The file 'absent\.png' does not exist"):
         zoo.push_to_hub(run, "org/new", pictures=["absent.png"])
     with pytest.raises(InvalidArgument, match="dry_run=True"):
         zoo.push_to_hub(run, "org/new", output="folder")
@@ -236,15 +236,13 @@ def test_a_dry_run_writes_the_folder_and_asks_nobody(run: Path, hub: Hub, offlin
     assert hub.asked == []
     assert same(zoo.load(run / "best.safetensors"), zoo.load(target))
     before = (target / "README.md").read_bytes()
-    assert (
-        "exists, and is not overwritten" in run_command("push", run, "org/colours", "--dry-run", "--output", target).err
-    )
+    assert "already exists" in run_command("push", run, "org/colours", "--dry-run", "--output", target).err
     assert (target / "README.md").read_bytes() == before
 
 
 @pytest.fixture
 def run_command(request: pytest.FixtureRequest) -> Any:
-    """The fixture ``run`` of all tests, whose name is taken here."""
+    """The common fixture ``run``, whose name is used otherwise here."""
     from zoo.cli import main
 
     capture = request.getfixturevalue("capsys")

@@ -1,4 +1,4 @@
-"""Parameters that are spread over processes: whole in the first alone; runs that go on with other numbers of them."""
+"""Parameters sharded over processes: complete only in the first; resuming with other numbers of processes."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ PARTS = """
         if isinstance(value, DTensor):
             own = parts[key].to_local()
             assert torch.equal(own, value.to_local()), key
-            assert own.untyped_storage().nbytes() == 4 * own.numel(), "not a view of the whole"
+            assert own.untyped_storage().nbytes() == 4 * own.numel(), "not a view of the complete tensor"
     before = [p.to_local().clone() for p in model.parameters()]
     other = torch.optim.AdamW(model.parameters(), 0.1)
     load_optimizer_state(other, mapped["optimizer"])
     for p in model.parameters():
         assert torch.equal(other.state[p]["exp_avg"].to_local(), optimizer.state[p]["exp_avg"].to_local())
 
-    # One has three inputs, the other none: all calls are made in step, and the results are those of one's own.
+    # One has three inputs, the other none: all calls are made together, and each process gets its own results.
     calls = []
     def call(x):
         calls.append(len(x))
@@ -91,13 +91,13 @@ def test_what_is_spread_is_whole_in_one_process_alone(tmp_path: Path) -> None:
 
 
 def broken_off(launch: list[str], output: Path) -> None:
-    """Start a run, and kill it with all its processes after an epoch."""
+    """Start a run, and kill it with all its processes after one epoch."""
     process = subprocess.Popen(launch, start_new_session=True)
     until = time.monotonic() + 120
     while not (output / "metrics.csv").exists() and time.monotonic() < until:
         time.sleep(0.02)
     time.sleep(0.1)
-    for pid in reversed(family(process.pid)):  # torchrun's processes have sessions of their own
+    for pid in reversed(family(process.pid)):  # torchrun's processes have their own sessions
         os.kill(pid, signal.SIGKILL)
     process.wait()
     stood = torch.load(output / "checkpoint.pt", weights_only=True)

@@ -65,7 +65,7 @@ def test_two_processes_have_the_losses_of_one_with_twice_the_batch(tmp_path: Pat
 
 
 class Broken:
-    """Two pictures a class, one of which is NaN."""
+    """Two pictures per class, one of them NaN."""
 
     categories = ("a", "b")
     names = ("0", "1", "2", "3")

@@ -1,4 +1,4 @@
-"""``zoo train`` beyond classification: objects, class maps and videos, validated by ``zoo.evaluate``'s own code."""
+"""``zoo train`` for detection, segmentation and video, validated with the code of ``zoo.evaluate``."""
 
 from __future__ import annotations
 
@@ -79,9 +79,9 @@ def test_an_int8_model_is_trained_as_its_float_twin_and_quantized_then(tmp_path:
     assert int8(torch.rand(2, 3, 64, 64)).shape == (2, 2)
     packed = [module.weight() for module in int8.modules() if callable(getattr(module, "weight", None))]
     assert {weight.dtype for weight in packed} == {torch.qint8}
-    with pytest.raises(InvalidArgument, match=r"has no parameters to train\. An int8 model is trained as a float one"):
+    with pytest.raises(InvalidArgument, match=r"has no parameters to train\. Train a float model and quantize it"):
         train(name, data, tmp_path / "b", None, quantize=True, **given)
-    with pytest.raises(InvalidArgument, match=r"has no weights 'DIGITS_V9'.*it has .*DIGITS_V1"):
+    with pytest.raises(InvalidArgument, match=r"has no weights 'DIGITS_V9'.*its weights: .*DIGITS_V1"):
         train(name, data, tmp_path / "b", None, **{**given, "preprocessing": "DIGITS_V9"})
 
 
@@ -106,7 +106,10 @@ def test_quantization_aware_training_gives_an_int8_file_as_good_as_the_float_mod
     assert "deprecated" not in capfd.readouterr().err
     card = (tmp_path / "int8/README.md").read_text()
     assert "qat" in card
-    for other, why in (("squeezenet1_1", "cannot be trained for int8"), (name, "processes, and there is one")):
+    for other, why in (
+        ("squeezenet1_1", "does not support quantization-aware training"),
+        (name, "processes, but there is only one"),
+    ):
         with pytest.raises(InvalidArgument, match=why):
             train(
                 other, data, tmp_path / "c", None, preprocessing="DIGITS_V1", qat=True, fsdp=other == name, device="cpu"
@@ -148,5 +151,5 @@ def test_models_with_auxiliary_heads_are_trained_for_int8_without_them(name: str
 
 def test_what_cannot_be_trained_for_int8_is_told_with_what_can_be_done(tmp_path: Path) -> None:
     data = pictures(tmp_path / "data", 2)
-    with pytest.raises(InvalidArgument, match=r"cannot be trained for int8.*zoo quantize"):
+    with pytest.raises(InvalidArgument, match=r"does not support quantization-aware training.*zoo quantize"):
         train("squeezenet1_1", data, tmp_path / "a", "DIGITS_V1", qat=True, device="cpu")

@@ -1,4 +1,4 @@
-"""Training on two nodes that meet at a rendezvous, as docs/scale.md has it: here two local processes of torchrun."""
+"""Training on two nodes with a rendezvous, as in docs/scale.md: here two local torchrun processes."""
 
 from __future__ import annotations
 
@@ -34,4 +34,4 @@ def test_two_nodes(tmp_path: Path) -> None:
     said = [node.communicate(timeout=200)[0] for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], "\n".join(said)
     with (tmp_path / "run/metrics.csv").open() as file:
-        assert len(list(csv.DictReader(file))) == 1  # one of them writes
+        assert len(list(csv.DictReader(file))) == 1  # only one of them writes

@@ -1,4 +1,4 @@
-"""What is held out is opened once and goes through the model once an epoch: loss, figures and pictures come of it."""
+"""Validation opens each input and runs the model once per epoch, for loss, metrics and pictures together."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def halves(root: Path, n: int) -> Path:
 
 
 def videos(root: Path, n: int) -> Path:
-    """Of each class ``n`` videos of 40 frames in 4 seconds: a bar that goes right, or down."""
+    """For each class ``n`` videos of 40 frames in 4 seconds: a bar that moves right, or down."""
     for name in ("right", "down"):
         (root / name).mkdir(parents=True)
         for i in range(n):
@@ -117,7 +117,7 @@ def test_a_detector_computes_losses_and_detections_of_the_same_features() -> Non
 
 
 class Foreign(nn.Module):
-    """A detector as others write them: losses in train mode, detections else."""
+    """A detector with losses in train mode, and detections in eval mode."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -135,7 +135,7 @@ def test_detectors_of_others_are_scored_in_train_mode_with_norms_as_they_are() -
     model.register_forward_hook(lambda module, args, outputs: given.append(outputs))
     picture = torch.rand(3, 8, 8)
     loss = Training().score(model, ([picture], [{}]), None)["loss"].item()
-    assert loss == pytest.approx(picture.square().mean().item() + 1, rel=1e-4)  # not normalised by the batch
+    assert loss == pytest.approx(picture.square().mean().item() + 1, rel=1e-4)  # not normalized with batch statistics
     assert Training().predicted(given[-1])[0]["boxes"].shape == (0, 4)
     assert not any(module.training for module in model.modules())
     assert model.norm.num_batches_tracked == 0
@@ -157,5 +157,5 @@ def test_files_of_video_models_sample_as_they_were_trained(tmp_path: Path) -> No
     axis = 1 if label == readers[1].categories.index("right") else 2  # of a frame [3, H, W]; the bar is the brightest
     for frames in (seen[0], example):
         places = frames.sum((0, axis + 1)).argmax(1).tolist()
-        assert {(b - a) % frames.shape[-1] for a, b in itertools.pairwise(places)} == {2}, "5 of 10 a second"
+        assert {(b - a) % frames.shape[-1] for a, b in itertools.pairwise(places)} == {2}, "5 of 10 per second"
     assert label == readers[1].target(0)["label"]

@@ -1,4 +1,4 @@
-"""What is seen of a run: its line, its figures, its pictures; and when it stops."""
+"""Output of a run: progress line, metrics, pictures; and early stopping."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_run_leaves_figures_curves_pictures_and_a_confusion_matrix(tmp_path: P
     matrix = table(tmp_path / "a" / "confusion.csv")
     assert [row[0] for row in matrix[1:]] == matrix[0][1:] == ["blue", "red"]
     counts = np.array([[int(n) for n in row[1:]] for row in matrix[1:]])
-    assert counts.sum(1).tolist() == [2, 2]  # a fifth of ten
+    assert counts.sum(1).tolist() == [2, 2]  # one fifth of ten
     assert 100 * counts.trace() / counts.sum() == done.history[done.best - 1]["val_acc@1"]
     for name in ("curves.png", "predictions.png", "confusion.png"):
         with Image.open(tmp_path / "a" / name) as picture:
@@ -102,7 +102,7 @@ def test_the_line_of_progress_fits_the_terminal(tmp_path: Path, columns: int) ->
     while True:
         try:
             text += os.read(ours, 4096)
-        except OSError:  # the other side is closed
+        except OSError:  # the other end is closed
             break
     os.close(ours)
     assert process.wait() == 0

@@ -1,4 +1,4 @@
-# What type checkers and editors see of the lazy names in __init__.py, and of those that zoo-tools brings.
+# Types of the lazy names in __init__.py, and of the names that zoo-tools and zoo-training add.
 from zoo import (
     cli as cli,
     compat as compat,
@@ -129,7 +129,7 @@ from zoo_training.training import (
 __version__: str
 __all__: list[str]
 
-# Written by scripts/stubs.py: what zoo.pipeline gives, by the task or by the model of ours that is named.
+# Written by scripts/stubs.py: overloads of zoo.pipeline for tasks and for zoo's own models.
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, overload

@@ -1,10 +1,10 @@
-"""Every check that zoo makes of a plugin, on every model of this one."""
+"""All conformance checks of zoo, on every model of this plugin."""
 
 import zoo.testing
 
 
 class TestConformance(zoo.testing.PluginConformance):
-    """A large model is tested small: ``tiny = {"its_name": {"width": 8}}`` gives its builder other arguments."""
+    """Test a large model at a small size: ``tiny = {"its_name": {"width": 8}}`` gives its builder other arguments."""
 
     plugin = "template_name"
     tier = "full"

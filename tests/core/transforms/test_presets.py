@@ -118,7 +118,7 @@ def test_cmyk_and_transparency_show_what_a_person_sees() -> None:
     ("given", "message"),
     [
         (torch.zeros(48, 48), "not an input; expected [C, H, W] or [N, C, H, W]"),
-        (torch.zeros(1, 1, 3, 48, 48), "no input"),
+        (torch.zeros(1, 1, 3, 48, 48), "not an input"),
         (torch.zeros(1, 48, 48), "1 channel(s), but mean and std have 3"),
         (torch.zeros(48, 64, 3), "movedim(-1, -3)"),
         (torch.zeros(3, 48, 48, dtype=torch.int64), "int64 has no known range"),

@@ -1,4 +1,4 @@
-"""Builders of the table's models, each made when it is asked for. ``Net`` stands for the other library."""
+"""Builders of the table's models, created on first access. ``Net`` stands for the other library."""
 
 from torch import nn
 
@@ -16,7 +16,7 @@ def __getattr__(name: str):
     model = CATALOGUE.built_by(name)
 
     def build(**kwargs) -> Net:
-        """A convolution, and a linear layer on what it gives."""
+        """A convolution, and a linear layer on its output."""
         return Net(CATALOGUE[model]["width"], **kwargs)
 
     build.__name__ = name

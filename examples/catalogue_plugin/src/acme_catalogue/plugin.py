@@ -1,4 +1,4 @@
-"""Models and weights of a table, listed without torch: an enum is made when somebody asks for it."""
+"""Models and weights of a table, listed without torch: an enum is created on first access."""
 
 import zoo
 from zoo.contract import Catalogue

@@ -1,4 +1,4 @@
-"""Which colours a picture has, and how much of each: the model, the task, its result."""
+"""Which colours a picture has, and their shares: the model, the task, its result."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ VALUES = ((0, 0, 0), (255, 255, 255), (208, 32, 32), (32, 144, 64), (32, 80, 192
 
 
 class Palette(nn.Module):
-    """Pictures [N, 3, H, W] in [0, 1] → the share of each colour [N, K]: every pixel is of the nearest ones."""
+    """Pictures [N, 3, H, W] in [0, 1] → the share of each colour [N, K]; pixels count for their nearest colours."""
 
     def __init__(self) -> None:
         super().__init__()

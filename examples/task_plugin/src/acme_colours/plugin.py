@@ -5,7 +5,7 @@ import zoo
 TASK = zoo.TaskSpec(
     "colour-naming",
     "acme_colours.colours:ColourNaming",
-    options=(zoo.Option("least", float, 0.05, "Share of the picture below which a colour is left out."),),
+    options=(zoo.Option("least", float, 0.05, "Minimum share of a colour in the picture."),),
     suffixes=(".jpg", ".png"),
 )
 

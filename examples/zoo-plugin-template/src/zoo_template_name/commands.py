@@ -1,4 +1,4 @@
-"""A command of its own, ``zoo vote``, and the verb behind it, which works for models that other plugins bring."""
+"""A custom command, ``zoo vote``, and its implementation, which also works for models of other plugins."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from zoo.errors import InvalidArgument
 
 def vote(
     paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files, or folders to search for them.")],
-    model: Annotated[str, typer.Option(help="The model's name, as `zoo list` shows it.")] = "convmixer_64_8",
+    model: Annotated[str, typer.Option(help="Name of the model, as in `zoo list`.")] = "convmixer_64_8",
 ) -> None:
-    """The label that most pictures have."""
+    """Print the label that most pictures have."""
     task = registry.get_task(zoo.model_info(model).task)
-    most = registry.provided(task, "vote")  # what this plugin, or another, provides for the verb and that task
+    most = registry.provided(task, "vote")  # the function for this task, from this plugin or another
     if most is None:
-        raise InvalidArgument(f"Nothing provides 'vote' for {task.name}; a manifest would by provides={{…}}.")
+        raise InvalidArgument(f"'vote' is not supported for {task.name}; a manifest can add it with provides={{…}}.")
     print(most(zoo.pipeline(model)(list(paths))))
 
 
 def most_frequent(results: Sequence[Any]) -> str:
-    """What image classification, a task of zoo-classification's, provides for ``"vote"``."""
+    """The function for ``"vote"`` on image classification, a task of zoo-classification."""
     ((label, n),) = Counter(result.label for result in results).most_common(1)
     return f"{label} ({n} of {len(results)})"

@@ -1,4 +1,4 @@
-"""ConvMixer: patches, then large depthwise convolutions mix places and 1×1 convolutions mix channels."""
+"""ConvMixer: patches, then large depthwise convolutions mix locations and 1×1 convolutions mix channels."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from zoo_template_name.weights import ConvMixer_64_8_Weights
 
 
 def conv(in_channels: int, out_channels: int, kernel_size: int, **options: Any) -> nn.Sequential:
-    """Convolution, GELU, batch norm: the paper normalises last."""
+    """Convolution, GELU, batch norm, in the order of the paper."""
     convolution = nn.Conv2d(in_channels, out_channels, kernel_size, **options)
     return nn.Sequential(convolution, nn.GELU(), nn.BatchNorm2d(out_channels))
 
 
 class Mixer(nn.Module):
-    """Places are mixed beside a shortcut, then channels: [N, C, H, W] → [N, C, H, W]."""
+    """Mixes locations with a residual connection, then channels: [N, C, H, W] → [N, C, H, W]."""
 
     def __init__(self, width: int, kernel_size: int) -> None:
         super().__init__()
@@ -31,18 +31,18 @@ class Mixer(nn.Module):
 
 
 class ConvMixer(nn.Module):
-    """Images [N, C, H, W], at least one patch large → logits [N, num_classes].
+    """Images [N, C, H, W], of at least one patch → logits [N, num_classes].
 
     Args:
-        width: channels of every layer.
+        width: number of channels of every layer.
         depth: number of mixers.
-        kernel_size: of the depthwise convolutions.
+        kernel_size: kernel size of the depthwise convolutions.
         patch_size: side of a patch, in pixels.
         num_classes: number of logits.
         in_channels: number of channels of the images.
     """
 
-    in_channels = input_channels("stem")  # of the present stem, which may be replaced
+    in_channels = input_channels("stem")  # of the current stem, which may be replaced
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class ConvMixer(nn.Module):
         self.stem = conv(in_channels, width, patch_size, stride=patch_size)
         self.mixers = nn.Sequential(*(Mixer(width, kernel_size) for _ in range(depth)))
         self.head = nn.Linear(width, num_classes)
-        # Where features can be read off: with this, zoo.backbone and zoo.feature_info take the model.
+        # Layers that provide features, for zoo.backbone and zoo.feature_info.
         self.feature_info = [
             zoo.Stage("stem", width, patch_size),
             zoo.Stage("mixers", width, patch_size),
@@ -72,7 +72,7 @@ class ConvMixer(nn.Module):
         return logits
 
 
-# The decorator adds weights=, progress= and all that goes with them; the body is the architecture alone.
+# The decorator adds weights=, progress= and loading; the body is only the architecture.
 @zoo.builder(ConvMixer_64_8_Weights, head="head", stem="stem.0")
 def convmixer_64_8(*, width: int = 64, depth: int = 8, **kwargs: Any) -> ConvMixer:
     """ConvMixer-64/8 from `Patches Are All You Need? <https://arxiv.org/abs/2201.09792>`_."""

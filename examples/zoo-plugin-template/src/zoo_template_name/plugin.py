@@ -1,4 +1,4 @@
-"""What this package offers. Read whenever models are listed, so nothing here imports torch."""
+"""The manifest of this package. Imported whenever models are listed, so nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ def zoo_manifest() -> zoo.Manifest:
                 paper="Patches Are All You Need?, https://arxiv.org/abs/2201.09792",
             ),
         ],
-        commands=[zoo.Command("vote", "zoo_template_name.commands:vote", "The label that most pictures have.")],
+        commands=[zoo.Command("vote", "zoo_template_name.commands:vote", "Print the label that most pictures have.")],
         provides={("image-classification", "vote"): "zoo_template_name.commands:most_frequent"},
     )

@@ -1,1 +1,1 @@
-"""zoo's models as a service, and on a cluster."""
+"""Run zoo's models as an HTTP service, and on a cluster."""

@@ -1,4 +1,4 @@
-"""Requests that come at the same time go through the model together."""
+"""Dynamic batching: requests that arrive at the same time run through the model together."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _END: Any = object()
 
 
 class Overloaded(Exception):
-    """As many requests wait as may."""
+    """The maximum number of requests is waiting."""
 
 
 class Room:
-    """For opened pictures, of so many pixels together at a time; one that has more is there alone."""
+    """Limits the total pixels of opened pictures; a picture larger than the limit is opened alone."""
 
     def __init__(self, pixels: int) -> None:
         self.pixels, self.used, self.changed = pixels, 0, asyncio.Condition()
@@ -39,21 +39,21 @@ class Room:
 
 
 class Batcher:
-    """One thread that runs a model on what has come meanwhile: full batches under load, single pictures else.
+    """A thread that runs a model on the waiting pictures: full batches under load, otherwise single pictures.
 
     Args:
         ready: the pipeline.
-        max_batch: pictures that go through the model together, at most.
-        max_wait: seconds that the first of a batch waits for others.
-        limit: pictures that may wait.
-        seen: is told the size of each batch.
+        max_batch: maximum batch size.
+        max_wait: maximum time in seconds that the first picture of a batch waits for others.
+        limit: maximum number of waiting pictures.
+        seen: called with the size of each batch.
     """
 
     def __init__(
         self, ready: zoo.Pipeline, max_batch: int, max_wait: float, limit: int, seen: Callable[[int], None]
     ) -> None:
         self.ready, self.max_batch, self.max_wait, self.limit, self.seen = ready, max_batch, max_wait, limit, seen
-        self.waiting = 0  # changed in the event loop alone
+        self.waiting = 0  # changed only in the event loop
         self.jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.thread = threading.Thread(target=self._work, name="zoo-serve", daemon=True)
         self.thread.start()
@@ -62,7 +62,7 @@ class Batcher:
         """The result of a picture.
 
         Raises:
-            Overloaded: too many wait already.
+            Overloaded: too many pictures are waiting.
         """
         if self.waiting >= self.limit:
             raise Overloaded
@@ -76,7 +76,7 @@ class Batcher:
         self.waiting -= 1
 
     def close(self, patience: float | None = None) -> None:
-        """End the thread when it has done what waits; no longer than ``patience`` seconds, for a model that hangs."""
+        """End the thread after the waiting pictures, or after ``patience`` seconds if the model hangs."""
         self.jobs.put(_END)
         self.thread.join(patience)
 
@@ -93,7 +93,7 @@ class Batcher:
                     self.jobs.put(_END)
                     break
                 batch.append(job)
-            wanted = [job for job in batch if not job[0].done()]  # whoever gave up is not computed
+            wanted = [job for job in batch if not job[0].done()]  # skip requests whose client has disconnected
             if wanted:
                 self.seen(len(wanted))
                 self._answer([future for future, _ in wanted], self._results([picture for _, picture in wanted]))
@@ -103,7 +103,7 @@ class Batcher:
         try:
             stream = self.ready.stream(pictures, batch_size=self.max_batch, workers=0, progress=False)
             return [result for _, result in stream]
-        except Exception as e:  # noqa: BLE001  one picture may make the code of a task raise anything
+        except Exception as e:  # noqa: BLE001  a task's code can raise anything for a picture
             return [e] if len(pictures) == 1 else [self._results([picture])[0] for picture in pictures]
 
     def _answer(self, futures: Sequence[asyncio.Future[Any]], results: Sequence[Any]) -> None:
@@ -116,5 +116,5 @@ class Batcher:
                 future.set_result(result)
 
         for future, result in zip(futures, results, strict=True):
-            with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits for it
+            with contextlib.suppress(RuntimeError):  # the loop has ended: the result is not needed
                 future.get_loop().call_soon_threadsafe(answer, future, result)

@@ -1,4 +1,4 @@
-"""A service on a socket: uvicorn, and what it leaves to others: clients that begin a request and do not go on."""
+"""The service on a socket, with uvicorn; closes connections of clients that begin a request and do not finish it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from zoo_serving.service import Service
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """A socket of an address, on which nobody listens yet.
+    """A bound socket that does not listen yet.
 
     Raises:
-        InvalidArgument: the address is taken, or none of this machine.
+        InvalidArgument: the address is in use, or does not belong to this machine.
     """
     found = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
@@ -28,13 +28,13 @@ def bound(host: str, port: int) -> socket.socket:
     except OSError as e:
         found.close()
         raise InvalidArgument(
-            f"{host}:{port} cannot be listened on: {e.strerror or e}. Give another --port (0: a free one) or --host."
+            f"Cannot listen on {host}:{port}: {e.strerror or e}. Use another --port (0: a free one) or --host."
         ) from e
     return found
 
 
 def server(service: Service) -> Server:
-    """The service; ``run([bound(…)])`` answers until SIGINT or SIGTERM, and then what has come."""
+    """The server; ``run([bound(…)])`` serves until SIGINT or SIGTERM, then finishes current requests."""
     timeout = service.limits.timeout
 
     class Patient(_Patient):
@@ -52,7 +52,7 @@ def server(service: Service) -> Server:
 
 
 class Server(uvicorn.Server):  # type: ignore[misc]
-    """Says where it listens when it does."""
+    """Prints the address when it listens."""
 
     async def startup(self, sockets: Any = None) -> None:
         await super().startup(sockets)
@@ -64,8 +64,8 @@ class Server(uvicorn.Server):  # type: ignore[misc]
 
 
 class _Patient(H11Protocol):  # type: ignore[misc]
-    """Closes a connection on which no request has begun, or is left half, for ``patience`` seconds. Bodies and answers
-    have bounds of their own (:class:`zoo_serving.service.Limits`)."""
+    """Closes a connection whose request has not begun, or is incomplete, for ``patience`` seconds. Bodies and responses
+    have their own time limits (:class:`zoo_serving.service.Limits`)."""
 
     patience: float
     late: asyncio.TimerHandle | None = None

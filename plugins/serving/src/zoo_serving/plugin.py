@@ -1,4 +1,4 @@
-"""The manifest: commands, and no models. No torch here."""
+"""The manifest: commands; no models and no torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from zoo import Command, Manifest
 
 COMMANDS = (
     Command("batch", "zoo_serving.commands.batch:batch", "Predict a folder on many workers, with Ray."),
-    Command("serve", "zoo_serving.commands.serving:serve", "Answer requests over HTTP."),
+    Command("serve", "zoo_serving.commands.serving:serve", "Serve models over HTTP."),
 )
 
 

@@ -1,8 +1,8 @@
-"""Many pictures on the workers of a Ray cluster, or of this machine: chunks of inputs, each a Parquet file.
+"""Predict many pictures on the workers of a Ray cluster or of this machine, in chunks with one Parquet file each.
 
-A chunk is written whole, under a name of its own, and renamed into place: whoever does it again writes the same file.
-So nothing is lost or twice however often workers die, and what is there need not be done again. The driver keeps the
-numbers of the chunks alone; workers read the names of their inputs from a file beside the results.
+A chunk is written to a temporary file and renamed, so that repeating it writes the same file. Therefore no result is
+lost or duplicated if workers die, and existing chunks are not computed again. The driver has only the numbers of the
+chunks; workers read the names of their inputs from a file next to the results.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from zoo.files import replacing
 from zoo.io.stored import Stored
 
 PLAN, INPUTS, TRIES = "_plan.json", "_inputs.jsonl", "_tries"
-PATIENCE = 2  # times that one input may end its worker
+PATIENCE = 2  # number of workers that one input may crash
 
 
 class BatchError(ZooError):
-    """Work on a cluster that could not be finished; chunks that are done are kept."""
+    """A batch could not be finished; finished chunks are kept."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a batch came to: inputs, those of them that failed, chunks, those that were done before, seconds of work."""
+    """The result of a batch: numbers of inputs, failed inputs, chunks and chunks done before, and seconds of work."""
 
     inputs: int
     failed: int
@@ -54,23 +54,23 @@ def batch(
     address: str | None = None,
     resume: bool = False,
 ) -> Summary:
-    """Predict inputs on ``actors`` workers, each with a model of its own.
+    """Predict inputs on ``actors`` workers, each with its own model.
 
     Args:
         sources: paths, or members of archives and URLs (:mod:`zoo.io.stored`).
-        folder: of the Parquet files, which all workers must see; a row an input.
-        identity: model, weights and options, in words: a folder of others is refused.
-        arguments: of :class:`zoo.BatchPredictor`.
-        chunk: inputs of a file.
-        address: of the cluster; by default one on this machine, for as long as this takes.
-        resume: do what is missing in the folder.
+        folder: folder of the Parquet files, which all workers must be able to access; one row per input.
+        identity: model, weights and options as text: a folder with another identity raises an error.
+        arguments: arguments of :class:`zoo.BatchPredictor`.
+        chunk: number of inputs per file.
+        address: address of the cluster; by default a local one for the duration of the call.
+        resume: compute only what is missing in the folder.
 
     Raises:
         MissingPlugin: Ray or pyarrow is not installed.
-        InvalidArgument: the folder has other results.
-        BatchError: a worker cannot do its work: it lacks the model's plugin, its disk is full.
+        InvalidArgument: the folder contains other results.
+        BatchError: a worker cannot continue: the model's plugin is missing, or its disk is full.
     """
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # read when it is imported
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # read when Ray is imported
     try:
         import pyarrow  # noqa: F401
         import ray
@@ -100,15 +100,13 @@ def batch(
             ray.shutdown()
     rows, failed = _check(folder, len(offsets))
     if rows != total:
-        raise BatchError(
-            f"{str(folder)!r} has {rows} rows of {total} inputs; the same command with --resume does the rest."
-        )
+        raise BatchError(f"{str(folder)!r} has {rows} rows of {total} inputs; run the same command with --resume.")
     return Summary(total, failed, len(offsets), before, time.monotonic() - started)
 
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Without what native code says on stderr."""
+    """Suppress output of native code on stderr."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
@@ -121,7 +119,7 @@ def _silent() -> Iterator[None]:
 
 
 def _plan(sources: Iterable[Any], folder: Path, identity: Mapping[str, Any], resume: bool) -> tuple[list[int], int]:
-    """Where in the list of inputs each chunk begins, and how many inputs there are."""
+    """The offset of each chunk in the list of inputs, and the number of inputs."""
     plan = folder / PLAN
     if plan.exists():
         there = json.loads(plan.read_text())
@@ -129,13 +127,15 @@ def _plan(sources: Iterable[Any], folder: Path, identity: Mapping[str, Any], res
             key = next(key for key in identity if there["identity"].get(key) != identity[key])
             raise InvalidArgument(
                 f"{str(folder)!r} has results of another {key} ({there['identity'].get(key)!r}; here it would be "
-                f"{identity[key]!r}). Give another --output."
+                f"{identity[key]!r}). Choose another --output."
             )
         if not resume:
-            raise InvalidArgument(f"{str(folder)!r} is there already. --resume does what is missing in it.")
+            raise InvalidArgument(f"{str(folder)!r} already exists. Use --resume to compute what is missing in it.")
         return there["offsets"], there["inputs"]
     if folder.exists() and (not folder.is_dir() or any(folder.glob("[!_]*"))):
-        raise InvalidArgument(f"{str(folder)!r} is there already, and not by zoo batch. Give another --output.")
+        raise InvalidArgument(
+            f"{str(folder)!r} already exists, and is not a result of zoo batch. Choose another --output."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     offsets, total, place = [], 0, 0
     with replacing(folder / INPUTS) as file:
@@ -158,7 +158,7 @@ def _run(left: Sequence[Mapping[str, int]], folder: Path, arguments: Mapping[str
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     data = ray.data.from_items([dict(one) for one in left], override_num_blocks=min(len(left), max(64, 4 * actors)))
-    logging.getLogger("ray.data").setLevel(logging.ERROR)  # of which making a data set has made another
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # creating a data set changes the level
     done = data.map_batches(
         Worker,
         fn_constructor_args=(str(folder.absolute()), dict(arguments)),
@@ -170,16 +170,16 @@ def _run(left: Sequence[Mapping[str, int]], folder: Path, arguments: Mapping[str
         with tqdm(total=len(left), unit="chunk", disable=None) as bar:
             for row in done.iter_rows():
                 if row["problem"]:
-                    raise BatchError(f"A worker cannot go on: {row['problem']}")
+                    raise BatchError(f"A worker cannot continue: {row['problem']}")
                 bar.update()
     except BatchError:
         raise
     except Exception as e:
-        raise BatchError(f"A worker cannot go on: {_reason(e)}") from e
+        raise BatchError(f"A worker cannot continue: {_reason(e)}") from e
 
 
 def _reason(e: BaseException) -> str:
-    """What was wrong in the worker, without what Ray says around it."""
+    """The error in the worker, without Ray's own text."""
     while True:
         inner = getattr(e, "cause", None) or e.__cause__
         if not isinstance(inner, BaseException) or inner is e:
@@ -192,7 +192,7 @@ def _part(folder: Path, chunk: int) -> Path:
 
 
 def _check(folder: Path, chunks: int) -> tuple[int, int]:
-    """Rows in the files, and those that failed; a file at a time."""
+    """Number of rows in the files, and of failed rows; reads one file at a time."""
     import pyarrow.parquet as pq
 
     rows = failed = 0
@@ -204,7 +204,7 @@ def _check(folder: Path, chunks: int) -> tuple[int, int]:
 
 
 def failures(folder: Path) -> Iterator[tuple[str, str]]:
-    """Each input that failed, and why."""
+    """Each failed input, with the reason."""
     import pyarrow.parquet as pq
 
     for part in sorted(folder.glob("part-*.parquet")):
@@ -213,22 +213,22 @@ def failures(folder: Path) -> Iterator[tuple[str, str]]:
                 yield row["input"], row["error"]
 
 
-# ── in a worker ──────────────────────────────────────────────────────────────────────────────────────────────────
+# ── workers ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Worker:
-    """Does chunks, with a model that it keeps."""
+    """Computes chunks with a model that stays loaded."""
 
     def __init__(self, folder: str, arguments: Mapping[str, Any]) -> None:
         self.folder = Path(folder)
         self.predictor = zoo.BatchPredictor(**arguments)
 
     def __call__(self, given: Mapping[str, Any]) -> dict[str, list[Any]]:
-        """A chunk's number, and why this worker can do no chunk at all: no plugin, a full disk."""
+        """A chunk's number, and the reason why this worker cannot compute any chunk: missing plugin, full disk."""
         chunk, offset, count = (int(given[key][0]) for key in ("chunk", "offset", "count"))
         problem = ""
         try:
-            if not _part(self.folder, chunk).exists():  # else another worker did it, and died after that
+            if not _part(self.folder, chunk).exists():  # otherwise a worker finished it, and died afterwards
                 self._do(chunk, self._inputs(offset, count))
         except (ZooError, OSError) as e:
             problem = str(e)
@@ -243,7 +243,7 @@ class Worker:
     def _do(self, chunk: int, sources: Sequence[Any]) -> None:
         tries = self.folder / TRIES / f"{chunk}"
         tries.parent.mkdir(exist_ok=True)
-        careful = tries.exists()  # whoever had this chunk before did not live to finish it
+        careful = tries.exists()  # a previous worker died in this chunk
         columns = self._one_by_one(sources, tries) if careful else self._together(sources, tries)
         columns = {
             "input": [str(source) for source in sources],
@@ -258,13 +258,13 @@ class Worker:
         try:
             found = self.predictor({"path": sources})
         except Exception:
-            tries.unlink(missing_ok=True)  # it was not the inputs that ended the worker
+            tries.unlink(missing_ok=True)  # the inputs did not end the worker
             raise
         del found["path"]
         return found
 
     def _one_by_one(self, sources: Sequence[Any], tries: Path) -> dict[str, list[Any]]:
-        """Which is being done is written before it is begun, so that one that ends its worker is known by that."""
+        """Write the name of each input before it is computed, to identify an input that crashes its worker."""
         runs = [run.split() for run in tries.read_text().split("run")[1:]]
         blamed = Counter(int(run[-1]) for run in runs if run)
         rows: list[dict[str, list[Any]]] = []
@@ -273,7 +273,7 @@ class Worker:
             for i, source in enumerate(sources):
                 if blamed[i] >= PATIENCE:
                     found = self.predictor({"path": [None]})
-                    found["error"] = [f"It ended {blamed[i]} workers: the decoder has crashed, or memory ran out."]
+                    found["error"] = [f"It crashed {blamed[i]} workers: a crash of the decoder, or not enough memory."]
                 else:
                     log.write(f"{i}\n")
                     log.flush()
@@ -289,7 +289,7 @@ def _stored(fields: Mapping[str, Any]) -> Stored:
 
 
 def write(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
-    """Columns as a Parquet file that is there whole or not at all; the usual ones have one type in all files."""
+    """Write columns atomically as a Parquet file; the common columns have the same type in all files."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

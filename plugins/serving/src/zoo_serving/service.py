@@ -1,4 +1,4 @@
-"""The service: what is asked over HTTP, and what is answered."""
+"""The HTTP service: requests and responses."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ from zoo.io import open_image, opened
 from zoo_serving.batcher import Batcher, Overloaded, Room
 
 RETRY = {"Retry-After": "1"}
-OPENED = 1 << 25  # pixels of the pictures that are open at a time, of all requests together: 100 MB
+OPENED = 1 << 25  # maximum pixels of opened pictures, over all requests: 100 MB
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one request may ask for, and how many may at a time.
+    """Limits of a request, and of concurrent requests.
 
     Attributes:
-        max_bytes: of a picture's file.
-        max_pixels: of a picture.
-        concurrency: requests that are worked on at a time; others are answered by 503.
-        timeout: seconds from the request's beginning to its answer.
-        threads: that decode and draw pictures.
+        max_bytes: maximum size of a picture's file.
+        max_pixels: maximum number of pixels of a picture.
+        concurrency: maximum number of concurrent requests; others get 503.
+        timeout: seconds from the beginning of a request to its response.
+        threads: number of threads that decode and draw pictures.
     """
 
     max_bytes: int = 20 << 20
@@ -54,33 +54,35 @@ class Limits:
 
 @dataclass
 class Metrics:
-    """What /metrics shows, in a registry of its own."""
+    """The content of /metrics, in a separate registry."""
 
     registry: prometheus.CollectorRegistry = field(default_factory=prometheus.CollectorRegistry)
 
     def __post_init__(self) -> None:
         r = self.registry
-        self.requests = prometheus.Counter("zoo_requests", "Predictions asked for.", ["model", "status"], registry=r)
-        self.seconds = prometheus.Histogram("zoo_request_seconds", "From request to answer.", ["model"], registry=r)
+        self.requests = prometheus.Counter("zoo_requests", "Requested predictions.", ["model", "status"], registry=r)
+        self.seconds = prometheus.Histogram(
+            "zoo_request_seconds", "Seconds from request to response.", ["model"], registry=r
+        )
         self.batches = prometheus.Histogram(
             "zoo_batch_size",
-            "Pictures that went through the model together.",
+            "Batch sizes.",
             ["model"],
             buckets=(1, 2, 4, 8, 16, 32, 64),
             registry=r,
         )
-        self.active = prometheus.Gauge("zoo_active_requests", "Predictions being worked on.", registry=r)
+        self.active = prometheus.Gauge("zoo_active_requests", "Predictions in progress.", registry=r)
 
 
 class Service:
-    """Models behind HTTP.
+    """Models served over HTTP.
 
     Args:
         models: name → pipeline.
-        max_batch, max_wait: as of :class:`Batcher`.
-        limits: of requests.
-        token: whoever asks must have; None for all.
-        urls: what URLs of pictures may begin with, each with host and path.
+        max_batch, max_wait: as for :class:`Batcher`.
+        limits: limits of requests.
+        token: token that requests must have; None for no authentication.
+        urls: allowed prefixes of picture URLs, each with host and path.
     """
 
     def __init__(
@@ -106,7 +108,7 @@ class Service:
         self.active = 0
 
     def app(self) -> Starlette:
-        """As ASGI servers take it."""
+        """The application for ASGI servers."""
 
         @contextlib.asynccontextmanager
         async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -129,14 +131,14 @@ class Service:
         )
 
     def guarded(self, answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-        """The same for those who have the token."""
+        """Require the token."""
 
         async def guard(request: Request) -> Response:
             if self.token is not None:
-                given = request.headers.get("authorization", "").encode("latin-1")  # as it was sent
+                given = request.headers.get("authorization", "").encode("latin-1")  # the original bytes
                 if not hmac.compare_digest(given, f"Bearer {self.token}".encode()):
                     raise HTTPException(
-                        401, "A token is needed: Authorization: Bearer …", {"WWW-Authenticate": "Bearer"}
+                        401, "A token is required: Authorization: Bearer …", {"WWW-Authenticate": "Bearer"}
                     )
             return await answer(request)
 
@@ -147,13 +149,11 @@ class Service:
     async def predict(self, request: Request) -> Response:
         name = request.query_params.get("model") or next(iter(self.models))
         if name not in self.models:
-            raise HTTPException(
-                404, f"There is no model {name[:200]!r} here; expected one of {', '.join(self.models)}."
-            )
+            raise HTTPException(404, f"Unknown model {name[:200]!r}; expected one of {', '.join(self.models)}.")
         started, status = time.monotonic(), 500
         try:
             if self.active >= self.limits.concurrency:
-                raise HTTPException(503, "Too many requests at a time; try again.", RETRY)
+                raise HTTPException(503, "Too many concurrent requests; try again.", RETRY)
             self.active += 1
             self.metrics.active.set(self.active)
             try:
@@ -162,8 +162,10 @@ class Service:
             except TimeoutError:
                 limit = f"within {self.limits.timeout:g} s"
                 if not hasattr(request.state, "arrived"):
-                    raise HTTPException(408, f"The picture has not come {limit}.", {"Connection": "close"}) from None
-                raise HTTPException(503, f"No answer {limit}; try again.", RETRY) from None
+                    raise HTTPException(
+                        408, f"The picture was not received {limit}.", {"Connection": "close"}
+                    ) from None
+                raise HTTPException(503, f"No result {limit}; try again.", RETRY) from None
             finally:
                 self.active -= 1
                 self.metrics.active.set(self.active)
@@ -173,7 +175,7 @@ class Service:
             status = e.status_code
             raise
         except ClientDisconnect:
-            status = 499  # nobody reads it
+            status = 499  # the client has disconnected
             return Response(status_code=400)
         finally:
             self.metrics.requests.labels(name, str(status)).inc()
@@ -196,28 +198,28 @@ class Service:
                     return JSONResponse({"model": name, **result.to_dict(int(top))})
                 return Response(await loop.run_in_executor(self.pool, _png, result), media_type="image/png")
         except Overloaded:
-            raise HTTPException(503, "Too many pictures wait for this model; try again.", RETRY) from None
+            raise HTTPException(503, "Too many pictures are waiting for this model; try again.", RETRY) from None
         except (NonFiniteResult, InvalidArgument, UnreadableFile) as e:
             raise HTTPException(422 if isinstance(e, NonFiniteResult | InvalidArgument) else 400, str(e)) from e
         except NotImplementedError as e:
-            raise HTTPException(406, "The task of this model draws no pictures; ask for application/json.") from e
+            raise HTTPException(406, "The task of this model cannot draw results; request application/json.") from e
         except ZooError as e:
             raise HTTPException(422, str(e)) from e
 
     def _count(self, data: bytes) -> int:
         """Pixels of a picture, from its header."""
         if not data:
-            raise UnreadableFile("The request has no picture: its body is empty.")
+            raise UnreadableFile("The request contains no picture: its body is empty.")
         with opened(io.BytesIO(data)) as header:
             width, height = header.size
         if width * height > self.limits.max_pixels:
             raise HTTPException(
-                413, f"The picture has {width} × {height} pixels; {self.limits.max_pixels} are allowed."
+                413, f"The picture has {width} × {height} pixels; at most {self.limits.max_pixels} are allowed."
             )
         return int(width * height)
 
     async def _body(self, request: Request) -> bytes:
-        """The bytes of the picture that a request sends or names."""
+        """The bytes of the picture that a request contains or links to."""
         most, count = self.limits.max_bytes, 0
         too_large = HTTPException(413, f"The body has more than {most} bytes.")
         length = request.headers.get("content-length", "0")
@@ -228,7 +230,7 @@ class Service:
             nonlocal count
             message = await request.receive()
             count += len(message.get("body", b""))
-            if count > most + 4096:  # with what multipart has around it
+            if count > most + 4096:  # plus the overhead of multipart
                 raise too_large
             return message
 
@@ -239,7 +241,7 @@ class Service:
                 request.state.arrived = True
                 files = [value for value in form.values() if isinstance(value, UploadFile)]
                 if len(files) != 1:
-                    raise HTTPException(400, "The form has no file; expected one, such as: curl -F file=@dog.jpg")
+                    raise HTTPException(400, "The form has no file; expected one, as in: curl -F file=@dog.jpg")
                 content: bytes = await files[0].read()
                 return content
         body: bytes = await limited.body()
@@ -250,11 +252,11 @@ class Service:
             url = json.loads(body)["url"]
         except (ValueError, TypeError, KeyError, RecursionError) as e:
             raise HTTPException(
-                400, 'The body is no JSON with a URL; expected {"url": "https://…"}, or a picture.'
+                400, 'The body is not JSON with a URL; expected {"url": "https://…"}, or a picture.'
             ) from e
         if not isinstance(url, str) or not url.startswith(self.urls or ("\0",)):
             allowed = (
-                f"those that begin with {', '.join(self.urls)}" if self.urls else "none are (zoo serve --allow-urls)"
+                f"allowed prefixes: {', '.join(self.urls)}" if self.urls else "zoo serve --allow-urls allows prefixes"
             )
             raise HTTPException(403, f"This URL is not allowed; {allowed}.")
         return await asyncio.get_running_loop().run_in_executor(self.pool, self._fetch, url)
@@ -266,10 +268,10 @@ class Service:
         except (OSError, ValueError, urllib.error.URLError) as e:
             raise HTTPException(400, f"The URL cannot be read: {e}") from e
         if len(data) > self.limits.max_bytes:
-            raise HTTPException(413, f"What is at the URL has more than {self.limits.max_bytes} bytes.")
+            raise HTTPException(413, f"The file at the URL has more than {self.limits.max_bytes} bytes.")
         return data
 
-    # ── about it ─────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── information ──────────────────────────────────────────────────────────────────────────────────────────────
 
     async def health(self, request: Request) -> Response:
         return JSONResponse({"status": "ok", "models": list(self.models)})
@@ -306,7 +308,7 @@ PAGE_HEADERS = {"Content-Security-Policy": "default-src 'self' 'unsafe-inline'; 
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """What is allowed must not lead to what is not."""
+    """Does not follow redirects: an allowed URL must not lead to one that is not allowed."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
@@ -320,17 +322,17 @@ def _file(name: str) -> str:
 
 
 def _wants_picture(request: Request) -> bool:
-    """Whether PNG is asked for, and JSON is not.
+    """Whether the request accepts PNG and not JSON.
 
     Raises:
-        HTTPException: neither of them.
+        HTTPException: it accepts neither.
     """
     accepted = [kind.partition(";")[0].strip().lower() for kind in request.headers.get("accept", "*/*").split(",")]
     if any(kind in ("application/json", "application/*", "*/*") for kind in accepted):
         return accepted[0] in ("image/png", "image/*")
     if any(kind in ("image/png", "image/*") for kind in accepted):
         return True
-    raise HTTPException(406, "Accept has neither application/json nor image/png.")
+    raise HTTPException(406, "Accept must contain application/json or image/png.")
 
 
 def _png(result: Any) -> bytes:
@@ -347,16 +349,16 @@ async def _failed(request: Request, e: Exception) -> Response:
 
 
 def describe(models: Sequence[str], guarded: bool) -> dict[str, Any]:
-    """The service in OpenAPI 3.1."""
+    """The OpenAPI 3.1 description of the service."""
     error = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
     reasons = {
         "400": "No picture, or a damaged one.",
-        "401": "A token is needed.",
-        "404": "No such model.",
-        "406": "Neither JSON nor PNG is accepted, or the task draws nothing.",
-        "408": "The picture has not come in time.",
+        "401": "A token is required.",
+        "404": "Unknown model.",
+        "406": "Neither JSON nor PNG is accepted, or the task cannot draw results.",
+        "408": "The picture was not received in time.",
         "413": "Too many bytes or pixels.",
-        "422": "Nothing can be said of this picture.",
+        "422": "The picture cannot be processed.",
         "503": "Overloaded; see Retry-After.",
     }
     binary = {"schema": {"type": "string", "format": "binary"}}
@@ -374,21 +376,21 @@ def describe(models: Sequence[str], guarded: bool) -> dict[str, Any]:
         "paths": {
             "/predict": {
                 "post": {
-                    "summary": "What a model sees in a picture.",
+                    "summary": "Predict a picture.",
                     "parameters": parameters,
                     "requestBody": {
                         "required": True,
                         "content": {"image/*": binary, "multipart/form-data": form, "application/json": url},
                     },
                     "responses": {
-                        "200": {"description": "The result, as JSON or drawn.", "content": answer},
+                        "200": {"description": "The result, as JSON or as a picture.", "content": answer},
                         **{status: {"description": reason, **error} for status, reason in reasons.items()},
                     },
                 }
             },
-            "/models": {"get": {"summary": "Models, with tasks and categories.", **plain}},
-            "/health": {"get": {"summary": "Whether it answers.", **plain}},
-            "/metrics": {"get": {"summary": "Figures for Prometheus.", **plain}},
+            "/models": {"get": {"summary": "Models with their tasks and categories.", **plain}},
+            "/health": {"get": {"summary": "Health check.", **plain}},
+            "/metrics": {"get": {"summary": "Metrics for Prometheus.", **plain}},
         },
         "components": {
             "schemas": {"Error": {"type": "object", "properties": {"error": {"type": "string"}}}},

@@ -1,4 +1,4 @@
-"""The builders of timm's architectures, each made when it is asked for: ``zoo_timm.models.resnet50``."""
+"""Builders of timm's architectures, created on first access: ``zoo_timm.models.resnet50``."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ torchvision_operators()  # timm imports torchvision, whose wheel may not fit the
 
 import timm  # noqa: E402
 
-# Their feature_info names modules that give tuples, or that are never called: timm reads those by functions of its own.
+# Their feature_info names modules that return tuples, or are never called; timm uses special functions for them.
 _OF_NO_MAPS = {f"timm.models.{family}" for family in ("coat", "crossvit", "efficientvim", "pit", "tnt")}
-HEAD = "head.fc"  # where most have their classifier
+HEAD = "head.fc"  # the classifier of most models
 
 
 def _options(
     num_classes: int | None, in_channels: int | None, image_size: Any, dropped: dict[str, Any], more: dict[str, Any]
 ) -> dict[str, Any]:
-    """timm's names of what zoo calls otherwise; what is None is left to timm."""
+    """Convert zoo's argument names to timm's; arguments that are None are omitted."""
     named = {"num_classes": num_classes, "in_chans": in_channels, "img_size": image_size, **dropped}
     return {**{key: value for key, value in named.items() if value is not None}, **more}
 
 
 def _described(made: nn.Module, options: dict[str, Any]) -> nn.Module:
-    """``made`` with what zoo asks of a model: its channels, and its images' size where it takes one only."""
+    """``made`` with the attributes that zoo expects: its channels, and its image size if it is fixed."""
     config: Any = made.pretrained_cfg
     size = options.get("img_size", config["input_size"][1:])
     any_size = options.get("dynamic_img_size") or not options.get("strict_img_size", True)
@@ -72,7 +72,7 @@ def _builder(model: str) -> Callable[..., nn.Module]:
         tag: str | None = None,
         **kwargs: Any,
     ) -> nn.Module:
-        """timm's own loading: other input channels, positions for other image sizes, older layouts."""
+        """timm's own loading: adapts input channels, position embeddings for the image size, and older layouts."""
         dropped = {"drop_rate": drop_rate, "drop_path_rate": drop_path_rate}
         options = _options(num_classes, in_channels, image_size, dropped, kwargs)
         overlay = {"state_dict": state, "custom_load": False}
@@ -84,12 +84,12 @@ def _builder(model: str) -> Callable[..., nn.Module]:
     build.__doc__ = f"""timm's {model}.
 
     Args:
-        num_classes: by default those of the weights; 0 for features alone.
-        in_channels: of the images; weights are adapted as timm does it.
-        image_size: of models that take one size only, as timm's ``img_size``.
-        drop_rate: of the classifier's dropout.
-        drop_path_rate: how often a block is left out in training, of models that know that.
-        tag: the pretrained tag whose settings are meant; weights name theirs.
+        num_classes: by default those of the weights; 0 for features only.
+        in_channels: number of image channels; timm adapts the weights.
+        image_size: for models with a fixed size, timm's ``img_size``.
+        drop_rate: dropout rate of the classifier.
+        drop_path_rate: stochastic depth rate, for models that support it.
+        tag: the pretrained tag whose settings are used; weights set theirs.
         **kwargs: further arguments of ``timm.create_model``.
     """
     head = row.get("head", HEAD)

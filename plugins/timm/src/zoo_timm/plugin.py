@@ -1,4 +1,4 @@
-"""The manifest: timm's architectures. No torch here."""
+"""The manifest: timm's architectures. No torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import zoo
 from zoo import Default, Manifest
 from zoo_timm.weights import CATALOGUE, EVALUATION
 
-CLASSES, FEATURES = "image-classification", "image-feature-extraction"  # both are zoo-classification's tasks
+CLASSES, FEATURES = "image-classification", "image-feature-extraction"  # both tasks are provided by zoo-classification
 
 
 @zoo.hookimpl
@@ -17,7 +17,7 @@ def zoo_manifest() -> Manifest:
         defaults={FEATURES: [Default("vit_small_patch14_dinov2"), Default("vit_base_patch14_dinov2")]},
         presets={EVALUATION: "zoo_timm.weights:in_words"},
         notes=(
-            "Before it imports timm, it gives a torchvision that does not fit the installed torch zoo's operators "
-            "(zoo.compat.torchvision_operators).",
+            "If torchvision does not fit the installed torch, zoo's operators are registered for it before timm is "
+            "imported (zoo.compat.torchvision_operators).",
         ),
     )

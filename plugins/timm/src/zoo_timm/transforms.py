@@ -1,4 +1,4 @@
-"""timm's own evaluation transform, for pictures that ours do not prepare the same way."""
+"""timm's evaluation transform, for preprocessing that zoo's preset cannot reproduce exactly."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from timm.data import create_transform  # noqa: E402
 
 
 class Evaluation:
-    """What ``timm.data.create_transform(…, is_training=False)`` makes: a PIL image → a float tensor [C, H, W].
+    """Equals ``timm.data.create_transform(…, is_training=False)``: a PIL image → a float tensor [C, H, W].
 
     Args:
         input_size: channels, height and width of the result.
-        crop_pct: share of the resized picture's side that is cut out.
+        crop_pct: size of the crop relative to the resized picture.
         crop_mode: ``"center"``, ``"squash"`` or ``"border"``.
-        interpolation: as timm names it.
-        mean, std: per channel, of values in [0, 1].
+        interpolation: timm's name of the interpolation.
+        mean, std: for each channel, for values in [0, 1].
     """
 
     def __init__(

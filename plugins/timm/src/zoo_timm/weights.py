@@ -1,6 +1,6 @@
-"""What is known of timm's models and pretrained tags: two tables, which scripts/timm_catalogue.py writes.
+"""timm's models and pretrained tags, from two tables written by scripts/timm_catalogue.py.
 
-``models.json`` has what lists need; ``weights.json`` is read when somebody asks for an entry.
+``models.json`` has the facts for listing; ``weights.json`` is read when weights are requested.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from zoo import Preset, Weights
 from zoo.contract import Catalogue
 
 _MODELS = json.loads(Path(__file__).with_name("models.json").read_text())
-TIMM = _MODELS["timm"]  # the release that the tables were made from
+TIMM = _MODELS["timm"]  # the timm release of the tables
 IMAGENET_1K = "pkg://zoo_classification/categories/imagenet_1k.txt"
 EVALUATION = "zoo_timm.transforms:Evaluation"
 FILE = "model.safetensors"
 
-# The hub's names of licences → SPDX's, under which policies and `zoo list --license` look for them.
+# The hub's names of licences → SPDX names, which policies and `zoo list --license` use.
 LICENSES = {
     "apache-2.0": "Apache-2.0",
     "mit": "MIT",
@@ -39,7 +39,7 @@ def _facts() -> Mapping[str, Any]:
 
 
 def preset_of(facts: Mapping[str, Any]) -> Preset:
-    """The preprocessing that timm evaluates with; our own where that is the same, pixel by pixel."""
+    """timm's evaluation preprocessing; zoo's preset if it gives the same pixels."""
     _, height, width = facts["input_size"]
     normalise = {"mean": tuple(facts["mean"]), "std": tuple(facts["std"])}
     scale = {"interpolation": facts["interpolation"]}
@@ -72,7 +72,7 @@ def url_of(model: str, tag: str, facts: Mapping[str, Any]) -> str:
 
 
 def describe(model: str, row: Mapping[str, Any], tag: str, facts: None) -> Weights:
-    """A pretrained tag's row in the table as weights."""
+    """The weights of a pretrained tag, from its row in the table."""
     known = _facts()["models"][model][tag]
     preset = _facts()["presets"][known["preset"]]
     classes = known.get("classes", 1000)
@@ -84,8 +84,8 @@ def describe(model: str, row: Mapping[str, Any], tag: str, facts: None) -> Weigh
     if "paper" in known:
         extra["paper"] = paper_of(known["paper"])
     size = tuple(preset["input_size"][1:]) if known.get("fixed_size") else None
-    license = known.get("license", "apache-2.0")  # noqa: A001  the field's name
-    kind = "no classes: its output is a vector of features" if classes in EMBEDDINGS else f"{classes} classes"
+    license = known.get("license", "apache-2.0")  # noqa: A001  the name in zoo.Weights
+    kind = "no classes: its output is a feature vector" if classes in EMBEDDINGS else f"{classes} classes"
     return Weights(
         url=url_of(model, tag, known),
         transforms=preset_of(preset),
@@ -97,11 +97,11 @@ def describe(model: str, row: Mapping[str, Any], tag: str, facts: None) -> Weigh
         min_size=size or (tuple(known["min_size"]) if "min_size" in known else None),
         docs=f"timm's pretrained tag {tag}; {kind}. {known.get('notes', '')}".strip(),
         extra=extra,
-        unknown=("metrics",),  # timm's results are not among what pip installs
+        unknown=("metrics",),  # timm's results are not part of its package
     )
 
 
-EMBEDDINGS = (0, 512, 640, 768, 1024, 1280)  # no classes; or the sizes of CLIP's vectors, which timm calls classes
+EMBEDDINGS = (0, 512, 640, 768, 1024, 1280)  # no classes; or CLIP's embedding sizes, which timm gives as num_classes
 
 
 def paper_of(number: str) -> str:

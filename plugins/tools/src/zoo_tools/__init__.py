@@ -1,1 +1,1 @@
-"""Verbs for ``zoo``: measuring models on data sets, and writing them to files that run without their code."""
+"""Commands for ``zoo``: evaluate models on data sets, and export them to files that run without their code."""

@@ -1,4 +1,4 @@
-"""Adaptive pooling whose input has any size, which exporters write of one size alone."""
+"""Adaptive pooling for inputs of any size; exporters support it for one fixed size only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 @contextlib.contextmanager
 def any_size_pools(model: nn.Module) -> Iterator[None]:
-    """While it lasts, ``nn.AdaptiveAvgPool2d`` in a model computes the same by products with matrices of means."""
+    """While active, ``nn.AdaptiveAvgPool2d`` computes the same result by multiplying with averaging matrices."""
     pools = [m for m in model.modules() if type(m) is nn.AdaptiveAvgPool2d and _sides(m.output_size) != (1, 1)]
     try:
         for pool in pools:
@@ -35,7 +35,7 @@ def _pooled(pool: nn.AdaptiveAvgPool2d, x: Tensor) -> Tensor:
 
 
 def _means(size: Any, cells: int, like: Tensor) -> Tensor:
-    """[cells, size]: cell i is the mean of what lies from ⌊i · size / cells⌋ up to ⌈(i + 1) · size / cells⌉."""
+    """[cells, size]: row i averages the positions from ⌊i · size / cells⌋ to ⌈(i + 1) · size / cells⌉."""
     cell = torch.arange(cells, device=like.device)[:, None]
     place = torch.arange(size, device=like.device)[None]
     start, end = cell * size // cells, ((cell + 1) * size + cells - 1) // cells

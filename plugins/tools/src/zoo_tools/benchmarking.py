@@ -1,4 +1,4 @@
-"""How fast models are: cold and warm, on each engine and in each precision, in turns."""
+"""How fast models are: cold and warm, for each engine and precision, measured alternately."""
 
 from __future__ import annotations
 
@@ -30,38 +30,38 @@ from zoo_tools.machine import describe_machine, describe_software, load_of_machi
 from zoo_tools.ways import EAGER, PRECISIONS, Way, example_of, find, make, size_of, ways_of
 
 FORMAT = 1
-IN_A_ROW = 3  # runs of a turn that count, after one that does not: threads of another engine may still spin
-LEAST, MOST = 9, 300  # runs of each
+IN_A_ROW = 3  # timed runs per turn, after one that is not timed: threads of another engine may still spin
+LEAST, MOST = 9, 300  # runs of each configuration
 COLD_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One model, run one way, with one batch.
+    """The measurement of one model with one engine, one precision and one batch size.
 
     Attributes:
-        model: its name.
-        weights: the entry's name, or another; None for random numbers.
-        device: that it ran on, ``"cpu"`` or the card's name.
-        torch: its version.
-        threads: of torch, and of the engine.
-        batch: inputs that go through the model together.
-        engine: ``"eager"`` for the model as it is, else as :func:`zoo.optimize` takes it.
+        model: name of the model.
+        weights: name of the weights; None for random weights.
+        device: the device it ran on: ``"cpu"`` or the name of the GPU.
+        torch: version of torch.
+        threads: number of threads of torch and of the engine.
+        batch: batch size.
+        engine: ``"eager"`` for the unchanged model, otherwise a name that :func:`zoo.optimize` accepts.
         precision: ``"float32"``, ``"bfloat16"``, ``"float16"`` or ``"int8"``.
-        ms: milliseconds of a run, the median; None where it could not run.
-        ms_p95: so many or fewer take 95 of 100 runs.
-        runs: how many were measured.
-        per_second: inputs, by the median.
-        times_eager: how many times as fast as the model as it is, in float32.
-        off: largest difference of the outputs from those, in their standard deviations.
-        same: share of equal top classes, where the output has classes.
-        first_answer_s: seconds from the start of a fresh process to its first output, cold: importing, building, what
-            the engine compiles. Of int8 the file is there already.
-        memory_mb: the most that a process of its own held, or the card.
-        file_mb: of the weights in float32; of int8, of the file.
+        ms: median time of a run in milliseconds; None if it could not run.
+        ms_p95: 95th percentile of the times in milliseconds.
+        runs: number of timed runs.
+        per_second: inputs per second, from the median.
+        times_eager: speed relative to the unchanged model in float32.
+        off: largest difference from the outputs of the unchanged model, in units of their standard deviation.
+        same: share of inputs with the same top class, if the outputs are classes.
+        first_answer_s: seconds from the start of a new process to its first output: imports, building the model, and
+            the engine's compilation. For int8, the file already exists.
+        memory_mb: peak memory of a separate process, or of the GPU.
+        file_mb: size of the weights in float32; for int8, size of the file.
         note: why it could not run.
-        date: of the measurement.
-        load: of the machine before it.
+        date: date of the measurement.
+        load: load of the machine before the measurement.
     """
 
     model: str
@@ -89,13 +89,13 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What :func:`benchmark` measured.
+    """The result of :func:`benchmark`.
 
     Attributes:
         measurements: in the order in which they were made.
-        machine: where: see :func:`zoo_tools.machine.describe_machine`; ``gflops`` has what a product of large matrices
-            reaches, by precision.
-        software: versions.
+        machine: the machine, see :func:`zoo_tools.machine.describe_machine`; ``gflops`` is the measured speed of a
+            product of large matrices, for each precision.
+        software: versions of packages.
     """
 
     measurements: Sequence[Measurement]
@@ -103,7 +103,7 @@ class Benchmark:
     software: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """What ``--output`` writes; docs/benchmarking.md explains it field by field."""
+        """The content of the ``--output`` file; docs/benchmarking.md explains each field."""
         return {
             "format": FORMAT,
             "machine": dict(self.machine),
@@ -112,14 +112,14 @@ class Benchmark:
         }
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Write it as JSON.
+        """Write the result as JSON.
 
         Raises:
-            FileExistsError: there is such a file.
+            FileExistsError: ``path`` already exists.
         """
         target = Path(path)
         if target.exists() and not overwrite:
-            raise FileExistsError(f"{target} is there already; --force writes over it.")
+            raise FileExistsError(f"{target} already exists; use --force to replace it.")
         part = target.with_name(f".{target.name}.{os.getpid()}")
         part.write_text(json.dumps(self.to_dict(), indent=1) + "\n")
         part.replace(target)
@@ -139,28 +139,28 @@ def benchmark(
     told: Callable[[str], None] | None = None,
     **config: Any,
 ) -> Benchmark:
-    """Measure models: the first answer of a fresh process, latency, throughput, memory, size, and agreement.
+    """Measure models: first output of a new process, latency, throughput, memory, file size, and agreement of outputs.
 
-    The model as it is, in float32, is always among what is measured; the others are compared with it. All ways to run a
-    model take turns, so that the machine's drift falls on all alike.
+    The unchanged model in float32 is always measured as the baseline of the comparison. All configurations of a model
+    are measured alternately, so that a change in the machine's speed affects all of them equally.
 
     Args:
-        models: names, as :func:`zoo.get_model` takes them.
-        batches: inputs that go through the model together.
-        engines: ``"eager"`` and those that :func:`zoo.optimize` takes; ``"all"`` for all that are installed.
-        precisions: ``"float32"``, ``"bfloat16"``, ``"float16"``, ``"int8"`` (by ``openvino``, and by ``compile``).
-        device: where.
-        weights: an entry's name, or a file; by default random numbers, which are as fast.
-        threads: of torch and the engines; by default torch's own number.
-        seconds: about how long each way runs.
-        cold: start a process for each way, for its first answer and its memory.
-        told: called with a sentence before each piece of work.
+        models: names, as accepted by :func:`zoo.get_model`.
+        batches: batch sizes.
+        engines: ``"eager"`` and names that :func:`zoo.optimize` accepts; ``"all"`` for every installed engine.
+        precisions: ``"float32"``, ``"bfloat16"``, ``"float16"``, ``"int8"`` (with ``openvino`` and ``compile``).
+        device: device to run on.
+        weights: name of the weights, or a file; by default random weights, which are equally fast.
+        threads: number of threads of torch and of the engines; by default torch's own number.
+        seconds: approximate measuring time of each configuration.
+        cold: start a new process for each configuration, to measure its first output and its memory.
+        told: called with a message before each step.
         **config: arguments of the builder.
 
     Raises:
-        UnknownModel: a name that nothing installed has.
-        InvalidArgument: no such engine, precision or device.
-        MissingPlugin: an engine that was named is not installed.
+        UnknownModel: no installed plugin has a model of this name.
+        InvalidArgument: unknown engine, precision or device.
+        MissingPlugin: a requested engine is not installed.
 
     >>> zoo.benchmark("resnet50", engines="all", precisions=("float32", "bfloat16")).measurements[1].times_eager
     """
@@ -198,7 +198,7 @@ def benchmark(
                             shapes = [list(t.shape) for t in example_of(model, name, batch, "cpu")]
                             asked = {"file": str(file), "shapes": shapes}
                         if cold and row.ms is not None:
-                            say(f"{row.model}: first answer, {row.engine} {row.precision}, batch {batch}")
+                            say(f"{row.model}: first output, {row.engine} {row.precision}, batch {batch}")
                             row = replace(row, **_cold(name, row, str(where), weights, config, asked))
                     found.append(row)
     finally:
@@ -207,10 +207,10 @@ def benchmark(
 
 
 def read_engines(engines: str | Sequence[str]) -> list[str]:
-    """Names of engines; ``"all"`` is those that are installed.
+    """Names of engines; ``"all"`` stands for all installed engines.
 
     Raises:
-        InvalidArgument, MissingPlugin: one that there is not.
+        InvalidArgument, MissingPlugin: an engine is unknown or not installed.
     """
     every = [name for name, engine, _ in registry.engines() if not registry.missing_for(engine)]
     if engines == "all" or list(engines) == ["all"]:
@@ -223,7 +223,7 @@ def read_engines(engines: str | Sequence[str]) -> list[str]:
 
 
 def gflops(device: torch.device) -> dict[str, float]:
-    """What a product of two 1,024-square matrices reaches, in billions of operations a second, by precision."""
+    """Speed of a product of two 1,024 × 1,024 matrices, in billions of operations per second, for each precision."""
     found = {}
     side = 1024 if device.type == "cpu" else 8192
     for name in ("float32", "bfloat16"):
@@ -270,7 +270,7 @@ def _in_turns(
             off, same = _compared(_outputs(fast, model, example), expected)
             row = replace(row, off=off, same=same)
             ready[way] = fast
-        except Exception as e:  # noqa: BLE001  engines and compilers raise anything; it is what there is to say
+        except Exception as e:  # noqa: BLE001  engines and compilers can raise anything; it becomes the note
             row = replace(row, note=str(e) if isinstance(e, ZooError) else reason(e))
         rows[way] = row
     say(f"{shown}: measuring, batch {batch}")
@@ -299,14 +299,14 @@ def _in_turns(
 
 
 def _outputs(fast: Any, model: Any, example: tuple[Any, ...]) -> list[Tensor]:
-    """The tensors in what it returns, or of detectors in what that is made of."""
+    """All tensors in ``value``; for detectors, the tensors that the detections are made of."""
     if hasattr(model, "comparable") and not hasattr(fast, "comparable"):
         return []
     return [t for t in tree_leaves(getattr(fast, "comparable", fast)(*example)) if isinstance(t, Tensor)]
 
 
 def _compared(got: list[Tensor], want: list[Tensor]) -> tuple[float | None, float | None]:
-    """How far outputs are off, and how many top classes are the same."""
+    """The difference of the outputs, and the share of equal top classes."""
     if not got or [t.shape for t in got] != [t.shape for t in want]:
         return None, None
     off = 0.0
@@ -327,7 +327,7 @@ def _cold(
     config: Mapping[str, Any],
     more: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The first answer and the memory of a fresh process."""
+    """The time of the first output and the memory of a new process."""
     asked = {
         "model": name,
         "weights": weights,
@@ -345,17 +345,17 @@ def _cold(
         found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return found
     except subprocess.TimeoutExpired:
-        return {"note": f"no first answer within {COLD_SECONDS:g} s of a fresh process"}
+        return {"note": f"a new process gave no output within {COLD_SECONDS:g} s"}
     except (subprocess.CalledProcessError, ValueError, IndexError) as e:
         said = getattr(e, "stderr", "") or str(e)
-        return {"note": f"a fresh process failed: {said.strip().splitlines()[-1][:200]}"}
+        return {"note": f"a new process failed: {said.strip().splitlines()[-1][:200]}"}
 
 
 def draw(found: Benchmark) -> Image.Image:
-    """Inputs a second as bars: a group for each model and batch, its first bar the model as it is.
+    """Inputs per second as a bar chart: one group for each model and batch size, starting with the unchanged model.
 
     Raises:
-        InvalidArgument: nothing was measured.
+        InvalidArgument: there are no measurements.
     """
     groups: dict[str, list[tuple[str, float]]] = {}
     for row in found.measurements:
@@ -363,4 +363,4 @@ def draw(found: Benchmark) -> Image.Image:
             heading = f"{row.model}, batch {row.batch}"
             groups.setdefault(heading, []).append((f"{row.engine} {row.precision}", row.per_second))
     where = found.machine.get("card") or found.machine.get("processor") or ""
-    return bar_chart(f"Inputs a second: {where}", list(groups.items()), "/s")
+    return bar_chart(f"Inputs per second: {where}", list(groups.items()), "/s")

@@ -1,7 +1,7 @@
-"""The capability matrix: what works with a model, measured cell by cell in processes of their own, and kept in files.
+"""The capability matrix: which features work with a model, measured in separate processes and stored in files.
 
-A file a plugin, ``capabilities/PLUGIN.json``, is written anew after each cell, so a run that is broken off loses one
-cell at most. A cell is what was measured, or it is not there.
+Each plugin has its file ``capabilities/PLUGIN.json``, rewritten after each cell, so that an interrupted run loses at
+most one cell. A cell that was not measured is absent.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from zoo.errors import InvalidArgument, UnknownModel, suggest
 
 FORMAT = 1
 FOLDER = "capabilities"
-SECONDS = 300.0  # for a cell
+SECONDS = 300.0  # time limit of a cell
 NO_ANSWER = "no answer in"
 START = 120.0  # for a process to import torch and build the model
 
@@ -42,35 +42,35 @@ def matrix(
     timeout: float = SECONDS,
     told: Told | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Measure what works with models: eager, half precision, ``torch.compile``, export, ONNX, training, int8 and more.
+    """Measure which features work: eager, half precision, ``torch.compile``, export, ONNX, training, int8 and more.
 
-    Each model is built with random weights in a process of its own, which a crash or a cell that takes too long ends;
-    another goes on with the next cell. Cells whose packages are not installed stay empty.
+    Each model is built with random weights in a separate process. If the process crashes or a cell exceeds its time
+    limit, another process continues with the next cell. Cells whose packages are not installed stay empty.
 
     Args:
         names: models, plugins, or shell wildcards over model names; by default all plugins.
-        output: a folder; ``capabilities/PLUGIN.json`` in it has what was measured, ``models`` by name.
-        cells: which; by default all of :data:`zoo.contract.CAPABILITIES`.
-        resume: keep cells that were measured with the same torch, plugin and device, but for those that gave no answer
-            in time.
-        every: all models of a plugin, in place of the smallest of each family.
-        device: where the models run, such as ``"cuda"``.
-        timeout: seconds for a cell.
-        told: called with model, cell and result, as they come.
+        output: a folder; ``capabilities/PLUGIN.json`` in it holds the results, with ``models`` by name.
+        cells: names of the cells to measure; by default all of :data:`zoo.contract.CAPABILITIES`.
+        resume: keep cells that were measured with the same torch, plugin and device, except those that exceeded the
+            time limit.
+        every: measure all models of a plugin instead of the smallest of each family.
+        device: device of the models, such as ``"cuda"``.
+        timeout: time limit of a cell in seconds.
+        told: called with model, cell and result as soon as a cell is measured.
 
     Returns:
-        Model → its entry of the file: ``cells``, and what they were measured with.
+        Model → its record in the file: ``cells``, and the versions they were measured with.
 
     Raises:
-        UnknownModel: a name that is neither a model nor a plugin.
-        InvalidArgument: a cell that is not known; a file in ``output`` of another format.
+        UnknownModel: a name is neither a model nor a plugin.
+        InvalidArgument: unknown cell; a file in ``output`` has another format.
     """
     chosen = choose(names, every=every)
     wanted = list(CAPABILITIES if cells is None else cells)
     for cell in wanted:
         if cell not in CAPABILITIES:
             known = ", ".join(CAPABILITIES)
-            raise InvalidArgument(f"There is no cell {cell!r}; expected {known}.{suggest(cell, CAPABILITIES)}")
+            raise InvalidArgument(f"Unknown cell {cell!r}; expected {known}.{suggest(cell, CAPABILITIES)}")
     found: dict[str, dict[str, Any]] = {}
     for name in chosen:
         file = File(Path(output) / FOLDER / f"{registry.model_info(name).plugin}.json")
@@ -79,10 +79,10 @@ def matrix(
 
 
 def choose(names: Sequence[str] = (), *, every: bool = False) -> list[str]:
-    """The models that names, plugins and wildcards stand for; of a plugin the smallest of each family.
+    """The models for names, plugins and wildcards; for a plugin, the smallest model of each family.
 
     Raises:
-        UnknownModel: nothing of that name.
+        UnknownModel: nothing has this name.
     """
     models = registry.list_models()
     plugins = {record.name for record in registry.plugins() if record.manifest and record.manifest.models}
@@ -94,7 +94,7 @@ def choose(names: Sequence[str] = (), *, every: bool = False) -> list[str]:
         elif any(c in name for c in "*?["):
             matching = registry.list_models(include=name)
             if not matching:
-                raise UnknownModel(f"No model matches {name!r}; `zoo list` names them.")
+                raise UnknownModel(f"No model matches {name!r}; `zoo list` lists all models.")
             found |= dict.fromkeys(matching)
         else:
             try:
@@ -106,7 +106,7 @@ def choose(names: Sequence[str] = (), *, every: bool = False) -> list[str]:
 
 
 def smallest(names: Iterable[str]) -> list[str]:
-    """Of each family (the models of one paper, else of one module) the model of the fewest parameters."""
+    """The model with the fewest parameters of each family (the models of one paper, or of one module)."""
     best: dict[Any, tuple[int, str]] = {}
     for name in names:
         info = registry.model_info(name)
@@ -117,10 +117,10 @@ def smallest(names: Iterable[str]) -> list[str]:
 
 
 class File:
-    """What is known of a plugin's models, on the disk.
+    """The stored results of a plugin's models.
 
     Raises:
-        InvalidArgument: the file is of another format.
+        InvalidArgument: the file has another format.
     """
 
     def __init__(self, path: Path) -> None:
@@ -128,13 +128,13 @@ class File:
         try:
             self.content = json.loads(path.read_text()) if path.exists() else {}
         except ValueError as e:
-            raise InvalidArgument(f"{path} is no JSON ({e}); move it away, or give another folder.") from e
+            raise InvalidArgument(f"{path} is not JSON ({e}); move it away, or choose another folder.") from e
         if self.content and (not isinstance(self.content, dict) or self.content.get("format") != FORMAT):
-            raise InvalidArgument(f"{path} is no capability matrix of format {FORMAT}; give another folder.")
+            raise InvalidArgument(f"{path} is not a capability matrix of format {FORMAT}; choose another folder.")
         self.content = {"format": FORMAT, "plugin": path.stem, "models": {}, **self.content}
 
     def write(self) -> None:
-        """Whole or not at all."""
+        """Write the file atomically."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.content["models"] = dict(sorted(self.content["models"].items()))
         part = self.path.with_name(f".{self.path.name}.{os.getpid()}")
@@ -153,7 +153,7 @@ def _measure(
     same = {"version": info.version, "torch": software["torch"], "device": device}
     kept = dict(before.get("cells", {})) if all(before.get(key) == value for key, value in same.items()) else {}
     for cell in [cell for cell in kept if cell in wanted]:
-        if not resume or NO_ANSWER in kept[cell].get("note", ""):  # of a busy machine, perhaps
+        if not resume or NO_ANSWER in kept[cell].get("note", ""):  # perhaps because the machine was busy
             del kept[cell]
     entry: dict[str, Any] = {
         **same,
@@ -170,7 +170,7 @@ def _measure(
         if cell == "build":
             if result is not None and not result["works"]:
                 raise_for = {
-                    each: {"works": False, "note": f"it could not be built: {result['note']}"} for each in left
+                    each: {"works": False, "note": f"the model could not be built: {result['note']}"} for each in left
                 }
                 entry["cells"] = {**kept, **raise_for}
                 told(info.name, "build", result)
@@ -190,7 +190,7 @@ def _measure(
 def _in_processes(
     model: str, device: str, cells: Sequence[str], timeout: float
 ) -> Iterator[tuple[str, dict[str, Any] | None, dict[str, Any]]]:
-    """Each cell with its result, by as many processes as it takes: one that is ended costs the cell that it was at."""
+    """Yield each cell with its result; a process that ends early loses only its current cell, and another continues."""
     left = list(cells)
     while left:
         at = "build"
@@ -223,7 +223,7 @@ def _in_processes(
 
 @contextlib.contextmanager
 def _process(model: str, device: str, cells: Sequence[str]) -> Iterator[queue.SimpleQueue[Any]]:
-    """Lines of JSON that a process says; at last its exit status. It and what it started are ended afterwards."""
+    """The JSON lines that a process prints, then its exit status. The process and its children are ended afterwards."""
     command = [sys.executable, "-m", "zoo_tools.cells", model, device, *cells]
     running = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
@@ -250,7 +250,7 @@ def _process(model: str, device: str, cells: Sequence[str]) -> Iterator[queue.Si
 
 
 def table(found: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, dict[str, str]]]:
-    """Model → cell → ``yes``, ``no`` or ``-`` for what was not measured."""
+    """Model → cell → ``yes``, ``no`` or ``-`` if it was not measured."""
     return [(name, {cell: _word(entry["cells"].get(cell)) for cell in CAPABILITIES}) for name, entry in found.items()]
 
 

@@ -1,10 +1,10 @@
-"""The cells of the capability matrix: what is tried with a model, each a function that raises where it fails.
+"""The cells of the capability matrix: each is a function that raises if the feature does not work.
 
-Run as a program, in a process of its own, for :mod:`zoo_tools.capabilities`::
+Run as a program in a separate process, for :mod:`zoo_tools.capabilities`::
 
     python -m zoo_tools.cells MODEL DEVICE CELL…
 
-A line of JSON is printed before each cell and one after it.
+Prints one line of JSON before and after each cell.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from zoo.errors import MissingExtra, MissingPlugin, ZooError
 from zoo.running.exportable import export_pictures
 from zoo_tools.quiet import quietly
 
-SIDE = 64  # pixels of a picture's side, where a model takes it so small
-SETTLED = 128  # of those that batch norms take their statistics from
-SAME, NEAR = 1e-3, 0.2  # of the outputs' standard deviation
+SIDE = 64  # side of the pictures in pixels, if the model accepts this size
+SETTLED = 128  # side of the pictures for the statistics of batch norms
+SAME, NEAR = 1e-3, 0.2  # relative to the outputs' standard deviation
 NEEDS = {
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
     "openvino": ("openvino", "onnx", "onnxscript"),
@@ -43,15 +43,15 @@ NEEDS = {
 
 
 class Failure(Exception):
-    """A cell's answer is no, for the reason that it says."""
+    """The feature does not work; the message gives the reason."""
 
 
 class Subject:
-    """A model to try things with.
+    """A model to test.
 
     Args:
-        name: of the model, built with random weights that are the same each time.
-        device: where it runs.
+        name: name of the model, built with random weights that are the same each time.
+        device: device it runs on.
     """
 
     def __init__(self, name: str, device: str) -> None:
@@ -62,7 +62,7 @@ class Subject:
         takes = inspect.signature(builder).parameters
         arguments: dict[str, Any] = {key: None for key in ("weights", "weights_backbone") if key in takes}
         packaged = next((key for key, w in info.weights.items() if w.url.startswith("pkg://")), None)
-        if packaged is not None:  # real numbers, of which nothing has to be fetched
+        if packaged is not None:  # trained weights without a download
             arguments["weights"] = packaged
         torch.manual_seed(0)
         self.model: nn.Module = builder(**arguments).eval().to(self.device)
@@ -77,8 +77,8 @@ class Subject:
             self.expected = self.comparable(self.model, self.inputs)
 
     def settle(self) -> None:
-        """Give batch norms the statistics of their inputs: with those that they begin with, numbers of an untrained
-        model grow or vanish from layer to layer until half precision cannot hold them."""
+        """Set the statistics of batch norms from their inputs. With the initial statistics, activations of an
+        untrained model grow or vanish from layer to layer until half precision cannot represent them."""
         norms = [m for m in self.model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
         norms = [m for m in norms if m.track_running_stats]
         if not norms:
@@ -88,7 +88,7 @@ class Subject:
             m.momentum = 1.0
         try:
             inputs = self.example(max(self.train_side, SETTLED))
-            if self.batches():  # more of them, and others: of few numbers a spread says little
+            if self.batches():  # use more and other inputs: the spread of few numbers is unreliable
                 inputs = tuple(torch.rand(8, *t.shape[1:], device=t.device) for t in inputs)
             self.model.train()(*self.with_targets(self.model, inputs))
         finally:
@@ -97,20 +97,20 @@ class Subject:
             self.model.eval()
 
     def with_targets(self, model: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        """What a model is trained on: inputs, and of some tasks what is true of them."""
+        """A training sample: inputs, and for some tasks the targets."""
         make = registry.provided(self.spec, "train")
         found: tuple[Any, ...] = inputs if make is None else make().with_targets(model, inputs)
         return found
 
     def example(self, side: int) -> tuple[Any, ...]:
-        """Two inputs of noise, on the device."""
+        """Two random inputs on the device."""
         one = self.steps.example(self.model, self.weights, side)
         found: tuple[Any, ...] = tuple(_twice(argument) for argument in one)
         found = tree_map_only(Tensor, lambda t: t.to(self.device), found)
         return found
 
     def comparable(self, model: nn.Module, inputs: tuple[Any, ...]) -> list[Tensor]:
-        """What the model returns, or where that jumps what it is made of."""
+        """The output of the model, or for discontinuous outputs the tensors they are computed from."""
         return tensors_of(getattr(model, "comparable", model)(*inputs))
 
     def batches(self) -> bool:
@@ -118,16 +118,16 @@ class Subject:
         return all(isinstance(argument, Tensor) for argument in self.inputs)
 
     def exportable(self, *dynamic: str) -> Exportable:
-        """The model as ``zoo export`` writes it, with axes that are free.
+        """The module that ``zoo export`` writes, with its free axes.
 
         Raises:
-            Failure: files of this task have none that could be.
+            Failure: exported files of this task have no free axes.
         """
         make = registry.provided(self.spec, "export")
         if make is None:
             return export_pictures(self.model, self.size, dynamic=dynamic)
         if dynamic and not {"dynamic", "kwargs"} & inspect.signature(make).parameters.keys():
-            raise Failure(f"files of the task {self.spec.name} take inputs of one size")
+            raise Failure(f"exported files of the task {self.spec.name} accept one input size only")
         ready: Exportable = make(self.model, self.size, **({"dynamic": dynamic} if dynamic else {}))
         return ready
 
@@ -149,7 +149,7 @@ def _picture(inputs: Any) -> Tensor:
 
 
 def tensors_of(value: Any) -> list[Tensor]:
-    """The tensors of floats in an output, in order; of an object its attributes."""
+    """All floating-point tensors in an output, in order; for objects, those in their attributes."""
     leaves = tree_flatten(value)[0]
     found = [t for leaf in leaves for t in ([leaf] if isinstance(leaf, Tensor) else _of_object(leaf))]
     return [t for t in found if t.is_floating_point()]
@@ -160,14 +160,14 @@ def _of_object(leaf: Any) -> list[Tensor]:
 
 
 def furthest(got: list[Tensor], want: list[Tensor], limit: float, *, mean: bool = False) -> dict[str, float]:
-    """How far outputs are off, as a share of the spread of what they should be: the largest difference, or of
-    halves the root of the mean square.
+    """The difference from the expected outputs, relative to their spread: the largest difference, or in half
+    precision the root mean square.
 
     Raises:
-        Failure: they are further off than ``limit``, not finite, or others.
+        Failure: the difference exceeds ``limit``, or outputs are not finite or have other shapes.
     """
     if [t.shape for t in got] != [t.shape for t in want]:
-        raise Failure(f"shapes are {[list(t.shape) for t in got][:3]}, and were {[list(t.shape) for t in want][:3]}")
+        raise Failure(f"shapes are {[list(t.shape) for t in got][:3]}, expected {[list(t.shape) for t in want][:3]}")
     worst = 0.0
     for a, b in zip(got, want, strict=True):
         if not b.numel():
@@ -179,7 +179,7 @@ def furthest(got: list[Tensor], want: list[Tensor], limit: float, *, mean: bool 
         apart = (a - b).square().mean().sqrt() if mean else (a - b).abs().max()
         worst = max(worst, apart.item() / spread)
     if not worst <= limit:
-        raise Failure(f"outputs are off by {worst:.2g} of their spread; {limit:g} is allowed")
+        raise Failure(f"outputs differ by {worst:.2g} of their spread; at most {limit:g} is allowed")
     return {"off": float(f"{worst:.2g}")}
 
 
@@ -301,7 +301,7 @@ def dynamic_batch(s: Subject) -> dict[str, Any]:
         for i in ready.inputs
     ]
     if not all(free):
-        raise Failure("its files take one input at a time")
+        raise Failure("exported files accept one input at a time")
     shapes: Any = tuple(free)
     kinds = [one.kind for one in inspect.signature(ready.module.forward).parameters.values()]
     if kinds[0] is inspect.Parameter.VAR_POSITIONAL:
@@ -323,7 +323,7 @@ def openvino(s: Subject) -> dict[str, Any]:
 
 
 def _file(s: Subject, ending: str) -> dict[str, Any]:
-    """Of a file that ``zoo export`` wrote, run by what it is for."""
+    """Outputs of a file written by ``zoo export``, run by the runtime it is for."""
     import zoo
 
     ready = s.exportable()
@@ -345,7 +345,7 @@ def int8(s: Subject) -> dict[str, Any]:
     from zoo_tools.quantizing import quantize
 
     if not s.batches() or len(s.inputs) != 1:
-        raise Failure("zoo.quantize takes models of one batch of pictures")
+        raise Failure("zoo.quantize supports only models whose input is one batch of pictures")
     generator = torch.Generator().manual_seed(0)
     batches = [torch.randn(s.inputs[0].shape, generator=generator) for _ in range(4)]
     quantized = quantize(s.model.cpu(), batches)
@@ -387,8 +387,8 @@ FUNCTIONS: Mapping[str, Callable[[Subject], dict[str, Any]]] = {
 
 
 def measure(subject: Subject, cell: str) -> dict[str, Any] | None:
-    """What came of a cell: ``{"works": bool, "note": why not, …figures}``; None where a package that it needs is
-    not installed."""
+    """The result of a cell: ``{"works": bool, "note": reason, …figures}``; None if a required package is not
+    installed."""
     for package in NEEDS.get(cell, ()):
         if importlib.util.find_spec(package) is None:
             return None
@@ -401,13 +401,13 @@ def measure(subject: Subject, cell: str) -> dict[str, Any] | None:
         return None
     except Failure as e:
         found = {"works": False, "note": str(e)}
-    except Exception as e:  # noqa: BLE001  models, compilers and exporters raise anything
+    except Exception as e:  # noqa: BLE001  models, compilers and exporters can raise anything
         found = {"works": False, "note": reason(e)}
     return {**found, "seconds": round(time.perf_counter() - start, 1)}
 
 
 def reason(e: BaseException) -> str:
-    """Type and first line of what went wrong in the first place."""
+    """Type and first line of the original error."""
     while e.__cause__ is not None:
         e = e.__cause__
     text = str(e).strip().splitlines()
@@ -416,10 +416,10 @@ def reason(e: BaseException) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """A line before each cell, and one after it."""
+    """Print one line before and one after each cell."""
     name, device, *cells = arguments
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever native code prints goes to standard error
+    os.dup2(2, 1)  # output of native code goes to standard error
 
     def say(**facts: Any) -> None:
         print(json.dumps(facts), file=answers, flush=True)
@@ -428,7 +428,7 @@ def main(arguments: list[str]) -> int:
     try:
         with quietly():
             subject = Subject(name, device)
-    except Exception as e:  # noqa: BLE001  a plugin's own code
+    except Exception as e:  # noqa: BLE001  a plugin's code can raise anything
         say(cell="build", state="done", result={"works": False, "note": reason(e)})
         return 1
     shapes = [f"{str(t.dtype).removeprefix('torch.')} {list(t.shape)}" for t in tree_flatten(subject.inputs)[0]]

@@ -1,4 +1,4 @@
-"""What an exported file says of itself: JSON of version 1, which docs/exporting.md explains field by field."""
+"""The description in an exported file: JSON of version 1; docs/exporting.md explains each field."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from zoo.registry import EXPORT_VERSION, facts_of, in_words
 
 @dataclass(frozen=True)
 class Described:
-    """What is known of a model that is exported.
+    """The facts about a model that is exported.
 
     Attributes:
-        name: of the model.
+        name: name of the model.
         task: its task.
-        weights: that were loaded.
+        weights: the loaded weights.
         categories: in label order.
-        preset: the preprocessing that the file's input needs, or that is in it.
-        inside: what is in the file beside the model.
+        preset: the preprocessing that the file's input needs, or that is part of the file.
+        inside: what the file contains in addition to the model.
         half: whether it computes in float16.
-        options: of the task, that were said.
+        options: the given options of the task.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Described:
     def facts(
         self, model: nn.Module, ready: Exportable, outputs: Mapping[str, Tensor], free: Mapping[str, Any], **more: Any
     ) -> dict[str, Any]:
-        """All that a file says, as JSON has it."""
+        """The complete description as JSON values."""
         plugin, distribution = _plugin_of(model)
         known = self.weights or Weights(url="")
         known = replace(known, num_params=sum(p.numel() for p in model.parameters()) or known.num_params)
@@ -76,13 +76,13 @@ class Described:
 
 
 def port(name: str, t: Tensor, axes: Mapping[int, str]) -> dict[str, Any]:
-    """An input or output: its name, type and shape, in which axes that are free have names."""
+    """An input or output: its name, type and shape, in which free axes are given by name."""
     shape = [axes.get(i, size) for i, size in enumerate(t.shape)]
     return {"name": name, "dtype": str(t.dtype).removeprefix("torch."), "shape": shape}
 
 
 def _plugin_of(model: nn.Module) -> tuple[str | None, dict[str, str]]:
-    """The plugin that a model's builder is of, and its distribution with its version."""
+    """The plugin of a model's builder, and its distribution with version."""
     builder = built_by(model)
     entries = registry.registry().entries.values()
     found = next((e for e in entries if e.spec.builder == builder), None) if builder else None

@@ -1,7 +1,7 @@
-"""How good a model is on a data set: each input goes through the pipeline, leaves a small record, and is forgotten.
+"""Metrics of a model on a data set: each input runs through the pipeline, leaves a small record, and is released.
 
-What a record is and which figures follow from all of them is the task's affair (:class:`Evaluator`). Here is what
-every task needs: batches, processes, inputs that cannot be read, and going on where an evaluation was broken off.
+The task's :class:`Evaluator` defines the records and the metrics computed from them. This module has the parts common
+to all tasks: batches, processes, inputs that cannot be read, and resuming an interrupted evaluation.
 """
 
 from __future__ import annotations
@@ -33,27 +33,27 @@ from zoo.loading import ExportedModel, task_of
 from zoo.running.sharding import Shard
 from zoo_tools.records import FORMAT, Facts, Records, data_digest, digest, files_of, model_digest, without_secrets
 
-LONG = 32  # inputs from which a progress bar is shown
+LONG = 32  # minimum number of inputs for a progress bar
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How good a model is on a data set.
+    """Metrics of a model on a data set.
 
     Attributes:
-        model: its name.
-        weights: the entry's name, or the URL of another file.
-        task: the task's name.
+        model: name of the model.
+        weights: name of the weights, or the URL of another file.
+        task: name of the task.
         metrics: metric → value, under the names of :attr:`zoo.Weights.metrics`.
-        measured: how many inputs the figures are of.
-        failures: the inputs that could not be read or scored, or whose results are NaN or infinite → why. The figures
-            know nothing of them.
-        not_finite: how many of the failures had results that are NaN or infinite.
-        published: data set → metric → value, as the weights' publishers measured them.
-        protocol: how they were measured, as far as figures depend on it: updates, clips, crops, limits.
-        published_protocols: data set → the same of the published figures, where it is known.
-        notes: what else there is to know about the figures; where the protocols differ, how.
-        records: input → what the task's evaluator kept of its result.
+        measured: number of inputs in the metrics.
+        failures: inputs that could not be read or scored, or whose results are NaN or infinite → reason. They are not
+            part of the metrics.
+        not_finite: number of failures with NaN or infinite results.
+        published: data set → metric → value, as published with the weights.
+        protocol: settings that affect the metrics: updates, clips, crops, limits.
+        published_protocols: data set → the same for the published metrics, if known.
+        notes: further remarks on the metrics, such as differences between the protocols.
+        records: input → the record that the task's evaluator made of its result.
     """
 
     model: str
@@ -70,7 +70,7 @@ class Evaluation:
     records: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """What ``zoo evaluate --json`` prints. A figure that is not a number is None."""
+        """The output of ``zoo evaluate --json``. NaN values are None."""
         return {
             "model": self.model,
             "weights": self.weights,
@@ -102,40 +102,39 @@ def evaluate(
     optimize: bool = True,
     dtype: str | torch.dtype | None = None,
     engine: str = "torch",
-    compile: bool = False,  # noqa: A002  as of zoo.pipeline
+    compile: bool = False,  # noqa: A002  as in zoo.pipeline
     progress: bool | None = None,
     **config: Any,
 ) -> Evaluation:
     """Measure a model on a data set: ``zoo.evaluate("resnet50", "imagenet/val").metrics["acc@1"]``.
 
-    How the data must lie on the disk is the task's affair; the docstring of its evaluator says it.
+    The task's evaluator defines how the data must be stored; see its docstring.
 
     Args:
-        model, weights, device, task, optimize, dtype, engine, compile: as :func:`zoo.pipeline` takes them.
-        images: the folder of the inputs; or an opened reader, such as :func:`zoo.open_data` gives, without annotations.
-        annotations: what is true of them, a file or a folder. Classification reads it off the folders' names.
-        output: a folder that keeps a record of each finished input (``records.jsonl``), and the figures at the end
-            (``metrics.json``). The same call goes on from there if it was broken off. Inputs that could not be read
-            are tried again.
-        batch_size: how many inputs go through the model together. Batches hold the same inputs wherever an evaluation
-            is broken off, and however many processes there are, so that the figures are the same too.
-        processes: how many work at the same time, each with a model of its own; a program that asks for more than one
-            must be importable (``if __name__ == "__main__":``).
-        limit: take only so many inputs, the first ones.
-        shard: ``"3/16"`` takes the third of 16 parts, and keeps its records in a file of its own in ``output``. The
-            same call without it takes over what all shards have done there, does what they have not, and gives the
-            figures: those of one evaluation, to the last digit.
-        progress: show a progress bar; by default for long work.
+        model, weights, device, task, optimize, dtype, engine, compile: as for :func:`zoo.pipeline`.
+        images: the folder of the inputs; or an opened reader, such as from :func:`zoo.open_data`, without annotations.
+        annotations: the ground truth, a file or a folder. Classification uses the folder names instead.
+        output: a folder for the records of finished inputs (``records.jsonl``) and the final metrics
+            (``metrics.json``). The same call resumes an interrupted evaluation. Inputs that could not be read are tried
+            again.
+        batch_size: number of inputs in a batch. The batches do not depend on interruptions or on the number of
+            processes, so that the metrics do not either.
+        processes: number of processes, each with its own model; with more than one, the main program must be
+            importable (``if __name__ == "__main__":``).
+        limit: use only the first ``limit`` inputs.
+        shard: ``"3/16"`` evaluates the third of 16 parts, and stores its records in a separate file in ``output``. The
+            same call without ``shard`` reads the records of all shards, evaluates the remaining inputs, and returns
+            metrics that equal those of a single run exactly.
+        progress: show a progress bar; by default for long evaluations.
         **config: options of the task's pipeline, such as ``clips=4``, and of its evaluator, such as
-            ``ignore_index=0``; the others are arguments of the builder.
+            ``ignore_index=0``; all others are arguments of the builder.
 
     Raises:
-        UnknownModel, UnknownWeights, UnknownTask: a name that nothing installed has.
-        InvalidArgument: data of another layout than expected; a task that says not how it is evaluated; ``output``
-            has records of another model, of other weights, options or data, or files of those names that are no
-            evaluation's.
-        EvaluationError: a process died, or the folder is in use. Finished inputs keep their records.
-        EngineError, MissingPlugin: of the engine.
+        UnknownModel, UnknownWeights, UnknownTask: no installed plugin has this name.
+        InvalidArgument: the data has an unexpected layout; the task has no evaluator; ``output`` has records of another
+            model, of other weights, options or data, or files of these names that do not belong to an evaluation.
+        EvaluationError: a process died, or the folder is in use. Records of finished inputs are kept.
+        EngineError, MissingPlugin: from the engine.
     """
     check_count("batch_size", batch_size, 1)
     model = str(model) if isinstance(model, Path) else model
@@ -144,31 +143,33 @@ def evaluate(
         check_count("limit", limit, 1)
     part = None if shard is None else Shard.parse(shard)
     if part is not None and output is None:
-        raise InvalidArgument("A shard needs output, the folder where all shards keep their records.")
+        raise InvalidArgument("shard needs output, the folder for the records of all shards.")
     if processes > 1 and not isinstance(model, str):
-        raise InvalidArgument("Several processes build a model each, so they need its name; a model was given.")
+        raise InvalidArgument(
+            "Several processes need the name of a model, since each builds its own; got a built model."
+        )
     if isinstance(images, Examples) and annotations is not None:
-        raise InvalidArgument("Leave out the annotations: the reader that was given as images has them.")
+        raise InvalidArgument("annotations must not be given with a reader as images, which has its own.")
     data = images if isinstance(images, Examples) else Path(images)
     paths = data, None if annotations is None else Path(annotations)
     for name, path in zip(("images", "annotations"), paths, strict=True):
         if isinstance(path, Path) and not path.exists():
-            raise InvalidArgument(f"{name}: there is no {str(path)!r}.")
+            raise InvalidArgument(f"{name}: {str(path)!r} does not exist.")
     precision = None if dtype is None else str(dtype).removeprefix("torch.")
     given = {"dtype": precision, "engine": "compile" if compile and engine == "torch" else engine, "compile": compile}
     computing = given if precision not in (None, "float32") or given["engine"] != "torch" else {}
     job = _Job(model, weights, str(device), task, *paths, optimize, config, computing)
-    # Where others do the work, this process needs the model for its description alone.
+    # With worker processes, this process needs the model only for its description.
     ready, scorer, identity = (job if processes == 1 else replace(job, device="cpu", optimize=False, idle=True)).start()
     every = list(scorer.sources)
     if not every:
-        raise InvalidArgument(f"There is nothing to evaluate in {_said(data)}.")
+        raise InvalidArgument(f"There are no inputs to evaluate in {_said(data)}.")
     wanted = every[:limit]
     folder = None if output is None else Path(output)
     if folder is not None:
         reader = data if isinstance(data, Examples) else getattr(scorer, "reader", None)
         identity["data"] = data_digest(every, job.annotations, folder, reader)
-    # Always the same batches: what stands beside an input in a batch may change the last digit of its result.
+    # Always the same batches: the other inputs of a batch may change the last digit of a result.
     batches = [every[i : i + batch_size] for i in range(0, len(wanted), batch_size)]
     if part is not None:
         batches, awaited = list(part.part(batches)), set(wanted)
@@ -183,7 +184,7 @@ def evaluate(
         notes = list(getattr(scorer, "notes", ()))
         if strange := sum(not outcome.finite for outcome in failed.values()):
             notes.append(
-                f"{strange} of {len(found) + len(failed)} inputs gave NaN or infinite numbers; the figures are of the "
+                f"{strange} of {len(found) + len(failed)} inputs gave NaN or infinite numbers; the metrics are for the "
                 "others."
             )
         protocol, published = _protocols(ready, scorer)
@@ -209,27 +210,27 @@ def evaluate(
 
 
 def _said(data: Path | Examples) -> str:
-    return repr(str(data)) if isinstance(data, Path) else f"the {type(data).__name__} that was given"
+    return repr(str(data)) if isinstance(data, Path) else f"the given {type(data).__name__}"
 
 
 def evaluator_of(task: TaskSpec) -> Any:
-    """What makes an :class:`Evaluator` of ``(images, annotations, weights)``.
+    """The function that makes an :class:`Evaluator` from ``(images, annotations, weights)``.
 
     Raises:
-        InvalidArgument: the task has none.
+        InvalidArgument: the task has no evaluator.
     """
     make = registry.provided(task, "evaluate")
     if make is None:
         raise InvalidArgument(
-            f"The task {task.name!r} does not say how it is evaluated; a plugin would by "
+            f"The task {task.name!r} has no evaluator; a plugin can provide one with "
             'zoo.TaskSpec(provides={"evaluate": …}).'
         )
     return make
 
 
 def _protocols(ready: Pipeline, scorer: Evaluator) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """How the figures are measured, and of each data set how the published ones were, as far as the weights say."""
-    say = getattr(ready.steps, "protocol", None)  # of an older contract
+    """The protocol of these metrics, and for each data set the protocol of the published ones, if known."""
+    say = getattr(ready.steps, "protocol", None)  # absent in older contracts
     ours = {**(say(ready.weights) if say else {}), **getattr(scorer, "protocol", {})}
     ours = json.loads(json.dumps(ours, default=str))
     extra = ready.weights.extra
@@ -240,24 +241,24 @@ def _protocols(ready: Pipeline, scorer: Evaluator) -> tuple[dict[str, Any], dict
 
 
 def _differences(ours: Mapping[str, Any], published: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A sentence for each protocol that differs, with the data sets that it is of."""
+    """One sentence for each protocol that differs, with its data sets."""
     of: dict[str, list[str]] = {}
     for data, facts in published.items():
         others = [key for key in facts if ours.get(key) != facts[key]]
         if others:
             there, here = (", ".join(f"{key} {p.get(key, 'none')}" for key in others) for p in (facts, ours))
             of.setdefault(f"were measured with {there}; these with {here}.", []).append(data)
-    return [f"The published figures of {', '.join(data)} {text}" for text, data in of.items()]
+    return [f"The published metrics on {', '.join(data)} {text}" for text, data in of.items()]
 
 
 # ── the work ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class _Outcome(NamedTuple):
-    """Of one input: its record, or why there is none."""
+    """The result of one input: its record, or the reason why it has none."""
 
     name: str
-    files: Facts  # that the record was made from
+    files: Facts  # the files that the record was made from
     record: Any
     error: str | None = None
     finite: bool = True
@@ -268,7 +269,7 @@ Outcomes = Generator[_Outcome, None, None]
 
 @dataclass(frozen=True)
 class _Job:
-    """All that a process needs to know to take part."""
+    """The settings that a worker process needs."""
 
     model: str | nn.Module
     weights: Any
@@ -278,8 +279,8 @@ class _Job:
     annotations: Path | None
     optimize: bool
     config: Mapping[str, Any]
-    computing: Mapping[str, Any]  # precision and engine, where they are not the usual ones
-    idle: bool = False  # whether others do the work
+    computing: Mapping[str, Any]  # precision and engine, if not the defaults
+    idle: bool = False  # whether worker processes do the work
 
     @property
     def _info(self) -> registry.ModelInfo:
@@ -290,7 +291,7 @@ class _Job:
         return self._info.name if isinstance(self.model, str) else type(self.model).__name__
 
     def start(self) -> tuple[Pipeline, Evaluator, dict[str, Any]]:
-        """The pipeline, what scores its results, and what both are made of, in words and hashes."""
+        """The pipeline, the evaluator, and their identity as texts and hashes."""
         entries: Mapping[str, Weights] = {}
         if isinstance(self.model, str):
             info = self._info
@@ -302,7 +303,7 @@ class _Job:
         others = dict(self.config)
         options = spec.take_options(others, "evaluate")
         entry = entries.get(self.weights) if isinstance(self.weights, str) else None
-        # Made first where it can be: wrong paths are told before anything is downloaded.
+        # Made first if possible: wrong paths raise before anything is downloaded.
         scorer = None if entry is None else make(self.images, self.annotations, entry, **options)
         by_name = isinstance(self.model, str)
         computing = {} if self.idle else dict(self.computing)
@@ -320,7 +321,7 @@ class _Job:
             "model": self.model_name,
             "task": spec.name,
             "weights": named[0] if named else redacted(ready.weights.url),
-            # Another signature in the URL does not make other weights; their parameters would.
+            # A different signature in the URL does not mean different weights; the parameters tell.
             "description": digest(repr(replace(ready.weights, url=redacted(ready.weights.url), metrics={}, docs=""))),
             "parameters": model_digest(self.model if isinstance(self.model, nn.Module) else ready.model),
             "options": without_secrets(
@@ -328,7 +329,7 @@ class _Job:
             ),
         }
         fixed = isinstance(ready.model, ExportedModel)
-        if by_name and not fixed and (self.optimize or computing):  # now that it is known which parameters there were
+        if by_name and not fixed and (self.optimize or computing):  # the hash of the parameters has been taken
             ready.optimize(computing.get("dtype"), computing.get("engine", "torch"))
         if scorer is None or ready.weights != entry:
             scorer = make(self.images, self.annotations, ready.weights, **options)
@@ -336,7 +337,7 @@ class _Job:
 
 
 def _collect(run: Outcomes, records: Records, wanted: Sequence[str], bar: bool) -> dict[str, _Outcome]:
-    """Keep the records of what was not finished before; returns the inputs that failed, with what came of them."""
+    """Store the records of inputs that were not finished before; return the failed inputs with their outcomes."""
     failures: dict[str, _Outcome] = {}
     before, awaited = set(records.done), set(wanted)
     finished = len(before & awaited)
@@ -347,7 +348,7 @@ def _collect(run: Outcomes, records: Records, wanted: Sequence[str], bar: bool) 
         shown = working("Evaluating", total=len(wanted), unit="input", done=finished)
     with shown as work, contextlib.closing(run):
         for outcome in run:
-            if outcome.name in before:  # it stands in a batch with one that was not
+            if outcome.name in before:  # it shares a batch with an unfinished input
                 continue
             if outcome.error is None:
                 records.add(outcome.name, outcome.record, outcome.files)
@@ -360,7 +361,7 @@ def _collect(run: Outcomes, records: Records, wanted: Sequence[str], bar: bool) 
 
 def _measure(ready: Pipeline, scorer: Evaluator, batch: Sequence[str]) -> Outcomes:
     sources = [scorer.sources[name] for name in batch]
-    files = [files_of(source) for source in sources]  # before they are opened: they may be changed meanwhile
+    files = [files_of(source) for source in sources]  # before they are opened: they may change during the evaluation
     results = ready.stream(sources, batch_size=len(batch), progress=False)
     for name, facts, (_, result) in zip(batch, files, results, strict=True):
         try:
@@ -370,12 +371,12 @@ def _measure(ready: Pipeline, scorer: Evaluator, batch: Sequence[str]) -> Outcom
         except (UnreadableFile, InvalidArgument, NonFiniteResult) as e:
             yield _Outcome(name, facts, None, redacted(e), not isinstance(e, NonFiniteResult))
             continue
-        try:  # as it will be when it is read from a file
+        try:  # the same as after reading it from a file
             yield _Outcome(name, facts, json.loads(json.dumps(record, allow_nan=False)))
         except ValueError:
             yield _Outcome(name, facts, None, f"{name!r} has a score that is NaN or infinite.", False)
         except TypeError as e:
-            raise ContractError(f"{type(scorer).__name__}.measure must return what JSON has: {e}.") from e
+            raise ContractError(f"{type(scorer).__name__}.measure must return JSON values: {e}.") from e
 
 
 def _in_turn(ready: Pipeline, scorer: Evaluator, batches: Iterable[Sequence[str]]) -> Outcomes:
@@ -384,10 +385,10 @@ def _in_turn(ready: Pipeline, scorer: Evaluator, batches: Iterable[Sequence[str]
 
 
 def _in_processes(job: _Job, batches: Sequence[Sequence[str]], n: int) -> Outcomes:
-    """A batch at a time for whoever is free; what they find comes in the order in which it is ready."""
+    """Assign one batch at a time to each free process; yield results in the order of completion."""
     n = min(n, len(batches)) or 1
     threads = max(1, torch.get_num_threads() // n)
-    spawn = multiprocessing.get_context("spawn")  # a forked process could not use CUDA, nor torch's threads
+    spawn = multiprocessing.get_context("spawn")  # a forked process cannot use CUDA or torch's threads
     with ProcessPoolExecutor(n, mp_context=spawn, initializer=_join, initargs=(job, threads)) as pool:
         try:
             with _deaf_to_ctrl_c():
@@ -396,7 +397,7 @@ def _in_processes(job: _Job, batches: Sequence[Sequence[str]], n: int) -> Outcom
                 yield from future.result()
         except BrokenProcessPool as e:
             raise EvaluationError(
-                "A process died; perhaps there was too little memory. Try fewer processes, or smaller batches."
+                "A worker process died, perhaps for lack of memory. Try fewer processes or smaller batches."
             ) from e
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -404,7 +405,7 @@ def _in_processes(job: _Job, batches: Sequence[Sequence[str]], n: int) -> Outcom
 
 @contextlib.contextmanager
 def _deaf_to_ctrl_c() -> Generator[None, None, None]:
-    """Processes that are started meanwhile never hear it: it is their parent's affair."""
+    """Processes started meanwhile ignore the interrupt: their parent handles it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -415,29 +416,29 @@ def _deaf_to_ctrl_c() -> Generator[None, None, None]:
         signal.signal(signal.SIGINT, before)
 
 
-_job: _Job | None = None  # of this process, where it is one of several
+_job: _Job | None = None  # of this worker process
 
 
 def _join(job: _Job, threads: int) -> None:
-    """In a new process."""
+    """Initialize a worker process."""
     global _job
     _job = job
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
-    warnings.simplefilter("ignore")  # the parent has warned of the same
+    warnings.simplefilter("ignore")  # the parent has given the same warnings
 
 
 def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
-        os._exit(1)  # it was killed, and nobody waits for this process
+        os._exit(1)  # the parent was killed
 
 
 @functools.cache
 def _started() -> tuple[Pipeline, Evaluator]:
     if _job is None:
-        raise EvaluationError("This process was given nothing to evaluate.")
+        raise EvaluationError("This worker process was not initialized.")
     ready, scorer, _ = _job.start()
     return ready, scorer
 

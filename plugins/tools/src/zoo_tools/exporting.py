@@ -1,4 +1,4 @@
-"""Models as files that run without their code: ONNX, PyTorch's own exported programs, OpenVINO's, and others'."""
+"""Models as files that run without their code: ONNX, PyTorch's exported programs, OpenVINO, and other formats."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from zoo_tools.describing import Described
 from zoo_tools.quiet import quietly
 from zoo_tools.stages import Stages
 
-LONGEST = 300  # characters of another's error that are told
+LONGEST = 300  # maximum length of a quoted error message
 INSIDE = ("preprocessing", "postprocessing")
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What :func:`export` wrote.
+    """The result of :func:`export`.
 
     Attributes:
-        path: of the file.
-        files: with ONNX, weights beyond 2 GB lie in a second file beside the first, with OpenVINO always; it must stay
-            there.
-        format: ``"onnx"``, ``"torch-export"``, ``"openvino"``, or another that a plugin brings.
+        path: path of the file.
+        files: all files written. OpenVINO stores the weights in a second file, as does ONNX beyond 2 GB; it must stay
+            next to the first.
+        format: ``"onnx"``, ``"torch-export"``, ``"openvino"``, or a format of another plugin.
         inputs: name → dtype and shape, as in ``"float32 [batch, 3, 800, 1066]"``; ``outputs`` likewise.
-        facts: what the file says of itself; docs/exporting.md explains it.
+        facts: the description stored in the file; docs/exporting.md explains it.
     """
 
     path: Path
@@ -55,7 +55,7 @@ class ExportReport:
 def export(
     model: str | Path | nn.Module,
     path: str | Path,
-    format: str | None = None,  # noqa: A002  the field's name for it
+    format: str | None = None,  # noqa: A002  the usual name
     *,
     image_size: int | Sequence[int] | None = None,
     dynamic: str | Sequence[str] = (),
@@ -69,42 +69,42 @@ def export(
     progress: bool | None = None,
     **config: Any,
 ) -> ExportReport:
-    """Write a model to a file that runs without its code, and that zoo runs as the model itself.
+    """Export a model to a file that runs without its code, and that zoo can run in place of the model.
 
-    Unless told otherwise the file takes inputs of the one size that it is made with, and of most models what the model
-    takes: prepared as ``weights.transforms()`` does it, [1, 3, H, W] for pictures. Detectors take one picture,
-    [3, H, W] in [0, 1], or with a free batch [N, 3, H, W], and give a fixed number of detections, padded, and their
-    ``count``; the README of zoo-detection says more.
+    By default the file accepts inputs of the one size it was exported with. Most models take the output of
+    ``weights.transforms()``, for pictures [1, 3, H, W]. Detectors take one picture, [3, H, W] in [0, 1], or with a free
+    batch axis [N, 3, H, W], and return a fixed number of padded detections, and their ``count``; see the README of
+    zoo-detection.
 
-    What is known of the model (task, preprocessing, categories, inputs and outputs, versions) is in the file as JSON;
-    docs/exporting.md says where, and what. By it ``zoo.pipeline(path)`` and every command take the file.
+    The file contains a description of the model as JSON (task, preprocessing, categories, inputs and outputs,
+    versions), see docs/exporting.md. With it, ``zoo.pipeline(path)`` and every command accept the file.
 
     Args:
-        model: the model's name; or a model that a builder made, exported as it is (in eval mode) with its weights.
-        path: of the file.
-        format: ``"onnx"``, ``"torch-export"``, ``"openvino"`` or a plugin's; by default what the path's ending says:
-            ``.onnx``, ``.pt2``, ``.xml``.
-        image_size: (height, width) in pixels, or one number for both. By default that of the weights' preprocessing or
-            of the model, where there is one.
-        dynamic: axes whose sizes are left free: ``"batch"``, ``"height"``, ``"width"``, of clips ``"frames"``.
-        half: weights and computations in float16; inputs and outputs stay float32.
-        opset: of ONNX, from 18 to 23; by default 20.
-        with_preprocessing: the file takes uint8 pictures [N, H, W, 3] of any size and gives probabilities, classes of
-            pixels, or boxes in the pictures' own pixels; of the task's documentation, what its pipeline gives.
-        weights: as the builder takes them; None leaves the model random.
-        task: by default the model's main one. To be given for a model that is built.
-        overwrite: a file that is there may be replaced.
-        categories: class names in label order, in place of those that are known of the weights.
-        progress: say on stderr what is done; by default on a terminal.
-        **config: options of the task's models, such as ``max_detections=50``; the others are arguments of the builder.
+        model: name of the model; or a built model, which is exported in eval mode with its current weights.
+        path: path of the output file.
+        format: ``"onnx"``, ``"torch-export"``, ``"openvino"`` or a plugin's format; by default chosen by the suffix of
+            the path: ``.onnx``, ``.pt2``, ``.xml``.
+        image_size: (height, width) in pixels, or one number for both. By default the size of the weights'
+            preprocessing or of the model, if defined.
+        dynamic: axes of variable size: ``"batch"``, ``"height"``, ``"width"``, and ``"frames"`` for clips.
+        half: store weights and compute in float16; inputs and outputs remain float32.
+        opset: ONNX opset version, from 18 to 23; by default 20.
+        with_preprocessing: the file takes uint8 pictures [N, H, W, 3] of any size and returns the results of the task's
+            pipeline: probabilities, classes of pixels, or boxes in pixels of the original pictures.
+        weights: weights as for the builder; None for random weights.
+        task: by default the model's main task. Required for a built model.
+        overwrite: replace an existing file.
+        categories: class names in label order, instead of those of the weights.
+        progress: print progress on stderr; by default on a terminal.
+        **config: options of the task's models, such as ``max_detections=50``; all others are arguments of the builder.
 
     Raises:
-        InvalidArgument: no such format, no image size, or one that the model does not take; a free axis that the model
-            cannot have; preprocessing that cannot be part of a graph.
-        FileExistsError: there is such a file, and ``overwrite`` is False.
+        InvalidArgument: unknown format; no image size, or one that the model does not accept; an axis that cannot be
+            free for this model; preprocessing that cannot be part of a graph.
+        FileExistsError: ``path`` exists, and ``overwrite`` is False.
         MissingPlugin: packages that the format needs are not installed.
-        ExportError: the model cannot be captured. Nothing is left of the file.
-        UnknownModel, UnknownWeights, UnknownTask: a name that nothing installed has.
+        ExportError: the model cannot be captured. No partial file remains.
+        UnknownModel, UnknownWeights, UnknownTask: no installed plugin has this name.
 
     >>> zoo.export("resnet50", "resnet50.onnx", dynamic=("batch", "height", "width"))
     >>> zoo.export("fasterrcnn_resnet50_fpn_v2", "detector.onnx", image_size=(800, 1066), max_detections=50)
@@ -112,7 +112,7 @@ def export(
     path = Path(path)
     kind = registry.format_of(path, format)
     if not kind.write:
-        raise InvalidArgument(f"Files of the format {kind.name!r} are opened, not written.")
+        raise InvalidArgument(f"Files of the format {kind.name!r} can only be opened, not written.")
     size = None if image_size is None else _height_and_width(image_size)
     axes = _axes(dynamic)
     if opset is not None:
@@ -120,7 +120,7 @@ def export(
     if not overwrite:
         _refuse(path)
     if not path.parent.is_dir():
-        raise InvalidArgument(f"There is no folder {path.parent} to write {path.name} to.")
+        raise InvalidArgument(f"The folder {path.parent} for {path.name} does not exist.")
     registry.check_format(kind, to_write=True)
     with Stages(progress) as stages:
         stages.say(f"Loading {model if isinstance(model, str) else type(model).__name__}")
@@ -136,7 +136,7 @@ def export(
             with torch.no_grad():
                 if with_preprocessing and preset is None:
                     raise InvalidArgument(
-                        f"with_preprocessing: nothing is known of how {name} is fed: no weights were loaded."
+                        f"with_preprocessing: the preprocessing of {name} is not known, since no weights were loaded."
                     )
                 ready = _prepared(source, spec, size, axes, preset if with_preprocessing else None, options)
                 ready = _placed(ready, half, with_preprocessing)
@@ -157,7 +157,7 @@ def export(
                 module.training = training
 
 
-# ── what is exported ─────────────────────────────────────────────────────────────────────────────────────────────
+# ── preparing the model ──────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _axes(given: str | Sequence[str]) -> tuple[str, ...]:
@@ -170,7 +170,7 @@ def _axes(given: str | Sequence[str]) -> tuple[str, ...]:
 
 def _check_opset(kind: Format, opset: Any) -> None:
     if kind.name != "onnx":
-        raise InvalidArgument(f"opset is of ONNX; a file of the format {kind.name!r} has none.")
+        raise InvalidArgument(f"opset is an option of ONNX; it does not apply to the format {kind.name!r}.")
     from zoo_tools.formats.onnx import check_opset
 
     check_opset(opset)
@@ -186,11 +186,11 @@ def _height_and_width(given: int | Sequence[int]) -> tuple[int, int]:
 def _find(
     model: str | nn.Module, weights: Any, task: str | None, config: dict[str, Any]
 ) -> tuple[TaskSpec, dict[str, Any], nn.Module, str]:
-    """The task, what of ``config`` is said to it, the model, and what it is called."""
+    """The task, its options from ``config``, the model, and its name."""
     if isinstance(model, str):
         info = registry.model_info(model)
         if info.exported is not None:
-            raise InvalidArgument(f"{model} is exported already. Export the model that it was made of.")
+            raise InvalidArgument(f"{model} is an exported file. Export the original model.")
         spec = registry.get_task(task or info.task, plugin=info.plugin)
         options = spec.take_options(config, "export")
         return spec, options, registry.get_model(model, weights=weights, **config), info.name
@@ -200,7 +200,7 @@ def _find(
     options = spec.take_options(config, "export")
     if config:
         own = ", ".join(spec.options_of("export")) or "none"
-        raise InvalidArgument(f"{', '.join(config)}: the model is built already, and options of its task are {own}.")
+        raise InvalidArgument(f"{', '.join(config)}: unknown options for a built model; options of its task: {own}.")
     return spec, options, model, type(model).__name__
 
 
@@ -212,7 +212,7 @@ def _prepared(
     preset: Preset | None,
     options: Mapping[str, Any],
 ) -> Exportable:
-    """What is captured, by the task where it says how."""
+    """The module to capture; made by the task if it provides one."""
     make = registry.provided(spec, "export")
     asked: dict[str, Any] = {"dynamic": axes} if axes else {}
     if preset is not None:
@@ -220,8 +220,8 @@ def _prepared(
     if make is None:
         if spec.input_ndim != 3 or spec.inputs_per_sample != 1:
             raise InvalidArgument(
-                f"The task {spec.name!r} does not say how its models are exported: they take no single pictures. "
-                'Whoever publishes it can name a function in TaskSpec(provides={"export": …}).'
+                f"The task {spec.name!r} has no export function, and its models do not take single pictures. "
+                'Its plugin can provide one with TaskSpec(provides={"export": …}).'
             )
         make = export_pictures
     takes = inspect.signature(make).parameters
@@ -229,21 +229,21 @@ def _prepared(
     missing = [] if anything else [name for name in asked if name not in takes]
     if missing:
         raise InvalidArgument(
-            f"What exports models of the task {spec.name!r} knows no {' and no '.join(missing)}: its files take inputs "
-            "of one size, prepared by the caller."
+            f"The export of models of the task {spec.name!r} does not support {' or '.join(missing)}: its files accept "
+            "inputs of one size, prepared by the caller."
         )
     ready: Exportable = make(model, size, **options, **asked)
     known = {name for names in ready.axes.values() for name in names.values()}
     if wrong := [name for name in axes if name not in known]:
         raise InvalidArgument(
-            f"dynamic has {', '.join(wrong)}; of {type(model).__name__} these can be free: "
+            f"dynamic has {', '.join(wrong)}; the axes of {type(model).__name__} that can be free are "
             f"{', '.join(sorted(known)) or 'none'}."
         )
     return ready
 
 
 def _placed(ready: Exportable, half: bool, whole: bool) -> Exportable:
-    """With its example where the model is, and of its type."""
+    """Move the example to the model's device and dtype."""
     module = ready.module
     weight = next((p for p in module.parameters() if p.is_floating_point()), torch.empty(0))
     dtype = torch.float32 if half else weight.dtype
@@ -254,7 +254,7 @@ def _placed(ready: Exportable, half: bool, whole: bool) -> Exportable:
 
 
 def _fitted(preset: Preset | None, ready: Exportable, free: set[str]) -> Preset | None:
-    """The preprocessing that makes pictures of the one size that the file takes."""
+    """The preprocessing that produces pictures of the file's fixed size."""
     if preset is None or free.intersection(SIDES) or not preset.target.startswith("zoo.transforms:"):
         return preset
     names = {name: axis for axis, name in next(iter(ready.axes.values()), {}).items()}
@@ -277,7 +277,7 @@ def _fitted(preset: Preset | None, ready: Exportable, free: set[str]) -> Preset 
     return replace(preset, arguments=arguments)
 
 
-# ── how it is written ────────────────────────────────────────────────────────────────────────────────────────────
+# ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _export(
@@ -297,12 +297,12 @@ def _export(
             part.by_products = not kind.smooths
     stages.say(f"Trying {described.name}")
     try:
-        outputs = named_tensors(module(*arguments))  # tells of a size that the model does not take
+        outputs = named_tensors(module(*arguments))  # raises for a size that the model does not accept
     except ZooError:
         raise
     except Exception as e:  # a model's own code can raise anything
         shapes = ", ".join(_describe(t) for t in arguments)
-        raise ExportError(f"{type(module).__name__} does not take {shapes}: {_reason(e)}.") from e
+        raise ExportError(f"{type(module).__name__} does not accept {shapes}: {_reason(e)}.") from e
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         target = Path(folder) / path.name
         try:
@@ -319,7 +319,7 @@ def _export(
                 )
         except (OSError, ZooError):
             raise
-        except Exception as e:  # whatever the many passes of a compiler raise
+        except Exception as e:  # compiler passes can raise anything
             sizes = f" with {' and '.join(sorted(free))} free" if free else ""
             raise ExportError(
                 f"{type(module).__name__} could not be exported as {kind.name}{sizes}: {_reason(e)}."
@@ -329,7 +329,7 @@ def _export(
         if not overwrite:
             for file in moved:
                 _refuse(file)
-        for file, place in reversed(list(zip(written, moved, strict=True))):  # the graph last, when all is there
+        for file, place in reversed(list(zip(written, moved, strict=True))):  # the graph last
             file.replace(place)
     return ExportReport(
         path,
@@ -342,7 +342,7 @@ def _export(
 
 
 def _captured(ready: Exportable, outputs: Sequence[str], free: set[str]) -> tuple[Any, dict[str, dict[int, str]]]:
-    """The program, and the names of the axes that are free: of inputs by name, of outputs by ``out:`` and name."""
+    """The program, and the names of its free axes: of inputs by name, of outputs by ``out:`` and name."""
     dynamic = torch.export.Dim.DYNAMIC
     named: dict[str, dict[int, str]] = {
         name: {axis: label for axis, label in ready.axes.get(name, {}).items() if label in free}
@@ -373,7 +373,7 @@ def _captured(ready: Exportable, outputs: Sequence[str], free: set[str]) -> tupl
 
 @contextlib.contextmanager
 def _for_onnx() -> Iterator[None]:
-    """While it lasts, ``torch.onnx.is_in_onnx_export()``, by which operators of zoo choose those of ONNX."""
+    """While active, ``torch.onnx.is_in_onnx_export()`` is true, so that zoo's operators use those of ONNX."""
     import torch.onnx
 
     told = torch.onnx.is_in_onnx_export
@@ -385,7 +385,7 @@ def _for_onnx() -> Iterator[None]:
 
 
 def _takes_any(module: nn.Module) -> bool:
-    """Whether its inputs are all in ``*args``, which dynamic shapes name as one."""
+    """Whether all inputs are in ``*args``, which dynamic shapes treat as a single argument."""
     kinds = [one.kind for one in inspect.signature(module.forward).parameters.values()]
     return bool(kinds) and kinds[0] is inspect.Parameter.VAR_POSITIONAL
 
@@ -395,7 +395,7 @@ def _said(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _reason(e: BaseException) -> str:
-    """What went wrong in the first place: exporters wrap it up in advice to their own developers."""
+    """The original error, without the advice that exporters add for their own developers."""
     while e.__cause__ is not None:
         e = e.__cause__
     text = (str(e).strip() or "no reason given").splitlines()[0]
@@ -405,13 +405,11 @@ def _reason(e: BaseException) -> str:
 
 def _refuse(path: Path) -> None:
     if path.exists():
-        raise FileExistsError(
-            f"{path} is there already; it is not written over unless overwrite=True, or --overwrite (--force)."
-        )
+        raise FileExistsError(f"{path} already exists; use overwrite=True, or --overwrite (--force), to replace it.")
 
 
 def named_tensors(value: Any, name: str = "") -> dict[str, Tensor]:
-    """The tensors in a module's output, by the keys and indices that lead to them."""
+    """The tensors in a module's output, named by the keys and indices that lead to them."""
     if isinstance(value, Tensor):
         return {name or "output": value}
     if hasattr(value, "_asdict"):

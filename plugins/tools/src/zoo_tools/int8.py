@@ -1,7 +1,7 @@
-"""Int8 models and what runs them: OpenVINO, or torch's own compiler.
+"""Int8 models and their runtimes: OpenVINO, or torch's compiler.
 
-A module here takes and returns what the float model does. It is made from an exported program of that model and
-batches of what the model is fed, by NNCF or by torchao; the packages are imported when they are used.
+A module here has the same inputs and outputs as the float model. It is made from an exported program of that model and
+calibration batches, by NNCF or by torchao; the packages are imported when they are used.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ Batch = tuple[Tensor, ...]
 
 
 class Int8Model(nn.Module):
-    """What both have in common.
+    """Base class of the int8 models.
 
     Attributes:
-        devices: it runs on the CPU.
-        quantization: what :func:`zoo.quantize` did.
-        facts: JSON, what a file of it says of itself; empty where that is not known.
-        structure: of the outputs, as ``torch.utils._pytree`` has it.
+        devices: the devices it runs on: the CPU.
+        quantization: the report of :func:`zoo.quantize`.
+        facts: JSON description that is written to a file; empty if not known.
+        structure: structure of the outputs, as a spec of ``torch.utils._pytree``.
     """
 
     devices = ("cpu",)
@@ -46,14 +46,14 @@ class Int8Model(nn.Module):
         self.eval()
 
     def compute(self, inputs: Batch) -> Sequence[Tensor]:
-        """The outputs' tensors in order."""
+        """The output tensors in order."""
         raise NotImplementedError
 
     def forward(self, *inputs: Tensor) -> Any:
         return tree_unflatten(list(self.compute(tuple(t.float() for t in inputs))), self.structure)
 
     def save(self, path: Path) -> None:
-        """Write a file that runs without the model's code; :attr:`facts` are kept in it."""
+        """Write a file that runs without the model's code; it contains :attr:`facts`."""
         raise NotImplementedError
 
 
@@ -61,7 +61,7 @@ class Int8Model(nn.Module):
 
 
 class OpenVINOInt8(Int8Model):
-    """Integers as NNCF found them, run by OpenVINO. Any batch size; calls from several threads run side by side.
+    """An int8 model from NNCF, run by OpenVINO. Accepts any batch size; calls from several threads run in parallel.
 
     Attributes:
         ir: the ``openvino.Model``.
@@ -85,14 +85,14 @@ class OpenVINOInt8(Int8Model):
         return [torch.from_numpy(results[i].copy()) for i in range(len(self._compiled.outputs))]
 
     def save(self, path: Path) -> None:
-        """Two files, ``NAME.xml`` and ``NAME.bin``; integers stay so, and no float becomes a half."""
+        """Write two files, ``NAME.xml`` and ``NAME.bin``, without conversion of integers or floats."""
         import openvino as ov
 
         self.ir.set_rt_info(self.facts, [KEY])
         ov.save_model(self.ir, path, compress_to_fp16=False)
 
     def __deepcopy__(self, memo: Any) -> OpenVINOInt8:
-        twin = OpenVINOInt8(self.ir, self.structure)  # which nothing changes
+        twin = OpenVINOInt8(self.ir, self.structure)  # the original is not modified
         for name, value in vars(self).items():
             if name not in ("ir", "_compiled", "_requests"):
                 twin.__dict__[name] = copy.deepcopy(value, memo)
@@ -114,7 +114,7 @@ class OpenVINOInt8(Int8Model):
 
 
 def compile_ir(ir: Any) -> Any:
-    """For the least time until an answer, with as many threads as torch has."""
+    """Settings for the lowest latency, with the same number of threads as torch."""
     import openvino as ov
 
     settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
@@ -122,10 +122,10 @@ def compile_ir(ir: Any) -> Any:
 
 
 def by_openvino(ir: Any, batches: Sequence[Batch], structure: TreeSpec) -> tuple[Int8Model, int]:
-    """NNCF's post-training quantization of a model of OpenVINO.
+    """NNCF's post-training quantization of an OpenVINO model.
 
     Returns:
-        The model, and how many of its operations have weights in int8.
+        The model, and the number of its operations with int8 weights.
 
     Raises:
         MissingExtra: openvino or nncf is not installed.
@@ -154,12 +154,12 @@ def _constants(ir: Any) -> Iterator[Any]:
 
 
 class CompiledInt8(Int8Model):
-    """Integers as torchao found them, in a graph that inductor compiles with frozen weights: for each shape of the
-    inputs when it first comes, which takes half a minute and a C++ compiler.
+    """An int8 model from torchao: a graph that inductor compiles with frozen weights, once for each new input shape;
+    this takes about half a minute and needs a C++ compiler.
 
     Attributes:
-        graph: the graph, which quantizes and dequantizes around its operations.
-        example: what it was exported with.
+        graph: the graph with quantize and dequantize operations.
+        example: the inputs it was exported with.
     """
 
     suffix = ".pt2"
@@ -168,7 +168,7 @@ class CompiledInt8(Int8Model):
 
     def __init__(self, graph: Any, structure: TreeSpec, example: Batch) -> None:
         super().__init__(structure)
-        self.__dict__.update(graph=graph, example=example)  # no submodule: it cannot be switched to training
+        self.__dict__.update(graph=graph, example=example)  # not a submodule: it cannot be switched to training
         self._compiled: Any = None
 
     def compute(self, inputs: Batch) -> Sequence[Tensor]:
@@ -177,7 +177,7 @@ class CompiledInt8(Int8Model):
         return torch.utils._pytree.tree_leaves(self._compiled(*inputs))
 
     def save(self, path: Path) -> None:
-        """A program that ``torch.export.load`` reads."""
+        """Write an exported program for ``torch.export.load``."""
         with quietly(), torch.no_grad():
             program = torch.export.export(self.graph, self.example, dynamic_shapes=any_batch(self.example))
             torch.export.save(program, path, extra_files={KEY: self.facts})
@@ -192,7 +192,7 @@ class CompiledInt8(Int8Model):
 
 
 def load_operators() -> None:
-    """Make torch know the operators that quantize and dequantize in graphs of torchao's."""
+    """Register torchao's quantize and dequantize operators with torch."""
     if importlib.util.find_spec("torchao") is not None:
         with quietly():
             importlib.import_module("torchao.quantization.pt2e.quantize_pt2e")
@@ -202,8 +202,8 @@ def load_operators() -> None:
 
 
 def frozen(graph: Any) -> Callable[..., Any]:
-    """A graph that quantizes and dequantizes, compiled by inductor, which makes int8 operators of it: for each shape of
-    the inputs when it first comes."""
+    """A graph with quantize and dequantize operations, compiled by inductor to int8 operators, once for each new input
+    shape."""
     import torch._inductor.config as inductor
 
     compiled: Any = torch.compile(graph, dynamic=False)
@@ -219,7 +219,7 @@ def by_torch(program: Any, batches: Sequence[Batch], structure: TreeSpec) -> tup
     """torchao's post-training quantization (PT2E) of an exported program, for x86 processors.
 
     Returns:
-        The model, and how many of its operations have weights in int8.
+        The model, and the number of its operations with int8 weights.
 
     Raises:
         MissingExtra: torchao is not installed.
@@ -241,7 +241,7 @@ def by_torch(program: Any, batches: Sequence[Batch], structure: TreeSpec) -> tup
 
 
 def _without_floats(graph: Any) -> Any:
-    """The graph without the weights that integers stand for now."""
+    """The graph without the float weights that int8 weights have replaced."""
     used = {str(node.target) for node in graph.graph.nodes if node.op == "get_attr"}
     for name in [name for name in graph.state_dict() if name not in used]:
         owner, _, attribute = name.rpartition(".")
@@ -256,38 +256,40 @@ PACKAGES = {
     "openvino": (("openvino", "nncf", "onnx", "onnxscript"), "int8"),
     "torch": (("torchao",), "int8-torch"),
 }
-"""Engine → the packages that it needs, and the extra that has them."""
+"""Engine → the packages it needs, and the extra that installs them."""
 
 
 def capture(model: nn.Module, example: Batch) -> Any:
-    """The exported program of a model, for any batch size where the model allows one.
+    """The exported program of a model, with a variable batch size if the model allows it.
 
     Raises:
         InvalidArgument: the model cannot be captured.
     """
     with quietly(), torch.no_grad():
         problem: Exception | None = None
-        # Strictly first: each use of a shared ReLU is then one of its own, which torchao's quantizer needs.
+        # strict=True first: each use of a shared ReLU then has its own node, as torchao's quantizer needs.
         for strict in (True, False):
             try:
                 return torch.export.export(model, example, dynamic_shapes=any_batch(example), strict=strict)
-            except Exception as e:  # noqa: BLE001  whatever the passes of a compiler raise
+            except Exception as e:  # noqa: BLE001  compiler passes can raise anything
                 problem = e
     said = next(iter(str(problem).strip().splitlines()), "no reason given")
-    raise InvalidArgument(f"{type(model).__name__} cannot be captured by torch.export, so not quantized: {said}")
+    raise InvalidArgument(
+        f"{type(model).__name__} cannot be captured by torch.export, and so cannot be quantized: {said}"
+    )
 
 
 def any_batch(example: Batch) -> Any:
-    """``dynamic_shapes`` with one number of inputs for all arguments."""
+    """``dynamic_shapes`` with the same batch size for all arguments."""
     dim = torch.export.Dim("batch", min=1, max=4096)
     return tuple({0: dim} for _ in example)
 
 
 def check_packages(engine: str) -> None:
-    """Raise if what ``engine`` needs is not installed; nothing of it is imported.
+    """Raise if a package that ``engine`` needs is not installed; nothing is imported.
 
     Raises:
-        MissingExtra: with what to install.
+        MissingExtra: the message says what to install.
     """
     packages, extra = PACKAGES[engine]
     missing = [package for package in packages if importlib.util.find_spec(package) is None]

@@ -1,4 +1,4 @@
-"""What a measurement says of where it was made: :func:`describe_machine`."""
+"""The machine of a measurement: :func:`describe_machine`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-PACKAGES = ("onnx", "onnxruntime", "openvino", "nncf", "torchao")  # whose versions matter to what is measured
+PACKAGES = ("onnx", "onnxruntime", "openvino", "nncf", "torchao")  # packages whose versions affect measurements
 FLAGS = (
     "avx2",
     "avx512f",
@@ -27,10 +27,10 @@ FLAGS = (
 
 
 def describe_machine(device: torch.device | str = "cpu") -> dict[str, Any]:
-    """The processor, its instructions for low precision, cores, memory, and the name of the card.
+    """The processor, its instructions for low precision, cores, memory, and the GPU.
 
     Returns:
-        ``processor``, ``architecture``, ``cores``, ``memory_gb``, ``instructions``, ``system``, and of CUDA ``card``.
+        ``processor``, ``architecture``, ``cores``, ``memory_gb``, ``instructions``, ``system``, and with CUDA ``card``.
     """
     name, flags = platform.processor() or platform.machine(), set[str]()
     if (info := Path("/proc/cpuinfo")).is_file():
@@ -56,7 +56,7 @@ def describe_machine(device: torch.device | str = "cpu") -> dict[str, Any]:
 
 
 def describe_software() -> dict[str, str]:
-    """Versions of Python, torch, zoo and of the engines that are installed."""
+    """Versions of Python, torch, zoo and the installed engines."""
     found = {"python": platform.python_version(), "torch": torch.__version__}
     for name in ("zoo-core", *PACKAGES):
         try:
@@ -67,10 +67,10 @@ def describe_software() -> dict[str, str]:
 
 
 def today() -> str:
-    """The date as ``2026-11-27``, of UTC."""
+    """The date in UTC, as ``2026-11-27``."""
     return datetime.datetime.now(datetime.UTC).date().isoformat()
 
 
 def load_of_machine() -> float | None:
-    """Processes that wait for a core, on average of the last minute; None where that is not known."""
+    """Load average of the last minute; None if not available."""
     return round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None

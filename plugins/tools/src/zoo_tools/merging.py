@@ -1,4 +1,4 @@
-"""One file of what ``zoo predict --output`` has kept, of one run or of all its shards. Never imports torch."""
+"""Merge the records of ``zoo predict --output``, of one run or of all its shards, into one file. No torch."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from zoo.files import replacing
 from zoo.running.records import SAID, key_of, rows
 from zoo.running.sharding import Shard, heading, shards_in
 
-ROWS = 1000  # of Parquet that are in memory at a time
+ROWS = 1000  # rows of Parquet in memory at a time
 ALIKE = [key for key in SAID if key != "shard"]
 
 
 @dataclass(frozen=True)
 class Merged:
-    """What a merger found: how many inputs, the names of those that failed → why, and the names of the categories."""
+    """The result of a merge: the number of inputs, failed inputs → reason, and the category names."""
 
     inputs: int
     failed: Mapping[str, str]
@@ -32,19 +32,19 @@ class Merged:
 
 
 def merge(folder: Path, write: Callable[[Iterator[Mapping[str, Any]], Mapping[str, Any]], None]) -> Merged:
-    """Check that the records in a folder are whole, then hand them to ``write`` in the order of the inputs.
+    """Check that the records in a folder are complete, then pass them to ``write`` in the order of the inputs.
 
     Args:
-        folder: of ``zoo predict --output``.
-        write: gets the records (``input``, ``row``, perhaps ``coco``) and the heading of the run.
+        folder: the output folder of ``zoo predict``.
+        write: called with the records (``input``, ``row``, and optionally ``coco``) and the header of the run.
 
     Raises:
-        InvalidArgument: there are none; shards or inputs are missing or there twice; they are of several runs.
+        InvalidArgument: there are no records; shards or inputs are missing or duplicated; records of several runs.
     """
     files = shards_in(folder) if folder.is_dir() else {}
     if not files:
         raise InvalidArgument(
-            f"{str(folder)!r} has no records of predictions; expected a folder of zoo predict --output."
+            f"{str(folder)!r} has no records of predictions; expected the output folder of zoo predict."
         )
     headings = {path: heading(path) for path in files}
     first = next(iter(files))
@@ -61,7 +61,7 @@ def merge(folder: Path, write: Callable[[Iterator[Mapping[str, Any]], Mapping[st
             name = key_of(record["input"])
             digest = hashlib.blake2b(name.encode(errors="surrogateescape"), digest_size=16).digest()
             if digest in seen:
-                problems.append(f"{name} is in {path.name} and in a file before it")
+                problems.append(f"{name} is in {path.name} and in an earlier file")
             seen.add(digest)
             count += 1
             if "error" in record["row"]:
@@ -79,7 +79,9 @@ def merge(folder: Path, write: Callable[[Iterator[Mapping[str, Any]], Mapping[st
                 problems.append(f"{path.name} has {-missing} inputs too many")
     if problems:
         more = f"\n… and {len(problems) - 10} more" if len(problems) > 10 else ""
-        raise InvalidArgument("Nothing was written, since not all is there:\n" + "\n".join(problems[:10]) + more)
+        raise InvalidArgument(
+            "Nothing was written, since the records are not complete:\n" + "\n".join(problems[:10]) + more
+        )
     write(itertools.chain.from_iterable(map(rows, files)), headings[first])
     return Merged(total, failed, headings[first].get("categories", ()))
 
@@ -90,7 +92,7 @@ def _check_alike(headings: Mapping[Path, Mapping[str, Any]], first: Path) -> Non
             if there.get(key) != headings[first].get(key):
                 what, other = SAID.get(key, "another list of inputs"), headings[first].get(key)
                 raise InvalidArgument(
-                    f"{path.name} is of {what} than {first.name} ({there.get(key)!r} and {other!r}); move it "
+                    f"{path.name} has {what} than {first.name} ({there.get(key)!r} and {other!r}); move it "
                     "elsewhere, or predict again."
                 )
 
@@ -113,14 +115,14 @@ def _check_shards(files: Mapping[Path, Shard | None], folder: Path) -> None:
 
 
 def write_jsonl(path: Path, found: Iterable[Mapping[str, Any]]) -> None:
-    """A row a line."""
+    """One row per line."""
     with replacing(path) as file:
         for row in found:
             file.write(json.dumps(row, ensure_ascii=False).encode(errors="surrogatepass") + b"\n")
 
 
 def write_csv(path: Path, found: Callable[[], Iterable[Mapping[str, Any]]]) -> None:
-    """A row an input; what is no number or text is JSON in its cell."""
+    """One row per input; values other than numbers and text are written as JSON."""
     columns: dict[str, None] = {"input": None}
     for row in found():
         columns.update(dict.fromkeys(row))
@@ -135,7 +137,7 @@ def write_csv(path: Path, found: Callable[[], Iterable[Mapping[str, Any]]]) -> N
 
 
 def write_parquet(path: Path, found: Callable[[], Iterable[Mapping[str, Any]]]) -> None:
-    """A row an input, with lists and structures as they are; types are found out in a first pass.
+    """One row per input, with nested lists and structures; a first pass determines the types.
 
     Raises:
         MissingPlugin: pyarrow is not installed.

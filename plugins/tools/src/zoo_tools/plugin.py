@@ -1,4 +1,4 @@
-"""The manifest: commands, engines and formats, and no models. No torch here."""
+"""The manifest: commands, engines and formats; no models and no torch."""
 
 from __future__ import annotations
 
@@ -6,21 +6,19 @@ import zoo
 from zoo import Command, Engine, Format, Manifest
 
 COMMANDS = (
-    Command("evaluate", "zoo_tools.commands.evaluating:evaluate", "Measure how good a model is on a data set."),
-    Command("matrix", "zoo_tools.commands.matrix:matrix", "Measure what works with which model."),
-    Command("quantize", "zoo_tools.commands.quantizing:quantize", "Make an int8 model of a float one."),
+    Command("evaluate", "zoo_tools.commands.evaluating:evaluate", "Measure a model on a data set."),
+    Command("matrix", "zoo_tools.commands.matrix:matrix", "Measure which features work with which model."),
+    Command("quantize", "zoo_tools.commands.quantizing:quantize", "Make an int8 model from a float model."),
     Command("benchmark", "zoo_tools.commands.benchmarking:benchmark", "Measure how fast models are, on each engine."),
     Command("merge", "zoo_tools.commands.merging:merge", "Merge the predictions of shards into one file."),
     Command("export", "zoo_tools.commands.exporting:export", "Write a model to a file that runs without its code."),
-    Command(
-        "catalogue", "zoo_tools.commands.catalogue:app", "Make pages for a browser of all models that are installed."
-    ),
+    Command("catalogue", "zoo_tools.commands.catalogue:app", "Make web pages of all installed models."),
 )
 FORMATS = (
     Format(
         "onnx",
         (".onnx",),
-        "ONNX, which ONNX Runtime and many others run",
+        "ONNX, for ONNX Runtime and many others",
         write="zoo_tools.formats.onnx:write",
         facts="zoo_tools.formats.onnx:facts",
         open="zoo_tools.formats.onnx:open",
@@ -32,7 +30,7 @@ FORMATS = (
     Format(
         "torch-export",
         (".pt2",),
-        "PyTorch's exported program, which torch alone runs",
+        "PyTorch's exported program, for torch only",
         write="zoo_tools.formats.torch_export:write",
         facts="zoo_tools.formats.torch_export:facts",
         open="zoo_tools.formats.torch_export:open",
@@ -40,7 +38,7 @@ FORMATS = (
     Format(
         "openvino",
         (".xml",),
-        "OpenVINO's representation, the weights in a .bin beside it",
+        "OpenVINO IR, with the weights in a .bin next to it",
         write="zoo_tools.formats.openvino:write",
         facts="zoo_tools.formats.openvino:facts",
         open="zoo_tools.formats.openvino:open",

@@ -1,4 +1,4 @@
-"""Float models into int8, calibrated on pictures: :func:`quantize`."""
+"""Quantize float models to int8, calibrated on pictures: :func:`quantize`."""
 
 from __future__ import annotations
 
@@ -25,22 +25,23 @@ from zoo.loading import built_by, described_like, task_of
 from zoo_tools import int8
 from zoo_tools.quiet import quietly
 
-SAMPLES = 300  # pictures that ranges are found on
-SUFFIXES = {"openvino": ".xml", "torch": ".pt2"}  # engine → what its files end in
-FEW = 64  # of fewer, parts are taken too
+SAMPLES = 300  # default number of calibration pictures
+SUFFIXES = {"openvino": ".xml", "torch": ".pt2"}  # engine → suffix of its files
+FEW = 64  # with fewer pictures, crops are used as well
 TASKS = ("image-classification", "semantic-segmentation")
 
 
 @dataclass(frozen=True)
 class Quantization:
-    """What :func:`quantize` did, as ``model.quantization``.
+    """Report of :func:`quantize`, available as ``model.quantization``.
 
     Attributes:
-        engine: that runs the model.
-        samples: inputs that it was calibrated on.
-        layers: how many of its layers have weights in int8.
-        seconds: that it took.
-        agreement: share of the calibration inputs, and of pixels in segmentation, whose top class is the float model's.
+        engine: the engine that runs the model.
+        samples: number of calibration inputs.
+        layers: number of layers with int8 weights.
+        seconds: duration of the quantization.
+        agreement: share of the calibration inputs (of pixels for segmentation) whose top class equals the float
+            model's.
     """
 
     engine: str
@@ -60,24 +61,24 @@ def quantize(
     task: str | None = None,
     **config: Any,
 ) -> int8.Int8Model:
-    """An int8 copy of a model for the CPU, its ranges found on pictures like those that it will see.
+    """Make an int8 copy of a model for the CPU, with value ranges from pictures similar to those it is used on.
 
-    What comes back takes and returns float tensors as the model does, in batches of any size, and is used like it:
-    ``zoo.pipeline(fast, weights)``, ``zoo.evaluate(fast, …)``. ``fast.quantization`` says what was done;
-    :func:`save_quantized` writes it to a file.
+    The result has the same float inputs and outputs as the model, accepts batches of any size, and can be used in its
+    place: ``zoo.pipeline(fast, weights)``, ``zoo.evaluate(fast, …)``. ``fast.quantization`` is a report;
+    :func:`save_quantized` writes the model to a file.
 
     Args:
-        model: its name, a saved model, or a model that was built; of a task that classifies pictures or their pixels.
-        data: a folder of pictures, or a list of paths or pictures: they are prepared as for predictions. Or prepared
-            batches, float [N, C, H, W]; of tuples and lists, as a data loader gives them, the first element counts.
+        model: name of a model, a saved model, or a built model, for image classification or semantic segmentation.
+        data: a folder of pictures, or a list of paths or pictures, which are prepared as for predictions. Or prepared
+            batches, float [N, C, H, W]; of tuples and lists, as from a data loader, the first element is used.
         engine: ``"openvino"`` (quantized by NNCF), or ``"torch"`` (by torchao, compiled by inductor, which takes half a
             minute for each shape of a batch).
-        samples: pictures to calibrate on, at most, taken evenly from all; a few hundred are enough. Of fewer than 64,
-            parts are used as well.
-        weights, task, config: as :func:`zoo.pipeline` takes them.
+        samples: maximum number of calibration pictures, spread evenly over all; a few hundred are enough. With fewer
+            than 64, crops are used as well.
+        weights, task, config: as for :func:`zoo.pipeline`.
 
     Raises:
-        InvalidArgument: a model of another task, or one that cannot be captured; no data; no such engine.
+        InvalidArgument: unsupported task; the model cannot be captured; no data; unknown engine.
         MissingExtra: the engine's packages are not installed.
 
     >>> fast = zoo.quantize("resnet50", "imagenet/val")
@@ -102,7 +103,7 @@ def quantize(
             structure = tree_flatten(outputs)[1]
             quantized, layers = _quantized(built, batches, structure, engine, spec, name)
             if not layers:
-                raise InvalidArgument(f"{type(built).__name__} has no layers that {engine} could quantize.")
+                raise InvalidArgument(f"{type(built).__name__} has no layers that {engine} can quantize.")
             same = [_same(built(*batch), quantized(*batch)) for batch in batches[:: max(1, len(batches) // 8)]]
     finally:
         for module, training in modes.items():
@@ -115,27 +116,27 @@ def quantize(
 
 
 def save_quantized(model: nn.Module, path: str | os.PathLike[str], *, overwrite: bool = False) -> tuple[Path, ...]:
-    """Write what :func:`quantize` made to a file that runs without the model's code.
+    """Write the result of :func:`quantize` to a file that runs without the model's code.
 
     Args:
         model: the int8 model.
-        path: ends in ``.xml`` for OpenVINO (``NAME.bin`` is written beside it), in ``.pt2`` for torch.
-        overwrite: files that are there may be replaced.
+        path: ends in ``.xml`` for OpenVINO (``NAME.bin`` is written next to it), or in ``.pt2`` for torch.
+        overwrite: replace existing files.
 
     Returns:
-        The files.
+        The paths of the files.
 
     Raises:
-        InvalidArgument: another kind of model, or another ending.
-        FileExistsError: there is such a file.
+        InvalidArgument: the model is of another kind, or the suffix is wrong.
+        FileExistsError: a file exists.
     """
     path = Path(path)
     if not isinstance(model, int8.Int8Model):
-        raise InvalidArgument(f"save_quantized writes what zoo.quantize made, not a {type(model).__name__}.")
+        raise InvalidArgument(f"save_quantized expects a model from zoo.quantize, not a {type(model).__name__}.")
     check_target(path, model.quantization.engine, overwrite=overwrite)
     if not model.facts:
         raise InvalidArgument(
-            "The model's task is not known, so no file of it could be used: no plugin's builder made it."
+            "The model's task is not known, since no plugin's builder made it; a file without a task is not usable."
         )
     model.save(path)
     return (path, path.with_suffix(".bin")) if model.suffix == ".xml" else (path,)
@@ -143,14 +144,14 @@ def save_quantized(model: nn.Module, path: str | os.PathLike[str], *, overwrite:
 
 @dataclass(frozen=True)
 class Comparison:
-    """An int8 model beside the float one, on pictures.
+    """Comparison of an int8 model with the float model on pictures.
 
     Attributes:
-        before, after: metric → value, by :func:`zoo.evaluate`; empty where nothing says what is true of the pictures.
-        measured: inputs that these are of.
-        agreement: share of inputs, and of pixels in segmentation, whose top class is the same.
-        compared: inputs that this is of.
-        note: why there are no metrics.
+        before, after: metric → value, from :func:`zoo.evaluate`; empty if there is no ground truth.
+        measured: number of inputs in the metrics.
+        agreement: share of inputs (of pixels for segmentation) whose top class is the same.
+        compared: number of inputs in ``agreement``.
+        note: reason why there are no metrics.
     """
 
     before: Mapping[str, float]
@@ -171,12 +172,12 @@ def compare(
     task: str | None = None,
     batch_size: int = 8,
 ) -> Comparison:
-    """Measure a model and what :func:`quantize` made of it on the same pictures.
+    """Measure a model and its :func:`quantize` result on the same pictures.
 
     Args:
-        model, quantized: both with weights that say how pictures are prepared.
-        images, annotations, task: as :func:`zoo.evaluate` takes them.
-        limit: inputs, at most.
+        model, quantized: the models, both with weights that define the preprocessing.
+        images, annotations, task: as for :func:`zoo.evaluate`.
+        limit: maximum number of inputs.
 
     Raises:
         InvalidArgument: there are no pictures.
@@ -188,7 +189,7 @@ def compare(
         second = zoo.evaluate(quantized, images, annotations, batch_size=batch_size, **options)
         before, after, measured = dict(first.metrics), dict(second.metrics), second.measured
     except InvalidArgument as e:
-        note = f"There is no accuracy to compare: {e}"
+        note = f"The accuracy cannot be compared: {e}"
     ready = zoo.pipeline(model, device="cpu", task=task, optimize=False)
     sources = ready.expand(os.fspath(images))[:limit]
     same = []
@@ -200,12 +201,12 @@ def compare(
                 continue
             same.append(_same(ready.model(*inputs), quantized(*inputs)))
     if not same:
-        raise InvalidArgument(f"No picture in {os.fspath(images)!r} can be read.")
+        raise InvalidArgument(f"No picture in {os.fspath(images)!r} could be read.")
     return Comparison(before, after, measured, _mean(same), len(same), note)
 
 
 def check_engine(engine: str) -> None:
-    """Raise if there is no such engine, or its packages are not installed; none is imported.
+    """Raise if the engine is unknown or its packages are not installed; nothing is imported.
 
     Raises:
         InvalidArgument, MissingExtra: as :func:`quantize`.
@@ -216,21 +217,21 @@ def check_engine(engine: str) -> None:
 
 
 def check_target(path: Path, engine: str, *, overwrite: bool) -> None:
-    """Raise what :func:`save_quantized` would, before anything is computed."""
+    """Raise the errors of :func:`save_quantized` before anything is computed."""
     suffix = SUFFIXES[engine]
     if path.suffix != suffix:
-        raise InvalidArgument(f"{path.name}: a file of {engine} ends in {suffix}.")
+        raise InvalidArgument(f"{path.name}: files for {engine} must end in {suffix}.")
     if not path.parent.is_dir():
-        raise InvalidArgument(f"There is no folder {path.parent} to write {path.name} to.")
+        raise InvalidArgument(f"The folder {path.parent} for {path.name} does not exist.")
     for file in (path, path.with_suffix(".bin")) if suffix == ".xml" else (path,):
         if file.exists() and not overwrite:
-            raise FileExistsError(f"{file} is there already; it is not written over unless overwrite=True, or --force.")
+            raise FileExistsError(f"{file} already exists; use overwrite=True, or --force, to replace it.")
 
 
 def _quantized(
     model: nn.Module, batches: list[int8.Batch], structure: Any, engine: str, spec: TaskSpec | None, name: str | None
 ) -> tuple[int8.Int8Model, int]:
-    """The int8 model with what a file of it says of itself, and how many of its layers are in int8."""
+    """The int8 model with its description, and the number of its int8 layers."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"model{SUFFIXES[engine]}"
         facts = None if spec is None else _exported(model, path, spec, batches[0][0].shape)
@@ -243,7 +244,7 @@ def _quantized(
             with quietly():
                 ir = openvino.Core().read_model(path) if graph is None else openvino.convert_model(graph)
                 quantized, layers = int8.by_openvino(ir, batches, structure)
-                del ir  # which maps the file
+                del ir  # it maps the file
     if facts is not None:
         known = {**json.loads(facts), "precision": "int8", "engine": engine}
         quantized.facts = json.dumps(known if name is None else {**known, "model": name})
@@ -251,8 +252,8 @@ def _quantized(
 
 
 def _exported(model: nn.Module, path: Path, spec: TaskSpec, shape: Sequence[int]) -> str:
-    """Export the float model, for any batch and, where the task is of pictures of any size, any size; what the file
-    says of itself."""
+    """Export the float model for any batch size, and any picture size if the task supports it; also return the
+    description for the file."""
     size = (int(shape[-2]), int(shape[-1]))
     free = [("batch", "height", "width"), ("batch",)]
     for axes in free if spec.name == "semantic-segmentation" else free[1:]:
@@ -267,17 +268,17 @@ def _exported(model: nn.Module, path: Path, spec: TaskSpec, shape: Sequence[int]
 
 
 def _pair(batch: int8.Batch) -> int8.Batch:
-    """Two inputs: a graph captured with one would be taken for that of a model that takes one alone."""
+    """Two inputs: a graph captured with a batch of one would accept only a batch of one."""
     return tuple(torch.cat([t[:1], t[:1]]) for t in batch)
 
 
 def _prepare(
     model: str | Path | nn.Module, data: Any, samples: int, weights: Any, task: str | None, config: dict[str, Any]
 ) -> tuple[nn.Module, list[int8.Batch], TaskSpec | None]:
-    """The model, batches of what it is fed, and its task, where that is known."""
+    """The model, calibration batches, and its task if known."""
     given = list(data) if not isinstance(data, str | os.PathLike) else None
     if given == []:
-        raise InvalidArgument("There is nothing to calibrate on: data is empty.")
+        raise InvalidArgument("data is empty: calibration needs at least one picture.")
     if given and isinstance(_first(given[0]), Tensor) and _first(given[0]).ndim == 4:
         built = model if isinstance(model, nn.Module) else zoo.get_model(model, weights=weights, **config)
         return built, _few([(_first(batch),) for batch in given], samples), _known_task(built, task)
@@ -293,7 +294,7 @@ def _prepare(
 
 
 def _with_crops(opened: Iterable[Any], count: int, samples: int) -> Iterator[Any]:
-    """Pictures; of fewer than ``FEW`` also parts of them, mirrored or not: ranges of activations need variety."""
+    """Pictures; with fewer than ``FEW`` also crops of them, some mirrored: ranges of activations need variety."""
     drawn = random.Random(0)
     times = -(-min(FEW, samples) // count) if count else 1
     for picture in opened:
@@ -321,7 +322,7 @@ def _few(batches: list[int8.Batch], samples: int) -> list[int8.Batch]:
 
 def _known_task(model: nn.Module, task: str | None) -> TaskSpec | None:
     if task is None and built_by(model) is None:
-        return None  # of a model that nobody registered the batches say enough
+        return None  # for an unregistered model, the batches are enough
     spec = task_of(model, task)
     _check(spec)
     return spec
@@ -330,13 +331,13 @@ def _known_task(model: nn.Module, task: str | None) -> TaskSpec | None:
 def _check(task: TaskSpec) -> None:
     if task.name not in TASKS:
         raise InvalidArgument(
-            f"The task {task.name!r} is not quantized yet; expected a model of {' or '.join(TASKS)}, whose outputs "
-            "do not jump where numbers are rounded."
+            f"The task {task.name!r} cannot be quantized yet; expected a model for {' or '.join(TASKS)}, whose outputs "
+            "change continuously with rounding."
         )
 
 
 def _same(a: Any, b: Any) -> float:
-    """The share of top classes that are equal, of the first output."""
+    """The share of equal top classes in the first output."""
     left, right = (next(t for t in tree_flatten(x)[0] if isinstance(t, Tensor)) for x in (a, b))
     return (left.argmax(1) == right.argmax(1)).double().mean().item()
 

@@ -1,4 +1,4 @@
-"""Others' tools without what they print for their own developers."""
+"""Suppress the output that other tools print for their own developers."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Without what torch's exporter says to its own developers on the way."""
+    """Suppress the output of torch's exporter."""
     logger = logging.getLogger("torch")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        silent = io.StringIO()  # of a graph that cannot be made, all of it would be printed
+        silent = io.StringIO()  # the exporter would print the entire graph on failure
         with warnings.catch_warnings(), contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent):
             warnings.simplefilter("ignore")
             yield

@@ -1,4 +1,4 @@
-"""Records of an evaluation's finished inputs, from which one that was broken off goes on."""
+"""Records of an evaluation's finished inputs, used to resume an interrupted evaluation."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from zoo.io import find_files
 from zoo.quantized_tensors import dequantized
 from zoo.running.sharding import Shard
 
-FORMAT = 2  # of the file of records
+FORMAT = 2  # version of the records file
 LOCK, RECORDS, METRICS = ".lock", "records.jsonl", "metrics.json"
 
 Facts = list[list[int] | None]
 
 
 class Records:
-    """The records of finished inputs: in a file, a JSON object a line, or in memory alone.
+    """The records of finished inputs: in a file with one JSON object per line, or in memory only.
 
-    The first line says of which model, weights, options and data they are. A line without an end was cut off when the
-    process was killed, and is dropped. A record of an input whose files are not those that it was made from, by size,
-    times and inode, is made anew. Files of these names that are no evaluation's are refused and left as they are.
+    The first line identifies the model, weights, options and data. An incomplete last line, left by a killed process,
+    is dropped. If the files of an input have changed (by size, times and inode), its record is made again. Files of
+    these names that do not belong to an evaluation raise an error and are not modified.
 
     Args:
-        folder: None for in memory alone.
-        identity: what they are of.
+        folder: None for in memory only.
+        identity: identifies the evaluation.
         sources: name of each input → its files.
-        shard: whose file it is. Without one, what the shards in the folder have done is taken over.
+        shard: the shard that this file belongs to. Without one, the records of all shards in the folder are used.
 
     Attributes:
         done: name of each finished input → its record.
@@ -54,7 +54,7 @@ class Records:
         self.done: dict[str, Any] = {}
         self._folder, self._identity, self._sources = folder, identity, sources
         self._whole = shard is None
-        # Shards have a file each, and the whole evaluation reads them all.
+        # Each shard has its own file, and the complete evaluation reads all of them.
         names = (LOCK, RECORDS, METRICS)
         self._lock, self._records, self._metrics = names if shard is None else map(shard.name_of, names)
         self._open = contextlib.ExitStack()
@@ -65,17 +65,17 @@ class Records:
         from filelock import FileLock, Timeout
 
         path = self._folder / self._records
-        self._look(self._folder)  # before anything is created there
+        self._look(self._folder)  # before anything is created in it
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as e:
-            raise InvalidArgument(f"output: {str(self._folder)!r} is no folder.") from e
+            raise InvalidArgument(f"output: {str(self._folder)!r} is not a folder.") from e
         with contextlib.ExitStack() as opened:
             try:
                 opened.enter_context(FileLock(self._folder / self._lock, timeout=0))
             except Timeout as e:
                 raise EvaluationError(
-                    f"Another evaluation is writing to {str(self._folder)!r}; wait for it, or give another output."
+                    f"Another evaluation is writing to {str(self._folder)!r}; wait for its end, or use another output."
                 ) from e
             whole = self._look(self._folder)
             lines = whole.split(b"\n")[:-1]
@@ -92,25 +92,27 @@ class Records:
         self._open.close()
 
     def _look(self, folder: Path) -> bytes:
-        """What the file of records holds; nothing is written.
+        """Read the records file; nothing is written.
 
         Raises:
-            InvalidArgument: it, the lock or the figures in this folder are somebody else's.
+            InvalidArgument: the records, lock or metrics file does not belong to this evaluation.
         """
         lock, records, figures = (_content(folder / name) for name in (self._lock, self._records, self._metrics))
         if lock:
-            raise InvalidArgument(f"{str(folder / self._lock)!r} is no evaluation's. Give another output.")
+            raise InvalidArgument(
+                f"{str(folder / self._lock)!r} does not belong to an evaluation. Choose another output."
+            )
         first, end, _ = records.partition(b"\n")
-        unfinished = not end and _line(self._identity).startswith(first)  # killed while it wrote its first line
+        unfinished = not end and _line(self._identity).startswith(first)  # killed while writing its first line
         if not unfinished and not _is_object(first, SAID):
             raise InvalidArgument(
-                f"{str(folder / self._records)!r} is no file of evaluation records, or damaged. Give another output, "
-                "or delete it."
+                f"{str(folder / self._records)!r} is not a file of evaluation records, or damaged. Choose another "
+                "output, or delete the file."
             )
         if figures and not _is_object(figures, ("model", "weights", "task", "measured", "metrics")):
             raise InvalidArgument(
-                f"{str(folder / self._metrics)!r} has no figures of an evaluation, and would be written over. Give "
-                "another output, or delete it."
+                f"{str(folder / self._metrics)!r} has no metrics of an evaluation, and would be overwritten. Choose "
+                "another output, or delete the file."
             )
         return records
 
@@ -119,7 +121,7 @@ class Records:
         for path in sorted(folder.glob(f"{Path(RECORDS).stem}-*-of-*.jsonl")):
             lines = _content(path).split(b"\n")[:-1]
             if lines and not _is_object(lines[0], SAID):
-                raise InvalidArgument(f"{str(path)!r} is no file of evaluation records, or damaged. Delete it.")
+                raise InvalidArgument(f"{str(path)!r} is not a file of evaluation records, or damaged. Delete it.")
             found |= self._read(path, lines) if lines else {}
         return found
 
@@ -129,14 +131,14 @@ class Records:
         if there != self._identity:
             what = _difference(there, self._identity)
             raise InvalidArgument(
-                f"{str(path)!r} has records of {what}. Give another output, or delete it to begin anew."
+                f"{str(path)!r} has records of {what}. Choose another output, or delete it to start again."
             )
         try:
             rows = [json.loads(line) for line in lines[1:]]
             found = {row["input"]: (row["files"], row["record"]) for row in rows}
         except (ValueError, KeyError, TypeError, RecursionError) as e:
             raise InvalidArgument(
-                f"{str(path)!r} is no file of evaluation records, or damaged. Give another output, or delete it."
+                f"{str(path)!r} is not a file of evaluation records, or damaged. Choose another output, or delete it."
             ) from e
         return {
             name: record
@@ -145,18 +147,18 @@ class Records:
         }
 
     def add(self, name: str, record: Any, files: Facts) -> None:
-        """Keep a record; ``files`` is what :func:`files_of` said before the input was opened."""
+        """Store a record; ``files`` is the result of :func:`files_of` before the input was opened."""
         self.done[name] = record
         if self._folder is not None:
             self._write({"input": name, "files": files, "record": record})
 
     def _write(self, value: Mapping[str, Any]) -> None:
         self._file.write(_line(value))
-        self._file.flush()  # from here on it survives the end of this process
+        self._file.flush()  # now it survives the end of this process
 
     def finish(self, figures: Mapping[str, Any]) -> None:
         if self._folder is not None:
-            self._look(self._folder)  # somebody may have put a file there meanwhile
+            self._look(self._folder)  # a file may have been created meanwhile
             with tempfile.TemporaryDirectory(dir=self._folder, prefix=".zoo-") as scratch:
                 written = Path(scratch) / self._metrics
                 written.write_text(json.dumps(figures, indent=2) + "\n")
@@ -168,12 +170,12 @@ def _line(value: Mapping[str, Any]) -> bytes:
 
 
 def _content(path: Path) -> bytes:
-    """Of a file, nothing where there is none; a link, folder, pipe or device in its place is refused."""
+    """Read a file; empty if it does not exist. A link, folder, pipe or device raises an error."""
     try:
         about = path.lstat()
         if not stat.S_ISREG(about.st_mode) or about.st_nlink > 1:
             raise InvalidArgument(
-                f"{str(path)!r} is a link or no file; an evaluation does not write there. Give another output."
+                f"{str(path)!r} is a link or not a regular file, and is not written to. Choose another output."
             )
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -193,8 +195,8 @@ def _is_object(text: bytes, keys: Iterable[str]) -> bool:
 
 
 def files_of(source: Any) -> Facts:
-    """What tells that the files of an input are still the same: of each its size, times and inode; None for one that
-    is not there. Both times, since a program can set back that of the content."""
+    """Identify the current state of an input's files: size, times and inode of each; None for a missing file. Both
+    times are used, since programs can reset the modification time."""
     facts: Facts = []
     for file in source if isinstance(source, list | tuple) else [source]:
         if isinstance(file, str | os.PathLike):
@@ -208,7 +210,7 @@ def files_of(source: Any) -> Facts:
 
 
 def without_secrets(value: Any) -> Any:
-    """A value of JSON whose texts are all :func:`zoo.files.redacted`."""
+    """A JSON value with :func:`zoo.files.redacted` applied to all texts."""
     if isinstance(value, Mapping):
         return {redacted(key): without_secrets(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -216,13 +218,13 @@ def without_secrets(value: Any) -> Any:
     return redacted(value) if isinstance(value, str) else value
 
 
-# What another evaluation may have been of; hashes are not shown.
+# How the records may differ from this evaluation; hashes are not shown.
 SAID = {
     "format": "another version of zoo",
     "model": "another model",
     "task": "another task",
     "weights": "other weights",
-    "description": "weights that were described otherwise (their transforms, categories or options)",
+    "description": "weights with another description (transforms, categories or options)",
     "parameters": "a model with other parameters",
     "options": "other options",
     "data": "other data: the inputs' names or the annotations were different",
@@ -230,7 +232,7 @@ SAID = {
 
 
 def _difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    """What the records are of that this evaluation is not."""
+    """Describe how the records differ from this evaluation."""
     key = next(key for key in SAID if there[key] != here[key])
     shown = key in ("model", "task", "weights", "options")
     return SAID[key] + (f" ({there[key]!r}; here it would be {here[key]!r})" if shown else "")
@@ -241,7 +243,7 @@ def digest(text: str) -> str:
 
 
 def model_digest(model: nn.Module) -> str:
-    """SHA-256 over all that the model's state_dict holds."""
+    """SHA-256 of the model's state_dict."""
     sum_ = hashlib.sha256()
 
     def add(name: str, value: Any) -> None:
@@ -261,9 +263,9 @@ def model_digest(model: nn.Module) -> str:
 
 
 def data_digest(names: Iterable[str], annotations: Path | None, without: Path, reader: Any = None) -> str:
-    """SHA-256 over the inputs' names and what is true of them: of annotations a file's content, a folder's names, sizes
-    and times; else of a reader its categories and, of each example, what its ``truth`` says or the size and times of
-    its ``annotation``, or its whole target."""
+    """SHA-256 of the inputs' names and their ground truth. For annotations: the content of a file, or the names, sizes
+    and times in a folder. For a reader: its categories and, for each example, its ``truth``, or size and times of its
+    ``annotation``, or its entire target."""
     sum_ = hashlib.sha256("\0".join(names).encode(errors="surrogateescape"))
     if annotations is not None and annotations.is_file():
         with annotations.open("rb") as f:

@@ -1,4 +1,4 @@
-"""What long work is at, on stderr: one line that changes on a terminal, else a line for each stage that is long."""
+"""Progress of long work on stderr: an updated line on a terminal, otherwise one line for each long stage."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import threading
 import time
 from types import TracebackType
 
-LONG = 30.0  # seconds after which a stage is told where there is no terminal
-OFTEN = 1.0  # seconds from one change of the line to the next
+LONG = 30.0  # seconds after which a stage is printed without a terminal
+OFTEN = 1.0  # seconds between updates of the line
 
 
 class Stages:
-    """Says what is done: ``with Stages() as stages: stages.say("Writing")``.
+    """Prints the current stage: ``with Stages() as stages: stages.say("Writing")``.
 
     Args:
-        shown: False says nothing; None says it on a terminal alone.
+        shown: False prints nothing; None prints only on a terminal.
     """
 
     def __init__(self, shown: bool | None = None) -> None:
-        self.stream = sys.stderr  # which may be redirected meanwhile
+        self.stream = sys.stderr  # sys.stderr may be redirected later
         self.terminal = bool(getattr(self.stream, "isatty", lambda: False)())
         self.shown = self.terminal if shown is None else shown
         self.text, self.begun, self.told = "", time.monotonic(), False
@@ -33,7 +33,7 @@ class Stages:
         return self
 
     def say(self, text: str) -> None:
-        """The next stage has begun."""
+        """Begin the next stage."""
         with self.lock:
             self.text, self.told = text, False
             self._show()
@@ -64,5 +64,5 @@ class Stages:
         try:
             self.stream.write(text)
             self.stream.flush()
-        except (OSError, ValueError):  # nobody reads any more
+        except (OSError, ValueError):  # the reader has closed the stream
             self.shown = False

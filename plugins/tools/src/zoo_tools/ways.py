@@ -1,6 +1,6 @@
-"""The ways to run a model that are compared: an engine, and what it computes in.
+"""The configurations that are compared: an engine and a precision.
 
-Run as a program, in a fresh process, it says how long the first answer takes, and how much memory::
+Run as a program in a new process, it measures the time of the first output, and memory::
 
     python -m zoo_tools.ways '{"model": …, "engine": …, …}'
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import time
 
-STARTED = time.time()  # before torch is imported, which is part of the first answer
+STARTED = time.time()  # before torch is imported, which counts as part of the time
 
 import json  # noqa: E402
 from collections.abc import Iterator, Mapping, Sequence  # noqa: E402
@@ -20,15 +20,15 @@ from typing import Any  # noqa: E402
 
 EAGER = "eager"
 PRECISIONS = ("float32", "bfloat16", "float16", "int8")
-INT8 = {"openvino": "openvino", "compile": "torch"}  # engine → what zoo.quantize calls it
+INT8 = {"openvino": "openvino", "compile": "torch"}  # engine → its name in zoo.quantize
 
 
 @dataclass(frozen=True)
 class Way:
-    """How a model is run.
+    """A configuration to run a model.
 
     Attributes:
-        engine: ``"eager"``, the model as it is; else as :func:`zoo.optimize` takes it.
+        engine: ``"eager"`` for the unchanged model, otherwise an engine of :func:`zoo.optimize`.
         precision: ``"float32"``, ``"bfloat16"``, ``"float16"`` or ``"int8"``.
     """
 
@@ -40,7 +40,7 @@ class Way:
 
 
 def ways_of(engines: Sequence[str], precisions: Sequence[str]) -> list[Way]:
-    """The combinations that there are: as it is in float32 alone, int8 by engines that have it."""
+    """The supported combinations: int8 only with engines that have it."""
     found = [Way(EAGER, "float32")]
     for engine in engines:
         for precision in precisions:
@@ -52,7 +52,7 @@ def ways_of(engines: Sequence[str], precisions: Sequence[str]) -> list[Way]:
 
 
 def find(model: str, weights: str | None, config: Mapping[str, Any], device: str) -> Any:
-    """The model, built, in eval mode."""
+    """Build the model, in eval mode."""
     import inspect
 
     import torch
@@ -71,7 +71,7 @@ def find(model: str, weights: str | None, config: Mapping[str, Any], device: str
 
 
 def example_of(model: Any, name: str, batch: int, device: str) -> tuple[Any, ...]:
-    """Inputs of noise, as large as for predictions."""
+    """Random inputs of the size used for predictions."""
     import torch
     from torch import Tensor
     from torch.utils._pytree import tree_map_only
@@ -95,7 +95,7 @@ def example_of(model: Any, name: str, batch: int, device: str) -> tuple[Any, ...
 
 
 def make(way: Way, model: Any, example: tuple[Any, ...]) -> Any:
-    """The model run that way. What is raised is raised: a way may not suit a model."""
+    """The model in this configuration. Errors are not caught: a model may not support it."""
     import torch
 
     import zoo
@@ -113,18 +113,18 @@ def make(way: Way, model: Any, example: tuple[Any, ...]) -> Any:
 
 
 def size_of(model: Any) -> int:
-    """Bytes of its parameters and buffers, as a file has them."""
+    """Size of the parameters and buffers in bytes."""
     return sum(t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers()))
 
 
 def peak_memory(device: str) -> float:
-    """MB: of the card what torch took there, else of this process the largest that was resident."""
+    """Peak memory in MB: allocated by torch on a GPU, otherwise the peak resident size of this process."""
     import torch
 
     if torch.device(device).type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     status = Path("/proc/self/status")
-    if status.is_file():  # of this program alone, where what getrusage says began with the process that started it
+    if status.is_file():  # for this program only; getrusage includes the process that started it
         found = [line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM")]
         if found:
             return int(found[0]) / 2**10
@@ -134,7 +134,7 @@ def peak_memory(device: str) -> float:
 
 
 def started() -> float:
-    """When this process began, in seconds as ``time.time`` counts them, where the system says it."""
+    """Start time of this process in seconds, as ``time.time``, if the system provides it."""
     try:
         fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
         up = float(Path("/proc/uptime").read_text().split()[0])
@@ -146,12 +146,12 @@ def started() -> float:
 
 
 def lines(asked: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The first answer of a fresh process, and its memory when it has run a few times more."""
+    """Time of the first output of a new process, and its memory after a few more runs."""
     import torch
 
     if asked.get("threads"):
         torch.set_num_threads(asked["threads"])
-    if asked.get("file"):  # that was quantized before
+    if asked.get("file"):  # a file that was quantized before
         from zoo import registry
 
         fast: Any = registry.get_model(asked["file"])

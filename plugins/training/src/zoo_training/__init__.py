@@ -1,1 +1,1 @@
-"""Data, training and publishing for the models of zoo."""
+"""Data, training and publishing for zoo's models."""

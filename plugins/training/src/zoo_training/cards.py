@@ -1,4 +1,4 @@
-"""Model cards: what a saved model's file says of it, as the README that the hub and people read. No torch here."""
+"""Model cards: the README of a saved model for the hub and its readers, made from the file's metadata. No torch."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from zoo.registry import SavedModel
 CARD = "README.md"
 WRITTEN = "# Written by zoo from what the model's file says; without this line, zoo leaves the card as it is."
 PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp")
-MOST = 6  # pictures on a card that chooses them itself
-# Task → the hub's name for it, where that is another.
+MOST = 6  # default maximum number of pictures on a card
+# Task → the hub's name for it, if different.
 PIPELINE_TAGS = {"semantic-segmentation": "image-segmentation", "instance-segmentation": "image-segmentation"}
 HUB_TASKS = {
     "image-classification", "image-segmentation", "object-detection", "keypoint-detection", "video-classification",
@@ -27,7 +27,7 @@ HUB_TASKS = {
     "zero-shot-image-classification", "zero-shot-object-detection",
 }  # fmt: skip
 METRICS = {"acc@1": "accuracy", "acc@5": "top_5_accuracy", "miou": "mean_iou"}  # key → the hub's name
-# The licences that the hub knows; of any other its name is told beside "other".
+# The licences known to the hub; any other is given by name next to "other".
 HUB_LICENSES = set(
     """apache-2.0 mit openrail creativeml-openrail-m bigcode-openrail-m afl-3.0 artistic-2.0 bsl-1.0 bsd bsd-2-clause
     bsd-3-clause bsd-3-clause-clear cc cc0-1.0 cc-by-2.0 cc-by-2.5 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0
@@ -41,15 +41,15 @@ HUB_LICENSES = set(
 def write_card(saved: str | Path, **facts: Any) -> Path:
     """Write the card of a saved model as ``README.md`` into its folder: ``write_card("runs/a/best.safetensors")``.
 
-    The pictures that lie in the folder are shown on it. A card that has lost the line that says zoo wrote it is
-    somebody's own, and is left as it is.
+    The card shows the pictures in the folder. A card without the line that marks it as written by zoo is not
+    modified.
 
     Args:
-        saved: the file.
-        **facts: as :func:`model_card` takes them.
+        saved: path of the saved model.
+        **facts: as for :func:`model_card`.
 
     Raises:
-        CheckpointError: the file is no saved model.
+        CheckpointError: the file is not a saved model.
     """
     path = Path(saved)
     card = path.parent / CARD
@@ -62,12 +62,12 @@ def write_card(saved: str | Path, **facts: Any) -> Path:
 
 
 def is_ours(card: Path) -> bool:
-    """Whether zoo may write a card there: there is none, or one that zoo wrote."""
+    """Whether zoo may write the card: it does not exist, or zoo wrote it."""
     return not card.exists() or WRITTEN in card.read_text(errors="replace")
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """The pictures in a folder of a run, predictions first; of those that are numbered alike, as by epoch, the last."""
+    """The pictures in the folder of a run, predictions first; of a numbered series, such as by epoch, the last."""
     last: dict[str, Path] = {}
     for path in sorted(folder.iterdir(), key=lambda p: [int(t) if t.isdigit() else t for t in _parts(p.name)]):
         if path.suffix.lower() in PICTURES and path.is_file():
@@ -76,7 +76,7 @@ def pictures_in(folder: Path) -> list[Path]:
 
 
 def _parts(name: str) -> list[str]:
-    return re.split(r"(\d+)", name)  # text and numbers take turns, so that any two names compare
+    return re.split(r"(\d+)", name)  # text and numbers alternate, so that any two names are comparable
 
 
 def model_card(
@@ -85,30 +85,29 @@ def model_card(
     name: str | None = None,
     load: str | None = None,
     install: Sequence[str] | None = None,
-    license: str | None = None,  # noqa: A002  the field's name
+    license: str | None = None,  # noqa: A002  the name in zoo.Weights
     data: str | None = None,
     training: Mapping[str, Any] | None = None,
     pictures: Sequence[str] = (),
 ) -> str:
-    """The card of a saved model: metadata that the hub reads, how to use it, figures, and what it is made of.
+    """The card of a saved model: metadata for the hub, usage, metrics, and facts about the model.
 
     Args:
-        saved: the file that :func:`zoo.save` wrote, or what :func:`zoo.registry.find_saved` says of it.
+        saved: a file written by :func:`zoo.save`, or the result of :func:`zoo.registry.find_saved` for it.
         name: the title; by default the model's name.
-        load: what :func:`zoo.pipeline` is given, such as ``hf://org/name``; by default the file's name.
-        install: distributions to install; by default that of the model.
-        license: of the weights; by default the file's.
-        data: the data set that it was trained on: a name, or ``org/name`` where it is the hub's. By default the
-            file's ``extra["data"]``.
-        training: setting → value, such as ``{"epochs": 10}``. By default the file's ``extra["training"]``.
+        load: argument of :func:`zoo.pipeline`, such as ``hf://org/name``; by default the file's name.
+        install: distributions to install; by default the model's.
+        license: licence of the weights; by default the file's.
+        data: training data set: a name, or ``org/name`` if it is on the hub. By default ``extra["data"]`` of the file.
+        training: setting → value, such as ``{"epochs": 10}``. By default ``extra["training"]`` of the file.
         pictures: links, relative to the card.
 
     Raises:
-        CheckpointError: the file is no saved model.
-        UnknownModel: nothing installed has such a model.
+        CheckpointError: the file is not a saved model.
+        UnknownModel: no installed plugin has the model.
     """
     about = saved if isinstance(saved, SavedModel) else registry.find_saved(Path(saved))
-    if about is None:  # of a registered model's name; a path is never one
+    if about is None:  # a name of a registered model is not a path
         raise TypeError(f"saved is {saved!r}; expected the path of a file.")
     weights, entry = about.weights, about.entry()
     try:
@@ -142,11 +141,11 @@ def model_card(
     )
 
 
-# ── its parts ────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── parts of a card ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _metadata(about: SavedModel, task: TaskSpec | None, title: str, license: str, data: str | None) -> Iterator[str]:  # noqa: A002
-    """The YAML at the head of the card, every text of it in quotes."""
+    """The YAML header of the card; all texts are quoted."""
     yield from ("---", WRITTEN, "library_name: zoo")
     tag = PIPELINE_TAGS.get(about.task, about.task)
     if tag in HUB_TASKS:
@@ -233,7 +232,7 @@ def _categories(labels: Sequence[str]) -> Iterator[str]:
         yield from ("## Categories", "", ", ".join(map(_text, labels)), "")
 
 
-# ── words and numbers ────────────────────────────────────────────────────────────────────────────────────────────
+# ── formatting ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _finite(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
@@ -253,12 +252,12 @@ def _slug(text: str) -> str:
 
 
 def _text(value: object) -> str:
-    """Text that Markdown shows as it is, in a table too."""
+    """Escape text for Markdown, including tables."""
     return re.sub(r"([\\`*\[\]<>|#~&$]|(?<!\w)_|_(?!\w))", r"\\\1", harmless(value, line=True))
 
 
 def _yaml(text: str) -> str:
-    """A YAML string in double quotes, which holds any text."""
+    """A double-quoted YAML string."""
     return '"' + "".join(_escaped(text)) + '"'
 
 

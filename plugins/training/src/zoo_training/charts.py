@@ -1,4 +1,4 @@
-"""The figures of a run as pictures: curves over epochs, and which class was taken for which."""
+"""Plots of a run: metrics over epochs, and the confusion matrix."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ WIDTH, HEIGHT = 460, 280  # pixels of one plot
 TEXT, MARGIN, TICKS = 13, 14, 4
 GRID = "#d0d7de"
 COLORS = (draw.FIRST, "#ff8700")
-CELL, NAMED = 34, 40  # pixels of a cell of a confusion matrix; so many classes have their names beside it
+CELL, NAMED = 34, 40  # pixels of a cell of a confusion matrix; maximum number of classes with names
 
 
 def curves(history: Sequence[Mapping[str, float]]) -> Image.Image:
-    """One plot for each figure of the epochs; ``loss`` and ``val_loss`` share one.
+    """One plot for each metric over the epochs; ``loss`` and ``val_loss`` share one.
 
     Args:
-        history: a row for each epoch, with its ``epoch``; what is not finite is left out.
+        history: one row for each epoch, with its ``epoch``; values that are not finite are left out.
 
     Returns:
-        An RGB image; a gap in a curve is an epoch without that figure.
+        An RGB image; a gap in a curve is an epoch without that metric.
 
     Raises:
-        InvalidArgument: there is no epoch.
+        InvalidArgument: ``history`` is empty.
     """
     if not history:
         raise InvalidArgument("history is empty; expected at least one epoch.")
@@ -72,15 +72,15 @@ def _plot(history: Sequence[Mapping[str, float]], keys: Sequence[str]) -> Image.
 
 
 def confusion_image(matrix: Sequence[Sequence[int]], categories: Sequence[str]) -> Image.Image:
-    """A confusion matrix: a row for each true class, a column for each predicted one, darker for a larger share of the
-    row. Up to 40 classes have their names and numbers; of more, each cell is one or a few pixels.
+    """A confusion matrix: rows are true classes, columns are predicted ones; darker means a larger share of the row.
+    With up to 40 classes, names and numbers are shown; with more, each cell is one or a few pixels.
 
     Raises:
-        InvalidArgument: not a row and a column for each of the categories, or none.
+        InvalidArgument: the matrix does not have one row and one column per category, or is empty.
     """
     n = len(categories)
     if not n or len(matrix) != n or any(len(row) != n for row in matrix):
-        raise InvalidArgument(f"The matrix has {len(matrix)} rows; expected {n} rows and columns, one for a category.")
+        raise InvalidArgument(f"The matrix has {len(matrix)} rows; expected {n} rows and columns, one per category.")
     named = n <= NAMED
     cell = CELL if named else max(1, 1200 // n)
     letters = draw.font(TEXT)
@@ -111,7 +111,7 @@ def confusion_image(matrix: Sequence[Sequence[int]], categories: Sequence[str]) 
 
 
 def _shade(share: float) -> tuple[int, int, int]:
-    """White for 0, the colour of the best label for 1."""
+    """The colour of a share: from white at 0 to the label colour at 1."""
     full = (31, 111, 235)
     red, green, blue = (round(246 + (c - 246) * min(1.0, share)) for c in full)
     return red, green, blue

@@ -1,4 +1,4 @@
-"""What would stop a run later, told before its first step."""
+"""Checks of data, model and folder before the first step of a run."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from zoo_training.loop import Loop, placed
 from zoo_training.sampling import shares
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".apng")
-ENDS = {b"\x89PNG": b"IEND\xaeB`\x82", b"\xff\xd8\xff": b"\xff\xd9"}  # of PNG and JPEG files that are whole
+ENDS = {b"\x89PNG": b"IEND\xaeB`\x82", b"\xff\xd8\xff": b"\xff\xd9"}  # last bytes of complete PNG and JPEG files
 
 
 def check_readers(readers: tuple[Any, Any]) -> None:
-    """Raise InvalidArgument if a part or a class is empty, or an input cannot be read.
+    """Raise InvalidArgument if a split or a class is empty, or an input cannot be read.
 
-    Pictures are opened as far as their headers, and their ends are looked at; what does not end as a PNG or JPEG file
-    does is decoded. Examples that are no files are read. What is true of them, readers check themselves.
+    Only the header and the end of pictures are read; pictures without the usual end of a PNG or JPEG file are decoded.
+    Examples that are not files are read. Readers check targets themselves.
     """
     for what, reader in zip(("train", "validate"), readers, strict=True):
         if not len(reader):
-            raise InvalidArgument(f"There is nothing to {what} on: the data set is empty.")
+            raise InvalidArgument(f"There is no data to {what} on: the data set is empty.")
     if empty := [name for name, number in readers[0].counts().items() if not number]:
-        raise InvalidArgument(f"These classes have nothing to train on: {', '.join(empty)}.")
+        raise InvalidArgument(f"These classes have no training examples: {', '.join(empty)}.")
     bad = []
     for reader in readers:
         for i in range(len(reader)):
@@ -38,7 +38,7 @@ def check_readers(readers: tuple[Any, Any]) -> None:
                 bad.append(str(e))
     if bad:
         raise InvalidArgument(
-            f"The data cannot be used ({len(bad)} problems): {len(bad)} inputs cannot be read; mend or remove them:\n"
+            f"The data cannot be used ({len(bad)} problems): {len(bad)} inputs cannot be read; repair or remove them:\n"
             + "\n".join(bad[:20])
         )
 
@@ -57,7 +57,7 @@ def _check_example(reader: Any, i: int) -> None:
 
 
 def _is_whole(file: Path) -> bool:
-    """Whether a picture opens, and ends as its format does."""
+    """Whether a picture opens, and has the end of its format."""
     if not file.is_file():
         return False
     with opened(file):
@@ -70,7 +70,7 @@ def _is_whole(file: Path) -> bool:
 
 
 def check_first_batch(loop: Loop, categories: Sequence[str]) -> None:
-    """Raise InvalidArgument, with the inputs' names, if the task finds the first batch not fit to be trained on."""
+    """Raise InvalidArgument, with the names of the inputs, if the first batch cannot be used for training."""
     indices = next(shares(loop.steps[0], loop.accumulate, loop.rank, loop.world)).indices
     arguments, targets = _batch(loop, indices)
     check: Callable[..., None] | None = getattr(loop.task, "check", None)
@@ -84,7 +84,7 @@ def check_first_batch(loop: Loop, categories: Sequence[str]) -> None:
 
 
 def check_batches_of_one(loop: Loop) -> None:
-    """Raise InvalidArgument if batches of one example come up, and the model's norms cannot be trained on them."""
+    """Raise InvalidArgument if a batch has one example and the model's norms cannot be trained on it."""
     sizes = {
         len(share.indices)
         for step in loop.steps
@@ -105,11 +105,11 @@ def check_batches_of_one(loop: Loop) -> None:
     except ValueError as e:
         if "more than 1 value per channel" not in str(e):
             raise
-        left = f"{len(loop.data[0])} examples leave one over for a process, with a batch_size of {loop.batch_size}"
+        left = f"{len(loop.data[0])} examples leave one remaining for a process, with a batch_size of {loop.batch_size}"
         why = "batch_size is 1" if loop.batch_size == 1 else left
         raise InvalidArgument(
-            f"{type(loop.model).__name__} has batch norms that see one value of each channel, and cannot be trained on "
-            f"batches of one example; {why}. Take another batch_size (--batch-size), of 2 or more, or freeze the part."
+            f"{type(loop.model).__name__} has batch norms with one value per channel, which cannot be trained on "
+            f"batches of one example; {why}. Use a batch_size (--batch-size) of at least 2, or freeze this part."
         ) from e
     finally:
         for name, buffer in loop.model.named_buffers():
@@ -119,17 +119,19 @@ def check_batches_of_one(loop: Loop) -> None:
 
 
 def _batch(loop: Loop, indices: Sequence[int]) -> tuple[Any, Any]:
-    """A batch as the loop's first epoch begins with it."""
+    """The first batch of the loop's first epoch."""
     dataset = loop.examples(0)
     found: tuple[Any, Any] = loop.task.collate([dataset[i] for i in indices])
     return found
 
 
 def check_folder(folder: Path, checkpoint: str, resume: bool) -> None:
-    """Raise InvalidArgument if ``folder`` is not the place for a new run, or to go on."""
+    """Raise InvalidArgument if ``folder`` cannot be used for a new run, or to resume one."""
     if folder.exists() and not folder.is_dir():
         raise InvalidArgument(f"output: {folder} is a file; expected a folder.")
     if resume and not (folder / checkpoint).exists() and any(folder.glob("*")):
-        raise InvalidArgument(f"output: {folder} has no {checkpoint} to go on from.")
+        raise InvalidArgument(f"output: {folder} has no {checkpoint} to resume from.")
     if not resume and folder.exists() and any(folder.iterdir()):
-        raise InvalidArgument(f"output: {folder} is not empty. Go on with resume (--resume), or name another folder.")
+        raise InvalidArgument(
+            f"output: {folder} is not empty. Use resume (--resume) to continue its run, or choose another folder."
+        )

@@ -1,7 +1,7 @@
-"""Gradient checkpointing: what blocks compute is forgotten, and computed again in the backward pass.
+"""Gradient checkpointing: activations of blocks are not stored but computed again in the backward pass.
 
-`Training Deep Nets with Sublinear Memory Cost <https://arxiv.org/abs/1604.06174>`_: less memory for about a third more
-time, the same gradients.
+`Training Deep Nets with Sublinear Memory Cost <https://arxiv.org/abs/1604.06174>`_: less memory for about one third
+more time, with the same gradients.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _NORMS = nn.modules.batchnorm._BatchNorm
 
 
 def checkpoint_blocks(model: nn.Module) -> contextlib.ExitStack:
-    """Compute the blocks of ``model`` again in the backward pass; closing what is returned ends that.
+    """Compute the blocks of ``model`` again in the backward pass, until the returned object is closed.
 
     Raises:
-        InvalidArgument: the model has no blocks: numbered members of sequences, that have parts of their own.
+        InvalidArgument: the model has no blocks: numbered members of sequences that have submodules.
     """
     blocks = blocks_of(model)
     if not blocks:
-        raise InvalidArgument(f"checkpointing: {type(model).__name__} has no repeated blocks to compute again.")
+        raise InvalidArgument(f"checkpointing: {type(model).__name__} has no repeated blocks.")
     stack = contextlib.ExitStack()
     for block in blocks:
         block.forward = functools.partial(_forward, block, block.forward)
@@ -49,11 +49,11 @@ def _forward(block: nn.Module, forward: Any, *args: Any, **kwargs: Any) -> Any:
 
 @contextlib.contextmanager
 def _without_statistics(block: nn.Module) -> Iterator[None]:
-    """Within, batch norms do not count what they see, which they have seen before."""
+    """While active, batch norms do not update their statistics, since they have seen the input before."""
     norms = [m for m in block.modules() if isinstance(m, _NORMS) and m.training and m.track_running_stats]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
-        norm.momentum = 0.0  # what is saved for the backward pass must be the same tensors
+        norm.momentum = 0.0  # the tensors saved for the backward pass must stay the same
     try:
         yield
     finally:

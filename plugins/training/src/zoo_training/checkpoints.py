@@ -1,4 +1,4 @@
-"""Where a run stands, in a file that is there whole or not at all."""
+"""Checkpoints of a run, written atomically."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from zoo.files import replacing
 
 
 def write(path: Path, save: Callable[[BinaryIO], Any]) -> None:
-    """Write a file by ``save(file)``, in place of ``path`` when it is whole: a broken-off write leaves the old one.
+    """Write a file with ``save(file)``, and replace ``path`` when complete: an interrupted write keeps the old file.
 
     Raises:
-        TrainingError: it cannot be written, as on a full disk; what was there is there.
+        TrainingError: it cannot be written, as on a full disk; an existing file is kept.
     """
     with told(path), replacing(path) as f:
         save(f)
@@ -25,18 +25,20 @@ def write(path: Path, save: Callable[[BinaryIO], Any]) -> None:
 
 @contextlib.contextmanager
 def told(path: Path) -> Iterator[None]:
-    """Within, what keeps ``path`` from being written is a TrainingError that says what is kept."""
+    """Convert an error while writing ``path`` to a TrainingError that says which file is kept."""
     try:
         yield
     except ZooError:
         raise
     except (OSError, RuntimeError) as e:  # torch reports a full disk as a RuntimeError
-        kept = "the last one that was written is kept" if path.exists() else "none had been written before"
-        raise TrainingError(f"{path} cannot be written ({e}); {kept}. Make room, and go on with --resume.") from e
+        kept = "the previous file is kept" if path.exists() else "there is no previous file"
+        raise TrainingError(
+            f"{path} cannot be written ({e}); {kept}. Free disk space, and continue with --resume."
+        ) from e
 
 
 class _Remembering:
-    """A file that keeps the error of a write: torch says of its own only that it ended."""
+    """A file that stores the error of a write: torch reports only that writing failed."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file, self.flush = file, file.flush
@@ -51,10 +53,10 @@ class _Remembering:
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write a checkpoint, in place of ``path`` when it is whole.
+    """Write a checkpoint atomically to ``path``.
 
     Raises:
-        TrainingError: it cannot be written; what was there is there.
+        TrainingError: it cannot be written; an existing file is kept.
     """
 
     def save(file: BinaryIO) -> None:
@@ -68,13 +70,13 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def read_checkpoint(path: Path, mmap: bool = False) -> dict[str, Any]:
-    """What :func:`write_checkpoint` wrote; nothing in it is executed.
+    """Read a file of :func:`write_checkpoint`; no code in it is executed.
 
     Args:
-        mmap: map the tensors, of which no more is read than is used. A later checkpoint is a file of its own.
+        mmap: memory-map the tensors, so that only used parts are read. Later checkpoints are new files.
     """
     try:
         found: dict[str, Any] = torch.load(path, map_location="cpu", mmap=mmap, weights_only=True)
     except Exception as e:
-        raise TrainingError(f"{path} is no checkpoint of a training run: {e}") from e
+        raise TrainingError(f"{path} is not a checkpoint of a training run: {e}") from e
     return found

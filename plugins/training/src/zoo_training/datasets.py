@@ -1,4 +1,4 @@
-"""Datasets under the names that other programs know. ``zoo.open_data`` reads many more forms."""
+"""Datasets with the names of other libraries. ``zoo.open_data`` reads many more formats."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ ENDINGS = {".jpeg", ".jpg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".w
 
 
 class ImageNet(Dataset[tuple[Any, Any]]):
-    """Pictures in folders of their classes, ``root/split/CLASS/*.JPEG``: item i is ``(picture, class)``.
+    """Pictures in one folder per class, ``root/split/CLASS/*.JPEG``: item i is ``(picture, class)``.
 
-    ImageNet's archives have to be unpacked to such folders; nothing is downloaded. Classes are numbered in the order of
-    their folders' names, which for ImageNet's (``n01440764``, …) is that of the published weights' categories.
+    ImageNet's archives must be unpacked to such folders first; nothing is downloaded. Classes are numbered in the order
+    of their folder names, which for ImageNet (``n01440764``, …) is the order of the published weights' categories.
 
     Args:
-        root: of the dataset.
-        split: ``"train"`` or ``"val"``, the folder below it.
-        transform: of the picture, an RGB :class:`PIL.Image.Image`; ``target_transform`` of the class, an int.
-        loader: path → picture, in place of Pillow's.
+        root: path of the dataset.
+        split: ``"train"`` or ``"val"``, the subfolder.
+        transform: transform of the picture, an RGB :class:`PIL.Image.Image`; ``target_transform``: of the class, an
+            int.
+        loader: path → picture, instead of Pillow's.
 
     Attributes:
-        classes: the folders' names, ``class_to_idx`` their numbers.
-        samples: (path, class) of each picture, also called ``imgs``; ``targets`` the classes alone.
+        classes: names of the folders; ``class_to_idx``: their numbers.
+        samples: (path, class) of each picture, also named ``imgs``; ``targets``: only the classes.
 
     Raises:
-        InvalidArgument: no such split or folder, one without folders of classes, or a class without pictures.
+        InvalidArgument: unknown split, missing folder, no class folders, or a class without pictures.
     """
 
     def __init__(
@@ -51,15 +52,15 @@ class ImageNet(Dataset[tuple[Any, Any]]):
         self.classes = sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
         if not self.classes:
             raise InvalidArgument(
-                f"There are no folders of classes in {folder}; expected {folder}/CLASS/*.JPEG. ImageNet's archives "
-                "have to be unpacked so; they are not downloaded."
+                f"There are no class folders in {folder}; expected {folder}/CLASS/*.JPEG. ImageNet's archives must be "
+                "unpacked to this layout; they are not downloaded."
             )
         self.class_to_idx = {name: i for i, name in enumerate(self.classes)}
         self.samples: list[tuple[str, int]] = []
         for name, number in self.class_to_idx.items():
             found = sorted(str(p) for p in (folder / name).rglob("*") if p.suffix.lower() in ENDINGS and p.is_file())
             if not found:
-                raise InvalidArgument(f"There is no picture in {folder / name}; expected {', '.join(sorted(ENDINGS))}.")
+                raise InvalidArgument(f"No picture in {folder / name}; expected {', '.join(sorted(ENDINGS))}.")
             self.samples += [(path, number) for path in found]
         self.imgs = self.samples
         self.targets = [number for _, number in self.samples]
@@ -79,7 +80,7 @@ class ImageNet(Dataset[tuple[Any, Any]]):
 
 
 def read_rgb(path: str) -> Image.Image:
-    """A picture in RGB, turned as it is stored.
+    """A picture in RGB, with the stored orientation.
 
     Raises:
         UnreadableFile: Pillow cannot decode it.

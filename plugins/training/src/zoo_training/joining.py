@@ -1,4 +1,4 @@
-"""The processes of torchrun: joining them, and telling all of them what the first one found."""
+"""The processes of torchrun: join them, and share errors found by the first one."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import torch.distributed as dist
 from zoo.errors import InvalidArgument, TrainingError
 from zoo.running.devices import pick_device
 
-PATIENCE = timedelta(hours=2)  # with the first process, which may evaluate alone
+PATIENCE = timedelta(hours=2)  # timeout for the first process, which may evaluate alone
 
 
 def join(device: str | torch.device) -> tuple[int, int, torch.device]:
-    """This process's rank, how many there are, and its device; joins torchrun's group if there is one.
+    """This process's rank, the number of processes, and its device; joins torchrun's group if there is one.
 
     Raises:
-        TrainingError: the others cannot be reached.
+        TrainingError: the other processes cannot be reached.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     where = pick_device(device)
@@ -39,26 +39,26 @@ def join(device: str | torch.device) -> tuple[int, int, torch.device]:
 
 
 def restarted() -> bool:
-    """Whether torchrun has started this process again, after one had died."""
+    """Whether torchrun has restarted this process after a failure."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
 
 
 def _fresh_store() -> dict[str, Any]:
-    """Where processes that were started again find one another: by default Gloo reads the addresses of those that are
-    gone from torchrun's store (seen with torch 2.13)."""
+    """The store through which restarted processes connect: by default, Gloo reads the addresses of the dead processes
+    from torchrun's store (seen with torch 2.13)."""
     env = os.environ
     world, rank = int(env["WORLD_SIZE"]), int(env["RANK"])
-    stores: Any = dist  # torch exports them without saying so
+    stores: Any = dist  # not declared in torch's type annotations
     store = stores.TCPStore(env["MASTER_ADDR"], int(env["MASTER_PORT"]), world, is_master=False)
     prefix = f"zoo/{env.get('TORCHELASTIC_RUN_ID')}/{env['TORCHELASTIC_RESTART_COUNT']}"
     return {"store": stores.PrefixStore(prefix, store), "rank": rank, "world_size": world}
 
 
 def once(check: Callable[[], None], rank: int, world: int) -> None:
-    """Run ``check`` in the first process alone; what it finds wrong is raised in all of them.
+    """Run ``check`` in the first process only; raise its error in all processes.
 
     Raises:
-        InvalidArgument: as ``check`` raised it.
+        InvalidArgument: the error of ``check``.
     """
     found: list[str | None] = [None]
     if rank == 0:

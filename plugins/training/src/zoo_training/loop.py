@@ -1,4 +1,4 @@
-"""The loop: steps, validation and checkpoints. It knows no task; what is particular comes as functions."""
+"""The training loop: steps, validation and checkpoints. It is independent of tasks, whose parts are passed in."""
 
 from __future__ import annotations
 
@@ -31,32 +31,31 @@ AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass
 class Loop:
-    """All that a run consists of; :meth:`run` is the loop.
+    """All parts of a run; :meth:`run` is the loop.
 
     Attributes:
-        model: on its device, its frozen parameters marked; it is trained in place.
-        task: its loss, collation and scores.
-        prepare: the task's, for this model.
-        data: readers of what is trained and what is validated on.
-        optimizer: its groups have a ``peak_lr`` each.
-        batch_size: examples that go through the model together, in one process.
-        accumulate: batches a step.
-        warmup: steps over which the rate rises.
-        clip: largest norm of a step's gradient, or None.
-        precision: ``"fp32"``, ``"bf16"`` or ``"fp16"``, of :func:`torch.autocast`.
-        ema: validated and kept in place of the parameters themselves, or None.
+        model: on its device, with frozen parameters marked; it is trained in place.
+        task: provides loss, collation and scores.
+        prepare: the task's preparation of examples for this model.
+        data: readers for training and validation.
+        optimizer: each of its groups has a ``peak_lr``.
+        batch_size: batch size of one process.
+        accumulate: number of batches in a step.
+        warmup: number of steps of the warm-up.
+        clip: maximum gradient norm, or None.
+        precision: ``"fp32"``, ``"bf16"`` or ``"fp16"``, for :func:`torch.autocast`.
+        ema: moving average, which is validated and saved instead of the parameters, or None.
         frozen: modules that stay in eval mode.
-        schedule: step, number of steps and steps of the warm-up → factor of the peak rate.
-        mix: batches of a process mixed: ``(arguments, targets, generator)`` → arguments and targets.
-        shard: spread the parameters over the processes by FSDP2, in place of a copy in each; the model must be sharded
-            already (:func:`zoo_training.sharding.shard`), and ``whole`` in the first process be a copy of it that is
-            not.
-        whole: the model as one process has it, which is saved, with the weights of the epoch; by default ``model``
-            itself.
-        validation: gives the figures of an epoch; by default :meth:`score`.
-        checkpoint: the file that the run goes on from, or None.
-        minutes: between checkpoints within an epoch; 0 is after each step.
-        identity: what a run that goes on from a checkpoint must agree in.
+        schedule: step, number of steps and number of warm-up steps → factor of the peak rate.
+        mix: mixes the batches of a process: ``(arguments, targets, generator)`` → arguments and targets.
+        shard: shard the parameters over the processes with FSDP2, instead of a copy in each; the model must already be
+            sharded (:func:`zoo_training.sharding.shard`), and ``whole`` in the first process must be an unsharded
+            copy.
+        whole: the unsharded model, which is saved with the weights of the epoch; by default ``model`` itself.
+        validation: computes the metrics of an epoch; by default :meth:`score`.
+        checkpoint: file to resume from, or None.
+        minutes: time between checkpoints within an epoch; 0 for each step.
+        identity: settings that must be the same when a run is resumed.
     """
 
     model: nn.Module
@@ -79,13 +78,13 @@ class Loop:
     schedule: Schedule = warmup_cosine
     mix: Callable[[Any, Any, torch.Generator], tuple[Any, Any]] | None = None
     shard: bool = False
-    whole: nn.Module = None  # type: ignore[assignment]  # of __post_init__
+    whole: nn.Module = None  # type: ignore[assignment]  # set in __post_init__
     validation: Callable[[Loop], dict[str, float]] | None = None
     checkpoint: Path | None = None
     minutes: float = 10.0
     identity: Mapping[str, Any] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
-    losses: list[float] = field(default_factory=list)  # of the epoch's steps so far
+    losses: list[float] = field(default_factory=list)  # of the epoch's steps until now
     epoch: int = 0
     step: int = 0  # of the epoch
 
@@ -103,7 +102,7 @@ class Loop:
 
     @property
     def steps(self) -> list[list[int]]:
-        """The examples of each step of this epoch."""
+        """The indices of the examples in each step of this epoch."""
         size = self.batch_size * self.accumulate * self.world
         return steps_of(len(self.data[0]), size, self.seed, self.epoch)
 
@@ -115,12 +114,12 @@ class Loop:
         """Train until ``epochs`` are done or ``on_epoch`` returns True.
 
         Args:
-            on_step: called with the loop and the number of steps of the epoch after each.
-            on_epoch: called with the loop and the epoch's figures, with the averaged parameters in the model if there
-                are such; before the checkpoint is written.
+            on_step: called after each step with the loop and the number of steps of the epoch.
+            on_epoch: called with the loop and the metrics of the epoch, before the checkpoint is written; the model
+                then has the averaged parameters, if any.
 
         Raises:
-            TrainingError: a loss or gradient that is NaN or infinite, with the names of the inputs; a file that cannot
+            TrainingError: a loss or gradient is NaN or infinite (with the names of the inputs); a file cannot
                 be written.
         """
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
@@ -138,14 +137,14 @@ class Loop:
 
     def _finish_epoch(self, on_epoch: Callable[[Loop, dict[str, float]], bool]) -> bool:
         before = None if self.ema is None else swap(self.model, self.ema.state)
-        if self.world > 1:  # running statistics are each process's own
+        if self.world > 1:  # each process has its own running statistics
             for buffer in self.model.buffers():
                 dist.broadcast(buffer, 0)
         if self.shard and self.world > 1:
             state = gathered(self.model.state_dict(), self.rank == 0)
             if self.rank == 0:
                 self.whole.load_state_dict(state)
-        torch.manual_seed(mixed(self.seed, self.rank))  # detectors draw what their losses are of
+        torch.manual_seed(mixed(self.seed, self.rank))  # detectors sample boxes for their losses
         try:
             figures = self.score() if self.validation is None else self.validation(self)
             scores = {f"val_{name}": value for name, value in figures.items()}
@@ -164,11 +163,11 @@ class Loop:
         return stop
 
     def examples(self, epoch: int) -> Prepared:
-        """What is trained on, augmented as in ``epoch`` and prepared."""
+        """The training examples, augmented for ``epoch`` and prepared."""
         return Prepared(self.data[0], self.prepare, self.augment, self.seed, epoch)
 
     def _batches(self, steps: Sequence[list[int]]) -> Iterator[list[tuple[Share, Any]]]:
-        """Of each step, this process's shares with the examples of each."""
+        """For each step, this process's shares and their examples."""
         plan = [list(shares(indices, self.accumulate, self.rank, self.world)) for indices in steps]
         dataset = self.examples(self.epoch)
         sampler = [share.indices for parts in plan for share in parts]
@@ -178,7 +177,7 @@ class Loop:
             yield [(share, next(loaded)) for share in parts]
 
     def _step(self, indices: list[int], batches: list[tuple[Share, Any]], steps: int) -> None:
-        # What is random within the model depends on the step alone, so that a run that goes on draws the same.
+        # The seed depends on the step only, so that a resumed run draws the same random numbers.
         torch.manual_seed(mixed(self.seed, self.epoch, self.step, self.rank))
         self.runs.train()
         for module in self.frozen:
@@ -194,15 +193,15 @@ class Loop:
                     losses = self.task.loss(self.runs, *placed((arguments, targets), self.device))
                     loss = torch.stack([value.float() for value in losses.values()]).sum()
                 self._check_finite(loss, losses, share.indices)
-                if number == 0:  # as late as can be: the next gradients take the same memory
+                if number == 0:  # as late as possible: the next gradients reuse the memory
                     self.optimizer.zero_grad(set_to_none=True)
-                # DDP takes the mean over processes; the step's is over examples.
+                # DDP averages over processes; the step's mean is over examples.
                 self.scaler.scale(loss * share.weight * self.world).backward()  # type: ignore[no-untyped-call]
             total += loss.detach().double().cpu() * share.weight
         self.scaler.unscale_(self.optimizer)
         every = [p for g in self.optimizer.param_groups for p in g["params"]]
         norm = gathered(nn.utils.clip_grad_norm_(every, math.inf if self.clip is None else self.clip))
-        if not self.scaler.is_enabled():  # which leaves out such a step by itself
+        if not self.scaler.is_enabled():  # the scaler skips such a step itself
             self._check_finite(norm, {"norm of the gradient": norm}, indices, "gradient")
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -216,7 +215,7 @@ class Loop:
 
     @contextlib.contextmanager
     def _gradients_wait(self, wait: bool) -> Iterator[None]:
-        """Within, processes do not exchange gradients if ``wait``."""
+        """While active, processes do not exchange gradients if ``wait``."""
         runs: Any = self.runs
         if self.shard and self.world > 1:
             runs.set_requires_gradient_sync(not wait)
@@ -232,12 +231,12 @@ class Loop:
         inputs = ", ".join(str(self.data[0].source(i)) for i in indices)
         raise TrainingError(
             f"The {what} is not finite in epoch {self.epoch + 1}, step {self.step + 1} ({named}); the step was not "
-            f"taken. Its inputs: {inputs}. Look at them, or take a lower rate; the last checkpoint is kept."
+            f"applied. Its inputs: {inputs}. Check them, or use a lower rate; the last checkpoint is kept."
         )
 
     @torch.no_grad()
     def score(self) -> dict[str, float]:
-        """The means of the task's scores over what is validated on."""
+        """The means of the task's scores over the validation data."""
         self.model.eval()
         own = list(range(len(self.data[1])))[self.rank :: self.world]
         batches = [own[i : i + self.batch_size] for i in range(0, len(own), self.batch_size)]
@@ -264,17 +263,17 @@ class Loop:
         return {name: value / len(self.data[1]) for name, value in sums.items()}
 
     def in_step(self, spare: Callable[[], Any]) -> InStep:
-        """What calls the model where it is validated, in all processes alike; ``spare`` does so for any input."""
+        """The function that calls the model in validation, in all processes; ``spare`` makes one for any input."""
         return InStep(self.shard and self.world > 1, self.device, spare)
 
     def _autocast(self) -> Any:
         kind = AUTOCAST[self.precision]
         return contextlib.nullcontext() if kind is None else torch.autocast(self.device.type, kind)
 
-    # ── going on ─────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── resuming ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _due(self) -> bool:
-        """Whether a checkpoint is to be written amid the epoch; what is sharded, all processes gather together."""
+        """Whether to write a checkpoint within the epoch; a sharded state is gathered by all processes together."""
         due = [time.monotonic() - self.written >= 60 * self.minutes]
         if self.shard and self.world > 1:
             dist.broadcast_object_list(due)
@@ -301,20 +300,20 @@ class Loop:
             write_checkpoint(self.checkpoint, state)
 
     def resume(self) -> None:
-        """Go on from the checkpoint.
+        """Resume from the checkpoint.
 
         Raises:
-            TrainingError: it is another run's.
+            TrainingError: the checkpoint is from another run.
         """
         if self.checkpoint is None:
-            raise TrainingError("This run keeps no checkpoint to go on from.")
+            raise TrainingError("This run has no checkpoint to resume from.")
         saved = read_checkpoint(self.checkpoint, mmap=self.shard)
         if saved["identity"] != dict(self.identity):
             keys = sorted({*saved["identity"], *self.identity})
             was, now = saved["identity"], self.identity
             others = "; ".join(f"{k} was {was.get(k)!r}, is {now.get(k)!r}" for k in keys if was.get(k) != now.get(k))
             raise TrainingError(
-                f"{self.checkpoint} is of another run: {others}. Use the same settings or a new folder."
+                f"{self.checkpoint} is from another run: {others}. Use the same settings or a new folder."
             )
         self.model.load_state_dict(spread(saved["model"], self.model.state_dict()))
         load_optimizer_state(self.optimizer, saved["optimizer"])

@@ -1,4 +1,4 @@
-"""The files of the package that ``zoo new-plugin`` writes."""
+"""The files of a package written by ``zoo new-plugin``."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from zoo.registry import Entry, SavedModel
 from zoo_training import saved as files
 from zoo_training.cards import model_card
 
-VERSION = "0.1.0"  # of a new package
-OF_WEIGHTS = ("quantize",)  # arguments that belong to weights and not to an architecture
-MANY = 20  # categories from which they have a file of their own
+VERSION = "0.1.0"  # version of a new package
+OF_WEIGHTS = ("quantize",)  # arguments that belong to weights, not to an architecture
+MANY = 20  # number of categories from which they are in a separate file
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What the files are made of: names, what the saved model says of itself, its family's model, the licence."""
+    """The inputs of the files: names, description of the saved model, base model, licence."""
 
     name: str
     package: str
@@ -46,7 +46,7 @@ class Plan:
 
     @property
     def requires(self) -> list[str]:
-        """Of the family's package the version that the file was saved with, or a later one of the same series."""
+        """Requirement for the base model's package: the version of the saved file, or a later one of its series."""
         now = {str(self.base.plugin.distribution): self.base.plugin.version or ""}
         now.setdefault("zoo-core", importlib.metadata.version("zoo-core"))
         return [_series(name, self.about.versions.get(name) or version, version) for name, version in now.items()]
@@ -65,7 +65,7 @@ def write(folder: Path, plan: Plan, path: Path, changed: Mapping[str, Any]) -> N
 
     Args:
         path: the saved model's file.
-        changed: facts of the weights that are other than the file's.
+        changed: facts of the weights that differ from the file's.
     """
     source = folder / "src" / plan.package
     checkpoints = source / "checkpoints"
@@ -97,13 +97,13 @@ def write(folder: Path, plan: Plan, path: Path, changed: Mapping[str, Any]) -> N
 
 
 def _python(value: Any) -> str:
-    """A value of JSON's kinds as source text, indented for a keyword argument of a call."""
+    """A JSON value as source text, indented for a keyword argument of a call."""
     text = pprint.pformat(_finite(value), width=96, compact=True, sort_dicts=False)
     return textwrap.indent(text, " " * 8).lstrip()
 
 
 def _finite(value: Any) -> Any:
-    """None for numbers that have no literal in Python."""
+    """Replace NaN and infinity, which have no literal in Python, by None."""
     if isinstance(value, Mapping):
         return {key: _finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -155,7 +155,7 @@ def _pyproject(plan: Plan) -> str:
 
 def _weights(plan: Plan, path: Path, categories: str) -> str:
     w, arguments = plan.about.weights, _arguments(plan)
-    # An int8 model comes from a float one, which is what the builder makes without weights: that can be trained.
+    # An int8 model is made from a float model, which the builder returns without weights, and which can be trained.
     made = {name: arguments.pop(name) for name in OF_WEIGHTS if name in arguments}
     config = f"{{**ARGUMENTS, **{made!r}}}" if made else "ARGUMENTS"
     facts = {
@@ -166,7 +166,7 @@ def _weights(plan: Plan, path: Path, categories: str) -> str:
         "recipe": w.recipe,
         "license": w.license,
         "min_size": w.min_size,
-        "docs": w.docs or f"Written by zoo new-plugin from a {plan.about.name} that was saved.",
+        "docs": w.docs or f"Written by zoo new-plugin from a saved {plan.about.name}.",
         "extra": dict(w.extra),
     }
     lines = [f"        {key}={_python(value)}," for key, value in facts.items() if value not in (None, {})]
@@ -184,7 +184,7 @@ def _weights(plan: Plan, path: Path, categories: str) -> str:
     imports = "Preset, Weights, WeightsEnum" if preset is not None else "Weights, WeightsEnum"
     return "\n".join(
         [
-            '"""The weights and what is known of them. Read whenever models are listed: no torch here."""',
+            '"""The weights and their description. Imported whenever models are listed: no torch here."""',
             "",
             "from __future__ import annotations",
             "",
@@ -192,13 +192,13 @@ def _weights(plan: Plan, path: Path, categories: str) -> str:
             "",
             f"from zoo import {imports}",
             "",
-            f"# What {plan.base.spec.name} is built with.",
+            f"# Arguments of {plan.base.spec.name}.",
             f"ARGUMENTS: dict[str, Any] = {_python(arguments)}",
             "",
             "",
             f"class {plan.enum}(WeightsEnum):",
             "    V1 = Weights(",
-            f'        url="pkg://{plan.package}/checkpoints/{path.name}",  # the end of its name is its SHA-256',
+            f'        url="pkg://{plan.package}/checkpoints/{path.name}",  # its name ends in its SHA-256',
             f"        config={config},",
             *lines,
             "    )",
@@ -209,7 +209,7 @@ def _weights(plan: Plan, path: Path, categories: str) -> str:
 
 
 def _arguments(plan: Plan) -> dict[str, Any]:
-    """The builder's; without weights of parts, of which the file has none."""
+    """The builder's arguments, without weights of parts, which the file does not need."""
     taken = inspect.signature(registry.get_model_builder(plan.base.full_name)).parameters
     parts = {name: None for name in taken if name.startswith("weights_")}
     return {**dict(plan.about.arguments), **parts}
@@ -254,7 +254,7 @@ def _plugin(plan: Plan) -> str:
     lines = [f"            {key}={value!r}," for key, value in facts.items() if value is not None]
     return "\n".join(
         [
-            '"""What this package offers. Read whenever models are listed, so nothing here imports torch."""',
+            '"""The manifest of this package. Imported whenever models are listed, so nothing here imports torch."""',
             "",
             "from __future__ import annotations",
             "",
@@ -281,7 +281,7 @@ def _plugin(plan: Plan) -> str:
 def _tests(plan: Plan) -> str:
     return textwrap.dedent(
         f'''\
-        """Every check that zoo makes of a plugin."""
+        """All conformance checks of zoo."""
 
         import zoo.testing
 
@@ -303,16 +303,16 @@ def _readme(plan: Plan) -> str:
         ```sh
         pip install .                        # from this folder
         zoo verify-plugin {plan.plugin}
-        python -m build                      # the wheel, to be published as any other
+        python -m build                      # the wheel, ready to publish
         ```
 
-        `src/{plan.package}/weights.py` says what is known of the weights, `model.py` builds the model, and
-        `tests/` has every check that zoo makes of a plugin.
+        `src/{plan.package}/weights.py` describes the weights, `model.py` builds the model, and `tests/` has all
+        conformance checks of zoo.
         """
     )
 
 
 def identifier(name: str) -> str:
-    """A name in Python for a model's."""
+    """A Python identifier for a model's name."""
     function = re.sub(r"\W", "_", name)
     return f"{function}_" if keyword.iskeyword(function) or function in ("zoo", "nn", "base", "Any") else function

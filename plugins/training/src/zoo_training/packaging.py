@@ -1,4 +1,4 @@
-"""``zoo new-plugin``: a saved model as a package that pip installs, with the weights inside."""
+"""``zoo new-plugin``: a saved model as an installable package that includes the weights."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from zoo.registry import Entry, PluginRecord, SavedModel
 from zoo_training import saved as files
 from zoo_training.package_files import Plan, identifier, write
 
-LARGE = 100 * 2**20  # bytes; the largest file that package indexes commonly take
+LARGE = 100 * 2**20  # bytes; the usual file size limit of package indexes
 
 
 @dataclass(frozen=True)
 class NewPlugin:
-    """What :func:`new_plugin` wrote.
+    """The result of :func:`new_plugin`.
 
     Attributes:
-        folder: the package.
-        distribution, plugin, model: its names: for pip, in the registry, and of its model.
-        notes: what is left to do or to know.
+        folder: folder of the package.
+        distribution, plugin, model: names for pip, in the registry, and of the model.
+        notes: remarks and remaining steps.
     """
 
     folder: Path
@@ -50,39 +50,39 @@ def new_plugin(
     folder: str | os.PathLike[str] = ".",
     *,
     model: str | None = None,
-    license: str | None = None,  # noqa: A002  the field's name
+    license: str | None = None,  # noqa: A002  the name in zoo.Weights
     metrics: Mapping[str, Mapping[str, float]] | None = None,
 ) -> NewPlugin:
-    """Write a package that brings a saved model: ``zoo.new_plugin("zoo-colours", "runs/a/best.safetensors")``.
+    """Write a package that provides a saved model: ``zoo.new_plugin("zoo-colours", "runs/a/best.safetensors")``.
 
-    It passes ``zoo verify-plugin`` as it is, and depends on the package of the model's family, whose builder it calls.
+    The package passes ``zoo verify-plugin``, and depends on the package of the model's family, whose builder it calls.
 
     Args:
-        name: of the distribution, such as ``zoo-colours``, and of the folder that is written.
-        saved: what ``zoo.save`` or ``zoo train`` wrote: the file, or the folder of a run.
-        folder: where the package's folder comes.
-        model: its name in the registry; by default that of the distribution without ``zoo-``.
-        license: of the weights, an SPDX expression such as ``MIT``, or a link; by default the file's.
+        name: name of the distribution and of its folder, such as ``zoo-colours``.
+        saved: a file of ``zoo.save`` or ``zoo train``, or the folder of a run.
+        folder: parent of the package's folder.
+        model: name in the registry; by default the distribution's name without ``zoo-``.
+        license: licence of the weights, an SPDX expression such as ``MIT``, or a link; by default the file's.
         metrics: data set → metric → value; by default the file's.
 
     Raises:
-        InvalidArgument: a name that cannot be a package's or is taken, a folder that exists, facts that the task wants
-            and the file does not have.
-        CheckpointError: the file is no saved model.
-        UnknownModel: nothing installed has the model.
+        InvalidArgument: the name is invalid or taken, the folder exists, or the file lacks facts that the task
+            requires.
+        CheckpointError: the file is not a saved model.
+        UnknownModel: no installed plugin has the model.
     """
     package, plugin = _names(name)
     target = Path(folder) / name
     if target.exists() or target.is_symlink():
-        raise InvalidArgument(f"{target} exists, and is not overwritten. Take it away, or give another name or folder.")
+        raise InvalidArgument(f"{target} already exists. Remove it, or choose another name or folder.")
     if not target.parent.is_dir():
-        raise InvalidArgument(f"There is no folder {target.parent}.")
+        raise InvalidArgument(f"The folder {target.parent} does not exist.")
     about, path = files.find(saved)
     base = about.entry()
     if base.plugin.distribution is None or base.local is not None:
         raise InvalidArgument(
-            f"{about.name} is of no installed package, so that none can depend on it. Write a plugin for its builder: "
-            "docs/plugins.md says how."
+            f"{about.name} does not belong to an installed package, so that a package cannot depend on it. Write a "
+            "plugin for its builder, see docs/plugins.md."
         )
     chosen = _model_name(model or plugin, base)
     spdx, stated = _license(license or about.weights.license)
@@ -91,18 +91,18 @@ def new_plugin(
     _check_required(about, registry.get_task(about.task, plugin=base.plugin.name))
     notes = []
     if spdx is None and stated == "unknown":
-        notes.append("No licence is stated; people may use the weights only where you say so. Give --license.")
+        notes.append("No licence is stated, so that others may not use the weights. Give --license.")
     if path.stat().st_size > LARGE:
         notes.append(
-            f"The weights have {path.stat().st_size / 2**20:.0f} MB; package indexes commonly take files up to "
-            f"{LARGE / 2**20:.0f} MB. zoo push puts them on the hub, where they are loaded from by hf://org/name."
+            f"The weights have {path.stat().st_size / 2**20:.0f} MB; package indexes usually accept files up to "
+            f"{LARGE / 2**20:.0f} MB. zoo push uploads them to the hub, from where hf://org/name loads them."
         )
     built = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=target.parent))
     try:
         built.chmod(0o755)
         write(built, Plan(name, package, plugin, chosen, about, base, spdx), path, changed)
         if target.exists():
-            raise InvalidArgument(f"{target} exists by now, and is not overwritten.")
+            raise InvalidArgument(f"{target} was created meanwhile, and is not overwritten.")
         built.rename(target)
     finally:
         shutil.rmtree(built, ignore_errors=True)
@@ -113,16 +113,16 @@ def new_plugin(
 
 
 def _names(name: str) -> tuple[str, str]:
-    """The names of the module and of the plugin.
+    """Names of the module and of the plugin.
 
     Raises:
-        InvalidArgument: the name cannot be a distribution's, or something else has it.
+        InvalidArgument: the name is not valid for a distribution, or taken.
     """
     try:
         normal = canonicalize_name(name, validate=True)
     except (InvalidName, TypeError) as e:
         raise InvalidArgument(
-            f"{name!r} cannot be the name of a package: expected letters, digits, '-', '_' and '.', with a letter or "
+            f"{name!r} is not a valid name of a package: expected letters, digits, '-', '_' and '.', with a letter or "
             "digit at both ends, such as zoo-colours."
         ) from e
     package = normal.replace("-", "_")
@@ -130,20 +130,20 @@ def _names(name: str) -> tuple[str, str]:
     for what in (package, plugin):
         if not what.isidentifier() or keyword.iskeyword(what):
             raise InvalidArgument(
-                f"{name!r}: Python could not import it, since {what!r} is no name in Python. Begin with a letter, as "
-                "zoo-colours does."
+                f"{name!r} cannot be imported, since {what!r} is not a valid Python name. Begin with a letter, as in "
+                "zoo-colours."
             )
     if plugin in ("zoo", "local", "core", "all"):
-        raise InvalidArgument(f"{name!r}: a plugin cannot be called {plugin!r}.")
+        raise InvalidArgument(f"{name!r}: a plugin cannot be named {plugin!r}.")
     for record in registry.plugins():
         own = canonicalize_name(record.distribution or "") == normal
         if record.name == plugin and (record.first_party or not own):
-            raise InvalidArgument(f"{name!r}: the plugin {plugin!r} is {record.distribution}'s. Take another name.")
-    spec = importlib.util.find_spec(package)  # a folder that happens to lie here has no origin
+            raise InvalidArgument(
+                f"{name!r}: the plugin name {plugin!r} is used by {record.distribution}. Choose another name."
+            )
+    spec = importlib.util.find_spec(package)  # a mere folder has no origin
     if not _is_installed(normal) and spec is not None and spec.origin is not None:
-        raise InvalidArgument(
-            f"{name!r}: there is a module {package!r} already, which it would hide. Take another name."
-        )
+        raise InvalidArgument(f"{name!r}: the package would hide the existing module {package!r}. Choose another name.")
     return package, plugin
 
 
@@ -165,7 +165,9 @@ def _model_name(name: str, base: Entry) -> str:
     with contextlib.suppress(UnknownModel):
         taken = taken or now.find(name).full_name
     if taken is not None:
-        raise InvalidArgument(f"model is {name!r}, which is or looks like {taken}. Give another name by --model.")
+        raise InvalidArgument(
+            f"model is {name!r}, which is the same as or too similar to {taken}. Choose another name with --model."
+        )
     return name
 
 
@@ -173,7 +175,7 @@ def _model_name(name: str, base: Entry) -> str:
 
 
 def _license(given: str) -> tuple[str | None, str]:
-    """The SPDX expression, where it is one, and what the weights say."""
+    """The SPDX expression if it is one, and the licence of the weights."""
     try:
         spdx = None if given == "unknown" else str(canonicalize_license_expression(given))
     except InvalidLicenseExpression:
@@ -186,7 +188,7 @@ def _with(about: SavedModel, changed: Mapping[str, Any]) -> SavedModel:
 
 
 def _check_required(about: SavedModel, task: TaskSpec) -> None:
-    """Raise InvalidArgument where ``zoo verify-plugin`` would find something missing."""
+    """Raise InvalidArgument if ``zoo verify-plugin`` would report missing facts."""
     weights = about.weights
     if missing := [
         field
@@ -195,13 +197,13 @@ def _check_required(about: SavedModel, task: TaskSpec) -> None:
     ]:
         how = "Give --metric 'DATA:acc@1=97.5', or save" if missing == ["metrics"] else "Save"
         raise InvalidArgument(
-            f"The file does not say its {' and '.join(missing)}, which {task.name} asks of published weights. {how} it "
-            "again with them: zoo.save(model, path, transforms=…, metrics={'data': {…}})."
+            f"The file does not have {' and '.join(missing)}, which {task.name} requires of published weights. {how} "
+            "it again with them: zoo.save(model, path, transforms=…, metrics={'data': {…}})."
         )
     known = [metric.key for metric in task.metrics]
     given = {key for values in weights.metrics.values() for key in values}
     if known and "metrics" in task.required and not given.intersection(known):
         raise InvalidArgument(
-            f"Of the file's figures ({', '.join(sorted(given))}) none is {task.name}'s: {', '.join(known)}. Give "
-            f"--metric 'DATA:{known[0]}=VALUE'; zoo evaluate measures it."
+            f"None of the file's metrics ({', '.join(sorted(given))}) is a metric of {task.name}: {', '.join(known)}. "
+            f"Give --metric 'DATA:{known[0]}=VALUE'; zoo evaluate measures it."
         )

@@ -1,4 +1,4 @@
-"""Which parameters are trained, and how: groups for an optimizer, frozen parts, a moving average."""
+"""Trainable parameters: groups for an optimizer, frozen parts, a moving average."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ _BLOCK = re.compile(r"^(.*\b(?:layers|blocks)\.(?:encoder_layer_)?(\d+))\.")
 def parameter_groups(
     model: nn.Module, lr: float, weight_decay: float = 0.0, layer_decay: float | None = None
 ) -> list[dict[str, Any]]:
-    """Groups for an optimizer: no weight decay on norms, biases and other parameters of one dimension or none.
+    """Parameter groups for an optimizer; no weight decay for norms, biases and other parameters of at most 1 dimension.
 
     Args:
         model: frozen parameters (``requires_grad=False``) are left out.
-        lr: of the last layers.
-        weight_decay: of the others.
-        layer_decay: factor from one transformer block to the one before it, as in `BEiT
-            <https://arxiv.org/abs/2106.08254>`_; blocks are numbered modules of ``layers`` or ``blocks``.
+        lr: learning rate of the last layers.
+        weight_decay: weight decay of the other parameters.
+        layer_decay: factor of the rate between a transformer block and the previous one, as in `BEiT
+            <https://arxiv.org/abs/2106.08254>`_; blocks are the numbered modules of ``layers`` or ``blocks``.
 
     Raises:
-        InvalidArgument: nothing is to be trained.
+        InvalidArgument: all parameters are frozen.
     """
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     if not named:
-        raise InvalidArgument("Every parameter of the model is frozen; there is nothing to train.")
+        raise InvalidArgument("All parameters of the model are frozen; there is nothing to train.")
     blocks: dict[str, int] = {}
     for name, _ in model.named_parameters():
         if found := _BLOCK.match(name):
@@ -50,7 +50,7 @@ def parameter_groups(
 
 
 def blocks_of(model: nn.Module) -> list[nn.Module]:
-    """The outermost parts that a model repeats: numbered members of sequences that have parts of their own."""
+    """The outermost repeated parts of a model: numbered members of sequences that have submodules."""
     found: list[nn.Module] = []
 
     def search(module: nn.Module) -> None:
@@ -65,13 +65,13 @@ def blocks_of(model: nn.Module) -> list[nn.Module]:
 
 
 def freeze(model: nn.Module, parts: Sequence[str]) -> list[nn.Module]:
-    """Freeze submodules by path, or all but the head by ``"backbone"`` where no module has that name.
+    """Freeze submodules by path, or all but the head by ``"backbone"`` if no module has that name.
 
     Returns:
-        The frozen modules. Keep them in eval mode, so that batch norms do not move.
+        The frozen modules. Keep them in eval mode, so that batch norms do not change.
 
     Raises:
-        InvalidArgument: no such module.
+        InvalidArgument: a module does not exist.
     """
     frozen = []
     for part in parts:
@@ -91,8 +91,8 @@ class EMA:
     """Exponential moving average of a model's parameters; buffers are copied.
 
     Args:
-        model: whose.
-        decay: of the average, at most; after few steps it is ``(1 + steps) / (10 + steps)``, if that is less.
+        model: the model.
+        decay: upper limit of the decay; after n steps it is at most ``(1 + n) / (10 + n)``.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -103,7 +103,7 @@ class EMA:
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
-        """Take in the model's present parameters."""
+        """Update the average with the model's current parameters."""
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         for name, value in model.state_dict().items():
@@ -122,7 +122,7 @@ class EMA:
 
 
 def swap(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Give ``model`` the values of ``state``; returns those that it had."""
+    """Copy the values of ``state`` to ``model``; return its previous values."""
     before = {name: value.detach().clone() for name, value in model.state_dict().items()}
     model.load_state_dict(state)
     return before

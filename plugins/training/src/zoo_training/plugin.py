@@ -1,4 +1,4 @@
-"""The manifest: commands, and no models. No torch here."""
+"""The manifest: commands; no models and no torch."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import zoo
 from zoo import Command, Manifest
 
 COMMANDS = (
-    Command("data", "zoo_training.commands.data:data", "What is in a data set, and what is wrong with it."),
-    Command("train", "zoo_training.commands.training:train", "Train a model on data of your own."),
+    Command("data", "zoo_training.commands.data:data", "Show the contents and problems of a data set."),
+    Command("train", "zoo_training.commands.training:train", "Train a model on your own data."),
     Command("push", "zoo_training.commands.publishing:push", "Push a saved model to the hub, with a card."),
-    Command("new-plugin", "zoo_training.commands.publishing:new_plugin", "Write a package that brings a saved model."),
+    Command(
+        "new-plugin", "zoo_training.commands.publishing:new_plugin", "Write a package that provides a saved model."
+    ),
 )
 
 

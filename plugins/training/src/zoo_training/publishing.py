@@ -1,4 +1,4 @@
-"""``zoo.push_to_hub``: a model, its card and pictures of what it predicts, as a repository of the hub."""
+"""``zoo.push_to_hub``: a model, its card and pictures of its predictions, as a repository on the hub."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from zoo_training.cards import CARD, PICTURES, WRITTEN, model_card, pictures_in
 if TYPE_CHECKING:
     from torch import nn
 
-MODEL = "model.safetensors"  # by which hf://org/name is loaded
-FIGURES = "metrics.csv"  # what a folder of zoo train's is known by
+MODEL = "model.safetensors"  # the file that hf://org/name loads
+FIGURES = "metrics.csv"  # marks a folder of zoo train
 _PART = r"[A-Za-z0-9_](?:[\w.-]*[A-Za-z0-9_])?"
 
 
 @dataclass(frozen=True)
 class Published:
-    """What :func:`push_to_hub` did.
+    """The result of :func:`push_to_hub`.
 
     Attributes:
         repository: ``org/name``.
-        files: what is in it of this model.
-        folder: where the files were written in place of the hub; None where they were pushed.
-        commit: of the hub's, and ``url`` its page; None where nothing was pushed.
-        notes: what is left to know.
+        files: the files of this model in it.
+        folder: output folder of a dry run; None if the files were pushed.
+        commit: commit on the hub, and ``url`` its page; None if nothing was pushed.
+        notes: further remarks.
     """
 
     repository: str
@@ -57,7 +57,7 @@ def push_to_hub(
     dry_run: bool = False,
     output: str | os.PathLike[str] | None = None,
     replace: bool = False,
-    license: str | None = None,  # noqa: A002  the field's name
+    license: str | None = None,  # noqa: A002  the name in zoo.Weights
     data: str | None = None,
     metrics: Mapping[str, Mapping[str, float]] | None = None,
     categories: Sequence[str] | None = None,
@@ -67,42 +67,42 @@ def push_to_hub(
 ) -> Published:
     """Push a model to the hub: ``zoo.push_to_hub("runs/a", "org/name")``; ``zoo.get_model("hf://org/name")`` loads it.
 
-    A repository that is there gets a commit more. Its card is left as it is where zoo did not write it.
+    Pushing to an existing repository adds a commit. Its card is kept if zoo did not write it.
 
     Args:
-        model: one that a builder made; or what ``zoo.save`` or ``zoo train`` wrote: the file, or the folder of a run.
+        model: a built model; or a file of ``zoo.save`` or ``zoo train``, or the folder of a run.
         repository: ``org/name``.
-        private: whether a new repository is private; by default as the organisation has it.
-        revision: the branch, which is made where there is none; by default ``main``.
-        token: by default ``HF_TOKEN``, or that of ``hf auth login``.
-        message: of the commit.
-        dry_run: write the files into ``output``, and ask no network.
-        output: the folder of a dry run, which must not exist; by default ``name`` here.
-        replace: also over a ``model.safetensors`` in a repository whose card zoo did not write.
-        license: of the weights, such as ``"mit"``; by default the file's.
-        data: the data set that it was trained on, ``org/name`` where it is the hub's.
+        private: make a new repository private; by default the organisation's setting.
+        revision: the branch, created if it does not exist; by default ``main``.
+        token: by default ``HF_TOKEN``, or the token of ``hf auth login``.
+        message: commit message.
+        dry_run: write the files to ``output``, without network access.
+        output: folder of a dry run, which must not exist; by default ``name`` in the current folder.
+        replace: also replace a ``model.safetensors`` in a repository whose card zoo did not write.
+        license: licence of the weights, such as ``"mit"``; by default the file's.
+        data: the training data set, ``org/name`` if it is on the hub.
         metrics: data set → metric → value; by default the file's.
-        categories, transforms: as :func:`zoo.save` takes them, for a model.
+        categories, transforms: as for :func:`zoo.save`, for a built model.
         pictures: files that the card shows; by default those in the folder of the run.
-        card: a file in place of the card that is made.
+        card: a file to use instead of the generated card.
 
     Raises:
-        InvalidArgument: a name that is no repository's, a file that is none, ``output`` that exists.
-        CheckpointError: the file is no saved model.
+        InvalidArgument: the repository's name is invalid, a file does not exist, or ``output`` exists.
+        CheckpointError: the file is not a saved model.
         OfflineError: ``ZOO_OFFLINE`` is set.
-        UploadError: no token, no right to write there, another model in the repository; or the hub's own errors.
-            Nothing was pushed.
+        UploadError: no token, no write access, another model in the repository; or an error of the hub. Nothing was
+            pushed.
     """
     name = _repository(repository)
     target = Path(name.partition("/")[2] if output is None else output)
     if output is not None and not dry_run:
-        raise InvalidArgument("output is the folder of a dry run; give dry_run=True (--dry-run) too, or leave it out.")
+        raise InvalidArgument("output is the folder of a dry run; also give dry_run=True (--dry-run), or omit it.")
     if dry_run and (target.exists() or target.is_symlink()):
-        raise InvalidArgument(f"{target} exists, and is not overwritten. Name another folder by output (--output).")
+        raise InvalidArgument(f"{target} already exists. Choose another folder with output (--output).")
     if dry_run and not target.absolute().parent.is_dir():
-        raise InvalidArgument(f"There is no folder {target.absolute().parent}.")
+        raise InvalidArgument(f"The folder {target.absolute().parent} does not exist.")
     if isinstance(model, str | os.PathLike):
-        files.find(model)  # what is wrong with it is told first
+        files.find(model)  # its errors are raised first
     hub = None if dry_run else _Hub(name, revision, token)
     with tempfile.TemporaryDirectory(prefix="zoo-push-", ignore_cleanup_errors=True) as scratch:
         folder = Path(scratch) / "repository"
@@ -124,8 +124,8 @@ def _repository(given: str) -> str:
     wrong = not re.fullmatch(f"{_PART}/{_PART}", name, re.ASCII) or len(name) > 96
     if wrong or "--" in name or ".." in name or name.endswith(".git"):
         raise InvalidArgument(
-            f"{given!r} is no repository of the hub; expected 'org/name', of letters, digits, '-', '_' and '.', up to "
-            "96 characters in all. A branch is given by revision (--revision)."
+            f"{given!r} is not a valid repository name; expected 'org/name', of letters, digits, '-', '_' and '.', up "
+            "to 96 characters in all. Give a branch with revision (--revision)."
         )
     return name
 
@@ -145,17 +145,19 @@ def _prepare(
     pictures: Sequence[str | os.PathLike[str]] | None,
     card: Path | None,
 ) -> list[str]:
-    """Write the repository; returns what is left to know."""
+    """Write the files of the repository; return notes."""
     shown = [Path(picture) for picture in pictures or ()]
     for path in [*shown, *([card] if card is not None else [])]:
         if not path.is_file():
-            raise InvalidArgument(f"There is no file {str(path)!r}.")
+            raise InvalidArgument(f"The file {str(path)!r} does not exist.")
     if strange := [str(path) for path in shown if path.suffix.lower() not in PICTURES]:
         raise InvalidArgument(f"{', '.join(strange)}: expected pictures, {', '.join(PICTURES)}.")
     extra = {} if data is None else {"data": data}
     if isinstance(model, str | os.PathLike):
         if categories is not None or transforms is not None:
-            raise InvalidArgument("categories and transforms are the file's; give them with a model, or to zoo.save.")
+            raise InvalidArgument(
+                "categories and transforms are stored in the file; give them with a built model, or to zoo.save."
+            )
         about, source = files.find(model)
         if pictures is None and (source.parent / FIGURES).is_file():
             shown = pictures_in(source.parent)
@@ -187,11 +189,9 @@ def _prepare(
     (folder / CARD).write_text(text if card is None else card.read_text(encoding="utf-8"), encoding="utf-8")
     notes = []
     if about.weights.license == "unknown" and card is None:
-        notes.append("No licence is stated: others may not use the weights. Say which by license (--license mit).")
+        notes.append("No licence is stated: others may not use the weights. Give license (--license mit).")
     if not about.weights.metrics:
-        notes.append(
-            "The file has no figures, so that the card has none: zoo evaluate measures them, metrics= says them."
-        )
+        notes.append("The file and so the card have no metrics: zoo evaluate measures them, metrics= sets them.")
     return notes
 
 
@@ -199,14 +199,14 @@ def _prepare(
 
 
 class _Hub:
-    """A repository of the hub and the right to write there."""
+    """A repository on the hub, with write access."""
 
     def __init__(self, repository: str, revision: str | None, token: str | None) -> None:
         self.repository, self.revision, self.notes = repository, revision or "main", list[str]()
         if zoo_files.offline():
             raise OfflineError(
-                f"ZOO_OFFLINE is set, so that nothing is pushed to {repository}. Unset it, or write the files alone by "
-                "dry_run=True (--dry-run)."
+                f"ZOO_OFFLINE is set, so that nothing is pushed to {repository}. Unset it, or use dry_run=True "
+                "(--dry-run) to only write the files."
             )
         endpoint = os.environ.get("HF_ENDPOINT") or None
         zoo_files.policy().check_address(endpoint or "https://huggingface.co")
@@ -225,15 +225,15 @@ class _Hub:
 
     def no_token(self) -> UploadError:
         return UploadError(
-            f"There is no token to push to {self.repository} with. Make one that may write, on the hub's page of "
-            "settings, and give it by `hf auth login`, by HF_TOKEN=…, or as token=…."
+            f"There is no token to push to {self.repository}. Create one with write access in the settings of the hub, "
+            "and provide it with `hf auth login`, HF_TOKEN=…, or token=…."
         )
 
     @contextlib.contextmanager
     def asked(self) -> Iterator[None]:
-        """Within, the errors of the hub's library, and of whichever HTTP library it uses, become ours.
+        """Convert errors of the hub's library and of its HTTP library to UploadError.
 
-        They are not chained, for they show addresses with their signatures.
+        They are not chained, since they contain signed URLs.
         """
         try:
             yield
@@ -243,33 +243,33 @@ class _Hub:
             raise UploadError(f"{self.repository} was not pushed: {_reason(e, self.repository)}.") from None
 
     def info(self, revision: str | None = None) -> Any:
-        """What the hub says of the repository, or of a branch; None where there is none."""
+        """The hub's information on the repository, or on a branch; None if it does not exist."""
         with self.asked():
             try:
                 return self.api.model_info(self.repository, revision=revision)
-            except Exception as e:  # which class it is differs between versions
+            except Exception as e:  # the class differs between versions
                 if _status(e) != 404:
                     raise
         return None
 
     def prepare(self, private: bool | None, replace: bool, keep_card: bool) -> set[str]:
-        """Make the repository and the branch where they are missing; returns the files that are not to be pushed.
+        """Create the repository and the branch if they do not exist; return the files that must not be pushed.
 
         Raises:
-            UploadError: it cannot be written, or holds what this model must not replace.
+            UploadError: no write access, or the repository contains a model that must not be replaced.
         """
         about = self.info()
         new = about is None
         if private and not new and not about.private:
             raise UploadError(
-                f"{self.repository} is there and public; private (--private) is said of new ones. Make it private on "
-                "its page of settings first, or push to another name."
+                f"{self.repository} already exists and is public; private (--private) applies to new ones. Make it "
+                "private in its settings first, or push to another name."
             )
         if new:
             with self.asked():
                 self.api.create_repo(self.repository, private=private, repo_type="model", exist_ok=True)
         else:
-            self.notes.append(f"{self.repository} was there: this is one commit more on {self.revision}.")
+            self.notes.append(f"{self.repository} already existed: a commit was added to {self.revision}.")
         if self.revision != "main":
             about = self.info(self.revision)
             if about is None:
@@ -280,11 +280,11 @@ class _Hub:
         own = CARD in there and not self._is_ours(str(about.sha))
         if MODEL in there and (own or CARD not in there) and not replace:
             raise UploadError(
-                f"{self.repository} has a {MODEL} and no card that zoo wrote: it may be another model. Push to another "
-                "name, or put this one in its place by replace=True (--replace)."
+                f"{self.repository} has a {MODEL} without a card written by zoo: it may be another model. Push to "
+                "another name, or use replace=True (--replace) to replace it."
             )
         if own and keep_card:
-            self.notes.append(f"The card of {self.repository} is not one that zoo wrote, and was left as it is.")
+            self.notes.append(f"The card of {self.repository} was not written by zoo, and was not changed.")
             return {CARD}
         return set()
 
@@ -307,7 +307,7 @@ class _Hub:
 
 
 def _status(e: BaseException | None) -> int | None:
-    """What the hub answered, of an error or of what caused it."""
+    """The hub's response, from an error or its cause."""
     while e is not None:
         status = getattr(getattr(e, "response", None), "status_code", None)
         if isinstance(status, int):
@@ -319,12 +319,12 @@ def _status(e: BaseException | None) -> int | None:
 def _reason(e: Exception, repository: str) -> str:
     status, organisation = _status(e), repository.partition("/")[0]
     said = {
-        401: "the hub does not take the token. Give another by `hf auth login`, HF_TOKEN=… or token=…",
-        403: f"the token may not write to {organisation}. It needs the right to write, and its owner to be a member",
+        401: "the hub does not accept the token. Provide another with `hf auth login`, HF_TOKEN=… or token=…",
+        403: f"the token has no write access to {organisation}. It needs write access, and its owner must be a member",
         404: f"the hub has no such repository, or no {organisation}",
-        409: "somebody else has pushed there meanwhile; try again",
-        413: "a file is larger than the hub takes",
-        429: "the hub answers no more requests from here for a while (429)",
+        409: "someone else has pushed meanwhile; try again",
+        413: "a file exceeds the size limit of the hub",
+        429: "the hub limits the number of requests (429); try again later",
     }
     if status is not None:
         return said.get(status, f"the hub answered {status}")

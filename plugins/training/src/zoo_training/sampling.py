@@ -1,7 +1,6 @@
-"""Which examples make which step, and how each is prepared: a function of the seed, epoch and step alone.
+"""The examples of each step, and their preparation: determined by seed, epoch and step only.
 
-So nothing about sampling needs to be kept but the number of the step at which a run goes on, with any number of
-processes.
+Therefore a checkpoint needs only the number of the step to resume sampling, with any number of processes.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ Augment = Callable[[Any, Any, torch.Generator], tuple[Any, Any]]
 
 
 def mixed(*numbers: int) -> int:
-    """A seed that depends on each of several numbers."""
+    """A seed derived from several numbers."""
     seed = 0
     for number in numbers:
         seed = (seed * 6364136223846793005 + number + 1442695040888963407) % 2**63
@@ -25,10 +24,10 @@ def mixed(*numbers: int) -> int:
 
 
 class Share(NamedTuple):
-    """What one process does of a part of a step: its examples, and their weight in the mean over the whole step.
+    """The share of one process in a part of a step: its examples, and their weight in the mean over the entire step.
 
-    Where there are fewer examples than processes, some do one that another does too, with weight 0: all must take
-    part, and none counts twice.
+    With fewer examples than processes, some processes repeat an example with weight 0: all must take part, and no
+    example may count twice.
     """
 
     indices: list[int]
@@ -36,9 +35,9 @@ class Share(NamedTuple):
 
 
 def steps_of(n: int, size: int, seed: int, epoch: int) -> list[list[int]]:
-    """The examples of each step of an epoch: every one of ``n`` once, ``size`` a step.
+    """The examples of each step of an epoch: each of ``n`` once, ``size`` per step.
 
-    Where a single one is left over, it goes with the last step: batch norms cannot be trained on one.
+    A single remaining example is added to the last step: batch norms cannot be trained on one example.
     """
     order = torch.randperm(n, generator=torch.Generator().manual_seed(mixed(seed, epoch))).tolist()
     steps = [order[i : i + size] for i in range(0, n, size)]
@@ -49,7 +48,7 @@ def steps_of(n: int, size: int, seed: int, epoch: int) -> list[list[int]]:
 
 
 def shares(indices: list[int], parts: int, rank: int, world: int) -> Iterator[Share]:
-    """What process ``rank`` of ``world`` does of each of the ``parts`` of a step."""
+    """The share of process ``rank`` of ``world`` in each of the ``parts`` of a step."""
     parts = max(1, min(parts, len(indices) // world))
     for part in range(parts):
         own = indices[part * world + rank :: parts * world]
@@ -60,10 +59,10 @@ class Prepared(Dataset[Any]):
     """A reader's examples, augmented and prepared for a model.
 
     Args:
-        reader: its examples are ``(input, target)``.
-        prepare: ``(input, target)`` → what the task collates.
+        reader: gives ``(input, target)``.
+        prepare: ``(input, target)`` → the item that the task collates.
         augment: ``(input, target, generator)`` → ``(input, target)``, or None; the generator's seed depends on
-            ``seed``, ``epoch`` and the example's index.
+            ``seed``, ``epoch`` and the index of the example.
     """
 
     def __init__(

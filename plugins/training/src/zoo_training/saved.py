@@ -1,4 +1,4 @@
-"""Saved models as files: which one a name or a folder means, and a copy that says other things of itself."""
+"""Saved models as files: find the file of a name or folder, and copy it with changed metadata."""
 
 from __future__ import annotations
 
@@ -14,45 +14,43 @@ from zoo.errors import CheckpointError, InvalidArgument
 from zoo.files import replacing
 from zoo.registry import SavedModel
 
-BEST = "best.safetensors"  # what a folder of zoo.train's means
+BEST = "best.safetensors"  # the file used for a folder of zoo.train
 KEY = "zoo"
 
 
 def find(source: str | os.PathLike[str]) -> tuple[SavedModel, Path]:
-    """What a saved model says of itself, and its file.
+    """The description of a saved model, and its file.
 
     Args:
-        source: a file; a folder, as zoo.train's, whose best weights are meant; or a URL.
+        source: a file; a folder, such as of zoo.train, whose best weights are used; or a URL.
 
     Raises:
-        InvalidArgument: a name that is no file's, or a folder that holds no saved model, or several.
-        CheckpointError: a file that says nothing of itself.
-        DownloadError: it cannot be had.
-        UnknownModel: nothing installed has such a model.
+        InvalidArgument: the file does not exist, or the folder contains no saved model, or several.
+        CheckpointError: the file has no description.
+        DownloadError: the download failed.
+        UnknownModel: no installed plugin has the model.
     """
     path = Path(source).expanduser() if "://" not in os.fspath(source) else None
     if path is not None and path.is_dir() and (path / BEST).is_file():
         path = path / BEST
     elif path is not None and not path.exists():
-        raise InvalidArgument(
-            f"There is no {str(source)!r}; expected a file that zoo.save wrote, or a folder of zoo train's."
-        )
+        raise InvalidArgument(f"{str(source)!r} does not exist; expected a file of zoo.save, or a folder of zoo train.")
     saved = registry.find_saved(path or source)
     if saved is None:
-        raise InvalidArgument(f"{str(source)!r} is no saved model's.")
+        raise InvalidArgument(f"{str(source)!r} is not a saved model.")
     saved.entry()
     return saved, registry.fetch(saved.source)
 
 
 def restated(path: Path, target: Path, changes: Mapping[str, Any], weights: Mapping[str, Any] | None = None) -> None:
-    """Copy a saved model with other facts: the tensors byte for byte, the metadata with ``changes``.
+    """Copy a saved model: identical tensors, and metadata with ``changes``.
 
     Args:
-        changes: top-level facts, as :func:`zoo.save` writes them.
+        changes: top-level facts, in the format of :func:`zoo.save`.
         weights: facts of the weights, such as ``license`` and ``metrics``.
 
     Raises:
-        CheckpointError: ``path`` is no saved model.
+        CheckpointError: ``path`` is not a saved model.
     """
     with path.open("rb") as f:
         size = int.from_bytes(f.read(8), "little")

@@ -1,4 +1,4 @@
-"""Learning rates over time, as factors of their peak."""
+"""Learning rate schedules, as factors of the peak rate."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ Schedule = Callable[[int, int, int], float]
 
 
 def warmup_cosine(step: int, steps: int, warmup: int) -> float:
-    """Factor of the learning rate at ``step`` of ``steps``: a linear rise over ``warmup`` steps, then half a cosine
-    down to 0 (`SGDR <https://arxiv.org/abs/1608.03983>`_)."""
+    """Factor of the learning rate at ``step`` of ``steps``: linear warm-up over ``warmup`` steps, then half a cosine to
+    0 (`SGDR <https://arxiv.org/abs/1608.03983>`_)."""
     if step < warmup:
         return (step + 1) / (warmup + 1)
     return (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup))) / 2
 
 
 def one_cycle(step: int, steps: int, warmup: int) -> float:
-    """Factor of the learning rate at ``step`` of ``steps``: a linear rise over ``warmup`` steps from 1/25, then a
-    straight line down to 0 (`Super-Convergence <https://arxiv.org/abs/1708.07120>`_, as `RAFT
-    <https://arxiv.org/abs/2003.12039>`_ is trained)."""
+    """Factor of the learning rate at ``step`` of ``steps``: linear warm-up from 1/25 over ``warmup`` steps, then linear
+    to 0 (`Super-Convergence <https://arxiv.org/abs/1708.07120>`_, as in the training of `RAFT
+    <https://arxiv.org/abs/2003.12039>`_)."""
     if step < warmup:
         return 1 / 25 + (1 - 1 / 25) * step / warmup
     return 1 - (step - warmup) / max(1, steps - warmup)
 
 
 def constant(step: int, steps: int, warmup: int) -> float:
-    """Factor of the learning rate at ``step`` of ``steps``: a linear rise over ``warmup`` steps, then 1."""
+    """Factor of the learning rate at ``step`` of ``steps``: linear warm-up over ``warmup`` steps, then 1."""
     return min(1.0, (step + 1) / (warmup + 1))
 
 

@@ -1,4 +1,4 @@
-"""Parameters spread over processes by FSDP2, and whole again for files, in the process that writes them."""
+"""Shard parameters over processes with FSDP2, and gather them for files in the process that writes them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ except ImportError:  # torch without distributed
 
 
 def shard(model: nn.Module) -> None:
-    """Spread the parameters of ``model`` over the processes, in place: its blocks one by one, then what is left.
+    """Shard the parameters of ``model`` over the processes, in place: each block, then the rest.
 
-    Where there is a ``backbone``, only its blocks: a head may have nothing to do in one process, and what is spread on
-    its own must run in all of them.
+    If there is a ``backbone``, only its blocks are sharded separately: a head may be skipped in some processes, but
+    separately sharded modules must run in all of them.
 
     Raises:
-        InvalidArgument: a torch without FSDP2.
+        InvalidArgument: torch has no FSDP2.
     """
     try:
         from torch.distributed.fsdp import fully_shard
@@ -39,8 +39,8 @@ def shard(model: nn.Module) -> None:
 
 
 def gathered(state: Any, keep: bool = True) -> Any:
-    """A state with its spread tensors whole, on the CPU; every process must ask at the same time. Others stay as they
-    are. They are gathered one by one; who does not ``keep`` them holds one at a time."""
+    """A state with its sharded tensors gathered on the CPU; all processes must call it at the same time. Other values
+    are unchanged. Tensors are gathered one by one; a process without ``keep`` holds one at a time."""
     if isinstance(state, Mapping):
         return {key: gathered(value, keep) for key, value in state.items()}
     if DTensor is None or not isinstance(state, DTensor):
@@ -50,8 +50,8 @@ def gathered(state: Any, keep: bool = True) -> Any:
 
 
 def spread(state: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A whole state, which every process has, spread as ``like`` is: each takes its part, and no more is read of what
-    is mapped."""
+    """Shard a complete state, which every process has, like ``like``: each process takes its part, so that only this
+    part of memory-mapped tensors is read."""
     new = {}
     for name, value in state.items():
         other = like[name]
@@ -66,25 +66,25 @@ def spread(state: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> dict[str,
 
 
 class InStep:
-    """Calls of a spread model, each of which all processes must make together, where some have fewer inputs.
+    """Calls of a sharded model, which all processes must make together, although some have fewer inputs.
 
     Args:
-        active: whether there is anything to be kept in step.
-        device: of the model.
-        spare: a call for a process that has none of its own.
+        active: whether processes must be synchronized.
+        device: device of the model.
+        spare: a call for a process without further inputs.
     """
 
     def __init__(self, active: bool, device: torch.device, spare: Callable[[], Any]) -> None:
         self.active, self.device, self.last = active, device, spare
 
     def __call__(self, forward: Callable[[], Any]) -> Any:
-        """What ``forward`` gives, which calls the model as often as it does for other inputs."""
+        """The result of ``forward``, which calls the model equally often for all inputs."""
         self._busy(True)
         self.last = forward
         return forward()
 
     def finish(self) -> None:
-        """Take part in the others' calls until none has any left."""
+        """Take part in the calls of other processes until all have finished."""
         while self._busy(False):
             self.last()
 
@@ -97,7 +97,7 @@ class InStep:
 
 
 def load_optimizer_state(optimizer: Optimizer, saved: dict[str, Any]) -> None:
-    """A whole state into the optimizer, spread as its parameters are."""
+    """Load a complete state into the optimizer, sharded like its parameters."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
     def as_its_parameter(i: int, value: Any) -> Any:

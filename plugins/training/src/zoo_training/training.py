@@ -1,4 +1,4 @@
-"""``zoo.train``: a model, a data set and a folder; the weights, figures and checkpoints of a run come into it."""
+"""``zoo.train``: train a model on a data set; writes weights, metrics and checkpoints of the run to a folder."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ from zoo_training.validation import HeldOut
 from zoo_training.watching import Watch, best_epoch as best_epoch
 
 CHECKPOINT = "checkpoint.pt"
-RATES = {"adamw": 5e-4, "sgd": 5e-3}  # of fine-tuning
+RATES = {"adamw": 5e-4, "sgd": 5e-3}  # learning rates for fine-tuning
 OPTIMIZERS = tuple(RATES)
 
 
 @dataclass(frozen=True)
 class Training:
-    """What came of a run.
+    """The result of a run.
 
     Attributes:
-        output: its folder: ``best.safetensors``, ``last.safetensors``, ``checkpoint.pt``, and what
-            :class:`zoo_training.watching.Watch` writes: ``metrics.csv``, ``curves.png``, ``predictions.png``, ….
-        model: with the last weights, in eval mode; with ``fsdp`` on the CPU in the first process, spread in others.
+        output: folder of the run: ``best.safetensors``, ``last.safetensors``, ``checkpoint.pt``, and the files of
+            :class:`zoo_training.watching.Watch`: ``metrics.csv``, ``curves.png``, ``predictions.png``, ….
+        model: with the last weights, in eval mode; with ``fsdp`` on the CPU in the first process, sharded in others.
         categories: names of the classes, in label order.
-        history: the figures of each epoch, as ``metrics.csv`` has them.
+        history: the metrics of each epoch, as in ``metrics.csv``.
         best: the epoch, from 1, whose weights are in ``best.safetensors``.
     """
 
@@ -84,7 +84,7 @@ def train(
     augment: Augment | None = None,
     val: float = 0.2,
     annotations: str | os.PathLike[str] | None = None,
-    format: str | None = None,  # noqa: A002  as of open_data
+    format: str | None = None,  # noqa: A002  as in open_data
     group: str | None = None,
     patience: int | None = None,
     seed: int = 0,
@@ -98,54 +98,55 @@ def train(
     progress: bool | None = None,
     **config: Any,
 ) -> Training:
-    """Train a model on data of one's own: ``zoo.train("resnet50", "pictures", "runs/a", epochs=10)``.
+    """Train a model on your own data: ``zoo.train("resnet50", "pictures", "runs/a", epochs=10)``.
 
-    The model gets a head for the data's classes. With the same seed, a run that was killed and goes on with ``resume``
-    ends with the weights of one that was not. Under ``torchrun``, every process takes its share of each step.
+    The model gets a new head for the classes of the data. With the same seed, a run that is interrupted and continued
+    with ``resume`` ends with the same weights as one without interruption. Under ``torchrun``, each process computes
+    its share of each step.
 
     Args:
-        model: its name.
-        data: a folder, as :func:`zoo_training.data.open_data` reads it; or two readers, to train and to validate on.
-        output: a folder that is made for the run.
-        weights: what to begin with, as the builder takes it; None begins from scratch.
-        batch_size: of one process.
+        model: name of the model.
+        data: a folder in any format of :func:`zoo_training.data.open_data`; or two readers, for training and for
+            validation.
+        output: folder of the run, which is created.
+        weights: initial weights, as for the builder; None trains from scratch.
+        batch_size: batch size of each process.
         optimizer: ``"adamw"`` or ``"sgd"`` (momentum 0.9).
-        lr: peak of the learning rate; by default the task's, else 5e-4 for AdamW and 5e-3 for SGD.
-        weight_decay: of parameters with two dimensions and more; by default the task's, else 1e-2.
-        layer_decay: factor of the rate from one transformer block to the one before it.
-        schedule: how the rate falls: ``"cosine"``, ``"one-cycle"`` or ``"constant"``; by default the task's, else
-            along half a cosine.
-        warmup: share of the steps over which the rate rises before; by default the task's, else 0.1.
-        accumulate: batches a step.
-        clip: largest norm of a step's gradient; None for any.
-        precision: ``"fp32"``, ``"bf16"`` or ``"fp16"``, of :func:`torch.autocast`.
-        ema: decay of a moving average of the weights, which is then what is validated and kept.
-        freeze: paths of modules that are not trained; ``"backbone"`` is all but the head.
-        preprocessing: the entry of the model's weights whose preprocessing is taken, where ``weights`` are None or
-            know none; by default that of ``"DEFAULT"``, or the task's where the model has no entries.
-        recipe: augmentation by name, as :func:`zoo_training.augmentation.recipe` takes it; None for none. What it mixes
-            batches by (mixup, CutMix), and its options of the task, such as ``label_smoothing``, are taken too.
-        flip: probability with which the recipe mirrors; 0 where left and right mean something, as of digits.
-        augment: ``(input, target, generator)`` → ``(input, target)``, in place of a recipe.
-        val: share of each class that is held out, where the data are not split.
-        annotations, format, group: as :func:`zoo_training.data.open_data` takes them.
-        patience: stop after so many epochs without a better one: by the task's first metric, and then by the loss on
-            what was held out.
-        workers: processes that read; 0 reads in this one.
-        compile: run the model through :func:`torch.compile`.
-        checkpointing: compute a model's blocks again in the backward pass: less memory for more time.
-        fsdp: under torchrun, spread parameters, gradients and the optimizer's state over the processes, by FSDP2.
-        qat: quantization-aware training: round in training as the model's int8 form will, and write that form. Figures
-            are of the model that rounds; it takes a model that can be quantized, such as those of zoo-quantized.
-        checkpoint_minutes: between checkpoints within an epoch; 0 writes one after each step.
-        resume: go on from ``output``'s checkpoint. A process that torchrun starts again does so by itself.
-        **config: options of the task for training, such as ``loss="dice"`` of segmentation and ``label_smoothing=0.1``
-            of classification; the others are arguments of the builder.
+        lr: peak learning rate; by default the task's, or 5e-4 for AdamW and 5e-3 for SGD.
+        weight_decay: for parameters with at least two dimensions; by default the task's, or 1e-2.
+        layer_decay: factor of the rate between a transformer block and the previous one.
+        schedule: ``"cosine"``, ``"one-cycle"`` or ``"constant"``; by default the task's, or ``"cosine"``.
+        warmup: share of the steps for the warm-up; by default the task's, or 0.1.
+        accumulate: number of batches in a step.
+        clip: maximum gradient norm; None for no clipping.
+        precision: ``"fp32"``, ``"bf16"`` or ``"fp16"``, for :func:`torch.autocast`.
+        ema: decay of a moving average of the weights, which is then validated and saved.
+        freeze: paths of modules that are not trained; ``"backbone"`` is everything but the head.
+        preprocessing: name of the weights whose preprocessing is used if ``weights`` is None or has none; by default
+            ``"DEFAULT"``, or the task's preprocessing if the model has no weights.
+        recipe: name of an augmentation recipe, see :func:`zoo_training.augmentation.recipe`; None for none. Its mixing
+            of batches (mixup, CutMix) and its options of the task, such as ``label_smoothing``, are used too.
+        flip: probability of a flip in the recipe; 0 if left and right differ in meaning, as for digits.
+        augment: ``(input, target, generator)`` → ``(input, target)``, instead of a recipe.
+        val: validation share of each class, if the data is not split.
+        annotations, format, group: as for :func:`zoo_training.data.open_data`.
+        patience: stop after this many epochs without improvement of the task's first metric, or of the validation loss
+            for equal metrics.
+        workers: number of reader processes; 0 reads in the main process.
+        compile: use :func:`torch.compile`.
+        checkpointing: compute the model's blocks again in the backward pass: less memory, more time.
+        fsdp: under torchrun, shard parameters, gradients and the optimizer's state over the processes with FSDP2.
+        qat: quantization-aware training: round during training as the model's int8 form does, and save that form.
+            Metrics are those of the model that rounds; only for quantizable models, such as those of zoo-quantized.
+        checkpoint_minutes: minutes between checkpoints within an epoch; 0 writes one after each step.
+        resume: resume from the checkpoint in ``output``. A process restarted by torchrun always resumes.
+        **config: options of the task for training, such as ``loss="dice"`` for segmentation and ``label_smoothing=0.1``
+            for classification; all others are arguments of the builder.
 
     Raises:
-        InvalidArgument: a value out of range, a task that does not say how it is trained, data that cannot be right,
-            ``output`` of another run.
-        TrainingError: a loss that is not finite, or a file that cannot be written. The last checkpoint is kept.
+        InvalidArgument: a value is out of range, the task does not support training, the data is invalid, or ``output``
+            belongs to another run.
+        TrainingError: the loss is not finite, or a file cannot be written. The last checkpoint is kept.
     """
     for name, value in (("epochs", epochs), ("batch_size", batch_size), ("accumulate", accumulate)):
         check_count(name, value, 1)
@@ -154,7 +155,9 @@ def train(
     if recipe is not None and augment is not None:
         raise InvalidArgument("Both recipe and augment were given; expected one of them.")
     if compile and checkpointing:
-        raise InvalidArgument("compile and checkpointing were both given; torch.compile chooses itself what to keep.")
+        raise InvalidArgument(
+            "compile and checkpointing were both given; torch.compile itself decides which activations to store."
+        )
     info = registry.model_info(model)
     spec = registry.get_task(task or info.task, plugin=info.plugin)
     options, config = _options(spec, config)
@@ -168,7 +171,7 @@ def train(
 
     rank, world, where = join(device)
     if fsdp and world == 1:
-        raise InvalidArgument("fsdp spreads a model over processes, and there is one; start them by torchrun.")
+        raise InvalidArgument("fsdp shards a model over processes, but there is only one; start several with torchrun.")
     folder, going_on = Path(output), resume or restarted()
     if isinstance(data, tuple):
         readers: Any = data
@@ -188,8 +191,8 @@ def train(
         config.setdefault("num_classes", len(categories))
         if config["num_classes"] != len(categories):
             raise InvalidArgument(
-                f"num_classes is {config['num_classes']}, and the data have {len(categories)} categories: "
-                f"{', '.join(categories[:10])}. Leave it out: the head is made for the data."
+                f"num_classes is {config['num_classes']}, but the data has {len(categories)} categories: "
+                f"{', '.join(categories[:10])}. Omit num_classes: the head is made for the data."
             )
     net = registry.get_model(info.full_name if info.source else model, weights=weights, **config)
     described = loaded_weights(net)
@@ -198,15 +201,15 @@ def train(
     if described is None and preprocessing is None and spec.transforms is not None:
         described = Weights(url="", transforms=spec.transforms)
     if described is None:
-        known = ", ".join(info.weights) or "no entries"
+        known = ", ".join(info.weights) or "none"
         raise InvalidArgument(
-            f"preprocessing: {info.name} has no weights {preprocessing or 'DEFAULT'!r}, whose preprocessing would be "
-            f"taken; it has {known}."
+            f"preprocessing: {info.name} has no weights {preprocessing or 'DEFAULT'!r} that define a preprocessing; "
+            f"its weights: {known}."
         )
     if not any(True for _ in net.parameters()):
         raise InvalidArgument(
-            f"{info.name} has no parameters to train. An int8 model is trained as a float one, and quantized then: "
-            "leave out quantize, and take float weights. With qat=True (--qat) training makes up for the rounding."
+            f"{info.name} has no parameters to train. Train a float model and quantize it afterwards: omit quantize, "
+            "and use float weights. With qat=True (--qat), training compensates for the rounding."
         )
     if qat:
         _prepare_qat(net, info.name, fsdp)
@@ -214,7 +217,7 @@ def train(
         size = default_size(net, described) or _size(piece, net, described)
         if size is None:
             raise InvalidArgument(
-                f"{info.name} names no size of its inputs; give augment=recipe(…) in place of recipe."
+                f"{info.name} does not define an input size; give augment=recipe(…) instead of recipe."
             )
         augment = named_recipe(recipe, spec.name, size, flip=flip)
     if isinstance(augment, Recipe):
@@ -259,7 +262,7 @@ def train(
         check_batches_of_one(loop)
         if rank == 0:
             folder.mkdir(parents=True, exist_ok=True)
-        loop.keep()  # the folder is this run's from now on
+        loop.keep()  # now the folder belongs to this run
     shown = rank == 0 and (sys.stderr.isatty() if progress is None else progress)
     finished: Callable[[Any], nn.Module] = (lambda model: model.to_int8()) if qat else (lambda model: model)
     watch = Watch(folder, described, spec, held_out, patience, shown, finished)
@@ -273,7 +276,7 @@ def train(
 
 
 def _options(spec: TaskSpec, config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What of ``config`` is an option of the task, and what is the builder's."""
+    """Separate ``config`` into options of the task and arguments of the builder."""
     others = dict(config)
     options = spec.take_options(others, "train")
     for name in ("loss", "label_smoothing"):
@@ -287,7 +290,7 @@ def _piece(spec: TaskSpec, options: Mapping[str, Any]) -> Trainable:
     make = registry.provided(spec, "train")
     if make is None:
         raise InvalidArgument(
-            f"The task {spec.name!r} does not say how it is trained; a plugin would by "
+            f"The task {spec.name!r} does not support training; a plugin can provide it with "
             'zoo.TaskSpec(provides={"train": …}).'
         )
     piece: Trainable = make(**options)
@@ -296,12 +299,12 @@ def _piece(spec: TaskSpec, options: Mapping[str, Any]) -> Trainable:
 
 def _prepare_qat(model: Any, name: str, fsdp: bool) -> None:
     if fsdp:
-        raise InvalidArgument("qat and fsdp were both given; ranges of activations are not spread over processes.")
+        raise InvalidArgument("qat and fsdp were both given; ranges of activations cannot be sharded.")
     if not callable(getattr(model, "prepare_qat", None)):
         raise InvalidArgument(
-            f"{name} cannot be trained for int8. Models that can are those of zoo-quantized (pip install "
-            "zoo-quantized), such as quantized_resnet18. Classifiers and segmenters become int8 after training: zoo "
-            "quantize FILE (pip install 'zoo-tools[int8]')."
+            f"{name} does not support quantization-aware training. Models of zoo-quantized do (pip install "
+            "zoo-quantized), such as quantized_resnet18. To quantize classifiers and segmenters after training, use "
+            "zoo quantize FILE (pip install 'zoo-tools[int8]')."
         )
     model.prepare_qat()
 

@@ -1,4 +1,4 @@
-"""What is held out, measured after each epoch: the task's scores, and the figures of ``zoo.evaluate``."""
+"""Validation after each epoch: the task's scores, and the metrics of ``zoo.evaluate``."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from zoo_tools.evaluation import evaluate, evaluator_of
 from zoo_training.data.showing import captioned
 from zoo_training.loop import Loop, placed
 
-PICTURES = 9  # on the sheet of predictions
+PICTURES = 9  # number of pictures on the sheet of predictions
 
 
 class HeldOut:
-    """The figures on what is held out: called with the loop, it gives name → value.
+    """The validation metrics: called with the loop, returns name → value.
 
-    Where the task's scores come from outputs that a pipeline would get too (``as_predicted`` of
-    :class:`zoo.contract.Trainable`), every input goes through the model once, in each process its share: opened,
-    prepared, decoded and measured by the parts that ``zoo.evaluate`` consists of, and some drawn. Else
-    ``zoo.evaluate`` itself runs beside the scores, in the first process.
+    If the task computes its scores from outputs that a pipeline can decode (``as_predicted`` of
+    :class:`zoo.contract.Trainable`), each input runs through the model once, distributed over the processes: it is
+    opened, prepared, decoded and measured with the parts of ``zoo.evaluate``, and some are drawn. Otherwise
+    ``zoo.evaluate`` runs in addition to the scores, in the first process.
 
     Attributes:
-        records: input → what the task's evaluator kept of it, of the last call; empty where the task has none.
+        records: input → record of the task's evaluator in the last call; empty if the task has no evaluator.
         drawn: index of an input → its picture for the sheet, of the last call.
     """
 
@@ -116,7 +116,7 @@ class HeldOut:
 
     @torch.no_grad()
     def _outputs(self, loop: Loop, examples: Sequence[Any]) -> tuple[Mapping[str, Tensor], Any]:
-        """The task's scores of a batch, and what the model gave."""
+        """The task's scores of a batch, and the model's outputs."""
         seen: list[Any] = []
         hook = loop.model.register_forward_hook(lambda module, arguments, outputs: seen.append(outputs))
         try:
@@ -127,17 +127,17 @@ class HeldOut:
         return scores, self.piece.predicted(seen[-1]) if hasattr(self.piece, "predicted") else seen[-1]
 
     def _spare(self, dataset: _Opened) -> list[Any]:
-        """The first example that can be opened, alone."""
+        """A batch of the first example that can be opened."""
         for i in range(len(self.reader)):
             if not isinstance(opened := dataset.opened(i)[1], str):
                 return [opened[1]]
-        raise TrainingError("Nothing of what is held out can be opened.")
+        raise TrainingError("None of the validation examples can be opened.")
 
     def _pipeline(self, loop: Loop, model: nn.Module) -> Pipeline:
         return pipeline(model, self.weights, loop.device, task=self.spec.name, optimize=False)
 
     def _chosen(self) -> list[int]:
-        """Inputs from all over what is held out."""
+        """Inputs spread evenly over the validation data."""
         return sorted({round(i * (len(self.reader) - 1) / (PICTURES - 1)) for i in range(PICTURES)})
 
     def _draw(self, loop: Loop) -> dict[int, Image.Image]:
@@ -151,11 +151,11 @@ class HeldOut:
         }
 
     def sheet(self) -> Image.Image | None:
-        """Pictures of the last call, with what the model says of them; None where inputs are not files."""
+        """Pictures of the last call with their predictions; None if inputs are not files."""
         return draw.contact_sheet(list(self.drawn.values())) if self.drawn else None
 
     def confusion(self) -> list[list[int]] | None:
-        """True class by predicted one, of the last call; None where the task has no such counts."""
+        """Counts of true × predicted classes in the last call; None if the task has no such counts."""
         count = getattr(self.scorer, "confusion", None)
         if count is None or not self.records:
             return None
@@ -164,7 +164,7 @@ class HeldOut:
 
 
 class _Opened(Dataset[Any]):
-    """Index, and of an input what a pipeline opens with what the task scores; or why it cannot be had."""
+    """Index of an input, with its opened form for the pipeline and for the scores; or the reason why it failed."""
 
     def __init__(self, reader: Examples, indices: Sequence[int], steps: Any, prepare: Any) -> None:
         self.reader, self.indices, self.steps, self.prepare = reader, indices, steps, prepare
@@ -184,7 +184,7 @@ class _Opened(Dataset[Any]):
 
 
 def _of_one_size(batch: Sequence[tuple[int, Any]]) -> Iterator[list[tuple[int, Any]]]:
-    """Neighbours whose prepared inputs have one shape: padding would change what a model says of them."""
+    """Group neighbours whose prepared inputs have the same shape: padding would change the results."""
     for _, run in itertools.groupby(batch, lambda one: _shape(one[1][1])):
         yield list(run)
 
@@ -199,7 +199,7 @@ def _warn(failures: Mapping[str, str]) -> None:
     if failures:
         name, why = next(iter(failures.items()))
         warnings.warn(
-            f"{len(failures)} inputs that were held out are not in the figures, such as {name}: {why}",
+            f"{len(failures)} validation inputs are not part of the metrics, such as {name}: {why}",
             TrainingWarning,
             stacklevel=2,
         )

@@ -1,4 +1,4 @@
-"""What is seen of a run while it goes on, and the files that it leaves: figures, curves, pictures, weights."""
+"""Progress of a run, and its output files: metrics, curves, pictures, weights."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ PREDICTIONS, CONFUSION = "predictions.png", "confusion"
 
 
 def best_epoch(history: Sequence[dict[str, float]], task: TaskSpec | None = None) -> int:
-    """The first epoch, from 1, that is best by the task's first metric, and of those by the loss on what was held out;
-    by the loss alone where there is no such metric. 0 where there is no epoch."""
+    """The first epoch, from 1, that is best by the task's first metric and, for equal values, by the validation loss;
+    by the loss only if there is no such metric. 0 if there is no epoch."""
     metric = task.metrics[0] if task is not None and task.metrics else None
 
     def rank(i: int) -> tuple[float, float]:
@@ -43,7 +43,7 @@ def best_epoch(history: Sequence[dict[str, float]], task: TaskSpec | None = None
 
 
 def write_model(path: Path, model: nn.Module, weights: Weights, figures: Mapping[str, float]) -> None:
-    """Save a model with its categories and its figures on what was held out, by :func:`zoo.save`.
+    """Save a model with its categories and its validation metrics, with :func:`zoo.save`.
 
     Raises:
         TrainingError: it cannot be written.
@@ -81,20 +81,20 @@ def write_picture(path: Path, picture: Image.Image) -> None:
 
 
 class Watch:
-    """Follows a run: :meth:`step` and :meth:`epoch` are what :meth:`zoo_training.loop.Loop.run` calls.
+    """Observes a run: :meth:`zoo_training.loop.Loop.run` calls :meth:`step` and :meth:`epoch`.
 
-    In the first process, after each epoch: ``metrics.csv``, ``curves.png``, ``predictions.png`` (pictures that were
-    held out, with what the model says of them), ``confusion.csv`` and ``confusion.png`` of the best epoch where classes
-    can be confused, ``last.safetensors``, and ``best.safetensors`` with its card, ``README.md``; ``tensorboard/`` where
-    TensorBoard is installed.
+    In the first process, after each epoch, it writes ``metrics.csv``, ``curves.png``, ``predictions.png`` (predictions
+    on validation pictures), ``confusion.csv`` and ``confusion.png`` of the best epoch for classification,
+    ``last.safetensors``, and ``best.safetensors`` with its card, ``README.md``; ``tensorboard/`` if TensorBoard is
+    installed.
 
     Args:
-        folder: of the run.
-        weights: describe what is saved.
-        held_out: the figures of an epoch.
-        patience: stop after so many epochs without a better one, or None.
-        shown: whether a line of progress is written to the terminal.
-        finished: the model in training → the one that is saved.
+        folder: folder of the run.
+        weights: description of the saved weights.
+        held_out: the metrics of an epoch.
+        patience: stop after this many epochs without improvement, or None.
+        shown: whether to print progress to the terminal.
+        finished: the model in training → the model to save.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Watch:
         self.folder, self.weights, self.task, self.held_out = folder, weights, task, held_out
         self.patience, self.shown, self.finished = patience, shown, finished
         self.begin, self.done, self.steps = time.monotonic(), 0, 0
-        self.moves = sys.stderr.isatty() and os.environ.get("CI", "") in ("", "0")  # else a line an epoch, no more
+        self.moves = sys.stderr.isatty() and os.environ.get("CI", "") in ("", "0")  # otherwise one line per epoch
         self.board: Any = None
 
     def step(self, loop: Loop, steps: int) -> None:
@@ -123,7 +123,7 @@ class Watch:
             line = summary(row, self.task, loop.epochs, columns())
             print(f"\r{line}\033[K" if self.moves else line, file=sys.stderr, flush=True)
             if stop:
-                print(f"stopped: epoch {best} is still the best after {self.patience} more", file=sys.stderr)
+                print(f"stopped: no improvement on epoch {best} for {self.patience} epochs", file=sys.stderr)
         return stop
 
     def _write(self, loop: Loop, row: dict[str, float], best: int, sheet: Image.Image | None) -> None:
@@ -170,7 +170,7 @@ class Watch:
 
 
 def columns() -> int:
-    """How wide the terminal is that standard error goes to; 80 where it goes elsewhere."""
+    """Width of the terminal of standard error; 80 if it is not a terminal."""
     try:
         return os.get_terminal_size(sys.stderr.fileno()).columns or 80
     except (OSError, ValueError):
@@ -178,11 +178,11 @@ def columns() -> int:
 
 
 def progress(loop: Loop, steps: int, pace: float, width: int) -> str:
-    """Where a run stands, on one line of fewer than ``width`` characters: what matters most first.
+    """The state of a run in one line of fewer than ``width`` characters, most important parts first.
 
     Args:
-        steps: of the epoch.
-        pace: seconds a step.
+        steps: number of steps in the epoch.
+        pace: seconds per step.
     """
     left = (loop.epochs - loop.epoch) * steps - loop.step
     size = loop.batch_size * loop.accumulate * loop.world
@@ -198,22 +198,22 @@ def progress(loop: Loop, steps: int, pace: float, width: int) -> str:
 
 
 def summary(row: Mapping[str, float], task: TaskSpec, epochs: int, width: int) -> str:
-    """An epoch's figures on one line of fewer than ``width`` characters: the losses, and the task's metrics before
-    others."""
+    """The metrics of an epoch in one line of fewer than ``width`` characters: losses first, then the task's metrics,
+    then others."""
     first = ["loss", "val_loss", *(f"val_{metric.key}" for metric in task.metrics)]
     names = [name for name in dict.fromkeys([*first, *row]) if name in row and name not in ("epoch", "lr")]
     return _line([f"epoch {row['epoch']}/{epochs}", *(f"{name} {row[name]:.4g}" for name in names)], width)
 
 
 def _line(parts: list[str], width: int) -> str:
-    """As many of ``parts`` as there is room for."""
+    """As many of ``parts`` as fit."""
     while len(parts) > 1 and len("  ".join(parts)) >= width:
         parts = parts[:-1]
     return "  ".join(parts)[: max(1, width - 1)]
 
 
 def duration(seconds: float) -> str:
-    """Such as ``0:42`` or ``3:05:00``."""
+    """Format seconds as ``0:42`` or ``3:05:00``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,4 +1,4 @@
-"""Vision models of Hugging Face's transformers, under zoo's tasks and with its results."""
+"""Vision models of Hugging Face's transformers, with zoo's tasks and results."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The well-known checkpoints: repository, licence as its card has it, parameters, figures of the paper. No torch.
+"""Well-known checkpoints: repository, licence from its card, number of parameters, metrics of the paper. No torch.
 
-A dash is for what is not known for certain. All are at the branch ``main``; which commit that was is recorded when one
-is loaded. ``resnet-{18,50}`` are two. Others are named by their repository, ``hf://org/name``.
+A dash means not known for certain. All are from the branch ``main``, whose commit is recorded when a checkpoint is
+loaded. ``resnet-{18,50}`` are two. Others are available by their repository, ``hf://org/name``.
 """
 
 from __future__ import annotations
@@ -275,10 +275,10 @@ TABLE = {
 
 
 def _each(lines: str) -> Iterator[tuple[str, ...]]:
-    """The table's lines, those of several repositories taken apart."""
+    """The rows of the table, with braces expanded."""
     for line in lines.strip().splitlines():
         names, *facts = line.split()
-        parts = [part.split(",") for part in re.split(r"[{}]", names)]  # every second one was in braces
+        parts = [part.split(",") for part in re.split(r"[{}]", names)]  # every second part was in braces
         for chosen in itertools.product(*parts):
             yield "".join(chosen), *facts
 
@@ -292,7 +292,7 @@ def _rows() -> dict[str, Row]:
             rows[repository.partition("/")[2]] = {
                 "repository": repository,
                 "builder": builder,
-                "task": BY_BUILDER[builder].tasks[0],  # for which it was trained; the others can be asked for
+                "task": BY_BUILDER[builder].tasks[0],  # the task it was trained for; others can be selected
                 "license": licence,
                 **({} if params == "-" else {"num_params": int(params)}),
                 "weights": {"main": {"metrics": metrics}},
@@ -314,7 +314,7 @@ def _describe(model: str, row: Row, tag: str, facts: Any) -> Weights:
         metrics=facts["metrics"],
         license=row["license"],
         recipe=f"https://huggingface.co/{repository}",
-        docs=f"The branch main of {repository}; figures are those of its paper.",
+        docs=f"The branch main of {repository}; metrics are those of its paper.",
         unknown=tuple(["metrics"] * (not facts["metrics"]) + ["num_params"] * (params is None)),
     )
 
@@ -324,9 +324,9 @@ __getattr__ = CATALOGUE.named
 
 
 def in_words(arguments: Mapping[str, Any]) -> str:
-    """What a processor does, step by step, as its settings have it."""
+    """Describe the steps of a processor from its settings."""
     if "repository" in arguments:
-        return f"as preprocessor_config.json of {arguments['repository']} says"
+        return f"as in preprocessor_config.json of {arguments['repository']}"
     settings = arguments.get("settings", {})
 
     def size(value: Any) -> str:

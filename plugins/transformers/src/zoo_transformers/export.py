@@ -1,4 +1,4 @@
-"""Models of transformers as they are exported: prepared pictures in, a dict of tensors out."""
+"""Export of transformers' models: prepared pictures in, a dict of tensors out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zoo.contract import Exportable
 from zoo.errors import InvalidArgument
 from zoo.loading import default_size, loaded_weights
 
-# What of a model's outputs results are made from; the rest are features on the way.
+# The outputs that results are made from; the others are intermediate features.
 KEPT = (
     "logits pred_boxes pred_masks class_queries_logits masks_queries_logits predicted_depth image_embeds pooler_output "
     "last_hidden_state"
@@ -17,7 +17,7 @@ KEPT = (
 
 
 class Plain(nn.Module):
-    """A model of transformers, whose outputs are a dict."""
+    """A model of transformers with a dict as output."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -29,10 +29,10 @@ class Plain(nn.Module):
 
 
 def export(model: nn.Module, image_size: tuple[int, int] | None) -> Exportable:
-    """A model as it can be captured, of one picture that is prepared already.
+    """The module to capture, for one prepared picture.
 
     Raises:
-        InvalidArgument: no size is given, and neither the model nor its preprocessing has one.
+        InvalidArgument: no size is given, and neither the model nor its preprocessing defines one.
     """
     weights = loaded_weights(model)
     if image_size is None and weights is not None and weights.transforms is not None:
@@ -40,5 +40,5 @@ def export(model: nn.Module, image_size: tuple[int, int] | None) -> Exportable:
         image_size = prepared.shape[-2], prepared.shape[-1]
     size = image_size or default_size(model, weights)
     if size is None:
-        raise InvalidArgument("Give image_size=(height, width): neither the model nor its weights have one.")
+        raise InvalidArgument("Give image_size=(height, width): neither the model nor its weights define a size.")
     return Exportable(Plain(model), (torch.rand(1, 3, *size),), ("pixel_values",))

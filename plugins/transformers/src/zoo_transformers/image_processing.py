@@ -1,4 +1,4 @@
-"""Pictures as transformers' own processors prepare them, and those processors, for reading what a model says."""
+"""Preprocessing by transformers' processors, which also decode the outputs."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from zoo_transformers.repositories import processor_settings, read_json
 
 
 class Processor:
-    """What prepares a picture: a PIL image or a tensor [C, H, W] → float [C, height, width].
+    """Prepares a picture: a PIL image or a tensor [C, H, W] → float [C, height, width].
 
     Args:
-        settings: as ``preprocessor_config.json`` has them.
-        model_type: of the model, which decides where the settings name no class.
+        settings: the content of ``preprocessor_config.json``.
+        model_type: type of the model, used if the settings name no class.
 
     Raises:
-        CheckpointError: transformers knows no such processor, or cannot make it of these settings.
+        CheckpointError: transformers does not have this processor, or cannot create it from these settings.
     """
 
     def __init__(self, settings: dict[str, Any], model_type: str) -> None:
@@ -41,14 +41,14 @@ class Processor:
         pixels = prepared.get("pixel_values")
         if not isinstance(pixels, Tensor) or pixels.ndim != 4:
             raise InvalidArgument(
-                f"{type(self.processor).__name__} gives {', '.join(prepared)} of a picture; expected pixel_values "
-                "[1, C, H, W]. Models that take pictures in pieces are not served."
+                f"{type(self.processor).__name__} returns {', '.join(prepared)} for a picture; expected pixel_values "
+                "[1, C, H, W]. Models that split pictures into parts are not supported."
             )
         return pixels[0]
 
 
 def of_repository(repository: str) -> Processor:
-    """The processor of a repository of the hub, ``org/name`` or ``org/name@revision``, whose settings are fetched."""
+    """The processor of a repository of the hub, ``org/name`` or ``org/name@revision``; downloads its settings."""
     name, at, revision = repository.partition("@")
     config = fetch(f"hf://{name}/config.json{at}{revision}")
     return Processor(
@@ -57,10 +57,10 @@ def of_repository(repository: str) -> Processor:
 
 
 def fetched_settings(folder: Path, name: str, at: str) -> dict[str, Any] | None:
-    """How a repository of the hub prepares pictures; the file is fetched to ``folder``, where others of it are.
+    """The preprocessing of a repository of the hub; the file is downloaded to ``folder``, with the other files.
 
     Raises:
-        DownloadError: there is none, under neither of its two names, or it cannot be had.
+        DownloadError: neither of the two file names exists, or the download failed.
     """
     try:
         fetch(f"hf://{name}/preprocessor_config.json{at}")
@@ -82,14 +82,13 @@ def _made(settings: str, model_type: str) -> Any:
             return transformers.AutoImageProcessor.from_pretrained(folder, trust_remote_code=False)
         except Exception as e:
             raise CheckpointError(
-                f"transformers cannot make an image processor of {short(json.loads(settings))} for {model_type!r}: "
+                f"transformers cannot create an image processor from {short(json.loads(settings))} for {model_type!r}: "
                 f"{str(e).splitlines()[0]}"
             ) from e
 
 
 def library() -> Any:
-    """transformers, imported once a torchvision that does not fit torch was made whole: with it as it is, all models
-    fail to be imported."""
+    """Import transformers, after fixing a torchvision that does not fit torch: otherwise no model can be imported."""
     zoo.compat.torchvision_operators()
     import transformers
 
@@ -98,7 +97,7 @@ def library() -> Any:
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Within, transformers says nothing and shows no bars: what it loads here are parts that zoo names itself."""
+    """Suppress messages and progress bars of transformers: zoo shows its own."""
     logging = library().utils.logging
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()

@@ -1,4 +1,4 @@
-"""Builders: one a task, which takes any architecture of transformers, and one a checkpoint of the table."""
+"""Builders: one per task for any architecture of transformers, and one per checkpoint of the table."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from zoo_transformers.repositories import (
     read_json,
 )
 
-# Where transformers keeps which classes serve a task.
+# transformers' mappings of the classes for each task.
 _AUTO = {
     "ForImageClassification": "AutoModelForImageClassification",
     "ForObjectDetection": "AutoModelForObjectDetection",
@@ -40,7 +40,7 @@ _AUTO = {
     "ForDepthEstimation": "AutoModelForDepthEstimation",
     "Model": "AutoModel",
 }
-# What is built where no config is given: of each kind a small one.
+# The default config of each kind: a small model.
 _SMALL_VIT = {"hidden_size": 192, "num_hidden_layers": 12, "num_attention_heads": 3, "intermediate_size": 768}
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "image-classification": {"model_type": "vit", **_SMALL_VIT},
@@ -54,10 +54,10 @@ _HALVES = {name for _, name in HALVES.values()}
 
 
 def _configured(config: Any, num_classes: int | None) -> Any:
-    """transformers' own configuration object.
+    """transformers' configuration object.
 
     Raises:
-        InvalidArgument: it is none, or of a model that transformers does not have.
+        InvalidArgument: it is not a configuration, or transformers does not have the model.
     """
     transformers = library()
     if isinstance(config, str):
@@ -66,24 +66,24 @@ def _configured(config: Any, num_classes: int | None) -> Any:
         config = config.to_dict()
     if not isinstance(config, Mapping) or not isinstance(config.get("model_type"), str):
         raise InvalidArgument(
-            "config is what config.json of transformers has: a mapping with 'model_type' and the architecture's "
-            f"sizes, or a transformers.PretrainedConfig; it is {config!r}."
+            "config is the content of transformers' config.json: a mapping with 'model_type' and the architecture's "
+            f"sizes, or a transformers.PretrainedConfig; got {config!r}."
         )
     known, kind = transformers.CONFIG_MAPPING, config["model_type"]
     if kind not in known:
         raise InvalidArgument(
             f"transformers {transformers.__version__} has no model of type {kind!r}.{suggest(kind, list(known))} "
-            "Code that a repository brings is not executed."
+            "Code in a repository is not executed."
         )
     labels = {} if num_classes is None else {"num_labels": num_classes}
     try:
         return known[kind].from_dict({**architecture(config), **labels})
     except (TypeError, ValueError) as e:
-        raise InvalidArgument(f"config makes no {kind!r}: {e}") from e
+        raise InvalidArgument(f"{kind!r} cannot be configured with config: {e}") from e
 
 
 def _class_of(configured: Any, endings: tuple[str, ...]) -> Any:
-    """The class of a configuration: the one that it names, if it serves the task, else transformers' first choice."""
+    """The class for a configuration: the one it names, if it fits the task, otherwise transformers' default."""
     transformers = library()
     named = next(iter(configured.architectures or ()), "")
     if named in _HALVES and "Model" in endings:
@@ -96,7 +96,7 @@ def _class_of(configured: Any, endings: tuple[str, ...]) -> Any:
             every += found if isinstance(found, tuple) else (found,)
     if not every:
         serving = ", ".join(auto.__name__ for auto in autos)
-        raise InvalidArgument(f"transformers has no {configured.model_type!r} for this task ({serving}).")
+        raise InvalidArgument(f"transformers does not have {configured.model_type!r} for this task ({serving}).")
     return next((cls for cls in every if cls.__name__ == named), every[0])
 
 
@@ -106,7 +106,7 @@ def _built(cls: Any, configured: Any, **options: Any) -> nn.Module:
             model: nn.Module = cls(configured, **options)
     except ImportError as e:
         raise MissingPlugin(
-            f"{cls.__name__} needs a package that is not there: {str(e).strip().splitlines()[0]}"
+            f"{cls.__name__} needs a package that is not installed: {str(e).strip().splitlines()[0]}"
         ) from e
     size = getattr(configured, "image_size", None)
     if isinstance(size, int) or (isinstance(size, list | tuple) and len(size) == 2):
@@ -137,11 +137,11 @@ def _builder(name: str) -> Callable[..., nn.Module]:
     build: Callable[..., nn.Module] = with_classes if kind.has_classes else without_classes
     build.__name__ = build.__qualname__ = name
     build.__module__ = __name__
-    classes = "num_classes: by default as many as ``config`` says. Another number than the file's leaves a new head."
-    build.__doc__ = f"""A model for {kind.tasks[0]}, of any architecture that transformers has for it.
+    classes = "num_classes: by default the number in ``config``. If it differs from the file's, the head is new."
+    build.__doc__ = f"""A model for {kind.tasks[0]}, with any architecture that transformers has for it.
 
     Args:
-        config: what ``config.json`` has, or a ``transformers.PretrainedConfig``; by default that of a small
+        config: the content of ``config.json``, or a ``transformers.PretrainedConfig``; by default a small
             {default["model_type"]}.
         {classes if kind.has_classes else ""}
     """
@@ -149,10 +149,10 @@ def _builder(name: str) -> Callable[..., nn.Module]:
 
 
 def _filled(cls: Any, configured: Any, state: dict[str, Any]) -> nn.Module:
-    """A model with a file's tensors, renamed as transformers renames those of its older versions.
+    """A model with a file's tensors, whose names of older versions are converted as by transformers.
 
     Raises:
-        CheckpointError: tensors are missing, or of another shape, that do not depend on the number of classes.
+        CheckpointError: tensors are missing or have another shape, except those that depend on the number of classes.
     """
     head = _depends_on_classes(cls, configured)
     options: dict[str, Any] = {}
@@ -170,12 +170,12 @@ def _filled(cls: Any, configured: Any, state: dict[str, Any]) -> nn.Module:
         missing = set(told["missing_keys"])
         if not missing or options or not all(key.startswith("pooler.") for key in missing):
             break
-        options = {"add_pooling_layer": False}  # the file has none: one of random numbers would say nothing
+        options = {"add_pooling_layer": False}  # the file has none, and a random one would be useless
     misshapen = {row[0] if isinstance(row, tuple | list) else row for row in told["mismatched_keys"]}
     if wrong := sorted((missing | misshapen) - head):
         few = f"{', '.join(wrong[:5])}{f' and {len(wrong) - 5} more' if len(wrong) > 5 else ''}"
         raise CheckpointError(
-            f"The file does not fit {cls.__name__} of this config: {few} missing from it, or of another shape."
+            f"The file does not fit {cls.__name__} of this config: {few} missing, or of another shape."
         )
     size = getattr(configured, "image_size", None)
     if isinstance(size, int) or (isinstance(size, list | tuple) and len(size) == 2):
@@ -184,7 +184,7 @@ def _filled(cls: Any, configured: Any, state: dict[str, Any]) -> nn.Module:
 
 
 def _depends_on_classes(cls: Any, configured: Any) -> set[str]:
-    """Names of tensors whose shape depends on the number of classes."""
+    """Names of the tensors whose shape depends on the number of classes."""
     if "num_labels" not in dir(configured):
         return set()
     shapes = []
@@ -232,7 +232,7 @@ def _checkpoint(model: str) -> Callable[..., nn.Module]:
 
     build.__name__ = build.__qualname__ = enum.__name__.removesuffix("_Weights")
     build.__module__ = __name__
-    build.__doc__ = f"{row['repository']}, whose configuration is fetched from the hub."
+    build.__doc__ = f"{row['repository']}; its configuration is downloaded from the hub."
     build.weights_enum = enum  # type: ignore[attr-defined]
     own = list(inspect.signature(build).parameters.values())[:-1]
     taken = build.__signature__ = inspect.Signature([*own, *classes.values()])  # type: ignore[attr-defined]
@@ -246,7 +246,7 @@ def _is_entry(weights: Any, enum: type[WeightsEnum]) -> bool:
 
 
 def _described(repository: str, kind: Kind, revision: str, progress: bool) -> Weights:
-    """What the repository's files say at a revision; all files are then of the commit that it names."""
+    """The description of a repository at a revision; all files are of the same commit."""
     url = f"hf://{repository}/config.json{f'@{revision}' if revision else ''}"
     config = fetch(url, progress=progress)
     _, at, commit = resolved(url, config).partition("@")

@@ -1,4 +1,4 @@
-"""The manifest: well-known checkpoints, a model a task for all others, and the tasks. No torch here."""
+"""The manifest: well-known checkpoints, one model per task for all others, and the tasks. No torch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def task(
     options: tuple[Option, ...] = (),
     **provides: str,
 ) -> TaskSpec:
-    """A task on pictures; only those that are prepared to one size go through a model together."""
+    """A task on pictures; only pictures of the same prepared size are batched."""
     return TaskSpec(
         name,
         f"zoo_transformers.tasks:{implementation}",
@@ -38,9 +38,9 @@ DETECTION["coco"] = "zoo_detection.task:for_coco"
 SEGMENTATION = {"evaluate": "zoo_segmentation.evaluation:ClassMaps", "data": "zoo_segmentation.data:READERS"}
 BOX_MAP, MASK_MAP = Metric("box_map", "Box mAP"), Metric("mask_map", "Mask mAP")
 KNOWN_AS = ("threshold", "thresh", "conf", "confidence", "score_threshold")  # of other libraries
-MIN_SCORE = Option("min_score", float, 0.5, "Objects that score less are left out.", known_as=KNOWN_AS)
-PANOPTIC_SCORE = Option("min_score", float, 0.8, "Segments that score less are left out.", known_as=KNOWN_AS)
-IGNORE = Option("ignore_index", int, 255, "True class of the pixels that do not count.", verb="evaluate")
+MIN_SCORE = Option("min_score", float, 0.5, "Minimum score of objects.", known_as=KNOWN_AS)
+PANOPTIC_SCORE = Option("min_score", float, 0.8, "Minimum score of segments.", known_as=KNOWN_AS)
+IGNORE = Option("ignore_index", int, 255, "Class of pixels that are ignored.", verb="evaluate")
 
 TASKS = (
     task(
@@ -70,11 +70,11 @@ TASKS = (
     task(
         "image-feature-extraction",
         "Embedding",
-        options=(Option("normalize", bool, False, "Scale vectors to length 1."),),
+        options=(Option("normalize", bool, False, "Normalize embeddings to length 1."),),
     ),
 )
 
-# Of the tasks that nobody else brings.
+# Default models of tasks that only this package provides.
 DEFAULTS = {
     "depth-estimation": "Depth-Anything-V2-Small-hf depth-anything-small-hf dpt-large",
     "image-feature-extraction": "dinov2-small dinov2-base",
@@ -91,7 +91,7 @@ PUBLIC = {
 
 
 def public_names() -> dict[str, str]:
-    """Every name that ``zoo_transformers`` offers → the module that it comes from."""
+    """Every public name of ``zoo_transformers`` → its module."""
     return PUBLIC
 
 
@@ -111,8 +111,8 @@ def zoo_manifest() -> Manifest:
             "zoo_transformers.image_processing:of_repository": "zoo_transformers.catalogue:in_words",
         },
         notes=(
-            "Before it imports transformers, it gives a torchvision that does not fit the installed torch zoo's "
-            "operators (zoo.compat.torchvision_operators). Of repositories JSON and safetensors are read, no code.",
+            "If torchvision does not fit the installed torch, zoo's operators are registered for it before "
+            "transformers is imported (zoo.compat.torchvision_operators). Only JSON and safetensors files are read.",
         ),
     )
 

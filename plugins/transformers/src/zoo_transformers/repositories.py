@@ -1,8 +1,8 @@
-"""What is in a folder of transformers' layout: read from its JSON files alone. No torch, no transformers.
+"""Folders in transformers' layout, described by their JSON files only. No torch, no transformers.
 
-``config.json`` says which architecture it is (``architectures``, ``model_type``) and what its classes are called;
-``preprocessor_config.json`` how pictures are prepared; the card, ``README.md``, under which licence it is published.
-Nothing of a folder is executed: what only its own code can build (``auto_map``) is refused.
+``config.json`` defines the architecture (``architectures``, ``model_type``) and the class names;
+``preprocessor_config.json`` defines the preprocessing; the card, ``README.md``, states the licence. No code of a folder
+is executed: a model that needs custom code (``auto_map``) raises an error.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ SAFETENSORS = "model.safetensors"
 
 @dataclass(frozen=True)
 class Kind:
-    """The models of one task, whose architecture a ``config`` gives.
+    """The models of one task, whose architecture is defined by a ``config``.
 
     Attributes:
-        name: of the model in the registry.
-        builder: its builder's name in ``zoo_transformers.models``.
-        tasks: that it serves, the main one first.
-        endings: of the names of transformers' classes.
-        has_classes: whether its models have classes, which may be of another number.
+        name: name of the model in the registry.
+        builder: name of its builder in ``zoo_transformers.models``.
+        tasks: the tasks it supports, the main task first.
+        endings: endings of the names of transformers' classes.
+        has_classes: whether its models have classes, whose number can be changed.
     """
 
     name: str
@@ -58,30 +58,30 @@ SERVED = (
     ),
 )
 BY_BUILDER = {kind.builder: kind for kind in SERVED}
-# Of a model of pictures and texts the half that sees: model_type → that half's, and its class.
+# Image encoders of models for images and texts: model_type → that of the encoder, and its class.
 HALVES = {
     "clip": ("clip_vision_model", "CLIPVisionModelWithProjection"),
     "metaclip_2": ("metaclip_2_vision_model", "MetaClip2VisionModelWithProjection"),
     "siglip": ("siglip_vision_model", "SiglipVisionModel"),
 }
-# Settings with which a model that was trained on parts of pictures sees the whole.
+# Settings for entire pictures, for models that were trained on parts of pictures.
 WHOLE = {"vit_mae": {"mask_ratio": 0.0}}
 ASKED = ("oneformer",)
-ONE_WAY = {"rf_detr": "instance_segmenter"}  # whose class is named as that of one that segments in every way
-# What a configuration has beside the architecture; labels become categories, the rest depends on who saved it.
+ONE_WAY = {"rf_detr": "instance_segmenter"}  # its class is named like that of a universal segmenter
+# Keys that do not describe the architecture; labels become categories, the others depend on who saved the file.
 _NOT_OF_IT = (
     "id2label label2id _name_or_path transformers_version torch_dtype dtype auto_map _commit_hash problem_type"
 ).split()
-# Models of these types give distances in metres; of the others, unless they say so, what is larger is nearer.
+# Models of these types return distances in metres; for the others, larger is nearer unless they specify it.
 METRIC = {"zoedepth", "glpn", "depth_pro"}
 
 
 def open_folder(path: Path) -> Repository | None:
-    """The builder and description of a folder of transformers' layout; None for any other folder.
+    """The builder and description of a folder in transformers' layout; None for any other folder.
 
     Raises:
-        CheckpointError: it is one, of a model that cannot be had: of no task of ours, without safetensors, or one that
-            only code of its own can build.
+        CheckpointError: the model is not supported: its task is unknown, it has no safetensors file, or it needs custom
+            code.
     """
     config = read_json(path / "config.json")
     if config is None or not isinstance(config.get("model_type"), str):
@@ -89,9 +89,9 @@ def open_folder(path: Path) -> Repository | None:
     kind = kind_of(config, f"{config.get('_name_or_path') or ''} {path}")
     if not (path / SAFETENSORS).is_file():
         shards = (path / f"{SAFETENSORS}.index.json").is_file()
-        what = f"its weights are in several files, and zoo-transformers reads {SAFETENSORS} alone"
-        lacking = f"it has no {SAFETENSORS}; other files, pickles above all, are not read"
-        raise CheckpointError(f"{path}: {what if shards else lacking}. Save it as one file of safetensors.")
+        what = f"its weights are in several files, but zoo-transformers reads only {SAFETENSORS}"
+        lacking = f"it has no {SAFETENSORS}; other files, such as pickles, are not read"
+        raise CheckpointError(f"{path}: {what if shards else lacking}. Save it as a single safetensors file.")
     return Repository(
         f"zoo_transformers.models:{kind.builder}",
         described(path, config, kind, (path / SAFETENSORS).absolute().as_uri()),
@@ -99,7 +99,7 @@ def open_folder(path: Path) -> Repository | None:
 
 
 def described(path: Path, config: Mapping[str, Any], kind: Kind, url: str) -> Weights:
-    """All that the files of a folder say of the weights at ``url``."""
+    """The description of the weights at ``url`` from the files of a folder."""
     settings = processor_settings(path)
     labels = labels_of(config) if kind.has_classes else []
     of_architecture = architecture(config)
@@ -124,10 +124,10 @@ def described(path: Path, config: Mapping[str, Any], kind: Kind, url: str) -> We
 
 
 def kind_of(config: Mapping[str, Any], named: str = "") -> Kind:
-    """What a configuration is of. Of models that segment in every way, words in the name say which was trained.
+    """The kind of model of a configuration. For universal segmenters, the name tells which task was trained.
 
     Raises:
-        CheckpointError: none of our tasks.
+        CheckpointError: the model supports none of zoo's tasks.
     """
     said = config.get("architectures")
     classes = [c for c in said if isinstance(c, str)] if isinstance(said, list) else []
@@ -137,13 +137,13 @@ def kind_of(config: Mapping[str, Any], named: str = "") -> Kind:
         return BY_BUILDER["image_encoder"]
     if "text_config" in config and not any(name.endswith("ForImageClassification") for name in classes):
         raise CheckpointError(
-            f"config.json is of {', '.join(classes)} ({config['model_type']}), a model of pictures and texts. Of "
-            f"{', '.join(HALVES)} the half that sees is served, of others nothing."
+            f"config.json is of {', '.join(classes)} ({config['model_type']}), a model for images and texts. Only the "
+            f"image encoders of {', '.join(HALVES)} are supported."
         )
     if config["model_type"] in ASKED or ("vocab_size" in config and "image_size" not in config):
-        what = "wants words beside the picture" if config["model_type"] in ASKED else "takes tokens, not pixels"
+        what = "needs text in addition to the picture" if config["model_type"] in ASKED else "takes tokens, not pixels"
         raise CheckpointError(
-            f"config.json is of {', '.join(classes)} ({config['model_type']}), which {what}: not served."
+            f"config.json is of {', '.join(classes)} ({config['model_type']}), which {what}: not supported."
         )
     for name in classes:
         if name.endswith(UNIVERSAL) and config["model_type"] in ONE_WAY:
@@ -156,20 +156,20 @@ def kind_of(config: Mapping[str, Any], named: str = "") -> Kind:
             if name.removesuffix("WithTeacher").endswith(kind.endings):
                 return kind
     raise CheckpointError(
-        f"config.json is of {', '.join(classes) or 'no class that it names'} ({config['model_type']}), which serves "
+        f"config.json is of {', '.join(classes) or 'an unnamed class'} ({config['model_type']}), which supports "
         f"none of the tasks {', '.join(dict.fromkeys(kind.tasks[0] for kind in SERVED))}."
     )
 
 
 def _half_of(config: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Of a model of pictures and texts the half that sees; None of what sees alone, as its classifiers do."""
+    """The image encoder of a model for images and texts; None for models of images only."""
     said = config.get("architectures")
     classes = [name for name in said if isinstance(name, str)] if isinstance(said, list) else []
     return None if any("ForImageClassification" in name for name in classes) else HALVES.get(config["model_type"])
 
 
 def architecture(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a configuration decides how the model is built, as plain data; nothing of it names a file."""
+    """The part of a configuration that defines the architecture, as plain data without file names."""
     whole = {**config, **WHOLE.get(config["model_type"], {})}
     if half := _half_of(config):
         own, name = half
@@ -182,7 +182,7 @@ def architecture(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without_downloads(value: Any) -> Any:
-    """A configuration may ask for weights of its backbone, which its own weights would replace."""
+    """Disable backbone weights that a configuration may request, since the model's own weights replace them."""
     if isinstance(value, list):
         return [_without_downloads(item) for item in value]
     if not isinstance(value, dict):
@@ -192,7 +192,7 @@ def _without_downloads(value: Any) -> Any:
 
 
 def labels_of(config: Mapping[str, Any]) -> list[str]:
-    """The names of the classes in label order; where one is missing, ``class 3``."""
+    """The class names in label order; a missing name becomes ``class 3``."""
     given = config.get("id2label")
     if not isinstance(given, dict):
         return []
@@ -201,7 +201,7 @@ def labels_of(config: Mapping[str, Any]) -> list[str]:
 
 
 def processor_settings(path: Path) -> dict[str, Any] | None:
-    """How pictures are prepared, if a folder says it."""
+    """The preprocessing, if the folder defines it."""
     settings = read_json(path / "preprocessor_config.json")
     if settings is None:
         whole = read_json(path / "processor_config.json") or {}
@@ -215,7 +215,7 @@ def processor_settings(path: Path) -> dict[str, Any] | None:
 
 
 def license_of(path: Path) -> str:
-    """What the card says, in its header."""
+    """The header of the card."""
     try:
         text = (path / "README.md").read_text(encoding="utf-8")[:10_000]
     except (OSError, ValueError):
@@ -226,10 +226,10 @@ def license_of(path: Path) -> str:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in a file; None where there is no such file.
+    """The JSON object in a file; None if the file does not exist.
 
     Raises:
-        CheckpointError: it holds something else.
+        CheckpointError: the file contains something else.
     """
     if not path.is_file():
         return None
@@ -238,5 +238,5 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError) as e:
         raise CheckpointError(f"{path} cannot be read as JSON: {e}") from e
     if not isinstance(found, dict):
-        raise CheckpointError(f"{path} holds a {type(found).__name__}; expected an object.")
+        raise CheckpointError(f"{path} contains a {type(found).__name__}; expected an object.")
     return found

@@ -1,4 +1,4 @@
-"""Results of the tasks that zoo has no others for: depth, all segments of a picture."""
+"""Results of tasks that only this package provides: depth, panoptic segmentation."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from zoo.draw import PAPER, class_color, legible, segmentation_overlay, ticks, w
 from zoo.io import Picture, encode_mask
 from zoo.transforms.functional import as_pil
 
-# From far to near: viridis, whose lightness grows evenly.
+# From far to near: viridis, whose lightness increases evenly.
 SCALE = [(68, 1, 84), (71, 44, 122), (59, 81, 139), (44, 113, 142), (33, 144, 141), (39, 173, 129), (92, 200, 99),
          (170, 220, 50), (253, 231, 37)]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Depth(Result):
-    """How far everything in one picture is.
+    """The depth of each pixel of a picture.
 
     Attributes:
-        values: float [H, W], of the picture's size: distances in metres where ``unit`` is ``"metres"``; where it is
-            ``"relative"`` without a unit, and what is larger is nearer.
+        values: float [H, W], of the picture's size: distances in metres if ``unit`` is ``"metres"``; if it is
+            ``"relative"``, without a unit, and larger is nearer.
         unit: ``"metres"`` or ``"relative"``.
         image: the picture.
     """
@@ -39,16 +39,16 @@ class Depth(Result):
 
     @property
     def nearest(self) -> float:
-        """The value of what is nearest."""
+        """The nearest value."""
         return (self.values.min() if self.unit == "metres" else self.values.max()).item()
 
     @property
     def farthest(self) -> float:
-        """The value of what is farthest."""
+        """The farthest value."""
         return (self.values.max() if self.unit == "metres" else self.values.min()).item()
 
     def lines(self, k: int = 5) -> list[str]:
-        """What ``zoo predict`` prints: the values of what is nearest, in the middle of the picture, and farthest."""
+        """The output of ``zoo predict``: nearest value, value in the middle of the picture, farthest value."""
         check_count("k", k, 1)
         unit = " m" if self.unit == "metres" else ", relative: larger is nearer"
         height, width = self.values.shape
@@ -56,21 +56,21 @@ class Depth(Result):
         return [f"nearest {self.nearest:.3g}, in the middle {middle:.3g}, farthest {self.farthest:.3g}{unit}"]
 
     def to_dict(self, k: int = 5) -> dict[str, Any]:
-        """What ``zoo predict --json`` prints: size, unit, and what the values range over."""
+        """The output of ``zoo predict --json``: size, unit, and range of the values."""
         height, width = self.values.shape
         middle, mean = self.values[height // 2, width // 2].item(), self.values.double().mean().item()
         figures = {"nearest": self.nearest, "farthest": self.farthest, "mean": mean, "middle": middle}
         return {"height": height, "width": width, "unit": self.unit, **figures}
 
     def colours(self) -> Image.Image:
-        """The values as colours, near ones bright, of the picture's size."""
+        """The values as colours, near is bright, of the picture's size."""
         low, high = self.values.min().double(), self.values.max().double()
         share = (self.values.double() - low) / (high - low).clamp_min(torch.finfo(torch.float64).tiny)
         return Image.fromarray(_painted((1 - share if self.unit == "metres" else share).numpy()))
 
     def draw(self) -> Image.Image:
-        """The picture, beside it the depth map in colours, and beside that the scale with its values; of the picture's
-        own size."""
+        """The picture, the depth map in colours, and a scale with values, next to each other at the picture's own
+        size."""
         near, far = self.nearest, self.farthest
         unit = " m" if self.unit == "metres" else ""
         low, high = sorted((near, far))
@@ -87,7 +87,7 @@ class Depth(Result):
         return with_scale(both, _colour, labels, ("near", "far"))
 
     def save(self, folder: str | Path, stem: str, format: str = "png") -> list[Path]:  # noqa: A002
-        """Write ``STEM.png``, the picture that :meth:`draw` gives, and ``STEM.npy``, the values, float32 [H, W]."""
+        """Write ``STEM.png``, the result of :meth:`draw`, and ``STEM.npy``, the values, float32 [H, W]."""
         values = Path(folder) / f"{stem}.npy"
         np.save(values, self.values.float().numpy())
         return [save_picture(self.draw(), folder, stem, format), values]
@@ -107,12 +107,12 @@ def _painted(share: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 @dataclass(frozen=True)
 class PanopticSegmentation(Result):
-    """A picture taken apart: every pixel is of one segment at most, an object or a region.
+    """A panoptic segmentation: each pixel belongs to at most one segment, an object or a region.
 
     Attributes:
-        segment_map: int64 [H, W], of the picture's size: the place of the pixel's segment in what follows, or -1.
-        labels: int64 [S], of the segments.
-        scores: float [S], 0 to 1.
+        segment_map: int64 [H, W], of the picture's size: the index of the pixel's segment in the following, or -1.
+        labels: int64 [S], labels of the segments.
+        scores: float [S], in [0, 1].
         categories: names of the labels.
         image: the picture.
     """
@@ -133,7 +133,7 @@ class PanopticSegmentation(Result):
 
     @property
     def areas(self) -> list[float]:
-        """The share of each segment in the picture, from 0 to 1."""
+        """The share of each segment in the picture, in [0, 1]."""
         counts = (self.segment_map.flatten() + 1).bincount(minlength=len(self) + 1)[1:]
         return (counts.double() / self.segment_map.numel()).tolist()
 
@@ -146,14 +146,14 @@ class PanopticSegmentation(Result):
         return sorted(rows, key=lambda row: -row[3])[: check_count("k", k, 1)]
 
     def lines(self, k: int = 5) -> list[str]:
-        """What ``zoo predict`` prints: the ``k`` largest segments, each with its share of the picture and its score."""
+        """The output of ``zoo predict``: the ``k`` largest segments, each with its share of the picture and score."""
         rows = [f"{area:7.2%}  {name}  ({score:.0%})" for _, name, score, area in self._largest(k)]
         left = len(self) - len(rows)
         return [*rows, *([f"and {left} smaller"] if left else [])] or ["nothing found"]
 
     def to_dict(self, k: int | None = None) -> dict[str, Any]:
-        """What ``zoo predict --json`` prints: the ``k`` largest segments (all by default), each with its ``mask``:
-        COCO's compressed run lengths, which :func:`zoo.io.decode_mask` reads."""
+        """The output of ``zoo predict --json``: the ``k`` largest segments (all by default), each with its ``mask`` in
+        COCO's compressed run length encoding, which :func:`zoo.io.decode_mask` reads."""
         height, width = self.segment_map.shape
         segments = [
             {
@@ -184,7 +184,7 @@ class PanopticSegmentation(Result):
         )
 
     def draw(self) -> Image.Image:
-        """The picture at its own size, tinted by segment, with a legend."""
+        """The picture at its own size, with coloured segments and a legend."""
         segments = [f"{name} {score:.0%}" for name, score in zip(self.names, self.scores.tolist(), strict=True)]
         names = ["nothing", *segments]
         palette = [(0, 0, 0), *(class_color(i) for i in range(len(self)))]

@@ -1,4 +1,4 @@
-"""What models of transformers say, read by transformers' own processors, as results of zoo."""
+"""Tasks: outputs of transformers' models, decoded by transformers' processors to results of zoo."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from zoo_transformers.results import Depth, PanopticSegmentation
 
 
 class TransformersTask(PictureTask):
-    """Pictures in, one at a time prepared by the processor of the weights; those of one size go through together."""
+    """Pictures are prepared one by one by the processor of the weights; those of the same size are batched."""
 
     def processor(self, weights: Weights, method: str) -> Any:
-        """transformers' processor of these weights, which has a method for reading what the model says.
+        """The transformers processor of these weights, which must have the decoding method.
 
         Raises:
-            InvalidArgument: it has not: the model is not for this task.
+            InvalidArgument: it does not have the method: the model is not for this task.
         """
         made: Any = self.transform(weights)
         found = getattr(made, "processor", None)
@@ -39,7 +39,7 @@ class TransformersTask(PictureTask):
         return found
 
     def example(self, model: nn.Module, weights: Weights | None, size: int | None = None) -> tuple[Any, ...]:
-        """A picture of noise as the processor prepares it; without one of the size that ``zoo.PictureTask`` gives."""
+        """A random picture prepared by the processor; without a processor, of the size of ``zoo.PictureTask``."""
         described = loaded_weights(model) or weights
         (noise,) = super().example(model, described, size)
         if described is None or described.transforms is None or size is not None:
@@ -48,17 +48,17 @@ class TransformersTask(PictureTask):
         return (made((noise[0] * 255).byte())[None],)
 
     def watched(self, model: nn.Module) -> Sequence[nn.Module]:
-        """The model as a whole: processors pick what is largest."""
+        """The complete model: processors select the largest outputs."""
         return (model,)
 
 
 def sizes_of(inputs: Sequence[Picture]) -> list[tuple[int, int]]:
-    """(height, width) of each."""
+    """(height, width) of each picture."""
     return [(height, width) for _, height, width in map(get_dimensions, inputs)]
 
 
 class Classifying(TransformersTask):
-    """Pictures in, labels with probabilities out."""
+    """Image classification: labels with probabilities."""
 
     def decode(self, outputs: Any, inputs: Sequence[Picture], weights: Weights) -> list[Classification]:
         every = outputs["logits"].float().softmax(-1).cpu()
@@ -68,10 +68,10 @@ class Classifying(TransformersTask):
 
 @dataclass
 class Detecting(TransformersTask):
-    """Pictures in, the objects in them out.
+    """Object detection.
 
     Args:
-        min_score: of the results: objects that score less are neither printed nor drawn.
+        min_score: objects with a lower score are neither printed nor drawn.
     """
 
     min_score: float = 0.5
@@ -91,10 +91,10 @@ class Detecting(TransformersTask):
 
 @dataclass
 class SegmentingInstances(TransformersTask):
-    """Pictures in, the objects in them with their pixels out.
+    """Instance segmentation: objects with masks.
 
     Args:
-        min_score: objects that score less are left out.
+        min_score: objects with a lower score are removed.
     """
 
     min_score: float = 0.5
@@ -126,7 +126,7 @@ class SegmentingInstances(TransformersTask):
 
 
 class SegmentingClasses(TransformersTask):
-    """Pictures in, the class of every pixel out."""
+    """Semantic segmentation: the class of every pixel."""
 
     def decode(self, outputs: Any, inputs: Sequence[Picture], weights: Weights) -> list[Segmentation]:
         processor = self.processor(weights, "post_process_semantic_segmentation")
@@ -141,10 +141,10 @@ class SegmentingClasses(TransformersTask):
 
 @dataclass
 class SegmentingAll(TransformersTask):
-    """Pictures in, all that is in them, objects and regions, out.
+    """Panoptic segmentation: objects and regions.
 
     Args:
-        min_score: segments that score less are left out.
+        min_score: segments with a lower score are removed.
     """
 
     min_score: float = 0.8
@@ -154,7 +154,7 @@ class SegmentingAll(TransformersTask):
         read = processor.post_process_panoptic_segmentation
         apart: dict[str, Any] = {
             "label_ids_to_fuse": set()
-        }  # else segments of some classes become one, and the processor says so
+        }  # otherwise the processor merges segments of some classes, with a warning
         found = read(outputs, threshold=self.min_score, target_sizes=sizes_of(inputs), **taken(read, apart))
         results = []
         for one, image in zip(found, inputs, strict=True):
@@ -164,7 +164,7 @@ class SegmentingAll(TransformersTask):
 
 
 class Measuring(TransformersTask):
-    """Pictures in, how far everything in them is out."""
+    """Depth estimation: the depth of every pixel."""
 
     def decode(self, outputs: Any, inputs: Sequence[Picture], weights: Weights) -> list[Depth]:
         processor = self.processor(weights, "post_process_depth_estimation")
@@ -178,8 +178,8 @@ class Measuring(TransformersTask):
 
 @dataclass
 class Embedding(TransformersTask):
-    """Pictures in, vectors out: the projection where the model has one, else what it pools, else its class token, else
-    the mean of all tokens.
+    """Image embeddings: the projection if the model has one, otherwise the pooled output, otherwise the class token,
+    otherwise the mean of all tokens.
 
     Args:
         normalize: scale vectors to length 1.
@@ -195,18 +195,18 @@ class Embedding(TransformersTask):
 
 
 def taken(method: Callable[..., Any], options: dict[str, Any]) -> dict[str, Any]:
-    """Those of ``options`` that a processor's method has: processors of one task differ in them."""
+    """The ``options`` that a processor's method accepts, which differ between processors of a task."""
     return {name: value for name, value in options.items() if name in inspect.signature(method).parameters}
 
 
-WITHOUT_CLASS_TOKEN = ("ijepa",)  # of the models whose outputs are tokens that nothing pools
+WITHOUT_CLASS_TOKEN = ("ijepa",)  # among models that return tokens without pooling
 
 
 def vectors_of(outputs: Any, class_token: bool = True) -> Tensor:
-    """A vector of each picture, [N, D]; ``class_token`` says whether the first of the tokens is of the whole picture.
+    """The embedding of each picture, [N, D]; ``class_token`` tells whether the first token is a class token.
 
     Raises:
-        InvalidArgument: the model's outputs hold none.
+        InvalidArgument: the model has no suitable output.
     """
     for key in ("image_embeds", "pooler_output"):
         if isinstance(outputs.get(key), Tensor):
@@ -214,7 +214,7 @@ def vectors_of(outputs: Any, class_token: bool = True) -> Tensor:
             return found.flatten(1)
     last = outputs.get("last_hidden_state")
     if not isinstance(last, Tensor) or last.ndim < 3:
-        raise InvalidArgument(f"The model gives {', '.join(outputs)}; expected pooler_output or last_hidden_state.")
+        raise InvalidArgument(f"The model returns {', '.join(outputs)}; expected pooler_output or last_hidden_state.")
     if last.ndim > 3:
         return last.flatten(2).mean(-1)
     return last[:, 0] if class_token else last.mean(1)
@@ -231,7 +231,7 @@ def _integers(classes: int) -> torch.dtype:
 
 
 def _segments(one: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """Segments numbered from 0 on, -1 for none; their labels and scores."""
+    """Segments numbered from 0, -1 for none; their labels and scores."""
     given, about = one["segmentation"].cpu().long(), one["segments_info"]
     numbered = torch.full_like(given, -1)
     for i, row in enumerate(about):
@@ -241,7 +241,7 @@ def _segments(one: Any) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _boxes(masks: Tensor) -> Tensor:
-    """Those that frame each mask's pixels, of which there must be some: bool [n, H, W] → float [n, 4], xyxy."""
+    """The bounding boxes of the masks, which must not be empty: bool [n, H, W] → float [n, 4], xyxy."""
     boxes = torch.zeros(len(masks), 4)
     for i, mask in enumerate(masks):
         rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()

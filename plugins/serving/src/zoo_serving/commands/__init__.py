@@ -1,1 +1,1 @@
-"""The commands: what is typed, read."""
+"""The commands: they parse arguments and call the library."""

@@ -1,4 +1,4 @@
-"""``zoo batch``: a folder, a list, archives or URLs, on many workers."""
+"""``zoo batch``: predict a folder, a list, archives or URLs with many workers."""
 
 from __future__ import annotations
 
@@ -14,43 +14,35 @@ from zoo.errors import InvalidArgument
 from zoo.io import find_files
 from zoo.io.stored import find_stored, is_stored
 
-SHOWN = 10  # failures that are printed
+SHOWN = 10  # maximum number of printed failures
 
 
 def batch(
     paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Folders, files, lists, archives (.tar) or URLs.")],
-    model: Annotated[
-        str, typer.Option(metavar="MODEL", help="A model, as any table prints it, or a saved model's file or folder.")
-    ],
-    folder: Annotated[
-        Path, typer.Option("--output", metavar="DIR", help="Write Parquet files to this folder: out.parquet.")
-    ],
-    weights: Annotated[str, typer.Option(metavar="WEIGHTS", help="The name of an entry, a file or a URL.")] = "DEFAULT",
-    actors: Annotated[int, typer.Option(min=1, metavar="N", help="Start N workers, each with a model.")] = 2,
-    resume: Annotated[bool, typer.Option("--resume", help="Do only what is missing in --output.")] = False,
+    model: Annotated[str, typer.Option(metavar="MODEL", help="Name of a model, or a saved model's file or folder.")],
+    folder: Annotated[Path, typer.Option("--output", metavar="DIR", help="Folder for the Parquet files: out.parquet.")],
+    weights: Annotated[str, typer.Option(metavar="WEIGHTS", help="Name of the weights, a file or a URL.")] = "DEFAULT",
+    actors: Annotated[int, typer.Option(min=1, metavar="N", help="Number of workers, each with its own model.")] = 2,
+    resume: Annotated[bool, typer.Option("--resume", help="Compute only what is missing in --output.")] = False,
     address: Annotated[
         str | None,
-        typer.Option(
-            metavar="ADDRESS", help="The address of a Ray cluster, such as auto; by default one on this machine."
-        ),
+        typer.Option(metavar="ADDRESS", help="Address of a Ray cluster, such as auto; by default a local one."),
     ] = None,
     chunk: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Put N inputs in a file, which is done anew if its worker dies.")
+        int, typer.Option(min=1, metavar="N", help="Inputs per file; a file is repeated if its worker dies.")
     ] = 256,
-    batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Run N inputs through the model together.")] = 8,
-    top: Annotated[int, typer.Option(min=1, metavar="N", help="Give a row N labels or objects at most.")] = 5,
-    engine: Annotated[
-        str | None, typer.Option(metavar="ENGINE", help="Compute with this engine; `zoo doctor` lists them.")
-    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Batch size.")] = 8,
+    top: Annotated[int, typer.Option(min=1, metavar="N", help="Maximum number of labels or objects per row.")] = 5,
+    engine: Annotated[str | None, typer.Option(metavar="ENGINE", help="The engine; `zoo doctor` lists them.")] = None,
     dtype: Annotated[
-        str | None, typer.Option(metavar="DTYPE", help="Compute in this precision: float32, bfloat16 or float16.")
+        str | None, typer.Option(metavar="DTYPE", help="The precision: float32, bfloat16 or float16.")
     ] = None,
     device: cli.Device = "auto",
 ) -> int:
-    """Predict many pictures on the workers of a Ray cluster, and write rows of Parquet, one an input.
+    """Predict many pictures on the workers of a Ray cluster, and write Parquet files with one row per input.
 
-    An input that fails has the reason in the column "error", and the exit status is 1. A worker that dies loses
-    nothing: its chunk is done anew. A run that was broken off goes on by the same command with --resume.
+    For a failed input, the column "error" has the reason, and the exit status is 1. If a worker dies, its chunk is
+    computed again. The same command with --resume continues an interrupted run.
 
     Examples:
         zoo batch pictures --model resnet50 --output out.parquet
@@ -59,7 +51,7 @@ def batch(
     info = registry.model_info(model)
     spec = registry.get_task(info.task, plugin=info.plugin)
     if spec.inputs_per_sample != 1:
-        raise InvalidArgument(f"The task {spec.name!r} takes several files at a time; zoo predict --shard does those.")
+        raise InvalidArgument(f"The task {spec.name!r} takes several files per input; use zoo predict --shard instead.")
     for path in paths:
         if "://" not in path and not Path(path).exists():
             raise InvalidArgument(f"{path!r} does not exist.")
@@ -77,7 +69,7 @@ def batch(
 
     found = sources()
     if (first := next(found, None)) is None:
-        raise InvalidArgument(f"There is nothing to predict in {', '.join(map(repr, paths))}.")
+        raise InvalidArgument(f"There are no inputs in {', '.join(map(repr, paths))}.")
     identity = {"model": info.full_name, "weights": weights, "top": top, "dtype": dtype, "engine": engine}
     arguments = {
         "model": model,
@@ -101,10 +93,10 @@ def batch(
             resume=resume,
         )
     except KeyboardInterrupt:
-        cli.complain("Interrupted; the same command with --resume goes on.", "yellow")
+        cli.complain("Interrupted; run the same command with --resume to continue.", "yellow")
         return 130
     if done.before:
-        cli.say(f"{done.before} of {done.chunks} chunks were there already.")
+        cli.say(f"{done.before} of {done.chunks} chunks were done before.")
     if done.failed:
         for number, (name, reason) in enumerate(failures(folder)):
             if number == SHOWN:

@@ -1,4 +1,4 @@
-"""``zoo serve``: models behind HTTP."""
+"""``zoo serve``: serve models over HTTP."""
 
 from __future__ import annotations
 
@@ -16,46 +16,46 @@ from zoo.errors import InvalidArgument, MissingPlugin
 def serve(
     models: Annotated[
         list[str],
-        typer.Argument(metavar="MODEL[=WEIGHTS]", help="Models, as any table prints them, or files of saved models."),
+        typer.Argument(metavar="MODEL[=WEIGHTS]", help="Names of models, or files of saved models."),
     ],
     weights: Annotated[
         str | None,
-        typer.Option(metavar="WEIGHTS", help="The weights of a single model: the name of an entry, a file or a URL."),
+        typer.Option(metavar="WEIGHTS", help="Weights of a single model: a name, a file or a URL."),
     ] = None,
     host: Annotated[
-        str, typer.Option(metavar="HOST", help="Listen there; 0.0.0.0 for all who can reach this machine.")
+        str, typer.Option(metavar="HOST", help="Address to listen on; 0.0.0.0 for all interfaces.")
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(min=0, max=65535, metavar="PORT", help="Listen on this port; 0 takes a free one.")
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="Port to listen on; 0 for a free one.")
     ] = 8000,
-    max_batch: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Run N pictures through a model together at most.")
-    ] = 8,
+    max_batch: Annotated[int, typer.Option(min=1, metavar="N", help="Maximum batch size.")] = 8,
     max_wait: Annotated[
-        str, typer.Option(metavar="TIME", help="Let the first of a batch wait so long: 5ms, 0.1s.")
+        str, typer.Option(metavar="TIME", help="Maximum wait of the first picture of a batch: 5ms, 0.1s.")
     ] = "5ms",
-    max_size: Annotated[int, typer.Option(min=1, metavar="MB", help="Refuse larger files.")] = 20,
-    max_pixels: Annotated[int, typer.Option(min=1, metavar="N", help="Refuse pictures of more pixels.")] = 25_000_000,
+    max_size: Annotated[int, typer.Option(min=1, metavar="MB", help="Maximum file size.")] = 20,
+    max_pixels: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Maximum number of pixels of a picture.")
+    ] = 25_000_000,
     concurrency: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Take N requests at a time; more are answered by 503.")
+        int, typer.Option(min=1, metavar="N", help="Maximum number of concurrent requests; others get 503.")
     ] = 64,
-    timeout: Annotated[float, typer.Option(min=0.001, metavar="SECONDS", help="Give an answer so long.")] = 30.0,
+    timeout: Annotated[float, typer.Option(min=0.001, metavar="SECONDS", help="Time limit of a request.")] = 30.0,
     allow_urls: Annotated[
         list[str] | None,
-        typer.Option(metavar="PREFIX", help="Allow URLs of pictures that begin so."),
+        typer.Option(metavar="PREFIX", help="Allow URLs of pictures with this prefix."),
     ] = None,
     device: cli.Device = "auto",
 ) -> int:
-    """Answer requests over HTTP, on this machine alone unless --host says otherwise.
+    """Serve models over HTTP, on this machine only unless --host is given.
 
     \b
     curl --data-binary @dog.jpg localhost:8000/predict
     curl -F file=@dog.jpg localhost:8000/predict?model=resnet50
     curl -F file=@dog.jpg -H Accept:image/png localhost:8000/predict -o drawn.png
 
-    /models, /health, /metrics (Prometheus), /docs and /openapi.json say more; / is a page to drop pictures on. Where
-    ZOO_SERVE_TOKEN is set, it must be sent as Authorization: Bearer TOKEN. Ctrl-C and SIGTERM end it when the requests
-    that have come are answered.
+    See also /models, /health, /metrics (Prometheus), /docs and /openapi.json; / is a page to try pictures. If
+    ZOO_SERVE_TOKEN is set, requests must send it as Authorization: Bearer TOKEN. Ctrl-C and SIGTERM stop the server
+    after the current requests.
 
     Examples:
         zoo serve resnet50
@@ -69,7 +69,7 @@ def serve(
         info = registry.model_info(name)
         if registry.get_task(info.task, plugin=info.plugin).inputs_per_sample != 1:
             raise InvalidArgument(
-                f"{name}: the task {info.task!r} takes several files at a time, and a request has one."
+                f"{name}: the task {info.task!r} takes several files per input, but a request has one."
             )
     try:
         from zoo_serving.hosting import bound, server
@@ -84,19 +84,17 @@ def serve(
     ready = {name: zoo.pipeline(name, entry, device, workers=0, keep_images=True) for name, entry in chosen.items()}
     for name, pipe in ready.items():
         if not pipe.takes_bytes:
-            raise InvalidArgument(
-                f"{name}: the task {pipe.task.name!r} does not take a picture, and a request has one."
-            )
+            raise InvalidArgument(f"{name}: the task {pipe.task.name!r} does not take pictures, but a request has one.")
         pipe.optimize()
     limits = Limits(max_size << 20, max_pixels, concurrency, timeout)
     service = Service(ready, max_batch=max_batch, max_wait=wait, limits=limits, token=token, urls=urls)
     if token is None and not _is_loopback(host):
-        cli.complain(f"Warning: anyone who reaches {host}:{port} can ask; ZOO_SERVE_TOKEN=… guards it.", "yellow")
+        cli.complain(f"Warning: {host}:{port} is open to everyone; set ZOO_SERVE_TOKEN=… to protect it.", "yellow")
     running = server(service)
     try:
         running.run([listening])
     except KeyboardInterrupt:
-        cli.complain("Interrupted; what had come is answered.", "yellow")
+        cli.complain("Interrupted; finishing the current requests.", "yellow")
         return 130
     return 0 if running.started else 1
 
@@ -106,11 +104,11 @@ def _read_models(given: list[str], weights: str | None) -> dict[str, str]:
     for text in given:
         name, equals, entry = text.partition("=")
         if name in chosen:
-            raise typer.BadParameter(f"{name} is named twice.")
+            raise typer.BadParameter(f"{name} is given twice.")
         chosen[name] = entry if equals else "DEFAULT"
     if weights is not None:
         if len(chosen) != 1 or "=" in given[0]:
-            raise typer.BadParameter("--weights is for one model; of several, name them as MODEL=WEIGHTS.")
+            raise typer.BadParameter("--weights is for a single model; for several, give MODEL=WEIGHTS.")
         chosen = dict.fromkeys(chosen, weights)
     return chosen
 
@@ -123,7 +121,8 @@ def _seconds(text: str) -> float:
 
 
 def _prefix(text: str) -> str:
-    """What URLs may begin with, up to a slash behind the host at least: else https://a.org allowed https://a.org.evil."""
+    """Allowed URL prefixes, which must include a slash after the host: otherwise https://a.org would allow
+    https://a.org.evil."""
     if not re.fullmatch(r"https?://[^/@?#\s]+/\S*", text):
         raise typer.BadParameter(
             f"--allow-urls is {text!r}; expected scheme, host and path, such as https://a.org/img/."

@@ -1,4 +1,4 @@
-"""``zoo catalogue build``: all that is installed, as static pages and as ``catalogue.json``."""
+"""``zoo catalogue build``: all installed models as static pages and as ``catalogue.json``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages of a catalogue's facts: Jinja templates, in which all that plugins say is escaped. No torch."""
+"""The catalogue's pages, from Jinja templates that escape all text of plugins. No torch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OURS |= {"tasks.html", "plugins.html", "static", "pictures"}
 
 @dataclass(frozen=True)
 class Built:
-    """What was built: where, how many models, weights and pages, and in how many seconds."""
+    """Summary of a build: the folder, the number of models, weights and pages, and the time in seconds."""
 
     directory: Path
     models: int
@@ -54,31 +54,32 @@ def build_catalogue(
     told: Told = print,
     facts: dict[str, Any] | None = None,
 ) -> Built:
-    """Write static pages on all installed models, and ``catalogue.json``. torch is imported for pictures and stages.
+    """Write static pages for all installed models, and ``catalogue.json``. Only pictures and stages import torch.
 
     Args:
-        directory: where the pages go. The folder appears when all are written.
-        measurements: folder of JSON files that ``zoo benchmark --output`` wrote.
-        pictures: task, model or weights → files to predict, where the weights are at hand; the most exact name counts.
-        stages: list feature stages of models that have them; each is built on the meta device.
-        title: of the catalogue.
-        docs: URL of the documentation, for a link.
-        overwrite: replace a catalogue that is there.
-        told: called with a sentence for each thing that was left out.
-        facts: what :func:`collect` returned, to be shown in place of what is installed.
+        directory: the output folder. It is created only after all pages are written.
+        measurements: folder of JSON files written by ``zoo benchmark --output``.
+        pictures: task, model or weights → files to predict, if the weights are available locally; the most specific
+            name takes precedence.
+        stages: list the feature stages of models that have them; each model is built on the meta device.
+        title: title of the catalogue.
+        docs: URL of the documentation, to link to.
+        overwrite: replace an existing catalogue.
+        told: called with a message for each item that was left out.
+        facts: the result of :func:`collect`, used instead of the installed plugins.
 
     Raises:
-        FileExistsError: the folder is there, and holds a catalogue without ``overwrite``, or something else.
-        InvalidArgument: measurements that cannot be read, pictures that do not exist.
+        FileExistsError: the folder exists and holds a catalogue (without ``overwrite``) or other files.
+        InvalidArgument: the measurements cannot be read, or a picture does not exist.
     """
     start = time.perf_counter()
     directory = Path(directory).absolute()
     _check_free(directory, overwrite)
     for file in (file for given in (pictures or {}).values() for file in given):
         if not file.is_file():
-            raise InvalidArgument(f"There is no picture {str(file)!r}.")
+            raise InvalidArgument(f"The picture {str(file)!r} does not exist.")
     if measurements is not None and not Path(measurements).is_dir():
-        raise InvalidArgument(f"There is no folder {os.fspath(measurements)!r} of measurements.")
+        raise InvalidArgument(f"The folder {os.fspath(measurements)!r} of measurements does not exist.")
     if facts is None:
         facts = collect(read_speeds(Path(measurements)) if measurements is not None else Speeds(), told)
     part = directory.with_name(f".{directory.name}.{os.getpid()}.part")
@@ -102,21 +103,21 @@ def build_catalogue(
 
 def _check_free(directory: Path, overwrite: bool) -> None:
     if directory.exists() and not directory.is_dir():
-        raise FileExistsError(f"{directory} is a file; name a folder.")
+        raise FileExistsError(f"{directory} is a file; expected a folder.")
     there = {path.name for path in directory.iterdir()} if directory.exists() else set()
     if not there:
         return
     if "catalogue.json" not in there or (others := sorted(there - OURS)):
         what = others[0] if "catalogue.json" in there else sorted(there)[0]
-        raise FileExistsError(f"{directory} holds {what!r}, which is no part of a catalogue; name another folder.")
+        raise FileExistsError(f"{directory} contains {what!r}, which is not part of a catalogue; name another folder.")
     if not overwrite:
-        raise FileExistsError(f"{directory} holds a catalogue already; --overwrite replaces it.")
+        raise FileExistsError(f"{directory} already contains a catalogue; use --overwrite to replace it.")
 
 
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("zoo_tools.catalogue"),
-        autoescape=True,  # for all templates: what plugins say of themselves never becomes markup
+        autoescape=True,  # for all templates: texts of plugins never become markup
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -1,4 +1,4 @@
-"""The facts of a catalogue, read from the manifests of installed plugins: what ``catalogue.json`` holds. No torch."""
+"""The content of ``catalogue.json``, read from the manifests of installed plugins. No torch."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Told = Callable[[str], None]
 
 
 def collect(speeds: Speeds | None = None, told: Told = print) -> dict[str, Any]:
-    """All that the catalogue says, as JSON has it: plugins, tasks, models with their weights, capabilities, speeds.
+    """All facts of the catalogue as JSON values: plugins, tasks, models with their weights, capabilities, speeds.
 
     Args:
-        speeds: what was measured by ``zoo benchmark``.
-        told: called with a sentence for each model that is left out, because reading its facts fails.
+        speeds: measurements of ``zoo benchmark``.
+        told: called with a message for each model that is left out because its facts cannot be read.
 
     >>> collect()["models"][0]["name"]
     """
@@ -36,7 +36,7 @@ def collect(speeds: Speeds | None = None, told: Told = print) -> dict[str, Any]:
     for entry in sorted(now.entries.values(), key=lambda e: (not e.plugin.first_party, e.plugin.name, e.spec.name)):
         try:
             facts = _model(now, entry, speeds or Speeds())
-        except Exception as e:  # noqa: BLE001  a plugin's own code, which must not keep others out
+        except Exception as e:  # noqa: BLE001  errors of one plugin must not affect others
             told(f"{entry.full_name} is left out: {_reason(e)}")
             continue
         models.append({**facts, "page": paths.take("models", entry.plugin.name, entry.spec.name)})
@@ -59,7 +59,7 @@ def collect(speeds: Speeds | None = None, told: Told = print) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """As JSON has it: numbers that are none are null, texts without control characters, all else as text."""
+    """Convert to JSON values: NaN and infinity become null, control characters are removed, other types become text."""
     if isinstance(value, Mapping):
         return {plain(str(key)): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
@@ -72,7 +72,7 @@ def plain(value: Any) -> Any:
 
 
 class Paths:
-    """Where pages are: names of files that no two share, whatever plugins call themselves and however cases fold."""
+    """Paths of pages: unique file names for any plugin names, also on case-insensitive file systems."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
@@ -129,7 +129,7 @@ def _model(now: Registry, entry: Entry, speeds: Speeds) -> dict[str, Any]:
 
 
 def _paper(text: str) -> dict[str, str] | None:
-    """Title and link, in whichever way a plugin writes them."""
+    """Title and link of a paper, in any of the forms that plugins use."""
     found = re.search(r"https?://[^\s<>\"')\]]+", text)
     title = re.sub(r"\s*[<(\[]?\s*https?://[^\s<>\"')\]]+\s*[>)\]]?\s*_*", "", text).strip(" `_:,")
     if not (title or found):
@@ -164,7 +164,7 @@ def _weights(name: str, tag: str, w: Weights, default: bool) -> dict[str, Any]:
 
 
 def _one_spelling_of_licences(models: Iterable[Mapping[str, Any]]) -> None:
-    """``apache-2.0`` and ``Apache-2.0`` are one licence; the spelling that most have is taken."""
+    """Unify spellings such as ``apache-2.0`` and ``Apache-2.0``; the most frequent one is used."""
     every = [w for model in models for w in model["weights"]]
     counts = Counter(str(w["license"]) for w in every)
     chosen: dict[str, str] = {}
@@ -178,7 +178,7 @@ def _one_spelling_of_licences(models: Iterable[Mapping[str, Any]]) -> None:
 
 
 def _tasks(now: Registry, models: list[dict[str, Any]]) -> list[str]:
-    """All of which there is a model or a description; that with most weights first, as main task."""
+    """All tasks that have a model or a description; those that are the main task of most weights come first."""
     counts: Counter[str] = Counter()
     for model in models:
         counts[model["tasks"][0]] += len(model["weights"]) + 1
@@ -191,7 +191,7 @@ def _task(now: Registry, name: str, models: list[dict[str, Any]], paths: Paths) 
     described = now.tasks.get(name, ())
     spec: TaskSpec | None = described[0][0] if described else None
     metrics = spec.metrics if spec else ()
-    if not metrics:  # whatever its weights were measured by
+    if not metrics:  # use the metrics that its weights have
         own = (w for m in models if m["tasks"][0] == name for w in m["weights"])
         keys = dict.fromkeys(key for w in own for values in w["metrics"].values() for key in values)
         metrics = tuple(Metric(key, key) for key in keys)
@@ -222,7 +222,7 @@ def _task(now: Registry, name: str, models: list[dict[str, Any]], paths: Paths) 
 
 
 def _main_data(models: list[dict[str, Any]], task: str, metric: Metric) -> str | None:
-    """The data set that most of a task's weights were measured on: figures of others do not compare with them."""
+    """The data set on which most of a task's weights were measured; metrics on other data sets are not comparable."""
     own = (w for model in models if model["tasks"][0] == task for w in model["weights"])
     counts = Counter(data for w in own for data, values in w["metrics"].items() if values.get(metric.key) is not None)
     return min(counts, key=lambda data: (-counts[data], data)) if counts else None

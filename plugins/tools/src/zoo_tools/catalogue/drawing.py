@@ -1,4 +1,4 @@
-"""What takes torch: pictures of what models see, and their feature stages."""
+"""The parts of the catalogue that need torch: pictures of predictions, and feature stages."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from zoo.errors import InvalidArgument, PluginError, ZooError, harmless, told as
 from zoo.files import cached_path
 from zoo_tools.catalogue.collecting import Paths, Told
 
-SIDE = 720  # pixels of a picture's longer side
+SIDE = 720  # longer side of a picture, in pixels
 
 
 def add_pictures(facts: dict[str, Any], given: Mapping[str, Sequence[Path]], folder: Path, told: Told) -> None:
-    """Draw what each model with weights at hand makes of the pictures that its task, or it, was given."""
+    """Draw predictions of each model with local weights on the pictures given for it or for its task."""
     paths, known = Paths(), set()
     for model in facts["models"]:
         for w in model["weights"]:
@@ -29,9 +29,7 @@ def add_pictures(facts: dict[str, Any], given: Mapping[str, Sequence[Path]], fol
             except (ZooError, OSError, RuntimeError, ImportError) as e:
                 told(f"No picture of {w['name']}: {harmless(reason(e), line=True)}")
     if unknown := sorted(given.keys() - known):
-        raise InvalidArgument(
-            f"{unknown[0]!r} is no task, model or weights that is installed; it was to have a picture."
-        )
+        raise InvalidArgument(f"{unknown[0]!r} is not an installed task, model or weights; a picture was given for it.")
 
 
 def _draw(model: dict[str, Any], w: Mapping[str, Any], sources: Sequence[Path], folder: Path, paths: Paths) -> None:
@@ -54,19 +52,19 @@ def _draw(model: dict[str, Any], w: Mapping[str, Any], sources: Sequence[Path], 
 
 
 def add_stages(facts: dict[str, Any], told: Told) -> None:
-    """The feature stages of models that say them, each built on the meta device."""
+    """The feature stages of models that describe them, each built on the meta device."""
     missing: set[str] = set()
     for model in facts["models"]:
         if model["plugin"] in missing:
             continue
         try:
             stages = zoo.feature_info(model["full_name"], weights=None)
-        except PluginError as e:  # the library that it wraps is not installed; its other models would say the same
+        except PluginError as e:  # the wrapped library is not installed: the same for all its models
             missing.add(model["plugin"])
             told(f"No feature stages of {model['plugin']}: {harmless(reason(e), line=True)}")
             continue
         except (ZooError, ImportError, RuntimeError, TypeError, ValueError):
-            continue  # a model without stages, or one that cannot be built here
+            continue  # the model has no stages, or cannot be built here
         model["stages"] = [
             {"path": s.path, "channels": s.channels, "stride": s.stride, "layout": s.layout} for s in stages
         ]

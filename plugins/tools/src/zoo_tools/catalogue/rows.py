@@ -1,4 +1,4 @@
-"""The rows of the table of all weights, what they can be filtered by, and the points of the plots. No torch."""
+"""The rows and filters of the table of all weights, and the points of the plots. No torch."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 from zoo_tools.catalogue import words
 
-METRICS = 3  # columns of metrics that the table has
+METRICS = 3  # number of metric columns in the table
 
 
 def table_rows(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A row for each weights entry: main tasks in their order, in each the best first."""
+    """One row for each weights entry, grouped by main task, best first."""
     rows = []
     for task in facts["tasks"]:
         own = [(m, w) for m in facts["models"] if m["tasks"][0] == task["name"] for w in m["weights"]]
@@ -67,7 +67,7 @@ def _row(
 
 
 def facets(rows: Iterable[Mapping[str, Any]], facts: Mapping[str, Any]) -> dict[str, list[tuple[str, int]]]:
-    """What rows can be filtered by, and how many have it; most first, capabilities in their own order."""
+    """The values of each filter with the number of rows; most frequent first, capabilities in their own order."""
     rows = list(rows)
     works = Counter(name for row in rows for name in row["works"])
     order = [*facts["capabilities"], *sorted(works.keys() - facts["capabilities"].keys())]
@@ -84,7 +84,7 @@ def _counted(values: Iterable[str]) -> list[tuple[str, int]]:
 
 
 def plot_points(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What the plots show: tasks with their metrics, setups of measured times, and weights that have a metric."""
+    """Data of the plots: tasks with their metrics, setups of measured times, and weights that have a metric."""
     points = []
     for model in facts["models"]:
         for w in model["weights"]:

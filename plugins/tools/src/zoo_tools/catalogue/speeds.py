@@ -1,4 +1,4 @@
-"""What ``zoo benchmark`` measured, read from JSON files: milliseconds of models, by setup. No torch."""
+"""Measurements of ``zoo benchmark``, read from JSON files: milliseconds per model and setup. No torch."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ NEEDED = ("model", "ms")
 
 
 class Speeds:
-    """Measurements of files that ``zoo benchmark --output`` wrote, or that are alike.
+    """Measurements from files written by ``zoo benchmark --output``, or of the same format.
 
     Attributes:
-        setups: with what was measured: device, machine, threads, batch, engine, precision; the one that most models
-            were measured with first. Milliseconds are comparable within one, and only there.
+        setups: combinations of device, machine, threads, batch, engine and precision; the one with the most models
+            comes first. Times are comparable only within one setup.
     """
 
     def __init__(self, rows: Iterable[Mapping[str, Any]] = ()) -> None:
@@ -36,18 +36,18 @@ class Speeds:
             self._by_model.setdefault(str(row["model"]), []).append(kept)
 
     def of(self, *names: str) -> list[dict[str, Any]]:
-        """What was measured of the model of the first of these names that has any, setups in their order."""
+        """The measurements of the first of these names that has any, in the order of the setups."""
         found = next((self._by_model[name] for name in names if name in self._by_model), [])
         return sorted(found, key=lambda row: row["setup"])
 
 
 def read_speeds(folder: Path) -> Speeds:
-    """All ``*.json`` files below a folder that hold measurements: ``{"machine": …, "measurements": […]}``, or a list.
+    """Read all ``*.json`` files in a folder that have the form ``{"machine": …, "measurements": […]}``, or a list.
 
-    Of what was measured twice with one setup, the later date counts. What could not run (``ms`` is null) is left out.
+    Of two measurements with the same setup, the later one is used. Failed measurements (``ms`` is null) are left out.
 
     Raises:
-        InvalidArgument: a file that is no JSON, or a measurement without a model or with a time that is none.
+        InvalidArgument: a file is not JSON, or a measurement has no model or an invalid time.
     """
     latest: dict[tuple[Any, ...], dict[str, Any]] = {}
     for path in sorted(folder.rglob("*.json")):
@@ -62,13 +62,13 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     try:
         content = json.loads(path.read_text("utf-8"))
     except ValueError as e:
-        raise InvalidArgument(f"{path} is no JSON ({e}); expected what zoo benchmark --output writes.") from e
+        raise InvalidArgument(f"{path} is not JSON ({e}); expected a file written by zoo benchmark --output.") from e
     given = content.get("measurements", []) if isinstance(content, dict) else content
     machine = content.get("machine") if isinstance(content, dict) else None
     rows = []
     for row in given if isinstance(given, list) else []:
         if not isinstance(row, dict) or any(key not in row for key in NEEDED):
-            if isinstance(content, list):  # a list of something else
+            if isinstance(content, list):  # not a list of measurements
                 continue
             raise InvalidArgument(f"{path}: a measurement has no {' or no '.join(NEEDED)}; expected both.")
         if row["ms"] is None:
@@ -81,7 +81,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _named(machine: Any) -> str:
-    """A machine in a few words: its card, or its processor."""
+    """Short name of a machine: its GPU, or its processor."""
     if isinstance(machine, Mapping):
         return str(machine.get("card") or machine.get("processor") or "")
     return str(machine or "")
@@ -93,7 +93,7 @@ def _setup(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _simplest(setup: tuple[Any, ...]) -> tuple[str, ...]:
-    """Of setups that equally many models have, the plain one goes first: batch 1, eager, float32."""
+    """Among setups with equally many models, the plain one comes first: batch 1, eager, float32."""
     facts = dict(zip(SETUP, setup, strict=True))
     unusual = (facts["batch"] != 1, facts["precision"] != "float32", facts["engine"] != "eager")
     return (*map(str, map(int, unusual)), *map(str, setup))

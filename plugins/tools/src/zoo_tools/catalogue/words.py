@@ -1,4 +1,4 @@
-"""Numbers and names as the pages write them, and the small chart of where a model stands. No torch."""
+"""Formatting of numbers and names on the pages, and the small scatter plot of a model's page. No torch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def count(n: int | None) -> str:
 
 
 def short(value: float | None) -> str:
-    """At most three digits that count, and no zeros that say nothing: ``4.09``, ``0.058``, ``1,520``."""
+    """At most three significant digits, without trailing zeros: ``4.09``, ``0.058``, ``1,520``."""
     if value is None:
         return NONE
     if value == 0 or abs(value) >= 100:
@@ -41,13 +41,13 @@ def fixed(value: float | None, places: int) -> str:
 
 
 def places(values: Sequence[float | None]) -> int:
-    """Decimals, at most three, with which every one of these numbers is written as it was published."""
+    """Number of decimals, at most three, needed to write all these numbers as published."""
     texts = (repr(round(float(value), 3)) for value in values if value is not None)
     return max((len(text.partition(".")[2]) if not text.endswith(".0") else 0 for text in texts), default=0)
 
 
 def is_link(text: object) -> bool:
-    """Whether it may be clicked on: an address of the web, and nothing that would run in the page."""
+    """Whether a URL is safe to link to: a web address, not a script."""
     if not isinstance(text, str) or any(c.isspace() for c in text):
         return False
     try:
@@ -61,7 +61,7 @@ def host(text: str) -> str:
 
 
 def embedded(value: Any) -> Markup:
-    """JSON inside a ``<script type="application/json">``, out of which no text can break."""
+    """JSON inside ``<script type="application/json">``, escaped so that no text can end the element."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -74,31 +74,31 @@ def title(task: str) -> str:
 
 
 def value_of(weights: Mapping[str, Any], metric: Mapping[str, Any]) -> tuple[float, str] | None:
-    """What weights reach in a metric, and on which data: those of most others, else the first that there are."""
+    """Metrics of weights on the data set that most others use, otherwise on their first data set."""
     found = [(values[metric["key"]], data) for data, values in weights["metrics"].items() if metric["key"] in values]
     found = [(value, data) for value, data in found if isinstance(value, int | float) and not isinstance(value, bool)]
     return next((one for one in found if one[1] == metric["data"]), found[0] if found else None)
 
 
 def breakable(name: str) -> Markup:
-    """A name that may be broken after its underscores, hyphens and points, where there is no room for it."""
+    """A name with optional line breaks after underscores, hyphens and points."""
     return Markup("<wbr>").join(re.split(r"(?<=[_./-])(?=\w)", name))
 
 
 def best(model: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The default weights of a model, else its first."""
+    """The default weights of a model, otherwise its first."""
     return next((w for w in model["weights"] if w["default"]), next(iter(model["weights"]), None))
 
 
 def main_value(model: Mapping[str, Any], task: Mapping[str, Any]) -> float | None:
-    """What a model's default weights reach in the task's first metric, on the data that most were measured on."""
+    """The first metric of the task for a model's default weights, on the data set used most."""
     weights = best(model)
     found = value_of(weights, task["metrics"][0]) if weights and task["metrics"] else None
     return found[0] if found and found[1] == task["metrics"][0]["data"] else None
 
 
 def ranked(models: Sequence[dict[str, Any]], task: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Best first by the task's first metric; those that nobody measured last."""
+    """Sort by the task's first metric, best first; entries without it come last."""
     more = not task["metrics"] or task["metrics"][0]["higher_is_better"]
 
     def key(model: dict[str, Any]) -> tuple[bool, float, str]:
@@ -109,7 +109,7 @@ def ranked(models: Sequence[dict[str, Any]], task: Mapping[str, Any]) -> list[di
 
 
 def example_input(task: Mapping[str, Any]) -> str:
-    """What a user of the task would name: one picture, two, or a video."""
+    """Example inputs of the task: one picture, two, or a video."""
     video = any(suffix in (".mp4", ".avi", ".mov") for suffix in task["suffixes"][:3])
     if task["inputs_per_sample"] == 2:
         return "frame1.png frame2.png"
@@ -117,7 +117,7 @@ def example_input(task: Mapping[str, Any]) -> str:
 
 
 def distribution(plugin: Mapping[str, Any]) -> str:
-    """What pip installs for a plugin."""
+    """Name of the package to install for a plugin."""
     return str(plugin["distribution"] or plugin["name"])
 
 
@@ -136,7 +136,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
 
 
 class Standing:
-    """Where a model stands among all of a task: a scatter of its first metric over parameters, drawn as SVG paths."""
+    """A scatter plot of a task's models as SVG paths, first metric against parameters, with one model marked."""
 
     width, height, left, bottom = 460, 230, 44, 30
 
@@ -155,7 +155,7 @@ class Standing:
             margin = (ys[-1] - ys[0]) * 0.06 or 1
             self.y0, self.y1 = ys[0] - margin, ys[-1] + margin
             self.points = {name: self._at(x, y) for name, (x, y) in self.values.items()}
-        # Of thousands of points, some that lie apart show the same cloud; each page has them.
+        # Every page contains the plot: of thousands of points, a subset with some distance shows the same cloud.
         apart = list(dict.fromkeys((round(x / 3) * 3, round(y / 3) * 3) for x, y in self.points.values()))
         self.cloud = "".join(f"M{x} {y}h0" for x, y in apart[:: math.ceil(len(apart) / 300)]) if apart else ""
         self.order = sorted(y for _, y in self.values.values())
@@ -171,7 +171,7 @@ class Standing:
         )
 
     def chart(self, model: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Coordinates for the template; None where too few were measured, or not this model."""
+        """Coordinates for the template; None if this model or too few others have the metric."""
         own = self.points.get(model["full_name"])
         if own is None:
             return None
@@ -199,6 +199,6 @@ class Standing:
 
 
 def _step(span: float) -> float:
-    """A round distance of marks on an axis, so that there are four to eight."""
+    """A round distance between ticks, so that an axis has four to eight of them."""
     base = 10.0 ** math.floor(math.log10(span / 4))
     return base * max(n for n in (1, 2, 5) if base * n <= span / 4)

@@ -1,1 +1,1 @@
-"""The commands: they read arguments, call the library and print."""
+"""The commands: they parse arguments, call the library and print."""

@@ -15,67 +15,65 @@ if TYPE_CHECKING:
 
 
 def benchmark(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL", help="Models, as any table prints them, or files.")],
-    batch: Annotated[str, typer.Option(metavar="N,N", help="Run so many inputs through the model together.")] = "1,8",
+    models: Annotated[list[str], typer.Argument(metavar="MODEL", help="Names of models, or files.")],
+    batch: Annotated[str, typer.Option(metavar="N,N", help="Batch sizes to measure.")] = "1,8",
     engine: Annotated[
         str,
         typer.Option(
-            metavar="NAME,NAME", help="Measure these engines: eager, torch, compile, onnxruntime, openvino, or all."
+            metavar="NAME,NAME", help="Engines to measure: eager, torch, compile, onnxruntime, openvino, or all."
         ),
     ] = "eager,torch",
     dtype: Annotated[
         str,
         typer.Option(
             metavar="NAME,NAME",
-            help="Compute in these precisions: float32, bfloat16, float16, int8 (openvino and compile).",
+            help="Precisions to measure: float32, bfloat16, float16, int8 (openvino and compile).",
         ),
     ] = "float32",
     device: Annotated[
-        str, typer.Option(metavar="DEVICE", help="Measure on cpu, cuda, cuda:1; auto takes the best there is.")
+        str, typer.Option(metavar="DEVICE", help="Measure on cpu, cuda, cuda:1; auto takes the fastest one available.")
     ] = "cpu",
     weights: Annotated[
         str,
-        typer.Option(metavar="WEIGHTS", help="The name of an entry, or none for random numbers, which are as fast."),
+        typer.Option(metavar="WEIGHTS", help="Name of the weights; none for random weights, which are equally fast."),
     ] = "none",
     threads: Annotated[
         int | None,
-        typer.Option(
-            min=1, metavar="N", help="Compute in N threads, by default as many as torch takes.", show_default=False
-        ),
+        typer.Option(min=1, metavar="N", help="Number of threads; by default torch's own number.", show_default=False),
     ] = None,
-    seconds: Annotated[float, typer.Option(min=0.1, metavar="X", help="Run each way for about so long.")] = 3.0,
+    seconds: Annotated[float, typer.Option(min=0.1, metavar="X", help="Approximate time per configuration.")] = 3.0,
     cold: Annotated[
-        bool, typer.Option("--cold/--no-cold", help="Measure the first answer and memory, in a process each.")
+        bool, typer.Option("--cold/--no-cold", help="Also measure the first output and memory, in new processes.")
     ] = True,
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE.json", help="Write all that was measured.", show_default=False)
+        Path | None, typer.Option(metavar="FILE.json", help="Write all measurements to this file.", show_default=False)
     ] = None,
     chart: Annotated[
-        Path | None, typer.Option(metavar="FILE.png", help="Draw a chart of inputs a second.", show_default=False)
+        Path | None, typer.Option(metavar="FILE.png", help="Draw a chart of inputs per second.", show_default=False)
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON in place of tables.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     arguments: cli.Set = None,
 ) -> int:
-    """Measure models: latency, throughput, memory, the first answer of a fresh process, and agreement.
+    """Measure models: latency, throughput, memory, the first output of a new process, and agreement.
 
-    The model as it is, in float32, is always measured too, and the others are compared with it. All take turns, so that
-    the machine's drift falls on all alike; nothing else should run meanwhile.
+    The unchanged model in float32 is always measured too, as the baseline. All configurations are measured
+    alternately, so that a change in the machine's speed affects all equally; run nothing else meanwhile.
 
     Examples:
         zoo benchmark resnet50
         zoo benchmark resnet50 mobilenet_v3_large --engine all --dtype float32,bfloat16 --output speed.json
     """
     for name in models:
-        cli.find_model(name, device=device)  # a misspelt name is told before torch is imported
+        cli.find_model(name, device=device)  # a wrong name raises before torch is imported
     batches = [int(text) for text in batch.split(",") if text.strip().isdecimal()]
     if not batches or len(batches) != len(batch.split(",")) or not all(batches):
-        raise typer.BadParameter(f"--batch is {batch!r}; expected numbers from 1 on, such as 1,8.")
+        raise typer.BadParameter(f"--batch is {batch!r}; expected positive integers, such as 1,8.")
     for option, file in (("--output", output), ("--chart", chart)):
         if file is not None and file.exists() and not force:
-            raise FileExistsError(f"{option}: {file} is there already; --force writes over it.")
+            raise FileExistsError(f"{option}: {file} already exists; use --force to replace it.")
     if chart is not None and chart.suffix.lower() != ".png":
-        raise typer.BadParameter(f"--chart {chart}: end it in .png.")
+        raise typer.BadParameter(f"--chart {chart}: expected a name that ends in .png.")
     from zoo_tools.benchmarking import benchmark as measure, draw
 
     found = measure(
@@ -115,7 +113,7 @@ def benchmark(
 
 
 def _print(rows: Sequence[Measurement]) -> None:
-    """80 columns at most."""
+    """At most 80 columns wide."""
     columns = [
         cli.Column("Engine"),
         cli.Column("Dtype"),
@@ -145,7 +143,7 @@ TITLES = ("N", "ms", "p95", "/s", "times", "off", "cold s", "MB", "file")
 
 
 def _short(value: float | None) -> str:
-    """Three digits that count."""
+    """Three significant digits."""
     if value is None:
         return cli.NONE
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"

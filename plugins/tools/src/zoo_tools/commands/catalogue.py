@@ -1,4 +1,4 @@
-"""``zoo catalogue``: all that is installed as pages for a browser."""
+"""``zoo catalogue``: pages of all installed models for a browser."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=T
 
 @app.callback()
 def catalogue() -> None:
-    """Make pages for a browser of all models that are installed.
+    """Make web pages of all installed models.
 
     Examples:
         zoo catalogue build site
@@ -24,36 +24,35 @@ def catalogue() -> None:
 
 @app.command()
 def build(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where the pages go; made if it is missing.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The output folder; created if it does not exist.")],
     measurements: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="JSON files that zoo benchmark --output wrote.", show_default=False),
+        typer.Option(metavar="DIR", help="Folder of JSON files from zoo benchmark --output.", show_default=False),
     ] = None,
     picture: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=FILE[,FILE]",
-            help="Draw what models see in it. NAME is a task, a model or weights, the most exact counts; repeatable.",
+            help="Draw predictions on FILE. NAME is a task, model or weights; the most specific is used. Repeatable.",
             show_default=False,
         ),
     ] = None,
     stages: Annotated[
-        bool, typer.Option("--stages", help="List the feature stages of models; builds each without memory.")
+        bool, typer.Option("--stages", help="List feature stages; builds each model on the meta device.")
     ] = False,
-    title: Annotated[str, typer.Option(help="Of the catalogue, at the top of each page.")] = "zoo",
+    title: Annotated[str, typer.Option(help="Title at the top of each page.")] = "zoo",
     docs: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Where the documentation is, for a link to it.", show_default=False),
+        typer.Option(metavar="URL", help="URL of the documentation to link to.", show_default=False),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a catalogue that is in DIR; nothing else is touched.")
+        bool, typer.Option("--overwrite", help="Replace an existing catalogue in DIR, nothing else.")
     ] = False,
 ) -> int:
-    """Write pages on all installed models: a table to search, plots, a page for each model, plugin and task.
+    """Write pages of all installed models: a searchable table, plots, a page for each model, plugin and task.
 
-    The pages are files: open DIR/index.html, or put DIR on any web server. They fetch nothing from elsewhere.
-    catalogue.json has the same facts, and catalogue.schema.json its JSON schema. torch is imported for --picture and
-    --stages alone.
+    Open DIR/index.html, or serve DIR with any web server. The pages load nothing from other servers. catalogue.json
+    has the same facts, and catalogue.schema.json is its JSON schema. Only --picture and --stages import torch.
 
     Examples:
         zoo catalogue build site --measurements measurements

@@ -1,4 +1,4 @@
-"""``zoo evaluate``: a model and a data set in, figures out."""
+"""``zoo evaluate``: metrics of a model on a data set."""
 
 from __future__ import annotations
 
@@ -20,35 +20,29 @@ DATA, COMPUTE = "Data", "Computing"
 @cli.reads_options("predict", "evaluate")
 def evaluate(
     context: typer.Context,
-    model: Annotated[
-        str, typer.Option(metavar="MODEL", help="A model, as any table prints it, or a saved model's file or folder.")
-    ],
-    images: Annotated[Path, typer.Option(metavar="DIR", help="The folder of the inputs: pictures, videos or frames.")],
+    model: Annotated[str, typer.Option(metavar="MODEL", help="Name of a model, or a saved model's file or folder.")],
+    images: Annotated[Path, typer.Option(metavar="DIR", help="Folder of inputs: pictures, videos or frames.")],
     annotations: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="What is true of them; see the table above.", show_default=False)
+        Path | None, typer.Option(metavar="PATH", help="The ground truth; see the table above.", show_default=False)
     ] = None,
-    weights: Annotated[str, typer.Option(metavar="WEIGHTS", help="The name of an entry, a file or a URL.")] = "DEFAULT",
+    weights: Annotated[str, typer.Option(metavar="WEIGHTS", help="Name of the weights, a file or a URL.")] = "DEFAULT",
     folder: Annotated[
         Path | None,
-        typer.Option("--output", metavar="DIR", help="Keep a record of each finished input there, to go on from."),
+        typer.Option("--output", metavar="DIR", help="Store a record of each finished input, to resume from."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     processes: Annotated[
         int,
-        typer.Option(min=1, metavar="N", help="Work in N processes, each with its own model.", rich_help_panel=COMPUTE),
+        typer.Option(min=1, metavar="N", help="Number of processes, each with its own model.", rich_help_panel=COMPUTE),
     ] = 1,
-    batch_size: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Run N inputs through the model together.", rich_help_panel=COMPUTE)
-    ] = 8,
+    batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Batch size.", rich_help_panel=COMPUTE)] = 8,
     limit: Annotated[
         int | None,
-        typer.Option(
-            min=1, metavar="N", help="Take only the first N inputs.", show_default=False, rich_help_panel=DATA
-        ),
+        typer.Option(min=1, metavar="N", help="Use only the first N inputs.", show_default=False, rich_help_panel=DATA),
     ] = None,
     shard: Annotated[
         str | None,
-        typer.Option(metavar="I/N", help="Take only the I-th of N parts.", show_default=False, rich_help_panel=DATA),
+        typer.Option(metavar="I/N", help="Evaluate only part I of N.", show_default=False, rich_help_panel=DATA),
     ] = None,
     arguments: cli.Set = None,
     categories: cli.Categories = None,
@@ -56,38 +50,42 @@ def evaluate(
     dtype: cli.Dtype = None,
     engine: cli.EngineName = "torch",
     compiled: cli.Compile = False,
-    task: Annotated[str | None, typer.Option(metavar="TASK", help="The task, by default the model's main one.")] = None,
+    task: Annotated[
+        str | None, typer.Option(metavar="TASK", help="The task; by default the model's main task.")
+    ] = None,
 ) -> int:
-    """Measure how good a model is on a data set, beside the published figures.
+    """Measure the metrics of a model on a data set, next to the published ones.
 
     \b
     Task            --images                    --annotations
     classification  a folder for each class,    none
     and video       named by category or label
-    segmentation    pictures                    a folder of PNGs, one a picture
-                                                and named like it, whose pixels
-                                                are the classes
-    detection       pictures                    a JSON file of COCO's format
+    segmentation    pictures                    a folder of PNGs of the same
+                                                names, whose pixel values are
+                                                the classes
+    detection       pictures                    a JSON file in COCO format
     optical flow    NAME_1.png and NAME_2.png   a folder of .flo files, or of
-                    for NAME.flo; or one named  16-bit PNGs as KITTI has them
+                    for NAME.flo; or NAME and   16-bit PNGs in KITTI format
+                    its successor
                     like it and its successor
 
-    With --output an evaluation that was broken off, even killed, goes on where it was when the same command is given
-    again, and the figures are the same. Metrics are in percent, errors of optical flow in pixels.
+    With --output, an interrupted evaluation continues where it stopped when the same command is run again, with the
+    same results. Metrics are in percent, errors of optical flow in pixels.
 
-    Several machines share an evaluation by --shard 1/16, 2/16, … with one --output; the same command without --shard
-    then gives the figures, which are those of one run.
+    To use several machines, give --shard 1/16, 2/16, … with the same --output; the same command without --shard then
+    computes the metrics, which equal those of a single run.
 
-    An input that cannot be read, or whose result is NaN or infinite, is named on stderr, the others go on, and the exit
-    status is 1. Tasks have options of their own, such as --clips 4 of video classification, --ignore-index 0 of
-    semantic segmentation and --num-flow-updates 32 of optical flow; how published figures were measured is said.
+    An input that cannot be read, or whose result is NaN or infinite, is reported on stderr; the others continue, and
+    the exit status is 1. Some tasks have their own options, such as --clips 4 for video classification,
+    --ignore-index 0 for semantic segmentation and --num-flow-updates 32 for optical flow. The protocol of published
+    metrics is printed.
 
     Examples:
         zoo evaluate --model resnet50 --images imagenet/val --limit 1000
         zoo evaluate --model fcos_resnet50_fpn --images val2017 --annotations instances_val2017.json --output run
         zoo evaluate --model resnet50.onnx --images imagenet/val --json
     """
-    _, spec, entry = cli.find_model(model, weights, task=task, device=device)  # all that can be told without torch
+    _, spec, entry = cli.find_model(model, weights, task=task, device=device)  # finds errors without importing torch
     weights = cli.needs_weights(entry, "the figures of")
     words, options = cli.read_options(context, context.args, spec, "predict", "evaluate")
     if words:
@@ -116,7 +114,7 @@ def evaluate(
     except KeyboardInterrupt:
         if folder is None:
             raise
-        raise KeyboardInterrupt("the same command goes on from here.") from None
+        raise KeyboardInterrupt("run the same command to continue.") from None
     for failed, reason in result.failures.items():
         cli.print_error(reason if failed in reason else f"{failed}: {reason}")
     if as_json:
@@ -144,7 +142,7 @@ def _print(result: Evaluation) -> None:
         cli.say(f"Note: {note}")
     if unread := len(result.failures) - result.not_finite:
         total = result.measured + len(result.failures)
-        cli.say(f"Note: {unread} of {total} inputs could not be read; the figures are of the others.")
+        cli.say(f"Note: {unread} of {total} inputs could not be read; the metrics are for the others.")
 
 
 def _number(value: float) -> str:

@@ -15,39 +15,37 @@ from zoo.errors import InvalidArgument
 @cli.reads_options("export")
 def export(
     context: typer.Context,
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A model, as any table prints it, or a saved model's file or folder.")
-    ],
-    words: Annotated[list[str], typer.Argument(metavar="FILE", help="Where to write it: out.onnx, out.pt2, out.xml.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Name of a model, or a saved model's file or folder.")],
+    words: Annotated[list[str], typer.Argument(metavar="FILE", help="The output file: out.onnx, out.pt2, out.xml.")],
     file_format: Annotated[
         str | None,
         typer.Option(
-            "--format", metavar="FORMAT", help="The format, by default what FILE ends in.", show_default=False
+            "--format", metavar="FORMAT", help="The format; by default from the suffix of FILE.", show_default=False
         ),
     ] = None,
     image_size: Annotated[
         str | None,
-        typer.Option(metavar="HxW", help="Height and width in pixels, by default the model's own.", show_default=False),
+        typer.Option(metavar="HxW", help="Height and width in pixels; by default the model's own.", show_default=False),
     ] = None,
     dynamic: Annotated[
-        str, typer.Option(metavar="AXES", help="Leave these sizes free: batch,height,width.", show_default=False)
+        str, typer.Option(metavar="AXES", help="Axes of variable size: batch,height,width.", show_default=False)
     ] = "",
-    half: Annotated[bool, typer.Option("--half", help="Keep weights and compute in float16.")] = False,
+    half: Annotated[bool, typer.Option("--half", help="Store weights and compute in float16.")] = False,
     opset: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Write this version of ONNX, from 18 to 23; by default 20.", show_default=False),
+        typer.Option(metavar="N", help="ONNX opset version, 18 to 23; by default 20.", show_default=False),
     ] = None,
     with_preprocessing: Annotated[
         bool,
-        typer.Option("--with-preprocessing", help="Take pixels, and give probabilities, classes or boxes in pixels."),
+        typer.Option("--with-preprocessing", help="Input pixels; output probabilities, classes or boxes in pixels."),
     ] = False,
     weights: Annotated[
-        str, typer.Option(metavar="WEIGHTS", help="The name of an entry, a file or a URL; none for random numbers.")
+        str, typer.Option(metavar="WEIGHTS", help="Name of the weights, a file or a URL; none for random weights.")
     ] = "DEFAULT",
     task: Annotated[
-        str | None, typer.Option(metavar="TASK", help="The task, by default the model's main one.", show_default=False)
+        str | None, typer.Option(metavar="TASK", help="The task; by default the model's main task.", show_default=False)
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", "--force", help="Write over a file that is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", "--force", help="Replace an existing file.")] = False,
     arguments: cli.Set = None,
     categories: cli.Categories = None,
 ) -> int:
@@ -56,19 +54,19 @@ def export(
     \b
     --format      FILE     run by
     onnx          .onnx    ONNX Runtime and many others
-    torch-export  .pt2     torch alone
-    openvino      .xml     OpenVINO; the weights in a .bin beside it
-    and what other plugins bring.
+    torch-export  .pt2     torch only
+    openvino      .xml     OpenVINO; the weights are in a .bin next to it
+    and formats of other plugins.
 
-    The file takes inputs of one size, unless --dynamic frees some, and says what it is: zoo predict, evaluate and show
-    take it as a model (--model out.onnx). Detectors give padded detections and their count.
+    The file accepts one input size unless --dynamic frees some axes, and describes itself: zoo predict, evaluate and
+    show accept it as a model (--model out.onnx). Detectors return padded detections and their count.
 
     Examples:
         zoo export resnet50 resnet50.onnx
         zoo export resnet50 resnet50.xml --dynamic batch --with-preprocessing
         zoo export fasterrcnn_resnet50_fpn_v2 detector.onnx --image-size 800x1066 --max-detections 50
     """
-    _, spec, entry = cli.find_model(model, weights, task=task)  # all that can be told without torch
+    _, spec, entry = cli.find_model(model, weights, task=task)  # finds errors without importing torch
     files, options = cli.read_options(context, words, spec, "export")
     if len(files) != 1:
         raise typer.BadParameter(f"Expected one FILE to write, not {', '.join(files) or 'none'}.")
@@ -76,9 +74,9 @@ def export(
     target = Path(files[0])
     registry.check_format(registry.format_of(target, file_format), to_write=True)
     if not target.absolute().parent.is_dir():
-        raise InvalidArgument(f"There is no folder {target.parent} to write {target.name} to.")
+        raise InvalidArgument(f"The folder {target.parent} for {target.name} does not exist.")
     if target.exists() and not overwrite:
-        raise FileExistsError(f"{target} is there already; --overwrite replaces it.")
+        raise FileExistsError(f"{target} already exists; use --overwrite to replace it.")
     from zoo_tools.exporting import export as write
 
     report = write(

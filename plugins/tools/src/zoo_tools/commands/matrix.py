@@ -1,4 +1,4 @@
-"""``zoo matrix``: what works with which model, measured."""
+"""``zoo matrix``: which features work with which model, measured."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from zoo.contract import CAPABILITIES
 
 def matrix(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME", help="Models, plugins or wildcards, by default all plugins.")
+        list[str] | None, typer.Argument(metavar="NAME", help="Models, plugins or wildcards; by default all plugins.")
     ] = None,
-    output: Annotated[Path, typer.Option(metavar="DIR", help="Write capabilities/PLUGIN.json there.")] = Path(
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Folder for capabilities/PLUGIN.json.")] = Path(
         "measurements"
     ),
     resume: Annotated[
-        bool, typer.Option("--resume", help="Keep what was measured with the same torch and plugin.")
+        bool, typer.Option("--resume", help="Keep results of the same torch and plugin versions.")
     ] = False,
     cells: Annotated[
-        str | None, typer.Option(metavar="NAME,NAME", help="Measure these, by default all.", show_default=False)
+        str | None, typer.Option(metavar="NAME,NAME", help="Cells to measure; by default all.", show_default=False)
     ] = None,
     every: Annotated[
         bool, typer.Option("--every", help="Measure all models of a plugin, not only the smallest of each family.")
     ] = False,
     device: Annotated[str, typer.Option(metavar="DEVICE", help="Run the models on cpu or cuda.")] = "cpu",
-    timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Give each cell so long.")] = 300,
+    timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Time limit of each cell.")] = 300,
 ) -> int:
-    """Measure what works with models: precisions, compilers, exporters, training, copying, int8.
+    """Measure which features work: precisions, compilers, exporters, training, copying, int8.
 
-    Each model runs in a process of its own, so that a crash or a hang is an answer, and not the end. Every answer is
-    written at once: a run that is broken off goes on with --resume. Cells whose packages are missing stay empty.
+    Each model runs in its own process, so that a crash or a hang counts as a result and the run continues. Each result
+    is written immediately; --resume continues an interrupted run. Cells whose packages are missing stay empty.
 
     Examples:
         zoo matrix resnet18 --cells onnx,compile
@@ -46,7 +46,7 @@ def matrix(
 
     def told(model: str, cell: str, result: Mapping[str, Any] | None) -> None:
         if result is None:
-            said = "not measured: a package that it needs is not installed"
+            said = "not measured: a required package is not installed"
         elif result["works"]:
             facts = {k: v for k, v in result.items() if k not in ("works", "seconds", "note")}
             said = " ".join(["yes", *(f"{key} {value}" for key, value in facts.items())])

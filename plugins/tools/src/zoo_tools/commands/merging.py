@@ -1,4 +1,4 @@
-"""``zoo merge``: one file of what shards have predicted."""
+"""``zoo merge``: merge the predictions of shards into one file."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ ENDINGS = (".jsonl", ".csv", ".parquet")
 
 
 def merge(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of `zoo predict --output`.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The output folder of `zoo predict`.")],
     target: Annotated[
         Path | None,
-        typer.Option("--output", metavar="FILE", help="Write this file: all.jsonl, all.csv or all.parquet."),
+        typer.Option("--output", metavar="FILE", help="The output file: all.jsonl, all.csv or all.parquet."),
     ] = None,
-    coco: Annotated[Path | None, typer.Option(metavar="FILE", help="Write detections as a COCO data set.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+    coco: Annotated[Path | None, typer.Option(metavar="FILE", help="Write detections in COCO format.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> int:
-    """Merge the predictions in a folder into one file: a row an input, with "error" where it failed.
+    """Merge the predictions in a folder into one file: one row per input, with "error" if it failed.
 
-    Before anything is written it is checked that no shard and no input is missing or there twice. Inputs that failed
-    are named on stderr, and the exit status is 1. --coco needs predictions that were made with --coco.
+    Nothing is written if a shard or an input is missing or duplicated. Failed inputs are listed on stderr, and the
+    exit status is 1. --coco needs predictions made with --coco.
 
-    An evaluation in shards is finished by the same `zoo evaluate` without --shard.
+    To finish a sharded evaluation, run the same `zoo evaluate` without --shard.
 
     Examples:
         zoo merge results --output all.jsonl
@@ -40,12 +40,12 @@ def merge(
         raise typer.BadParameter(f"--output {target}: expected a name that ends in one of {', '.join(ENDINGS)}.")
     for file in (target, coco):
         if file is not None and file.exists() and (file.is_dir() or not overwrite):
-            raise InvalidArgument(f"{str(file)!r} is there already. Give another name, or --overwrite.")
+            raise InvalidArgument(f"{str(file)!r} already exists. Choose another name, or use --overwrite.")
         if file is not None and not file.absolute().parent.is_dir():
             raise InvalidArgument(f"{str(file)!r} is in a folder that does not exist.")
     if (folder / "records.jsonl").is_file() or any(folder.glob("records-*-of-*.jsonl")):
         raise InvalidArgument(
-            f"{str(folder)!r} has records of an evaluation; the same zoo evaluate without --shard gives its figures."
+            f"{str(folder)!r} has records of an evaluation; run the same zoo evaluate without --shard for its metrics."
         )
     from zoo.running.records import rows
     from zoo.running.sharding import shards_in
@@ -56,7 +56,7 @@ def merge(
             return (record["row"] for path in shards_in(folder) for record in rows(path))
 
         if coco is not None and not about.get("coco"):
-            raise InvalidArgument("--coco: the predictions were made without --coco, and lack what it needs.")
+            raise InvalidArgument("--coco: the predictions were made without --coco.")
         if target is not None and target.suffix.lower() == ".jsonl":
             merging.write_jsonl(target, (record["row"] for record in records))
         elif target is not None:

@@ -1,4 +1,4 @@
-"""``zoo quantize``: an int8 model of a float one, with the accuracy before and after."""
+"""``zoo quantize``: make an int8 model from a float model, with the accuracy before and after."""
 
 from __future__ import annotations
 
@@ -12,52 +12,50 @@ from zoo.errors import InvalidArgument
 
 
 def quantize(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A model, as any table prints it, or a saved model's file or folder.")
-    ],
-    data: Annotated[Path, typer.Option(metavar="DIR", help="Pictures like those that the model will see.")],
-    output: Annotated[Path, typer.Option(metavar="FILE", help="Where to write it: .xml for openvino, .pt2 for torch.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Name of a model, or a saved model's file or folder.")],
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Folder of typical input pictures for calibration.")],
+    output: Annotated[Path, typer.Option(metavar="FILE", help="The output file: .xml for openvino, .pt2 for torch.")],
     engine: Annotated[
         str | None,
         typer.Option(
-            metavar="openvino|torch", help="The engine that runs it, by default what FILE says.", show_default=False
+            metavar="openvino|torch", help="The engine that runs it; by default from the suffix.", show_default=False
         ),
     ] = None,
-    weights: Annotated[str, typer.Option(metavar="WEIGHTS", help="The name of an entry, a file or a URL.")] = "DEFAULT",
-    samples: Annotated[int, typer.Option(min=1, metavar="N", help="Find ranges on N pictures.")] = 300,
+    weights: Annotated[str, typer.Option(metavar="WEIGHTS", help="Name of the weights, a file or a URL.")] = "DEFAULT",
+    samples: Annotated[int, typer.Option(min=1, metavar="N", help="Number of calibration pictures.")] = 300,
     annotations: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="What is true of the pictures, as `zoo evaluate` takes it.")
+        Path | None, typer.Option(metavar="PATH", help="The ground truth, as for `zoo evaluate`.")
     ] = None,
     images: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Measure on these pictures, by default those of --data.")
+        Path | None, typer.Option(metavar="DIR", help="Pictures to measure on; by default those of --data.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=0, metavar="N", help="Measure on N pictures at most; 0 for none.")] = 200,
+    limit: Annotated[int, typer.Option(min=0, metavar="N", help="Measure on at most N pictures; 0 to skip.")] = 200,
     task: Annotated[
-        str | None, typer.Option(metavar="TASK", help="The task, by default the model's main one.", show_default=False)
+        str | None, typer.Option(metavar="TASK", help="The task; by default the model's main task.", show_default=False)
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     arguments: cli.Set = None,
     categories: cli.Categories = None,
 ) -> int:
-    """Make an int8 model of a float one that classifies pictures, or their pixels: a quarter of the size, and fast.
+    """Make an int8 model from a float model for image classification or semantic segmentation.
 
-    Ranges are found on the pictures in --data, a few hundred of which are enough. Accuracy before and after is
-    measured as `zoo evaluate` does it, where folders' names or --annotations say what is true; and always how often
-    the top class is the float model's.
+    The int8 model has a quarter of the size and is faster. The pictures in --data, of which a few hundred are enough,
+    give the value ranges. Accuracy before and after is measured as by `zoo evaluate`, if folder names or --annotations
+    give the ground truth; the agreement with the float model's top class is always measured.
 
     Examples:
         zoo quantize resnet50 --data imagenet/val --output resnet50_int8.xml
         zoo quantize lraspp_mobilenet_v3_large --data pictures --output int8.pt2 --limit 0
     """
-    info, _, entry = cli.find_model(model, weights, task=task)  # all that can be told without torch
+    info, _, entry = cli.find_model(model, weights, task=task)  # finds errors without importing torch
     weights = cli.needs_weights(entry, "the int8 form of")
     for option, path in (("--data", data), ("--images", images), ("--annotations", annotations)):
         if path is not None and not path.exists():
             raise InvalidArgument(f"{option}: there is no {str(path)!r}.")
     chosen = engine or {".xml": "openvino", ".pt2": "torch"}.get(output.suffix)
     if chosen is None:
-        raise typer.BadParameter(f"--output {output}: end it in .xml for openvino, in .pt2 for torch.")
+        raise typer.BadParameter(f"--output {output}: expected a suffix .xml for openvino or .pt2 for torch.")
     from zoo_tools.quantizing import check_engine, check_target, compare, quantize as make, save_quantized
 
     check_engine(chosen)
@@ -100,7 +98,7 @@ def quantize(
         cli.print_table(columns, [[k, f"{v:.3f}", f"{measured.after[k]:.3f}"] for k, v in measured.before.items()])
         cli.say(f"Measured on {cli.counted(measured.measured, 'picture')}.")
     cli.say(
-        f"The top class is the float model's for {measured.agreement:.1%} of "
+        f"The top class equals the float model's for {measured.agreement:.1%} of "
         f"{cli.counted(measured.compared, 'picture')}."
     )
     if measured.note:

@@ -1,4 +1,4 @@
-"""Models as exported programs, for as many shapes as they allow."""
+"""Models as exported programs that accept as many input shapes as the model allows."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Captured:
     """A module as a graph.
 
     Attributes:
-        program: the graph.
-        sizes: of the arguments that it was captured with.
-        free: of each argument the dimensions that may have other sizes.
+        program: the exported program.
+        sizes: shapes of the arguments that it was captured with.
+        free: for each argument, the dimensions of variable size.
     """
 
     program: ExportedProgram
@@ -28,7 +28,7 @@ class Captured:
     free: tuple[frozenset[int], ...]
 
     def takes(self, *tensors: Tensor) -> bool:
-        """Whether the graph is for tensors of these shapes."""
+        """Whether the graph accepts tensors of these shapes."""
         return len(tensors) == len(self.sizes) and all(
             t.dim() == len(size) and all(t.shape[d] == size[d] for d in range(len(size)) if d not in free)
             for t, size, free in zip(tensors, self.sizes, self.free, strict=True)
@@ -36,19 +36,19 @@ class Captured:
 
 
 def captured(module: nn.Module, arguments: tuple[Tensor, ...], dynamic: Sequence[set[int]]) -> Captured:
-    """Capture a module with the batch free, and the dimensions that are known to vary; else without what it forbids.
+    """Capture a module with a variable batch size and the given variable dimensions, as far as the module allows.
 
     Args:
         module: takes tensors.
-        arguments: an example.
-        dynamic: of each argument the dimensions that have varied.
+        arguments: example arguments.
+        dynamic: for each argument, the dimensions whose size has varied.
     """
     sizes = tuple(t.shape for t in arguments)
     batches = {size[0] for size in sizes if size}
     one_batch = len(batches) == 1 and all(len(size) > 1 for size in sizes)
     wanted = [frozenset({0} | dims) if one_batch else frozenset(dims) for dims in dynamic]
     tries = [wanted, [frozenset({0})] * len(sizes)] if one_batch else [wanted]
-    # What is captured with a size of one is for one.
+    # A dimension of size one is always captured as constant.
     wide = tuple(torch.cat([t, t]) if one_batch and batches == {1} else t for t in arguments)
     with quietly():
         for free in tries:
@@ -57,7 +57,7 @@ def captured(module: nn.Module, arguments: tuple[Tensor, ...], dynamic: Sequence
             shapes = tuple(dict.fromkeys(dims, Dim.DYNAMIC) for dims in free)
             try:
                 program = torch.export.export(module, wide, dynamic_shapes={"tensors": shapes}, strict=False)
-            except Exception:  # noqa: BLE001  whatever a model's own code, or the exporter, raises
+            except Exception:  # noqa: BLE001  a model's code and the exporter can raise anything
                 continue
             return Captured(program, tuple(t.shape for t in wide), tuple(free))
         program = torch.export.export(module, arguments, strict=False)
@@ -65,5 +65,5 @@ def captured(module: nn.Module, arguments: tuple[Tensor, ...], dynamic: Sequence
 
 
 def names_of(program: ExportedProgram) -> Any:
-    """The inputs that the user gives, by name."""
+    """The names of the user inputs."""
     return list(program.graph_signature.user_inputs)

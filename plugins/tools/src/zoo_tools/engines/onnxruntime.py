@@ -1,4 +1,4 @@
-"""ONNX Runtime: a model as an ONNX graph, made in memory."""
+"""ONNX Runtime: runs a model as an ONNX graph that is made in memory."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from zoo.errors import InvalidArgument
 from zoo_tools.engines.capturing import Captured, captured
 from zoo_tools.quiet import quietly
 
-LARGE = 1_500_000_000  # bytes of parameters from which the graph goes through a file: a message has 2 GB at most
+LARGE = 1_500_000_000  # bytes of parameters above which the graph is written to a file: protobuf is limited to 2 GB
 
 
 def build(module: nn.Module, arguments: tuple[Tensor, ...], *, dtype: torch.dtype | None, dynamic: Any) -> Session:
-    """A session of ONNX Runtime, which computes in float32.
+    """An ONNX Runtime session in float32.
 
     Raises:
-        InvalidArgument: another precision, or a device that this ONNX Runtime does not compute on.
+        InvalidArgument: the precision, or the device, is not supported by the installed ONNX Runtime.
     """
     if dtype not in (None, torch.float32):
         raise InvalidArgument(
             f"dtype={str(dtype).removeprefix('torch.')!r}: the engine 'onnxruntime' computes in float32. "
-            "'openvino' and 'compile' have bfloat16."
+            "Use 'openvino' or 'compile' for bfloat16."
         )
     device = arguments[0].device.type
     providers = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
     if providers.get(device) not in onnxruntime.get_available_providers():
         raise InvalidArgument(
-            f"The engine 'onnxruntime' does not compute on {device} here; this one has "
-            f"{', '.join(onnxruntime.get_available_providers())}. Move the model to the CPU, or take another engine."
+            f"The engine 'onnxruntime' does not support {device} here; the installed one supports "
+            f"{', '.join(onnxruntime.get_available_providers())}. Move the model to the CPU, or use another engine."
         )
     graph = captured(module, arguments, dynamic)
     with quietly(), tempfile.TemporaryDirectory() as folder:
         program = torch.onnx.export(graph.program, dynamo=True, verbose=False)
         if program is None:
-            raise RuntimeError("torch gave no program")
+            raise RuntimeError("torch returned no program")
         if sum(p.numel() * p.element_size() for p in module.parameters()) < LARGE:
             model: Any = program.model_proto.SerializeToString()
         else:
@@ -53,17 +53,17 @@ def build(module: nn.Module, arguments: tuple[Tensor, ...], *, dtype: torch.dtyp
 
 
 def session_options() -> Any:
-    """As many threads as torch has; without ONNX Runtime's warnings."""
+    """The same number of threads as torch; ONNX Runtime's warnings are disabled."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3
-    if os.environ.get("OMP_WAIT_POLICY", "").lower() == "passive":  # as PyTorch's threads, these leave the core alone
+    if os.environ.get("OMP_WAIT_POLICY", "").lower() == "passive":  # do not spin, as PyTorch's threads
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 
 
 class Session:
-    """Tensors through ONNX Runtime."""
+    """Run ONNX Runtime on tensors."""
 
     def __init__(self, session: Any, graph: Captured) -> None:
         self.session, self.graph = session, graph

@@ -1,4 +1,4 @@
-"""OpenVINO: a model as its graph, in float32 or, where the processor has it, in bfloat16."""
+"""OpenVINO: runs a model in float32 or, if the processor supports it, in bfloat16."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from zoo.errors import InvalidArgument
 from zoo_tools.engines.capturing import Captured, captured
 from zoo_tools.quiet import quietly
 
-STATIC = 4  # shapes for which a program is compiled, as is fastest; for more, one program takes all
+STATIC = 4  # shapes that get a program each, which is fastest; more share a dynamic one
 PRECISIONS = {None: "f32", torch.float32: "f32", torch.bfloat16: "bf16"}
 
 
 def build(module: nn.Module, arguments: tuple[Tensor, ...], *, dtype: torch.dtype | None, dynamic: Any) -> Programs:
-    """Programs of OpenVINO for the CPU.
+    """OpenVINO programs for the CPU.
 
     Raises:
-        InvalidArgument: float16, or a model that is not on the CPU.
+        InvalidArgument: the precision is float16, or the model is not on the CPU.
     """
     if dtype not in PRECISIONS:
         raise InvalidArgument(
@@ -31,8 +31,8 @@ def build(module: nn.Module, arguments: tuple[Tensor, ...], *, dtype: torch.dtyp
         )
     if arguments[0].device.type != "cpu":
         raise InvalidArgument(
-            f"The engine 'openvino' computes on the CPU, and the model is on {arguments[0].device}. Move it, or take "
-            "another engine."
+            f"The engine 'openvino' runs on the CPU, and the model is on {arguments[0].device}. Move the model to the "
+            "CPU, or use another engine."
         )
     graph = captured(module, arguments, dynamic)
     with quietly():
@@ -41,7 +41,7 @@ def build(module: nn.Module, arguments: tuple[Tensor, ...], *, dtype: torch.dtyp
 
 
 class Programs:
-    """Tensors through OpenVINO."""
+    """Run OpenVINO on tensors."""
 
     def __init__(self, model: Any, graph: Captured, precision: str) -> None:
         self.model, self.graph = model, graph
@@ -77,5 +77,5 @@ class Programs:
 
     def __call__(self, *tensors: Tensor) -> Sequence[Tensor]:
         program = self.program(tuple(t.shape for t in tensors))
-        found = program([t.detach().contiguous().numpy() for t in tensors])  # each thread a request of its own
+        found = program([t.detach().contiguous().numpy() for t in tensors])  # each thread has its own request
         return [torch.from_numpy(found[i].copy()) for i in range(len(program.outputs))]

@@ -1,5 +1,5 @@
-"""Formats of exported files: each module has ``write``, ``facts`` and ``open``, as :class:`zoo.Format` wants them."""
+"""Formats of exported files: each module has the functions ``write``, ``facts`` and ``open`` of :class:`zoo.Format`."""
 
 from __future__ import annotations
 
-KEY = "zoo"  # of what is known of the model, in each format's own metadata
+KEY = "zoo"  # key of the description in each format's metadata

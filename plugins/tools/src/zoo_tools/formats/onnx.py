@@ -14,17 +14,17 @@ from zoo_tools.formats import KEY
 if TYPE_CHECKING:
     from torch import Tensor
 
-OPSETS = (18, 23)  # the least has Resize that smooths; the most is what torch's exporter and onnxscript know
+OPSETS = (18, 23)  # 18 adds Resize with antialiasing; 23 is the latest that torch's exporter supports
 LARGEST = 1 << 24  # bytes of metadata
-_METADATA = 14  # the field of ModelProto
+_METADATA = 14  # field number in ModelProto
 
 
 def write(capture: Capture, path: Path) -> None:
     """Write a program as ONNX.
 
     Raises:
-        InvalidArgument: an opset that there is none of.
-        ImportError: onnx or onnxscript is not there.
+        InvalidArgument: the opset is not supported.
+        ImportError: onnx or onnxscript is not installed.
     """
     import torch
 
@@ -40,20 +40,20 @@ def write(capture: Capture, path: Path) -> None:
         verbose=False,
     )
     if made is None:
-        raise RuntimeError("torch gave no program")
+        raise RuntimeError("torch returned no program")
     _name_axes(made.model.graph, capture.options.get("axes", {}))
     made.model.metadata_props[KEY] = capture.facts
     made.save(path)
 
 
 def check_opset(opset: Any) -> None:
-    """Raise InvalidArgument if ``opset`` is none that can be written."""
+    """Raise InvalidArgument if ``opset`` is not supported."""
     if isinstance(opset, bool) or not isinstance(opset, int) or not OPSETS[0] <= opset <= OPSETS[1]:
-        raise InvalidArgument(f"opset is {opset!r}; expected a whole number from {OPSETS[0]} to {OPSETS[1]}.")
+        raise InvalidArgument(f"opset is {opset!r}; expected an integer from {OPSETS[0]} to {OPSETS[1]}.")
 
 
 def _in_double() -> dict[Any, Any]:
-    """Arithmetic of sizes as Python has it: in single precision a side of 799.99 pixels would become one of 800."""
+    """Compute sizes in double precision, as Python does: in single precision, 799.99 would be rounded to 800."""
     import operator
 
     import torch
@@ -71,7 +71,7 @@ def _in_double() -> dict[Any, Any]:
 
 
 def _name_axes(graph: Any, axes: Mapping[str, Mapping[int, str]]) -> None:
-    """``s77`` is ``batch``: in the inputs, and wherever else it stands by itself or in a sum."""
+    """Rename the symbol ``s77`` to ``batch``, in the inputs and wherever it occurs alone or in a sum."""
     names: dict[str, str] = {}
     for value in graph.inputs:
         for axis, name in axes.get(value.name, {}).items():
@@ -86,10 +86,10 @@ def _name_axes(graph: Any, axes: Mapping[str, Mapping[int, str]]) -> None:
 
 
 def facts(path: Path) -> str | None:
-    """What is written under ``zoo`` in the metadata. The rest of the file is skipped, however large it is.
+    """The entry ``zoo`` of the metadata. The rest of the file is skipped, whatever its size.
 
     Raises:
-        CheckpointError: the file is no ONNX, or damaged.
+        CheckpointError: the file is not ONNX, or damaged.
     """
     try:
         with path.open("rb") as f:
@@ -111,7 +111,7 @@ def facts(path: Path) -> str | None:
                     raise ValueError(f"a field of kind {kind}")
             return found
     except (ValueError, EOFError) as e:
-        raise CheckpointError(f"{path} is no ONNX file, or it is damaged or cut short ({e}).") from e
+        raise CheckpointError(f"{path} is not an ONNX file, or it is damaged or truncated ({e}).") from e
 
 
 def _number(f: BinaryIO) -> int:
@@ -128,7 +128,7 @@ def _number(f: BinaryIO) -> int:
 
 
 def _entry(data: bytes) -> str | None:
-    """The value of an entry of the metadata, if it is ours."""
+    """The value of a metadata entry, if its key is ``zoo``."""
     import io
 
     f, parts = io.BytesIO(data), dict[int, bytes]()
@@ -140,12 +140,12 @@ def _entry(data: bytes) -> str | None:
     return parts.get(2, b"").decode() if parts.get(1) == KEY.encode() else None
 
 
-def open(path: Path) -> Callable[..., dict[str, Tensor]]:  # noqa: A001  the format's word
-    """What runs the file by ONNX Runtime on the CPU, on as many threads as torch uses.
+def open(path: Path) -> Callable[..., dict[str, Tensor]]:  # noqa: A001  the name in zoo.Format
+    """A module that runs the file with ONNX Runtime on the CPU, with the same number of threads as torch.
 
     Raises:
-        ImportError: onnxruntime is not there.
-        CheckpointError: it cannot run the file.
+        ImportError: onnxruntime is not installed.
+        CheckpointError: ONNX Runtime cannot run the file.
     """
     import onnxruntime
     import torch
@@ -154,7 +154,7 @@ def open(path: Path) -> Callable[..., dict[str, Tensor]]:  # noqa: A001  the for
 
     try:
         session = onnxruntime.InferenceSession(str(path), session_options(), providers=["CPUExecutionProvider"])
-    except Exception as e:  # onnxruntime's errors have no class of their own above Exception
+    except Exception as e:  # onnxruntime's errors have no common base class but Exception
         raise CheckpointError(f"ONNX Runtime cannot run {path}: {str(e).splitlines()[0]}") from e
     inputs = [one.name for one in session.get_inputs()]
     outputs = [one.name for one in session.get_outputs()]

@@ -1,4 +1,4 @@
-"""OpenVINO's intermediate representation: ``model.xml``, and ``model.bin`` with the weights beside it."""
+"""OpenVINO's intermediate representation: ``model.xml``, with the weights in ``model.bin`` next to it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ LARGEST = 1 << 24  # characters of metadata
 
 
 def write(capture: Capture, path: Path) -> None:
-    """Write a program as OpenVINO's IR: by ONNX, which has operators for all that detectors do.
+    """Write a program as OpenVINO IR, by way of ONNX, which has all the operators of detectors.
 
     Raises:
-        ImportError: openvino is not there, or onnx or onnxscript.
+        ImportError: openvino, onnx or onnxscript is not installed.
     """
     import openvino
 
@@ -36,10 +36,10 @@ def write(capture: Capture, path: Path) -> None:
 
 
 def facts(path: Path) -> str | None:
-    """What is written under ``zoo`` in ``rt_info``. OpenVINO is not needed, nor is the file of weights.
+    """The entry ``zoo`` in ``rt_info``. Needs neither OpenVINO nor the file of weights.
 
     Raises:
-        CheckpointError: the file is no such XML, or damaged.
+        CheckpointError: the file is not OpenVINO IR, or damaged.
     """
     found: list[str] = []
     place: list[str] = []
@@ -61,16 +61,16 @@ def facts(path: Path) -> str | None:
         with path.open("rb") as f:
             parser.ParseFile(f)
     except (ValueError, expat.ExpatError) as e:
-        raise CheckpointError(f"{path} is no model of OpenVINO, or it is damaged or cut short ({e}).") from e
+        raise CheckpointError(f"{path} is not an OpenVINO model, or it is damaged or truncated ({e}).") from e
     return found[0] if found else None
 
 
-def open(path: Path) -> Callable[..., dict[str, Tensor]]:  # noqa: A001  the format's word
-    """What runs the file by OpenVINO on the CPU, in float32 as it was written.
+def open(path: Path) -> Callable[..., dict[str, Tensor]]:  # noqa: A001  the name in zoo.Format
+    """A module that runs the file with OpenVINO on the CPU, in float32 as it was written.
 
     Raises:
-        ImportError: openvino is not there.
-        CheckpointError: it cannot run the file.
+        ImportError: openvino is not installed.
+        CheckpointError: OpenVINO cannot run the file.
     """
     import openvino
     import torch
@@ -85,7 +85,7 @@ def open(path: Path) -> Callable[..., dict[str, Tensor]]:  # noqa: A001  the for
     names = [_name(port, known) for port in compiled.outputs]
 
     def run(*arguments: Tensor) -> dict[str, Tensor]:
-        request = compiled.create_infer_request()  # one each: threads may call it at the same time
+        request = compiled.create_infer_request()  # one per call: threads may call it at the same time
         found = request.infer([t.detach().cpu().numpy() for t in arguments])
         return {name: torch.from_numpy(found[i].copy()) for i, name in enumerate(names)}
 
@@ -93,6 +93,6 @@ def open(path: Path) -> Callable[..., dict[str, Tensor]]:  # noqa: A001  the for
 
 
 def _name(port: Any, known: set[str]) -> str:
-    """What an output is called: it may have several names, of which the file's facts have one."""
+    """The name of an output: OpenVINO may know several, of which the description has one."""
     name: str = next((name for name in sorted(port.get_names()) if name in known), None) or port.get_any_name()
     return name

@@ -1,8 +1,8 @@
-"""PyTorch's own exported programs: ``.pt2``, which torch alone runs.
+"""PyTorch's exported programs: ``.pt2``, which only torch runs.
 
-``torch.export.load`` must not be given a stranger's file: it unpickles objects, evaluates expressions, and takes any
-function of the module ``torch`` for an operator. So nothing is loaded but a copy of what was checked here: a graph
-whose nodes are operators of ATen, of zoo and of arithmetic, and tensors that are plain bytes.
+``torch.export.load`` is not safe for untrusted files: it unpickles objects, evaluates expressions, and accepts any
+function of the module ``torch`` as an operator. Therefore only a copy of the checked content is loaded: a graph whose
+nodes are operators of ATen, of zoo and of arithmetic, and tensors that are plain bytes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from zoo_tools.formats import KEY
 if TYPE_CHECKING:
     from torch import Tensor
 
-INT8 = b"torch.ops.quantized_decomposed."  # in the graph of a model of int8
+INT8 = b"torch.ops.quantized_decomposed."  # occurs in the graph of an int8 model
 LARGEST = 1 << 24  # bytes of metadata
 LARGEST_GRAPH = 1 << 28  # bytes of JSON
 _KEPT = re.compile(
@@ -48,7 +48,7 @@ _TREES = {"builtins.dict", "builtins.list", "builtins.tuple", "collections.Order
 
 
 def write(capture: Capture, path: Path) -> None:
-    """Write a program as ``torch.export.save`` does, its facts as an extra file."""
+    """Write a program with ``torch.export.save``, with the description as an extra file."""
     import torch
 
     torch.export.save(capture.program, path, extra_files={KEY: capture.facts})
@@ -58,7 +58,7 @@ def facts(path: Path) -> str | None:
     """The extra file ``zoo``.
 
     Raises:
-        CheckpointError: the file is no such archive, or damaged.
+        CheckpointError: the file is not such an archive, or damaged.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -67,19 +67,19 @@ def facts(path: Path) -> str | None:
                 return None
             return archive.read(found[0]).decode()
     except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError) as e:
-        raise CheckpointError(f"{path} is no exported program, or it is damaged or cut short ({e}).") from e
+        raise CheckpointError(f"{path} is not an exported program, or it is damaged or truncated ({e}).") from e
 
 
-def open(path: Path) -> Callable[..., dict[str, Tensor]]:  # noqa: A001  the format's word
-    """What runs the file by torch on the CPU.
+def open(path: Path) -> Callable[..., dict[str, Tensor]]:  # noqa: A001  the name in zoo.Format
+    """A module that runs the file with torch on the CPU.
 
     Raises:
-        CheckpointError: it is none, or holds what is refused.
+        CheckpointError: the file is not an exported program, or has content that is not allowed.
     """
     checked = checked_copy(path)
     import torch
 
-    import zoo.ops  # noqa: F401  whose operators are in it
+    import zoo.ops  # noqa: F401  registers the operators
     from zoo_tools.exporting import named_tensors
 
     logger = logging.getLogger("torch.export")
@@ -92,7 +92,7 @@ def open(path: Path) -> Callable[..., dict[str, Tensor]]:  # noqa: A001  the for
         load_operators()
     try:
         module: Any = torch.export.load(checked).module(check_guards=False)
-    except Exception as e:  # whatever torch raises of a file that is not as it expects
+    except Exception as e:  # torch raises many classes for an unexpected file
         raise CheckpointError(f"{path} cannot be loaded: {type(e).__name__}: {str(e).splitlines()[0]}") from e
     finally:
         logger.setLevel(level)
@@ -109,10 +109,10 @@ def open(path: Path) -> Callable[..., dict[str, Tensor]]:  # noqa: A001  the for
 
 
 def checked_copy(path: Path) -> io.BytesIO:
-    """What of an archive is needed to run it, if nothing in it can do anything but arithmetic.
+    """The parts of an archive that are needed to run it, checked to contain only arithmetic.
 
     Raises:
-        CheckpointError: it holds anything else; the message names it.
+        CheckpointError: it contains anything else; the message names it.
     """
     copy = io.BytesIO()
     try:
@@ -121,7 +121,7 @@ def checked_copy(path: Path) -> io.BytesIO:
             for info in archive.infolist():
                 name = info.filename.partition("/")[2]
                 if name in seen or info.compress_type != zipfile.ZIP_STORED:
-                    raise _refusal(path, f"{info.filename!r}, twice or compressed")
+                    raise _refusal(path, f"{info.filename!r}, duplicated or compressed")
                 seen.add(name)
                 if _IGNORED.fullmatch(name):
                     continue
@@ -133,27 +133,27 @@ def checked_copy(path: Path) -> io.BytesIO:
                     kept.writestr(f"model/{name}", json.dumps(_checked(path, name, json.loads(archive.read(info)))))
                 else:
                     kept.writestr(f"model/{name}", archive.read(info))
-            kept.writestr("model/data/sample_inputs/model.pt", b"")  # torch wants it there, and would unpickle it
+            kept.writestr("model/data/sample_inputs/model.pt", b"")  # required by torch, which would unpickle it
             if not {"archive_format", "models/model.json", "data/weights/model_weights_config.json"} <= seen:
-                raise CheckpointError(f"{path} is no exported program of torch 2.9 or later.")
+                raise CheckpointError(f"{path} is not an exported program of torch 2.9 or later.")
     except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, RecursionError) as e:
-        raise CheckpointError(f"{path} is no exported program, or it is damaged or cut short ({e}).") from e
+        raise CheckpointError(f"{path} is not an exported program, or it is damaged or truncated ({e}).") from e
     copy.seek(0)
     return copy
 
 
 def _refusal(path: Path, what: str) -> CheckpointError:
-    return CheckpointError(f"{path} is not opened: it holds {what[:200]}, which no export of zoo writes.")
+    return CheckpointError(f"{path} is refused: it contains {what[:200]}, which no export of zoo writes.")
 
 
 def _checked(path: Path, name: str, content: Any) -> Any:
-    """JSON of the archive without what is not needed, if all of it is harmless."""
+    """The archive's JSON without unneeded parts; raises if any part is not allowed."""
     if name != "models/model.json":
         for one in content["config"].values():
             if one["use_pickle"]:
-                raise _refusal(path, "an object that is pickled")
+                raise _refusal(path, "a pickled object")
     elif isinstance(content, dict):
-        content["guards_code"] = []  # is compiled; sizes are checked by whoever runs it
+        content["guards_code"] = []  # torch would compile this code; the caller checks sizes
     _walk(path, "", content)
     return content
 
@@ -176,7 +176,7 @@ def _walk(path: Path, key: str, value: Any) -> None:
 
 
 def _problem(key: str, text: str) -> str | None:
-    """What a string is where it may not be so."""
+    """Describe a string that is not allowed here, or return None."""
     if key in ("target", "as_operator"):
         return None if _OPERATOR.fullmatch(text) and not _REFUSED.fullmatch(text) else "operator"
     if key == "expr_str":

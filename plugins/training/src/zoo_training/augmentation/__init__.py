@@ -1,9 +1,9 @@
-"""Augmentation in plain tensors, right for pictures, boxes, masks, keypoints, class maps and flow together.
+"""Augmentation with plain tensors, consistent for pictures, boxes, masks, keypoints, class maps and flow.
 
-Everything is called as ``transform(input, target, generator)`` with what :class:`zoo.contract.Examples` gives, and
-returns an input and a target; what was given is not changed. All chance is drawn from the ``torch.Generator`` (of the
-CPU), so an augmentation is a function of it: :func:`generator_of` makes one of a seed, an epoch and an index.
-Coordinates are continuous: a picture is from 0 to W, a pixel is one long, and flipping is x → W - x.
+All transforms are called as ``transform(input, target, generator)`` with an example of :class:`zoo.contract.Examples`,
+and return a new input and target; the arguments are not modified. All randomness is drawn from the (CPU)
+``torch.Generator``, which determines the result: :func:`generator_of` makes one from a seed, an epoch and an index.
+Coordinates are continuous: a picture extends from 0 to W, a pixel has side 1, and flipping is x → W - x.
 """
 
 from __future__ import annotations

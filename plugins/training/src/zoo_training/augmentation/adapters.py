@@ -1,4 +1,4 @@
-"""Other libraries' augmentations: ``torchvision.transforms.v2`` and albumentations."""
+"""Adapters for augmentations of other libraries: ``torchvision.transforms.v2`` and albumentations."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from zoo_training.augmentation.geometry import PER_OBJECT, Target, areas, size_o
 
 @dataclass(frozen=True)
 class FromTorchvision:
-    """A transform of ``torchvision.transforms.v2`` as one of these: boxes and masks go through it with the picture.
+    """Wraps a transform of ``torchvision.transforms.v2``, which transforms boxes and masks with the picture.
 
-    Its chance follows from the generator. Keypoints and flow are refused: v2 knows neither left and right nor flow.
+    The generator determines its randomness. Keypoints and flow raise an error: v2 does not support them correctly.
     """
 
     transform: Callable[..., Any]
@@ -46,8 +46,8 @@ class FromTorchvision:
 
 @dataclass(frozen=True)
 class FromAlbumentations:
-    """A transform of albumentations as one of these; pictures with labels, class maps, boxes and masks. A ``Compose``
-    for boxes is made with ``bbox_params=BboxParams("pascal_voc", label_fields=["indices"])``."""
+    """Wraps a transform of albumentations for pictures with labels, class maps, boxes or masks. Make a ``Compose`` for
+    boxes with ``bbox_params=BboxParams("pascal_voc", label_fields=["indices"])``."""
 
     transform: Any
 
@@ -66,7 +66,7 @@ class FromAlbumentations:
         if "masks" in target and len(target["masks"]):
             given["masks"] = list(target["masks"].numpy())
         if "boxes" in target:
-            height, width = size_of(example)  # beyond it no box may reach there
+            height, width = size_of(example)  # albumentations raises for boxes outside the picture
             inside = target["boxes"].clamp(min=0).minimum(torch.tensor([width, height, width, height]))
             given |= {"bboxes": inside.numpy(), "indices": list(range(len(inside)))}
         out = self.transform(**given)
@@ -85,23 +85,23 @@ class FromAlbumentations:
         return torch.as_tensor(out["image"]).permute(2, 0, 1).contiguous(), new
 
     def _check_boxes(self) -> None:
-        """Without parameters for them boxes would come back as they went in, or be moved as if of another form."""
+        """Without box parameters, albumentations would not transform boxes, or would misread their format."""
         boxes = getattr(self.transform, "processors", {}).get("bboxes")
         fields = getattr(boxes and boxes.params, "label_fields", None) or ()
         if boxes is None or boxes.params.format != "pascal_voc" or "indices" not in fields:
             raise InvalidArgument(
-                "The transform is not made for boxes in pixels; expected a Compose with "
+                "The transform does not support boxes in pixels; expected a Compose with "
                 'bbox_params=BboxParams("pascal_voc", label_fields=["indices"]).'
             )
 
 
 def _refuse(target: Target, whose: str) -> None:
     if wrong := [key for key in ("keypoints", "flow") if key in target]:
-        raise InvalidArgument(f"{whose}'s transforms are not applied to {wrong[0]}; take those of zoo_training.")
+        raise InvalidArgument(f"transforms of {whose} do not support {wrong[0]}; use those of zoo_training.")
 
 
 def _without_empty(target: Target) -> Target:
-    """Objects whose box is gone are dropped, and areas are those of what is left."""
+    """Remove objects whose box was removed, and recompute areas."""
     if "boxes" not in target:
         return target
     left = target["masks"].flatten(1).sum(1).float() if "masks" in target else areas(target["boxes"])

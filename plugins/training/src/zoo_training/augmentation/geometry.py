@@ -1,4 +1,4 @@
-"""What is done to an input and its target alike: flipping, resizing, cropping; and where chance comes from."""
+"""Flipping, resizing and cropping of an input together with its target; and random generators."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ Target = dict[str, Any]
 Transform = Callable[[Any, Target, Generator], tuple[Any, Target]]
 PER_OBJECT = ("boxes", "labels", "masks", "keypoints", "area", "iscrowd")
 PERSON_SIDES = tuple((i, i + 1) for i in range(1, 17, 2))  # left and right of COCO's 17 keypoints
-FILL = 114  # of what lies outside a picture, near the mean of natural ones
+FILL = 114  # fill value outside a picture, near the mean of natural pictures
 
 
 def generator_of(seed: int, epoch: int, index: int) -> Generator:
-    """The generator of one example in one epoch: the same whichever process asks, and whatever was drawn before."""
+    """The generator of an example in an epoch: independent of the process and of other random numbers."""
     number = hashlib.blake2b(f"{seed} {epoch} {index}".encode(), digest_size=8).digest()
     return torch.Generator().manual_seed(int.from_bytes(number, "little") >> 1)
 
 
 def uniform(low: float, high: float, generator: Generator) -> float:
-    """A number from ``low`` to ``high``."""
+    """A random number between ``low`` and ``high``."""
     return low + (high - low) * torch.rand((), generator=generator, dtype=torch.float64).item()
 
 
@@ -39,7 +39,7 @@ def each(example: Any, change: Callable[[Tensor], Tensor]) -> Any:
 
 
 def _resampled(x: Tensor, size: tuple[int, int], mode: str = "bilinear") -> Tensor:
-    """[..., H, W] at another size, in its own dtype."""
+    """Resize [..., H, W]; the dtype is kept."""
     flat = x.reshape(1, -1, *x.shape[-2:]).to(torch.float32)
     smooth = {"antialias": True, "align_corners": False} if mode == "bilinear" else {}
     out = F.interpolate(flat, size, mode=mode, **smooth).reshape(*x.shape[:-2], *size)
@@ -51,7 +51,7 @@ def _range(dtype: torch.dtype) -> tuple[float, float]:
 
 
 def flipped(example: Any, target: Target, sides: Sequence[tuple[int, int]] | None = None) -> tuple[Any, Target]:
-    """Left and right exchanged. ``sides`` are pairs of keypoints to exchange; by default those of COCO's 17."""
+    """Flip horizontally. ``sides`` are pairs of keypoints to swap; by default those of COCO's 17 keypoints."""
     width = size_of(example)[1]
     new = dict(target)
     if "boxes" in new:
@@ -73,7 +73,7 @@ def flipped(example: Any, target: Target, sides: Sequence[tuple[int, int]] | Non
 
 
 def resized(example: Any, target: Target, height: int, width: int) -> tuple[Any, Target]:
-    """At another size; boxes, keypoints, areas and flow are scaled with it."""
+    """Resize; boxes, keypoints, areas and flow are scaled accordingly."""
     h, w = size_of(example)
     x, y = width / w, height / h
     new = dict(target)
@@ -87,7 +87,7 @@ def resized(example: Any, target: Target, height: int, width: int) -> tuple[Any,
     if "keypoints" in new:
         new["keypoints"] = new["keypoints"] * torch.tensor([x, y, 1])
     if "flow" in new:
-        # Where some of it is unknown, numbers of neighbours must not be mixed.
+        # If part of the flow is unknown, neighbouring values must not be interpolated.
         whole = bool(target["valid"].all())
         flow = _resampled(new["flow"], (height, width)) if whole else _nearest(new["flow"], (height, width))
         new["flow"] = flow * torch.tensor([x, y]).view(2, 1, 1)
@@ -105,10 +105,9 @@ def _nearest(x: Tensor, size: tuple[int, int]) -> Tensor:
 def cropped(
     example: Any, target: Target, top: int, left: int, height: int, width: int, visible: float = 0.0
 ) -> tuple[Any, Target]:
-    """The part of ``height`` × ``width`` from (``top``, ``left``) on, which may reach beyond the picture: there it is
-    grey, of class 255, and without flow. Boxes are cut at its border, and are those of what is left of their masks
-    where there are masks; objects of which no more than the share ``visible`` of the box is left are dropped, and
-    keypoints outside are not visible."""
+    """Crop ``height`` × ``width`` from (``top``, ``left``). Outside the picture, the crop is grey, of class 255, and
+    without flow. Boxes are clipped, or recomputed from the cropped masks if there are masks. Objects of whose box at
+    most the share ``visible`` remains are removed, and keypoints outside become invisible."""
     h, w = size_of(example)
     new = dict(target)
     window = (top, left, height, width)

@@ -1,4 +1,4 @@
-"""Transforms that change how a picture looks, and those for classification alone."""
+"""Transforms that change the colours of a picture, and transforms for classification only."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ GREY = (0.299, 0.587, 0.114)  # luma of ITU-R BT.601
 
 @dataclass(frozen=True)
 class ColorJitter:
-    """Brightness, contrast and saturation by a factor of up to 1 ± each, hue by up to so many turns; alike for all
-    frames of a video or pair."""
+    """Scale brightness, contrast and saturation by a random factor within 1 ± the given value, and shift the hue by up
+    to ``hue`` turns; the same for all frames of a video or pair."""
 
     brightness: float = 0.4
     contrast: float = 0.4
@@ -51,7 +51,7 @@ def _uint8(x: Tensor) -> Tensor:
 
 
 def _turned(x: Tensor, turn: float) -> Tensor:
-    """Colours turned about the axis of greys."""
+    """Rotate colours about the grey axis."""
     c, s = math.cos(2 * math.pi * turn), math.sin(2 * math.pi * turn)
     a, b = (1 - c) / 3, s / math.sqrt(3)
     matrix = torch.tensor([[c + a, a - b, a + b], [a + b, c + a, a - b], [a - b, a + b, c + a]])
@@ -60,14 +60,16 @@ def _turned(x: Tensor, turn: float) -> Tensor:
 
 @dataclass(frozen=True)
 class TrivialAugment:
-    """One operation, of one strength, drawn anew for each picture: of RandAugment's fourteen, as TrivialAugment draws
-    them (`2103.10158 <https://arxiv.org/abs/2103.10158>`_). For classification: targets are left as they are."""
+    """One random operation of RandAugment with a random strength for each picture, as in `TrivialAugment
+    <https://arxiv.org/abs/2103.10158>`_. For classification: targets are not transformed."""
 
     strength: float = 1.0
 
     def __call__(self, example: Any, target: Target, generator: Generator) -> tuple[Any, Target]:
         if target.keys() - {"label"}:
-            raise InvalidArgument(f"TrivialAugment moves pictures and not what is on them; got {sorted(target)}.")
+            raise InvalidArgument(
+                f"TrivialAugment does not transform targets, and supports only labels; got {sorted(target)}."
+            )
         name = OPERATIONS[int(torch.randint(len(OPERATIONS), (), generator=generator))]
         m = uniform(-self.strength, self.strength, generator)
         return each(example, lambda x: operate(x, name, m)), target
@@ -80,7 +82,7 @@ OPERATIONS = (
 
 
 def operate(x: Tensor, name: str, m: float) -> Tensor:
-    """uint8 [..., 3, H, W] after one of :data:`OPERATIONS`, of the strength ``m``, -1 to 1."""
+    """Apply one of :data:`OPERATIONS` to uint8 [..., 3, H, W], with the strength ``m`` in [-1, 1]."""
     y = x.float()
     if name == "identity":
         return x
@@ -123,8 +125,8 @@ def operate(x: Tensor, name: str, m: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Erase:
-    """A rectangle of 2 to 33 % of the area in noise, with probability ``p``: random erasing
-    (`1708.04896 <https://arxiv.org/abs/1708.04896>`_). For classification."""
+    """Replace a rectangle of 2 to 33 % of the area by noise, with probability ``p``, as in `Random Erasing
+    <https://arxiv.org/abs/1708.04896>`_. For classification."""
 
     p: float = 0.1
 

@@ -1,4 +1,4 @@
-"""Batches whose examples are mixed with one another: mixup and CutMix."""
+"""Mixing the examples of a batch: mixup and CutMix."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Mix = Callable[[Any, Any, Generator], tuple[Any, Any]]
 
 @dataclass(frozen=True)
 class MixUp:
-    """Pictures of a batch mixed with one another: ``mix(images, labels, num_classes, generator)`` gives images, and
-    targets float32 [N, num_classes]. From `mixup <https://arxiv.org/abs/1710.09412>`_."""
+    """Mix pairs of pictures of a batch: ``mix(images, labels, num_classes, generator)`` returns images, and targets as
+    float32 [N, num_classes]. From `mixup <https://arxiv.org/abs/1710.09412>`_."""
 
     alpha: float = 0.2
 
@@ -31,8 +31,8 @@ class MixUp:
 
 @dataclass(frozen=True)
 class CutMix:
-    """A rectangle of each picture of a batch from another one; called like :class:`MixUp`. From
-    `CutMix <https://arxiv.org/abs/1905.04899>`_."""
+    """Replace a rectangle of each picture by that of another picture of the batch; same arguments as :class:`MixUp`.
+    From `CutMix <https://arxiv.org/abs/1905.04899>`_."""
 
     alpha: float = 1.0
 
@@ -52,7 +52,7 @@ def _span(length: int, share: float, generator: Generator) -> tuple[int, int]:
 
 
 def _beta(alpha: float, generator: Generator) -> float:
-    """From Beta(alpha, alpha), by Jöhnk's method: torch's own takes no generator."""
+    """Sample Beta(alpha, alpha) by Jöhnk's method: torch's sampler does not accept a generator."""
     while True:
         a, b = (uniform(0, 1, generator) ** (1 / alpha) for _ in range(2))
         if 0 < a + b <= 1:
@@ -60,11 +60,11 @@ def _beta(alpha: float, generator: Generator) -> float:
 
 
 def mixed_batches(recipe: Any, num_classes: int) -> Mix | None:
-    """What mixes a batch by one of ``recipe.mix``, drawn for each batch; None where the recipe mixes nothing.
+    """A function that mixes a batch with one of ``recipe.mix``, chosen for each batch; None if the recipe has none.
 
     Args:
-        recipe: a :class:`Recipe`, or what has no ``mix``.
-        num_classes: targets become shares of so many classes, float32 [N, num_classes].
+        recipe: a :class:`Recipe`, or any transform without ``mix``.
+        num_classes: number of classes; targets become float32 [N, num_classes].
     """
     ways = tuple(getattr(recipe, "mix", ()))
     if not ways:

@@ -1,4 +1,4 @@
-"""Transforms that move what is on a picture: flips, sizes, crops."""
+"""Geometric transforms: flips, sizes, crops."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zoo_training.augmentation.geometry import Target, Transform, cropped, flipp
 
 @dataclass(frozen=True)
 class Compose:
-    """One transform after the other."""
+    """Apply transforms in sequence."""
 
     transforms: Sequence[Transform]
 
@@ -27,7 +27,7 @@ class Compose:
 
 @dataclass(frozen=True)
 class Flip:
-    """Left and right exchanged, with probability ``p``. ``sides``: pairs of keypoints; see :func:`flipped`."""
+    """Flip horizontally with probability ``p``. ``sides``: pairs of keypoints; see :func:`flipped`."""
 
     p: float = 0.5
     sides: Sequence[tuple[int, int]] | None = None
@@ -38,7 +38,7 @@ class Flip:
 
 @dataclass(frozen=True)
 class ResizeShorter:
-    """The shorter side becomes one of ``sizes`` pixels, unless the longer would be over ``longest``."""
+    """Resize the shorter side to a random one of ``sizes`` pixels, but keep the longer side at most ``longest``."""
 
     sizes: Sequence[int]
     longest: int | None = None
@@ -54,7 +54,7 @@ class ResizeShorter:
 
 @dataclass(frozen=True)
 class ScaleJitter:
-    """Both sides by one factor between ``low`` and ``high``, its logarithm uniform."""
+    """Scale both sides by the same factor between ``low`` and ``high``, log-uniformly distributed."""
 
     low: float = 0.5
     high: float = 2.0
@@ -67,7 +67,7 @@ class ScaleJitter:
 
 @dataclass(frozen=True)
 class RandomCrop:
-    """A part of ``height`` × ``width``, anywhere; smaller pictures are put somewhere on grey."""
+    """Crop a random part of ``height`` × ``width``; smaller pictures are placed at a random position on grey."""
 
     height: int
     width: int
@@ -82,9 +82,9 @@ class RandomCrop:
 
 @dataclass(frozen=True)
 class ObjectCrop:
-    """A part that keeps objects: with probability ``p``, of sides from ``least`` of the picture's on, in which the
-    centre of one object at least lies. Objects of which less than ``visible`` is left are dropped, unless none would
-    stay: then the picture is left as it is. After SSD (`1512.02325 <https://arxiv.org/abs/1512.02325>`_)."""
+    """With probability ``p``, crop a random part that keeps objects: its sides are at least ``least`` of the picture's,
+    and it contains the centre of at least one object. Objects of which less than ``visible`` remains are removed; if
+    none remains, the picture is not cropped. As in `SSD <https://arxiv.org/abs/1512.02325>`_."""
 
     p: float = 0.5
     least: float = 0.3
@@ -111,8 +111,8 @@ class ObjectCrop:
 
 @dataclass(frozen=True)
 class ResizedCrop:
-    """A part of ``scale`` of the area and an aspect between ``ratio``, at ``height`` × ``width``; from GoogLeNet
-    (`1409.4842 <https://arxiv.org/abs/1409.4842>`_)."""
+    """Crop a part with a share ``scale`` of the area and an aspect ratio in ``ratio``, and resize it to ``height`` ×
+    ``width``; as in `GoogLeNet <https://arxiv.org/abs/1409.4842>`_."""
 
     height: int
     width: int

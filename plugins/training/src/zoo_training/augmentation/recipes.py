@@ -1,4 +1,4 @@
-"""Augmentations by name, each written down where it comes from."""
+"""Augmentation recipes by name, with their sources."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from zoo_training.augmentation.places import (
 
 @dataclass(frozen=True)
 class Recipe:
-    """A transform for each example, what mixes batches where the recipe mixes them (classification), and options of
-    the task's training that belong to it."""
+    """A transform for each example, the mixing of batches if the recipe has one (classification), and options of the
+    task's training that are part of the recipe."""
 
     name: str
     transform: Transform
@@ -42,34 +42,34 @@ _OBJECTS = ("object-detection", "instance-segmentation", "keypoint-detection")
 
 
 def recipe(name: str, task: str, size: int | tuple[int, int], *, flip: float = 0.5) -> Recipe:
-    """What is done to the examples of a task in training.
+    """The augmentation recipe for training on a task.
 
     ``finetune``
-        *classification*: parts of 35 % of the area or more, flips, a little colour: Inception's crops, which `Do
-        Better ImageNet Models Transfer Better? <https://arxiv.org/abs/1805.08974>`_ fine-tunes with, of larger parts.
-        *segmentation*: scale of 0.5 to 2, crop, flip, as `DeepLabv3 <https://arxiv.org/abs/1706.05587>`_.
-        *video*: parts of 50 % or more, alike in all frames, flip, after `I3D <https://arxiv.org/abs/1705.07750>`_.
-        *flow*: colour, scale, crop, flip, after `RAFT <https://arxiv.org/abs/2003.12039>`_.
-        *detection and its kin*: flip and shorter sides of 0.8 to 1 of ``size``, after Detectron's multi-scale training
-        of `Faster R-CNN <https://arxiv.org/abs/1506.01497>`_.
+        *classification*: crops of at least 35 % of the area, flips, slight colour jitter: Inception crops as used for
+        fine-tuning in `Do Better ImageNet Models Transfer Better? <https://arxiv.org/abs/1805.08974>`_, but larger.
+        *segmentation*: scale 0.5 to 2, crop, flip, as in `DeepLabv3 <https://arxiv.org/abs/1706.05587>`_.
+        *video*: crops of at least 50 %, the same in all frames, flip, as in `I3D <https://arxiv.org/abs/1705.07750>`_.
+        *flow*: colour, scale, crop, flip, as in `RAFT <https://arxiv.org/abs/2003.12039>`_.
+        *detection, instance segmentation, keypoints*: flip, and shorter sides of 0.8 to 1 of ``size``, as in
+        Detectron's multi-scale training of `Faster R-CNN <https://arxiv.org/abs/1506.01497>`_.
     ``imagenet``
-        *classification*, from scratch: parts of 8 % or more (`GoogLeNet <https://arxiv.org/abs/1409.4842>`_), flips,
+        *classification*, from scratch: crops of at least 8 % (`GoogLeNet <https://arxiv.org/abs/1409.4842>`_), flips,
         `TrivialAugment <https://arxiv.org/abs/2103.10158>`_, random erasing
-        (`1708.04896 <https://arxiv.org/abs/1708.04896>`_); batches by `mixup <https://arxiv.org/abs/1710.09412>`_ or
-        `CutMix <https://arxiv.org/abs/1905.04899>`_; labels smoothed by 0.1, as `Inception v3
-        <https://arxiv.org/abs/1512.00567>`_.
+        (`1708.04896 <https://arxiv.org/abs/1708.04896>`_); batches mixed by
+        `mixup <https://arxiv.org/abs/1710.09412>`_ or `CutMix <https://arxiv.org/abs/1905.04899>`_; label smoothing
+        0.1, as in `Inception v3 <https://arxiv.org/abs/1512.00567>`_.
     ``detection``
-        *detection and its kin*, few data or from scratch: colour, crops that keep objects and flip of
-        `SSD <https://arxiv.org/abs/1512.02325>`_, scale of 0.8 to 1.25, then the shorter side at ``size``.
+        *detection, instance segmentation, keypoints*, for little data or from scratch: colour, crops that keep objects
+        and flip of `SSD <https://arxiv.org/abs/1512.02325>`_, scale 0.8 to 1.25, then the shorter side at ``size``.
 
     Args:
         name: one of :data:`RECIPES`.
-        task: the task's name.
-        size: of the model's input in pixels, or height and width. Of detectors, the shorter side.
-        flip: probability; 0 where left and right mean something, as of digits and letters.
+        task: name of the task.
+        size: input size of the model in pixels, or (height, width). For detectors, the shorter side.
+        flip: probability of a flip; 0 if left and right differ in meaning, as for digits and letters.
 
     Raises:
-        InvalidArgument: no such recipe, or none of that name for the task.
+        InvalidArgument: unknown recipe, or not available for the task.
     """
     h, w = (size, size) if isinstance(size, int) else size
     short = min(h, w)
@@ -96,5 +96,5 @@ def recipe(name: str, task: str, size: int | tuple[int, int], *, flip: float = 0
         add("detection", objects, strong, ObjectCrop(), mirror, ScaleJitter(0.8, 1.25), shorter)
     if (name, task) not in known:
         names = sorted({n for n, t in known if t == task})
-        raise InvalidArgument(f"There is no recipe {name!r} for {task!r}; there are {', '.join(names) or 'none'}.")
+        raise InvalidArgument(f"Unknown recipe {name!r} for {task!r}; available: {', '.join(names) or 'none'}.")
     return known[name, task]

@@ -1,1 +1,1 @@
-"""The commands that this package brings to ``zoo``."""
+"""The commands of this package."""

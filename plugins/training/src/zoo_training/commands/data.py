@@ -1,4 +1,4 @@
-"""``zoo data show``: what is in a data set, before anything is trained on it."""
+"""``zoo data show``: show the contents of a data set before training on it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from zoo import cli, registry
 
 def data(
     action: Annotated[
-        str, typer.Argument(metavar="show", help="What to do: show, which gives the counts and a contact sheet.")
+        str, typer.Argument(metavar="show", help="The action: show, which prints counts and draws a contact sheet.")
     ],
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="The folder or file of the data.")],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder or file of the data.")],
     task: Annotated[
         str, typer.Option(metavar="TASK", help="The task, such as object-detection; `zoo tasks` lists them.")
     ],
     annotations: Annotated[
         Path | None,
-        typer.Option(metavar="PATH", help="What is true of them, if it lies elsewhere.", show_default=False),
+        typer.Option(metavar="PATH", help="The ground truth, if it is elsewhere.", show_default=False),
     ] = None,
     kind: Annotated[
         str | None,
@@ -32,48 +32,44 @@ def data(
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a contact sheet there.", show_default=False)
+        Path | None, typer.Option(metavar="FILE", help="Write a contact sheet to this file.", show_default=False)
     ] = None,
-    examples: Annotated[int, typer.Option(min=1, metavar="N", help="Put N examples on the sheet.")] = 16,
-    val: Annotated[
-        float, typer.Option(metavar="X", help="Hold out this share, where no folders split the data.")
-    ] = 0.2,
-    seed: Annotated[int, typer.Option(metavar="N", help="The seed of the split, and of the choice for the sheet.")] = 0,
+    examples: Annotated[int, typer.Option(min=1, metavar="N", help="Number of examples on the sheet.")] = 16,
+    val: Annotated[float, typer.Option(metavar="X", help="Validation share, if folders do not split the data.")] = 0.2,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the split, and of the examples on the sheet.")] = 0,
     group: Annotated[
         str | None,
         typer.Option(
-            metavar="PATTERN", help="Keep names that are alike in it on one side of the split.", show_default=False
+            metavar="PATTERN", help="Keep names with the same match on the same side of the split.", show_default=False
         ),
     ] = None,
     options: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set", metavar="NAME=VALUE", help='Give the reader an argument: \'mapping={"0": 0, "255": 1}\'.'
-        ),
+        typer.Option("--set", metavar="NAME=VALUE", help='Argument of the reader: \'mapping={"0": 0, "255": 1}\'.'),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> int:
-    """Show what is in a data set: examples, counts by category for training and validation, and what is wrong with it.
+    """Show the contents of a data set: examples, counts by category for training and validation, and problems.
 
     \b
     Task            Formats
-    classification  folders: one a class; csv: path,label
+    classification  folders: one per class; csv: path,label
     and video
     detection       coco: a JSON file; voc: XML files; yolo: text files;
                     csv: path,label,xmin,ymin,xmax,ymax
-    segmentation    masks: a PNG for each picture, whose pixels are classes
+    segmentation    masks: one PNG per picture, whose pixels are classes
     optical flow    flow: .flo files, or KITTI's PNGs, for pairs of frames
 
-    With --output a contact sheet is written, on which the truths are drawn. An existing file is not replaced.
+    --output writes a contact sheet with the ground truth drawn. An existing file is not replaced.
 
     Examples:
         zoo data show flowers --task image-classification
         zoo data show coco --task object-detection --annotations instances.json --output sheet.png
     """
     if action != "show":
-        raise typer.BadParameter(f"{action!r} is no action; expected show.")
+        raise typer.BadParameter(f"Unknown action {action!r}; expected show.")
     if output is not None and output.exists():
-        raise typer.BadParameter(f"{str(output)!r} exists; give another --output.")
+        raise typer.BadParameter(f"{str(output)!r} already exists; choose another --output.")
     cli.check_there("PATH", path)
     cli.check_there("--annotations", annotations)
     registry.get_task(task)
@@ -96,7 +92,7 @@ def data(
         cli.print_json(told)
         return 0
     train, held = told["train"], told["val"]
-    cli.say(f"{train['format']}: {train['examples']} examples to train on, {held['examples']} to validate on")
+    cli.say(f"{train['format']}: {train['examples']} examples for training, {held['examples']} for validation")
     width = max((len(name) for name in train["counts"]), default=0)
     for name, n in train["counts"].items():
         cli.say(f"  {name:{width}}  {n:8,}  {held['counts'].get(name, 0):8,}")

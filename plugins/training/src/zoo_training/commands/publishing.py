@@ -1,4 +1,4 @@
-"""``zoo new-plugin`` and ``zoo push``: a saved model for others, as a package or on the hub."""
+"""``zoo new-plugin`` and ``zoo push``: publish a saved model, as a package or on the hub."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ License = Annotated[
 ]
 Metric = Annotated[
     list[str] | None,
-    typer.Option("--metric", metavar="DATA:NAME=VALUE", help="A figure, such as 'held out:acc@1=97.5'."),
+    typer.Option("--metric", metavar="DATA:NAME=VALUE", help="A metric, such as 'held out:acc@1=97.5'."),
 ]
 
 
 def read_metrics(given: list[str] | None) -> dict[str, dict[str, float]]:
-    """``DATA:NAME=VALUE`` as data set → metric → value."""
+    """Parse ``DATA:NAME=VALUE`` to data set → metric → value."""
     metrics: dict[str, dict[str, float]] = {}
     for text in given or ():
         data, _, rest = text.rpartition(":")
@@ -36,28 +36,28 @@ def read_metrics(given: list[str] | None) -> dict[str, dict[str, float]]:
         except ValueError:
             data = ""
         if not data or not name:
-            raise typer.BadParameter(f"{text!r} is no figure; expected DATA:NAME=VALUE, as 'held out:acc@1=97.5'.")
+            raise typer.BadParameter(f"{text!r} is not a metric; expected DATA:NAME=VALUE, as 'held out:acc@1=97.5'.")
     return metrics
 
 
 def new_plugin(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="The name of the package and its folder, such as zoo-colours.")
+        str, typer.Argument(metavar="NAME", help="Name of the package and its folder, such as zoo-colours.")
     ],
     saved: Annotated[
-        str, typer.Option("--from", metavar="FILE", help="What zoo train or zoo.save wrote, or the folder of a run.")
+        str, typer.Option("--from", metavar="FILE", help="File of zoo train or zoo.save, or folder of a run.")
     ],
     model: Annotated[
         str | None,
-        typer.Option(metavar="MODEL", help="The model's name, by default NAME without zoo-.", show_default=False),
+        typer.Option(metavar="MODEL", help="Name of the model; by default NAME without zoo-.", show_default=False),
     ] = None,
-    output: Annotated[Path, typer.Option(metavar="DIR", help="Make the folder NAME there.")] = Path(),
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Folder in which to create NAME.")] = Path(),
     stated: License = None,
     metric: Metric = None,
 ) -> int:
-    """Write a package that brings a saved model, with the weights inside.
+    """Write a package that provides a saved model, including the weights.
 
-    It is a plugin as any other: pip install ./NAME, and the model is in `zoo list`. An existing folder is not
+    The package is a plugin: after pip install ./NAME, the model is in `zoo list`. An existing folder is not
     overwritten.
 
     Examples:
@@ -68,49 +68,45 @@ def new_plugin(
     done = write(name, saved, output, model=model, license=stated, metrics=read_metrics(metric))
     for note in done.notes:
         cli.complain(f"Note: {note}", "yellow")
-    cli.say(f"{done.folder}: the plugin {done.plugin!r} with the model {done.model!r}")
-    here = "" if done.folder.is_absolute() else "./"  # or pip would ask an index
+    cli.say(f"{done.folder}: plugin {done.plugin!r} with the model {done.model!r}")
+    here = "" if done.folder.is_absolute() else "./"  # otherwise pip would query an index
     cli.say(f"pip install {here}{done.folder}")
     return 0
 
 
 def push(
-    model: Annotated[str, typer.Argument(metavar="FILE", help="What zoo train or zoo.save wrote, or a run's folder.")],
+    model: Annotated[str, typer.Argument(metavar="FILE", help="File of zoo train or zoo.save, or a run's folder.")],
     repository: Annotated[
-        str, typer.Argument(metavar="ORG/NAME", help="The repository of the hub; it is made where there is none.")
+        str, typer.Argument(metavar="ORG/NAME", help="Repository on the hub; created if it does not exist.")
     ],
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
     revision: Annotated[
-        str | None, typer.Option(metavar="BRANCH", help="Push to this branch, by default main.", show_default=False)
+        str | None, typer.Option(metavar="BRANCH", help="Branch to push to; by default main.", show_default=False)
     ] = None,
-    message: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="The message of the commit.", show_default=False)
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write the folder and ask no network.")] = False,
+    message: Annotated[str | None, typer.Option(metavar="TEXT", help="Commit message.", show_default=False)] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only write the folder, without network access.")] = False,
     output: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The folder of --dry-run, by default NAME.", show_default=False)
+        Path | None, typer.Option(metavar="DIR", help="Folder of --dry-run; by default NAME.", show_default=False)
     ] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace a model, too, that zoo did not push.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Also replace a model that zoo did not push.")] = False,
     stated: License = None,
     data: Annotated[
         str | None,
-        typer.Option(
-            metavar="DATA", help="The data it was trained on; org/name where it is the hub's.", show_default=False
-        ),
+        typer.Option(metavar="DATA", help="Training data set; org/name if it is on the hub.", show_default=False),
     ] = None,
     metric: Metric = None,
     picture: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="Show this picture on the card, by default those of the run."),
+        typer.Option(metavar="FILE", help="Picture for the card; by default those of the run."),
     ] = None,
     card: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Push a card of your own.", show_default=False)
+        Path | None, typer.Option(metavar="FILE", help="Push this card instead of a generated one.", show_default=False)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> int:
-    """Push a saved model to the hub: weights that know what they are, and a card made from what is known.
+    """Push a saved model to the hub: self-describing weights, and a model card.
 
-    The token is that of `hf auth login`, or HF_TOKEN. Afterwards zoo predict PICTURE --model hf://ORG/NAME.
+    Uses the token of `hf auth login` or HF_TOKEN. Use the model with zoo predict PICTURE --model hf://ORG/NAME.
 
     Examples:
         zoo push runs/colours me/colours --private

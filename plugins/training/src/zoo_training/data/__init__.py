@@ -1,4 +1,4 @@
-"""Data to train on: opened by their format, split, and shown."""
+"""Training data: open it by format, split it, and show it."""
 
 from __future__ import annotations
 

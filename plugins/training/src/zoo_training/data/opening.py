@@ -1,4 +1,4 @@
-"""Data by the name of their format, or by what they look like."""
+"""Open data by the name of its format, or by detecting the format."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zoo_training.data.splitting import split_indices
 
 TRAIN = ("train", "training")
 VALIDATION = ("val", "valid", "validation", "test")
-YEARS = ("train[0-9][0-9][0-9][0-9]", "val[0-9][0-9][0-9][0-9]")  # as COCO calls them
+YEARS = ("train[0-9][0-9][0-9][0-9]", "val[0-9][0-9][0-9][0-9]")  # COCO's folder names
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 
 
@@ -32,34 +32,34 @@ def open_data(
     check: bool = True,
     **options: Any,
 ) -> tuple[Examples, Examples]:
-    """Data to train on, and to validate on: ``train, val = zoo.open_data("photos", "image-classification")``.
+    """Training and validation data: ``train, val = zoo.open_data("photos", "image-classification")``.
 
-    Where ``path`` has a folder ``train`` (``training``) and one ``val`` (``valid``, ``validation``, ``test``), they are
-    the two; also ``train2017`` and ``val2017``, of any year, and below ``images``, as YOLO's are; and with
-    ``annotations`` that has folders, or ``….json`` files, of these names. Categories are those of the former. Other
-    data are split by :func:`split_indices`.
+    If ``path`` has a folder ``train`` (``training``) and a folder ``val`` (``valid``, ``validation``, ``test``), they
+    are used; also ``train2017`` and ``val2017`` of any year, folders of these names in ``images`` (as for YOLO), and
+    with ``annotations`` folders or ``….json`` files of these names. Categories are those of the training folder. All
+    other data is split by :func:`split_indices`.
 
     Args:
-        path: a folder, or a file, as the format has it; what each looks like is in the docstrings of the readers.
-            YOLO's ``data.yaml`` stands for its folder.
-        task: the task's name, such as ``"object-detection"``.
-        format: a key of what the task's ``provides["data"]`` names: ``"folders"``, ``"csv"``, ``"coco"``, ``"voc"``,
-            ``"yolo"``, ``"masks"``, ``"flow"``; by default the first that the data look like.
-        annotations: a file or a folder, where it is not in ``path``.
-        split: the name of one folder that is to be split, though there are others; ``"."`` for ``path`` itself.
-        val, seed, group: as :func:`split_indices` takes them.
-        check: whether every picture is opened, as far as its header and its end, and every video looked for.
-        **options: the reader's own, such as ``mapping={0: 0, 255: 1}`` of class maps.
+        path: a folder or a file, depending on the format; see the docstrings of the readers. YOLO's ``data.yaml``
+            stands for its folder.
+        task: name of the task, such as ``"object-detection"``.
+        format: a key of the task's ``provides["data"]``: ``"folders"``, ``"csv"``, ``"coco"``, ``"voc"``, ``"yolo"``,
+            ``"masks"``, ``"flow"``; by default the first one that matches the data.
+        annotations: a file or a folder, if it is not in ``path``.
+        split: name of a single folder to split, although there are others; ``"."`` for ``path`` itself.
+        val, seed, group: as for :func:`split_indices`.
+        check: open the header and the end of every picture, and check that every video exists.
+        **options: options of the reader, such as ``mapping={0: 0, 255: 1}`` for class maps.
 
     Raises:
-        UnknownTask: no installed plugin has it.
-        InvalidArgument: no such path or format; data of no known format; all that is wrong with them, with its place.
+        UnknownTask: no installed plugin has the task.
+        InvalidArgument: the path does not exist; unknown format; problems of the data, each with its location.
     """
     place, truth = Path(path), None if annotations is None else Path(annotations)
     for name, given in (("path", place), ("annotations", truth)):
         if given is not None and not given.exists():
-            raise InvalidArgument(f"{name}: there is no {str(given)!r}.")
-    if place.suffix.lower() in (".yaml", ".yml"):  # of YOLO, whose paths are what a folder has anyway
+            raise InvalidArgument(f"{name}: {str(given)!r} does not exist.")
+    if place.suffix.lower() in (".yaml", ".yml"):  # of YOLO; its paths are those of the folder
         place = place.absolute().parent
     readers = _readers(task)
     found = None if split is not None else _folders(place, truth)
@@ -80,7 +80,7 @@ def _readers(task: str) -> Mapping[str, Any]:
     found = registry.provided(registry.get_task(task), "data")
     if found is None:
         raise InvalidArgument(
-            f"The task {task!r} does not say how its data are read; a plugin would by "
+            f"The task {task!r} has no data readers; a plugin can provide them with "
             'zoo.TaskSpec(provides={"data": …}).'
         )
     return found  # type: ignore[no-any-return]
@@ -96,8 +96,8 @@ def _open(
     if kind is None:
         beside = "" if annotations is None else f" with the annotations {str(annotations)!r}"
         raise InvalidArgument(
-            f"{str(path)!r}{beside} looks like none of the formats {', '.join(readers)}. Give format=…: the "
-            "message then says what is missing."
+            f"{str(path)!r}{beside} does not match any of the formats {', '.join(readers)}. Give format=…: the message "
+            "then says what is missing."
         )
     try:
         return readers[kind](path, annotations, **options)
@@ -106,7 +106,7 @@ def _open(
 
 
 def _folders(path: Path, annotations: Path | None) -> tuple[tuple[Path, Path | None], tuple[Path, Path | None]] | None:
-    """The parts for training and for validation, where there are folders for both."""
+    """The training and validation parts, if there are folders for both."""
     for base in (path, path / "images"):
         one, other = _named(base, TRAIN, YEARS[0]), _named(base, VALIDATION, YEARS[1])
         if one is not None and other is not None:
@@ -115,7 +115,7 @@ def _folders(path: Path, annotations: Path | None) -> tuple[tuple[Path, Path | N
 
 
 def _named(base: Path, names: Sequence[str], pattern: str) -> str | None:
-    """The first folder of one of these names; else the only one that a pattern fits."""
+    """The first folder of one of these names; otherwise the only one that matches a pattern."""
     found = [name for name in names if (base / name).is_dir()]
     fitting = found or [folder.name for folder in base.glob(pattern) if folder.is_dir()]
     return fitting[0] if found or len(fitting) == 1 else None
@@ -124,7 +124,7 @@ def _named(base: Path, names: Sequence[str], pattern: str) -> str | None:
 def _part(base: Path, annotations: Path | None, name: str) -> tuple[Path, Path | None]:
     folder = base / name
     if not folder.is_dir():
-        raise InvalidArgument(f"split: there is no folder {str(folder)!r}.")
+        raise InvalidArgument(f"split: the folder {str(folder)!r} does not exist.")
     if annotations is None:
         return folder, None
     if annotations.is_dir():
@@ -132,16 +132,18 @@ def _part(base: Path, annotations: Path | None, name: str) -> tuple[Path, Path |
             return folder, annotations / name
         files = [file for file in sorted(annotations.glob(f"*{name}*")) if file.suffix.lower() in (".json", ".csv")]
         if files:
-            return folder, files[0] if len(files) == 1 else annotations  # the reader knows which of them
+            return folder, files[0] if len(files) == 1 else annotations  # the reader selects its part
     raise InvalidArgument(
-        f"annotations: expected a folder with {name!r} in it, a folder or one JSON or CSV file, since the data have "
-        f"{str(folder)!r}; given {str(annotations)!r}. Open one part by split=…."
+        f"annotations: expected a folder with {name!r} in it, a folder or one JSON or CSV file, since the data has "
+        f"{str(folder)!r}; got {str(annotations)!r}. Use split=… to open a single part."
     )
 
 
 def _check(readers: list[Any], files: bool) -> None:
-    """Raise an error with every class that is empty, and every file that cannot be opened."""
-    problems = [f"the folder {name!r} has no file that is taken" for r in readers for name in getattr(r, "empty", ())]
+    """Raise an error that lists every empty class and every file that cannot be opened."""
+    problems = [
+        f"the folder {name!r} has no file of a supported type" for r in readers for name in getattr(r, "empty", ())
+    ]
     for reader in readers if files else ():
         if hasattr(reader, "problems"):
             problems += reader.problems()
@@ -160,5 +162,5 @@ def _check(readers: list[Any], files: bool) -> None:
         unread = sum("cannot be read" in problem for problem in problems)
         which = f": {unread} inputs cannot be read" if unread else ""
         raise InvalidArgument(
-            listed(f"The data cannot be used ({len(problems)} problems){which}; mend or remove:", problems)
+            listed(f"The data cannot be used ({len(problems)} problems){which}; repair or remove:", problems)
         )

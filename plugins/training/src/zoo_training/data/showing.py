@@ -1,4 +1,4 @@
-"""Data as a person can check them: a sheet of examples with what is true of them drawn, and their counts."""
+"""Inspect data: a contact sheet of examples with the ground truth drawn, and counts."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from zoo.contract import Examples, check_count
 from zoo.io import check_picture
 from zoo.transforms.functional import to_pil_image
 
-CELL = 320  # pixels of the longer side of an example on the sheet
+CELL = 320  # longer side of an example on the sheet, in pixels
 CAPTION = 26
-GAP = 4  # between pictures of one example
-MEASURED = 500  # examples whose sizes are looked at
+GAP = 4  # pixels between pictures of one example
+MEASURED = 500  # maximum number of examples whose sizes are measured
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 
 
 def sheet(data: Examples, n: int = 16, seed: int = 0, indices: Sequence[int] | None = None) -> Image.Image:
-    """A contact sheet of ``n`` examples, drawn at random by ``seed`` (or those of ``indices``): labels written beneath,
-    boxes, masks, keypoints and classes over the picture, flow beside it in colours."""
+    """A contact sheet of ``n`` examples, chosen at random with ``seed`` (or those of ``indices``): labels are written
+    below; boxes, masks, keypoints and classes are drawn over the picture; flow is drawn next to it in colours."""
     check_count("n", n, 1)
     if indices is None:
         order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
@@ -34,7 +34,7 @@ def sheet(data: Examples, n: int = 16, seed: int = 0, indices: Sequence[int] | N
 
 
 def drawn(example: Any, target: dict[str, Any], categories: Sequence[str], name: str = "") -> Image.Image:
-    """One example: its input, as :class:`zoo.contract.Examples` gives it, with its target."""
+    """Draw one example of :class:`zoo.contract.Examples`: its input with its target."""
     if "boxes" in target:
         return captioned(_objects(example, target, categories), name)
     if "mask" in target:
@@ -70,11 +70,11 @@ def _objects(image: Tensor, target: dict[str, Any], categories: Sequence[str]) -
         points = target["keypoints"].clone()
         points[..., :2] *= scale
         picture = draw.keypoints(picture, points)
-    return draw.bounding_boxes(picture, target["boxes"] * scale.repeat(2), names, colors=colors)  # names above all
+    return draw.bounding_boxes(picture, target["boxes"] * scale.repeat(2), names, colors=colors)  # names on top
 
 
 def _with_legend(picture: Image.Image, mask: Tensor, categories: Sequence[str]) -> Image.Image:
-    """A line beneath with the classes that are there, largest first, as far as they fit, each with its colour."""
+    """Add a line with the classes in the picture, largest first, as far as they fit, each with its colour."""
     labels, pixels = torch.unique(mask, return_counts=True)
     order = [label for label in labels[pixels.argsort(descending=True)].tolist() if 0 < label < len(categories)]
     whole = Image.new("RGB", (picture.width, picture.height + CAPTION), draw.PAPER)
@@ -94,7 +94,7 @@ def _with_legend(picture: Image.Image, mask: Tensor, categories: Sequence[str]) 
 
 
 def _shortened(text: str, width: int, size: int = 18) -> str:
-    """A name without its end, where it is too long."""
+    """A name, shortened if it is too long."""
     letters = draw.font(size)
     if letters.getlength(text) <= width - 4:
         return text
@@ -104,7 +104,7 @@ def _shortened(text: str, width: int, size: int = 18) -> str:
 
 
 def _classes(image: Tensor, mask: Tensor) -> Image.Image:
-    """Over the picture each class in its colour; what does not count in white."""
+    """Each class in its colour over the picture; ignored pixels are white."""
     picture = _fit(image)
     palette = torch.tensor(draw.voc_palette(256), dtype=torch.uint8)
     palette[255] = 255
@@ -130,21 +130,21 @@ def _beside(pictures: Sequence[Image.Image]) -> Image.Image:
 
 
 def captioned(picture: Image.Image, *lines: str) -> Image.Image:
-    """``picture`` with lines of text beneath it, cut at their beginnings where they are too long."""
+    """``picture`` with lines of text below; the beginnings of long lines are cut off."""
     lines = tuple(line for line in lines if line)
     whole = Image.new("RGB", (picture.width, picture.height + CAPTION * len(lines)), draw.PAPER)
     whole.paste(picture, (0, 0))
     pen, letters = ImageDraw.Draw(whole), draw.font(18)
     for i, line in enumerate(lines):
         while letters.getlength(line) > picture.width - 4 and len(line) > 2:
-            line = "…" + line[2:]  # the end of a path tells more than its beginning
+            line = "…" + line[2:]  # the end of a path is more informative
         pen.text((2, picture.height + 2 + CAPTION * i), line, draw.INK, letters)
     return whole
 
 
 def sizes(data: Examples) -> dict[str, dict[str, list[int]]]:
-    """Of the pictures, or of a video's frames, and of the objects' boxes: smallest, median and largest width and height
-    in pixels. Of at most :data:`MEASURED` examples, from all over; nothing of those that say no size."""
+    """Smallest, median and largest width and height in pixels of the pictures or video frames, and of the objects'
+    boxes. Measured on at most :data:`MEASURED` examples, evenly spread; empty if the examples have no sizes."""
     n = len(data)
     pictures: list[Sequence[float]] = []
     objects: list[Sequence[float]] = []
@@ -176,8 +176,8 @@ def _size(data: Examples, i: int) -> tuple[int, int]:
 
 
 def describe(data: Examples) -> dict[str, Any]:
-    """Number of examples, how many of each category (pixels, for class maps), sizes of pictures and objects, and notes:
-    what JSON has."""
+    """Number of examples, number in each category (pixels for class maps), sizes of pictures and objects, and notes, as
+    JSON values."""
     return {
         "format": type(data).__name__,
         "examples": len(data),

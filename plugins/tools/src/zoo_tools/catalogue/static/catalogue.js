@@ -51,8 +51,8 @@
   let state = empty();
   let shown = STEP;
 
-  // The best first is how a task is shown anyway.
-  const plainly = (sort, task) => (sort.endsWith("m0") && task && sort.startsWith("-") === taskOf[task].higher[0] ? "" : sort);
+  // "Best first" is the default order of a task, and is left out of the URL.
+  const withoutDefault = (sort, task) => (sort.endsWith("m0") && task && sort.startsWith("-") === taskOf[task].higher[0] ? "" : sort);
 
   function fromUrl() {
     const given = new URLSearchParams(location.search);
@@ -60,7 +60,7 @@
     state.q = given.get("q") || "";
     state.task = taskOf[given.get("task")] ? given.get("task") : "";
     const sort = given.get("sort") || "";
-    state.sort = /^-?(name|m[012]|params|gflops|size|ms)$/.test(sort) ? plainly(sort, state.task) : "";
+    state.sort = /^-?(name|m[012]|params|gflops|size|ms)$/.test(sort) ? withoutDefault(sort, state.task) : "";
     for (const key of ["can", "plugin", "license"]) state[key] = given.getAll(key);
     for (const key of Object.keys(numbers)) {
       const value = given.get(key);
@@ -148,7 +148,7 @@
   }
 
   function render() {
-    // One pass: a row that only one group of choices leaves out counts for the other choices of that group.
+    // One pass: a row that only one filter excludes still counts for the other choices of that filter.
     const all = Object.entries(tests());
     const counts = { task: new Map(), plugin: new Map(), license: new Map(), can: new Map() };
     const count = (key, values) => values.forEach((v) => counts[key].set(v, (counts[key].get(v) || 0) + 1));
@@ -221,10 +221,10 @@
       : higher(key) ? `-${key}` : key;
     const other = first.startsWith("-") ? key : `-${key}`;
     const now = state.sort || (state.task && key === "m0" ? first : "");
-    update({ sort: plainly(now === first ? other : first, state.task) });
+    update({ sort: withoutDefault(now === first ? other : first, state.task) });
   }
 
-  // The forms say what the state is.
+  // Set the forms from the state.
   function fill() {
     if ($("q").value !== state.q) $("q").value = state.q;
     for (const key of Object.keys(numbers)) {
@@ -300,7 +300,7 @@
     return cell ? cell.textContent : "–";
   };
 
-  // Facts a row each; of numbers, which is best. A metric is one of its own title and data: others do not compare.
+  // One row per fact, with the best number marked. Metrics are compared only for the same title and data set.
   function facts(chosen) {
     const lines = [];
     lines.push({ title: "Task", cells: chosen.map((r) => texts(r, "task")) });
@@ -393,7 +393,7 @@
     try {
       await navigator.clipboard.writeText(text);
     } catch {
-      // Pages that came over plain HTTP have no clipboard of that kind; the old command works there.
+      // The clipboard API is not available over plain HTTP; the older command works there.
       const area = make("textarea", { value: text });
       button.parentElement.append(area);
       area.select();

@@ -1,4 +1,4 @@
-// Buttons that copy the code beside them.
+// Buttons that copy the code next to them.
 "use strict";
 for (const button of document.querySelectorAll("[data-copy]")) {
   button.hidden = false;
@@ -8,7 +8,7 @@ for (const button of document.querySelectorAll("[data-copy]")) {
     try {
       await navigator.clipboard.writeText(pre.textContent);
     } catch {
-      // Pages that came over plain HTTP have no clipboard of that kind; the old command works there.
+      // The clipboard API is not available over plain HTTP; the older command works there.
       getSelection().selectAllChildren(pre);
       document.execCommand("copy");
       getSelection().removeAllRanges();

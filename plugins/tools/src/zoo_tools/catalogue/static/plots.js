@@ -1,4 +1,4 @@
-// Plots of metrics over what they cost, drawn by Observable Plot; the choices are in the URL.
+// Plots of metrics against cost, drawn by Observable Plot; the choices are in the URL.
 "use strict";
 (() => {
   const $ = (id) => document.getElementById(id);
@@ -17,7 +17,7 @@
     { key: "size", title: "size of the file", unit: "MB", of: (p) => p.size },
     ...setups.map((s, i) => ({ key: `ms${i}`, title: `ms: ${named(s)}`, unit: "ms", of: (p) => p.ms[i] ?? null })),
   ];
-  // Metrics of a task, once for each data set that anything was measured on; a data set of one entry compares nothing.
+  // Metrics of a task, once for each data set; a data set with a single entry is left out.
   const metricsOf = (task) =>
     task.metrics.flatMap((m) => {
       const counts = new Map();
@@ -35,7 +35,7 @@
     if (options.some(([value]) => value === wanted)) select.value = wanted;
   };
   if (!usable.length) {
-    $("caption").textContent = "Nothing that is installed was measured often enough to be compared.";
+    $("caption").textContent = "Too few measurements to compare.";
     return;
   }
   fill($("task"), usable.map((t) => [t.name, t.title]), given.get("task"));
@@ -54,7 +54,7 @@
     v >= 1e9 ? `${+(v / 1e9).toPrecision(3)} B` : v >= 1e6 ? `${+(v / 1e6).toPrecision(3)} M`
       : v >= 1e4 ? `${+(v / 1e3).toPrecision(3)} K` : `${+v.toPrecision(3)}`;
 
-  // What no cheaper one reaches.
+  // The Pareto front: weights that no cheaper weights equal.
   function front(data, high) {
     const order = data.slice().sort((a, b) => a.x - b.x || (high ? b.y - a.y : a.y - b.y));
     const kept = [];
@@ -103,13 +103,13 @@
         Plot.tip(data, Plot.pointer({ x: "x", y: "y", title, fill: css("--panel"), stroke: css("--border"), maxRadius: 30, fontSize: 13 })),
       ],
     });
-    for (const style of svg.querySelectorAll("style")) style.remove(); // its rules are in catalogue.css
-    svg.setAttribute("aria-hidden", "true"); // the name below, and the table, say it in words
+    for (const style of svg.querySelectorAll("style")) style.remove(); // replaced by rules in catalogue.css
+    svg.setAttribute("aria-hidden", "true"); // described by the label below and the table
     $("plot").setAttribute("role", "group");
     $("plot").setAttribute("aria-label", `${metric.title} on ${metric.data} against ${cost.title}: ${data.length} weights, ${line.length} on the line`);
-    for (const a of svg.querySelectorAll("a")) a.setAttribute("tabindex", "-1"); // the table below has links for keys
+    for (const a of svg.querySelectorAll("a")) a.setAttribute("tabindex", "-1"); // keyboard users have the links in the table below
     svg.addEventListener("click", (event) => {
-      // Where there is a mouse, a click near a point is one on it; a tap shows the tip first.
+      // With a mouse, a click near a point opens it; a tap first shows the tip.
       const near = svg.value && matchMedia("(hover: hover)").matches && !event.target.closest("a");
       if (near) location.assign(svg.value.page);
     });
@@ -133,7 +133,7 @@
     history.replaceState(null, "", `?${search}`);
   }
 
-  // Names on the line that would lie on one another are left out: the tip and the table have them.
+  // Overlapping names on the line are left out; the tip and the table show them.
   function thin(svg) {
     const taken = [];
     for (const label of svg.querySelectorAll("g[aria-label=text] text")) {

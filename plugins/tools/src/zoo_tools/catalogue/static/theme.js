@@ -1,14 +1,14 @@
-// The colours that a visitor chose, before the page is shown. The documentation's theme keeps its choice alike.
+// Apply the chosen colours before the page is shown. The documentation's theme stores its choice in the same way.
 "use strict";
 (() => {
   const root = document.documentElement;
   const modes = ["auto", "light", "dark"];
-  const names = { auto: "as the system has them", light: "light", dark: "dark" };
+  const names = { auto: "system setting", light: "light", dark: "dark" };
   let mode = "auto";
   try {
     mode = localStorage.getItem("mode") || "auto";
   } catch {
-    // Storage is switched off: the choice holds for this page.
+    // Storage is disabled: the choice is kept for this page only.
   }
   if (!modes.includes(mode)) mode = "auto";
   const apply = () => (mode === "auto" ? root.removeAttribute("data-theme") : root.setAttribute("data-theme", mode));
