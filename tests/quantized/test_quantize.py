@@ -109,7 +109,7 @@ def test_what_cannot_be_quantized_says_why(model: Any) -> None:
 def test_fuse_model_wants_the_mode_that_it_is_for(model: Any) -> None:
     with pytest.raises(InvalidArgument, match=r"call model\.eval\(\) first"):
         copy.deepcopy(model).train().fuse_model(is_qat=False)
-    with pytest.raises(InvalidArgument, match=r"call model\.train\(\) before"):
+    with pytest.raises(InvalidArgument, match=r"call model\.train\(\) first"):
         copy.deepcopy(model).eval().fuse_model(is_qat=True)
     with pytest.raises(InvalidArgument, match="is already quantized"):
         zoo.get_model(NAME, quantize="reference").fuse_model()
