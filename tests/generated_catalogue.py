@@ -1,4 +1,4 @@
-"""A catalogue of as many weights as a test wants, without plugins that have them."""
+"""A catalogue of any number of weights, without plugins that have them."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Repository:
 
 class Hub(http.server.ThreadingHTTPServer):
     """``repositories`` (name → :class:`Repository`), ``asked`` (method and path of each request), ``refuse`` (path's
-    pattern → status that is answered in place of what is there)."""
+    pattern → status to answer instead of the file)."""
 
     daemon_threads = True
     block_on_close = False

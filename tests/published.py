@@ -239,7 +239,7 @@ class PublishedModels(Published):
         return inputs(name, self.family)
 
     def case(self, model: nn.Module, name: str) -> tuple[nn.Module, Mapping[str, Any]]:
-        """The model whose outputs were measured, and the outputs: of ``model``, or of another one if need be."""
+        """The model whose outputs were measured, and the outputs: of ``model``, or of another one if necessary."""
         return model, read_reference(f"golden/{name}")["eval"]
 
     def problems(self, got: Mapping[str, Tensor], want: Mapping[str, Any]) -> list[str]:

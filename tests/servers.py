@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback that can be told to misbehave."""
+"""A real HTTP server on loopback that misbehaves on request."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Fault:
 
     status: int = 200
     headers: dict[str, str | None] = field(default_factory=dict)  # None: not sent, whatever the server would
-    cut: int | None = None  # close the connection after so many bytes of the body
-    hold: int | None = None  # send so many bytes of the body, then wait for server.release
+    cut: int | None = None  # close the connection after this many bytes of the body
+    hold: int | None = None  # send this many bytes of the body, then wait for server.release
     body: bytes | None = None  # serve this in place of the file
-    trickle: float | None = None  # send a byte, wait so many seconds, and so on
+    trickle: float | None = None  # send a byte, wait this many seconds, and so on
     where: str = "body"  # what trickles: the body or the headers
 
 

@@ -1,4 +1,4 @@
-"""Tests that families of models of one's own size inherit: what every such model promises, shown on small ones."""
+"""Tests that model families of any size inherit: what every such model must do, shown on small ones."""
 
 from __future__ import annotations
 

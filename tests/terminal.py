@@ -28,7 +28,7 @@ class Shown(NamedTuple):
 
 
 def screen(raw: str) -> str:
-    """What stands on a terminal that has obeyed ``raw``: carriage returns, cursors that go up, erased lines."""
+    """The text on a terminal after ``raw`` with its carriage returns, cursor movements and erased lines."""
     lines: list[list[str]] = [[]]
     row = column = 0
     for found in _TOKENS.finditer(raw):

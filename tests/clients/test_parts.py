@@ -148,7 +148,7 @@ def test_anchors_by_torchvisions_arguments() -> None:
     (grid,) = generator.grid_anchors([[1, 2]], [[torch.tensor(8), torch.tensor(4)]])
     assert grid.dtype == torch.float64
     assert grid[2:].tolist() == [[-12, -16, 20, 16], [-28, -32, 36, 32]]
-    with pytest.raises(InvalidArgument, match="There are 2 feature maps, and sizes and aspect_ratios for 1"):
+    with pytest.raises(InvalidArgument, match="There are 2 feature maps, but sizes and aspect_ratios for 1"):
         generator.grid_anchors([[1, 2], [1, 1]], [[8, 8], [16, 16]])
 
 

@@ -734,7 +734,7 @@ def test_an_altered_file_of_the_hub_is_fetched_again(hub, monkeypatch):
 
 
 def test_what_the_hub_does_not_have(hub):
-    assert ask_hub("hf://org/repo/absent.bin").startswith("DownloadError Could not download  hf://org/repo/absent.bin")
+    assert ask_hub("hf://org/repo/absent.bin").startswith("DownloadError Could not download hf://org/repo/absent.bin")
     with pytest.raises(DownloadError, match="hf://org/repo/file@revision"):
         files.fetch("hf://repo/model.bin")
     assert files.cached_path("hf://repo/model.bin") is None

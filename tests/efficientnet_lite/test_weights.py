@@ -91,5 +91,5 @@ def test_damaged_metadata_of_others_hides_nothing(plugin_folder, monkeypatch: py
         folder = plugin_folder.path / f"{name}-1.0.dist-info"
         folder.mkdir()
         (folder / "METADATA").write_bytes(text)
-    with pytest.raises(DownloadError, match=r"acme_lost is no package that can be imported\. Is it installed\?"):
+    with pytest.raises(DownloadError, match=r"acme_lost is not an importable package\. Is it installed\?"):
         zoo.registry.fetch("pkg://acme_lost/a.pth")

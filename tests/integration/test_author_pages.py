@@ -51,7 +51,7 @@ def test_the_page_runs(page, tmp_path, monkeypatch):
 
 
 def test_what_the_page_lists_for_authors_of_detectors_is_there():
-    table = (ROOT / "docs/detectors.md").read_text().split("## Names for authors")[1]
+    table = (ROOT / "docs/detectors.md").read_text().split("## The parts")[1]
     names = [
         name for row in re.findall(r"^\| (`.+?) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+\.\w+)`", row)
     ]

@@ -67,8 +67,7 @@ def test_a_damaged_model_gives_no_answers(case: str) -> None:
         assert isinstance(result, NonFiniteResult)
         assert isinstance(other, NonFiniteResult)
         assert str(result) == (
-            f"The model's output is NaN or infinite, which is no answer; so are the model's own {name}: load other "
-            "weights."
+            f"The model's output is NaN or infinite; the model's own {name} are not finite either: load other weights."
         )
         with pytest.raises(NonFiniteResult):
             pipe(source)

@@ -56,7 +56,7 @@ def zoo_manifest():
 FIVE = {  # plugin → its source, and the reported stage and reason
     "broken_import": ("import there_is_no_such_package", "import", "No module named 'there_is_no_such_package'"),
     "broken_exit": ("@zoo.hookimpl\ndef zoo_manifest():\n    raise SystemExit('bye')", "manifest", "SystemExit: bye"),
-    "broken_hook": ("@zoo.hookimpl\ndef zoo_models():\n    return []", "register", "zoo_models() is no hook of zoo"),
+    "broken_hook": ("@zoo.hookimpl\ndef zoo_models():\n    return []", "register", "zoo_models() is not a hook of zoo"),
     "broken_manifest": ("@zoo.hookimpl\ndef zoo_manifest():\n    return {'a': 1}", "validate", "returned dict"),
     "broken_metadata": (HEALTHY.format(i=99), "scan", "no name and version"),
 }
@@ -219,8 +219,9 @@ import zoo
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     assert "resnet50" in zoo.list_models()
-assert "Plugin 'Finder' failed at stage 'scan' and is not used: OSError: the network drive is gone" in
-str(caught[0].message) assert len(caught) == 1, caught
+said = str(caught[0].message)
+assert "Plugin 'Finder' failed at stage 'scan' and is not used: OSError: the network drive is gone" in said
+assert len(caught) == 1, caught
 """
 
 

@@ -225,7 +225,7 @@ def test_files_that_are_no_flow(tmp_path: Path) -> None:
 
 def test_other_folders(tmp_path: Path) -> None:
     touch(tmp_path, "a_1.png", "a_2.png", "flows/b.flo")
-    for given, what in ((None, "none was given"), (tmp_path / "a_1.png", "is none")):
+    for given, what in ((None, "none was given"), (tmp_path / "a_1.png", "is not a folder")):
         with pytest.raises(InvalidArgument, match=f"expected a folder of .flo files.*{what}"):
             FlowPairs(tmp_path, given, WEIGHTS)
     with pytest.raises(InvalidArgument, match=r"None of the 1 flows in .*such as .*b\.flo', has its frames"):

@@ -61,7 +61,7 @@ def test_what_does_not_fit_together_is_refused() -> None:
     image = Image.new("RGB", (4, 3))
     with pytest.raises(InvalidArgument, match=r"\[4, 3\]; expected \[3, 4\]"):
         segmentation_overlay(image, torch.zeros(4, 3, dtype=torch.uint8), ["a"], voc_palette(1))
-    with pytest.raises(InvalidArgument, match="from 0 to 2; there are 2 names and 3 colours"):
+    with pytest.raises(InvalidArgument, match="from 0 to 2, but there are 2 names and 3 colours"):
         drawn(torch.full((300, 300), 2).triu(), names=2)
     with pytest.raises(InvalidArgument, match="from -1 to -1"):
         drawn(torch.full((300, 300), -1))

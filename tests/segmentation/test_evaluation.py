@@ -125,7 +125,7 @@ def test_pictures_without_annotation_are_told_and_annotations_without_picture_fa
 
 
 def test_other_folders(folders: tuple[Path, Path], tmp_path: Path) -> None:
-    for given, what in ((None, "none was given"), (folders[1] / "a.png", "is none")):
+    for given, what in ((None, "none was given"), (folders[1] / "a.png", "is not a folder")):
         with pytest.raises(InvalidArgument, match=f"expected a folder of PNGs.*{what}"):
             ClassMaps(folders[0], given, WEIGHTS)
     with pytest.raises(InvalidArgument, match=r"No PNG in .* has the name of a picture"):

@@ -151,7 +151,7 @@ worker({{"chunk": [0], "offset": [{offsets[0]}], "count": [{total}]}})
     assert lives == 3
     assert [row["labels"][:1] for row in rows] == [["0"], ["1"], ["2"], ["3"], [], ["5"]]
     assert [bool(row["error"]) for row in rows] == [False] * 4 + [True, False]
-    assert "ended 2 workers" in rows[4]["error"]
+    assert "crashed 2 workers" in rows[4]["error"]
 
 
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

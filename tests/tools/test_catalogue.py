@@ -260,7 +260,7 @@ def test_a_plugin_that_is_set_aside_is_named_as_such(plugin_folder: Any, tmp_pat
     zoo.refresh()
     site = build_catalogue(tmp_path / "out").directory
     page = Page(site / "plugins/broken.html")
-    assert "is not used" in page.text
+    assert "set aside" in page.text
     assert "/home/me" not in (site / "catalogue.json").read_text()
     assert "resnet50" in (site / "index.html").read_text()
 

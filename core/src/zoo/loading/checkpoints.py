@@ -188,7 +188,7 @@ def _read_pickle(f: BinaryIO, path: Path, mmap: bool) -> tuple[Any, bool]:
 
 
 def _directory(f: BinaryIO, path: Path) -> tuple[zipfile.ZipInfo, int, bool]:
-    """The name of the pickle in a zip archive, the size of all members, and whether they are stored uncompressed."""
+    """The member of the pickle in a zip archive, the size of all members, and whether they are stored uncompressed."""
     members = zipfile.ZipFile(f).infolist()
     size, unpacked = os.fstat(f.fileno()).st_size, sum(member.file_size for member in members)
     if unpacked > UNPACKED * size:

@@ -144,7 +144,7 @@ class RoIHeads(nn.Module):
 
         Returns:
             Per image: boxes [R, 4]; the index of each box's object, int64 [R], arbitrary for background; labels, int64
-                [R], 0 for background; and codes of the objects' boxes [R, 4], 0 for background.
+            [R], 0 for background; and codes of the objects' boxes [R, 4], 0 for background.
         """
         truth = [target["boxes"].to(boxes) for target, boxes in zip(targets, proposals, strict=True)]
         proposals = self.add_gt_proposals(proposals, truth)

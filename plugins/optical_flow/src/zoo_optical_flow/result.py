@@ -145,8 +145,8 @@ class Flow(Result):
 
         Returns:
             The paths, in ``folder``: ``STEM.png``, ``STEM_flow.png``, ``STEM.flo`` or ``STEM_kitti.png``; and
-                ``STEM_occluded.png``, white where occluded, ``STEM_backward.flo`` or ``STEM_backward_kitti.png``. In
-                KITTI's files occluded pixels are marked as unknown.
+            ``STEM_occluded.png``, white where occluded, ``STEM_backward.flo`` or ``STEM_backward_kitti.png``. In
+            KITTI's files occluded pixels are marked as unknown.
         """
         paths = [save_picture(self.draw(), folder, stem, format)]
         paths.append(save_picture(to_pil_image(flow_to_image(self.flow)), folder, f"{stem}_flow", format))

@@ -2,11 +2,11 @@
 
 Three forms are read, distinguished by their content:
 
-- *packed*: the form of torch's eager int8 modules: quantized tensors and tuples of them. - *observed*: the state of a
-model prepared for quantization-aware training: float weights, and the observed ranges. - *plain*: ours. For a layer at
-``P``: ``P.weight`` int8, ``P.weight_scale`` and ``P.weight_zero_point`` (one element, or one per output channel),
-``P.bias`` float32. For everything whose output is quantized: ``P.scale``
-  and ``P.zero_point`` of the unsigned 8-bit output, without dimensions. safetensors can store this form, and reference
+- *packed*: the form of torch's eager int8 modules: quantized tensors and tuples of them.
+- *observed*: the state of a model prepared for quantization-aware training: float weights, and the observed ranges.
+- *plain*: ours. For a layer at ``P``: ``P.weight`` int8, ``P.weight_scale`` and ``P.weight_zero_point`` (one element or
+  one per output channel), ``P.bias`` float32. For everything whose output is quantized: ``P.scale`` and
+  ``P.zero_point`` of the unsigned 8-bit output, without dimensions. safetensors can store this form, and reference
   models save it, with ``P.input_scale`` in addition.
 
 ``torch.ao`` is not needed, and only :mod:`zoo.quantized_tensors` uses quantized tensors.
