@@ -75,7 +75,7 @@ def test_the_page_runs(page: str, capsys: pytest.CaptureFixture[str]) -> None:
                 assert main(shlex.split(line)[1:]) == 0, line
                 assert capsys.readouterr().out
         ran += 1
-    assert ran == {PAGE: 6, "plugins/timm/README.md": 1}[page]
+    assert ran == {PAGE: 7, "plugins/timm/README.md": 1}[page]
 
 
 @pytest.mark.usefixtures("desk")
