@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -201,7 +200,10 @@ class Loop:
             total += loss.detach().double().cpu() * share.weight
         self.scaler.unscale_(self.optimizer)
         every = [p for g in self.optimizer.param_groups for p in g["params"]]
-        norm = gathered(nn.utils.clip_grad_norm_(every, math.inf if self.clip is None else self.clip))
+        if self.clip is None:
+            norm = gathered(gradient_norm(every))
+        else:
+            norm = gathered(nn.utils.clip_grad_norm_(every, self.clip))
         if not self.scaler.is_enabled():  # which leaves out such a step by itself
             self._check_finite(norm, {"norm of the gradient": norm}, indices, "gradient")
         self.scaler.step(self.optimizer)
@@ -324,6 +326,11 @@ class Loop:
             self.ema.load_state_dict({**average, "state": spread(average["state"], self.ema.state)})
         self.epoch, self.step = saved["epoch"], saved["step"]
         self.losses, self.history = saved["losses"], saved["history"]
+
+
+def gradient_norm(parameters: Sequence[Tensor]) -> Tensor:
+    """The Euclidean norm of all their gradients together, which stay as they are."""
+    return nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
 
 
 def placed(value: Any, device: torch.device) -> Any:
