@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from zoo.contract import Result
 from zoo.quantized_tensors import dequantized
 
-
 PLAIN = frozenset({str, bytes, int, bool, type(None)})  # types without numbers that may not be finite
 
 
