@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 SLACK = 16 << 20  # bytes by which a process may grow
-_level: int | None = None  # bytes that it had when memory was first given back, or that were in use later
+_level: int | None = None  # bytes that are in use, and as many free ones as there were
+_free = 0  # when memory was first given back
 
 
 @functools.cache
@@ -41,10 +42,13 @@ def give_back() -> bool:
     Returns:
         Whether there was any, and a C library that can tell.
     """
-    global _level
+    global _level, _free
     trim, before = _trim(), resident()
     if trim is None or (before is not None and _level is not None and before < _level + SLACK):
         return False
     gave = bool(trim(0))
-    _level = before if _level is None else max(_level, resident() or 0)
+    after = resident()
+    if before is not None and after is not None:
+        _free = before - after if _level is None else _free
+        _level = max(_level or 0, after + _free)  # what is kept, such as results, grows too
     return gave
