@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 from zoo.contract import Trainable
 from zoo.errors import TrainingError
 from zoo_training.checkpoints import read_checkpoint, write_checkpoint
+from zoo_training.heap import kept_heap
 from zoo_training.parameters import EMA, swap
 from zoo_training.sampling import Augment, Prepared, Share, mixed, shares, steps_of
 from zoo_training.schedules import Schedule, set_rate, warmup_cosine
@@ -122,7 +123,9 @@ class Loop:
             TrainingError: a loss or gradient that is NaN or infinite, with the names of the inputs; a file that cannot
                 be written.
         """
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+        on_gpu = self.device.type == "cuda"
+        heap = contextlib.nullcontext() if on_gpu else kept_heap()
+        with heap, torch.random.fork_rng(devices=[self.device] if on_gpu else []):
             while self.epoch < self.epochs:
                 steps = self.steps
                 for plan, batches in zip(steps[self.step :], self._batches(steps[self.step :]), strict=True):
