@@ -22,6 +22,7 @@ import zoo.io
 from zoo.errors import InvalidArgument, UnreadableFile, ZooError
 from zoo.io.image import ImageReadMode, load_image, open_image, save_image
 from zoo.io.video import VideoReader
+from zoo.transforms.functional import pil_to_tensor
 
 # Four blocks of 16 pixels that survive JPEG: red, green / blue, white.
 BLOCKS = np.kron(
@@ -379,3 +380,30 @@ def test_an_animation_may_not_go_on_for_ever(tmp_path: Path, monkeypatch: pytest
         UnreadableFile, match=r"long\.gif' is refused: 400 frames of 8 × 8 pixels and more.*ZOO_MAX_PIX"
     ):
         VideoReader(path)
+
+
+@pytest.mark.parametrize("ending", ["pgm", "bmp", "jpg", "png", "gif", "tif", "webp"])
+def test_a_picture_has_pixels_of_its_own_whatever_becomes_of_its_file(ending: str, tmp_path: Path) -> None:
+    """Pillow maps some files that are not compressed."""
+    file = tmp_path / f"a.{ending}"
+    Image.linear_gradient("L").save(file)
+    with Image.open(file) as there:
+        expected = np.asarray(there.convert("RGB"))
+    image = open_image(file)
+    assert type(image) is Image.Image
+    with file.open("r+b") as f:  # in place
+        f.write(bytes(file.stat().st_size))
+    assert (np.asarray(image.convert("RGB")) == expected).all()
+    image.paste("white", (0, 0, 1, 1))
+    assert image.convert("L").getpixel((0, 0)) == 255
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "CMYK", "HSV", "LAB", "L", "P", "YCbCr"])
+def test_a_tensor_has_the_values_of_a_picture_in_memory_of_its_own(mode: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 4), np.uint8)
+    image = Image.fromarray(pixels[..., : len(Image.new(mode, (1, 1)).getbands())].squeeze(), mode)
+    tensor = pil_to_tensor(image)
+    assert tensor.is_contiguous()
+    assert (tensor.movedim(0, -1).numpy().squeeze() == np.asarray(image)).all()
+    tensor.zero_()
+    assert np.asarray(image).any()

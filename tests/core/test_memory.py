@@ -47,6 +47,27 @@ def test_what_threads_freed_goes_back() -> None:
     assert float(before) - float(after) > 150, "of 375 MB"
 
 
+@needs_glibc
+def test_memory_goes_back_again_only_when_the_process_has_grown() -> None:
+    """What is given back costs time to be had again."""
+    code = """
+        from zoo.running.memory import SLACK, give_back
+
+        def fragments(n):
+            blocks = [bytearray(b"x") * 65_536 for _ in range(n)]
+            return blocks[::100]
+
+        kept, said = fragments(200), [give_back()]
+        kept += fragments(200)
+        said.append(give_back())  # 13 MB more, which are free
+        kept += fragments(3 * SLACK // 65_536)
+        said += [give_back(), give_back()]
+        print(*said, len(kept))
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[:4] == ["True", "False", "True", "False"]
+
+
 def test_a_stream_gives_back_as_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
     monkeypatch.setattr(streaming, "give_back", lambda: calls.append(1))

@@ -80,3 +80,13 @@ def test_an_enum_with_members_cannot_be_extended():
 
         class More(Net_Weights):
             three = zoo.Weights(url="https://example.org/3.pth")
+
+
+def test_results_share_the_names_of_classes() -> None:
+    named, unnamed = zoo.Weights(url="", categories=["cat", "dog"]), zoo.Weights(url="")
+    assert named.class_names(2) == ["cat", "dog"]
+    assert named.class_names(3) == unnamed.class_names(3) == ["class 0", "class 1", "class 2"]
+    for weights in (named, unnamed):
+        assert weights.class_names(3) is weights.class_names(3)
+    named.read_categories().append("cow")  # a list of the caller's own
+    assert named.class_names(2) == ["cat", "dog"]

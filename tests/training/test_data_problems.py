@@ -370,3 +370,82 @@ def test_one_part_of_coco_is_opened_by_its_folder(tmp_path: Path) -> None:
     coco_tree(tmp_path, "{}2017", "annotations/{kind}_{part}2017.json")
     whole, _ = zoo.open_data(tmp_path, BOXES, split="train2017", val=0.34)
     assert len(whole) == 2
+
+
+# ── what is no YAML, CSV or list of classes ──────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("names: [cat, dog", r"data\.yaml', line 1: it is no YAML"),
+        ("nc: 2\nnames: [cat,\n  dog\ntrain: x\n", r"line 2: it is no YAML"),
+        ("names: {0: cat, 1: dog", r"line 1: it is no YAML"),
+        ("names: ['cat, dog]", r"line 1: it is no YAML"),
+        ("names: [cat, dog]]", r"line 1: it is no YAML"),
+        ("names:\n- cat\n  - dog\n", r"line 2: the name 'cat - dog' goes over several lines"),
+        ("names:\n- cat\n\t- dog\n", r"it is no YAML"),
+        ("names:\n  - cat\n - dog\n", r"it is no YAML"),
+        ("names: [cat, [dog]]", r"line 1: a name is empty, or no text"),
+        ("names:\n- cat\n-\n", r"line 3: a name is empty"),
+        ("names: [cat, '']", r"line 1: a name is empty"),
+        ("names: {0: cat, 2: dog}", r"line 1: names are numbered 2 where 1 is expected"),
+        ("names: [cat, dog]\nnc: 3\n", r"line 2: nc is 3, and there are 2 names"),
+        ("names: [cat, dog]\nnames: [dog, cat]\n", r"line 2: it says names a second time"),
+        ("names: cat\n", r"has no names"),
+        ("- names\n", r"has no names"),
+        ("", r"has no names"),
+        (b"names: [caf\xe9, dog]", r"line 1: it is no UTF-8"),
+    ],
+)
+def test_a_yaml_file_that_is_damaged(content: str | bytes, why: str, tmp_path: Path) -> None:
+    yolo(tmp_path)
+    (tmp_path / "classes.txt").unlink(missing_ok=True)
+    text(tmp_path / "data.yaml", content)
+    with pytest.raises((InvalidArgument, UnreadableFile), match=why):
+        zoo.open_data(tmp_path, BOXES)
+
+
+def test_names_of_yaml_are_texts(tmp_path: Path) -> None:
+    yolo(tmp_path)
+    (tmp_path / "classes.txt").unlink(missing_ok=True)
+    text(tmp_path / "data.yaml", "path: x  # of all\nnames: [no, 1, 'it''s', \"a, b\"]\nnc: 4\n")
+    assert zoo.open_data(tmp_path, BOXES, val=0.5)[0].categories[1:] == ["no", "1", "it's", "a, b"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        ('in/a.png,"cat\nin/b.png,dog\n', r"t\.csv', line 2: it cannot be read as CSV.*left open"),
+        ('in/a.png,cat\nin/b.png,"do"g\n', r"line 3: it cannot be read as CSV"),
+        ("in/a.png\n", "line 2: expected 2 cells"),
+    ],
+)
+def test_a_table_that_is_damaged(rows: str, why: str, tmp_path: Path) -> None:
+    picture(tmp_path / "in/a.png")
+    picture(tmp_path / "in/b.png")
+    text(tmp_path / "t.csv", "path,label\n" + rows)
+    with pytest.raises((InvalidArgument, UnreadableFile), match=why):
+        zoo.open_data(tmp_path / "t.csv", "image-classification")
+
+
+def test_a_table_with_a_column_twice(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    text(tmp_path / "t.csv", "path,label,label\na.png,cat,dog\n")
+    with pytest.raises(InvalidArgument, match=r"line 1 has the columns label twice"):
+        zoo.open_data(tmp_path / "t.csv", "image-classification")
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("cat\n\ndog\n", r"classes\.txt', line 2: it is empty"),
+        ("cat\ndog\ncat\n", r"line 3: 'cat' stands in line 1 too"),
+        (b"caf\xe9\n", r"line 1: it is no UTF-8"),
+    ],
+)
+def test_a_list_of_classes_that_is_damaged(content: str | bytes, why: str, tmp_path: Path) -> None:
+    yolo(tmp_path)
+    text(tmp_path / "classes.txt", content)
+    with pytest.raises((InvalidArgument, UnreadableFile), match=why):
+        zoo.open_data(tmp_path, BOXES)

@@ -153,3 +153,21 @@ def test_what_cannot_be_trained_for_int8_is_told_with_what_can_be_done(tmp_path:
     data = pictures(tmp_path / "data", 2)
     with pytest.raises(InvalidArgument, match=r"does not support quantization-aware training.*zoo quantize"):
         train("squeezenet1_1", data, tmp_path / "a", "DIGITS_V1", qat=True, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "why"),
+    [
+        ("lraspp_mobilenet_v3_large", {"qat": True}, r"lraspp_mobilenet_v3_large cannot be trained for int8"),
+        ("squeezenet1_1", {"qat": True, "fsdp": True}, "qat and fsdp were both given"),
+        ("squeezenet1_1", {"freeze": ["feature"]}, r"SqueezeNet has no submodule 'feature'"),
+        ("squeezenet1_1", {"preprocessing": "DIGITS_V9"}, r"no weights 'DIGITS_V9'"),
+        ("squeezenet1_1", {"drop": 0.5}, "drop"),
+    ],
+)
+def test_what_cannot_be_trained_is_told_before_data_are_read(
+    model: str, given: dict[str, Any], why: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidArgument, match=why):
+        train(model, tmp_path / "none", tmp_path / "run", None, device="cpu", **given)
+    assert not (tmp_path / "run").exists()

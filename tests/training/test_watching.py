@@ -24,7 +24,7 @@ from zoo.errors import InvalidArgument
 from zoo_training.charts import confusion_image, curves
 from zoo_training.training import train
 from zoo_training.validation import HeldOut
-from zoo_training.watching import best_epoch, duration
+from zoo_training.watching import Watch, best_epoch, duration
 
 
 def table(path: Path) -> list[list[str]]:
@@ -87,6 +87,31 @@ def test_a_run_stops_when_it_gets_no_better(tmp_path: Path) -> None:
     done = train("squeezenet1_1", data, tmp_path / "a", "DIGITS_V1", epochs=9, device="cpu", lr=0.0, patience=2)
     assert (done.best, len(done.history)) == (1, 3)
     assert len(table(tmp_path / "a" / "metrics.csv")) == 4
+
+
+def test_where_no_line_can_move_plain_ones_come_within_an_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seconds = [0.0]
+    monkeypatch.setattr("zoo_training.watching.time.monotonic", lambda: seconds[0])
+    step = Watch.step
+
+    def slow(watch: Watch, loop: Any, steps: int) -> None:
+        seconds[0] += 12
+        step(watch, loop, steps)
+
+    monkeypatch.setattr(Watch, "step", slow)
+    given = {"epochs": 2, "batch_size": 2, "device": "cpu", "progress": True}
+    train("squeezenet1_1", pictures(tmp_path / "data", 10), tmp_path / "a", "DIGITS_V1", **given)
+    lines = capsys.readouterr().err.splitlines()  # eight steps an epoch, of twelve seconds
+    said = [re.sub(r"  loss .*", "", line) for line in lines if line.startswith("epoch ")]
+    steps = [3, 6]
+    assert said == [f"epoch {e}/2  step {n}/8" for e in (1,) for n in steps] + ["epoch 1/2"] + [
+        f"epoch 2/2  step {n}/8" for n in steps
+    ] + ["epoch 2/2"]
+    assert "\r" not in "".join(lines)
+    assert "\033" not in "".join(lines)
+    assert re.search(r"loss \d\.\d+  2:36 left", lines[0])
 
 
 @pytest.mark.parametrize("columns", [80, 40])

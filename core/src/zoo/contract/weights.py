@@ -22,6 +22,12 @@ def _read_names(resource: str) -> tuple[str, ...]:
         return tuple(f.read().decode().splitlines())
 
 
+@functools.lru_cache(maxsize=64)
+def _class_names(categories: str | tuple[str, ...], n: int) -> list[str]:
+    names = _read_names(categories) if isinstance(categories, str) else categories
+    return list(names) if len(names) == n else [f"class {i}" for i in range(n)]
+
+
 @dataclass(frozen=True, slots=True)
 class Preset:
     """A preprocessing that is built on demand: an import string and the arguments to call it with.
@@ -94,9 +100,11 @@ class Weights:
         return list(self.categories or ())
 
     def class_names(self, n: int) -> list[str]:
-        """Names of ``n`` classes: the categories if there are ``n``, else ``class 0``, ``class 1``, …."""
-        names = self.read_categories()
-        return names if len(names) == n else [f"class {i}" for i in range(n)]
+        """Names of ``n`` classes: the categories where there are so many, else ``class 0``, ``class 1``, ….
+
+        The same list each time, since every result has it.
+        """
+        return _class_names(self.categories if isinstance(self.categories, str) else tuple(self.categories or ()), n)
 
     @property
     def meta(self) -> dict[str, Any]:

@@ -14,10 +14,14 @@ from torch import Tensor, nn
 from zoo.contract import Result
 from zoo.quantized_tensors import dequantized
 
+PLAIN = frozenset({str, bytes, int, bool, type(None)})  # types without numbers that may not be finite
+
 
 def is_finite(value: Any) -> bool:
-    """Whether all numbers of a tensor, an array or a float are finite. Mappings, lists, tuples and results are
-    searched; other objects are ignored."""
+    """Whether all numbers are finite: of a tensor, an array, a float; and of mappings, lists, tuples and results, which
+    are searched. Other things have none."""
+    if type(value) in PLAIN:
+        return True
     if isinstance(value, Tensor):
         if not (value.is_floating_point() or value.is_complex()) or value.numel() == 0 or value.is_meta:
             return True
@@ -30,8 +34,8 @@ def is_finite(value: Any) -> bool:
         return value.dtype.kind not in "fc" or bool(np.isfinite(value).all())
     if isinstance(value, Mapping):
         return all(map(is_finite, value.values()))
-    if isinstance(value, list | tuple):
-        return all(map(is_finite, value))
+    if isinstance(value, list | tuple):  # each result has a thousand categories, perhaps
+        return PLAIN.issuperset(map(type, value)) or all(map(is_finite, value))
     if isinstance(value, Result) or (dataclasses.is_dataclass(value) and not isinstance(value, type)):
         return all(map(is_finite, _parts(value)))
     return True

@@ -71,7 +71,7 @@ class ImageClassification(_Preset):
         img = _check_picture(img, len(self.mean))
         img = TF.resize(img, self.resize_size, self.interpolation, antialias=self.antialias)
         img = TF.center_crop(img, self.crop_size)
-        return TF.normalize(_to_float(img), self.mean, self.std)
+        return _normalised(img, self.mean, self.std)
 
 
 class SemanticSegmentation(_Preset):
@@ -102,7 +102,7 @@ class SemanticSegmentation(_Preset):
         img = _check_picture(img, len(self.mean))
         if self.resize_size is not None:
             img = TF.resize(img, self.resize_size, self.interpolation, antialias=self.antialias)
-        return TF.normalize(_to_float(img), self.mean, self.std)
+        return _normalised(img, self.mean, self.std)
 
 
 class ObjectDetection(_Preset):
@@ -215,6 +215,11 @@ def _check_tensor(x: Tensor, layouts: dict[int, str], channels: int | None) -> N
             f"expected {wanted}.{swapped}"
         )
     TF.get_dimensions(x)
+
+
+def _normalised(img: Picture, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    floats = _to_float(img)
+    return TF.normalize(floats, mean, std, inplace=floats is not img)  # what was given is the caller's
 
 
 def _to_float(img: Image.Image | Tensor) -> Tensor:

@@ -169,18 +169,49 @@ def file_in(folder: Path, name: str) -> Path:
     return file if "\\" not in name or file.exists() else folder / PureWindowsPath(name)
 
 
+def read_text(file: Path) -> str:
+    """What a text file holds, which is UTF-8, also with a byte order mark.
+
+    Raises:
+        UnreadableFile: it cannot be read, or is no UTF-8.
+    """
+    try:
+        content = file.read_bytes()
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as e:
+        line = content.count(b"\n", 0, e.start) + 1
+        raise UnreadableFile(f"{str(file)!r}, line {line}: it is no UTF-8 ({e}); save the file as UTF-8.") from e
+    except OSError as e:
+        raise UnreadableFile(f"{str(file)!r} cannot be read: {e.strerror or e}.") from e
+
+
+def read_names(file: Path) -> list[str]:
+    """The lines of a file of classes (``classes.txt``), whose numbers are the lines'.
+
+    Raises:
+        UnreadableFile: it cannot be read, or is no UTF-8.
+        InvalidArgument: a line amid them is empty, which would move the numbers of those below; or a name comes twice.
+    """
+    names = [line.strip() for line in read_text(file).rstrip().splitlines()]
+    for n, name in enumerate(names, 1):
+        if not name or names.index(name) != n - 1:
+            what = f"{name!r} stands in line {names.index(name) + 1} too" if name else "it is empty"
+            raise InvalidArgument(f"{str(file)!r}, line {n}: {what}; expected a class in each line.")
+    return names
+
+
 def read_table(file: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
     """The rows of a CSV file (separated by tabs in a ``.tsv``, by semicolons if the first line uses them), each with
     its line number; cells are stripped.
 
     Raises:
-        UnreadableFile: the file cannot be read, or is not UTF-8.
-        InvalidArgument: a column is missing, or a line has a different number of cells.
+        UnreadableFile: it cannot be read, is no UTF-8, or has a quotation mark that is not closed.
+        InvalidArgument: a column is missing or there twice, or a line has another number of cells.
     """
+    text = read_text(file)
+    # Strict: a quotation mark that is not closed would take all lines that follow into its cell.
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=_delimiter(file, text), restkey="", strict=True)
     try:
-        content = file.read_bytes()
-        text = content.decode("utf-8-sig")
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=_delimiter(file, text), restkey="")
         header = [name.strip() for name in reader.fieldnames or ()]
         reader.fieldnames = header
         if missing := [name for name in columns if name not in header]:
@@ -188,12 +219,13 @@ def read_table(file: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, 
                 f"{str(file)!r}: line 1 has the columns {', '.join(header) or 'none'}; "
                 f"expected also {', '.join(missing)}."
             )
+        if twice := [name for name, n in Counter(header).items() if n > 1 and name in columns]:
+            raise InvalidArgument(f"{str(file)!r}: line 1 has the columns {', '.join(twice)} twice; expected one each.")
         rows = [(reader.line_num, row) for row in reader]
-    except UnicodeDecodeError as e:
-        line = content.count(b"\n", 0, e.start) + 1
-        raise UnreadableFile(f"{str(file)!r}, line {line}: not UTF-8 ({e.reason}); save the file as UTF-8.") from e
-    except (OSError, csv.Error) as e:
-        raise UnreadableFile(f"{str(file)!r} cannot be read as CSV: {e}") from e
+    except csv.Error as e:
+        raise UnreadableFile(
+            f"{str(file)!r}, line {reader.line_num + 1}: it cannot be read as CSV: {e}. Is a quotation mark left open?"
+        ) from e
     uneven = [f"line {n}: expected {len(header)} cells" for n, row in rows if "" in row or None in row.values()]
     if uneven:
         raise InvalidArgument(listed(f"{str(file)!r} cannot be used:", uneven))

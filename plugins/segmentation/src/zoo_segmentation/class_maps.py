@@ -13,7 +13,7 @@ from torch import Tensor
 
 from zoo.errors import InvalidArgument, UnreadableFile
 from zoo.io import opened
-from zoo_classification.data import read_table
+from zoo_classification.data import read_table, read_text
 
 # Pillow's modes with one integer per pixel.
 INDEXED = ("P", "L", "1", "I", "I;16", "I;16B", "I;16L")
@@ -112,7 +112,7 @@ def colours_beside(folder: Path) -> dict[str, tuple[int, ...]] | None:
         if not file.is_file():
             return None
         rows = []
-        for n, line in enumerate(file.read_text("utf-8-sig").splitlines(), 1):
+        for n, line in enumerate(read_text(file).splitlines(), 1):
             if not line.strip() or line.startswith("#"):
                 continue
             match = re.fullmatch(forms[file.name], line.strip())
@@ -125,5 +125,7 @@ def colours_beside(folder: Path) -> dict[str, tuple[int, ...]] | None:
     for n, name, colour in rows:
         if not all(part.isdecimal() and int(part) < 256 for part in colour):
             raise InvalidArgument(f"{str(file)!r}, line {n}: the colour {colour}; expected three numbers up to 255.")
+        if name in found:
+            raise InvalidArgument(f"{str(file)!r}, line {n}: the class {name!r} has a colour already.")
         found[name] = tuple(map(int, colour))
     return found

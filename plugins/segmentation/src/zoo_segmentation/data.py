@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from zoo.errors import InvalidArgument, UnreadableFile, listed
 from zoo.io import check_picture, find_files, input_and_truth, load_image
+from zoo_classification.data import read_names
 from zoo_segmentation.class_maps import ClassMapping, colours_beside, read_class_map
 from zoo_segmentation.losses import IGNORED
 from zoo_segmentation.plugin import SEGMENTATION
@@ -74,8 +75,7 @@ class Masks(Dataset[tuple[Tensor, dict[str, Any]]]):
             mapping, categories = {colour: names.index(name) for name, colour in colours.items()}, names
         self.mapping = None if mapping is None else ClassMapping(mapping)
         if categories is None and (path / "classes.txt").is_file():
-            lines = (path / "classes.txt").read_text("utf-8-sig").splitlines()
-            categories = [line.strip() for line in lines if line.strip()]
+            categories = read_names(path / "classes.txt")
         self._pixels: list[dict[int, int]] = [{} for _ in self.names]
         if check_files:
             self._check(None if categories is None else len(categories))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from torch.utils.data import DataLoader
 from zoo.contract import Trainable
 from zoo.errors import TrainingError
 from zoo_training.checkpoints import read_checkpoint, write_checkpoint
+from zoo_training.heap import kept_heap
 from zoo_training.parameters import EMA, swap
 from zoo_training.sampling import Augment, Prepared, Share, mixed, shares, steps_of
 from zoo_training.schedules import Schedule, set_rate, warmup_cosine
@@ -122,7 +122,9 @@ class Loop:
             TrainingError: a loss or gradient is NaN or infinite (with the names of the inputs); a file cannot
                 be written.
         """
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+        on_gpu = self.device.type == "cuda"
+        heap = contextlib.nullcontext() if on_gpu else kept_heap()
+        with heap, torch.random.fork_rng(devices=[self.device] if on_gpu else []):
             while self.epoch < self.epochs:
                 steps = self.steps
                 for plan, batches in zip(steps[self.step :], self._batches(steps[self.step :]), strict=True):
@@ -200,8 +202,11 @@ class Loop:
             total += loss.detach().double().cpu() * share.weight
         self.scaler.unscale_(self.optimizer)
         every = [p for g in self.optimizer.param_groups for p in g["params"]]
-        norm = gathered(nn.utils.clip_grad_norm_(every, math.inf if self.clip is None else self.clip))
-        if not self.scaler.is_enabled():  # the scaler skips such a step itself
+        if self.clip is None:
+            norm = gathered(gradient_norm(every))
+        else:
+            norm = gathered(nn.utils.clip_grad_norm_(every, self.clip))
+        if not self.scaler.is_enabled():  # which leaves out such a step by itself
             self._check_finite(norm, {"norm of the gradient": norm}, indices, "gradient")
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -323,6 +328,11 @@ class Loop:
             self.ema.load_state_dict({**average, "state": spread(average["state"], self.ema.state)})
         self.epoch, self.step = saved["epoch"], saved["step"]
         self.losses, self.history = saved["losses"], saved["history"]
+
+
+def gradient_norm(parameters: Sequence[Tensor]) -> Tensor:
+    """The Euclidean norm of all their gradients together, which stay as they are."""
+    return nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
 
 
 def placed(value: Any, device: torch.device) -> Any:

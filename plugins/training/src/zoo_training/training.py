@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import nn
 
 from zoo import registry
 from zoo.contract import TaskSpec, Trainable, Weights, check_count
-from zoo.errors import InvalidArgument
+from zoo.errors import InvalidArgument, InvalidKind
 from zoo.loading import default_size, loaded_weights
 from zoo_training.augmentation import Recipe, mixed_batches, recipe as named_recipe
 from zoo_training.checking import check_batches_of_one, check_first_batch, check_folder, check_readers
@@ -169,6 +169,11 @@ def train(
     warmup = float(defaults["warmup"] if warmup is None else warmup)
     _check_choice("schedule", schedule, tuple(SCHEDULES))
 
+    if preprocessing is not None and preprocessing not in info.weights:
+        _refuse_preprocessing(info, preprocessing)
+    if qat and fsdp:
+        raise InvalidArgument("qat and fsdp were both given; ranges of activations are not spread over processes.")
+    _check_model(info.full_name, config, freeze, qat, info.name)
     rank, world, where = join(device)
     if fsdp and world == 1:
         raise InvalidArgument("fsdp shards a model over processes, but there is only one; start several with torchrun.")
@@ -201,18 +206,10 @@ def train(
     if described is None and preprocessing is None and spec.transforms is not None:
         described = Weights(url="", transforms=spec.transforms)
     if described is None:
-        known = ", ".join(info.weights) or "none"
-        raise InvalidArgument(
-            f"preprocessing: {info.name} has no weights {preprocessing or 'DEFAULT'!r} that define a preprocessing; "
-            f"its weights: {known}."
-        )
-    if not any(True for _ in net.parameters()):
-        raise InvalidArgument(
-            f"{info.name} has no parameters to train. Train a float model and quantize it afterwards: omit quantize, "
-            "and use float weights. With qat=True (--qat), training compensates for the rounding."
-        )
+        _refuse_preprocessing(info, preprocessing or "DEFAULT")
+    _check_trainable(net, info.name, qat)
     if qat:
-        _prepare_qat(net, info.name, fsdp)
+        net.prepare_qat()  # type: ignore[operator]
     if recipe is not None:
         size = default_size(net, described) or _size(piece, net, described)
         if size is None:
@@ -297,16 +294,38 @@ def _piece(spec: TaskSpec, options: Mapping[str, Any]) -> Trainable:
     return piece
 
 
-def _prepare_qat(model: Any, name: str, fsdp: bool) -> None:
-    if fsdp:
-        raise InvalidArgument("qat and fsdp were both given; ranges of activations cannot be sharded.")
-    if not callable(getattr(model, "prepare_qat", None)):
+def _check_model(full_name: str, config: Mapping[str, Any], freeze: Sequence[str], qat: bool, name: str) -> None:
+    """Tell what is wrong with a model, or with what is asked of it, before data are read and weights fetched: of the
+    model without memory. What cannot be built so, is looked at when it is built for real."""
+    try:
+        trial = registry.get_model(full_name, weights=None, device="meta", **config)
+    except InvalidKind:  # no such argument
+        raise
+    except Exception:  # noqa: BLE001  a builder may need memory, or what its weights say
+        return
+    _check_trainable(trial, name, qat)
+    freeze_parts(trial, freeze)
+
+
+def _check_trainable(model: nn.Module, name: str, qat: bool) -> None:
+    if not any(True for _ in model.parameters()):
+        raise InvalidArgument(
+            f"{name} has no parameters to train. An int8 model is trained as a float one, and quantized then: "
+            "leave out quantize, and take float weights. With qat=True (--qat) training makes up for the rounding."
+        )
+    if qat and not callable(getattr(model, "prepare_qat", None)):
         raise InvalidArgument(
             f"{name} does not support quantization-aware training. Models of zoo-quantized do (pip install "
             "zoo-quantized), such as quantized_resnet18. To quantize classifiers and segmenters after training, use "
             "zoo quantize FILE (pip install 'zoo-tools[int8]')."
         )
-    model.prepare_qat()
+
+
+def _refuse_preprocessing(info: Any, wanted: str) -> NoReturn:
+    known = ", ".join(info.weights) or "no entries"
+    raise InvalidArgument(
+        f"preprocessing: {info.name} has no weights {wanted!r}, whose preprocessing would be taken; it has {known}."
+    )
 
 
 def _size(piece: Trainable, model: nn.Module, weights: Weights) -> tuple[int, int] | None:

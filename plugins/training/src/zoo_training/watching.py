@@ -26,6 +26,7 @@ from zoo_training.validation import HeldOut
 
 BEST, LAST, FIGURES, CURVES = "best.safetensors", "last.safetensors", "metrics.csv", "curves.png"
 PREDICTIONS, CONFUSION = "predictions.png", "confusion"
+SAY_EVERY = 30.0  # seconds between the lines of an epoch, where there is no terminal whose line could move
 
 
 def best_epoch(history: Sequence[dict[str, float]], task: TaskSpec | None = None) -> int:
@@ -89,12 +90,13 @@ class Watch:
     installed.
 
     Args:
-        folder: folder of the run.
-        weights: description of the saved weights.
-        held_out: the metrics of an epoch.
-        patience: stop after this many epochs without improvement, or None.
-        shown: whether to print progress to the terminal.
-        finished: the model in training → the model to save.
+        folder: of the run.
+        weights: describe what is saved.
+        held_out: the figures of an epoch.
+        patience: stop after so many epochs without a better one, or None.
+        shown: whether progress is written to standard error: a line that moves on a terminal; elsewhere a line an
+            epoch, and one each half a minute within.
+        finished: the model in training → the one that is saved.
     """
 
     def __init__(
@@ -104,14 +106,17 @@ class Watch:
         self.folder, self.weights, self.task, self.held_out = folder, weights, task, held_out
         self.patience, self.shown, self.finished = patience, shown, finished
         self.begin, self.done, self.steps = time.monotonic(), 0, 0
-        self.moves = sys.stderr.isatty() and os.environ.get("CI", "") in ("", "0")  # otherwise one line per epoch
+        self.moves = sys.stderr.isatty() and os.environ.get("CI", "") in ("", "0")  # else plain lines, now and then
+        self.said = self.begin
         self.board: Any = None
 
     def step(self, loop: Loop, steps: int) -> None:
         self.done, self.steps = self.done + 1, steps
-        if self.shown and self.moves:
-            pace = (time.monotonic() - self.begin) / self.done
-            print("\r" + progress(loop, steps, pace, columns()) + "\033[K", end="", file=sys.stderr, flush=True)
+        now = time.monotonic()
+        if not self.shown or not (self.moves or now - self.said >= SAY_EVERY):
+            return
+        line, self.said = progress(loop, steps, (now - self.begin) / self.done, columns()), now
+        print(f"\r{line}\033[K" if self.moves else line, end="" if self.moves else "\n", file=sys.stderr, flush=True)
 
     def epoch(self, loop: Loop, row: dict[str, float]) -> bool:
         best = best_epoch(loop.history, self.task)
@@ -122,6 +127,7 @@ class Watch:
         if self.shown:
             line = summary(row, self.task, loop.epochs, columns())
             print(f"\r{line}\033[K" if self.moves else line, file=sys.stderr, flush=True)
+            self.said = time.monotonic()
             if stop:
                 print(f"stopped: no improvement on epoch {best} for {self.patience} epochs", file=sys.stderr)
         return stop

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from zoo.errors import InvalidArgument, listed
+import yaml
+
+from zoo.errors import InvalidArgument, UnreadableFile, listed
 from zoo.io import find_files
+from zoo_classification.data import read_names, read_text
 from zoo_detection.coco_files import Row
 from zoo_detection.data.objects import Objects, labels_from, pictures_in
 
@@ -98,7 +100,7 @@ def _labels_folder(images: Path) -> Path:
 def _yolo_names(path: Path) -> list[str] | None:
     for folder in [path, *list(path.absolute().parents)[:3]]:
         if (file := folder / "classes.txt").is_file():
-            return [line.strip() for line in file.read_text("utf-8-sig").splitlines() if line.strip()]
+            return read_names(file)
         for name in ("data.yaml", "data.yml", "dataset.yaml"):
             if (file := folder / name).is_file():
                 return _names_of_yaml(file)
@@ -106,36 +108,60 @@ def _yolo_names(path: Path) -> list[str] | None:
 
 
 def _names_of_yaml(file: Path) -> list[str]:
-    """``names`` of a ``data.yaml``: a list in brackets, over lines with ``-``, or numbers with names."""
-    lines = [re.sub(r"\s#.*", "", line).rstrip() for line in file.read_text("utf-8-sig").splitlines()]
-    at = next((i for i, line in enumerate(lines) if line.startswith("names:")), None)
-    names: list[str] = []
-    if at is not None:
-        text = lines[at].removeprefix("names:").strip()
-        block = lines[at + 1 :]
-        if text.startswith(("[", "{")):
-            text = " ".join([text, *block]).partition("]" if text[0] == "[" else "}")[0][1:]
-            block = [part for part in re.findall(r"""\s*("[^"]*"|'[^']*'|[^,]+)""", text) if part.strip()]
-        else:
-            end = next((i for i, line in enumerate(block) if line and not line.startswith((" ", "-"))), len(block))
-            block = [line for line in block[:end] if line.strip()]
-        for i, line in enumerate(block):
-            part = line.strip().removeprefix("- ").strip()
-            number = re.match(r"(\d+)\s*:\s*(.*)", part)
-            if number and int(number[1]) != i:
-                raise InvalidArgument(f"{str(file)!r}: names are numbered {number[1]} where {i} is expected.")
-            names.append((number[2] if number else part).strip("\"' "))
+    """``names`` of a ``data.yaml``: a list, or numbers from 0 on with names; as many as ``nc`` says, if it says so."""
+    text = read_text(file)
+    try:
+        root = yaml.compose(text, Loader=yaml.BaseLoader)
+    except yaml.MarkedYAMLError as e:
+        mark = e.context_mark or e.problem_mark  # where what is not closed begins
+        line = f", line {mark.line + 1}" if mark else ""
+        why = ", ".join(filter(None, [e.context, e.problem]))
+        raise InvalidArgument(f"{str(file)!r}{line}: it is no YAML: {why}.") from e
+    except (yaml.YAMLError, RecursionError) as e:
+        raise InvalidArgument(f"{str(file)!r}: it is no YAML: {str(e).splitlines()[0]}.") from e
+    entries: dict[str, yaml.Node] = {}
+    for key, value in root.value if isinstance(root, yaml.MappingNode) else ():
+        if entries.setdefault(str(key.value), value) is not value:
+            raise InvalidArgument(f"{str(file)!r}, line {_line(key)}: it says {key.value} a second time.")
+    given = entries.get("names")
+    if isinstance(given, yaml.SequenceNode):
+        nodes = given.value
+    elif isinstance(given, yaml.MappingNode):
+        nodes = [value for _, value in given.value]
+        for i, (key, _) in enumerate(given.value):
+            if key.value != str(i):
+                raise InvalidArgument(
+                    f"{str(file)!r}, line {_line(key)}: names are numbered {key.value} where {i} is expected."
+                )
+    else:
+        nodes = []
+    for node in nodes:
+        if not isinstance(node, yaml.ScalarNode) or not node.value.strip():
+            raise InvalidArgument(f"{str(file)!r}, line {_line(node)}: a name is empty, or no text.")
+        if node.end_mark.line != node.start_mark.line:  # as YAML reads a line that is not indented as the others are
+            what = f"the name {node.value!r} goes over several lines; expected one each, indented alike"
+            raise InvalidArgument(f"{str(file)!r}, line {_line(node)}: {what}.")
+    names = [node.value.strip() for node in nodes]
     if not names:
-        raise InvalidArgument(f"{str(file)!r} has no names; expected 'names: [cat, dog]', or one line per name.")
+        raise InvalidArgument(f"{str(file)!r} has no names; expected 'names: [cat, dog]', or a line for each.")
+    count = entries.get("nc")
+    if count is not None and count.value != str(len(names)):
+        raise InvalidArgument(
+            f"{str(file)!r}, line {_line(count)}: nc is {count.value}, and there are {len(names)} names."
+        )
     return names
+
+
+def _line(node: yaml.Node) -> int:
+    return node.start_mark.line + 1  # type: ignore[no-any-return]
 
 
 def _read_yolo(file: Path, problems: list[str]) -> list[Row]:
     rows: list[Row] = []
     try:
-        lines = file.read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as e:
-        problems.append(f"{str(file)!r}: {e}")
+        lines = read_text(file).splitlines()
+    except UnreadableFile as e:
+        problems.append(str(e))
         return rows
     for n, line in enumerate(lines, 1):
         if not (words := line.split()):
