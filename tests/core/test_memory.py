@@ -49,7 +49,7 @@ def test_what_threads_freed_goes_back() -> None:
 
 @needs_glibc
 def test_memory_goes_back_again_only_when_the_process_has_grown() -> None:
-    """What is given back costs time to be had again."""
+    """Returned memory takes time to allocate again."""
     code = """
         from zoo.running.memory import SLACK, give_back
 

@@ -372,30 +372,30 @@ def test_one_part_of_coco_is_opened_by_its_folder(tmp_path: Path) -> None:
     assert len(whole) == 2
 
 
-# ── what is no YAML, CSV or list of classes ──────────────────────────────────────────────────────────────────────
+# ── damaged YAML, CSV and class lists ──────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        ("names: [cat, dog", r"data\.yaml', line 1: it is no YAML"),
-        ("nc: 2\nnames: [cat,\n  dog\ntrain: x\n", r"line 2: it is no YAML"),
-        ("names: {0: cat, 1: dog", r"line 1: it is no YAML"),
-        ("names: ['cat, dog]", r"line 1: it is no YAML"),
-        ("names: [cat, dog]]", r"line 1: it is no YAML"),
-        ("names:\n- cat\n  - dog\n", r"line 2: the name 'cat - dog' goes over several lines"),
-        ("names:\n- cat\n\t- dog\n", r"it is no YAML"),
-        ("names:\n  - cat\n - dog\n", r"it is no YAML"),
-        ("names: [cat, [dog]]", r"line 1: a name is empty, or no text"),
+        ("names: [cat, dog", r"data\.yaml', line 1: it is not valid YAML"),
+        ("nc: 2\nnames: [cat,\n  dog\ntrain: x\n", r"line 2: it is not valid YAML"),
+        ("names: {0: cat, 1: dog", r"line 1: it is not valid YAML"),
+        ("names: ['cat, dog]", r"line 1: it is not valid YAML"),
+        ("names: [cat, dog]]", r"line 1: it is not valid YAML"),
+        ("names:\n- cat\n  - dog\n", r"line 2: the name 'cat - dog' spans several lines"),
+        ("names:\n- cat\n\t- dog\n", r"it is not valid YAML"),
+        ("names:\n  - cat\n - dog\n", r"it is not valid YAML"),
+        ("names: [cat, [dog]]", r"line 1: a name is empty, or not text"),
         ("names:\n- cat\n-\n", r"line 3: a name is empty"),
         ("names: [cat, '']", r"line 1: a name is empty"),
         ("names: {0: cat, 2: dog}", r"line 1: names are numbered 2 where 1 is expected"),
-        ("names: [cat, dog]\nnc: 3\n", r"line 2: nc is 3, and there are 2 names"),
-        ("names: [cat, dog]\nnames: [dog, cat]\n", r"line 2: it says names a second time"),
+        ("names: [cat, dog]\nnc: 3\n", r"line 2: nc is 3, but there are 2 names"),
+        ("names: [cat, dog]\nnames: [dog, cat]\n", r"line 2: names occurs twice"),
         ("names: cat\n", r"has no names"),
         ("- names\n", r"has no names"),
         ("", r"has no names"),
-        (b"names: [caf\xe9, dog]", r"line 1: it is no UTF-8"),
+        (b"names: [caf\xe9, dog]", r"line 1: it is not UTF-8"),
     ],
 )
 def test_a_yaml_file_that_is_damaged(content: str | bytes, why: str, tmp_path: Path) -> None:
@@ -440,8 +440,8 @@ def test_a_table_with_a_column_twice(tmp_path: Path) -> None:
     ("content", "why"),
     [
         ("cat\n\ndog\n", r"classes\.txt', line 2: it is empty"),
-        ("cat\ndog\ncat\n", r"line 3: 'cat' stands in line 1 too"),
-        (b"caf\xe9\n", r"line 1: it is no UTF-8"),
+        ("cat\ndog\ncat\n", r"line 3: 'cat' is also in line 1"),
+        (b"caf\xe9\n", r"line 1: it is not UTF-8"),
     ],
 )
 def test_a_list_of_classes_that_is_damaged(content: str | bytes, why: str, tmp_path: Path) -> None:

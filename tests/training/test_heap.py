@@ -12,7 +12,7 @@ import pytest
 from zoo_training.heap import kept_heap
 
 with kept_heap() as _done:
-    needs_glibc = pytest.mark.skipif(not _done, reason="another C library than glibc, or one that was told what to do")
+    needs_glibc = pytest.mark.skipif(not _done, reason="not glibc, or malloc is configured by the environment")
 
 STEPS = """
     import contextlib, ctypes, resource, sys

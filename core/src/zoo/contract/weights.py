@@ -100,9 +100,9 @@ class Weights:
         return list(self.categories or ())
 
     def class_names(self, n: int) -> list[str]:
-        """Names of ``n`` classes: the categories where there are so many, else ``class 0``, ``class 1``, ….
+        """Names of ``n`` classes: the categories if there are ``n``, else ``class 0``, ``class 1``, ….
 
-        The same list each time, since every result has it.
+        Each call returns the same list, because every result refers to it.
         """
         return _class_names(self.categories if isinstance(self.categories, str) else tuple(self.categories or ()), n)
 

@@ -18,8 +18,8 @@ PLAIN = frozenset({str, bytes, int, bool, type(None)})  # types without numbers 
 
 
 def is_finite(value: Any) -> bool:
-    """Whether all numbers are finite: of a tensor, an array, a float; and of mappings, lists, tuples and results, which
-    are searched. Other things have none."""
+    """Whether all numbers of a tensor, an array or a float are finite. Mappings, lists, tuples and results are
+    searched; other objects are ignored."""
     if type(value) in PLAIN:
         return True
     if isinstance(value, Tensor):

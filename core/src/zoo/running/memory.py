@@ -9,9 +9,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-SLACK = 16 << 20  # bytes by which a process may grow
-_level: int | None = None  # bytes that are in use, and as many free ones as there were
-_free = 0  # when memory was first given back
+SLACK = 16 << 20  # bytes by which the process may grow before memory is returned again
+_level: int | None = None  # bytes in use, plus the free bytes of the first call
+_free = 0  # bytes returned by the first call
 
 
 @functools.cache
@@ -23,7 +23,7 @@ def _trim() -> Callable[[int], int] | None:
 
 
 def resident() -> int | None:
-    """Bytes of memory that the process occupies; None where the system does not say it as Linux does."""
+    """Resident memory of the process in bytes; None on systems without Linux's ``/proc``."""
     try:
         pages = int(Path("/proc/self/statm").read_bytes().split()[1])
     except (OSError, IndexError, ValueError):
@@ -32,12 +32,12 @@ def resident() -> int | None:
 
 
 def give_back() -> bool:
-    """Give free memory of the process back to the system, if it has grown since that was first done. No setting is
+    """Return free memory of the process to the system if the process has grown since the first call. No setting is
     changed.
 
-    glibc keeps what is freed apart for each thread, in pieces between those in use. Pictures that one thread opens and
-    another drops leave hundreds of megabytes so. What is given back has to be had from the system again, page by page,
-    which takes a few percent of a stream's time: so nothing is while the process is no larger than it was.
+    glibc keeps freed memory separately for each thread, fragmented between blocks in use. Pictures that one thread
+    opens and another frees leave hundreds of megabytes in this way. Returned memory must be allocated again page by
+    page, which takes a few percent of a stream's time; therefore none is returned while the process has not grown.
 
     Returns:
         Whether memory was returned; False for other C libraries.

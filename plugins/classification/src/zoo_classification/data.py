@@ -170,33 +170,33 @@ def file_in(folder: Path, name: str) -> Path:
 
 
 def read_text(file: Path) -> str:
-    """What a text file holds, which is UTF-8, also with a byte order mark.
+    """The text of a UTF-8 file, with or without a byte order mark.
 
     Raises:
-        UnreadableFile: it cannot be read, or is no UTF-8.
+        UnreadableFile: it cannot be read, or is not UTF-8.
     """
     try:
         content = file.read_bytes()
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as e:
         line = content.count(b"\n", 0, e.start) + 1
-        raise UnreadableFile(f"{str(file)!r}, line {line}: it is no UTF-8 ({e}); save the file as UTF-8.") from e
+        raise UnreadableFile(f"{str(file)!r}, line {line}: it is not UTF-8 ({e}); save the file as UTF-8.") from e
     except OSError as e:
         raise UnreadableFile(f"{str(file)!r} cannot be read: {e.strerror or e}.") from e
 
 
 def read_names(file: Path) -> list[str]:
-    """The lines of a file of classes (``classes.txt``), whose numbers are the lines'.
+    """The classes in a file (``classes.txt``), one per line; the line number, from 0, is the label.
 
     Raises:
-        UnreadableFile: it cannot be read, or is no UTF-8.
-        InvalidArgument: a line amid them is empty, which would move the numbers of those below; or a name comes twice.
+        UnreadableFile: it cannot be read, or is not UTF-8.
+        InvalidArgument: a line between others is empty, which would shift later labels; or a name occurs twice.
     """
     names = [line.strip() for line in read_text(file).rstrip().splitlines()]
     for n, name in enumerate(names, 1):
         if not name or names.index(name) != n - 1:
-            what = f"{name!r} stands in line {names.index(name) + 1} too" if name else "it is empty"
-            raise InvalidArgument(f"{str(file)!r}, line {n}: {what}; expected a class in each line.")
+            what = f"{name!r} is also in line {names.index(name) + 1}" if name else "it is empty"
+            raise InvalidArgument(f"{str(file)!r}, line {n}: {what}; expected one class per line.")
     return names
 
 
@@ -205,11 +205,11 @@ def read_table(file: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, 
     its line number; cells are stripped.
 
     Raises:
-        UnreadableFile: it cannot be read, is no UTF-8, or has a quotation mark that is not closed.
-        InvalidArgument: a column is missing or there twice, or a line has another number of cells.
+        UnreadableFile: it cannot be read, is not UTF-8, or has an unclosed quotation mark.
+        InvalidArgument: a column is missing or repeated, or a line has another number of cells.
     """
     text = read_text(file)
-    # Strict: a quotation mark that is not closed would take all lines that follow into its cell.
+    # Strict: otherwise an unclosed quotation mark would put all following lines into its cell.
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=_delimiter(file, text), restkey="", strict=True)
     try:
         header = [name.strip() for name in reader.fieldnames or ()]

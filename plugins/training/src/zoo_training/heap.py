@@ -1,4 +1,4 @@
-"""What glibc does with memory that a step has freed and the next one takes again."""
+"""Keep memory that one training step frees for the next step, instead of returning it to the system."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ import sys
 from collections.abc import Iterator
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of mallopt
-USUAL = 32 << 20  # bytes from which a block is mapped by itself: what glibc comes to where such blocks are freed
+USUAL = 32 << 20  # size from which blocks are mapped separately; glibc's own upper limit
 KEPT = 1 << 29
 
 
 @contextlib.contextmanager
 def kept_heap() -> Iterator[bool]:
-    """Within, up to 512 MB that are free at the heap's end stay the process's, in place of 64.
+    """Keep up to 512 MB of free memory at the end of the heap in the process, instead of 64 MB.
 
-    At the end of a step most of the heap is free. glibc gives it back to the system, and the next step has it again
-    page by page: up to 8 % of a step's time on a CPU, by what happens to lie at the heap's end. Blocks of 32 MB and
-    more are mapped one by one, as before. Nothing is done where a variable of the environment says what malloc shall
-    do, and where there is another C library.
+    At the end of a training step most of the heap is free. glibc returns it to the system, and the next step allocates
+    it again page by page, which takes up to 8 % of a step's time on a CPU. Blocks of 32 MB and more are mapped
+    separately, as before. Nothing is changed with other C libraries, or if an environment variable configures malloc.
 
     Yields:
-        Whether anything was done.
+        Whether the setting was changed.
     """
     told = "GLIBC_TUNABLES" in os.environ or any(name.startswith("MALLOC_") for name in os.environ)
     library = ctypes.CDLL(None) if sys.platform.startswith("linux") and not told else None

@@ -206,7 +206,7 @@ class Loop:
             norm = gathered(gradient_norm(every))
         else:
             norm = gathered(nn.utils.clip_grad_norm_(every, self.clip))
-        if not self.scaler.is_enabled():  # which leaves out such a step by itself
+        if not self.scaler.is_enabled():  # the scaler skips such a step itself
             self._check_finite(norm, {"norm of the gradient": norm}, indices, "gradient")
         self.scaler.step(self.optimizer)
         self.scaler.update()

@@ -172,7 +172,7 @@ def train(
     if preprocessing is not None and preprocessing not in info.weights:
         _refuse_preprocessing(info, preprocessing)
     if qat and fsdp:
-        raise InvalidArgument("qat and fsdp were both given; ranges of activations are not spread over processes.")
+        raise InvalidArgument("qat and fsdp were both given; ranges of activations cannot be sharded.")
     _check_model(info.full_name, config, freeze, qat, info.name)
     rank, world, where = join(device)
     if fsdp and world == 1:
@@ -295,13 +295,13 @@ def _piece(spec: TaskSpec, options: Mapping[str, Any]) -> Trainable:
 
 
 def _check_model(full_name: str, config: Mapping[str, Any], freeze: Sequence[str], qat: bool, name: str) -> None:
-    """Tell what is wrong with a model, or with what is asked of it, before data are read and weights fetched: of the
-    model without memory. What cannot be built so, is looked at when it is built for real."""
+    """Check the model and the options that concern it on the meta device, before data is read and weights are
+    downloaded. A model that cannot be built there is checked when it is built."""
     try:
         trial = registry.get_model(full_name, weights=None, device="meta", **config)
     except InvalidKind:  # no such argument
         raise
-    except Exception:  # noqa: BLE001  a builder may need memory, or what its weights say
+    except Exception:  # noqa: BLE001  the builder may need real tensors, or facts of its weights
         return
     _check_trainable(trial, name, qat)
     freeze_parts(trial, freeze)
@@ -310,8 +310,8 @@ def _check_model(full_name: str, config: Mapping[str, Any], freeze: Sequence[str
 def _check_trainable(model: nn.Module, name: str, qat: bool) -> None:
     if not any(True for _ in model.parameters()):
         raise InvalidArgument(
-            f"{name} has no parameters to train. An int8 model is trained as a float one, and quantized then: "
-            "leave out quantize, and take float weights. With qat=True (--qat) training makes up for the rounding."
+            f"{name} has no parameters to train. Train a float model and quantize it afterwards: omit quantize, and "
+            "use float weights. With qat=True (--qat), training compensates for the rounding."
         )
     if qat and not callable(getattr(model, "prepare_qat", None)):
         raise InvalidArgument(
@@ -322,9 +322,9 @@ def _check_trainable(model: nn.Module, name: str, qat: bool) -> None:
 
 
 def _refuse_preprocessing(info: Any, wanted: str) -> NoReturn:
-    known = ", ".join(info.weights) or "no entries"
+    known = ", ".join(info.weights) or "none"
     raise InvalidArgument(
-        f"preprocessing: {info.name} has no weights {wanted!r}, whose preprocessing would be taken; it has {known}."
+        f"preprocessing: {info.name} has no weights {wanted!r} that define a preprocessing; its weights: {known}."
     )
 
 

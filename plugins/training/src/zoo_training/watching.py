@@ -90,13 +90,13 @@ class Watch:
     installed.
 
     Args:
-        folder: of the run.
-        weights: describe what is saved.
-        held_out: the figures of an epoch.
-        patience: stop after so many epochs without a better one, or None.
-        shown: whether progress is written to standard error: a line that moves on a terminal; elsewhere a line an
-            epoch, and one each half a minute within.
-        finished: the model in training → the one that is saved.
+        folder: folder of the run.
+        weights: description of the saved weights.
+        held_out: the metrics of an epoch.
+        patience: stop after this many epochs without improvement, or None.
+        shown: whether to print progress to standard error: on a terminal one line that is updated; elsewhere one line
+            per epoch, and one every 30 seconds within an epoch.
+        finished: the model in training → the model to save.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Watch:
         self.folder, self.weights, self.task, self.held_out = folder, weights, task, held_out
         self.patience, self.shown, self.finished = patience, shown, finished
         self.begin, self.done, self.steps = time.monotonic(), 0, 0
-        self.moves = sys.stderr.isatty() and os.environ.get("CI", "") in ("", "0")  # else plain lines, now and then
+        self.moves = sys.stderr.isatty() and os.environ.get("CI", "") in ("", "0")  # otherwise plain lines
         self.said = self.begin
         self.board: Any = None
 

@@ -108,21 +108,21 @@ def _yolo_names(path: Path) -> list[str] | None:
 
 
 def _names_of_yaml(file: Path) -> list[str]:
-    """``names`` of a ``data.yaml``: a list, or numbers from 0 on with names; as many as ``nc`` says, if it says so."""
+    """``names`` of a ``data.yaml``: a list, or a mapping 0, 1, … → name. ``nc``, if given, must be their number."""
     text = read_text(file)
     try:
         root = yaml.compose(text, Loader=yaml.BaseLoader)
     except yaml.MarkedYAMLError as e:
-        mark = e.context_mark or e.problem_mark  # where what is not closed begins
+        mark = e.context_mark or e.problem_mark  # the beginning of an unclosed part
         line = f", line {mark.line + 1}" if mark else ""
         why = ", ".join(filter(None, [e.context, e.problem]))
-        raise InvalidArgument(f"{str(file)!r}{line}: it is no YAML: {why}.") from e
+        raise InvalidArgument(f"{str(file)!r}{line}: it is not valid YAML: {why}.") from e
     except (yaml.YAMLError, RecursionError) as e:
-        raise InvalidArgument(f"{str(file)!r}: it is no YAML: {str(e).splitlines()[0]}.") from e
+        raise InvalidArgument(f"{str(file)!r}: it is not valid YAML: {str(e).splitlines()[0]}.") from e
     entries: dict[str, yaml.Node] = {}
     for key, value in root.value if isinstance(root, yaml.MappingNode) else ():
         if entries.setdefault(str(key.value), value) is not value:
-            raise InvalidArgument(f"{str(file)!r}, line {_line(key)}: it says {key.value} a second time.")
+            raise InvalidArgument(f"{str(file)!r}, line {_line(key)}: {key.value} occurs twice.")
     given = entries.get("names")
     if isinstance(given, yaml.SequenceNode):
         nodes = given.value
@@ -137,17 +137,17 @@ def _names_of_yaml(file: Path) -> list[str]:
         nodes = []
     for node in nodes:
         if not isinstance(node, yaml.ScalarNode) or not node.value.strip():
-            raise InvalidArgument(f"{str(file)!r}, line {_line(node)}: a name is empty, or no text.")
-        if node.end_mark.line != node.start_mark.line:  # as YAML reads a line that is not indented as the others are
-            what = f"the name {node.value!r} goes over several lines; expected one each, indented alike"
+            raise InvalidArgument(f"{str(file)!r}, line {_line(node)}: a name is empty, or not text.")
+        if node.end_mark.line != node.start_mark.line:  # YAML continues a line with a more indented one
+            what = f"the name {node.value!r} spans several lines; expected one name per line with equal indentation"
             raise InvalidArgument(f"{str(file)!r}, line {_line(node)}: {what}.")
     names = [node.value.strip() for node in nodes]
     if not names:
-        raise InvalidArgument(f"{str(file)!r} has no names; expected 'names: [cat, dog]', or a line for each.")
+        raise InvalidArgument(f"{str(file)!r} has no names; expected 'names: [cat, dog]', or one line per name.")
     count = entries.get("nc")
     if count is not None and count.value != str(len(names)):
         raise InvalidArgument(
-            f"{str(file)!r}, line {_line(count)}: nc is {count.value}, and there are {len(names)} names."
+            f"{str(file)!r}, line {_line(count)}: nc is {count.value}, but there are {len(names)} names."
         )
     return names
 
