@@ -305,7 +305,7 @@ def test_stages_of_no_known_form():
     with pytest.raises(InvalidArgument, match="Theirs has no feature_info"):
         zoo.feature_info(model)
     with pytest.raises(
-        InvalidArgument, match=r"promises 5 channels, NHWC, of 'last', which returns a tensor of shape \[1,  "
+        InvalidArgument, match=r"promises 5 channels, NHWC, of 'last', which returns a tensor of shape \[1, "
     ):
         zoo.backbone(Theirs(num_chs=5))(torch.rand(1, 3, 16, 16))
 

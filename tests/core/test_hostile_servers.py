@@ -567,11 +567,11 @@ def test_a_policy_says_where_from(server, secure, monkeypatch):
     monkeypatch.setenv("ZOO_ALLOWED_HOSTS", "*.example.org, localhost")
     refused(url, r"its host 127\.0\.0\.1 is not one of allowed_hosts \(\*\.example\.org, localhost\)", PolicyError)
     refused("hf://org/repo/file", "its host huggingface.co is not one of allowed_hosts", PolicyError)
-    refused("s3://bucket/file", "not bucket", PolicyError)
+    refused("s3://bucket/file", "its host bucket is not", PolicyError)
     local = server.url.replace("127.0.0.1", "localhost")
     assert files.fetch(f"{local}/model.pth").read_bytes() == CONTENT
     server.fail(status=302, body=b"", headers={"Location": url})
-    refused(f"{local}/redirected.pth", "not 127", PolicyError)
+    refused(f"{local}/redirected.pth", r"its host 127\.0\.0\.1 is not", PolicyError)
 
 
 def test_a_policy_says_what(server, tmp_path, monkeypatch):

@@ -219,8 +219,9 @@ import zoo
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     assert "resnet50" in zoo.list_models()
-assert "Plugin 'Finder' failed at stage 'scan' and is not used: OSError: the network drive is gone" in
-str(caught[0].message) assert len(caught) == 1, caught
+said = str(caught[0].message)
+assert "Plugin 'Finder' failed at stage 'scan' and is not used: OSError: the network drive is gone" in said
+assert len(caught) == 1, caught
 """
 
 

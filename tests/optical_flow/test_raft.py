@@ -234,7 +234,7 @@ def test_sequence_loss_by_hand() -> None:
 
     everywhere = sequence_loss([first.detach()], torch.ones(1, 2, 1, 2))
     assert everywhere.item() == 1
-    with pytest.raises(InvalidArgument, match="expected one"):
+    with pytest.raises(InvalidArgument, match="expected the same shape"):
         sequence_loss([first], torch.ones(1, 2, 2, 2))
     with pytest.raises(InvalidArgument, match="valid has shape"):
         sequence_loss([first], target, torch.ones(1, 2, 2, 2))

@@ -96,7 +96,7 @@ def test_what_cannot_be_quantized_says_why(model: Any) -> None:
     fused.fuse_model()
     with pytest.raises(InvalidArgument, match=r"fuse_model\(\) was called"):
         quantize(fused, batches())
-    with pytest.raises(InvalidArgument, match="has no batches"):
+    with pytest.raises(InvalidArgument, match="calibration_batches is empty"):
         quantize(model, [], progress=False)
     with pytest.raises(InvalidArgument, match=r"is a Tensor; expected batches of images.*\[images\]"):
         quantize(model, batches()[0], progress=False)

@@ -61,7 +61,7 @@ def test_parameters_and_names_stay_and_copies_round_too() -> None:
             assert torch.equal(other.eval()(picture), model.eval()(picture))
         norm = other.get_submodule("conv1.0").norms[0]
         assert norm is other.get_submodule("conv1.1"), "not the norm of the model that was copied"
-    with pytest.raises(InvalidArgument, match="quantized already"):
+    with pytest.raises(InvalidArgument, match="already quantized"):
         model.prepare_qat()
     with pytest.raises(InvalidArgument, match="was not prepared"):
         zoo.get_model(NAMES[0], num_classes=3, quantize=False).to_int8()

@@ -77,8 +77,7 @@ def builder(
     Args:
         weights: the enum of the model's weights, or a function of the builder's arguments that returns one or several:
             the first that has the requested member is used.
-        like: a builder that the function calls. Defaults of the following arguments, except ``legacy``, are then that
-            builder's.
+        like: a builder that the function calls, whose arguments below, except ``legacy``, are the defaults.
         head: paths of the modules whose shape depends on ``num_classes``; or path → the argument that it depends on.
         stem: path of the first convolution, adapted from RGB if ``in_channels`` is given.
         convert: ``convert(state_dict, model) → state_dict`` converts old key layouts to the current one.
@@ -86,8 +85,7 @@ def builder(
         legacy: the member that ``pretrained=True`` selects; by default the first of the enum.
         on_meta: whether the model with these arguments can be built without memory; one whose construction reads its
             parameters (a quantized model, for example) cannot.
-        when_loading: arguments used when weights are loaded, instead of their ``config``'s, unless the caller gives
-            them.
+        when_loading: arguments for loaded weights, instead of their ``config``'s, unless the caller gives them.
         told_by_file: ``told_by_file(state_dict) → arguments`` that are determined from the file's tensors, if neither
             the caller nor the weights give them.
         fill: ``fill(state_dict, **arguments) → model`` builds a model and loads the file's tensors with its own
@@ -313,15 +311,12 @@ class _Builder:
         """
         builder = saved.entry().spec.builder
         if builder != f"{self.function.__module__}:{self.name}":
-            raise CheckpointError(
-                f"{redacted(weights.url)} contains a {saved.name!r}, which {self.name} does not build."
-            )
+            raise CheckpointError(f"{redacted(weights.url)} contains a {saved.name!r}; {self.name} cannot build it.")
         bare = weights == Weights(url=weights.url)
         return saved.weights if bare else replace(weights, config={**saved.arguments, **weights.config})
 
     def size_told(self, name: str, key: str, shape: tuple[int, ...], arguments: Mapping[str, Any]) -> int | None:
-        """The value of the argument ``name`` for which the model's tensor ``key`` has this shape; None if there is
-        none.
+        """The value of the argument ``name`` for which the model's tensor ``key`` has this shape, or None.
 
         Sizes are linear in their argument: two models, built without memory, give the slope.
         """

@@ -237,7 +237,7 @@ def once_meant(**meant: Mapping[Any, WeightsEnum]) -> Callable[[Callable[..., M]
                     now = name.replace("pretrained", "weights")
                     kwargs[now] = entries[kwargs.pop(name)]
                     warnings.warn(
-                        f"{build.__name__}() was called with an argument of torchvision before 0.13; pass "
+                        f"{build.__name__}() was called with arguments from before torchvision 0.13; pass "
                         f"{now}={kwargs[now]} instead.",
                         DeprecationWarning,
                         stacklevel=2,
