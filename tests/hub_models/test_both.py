@@ -85,7 +85,7 @@ def test_without_a_model_a_default_is_taken_or_named(
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     done = run("predict", COFFEE, "--task", task)
     if done.status == 0:
-        assert f"does {task}" in done.err
+        assert f"for {task}" in done.err
         assert default_model(task).task == task
         return
     assert "has its weights on this machine" in " ".join(done.err.split())
