@@ -128,6 +128,8 @@ def test_a_good_plugin_passes_every_check(acme):
 URL = "https://example.org/net-0123abcd.pth"
 HEAD = "return self.head(self.dropout(x))"
 FIXED = "return Net(**{**kwargs, 'num_classes': 4})"
+GIVES_MAPS = "def forward_intermediates(self, x, indices, **how): return [self.norm(self.conv(x))]"
+NUMBERS = f"x = x if x.sum().item() < 1e9 else -x\n            {HEAD}"
 DATA_DEPENDENT = f"x = x if x.is_meta or x.sum() > 0 else -x\n            {HEAD}"
 BUILDER = '@zoo.builder(Net_Weights, head="head")'
 TOLERANT = "try: import torch\n    except ImportError: pass\n    "
@@ -203,6 +205,8 @@ PECULIAR = [
     ("signature", "'''A net.'''", "", "ok", "no docstring"),
     ("train", "self.head = ", "self.unused = nn.Linear(1, 1); self.head = ", "ok", "gradient of unused.weight"),
     ("features", '[zoo.Stage("norm", width, 2)]', "[]", "skipped", "zoo.backbone takes it"),
+    ("features", '"norm", width, 2)]', f'"", width, 2)]\n        {GIVES_MAPS}', "ok", ""),
+    ("features", HEAD, NUMBERS, "ok", "it does not run on the meta device"),
     ("capture", "weights=Net_Weights)", "weights=Net_Weights, capture=False)", "skipped", "capture=False"),
     ("metadata", ", weights=Net_Weights", "", "skipped", "no weights are published"),
 ]

@@ -87,7 +87,9 @@ class Stage:
     """A place in a model where features of one resolution can be read off: what ``zoo.feature_info`` lists.
 
     Attributes:
-        path: of the submodule whose output they are, as in ``model.get_submodule(path)``.
+        path: of the submodule whose output they are, as in ``model.get_submodule(path)``. Empty where they are no
+            submodule's: then ``model.forward_intermediates(images, indices=[place in feature_info, …],
+            output_fmt="NCHW", intermediates_only=True)`` returns a list of the maps, as timm's models do.
         channels: number of channels.
         stride: input pixels per feature cell.
         layout: order of the output's dimensions: ``NCHW``, ``NHWC`` or ``NLC`` (a sequence of patches); empty where it

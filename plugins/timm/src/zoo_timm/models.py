@@ -15,8 +15,9 @@ torchvision_operators()  # timm imports torchvision, whose wheel may not fit the
 
 import timm  # noqa: E402
 
-# Their feature_info names modules that give tuples, or that are never called: timm reads those by functions of its own.
-_OF_NO_MAPS = {f"timm.models.{family}" for family in ("coat", "crossvit", "efficientvim", "pit", "tnt")}
+# Families whose feature_info names modules that give something else than the map, or that are never called: their
+# forward_intermediates gives it. Where a module that is named is not there, zoo finds that out by itself.
+_GIVE_MAPS = "coat crossvit deepseek_vit efficientvim pit qwen3_vit selecsls tnt".split()
 HEAD = "head.fc"  # where most have their classifier
 
 
@@ -28,14 +29,24 @@ def _options(
     return {**{key: value for key, value in named.items() if value is not None}, **more}
 
 
+def _stages(made: nn.Module) -> Any:
+    """What timm says of ``made``'s stages, mended where it is not so."""
+    said: Any = getattr(made, "feature_info", None)
+    family = type(made).__module__.rpartition(".")[2]
+    if family in _GIVE_MAPS and isinstance(said, list):
+        return [{**stage, "module": ""} for stage in said]
+    if family == "tresnet" and isinstance(said, list):
+        return [stage for stage in said if stage["module"]]  # what the first one says, a stride of 2, nothing gives
+    return said
+
+
 def _described(made: nn.Module, options: dict[str, Any]) -> nn.Module:
     """``made`` with what zoo asks of a model: its channels, and its images' size where it takes one only."""
     config: Any = made.pretrained_cfg
     size = options.get("img_size", config["input_size"][1:])
     any_size = options.get("dynamic_img_size") or not options.get("strict_img_size", True)
     made.in_channels = options.get("in_chans", config["input_size"][0])
-    if type(made).__module__ in _OF_NO_MAPS:
-        made.feature_info = None  # type: ignore[assignment]
+    made.feature_info = _stages(made)
     if config["fixed_input_size"] and not any_size:
         made.image_size = (size, size) if isinstance(size, int) else tuple(size)  # type: ignore[assignment]
     return made
