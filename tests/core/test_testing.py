@@ -222,6 +222,27 @@ def test_what_is_peculiar_is_said_and_is_no_fault(acme, check, old, new, outcome
     assert message in result.message
 
 
+@pytest.mark.usefixtures("quiet_plugins")
+def test_exceptions_of_the_plugin_are_skipped_with_their_reason(acme):
+    broken = (HEAD, f"if self.training: raise ValueError('no training')\n            {HEAD}")
+    assert [r.check for r in check_with(acme, broken).failed] == ["train"]
+    report = check_with(acme, broken, ("api_version=1", "api_version=1, exceptions={'n*:train': 'their own reason'}"))
+    assert report.ok
+    skipped = {r.check: r.message for r in report.results if r.outcome == "skipped"}
+    assert skipped["train"] == "excepted by the plugin: their own reason"
+    for key in ("nut:train", "net:trian"):
+        report = check_with(acme, ("api_version=1", f"api_version=1, exceptions={{'{key}': 'why'}}"))
+        assert [r.check for r in report.failed] == ["manifest"]
+        assert f"'{key}', which is no check of a model" in report.failed[0].message
+    report = check_with(acme, ("api_version=1", "api_version=1, exceptions={'net:train': ''}"))
+    assert "expected 'model:check': 'why'" in report.failed[0].message
+
+
+def check_with(acme, *changes):
+    acme(*changes)
+    return verify("acme", tier="model")
+
+
 def test_a_model_says_how_large_images_must_be_in_training(acme):
     refuse = "if self.training and x.shape[-1] < 96: raise ValueError('too small')\n            x = self.norm("
     acme(("x = self.norm(", refuse))

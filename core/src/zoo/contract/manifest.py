@@ -144,6 +144,8 @@ class Manifest:
             words what it does: ``words(arguments) → str``, without torch. Saved models may name those that are here.
         notes: sentences for ``zoo doctor``: what it does to the process beside offering models.
         capabilities: ``pkg://package/capabilities.json``, what ``zoo matrix`` measured of the models; empty for none.
+        exceptions: what the conformance kit need not hold the plugin to, and why: ``"model:check"`` → the reason. The
+            model may have wildcards. The kit reports such checks as skipped, with the reason.
     """
 
     api_version: int
@@ -158,6 +160,7 @@ class Manifest:
     presets: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
     capabilities: str = ""
+    exceptions: Mapping[str, str] = field(default_factory=dict)
 
 
 def check_manifest(manifest: object) -> Manifest:
@@ -189,6 +192,7 @@ def check_manifest(manifest: object) -> Manifest:
         presets=dict(manifest.presets),
         notes=tuple(map(str, manifest.notes)),
         capabilities=manifest.capabilities,
+        exceptions=dict(manifest.exceptions),
     )
     problems: list[str] = []
     enums: dict[str, type[WeightsEnum] | LazyEnum] = {}
@@ -234,6 +238,9 @@ def check_manifest(manifest: object) -> Manifest:
         problems += [f"defaults of {short(task)}: {wrong}" for d in given if (wrong := _wrong_default(task, d, specs))]
     if read.capabilities and not str(read.capabilities).startswith("pkg://"):
         problems.append(f"capabilities is {short(read.capabilities)}; expected 'pkg://package/capabilities.json'")
+    for key, reason in read.exceptions.items():
+        if not (isinstance(key, str) and ":" in key and isinstance(reason, str) and reason.strip()):
+            problems.append(f"exceptions has {short(key)}: {short(reason)}; expected 'model:check': 'why'")
     if len(problems) > 10:
         problems[10:] = [f"and {len(problems) - 10} problems more"]
     if problems:
