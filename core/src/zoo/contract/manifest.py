@@ -238,9 +238,10 @@ def check_manifest(manifest: object) -> Manifest:
         problems += [f"defaults of {short(task)}: {wrong}" for d in given if (wrong := _wrong_default(task, d, specs))]
     if read.capabilities and not str(read.capabilities).startswith("pkg://"):
         problems.append(f"capabilities is {short(read.capabilities)}; expected 'pkg://package/capabilities.json'")
-    for key, reason in read.exceptions.items():
-        if not (isinstance(key, str) and ":" in key and isinstance(reason, str) and reason.strip()):
-            problems.append(f"exceptions has {short(key)}: {short(reason)}; expected 'model:check': 'why'")
+    for excepted, why in read.exceptions.items():
+        texts = [type(excepted), type(why)] == [str, str]
+        if not (texts and ":" in excepted and why.strip()):
+            problems.append(f"exceptions has {short(excepted)}: {short(why)}; expected 'model:check': 'why'")
     if len(problems) > 10:
         problems[10:] = [f"and {len(problems) - 10} problems more"]
     if problems:
