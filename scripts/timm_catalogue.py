@@ -29,6 +29,8 @@ PREPROCESSING = "input_size test_input_size interpolation crop_pct test_crop_pct
 # What most have is left out.
 DEFAULTS = {"classes": 1000, "license": "apache-2.0"}
 HEAD = "head.fc"
+SIDE = 64  # of the smallest pictures that are tried, in pixels
+SHAPES = {"gemma4_vit": [3, 96, 96]}  # of families that take sides of multiples alone, which timm does not say
 
 
 def plain(value: Any) -> Any:
@@ -78,6 +80,25 @@ def build(name: str) -> torch.nn.Module:
         return timm.create_model(name)
 
 
+def least(made: torch.nn.Module) -> int | None:
+    """The smallest side that a model takes which takes any size, but is refused :data:`SIDE`; None for others."""
+    config: Any = made.pretrained_cfg
+    told = config.get("fixed_input_size") or config.get("min_input_size")
+    if told or next(made.parameters()).device.type != "meta":
+        return None
+
+    def takes(side: int) -> bool:
+        try:
+            with torch.no_grad():
+                made.eval()(torch.rand(2, 3, side, side, device="meta"))
+        except (RuntimeError, ValueError, AssertionError):
+            return False
+        return True
+
+    top = config["input_size"][1]
+    return None if takes(SIDE) or not takes(top) else next(side for side in range(SIDE, top + 1) if takes(side))
+
+
 def built(model: str, tags: list[str]) -> dict[str, Any]:
     """What building a model tells: its parameters (those of other tags where they differ), family and head."""
     row: dict[str, Any] = {}
@@ -94,6 +115,10 @@ def built(model: str, tags: list[str]) -> dict[str, Any]:
                 row = {"num_params": counts[kind], "family": type(made).__module__.rpartition(".")[2]}
                 if (head := plain(config.classifier)) != HEAD:
                     row["head"] = head or []
+                if (side := least(made)) is not None:
+                    row["min_size"] = side
+                if row["family"] in SHAPES:
+                    row["input"] = {"shape": SHAPES[row["family"]]}
         if counts[kind] != row["num_params"]:
             others[tag] = counts[kind]
     return {**row, "others": others} if others else row

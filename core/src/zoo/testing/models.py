@@ -19,6 +19,7 @@ from zoo.contract import Result, Stage, short
 from zoo.errors import UnknownWeights
 from zoo.features import feature_info, layout_of, reader
 from zoo.loading import load_report
+from zoo.running.tasks import noise
 from zoo.testing.contract import entries, raise_for
 from zoo.testing.examples import Bench, prepare
 from zoo.testing.outcomes import Fault, Skip
@@ -254,7 +255,8 @@ def _check_stages(bench: Bench, model: nn.Module) -> None:
     if not getattr(model, "feature_info", None):
         raise Skip("it declares no feature_info; with one, zoo.backbone takes it")
     stages = feature_info(model)
-    images = bench.steps.example(model, bench.spec.default_weights, FEATURE_SIDE)[0]
+    given = bench.spec.input.get("shape")
+    images = noise(1, *given) if given else bench.steps.example(model, bench.spec.default_weights, FEATURE_SIDE)[0]
     if bench.task.input_ndim != 3 or not isinstance(images, Tensor):
         raise Skip(f"stages are checked of models that take images, not of those for {bench.spec.tasks[0]}")
     shape = tuple(images.shape)
