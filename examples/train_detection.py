@@ -44,9 +44,9 @@ CONFIG = {
 }
 
 
-def picture(seed: int) -> Picture:
+def picture(seed: int, sides: tuple[int, int] = SIDES) -> Picture:
     """The picture that ``seed`` stands for, of a size that it stands for too."""
-    height, width = np.random.default_rng((seed, 1)).integers(*SIDES, 2, endpoint=True).tolist()
+    height, width = np.random.default_rng((seed, 1)).integers(*sides, 2, endpoint=True).tolist()
     return make_picture(seed, (height, width))
 
 
@@ -65,14 +65,19 @@ def augment(image: Tensor, target: dict[str, Any], generator: torch.Generator) -
     return image.contiguous(), {**target, "boxes": torch.stack([x0, y0, x1, y1], 1)}
 
 
-def write_pictures(folder: Path, seeds: Sequence[int], annotations: str = "_annotations.coco.json") -> None:
+def write_pictures(
+    folder: Path,
+    seeds: Sequence[int],
+    annotations: str = "_annotations.coco.json",
+    sides: tuple[int, int] = SIDES,
+) -> None:
     """``SEED.png`` for each, and their objects as COCO has them; what is there already stays."""
     if (folder / annotations).exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
     images, objects = [], []
     for seed in tqdm(seeds, unit="picture", mininterval=5):
-        made, name = picture(seed), f"{seed}.png"
+        made, name = picture(seed, sides), f"{seed}.png"
         height, width = made.class_map.shape
         Image.fromarray(made.image).save(folder / name)
         images.append({"id": seed, "file_name": name, "height": height, "width": width})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib
 import json
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -12,6 +13,8 @@ from PIL import Image
 import zoo
 
 pytest.importorskip("zoo_timm.models")
+
+AT_LEAST = 40.0  # AP50 in percent; boxes at random, of five classes, have less than 1
 
 
 @pytest.fixture
@@ -51,6 +54,24 @@ def test_a_detector_on_a_backbone_of_timms(run, shapes, tmp_path):
     assert detect.model.backbone.body.body.model.__class__.__module__.startswith("timm.")
     assert "ring" in detect.weights.read_categories()
     assert detect(shapes / "3.png").boxes.shape[1] == 4
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+@pytest.mark.usefixtures("examples")
+def test_it_learns_the_shapes(run, tmp_path):
+    """The command of docs/backbones.md on fewer pictures: far above chance on pictures that no training saw."""
+    write_pictures = importlib.import_module("train_detection").write_pictures
+    for name, seeds in {"train": range(600), "val": range(900_001, 900_051)}.items():
+        write_pictures(tmp_path / "shapes" / name, seeds, sides=(96, 112))
+    page = (Path(__file__).parents[2] / "docs" / "backbones.md").read_text()
+    command = page.partition("```text\nzoo train ")[2].partition("```")[0].replace("\\\n", " ").split()
+    command[command.index("--epochs") + 1] = "3"
+    changed = {"shapes": tmp_path / "shapes", "runs/shapes": tmp_path / "run"}
+    done = run("train", *[changed.get(word, word) for word in command])
+    assert done.status == 0, done.err
+    rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").open()))
+    assert max(float(row["val_box_map_50"]) for row in rows) > AT_LEAST
 
 
 def test_a_classifier_of_timms(run, tmp_path):
