@@ -80,12 +80,15 @@ def build(name: str) -> torch.nn.Module:
         return timm.create_model(name)
 
 
-def least(made: torch.nn.Module) -> int | None:
-    """The smallest side that a model takes which takes any size, but is refused :data:`SIDE`; None for others."""
+def sizes(made: torch.nn.Module, has_weights: bool) -> dict[str, Any]:
+    """Of a model that takes any size but refuses :data:`SIDE`: the least side, or its own shape where some are refused.
+
+    Nothing of others, and of those whose sizes the entries of their weights say.
+    """
     config: Any = made.pretrained_cfg
-    told = config.get("fixed_input_size") or config.get("min_input_size")
+    told = config.get("fixed_input_size") or (has_weights and config.get("min_input_size"))
     if told or next(made.parameters()).device.type != "meta":
-        return None
+        return {}
 
     def takes(side: int) -> bool:
         try:
@@ -96,7 +99,12 @@ def least(made: torch.nn.Module) -> int | None:
         return True
 
     top = config["input_size"][1]
-    return None if takes(SIDE) or not takes(top) else next(side for side in range(SIDE, top + 1) if takes(side))
+    if takes(SIDE) or not takes(top):
+        return {}
+    smallest = next(side for side in range(SIDE, top + 1) if takes(side))
+    if has_weights and all(takes(side) for side in range(smallest, top, 32)):
+        return {"min_size": smallest}
+    return {"input": {"shape": [3, top, top]}}
 
 
 def built(model: str, tags: list[str]) -> dict[str, Any]:
@@ -115,8 +123,7 @@ def built(model: str, tags: list[str]) -> dict[str, Any]:
                 row = {"num_params": counts[kind], "family": type(made).__module__.rpartition(".")[2]}
                 if (head := plain(config.classifier)) != HEAD:
                     row["head"] = head or []
-                if (side := least(made)) is not None:
-                    row["min_size"] = side
+                row |= sizes(made, bool(tags))
                 if row["family"] in SHAPES:
                     row["input"] = {"shape": SHAPES[row["family"]]}
         if counts[kind] != row["num_params"]:
