@@ -14,7 +14,7 @@ import zoo
 
 pytest.importorskip("zoo_timm.models")
 
-AT_LEAST = 40.0  # AP50 in percent; boxes at random, of five classes, have less than 1
+AT_LEAST = 60.0  # AP50 in percent, of 76 that it comes to; after one epoch it is 20
 
 
 @pytest.fixture
@@ -57,18 +57,19 @@ def test_a_detector_on_a_backbone_of_timms(run, shapes, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(2400)
 @pytest.mark.usefixtures("examples")
 def test_it_learns_the_shapes(run, tmp_path):
-    """The command of docs/backbones.md on fewer pictures: far above chance on pictures that no training saw."""
+    """The pictures and the command of docs/backbones.md: far above chance on pictures that it was not trained on."""
     write_pictures = importlib.import_module("train_detection").write_pictures
-    for name, seeds in {"train": range(600), "val": range(900_001, 900_051)}.items():
+    for name, seeds in {"train": range(1000), "val": range(900_001, 900_061)}.items():
         write_pictures(tmp_path / "shapes" / name, seeds, sides=(96, 112))
     page = (Path(__file__).parents[2] / "docs" / "backbones.md").read_text()
-    command = page.partition("```text\nzoo train ")[2].partition("```")[0].replace("\\\n", " ").split()
-    command[command.index("--epochs") + 1] = "3"
+    command = page.partition("```text\nzoo train ")[2].partition("```")[0].replace("\\\n", " ")
+    if "bf16" not in Path("/proc/cpuinfo").read_text():  # it would be computed in software
+        command = command.replace("--precision bf16", "")
     changed = {"shapes": tmp_path / "shapes", "runs/shapes": tmp_path / "run"}
-    done = run("train", *[changed.get(word, word) for word in command])
+    done = run("train", *[changed.get(word, word) for word in command.split()])
     assert done.status == 0, done.err
     rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").open()))
     assert max(float(row["val_box_map_50"]) for row in rows) > AT_LEAST
