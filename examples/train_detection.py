@@ -43,9 +43,9 @@ CONFIG = {
 }
 
 
-def picture(seed: int) -> Picture:
+def picture(seed: int, sides: tuple[int, int] = SIDES) -> Picture:
     """The picture for ``seed``, which also determines its size."""
-    height, width = np.random.default_rng((seed, 1)).integers(*SIDES, 2, endpoint=True).tolist()
+    height, width = np.random.default_rng((seed, 1)).integers(*sides, 2, endpoint=True).tolist()
     return make_picture(seed, (height, width))
 
 
@@ -64,14 +64,19 @@ def augment(image: Tensor, target: dict[str, Any], generator: torch.Generator) -
     return image.contiguous(), {**target, "boxes": torch.stack([x0, y0, x1, y1], 1)}
 
 
-def write_pictures(folder: Path, seeds: Sequence[int], annotations: str = "_annotations.coco.json") -> None:
-    """Write ``SEED.png`` for each seed; return their objects in COCO format. Existing pictures are kept."""
+def write_pictures(
+    folder: Path,
+    seeds: Sequence[int],
+    annotations: str = "_annotations.coco.json",
+    sides: tuple[int, int] = SIDES,
+) -> None:
+    """Write ``SEED.png`` for each seed, and their objects in COCO format. Existing pictures are kept."""
     if (folder / annotations).exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
     images, objects = [], []
     for seed in tqdm(seeds, unit="picture", mininterval=5):
-        made, name = picture(seed), f"{seed}.png"
+        made, name = picture(seed, sides), f"{seed}.png"
         height, width = made.class_map.shape
         Image.fromarray(made.image).save(folder / name)
         images.append({"id": seed, "file_name": name, "height": height, "width": width})

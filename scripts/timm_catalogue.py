@@ -29,6 +29,8 @@ PREPROCESSING = "input_size test_input_size interpolation crop_pct test_crop_pct
 # The most common values are left out.
 DEFAULTS = {"classes": 1000, "license": "apache-2.0"}
 HEAD = "head.fc"
+SIDE = 64  # of the smallest pictures that are tried, in pixels
+SHAPES = {"gemma4_vit": [3, 96, 96]}  # of families that take sides of multiples alone, which timm does not say
 
 
 def plain(value: Any) -> Any:
@@ -78,6 +80,33 @@ def build(name: str) -> torch.nn.Module:
         return timm.create_model(name)
 
 
+def sizes(made: torch.nn.Module, has_weights: bool) -> dict[str, Any]:
+    """Of a model that takes any size but refuses :data:`SIDE`: the least side, or its own shape where some are refused.
+
+    Nothing of others, and of those whose sizes the entries of their weights say.
+    """
+    config: Any = made.pretrained_cfg
+    told = config.get("fixed_input_size") or (has_weights and config.get("min_input_size"))
+    if told or next(made.parameters()).device.type != "meta":
+        return {}
+
+    def takes(side: int) -> bool:
+        try:
+            with torch.no_grad():
+                made.eval()(torch.rand(2, 3, side, side, device="meta"))
+        except (RuntimeError, ValueError, AssertionError):
+            return False
+        return True
+
+    top = config["input_size"][1]
+    if takes(SIDE) or not takes(top):
+        return {}
+    smallest = next(side for side in range(SIDE, top + 1) if takes(side))
+    if has_weights and all(takes(side) for side in range(smallest, top, 32)):
+        return {"min_size": smallest}
+    return {"input": {"shape": [3, top, top]}}
+
+
 def built(model: str, tags: list[str]) -> dict[str, Any]:
     """Facts from building a model: number of parameters (and of other tags if different), family and head."""
     row: dict[str, Any] = {}
@@ -94,6 +123,9 @@ def built(model: str, tags: list[str]) -> dict[str, Any]:
                 row = {"num_params": counts[kind], "family": type(made).__module__.rpartition(".")[2]}
                 if (head := plain(config.classifier)) != HEAD:
                     row["head"] = head or []
+                row |= sizes(made, bool(tags))
+                if row["family"] in SHAPES:
+                    row["input"] = {"shape": SHAPES[row["family"]]}
         if counts[kind] != row["num_params"]:
             others[tag] = counts[kind]
     return {**row, "others": others} if others else row

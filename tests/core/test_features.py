@@ -340,3 +340,84 @@ def test_a_detector_and_a_segmenter_take_it():
     sum(detector(images, targets).values()).backward()
     assert not [m for m in detector.modules() if isinstance(m, nn.BatchNorm2d)]
     assert zoo.get_model("fcn", backbone=Theirs(), frozen_norm=True)(torch.rand(2, 3, 32, 32))["out"].shape[-1] == 32
+
+
+class GivesMaps(nn.Module):
+    """As timm's HRNet: its stages are no submodules, and a method gives the maps; the last two are alike."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.c = nn.Conv2d(3, 4, 4, 4), nn.Conv2d(4, 6, 2, 2), nn.Conv2d(6, 6, 3, padding=1)
+        self.norm, self.head = nn.BatchNorm2d(6), nn.Linear(6, 10)
+        self.feature_info = [
+            {"module": f"stage{i}", "num_chs": channels, "reduction": stride}
+            for i, (channels, stride) in enumerate([(4, 4), (6, 8), (6, 8)])
+        ]
+
+    def forward(self, x):
+        return self.head(self.norm(self.c(self.b(self.a(x)))).mean((2, 3)))
+
+    def forward_intermediates(self, x, indices, output_fmt, intermediates_only):
+        assert (output_fmt, intermediates_only) == ("NCHW", True)
+        maps = []
+        for i, layer in enumerate([self.a, self.b, self.c][: max(indices) + 1]):
+            x = layer(x)
+            maps += [x] if i in indices else []
+        return maps
+
+
+class Prunes(GivesMaps):
+    def prune_intermediate_layers(self, indices, prune_norm, prune_head):
+        for name in "abc"[max(indices) + 1 :]:
+            setattr(self, name, nn.Identity())
+        self.norm = nn.Identity() if prune_norm else self.norm
+        self.head = nn.Identity() if prune_head else self.head
+
+
+def trained_parts(model):
+    return {name.partition(".")[0] for name, p in model.named_parameters() if p.requires_grad}
+
+
+def test_stages_that_a_model_gives_itself():
+    model = GivesMaps().eval()
+    assert zoo.feature_info(model) == [Stage("", 4, 4), Stage("", 6, 8), Stage("", 6, 8)]
+    images = torch.rand(2, 3, 16, 24)
+    low, middle, high = model.forward_intermediates(images, [0, 1, 2], "NCHW", True)
+    backbone = zoo.backbone(model, out_indices=(-1, 0, 1))
+    maps = backbone(images)
+    assert [torch.equal(a, b) for a, b in zip(maps.values(), (high, low, middle), strict=True)] == [True] * 3
+    assert (backbone.out_channels, backbone.strides) == ([6, 4, 6], [8, 4, 8])
+    exported = torch.export.export(backbone, (images,), strict=False).module()
+    torch.testing.assert_close(exported(images), dict(maps))
+    assert zoo.feature_info(Theirs(fmt="")) != zoo.feature_info(model)  # whose modules are there are read by hooks
+    model.feature_info[0] = {"module": "b", "num_chs": 4, "reduction": 4, "hook_type": "forward_pre"}  # b's input
+    assert torch.equal(zoo.backbone(model)(images)["0"], low)
+
+
+def test_what_such_a_model_has_after_its_last_stage():
+    frozen = zoo.backbone(Prunes(), out_indices=[0, 1]).freeze_rest().body.model
+    assert trained_parts(frozen) == {"a", "b"}
+    assert isinstance(frozen.head, nn.Linear)  # nothing is taken out of the model itself
+    assert trained_parts(zoo.backbone(Prunes(), trainable_layers=1).body.model) == {"c", "norm", "head"}
+    assert trained_parts(zoo.backbone(Prunes(), trainable_layers=0).body.model) == {"norm", "head"}
+    assert len(trained_parts(zoo.backbone(GivesMaps(), trainable_layers=3).freeze_rest().body.model)) == 5
+    with pytest.raises(InvalidArgument, match="only its prune_intermediate_layers tell, which it lacks"):
+        zoo.backbone(GivesMaps(), trainable_layers=1)
+
+
+def test_such_a_model_under_detectors_and_segmenters():
+    images = [torch.rand(3, 64, 64)]
+    targets = [{"boxes": torch.tensor([[4.0, 4.0, 40.0, 40.0]]), "labels": torch.tensor([1])}]
+    detector = zoo.get_model("fasterrcnn", backbone=Prunes(), num_classes=2, min_size=64)
+    sum(detector(images, targets).values()).backward()
+    assert [name for name, p in detector.named_parameters() if p.requires_grad and p.grad is None] == []
+    for name in ("fcn", "lraspp"):
+        segmenter = zoo.get_model(name, backbone=Prunes(), num_classes=3)
+        assert segmenter(torch.rand(2, 3, 32, 32))["out"].shape == (2, 3, 32, 32)
+
+
+def test_promises_of_such_a_model_are_held_against_its_maps():
+    model = GivesMaps()
+    model.feature_info[1]["num_chs"] = 5
+    with pytest.raises(InvalidArgument, match="promises 5 channels, NCHW, of 'forward_intermediates', which gives"):
+        zoo.backbone(model)(torch.rand(1, 3, 16, 16))

@@ -128,6 +128,8 @@ def test_a_good_plugin_passes_every_check(acme):
 URL = "https://example.org/net-0123abcd.pth"
 HEAD = "return self.head(self.dropout(x))"
 FIXED = "return Net(**{**kwargs, 'num_classes': 4})"
+GIVES_MAPS = "def forward_intermediates(self, x, indices, **how): return [self.norm(self.conv(x))]"
+NUMBERS = f"x = x if x.sum().item() < 1e9 else -x\n            {HEAD}"
 DATA_DEPENDENT = f"x = x if x.is_meta or x.sum() > 0 else -x\n            {HEAD}"
 BUILDER = '@zoo.builder(Net_Weights, head="head")'
 TOLERANT = "try: import torch\n    except ImportError: pass\n    "
@@ -203,6 +205,8 @@ PECULIAR = [
     ("signature", "'''A net.'''", "", "ok", "no docstring"),
     ("train", "self.head = ", "self.unused = nn.Linear(1, 1); self.head = ", "ok", "gradient of unused.weight"),
     ("features", '[zoo.Stage("norm", width, 2)]', "[]", "skipped", "which zoo.backbone requires"),
+    ("features", '"norm", width, 2)]', f'"", width, 2)]\n        {GIVES_MAPS}', "ok", ""),
+    ("features", HEAD, NUMBERS, "ok", "it does not run on the meta device"),
     ("capture", "weights=Net_Weights)", "weights=Net_Weights, capture=False)", "skipped", "capture=False"),
     ("metadata", ", weights=Net_Weights", "", "skipped", "no weights are published"),
 ]
@@ -216,6 +220,27 @@ def test_what_is_peculiar_is_said_and_is_no_fault(acme, check, old, new, outcome
     assert report.ok, str(report)
     assert result.outcome == outcome
     assert message in result.message
+
+
+@pytest.mark.usefixtures("quiet_plugins")
+def test_exceptions_of_the_plugin_are_skipped_with_their_reason(acme):
+    broken = (HEAD, f"if self.training: raise ValueError('no training')\n            {HEAD}")
+    assert [r.check for r in check_with(acme, broken).failed] == ["train"]
+    report = check_with(acme, broken, ("api_version=1", "api_version=1, exceptions={'n*:train': 'their own reason'}"))
+    assert report.ok
+    skipped = {r.check: r.message for r in report.results if r.outcome == "skipped"}
+    assert skipped["train"] == "excepted by the plugin: their own reason"
+    for key in ("nut:train", "net:trian"):
+        report = check_with(acme, ("api_version=1", f"api_version=1, exceptions={{'{key}': 'why'}}"))
+        assert [r.check for r in report.failed] == ["manifest"]
+        assert f"'{key}', which is no check of a model" in report.failed[0].message
+    report = check_with(acme, ("api_version=1", "api_version=1, exceptions={'net:train': ''}"))
+    assert "expected 'model:check': 'why'" in report.failed[0].message
+
+
+def check_with(acme, *changes):
+    acme(*changes)
+    return verify("acme", tier="model")
 
 
 def test_a_model_says_how_large_images_must_be_in_training(acme):

@@ -18,10 +18,27 @@ class TestTimm(zoo.testing.PluginConformance):
     )  # fmt: skip
 
 
+class TestMended(zoo.testing.PluginConformance):
+    """Models whose stages are no submodules, or that refuse small pictures."""
+
+    plugin = "timm"
+    tier = "model"
+    models = ("hrnet_w18_small", "twins_svt_small", "mvitv2_tiny", "inception_v3")
+
+
 class TestContract(zoo.testing.PluginConformance):
     """The facts of a larger sample, without torch."""
 
     plugin = "timm"
     tier = "contract"
     limit = 100
-    skip = {"urls": "files that are not on the hub have no hash in their names"}  # noqa: RUF012
+
+
+def test_what_timm_does_not_allow_is_said_with_its_reason():
+    report = zoo.testing.verify("timm", tier="contract", models=["gcvit_*", "vit_huge_patch1*_gap_*", "legacy_s*"])
+    assert report.ok, str(report)
+    skipped = [r for r in report.results if r.check == "urls" and r.outcome == "skipped"]
+    assert len(skipped) >= 15
+    assert {r.message for r in skipped} == {
+        "excepted by the plugin: timm has this file not on the hub but where its name has no hash"
+    }

@@ -252,10 +252,54 @@ def test_a_segmenter_on_it_trains_and_runs(name, segmenter):
     assert model.eval()(images)["out"].shape == (2, 4, 224, 224)
 
 
-def test_stages_that_cannot_be_read_are_told():
-    """timm's HRNet lists features of a separate model class."""
-    with pytest.raises(InvalidArgument, match="there is no submodule 'stem'"):
-        zoo.backbone("timm/hrnet_w18_small")
+# What these say of their stages names no submodule, or one that gives something else: timm's own method gives the maps.
+GIVE_MAPS = {
+    "hrnet_w18_small": 96, "twins_svt_small": 224, "mvitv2_tiny": 224, "pit_ti_224": 224, "coat_tiny": 224,
+    "crossvit_tiny_240": 240, "efficientvim_m1": 224, "selecsls42": 96, "tnt_s_patch16_224": 224, "tresnet_m": 96,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GIVE_MAPS)
+def test_maps_that_no_module_gives(name):
+    torch.manual_seed(0)
+    backbone = zoo.backbone(f"timm/{name}").eval().freeze_rest()
+    side = GIVE_MAPS[name]
+    images = torch.rand(1, 3, side, side)
+    maps = backbone(images)
+    assert [x.shape[1] for x in maps.values()] == backbone.out_channels
+    assert all(abs(x.shape[-1] - side / stride) <= 1 for x, stride in zip(maps.values(), backbone.strides, strict=True))
+    model = backbone.body.model
+    expected = model.forward_intermediates(images, intermediates_only=True)
+    for found, theirs in zip(reversed(maps.values()), reversed(expected), strict=False):
+        assert torch.equal(found, theirs)
+    sum(x.sum() for x in maps.values()).backward()
+    unreached = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert unreached == (["weights"] if name == "efficientvim_m1" else [])  # which timm's pruning leaves there
+
+
+@pytest.mark.parametrize("name", ["hrnet_w18_small", "twins_svt_small", "mvitv2_tiny", "pit_ti_224"])
+def test_they_are_those_of_timms_features_only(name):
+    torch.manual_seed(0)
+    ours = zoo.backbone(f"timm/{name}").eval()
+    theirs = timm.create_model(name, features_only=True).eval()
+    weights = ours.body.model.state_dict()
+    names = {key: key.removeprefix("model.").removeprefix("body.") for key in theirs.state_dict()}
+    theirs.load_state_dict({key: weights[name] for key, name in names.items()})
+    images = torch.rand(1, 3, GIVE_MAPS[name], GIVE_MAPS[name])
+    with torch.no_grad():
+        pairs = list(zip(reversed(ours(images).values()), reversed(theirs(images)), strict=False))
+    assert len(pairs) >= 3
+    for found, expected in pairs:
+        torch.testing.assert_close(found, expected)
+
+
+def test_a_detector_on_hrnet_trains_and_runs():
+    detector = zoo.get_model("fasterrcnn", backbone="timm/hrnet_w18_small", num_classes=3, min_size=96)
+    target = {"boxes": torch.tensor([[16.0, 16.0, 96.0, 96.0]]), "labels": torch.tensor([1])}
+    sum(detector([torch.rand(3, 96, 96)] * 2, [target] * 2).values()).backward()
+    assert [n for n, p in detector.named_parameters() if p.requires_grad and p.grad is None] == []
+    with torch.no_grad():
+        assert detector.eval()([torch.rand(3, 100, 140)])[0]["boxes"].shape[1] == 4
 
 
 def test_channels_are_those_of_images_and_not_of_the_first_convolution():
@@ -263,9 +307,3 @@ def test_channels_are_those_of_images_and_not_of_the_first_convolution():
     model = zoo.get_model("timm/csatv2")
     assert zoo.loading.in_channels_of(model) == 3
     assert zoo.loading.in_channels_of(torch.nn.Sequential(torch.nn.Conv2d(5, 2, 1))) == 5
-
-
-@pytest.mark.parametrize("name", ["pit_ti_224", "coat_tiny", "efficientvim_m1", "crossvit_tiny_240"])
-def test_models_without_maps_declare_none(name):
-    with pytest.raises(InvalidArgument, match="feature_info"):
-        zoo.backbone(f"timm/{name}", num_classes=3)

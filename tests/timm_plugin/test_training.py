@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib
 import json
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -12,6 +13,8 @@ from PIL import Image
 import zoo
 
 pytest.importorskip("zoo_timm.models")
+
+AT_LEAST = 60.0  # AP50 in percent, of 76 that it comes to; after one epoch it is 20
 
 
 @pytest.fixture
@@ -51,6 +54,25 @@ def test_a_detector_on_a_backbone_of_timms(run, shapes, tmp_path):
     assert detect.model.backbone.body.body.model.__class__.__module__.startswith("timm.")
     assert "ring" in detect.weights.read_categories()
     assert detect(shapes / "3.png").boxes.shape[1] == 4
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2400)
+@pytest.mark.usefixtures("examples")
+def test_it_learns_the_shapes(run, tmp_path):
+    """The pictures and the command of docs/backbones.md: far above chance on pictures that it was not trained on."""
+    write_pictures = importlib.import_module("train_detection").write_pictures
+    for name, seeds in {"train": range(1000), "val": range(900_001, 900_061)}.items():
+        write_pictures(tmp_path / "shapes" / name, seeds, sides=(96, 112))
+    page = (Path(__file__).parents[2] / "docs" / "backbones.md").read_text()
+    command = page.partition("```text\nzoo train ")[2].partition("```")[0].replace("\\\n", " ")
+    if "bf16" not in Path("/proc/cpuinfo").read_text():  # it would be computed in software
+        command = command.replace("--precision bf16", "")
+    changed = {"shapes": tmp_path / "shapes", "runs/shapes": tmp_path / "run"}
+    done = run("train", *[changed.get(word, word) for word in command.split()])
+    assert done.status == 0, done.err
+    rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").open()))
+    assert max(float(row["val_box_map_50"]) for row in rows) > AT_LEAST
 
 
 def test_a_classifier_of_timms(run, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,11 +24,12 @@ def feature_info(model: str | nn.Module, **config: Any) -> list[Stage]:
     """The stages of a classification model: the places with features of one resolution.
 
     A model lists them as :class:`zoo.Stage`, or like timm's models as ``{"module": path, "num_chs": channels,
-    "reduction": stride}``, with the layout in the model's ``output_fmt`` or determined from the outputs.
+    "reduction": stride}``, with the layout in the model's ``output_fmt`` or determined from the outputs. If a map is
+    not the output of a submodule, the path is empty and a method of the model returns it: see :class:`zoo.Stage`.
 
     Args:
         model: a model or its name; by name it is built on the meta device, without memory.
-        ****config: builder arguments, if they change the stages.
+        **config: builder arguments, if they change the stages.
 
     Raises:
         InvalidArgument: the model does not list its stages, or the list is invalid.
@@ -52,20 +54,23 @@ def _stage(what: str, model: nn.Module, known: Mapping[str, nn.Module], given: A
     Raises:
         InvalidArgument: it is not a valid stage.
     """
-    stage = given
+    stage, gives_maps = given, callable(getattr(model, "forward_intermediates", None))
     if isinstance(given, Mapping) and {"module", "num_chs", "reduction"} <= given.keys():
-        if given.get("hook_type", "forward") not in ("", "forward"):
+        goes_in = given.get("hook_type", "forward") not in ("", "forward")
+        if goes_in and not gives_maps:
             raise InvalidArgument(
                 f"feature_info of {what}: {short(given)} is a module's input; only outputs are available."
             )
         layout = given.get("layout") or getattr(model, "output_fmt", None) or ""
         stage = Stage(given["module"], given["num_chs"], given["reduction"], getattr(layout, "value", layout))
+        if gives_maps and (goes_in or stage.path not in known or not stage.path):
+            stage = Stage("", stage.channels, stage.stride)
     if not isinstance(stage, Stage):
         raise InvalidArgument(
             f"feature_info of {what} has {short(given)}; expected zoo.Stage(path, channels, stride), or a dict of "
             "module, num_chs and reduction."
         )
-    if stage.path not in known or not stage.path:
+    if stage.path not in known or not (stage.path or gives_maps):
         raise InvalidArgument(
             f"feature_info of {what}: there is no submodule {stage.path!r}.{suggest(str(stage.path), known)}"
         )
@@ -196,24 +201,61 @@ class IntermediateLayers(nn.ModuleDict):
         return found
 
 
+class IntermediateMaps(nn.Module):
+    """Runs a model that gives its maps itself, by ``forward_intermediates``, as far as needed.
+
+    Args:
+        model: has that method; see :class:`zoo.Stage`.
+        indices: name of the output → its place in the model's ``feature_info``.
+    """
+
+    def __init__(self, model: nn.Module, indices: Mapping[str, int]) -> None:
+        super().__init__()
+        self.model = model
+        self.indices = dict(indices)
+
+    def forward(self, images: Tensor) -> dict[str, Any]:
+        wanted = sorted(set(self.indices.values()))
+        forward: Any = self.model.forward_intermediates
+        maps = forward(images, indices=wanted, output_fmt="NCHW", intermediates_only=True)
+        return OrderedDict((name, maps[wanted.index(i)]) for name, i in self.indices.items())
+
+
+def reader(model: nn.Module, stages: Mapping[str, Stage], indices: Sequence[int] | None = None) -> nn.Module:
+    """A module: images → name → what the stage gives, as it is. Its attribute ``model`` is the model.
+
+    Args:
+        model: any module.
+        stages: name of the output → the stage.
+        indices: the stages' places in the model's ``feature_info``; by default those of equal stages there.
+    """
+    if all(stage.path for stage in stages.values()):
+        return FeatureExtractor(model, {name: stage.path for name, stage in stages.items()})
+    if indices is None:
+        known = feature_info(model)
+        indices = [known.index(stage) for stage in stages.values()]
+    return IntermediateMaps(model, dict(zip(stages, indices, strict=True)))
+
+
 class Backbone(nn.Module):
     """A classification model that returns feature maps; see :func:`backbone`.
 
     Args:
         model: any module.
         stages: name of the output → the stage of ``model`` that gives it.
+        indices: the stages' places in the model's ``feature_info``; by default those of equal stages there.
 
     Attributes:
         out_channels: channels of each output.
         strides: input pixels per cell of each output.
     """
 
-    def __init__(self, model: nn.Module, stages: Mapping[str, Stage]) -> None:
+    def __init__(self, model: nn.Module, stages: Mapping[str, Stage], indices: Sequence[int] | None = None) -> None:
         super().__init__()
         self.stages = list(stages.values())
         self.out_channels = [stage.channels for stage in self.stages]
         self.strides = [stage.stride for stage in self.stages]
-        self.body = feature_extractor(model, {stage.path: name for name, stage in stages.items()})
+        self.body = reader(model, stages, indices)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """``{"0": [N, C0, H0, W0], "1": …}`` for images [N, C, H, W]."""
@@ -222,7 +264,14 @@ class Backbone(nn.Module):
 
     def freeze_rest(self) -> Backbone:
         """Freeze the parameters after the last stage: the output does not use them, so they would get no gradient."""
-        for module in _split(self.body.model, self.stages[-1].path)[1]:
+        model: Any = self.body.model
+        if isinstance(self.body, IntermediateMaps):
+            needed = _needed(model, max(self.body.indices.values()))
+            for name, parameter in model.named_parameters():
+                if needed is not None and name not in needed:
+                    parameter.requires_grad_(False)
+            return self
+        for module in _split(model, self.stages[-1].path)[1]:
             module.requires_grad_(False)
         return self
 
@@ -247,7 +296,8 @@ def _as_map(features: Any, stage: Stage, images: Tensor) -> Tensor:
     if len(shape) != len(layout) or shape[layout.index("C")] != stage.channels:
         found = f"a tensor of shape {shape}" if isinstance(features, Tensor) else f"a {type(features).__name__}"
         raise InvalidArgument(
-            f"feature_info promises {stage.channels} channels, {layout}, of {stage.path!r}, which returns {found}."
+            f"feature_info promises {stage.channels} channels, {layout}, of {stage.path or 'forward_intermediates'!r}, "
+            f"which returns {found}."
         )
     if layout == "NCHW":
         return features  # type: ignore[no-any-return]
@@ -295,16 +345,40 @@ def backbone(
         _freeze_before(built, stages, trainable_layers)
     if frozen_norm:
         built = freeze_batch_norm(built)
-    return Backbone(built, {str(n): stages[i] for n, i in enumerate(chosen)})
+    return Backbone(built, {str(n): stages[i] for n, i in enumerate(chosen)}, [i % len(stages) for i in chosen])
 
 
 def _freeze_before(model: nn.Module, stages: Sequence[Stage], trainable: int) -> None:
     """Freeze every parameter that is registered up to the last frozen stage: models register in order of use."""
     if trainable == len(stages):
         return
-    for module in _split(model, stages[-trainable - 1].path)[0]:
+    last = len(stages) - trainable - 1
+    if not stages[last].path:
+        needed = _needed(model, last)
+        if needed is None:
+            raise InvalidArgument(
+                f"trainable_layers={trainable}: which parameters of {type(model).__name__} stage {last} needs could "
+                "only its prune_intermediate_layers tell, which it lacks. Freeze them by name."
+            )
+        for name, parameter in model.named_parameters():
+            if name in needed:
+                parameter.requires_grad_(False)
+        return
+    for module in _split(model, stages[last].path)[0]:
         for parameter in module.parameters(recurse=False):
             parameter.requires_grad_(False)
+
+
+def _needed(model: nn.Module, index: int) -> set[str] | None:
+    """Names of the parameters that ``forward_intermediates`` needs for the first ``index + 1`` maps.
+
+    None if the model has no ``prune_intermediate_layers``.
+    """
+    if not callable(getattr(model, "prune_intermediate_layers", None)):
+        return None
+    pruned: Any = copy.deepcopy(model)
+    pruned.prune_intermediate_layers([index], prune_norm=True, prune_head=True)
+    return {name for name, _ in pruned.named_parameters()}
 
 
 def _split(model: nn.Module, path: str) -> tuple[list[nn.Module], list[nn.Module]]:

@@ -145,6 +145,8 @@ class Manifest:
             str`` that describes it, without torch. Saved models may name these presets.
         notes: sentences for ``zoo doctor``: what it changes in the process.
         capabilities: ``pkg://package/capabilities.json``, the measurements of ``zoo matrix``; empty if there are none.
+        exceptions: checks of the conformance kit that its models cannot pass: ``"model:check"`` → the reason. The model
+            may have wildcards. The kit reports such checks as skipped, with the reason.
     """
 
     api_version: int
@@ -159,6 +161,7 @@ class Manifest:
     presets: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
     capabilities: str = ""
+    exceptions: Mapping[str, str] = field(default_factory=dict)
 
 
 def check_manifest(manifest: object) -> Manifest:
@@ -190,6 +193,7 @@ def check_manifest(manifest: object) -> Manifest:
         presets=dict(manifest.presets),
         notes=tuple(map(str, manifest.notes)),
         capabilities=manifest.capabilities,
+        exceptions=dict(manifest.exceptions),
     )
     problems: list[str] = []
     enums: dict[str, type[WeightsEnum] | LazyEnum] = {}
@@ -237,6 +241,10 @@ def check_manifest(manifest: object) -> Manifest:
         problems += [f"defaults of {short(task)}: {wrong}" for d in given if (wrong := _wrong_default(task, d, specs))]
     if read.capabilities and not str(read.capabilities).startswith("pkg://"):
         problems.append(f"capabilities is {short(read.capabilities)}; expected 'pkg://package/capabilities.json'")
+    for excepted, why in read.exceptions.items():
+        texts = [type(excepted), type(why)] == [str, str]
+        if not (texts and ":" in excepted and why.strip()):
+            problems.append(f"exceptions has {short(excepted)}: {short(why)}; expected 'model:check': 'why'")
     if len(problems) > 10:
         problems[10:] = [f"and {len(problems) - 10} problems more"]
     if problems:

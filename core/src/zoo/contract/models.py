@@ -87,7 +87,9 @@ class Stage:
     """A place in a model where features of one resolution are available, as ``zoo.feature_info`` lists it.
 
     Attributes:
-        path: path of the submodule that outputs them, as in ``model.get_submodule(path)``.
+        path: path of the submodule that outputs them, as in ``model.get_submodule(path)``. Empty if they are not the
+            output of a submodule: then ``model.forward_intermediates(images, indices=[index in feature_info, …],
+            output_fmt="NCHW", intermediates_only=True)`` returns a list of the maps, as timm's models do.
         channels: number of channels.
         stride: input pixels per feature cell.
         layout: order of the output's dimensions: ``NCHW``, ``NHWC`` or ``NLC`` (a sequence of patches); empty if the

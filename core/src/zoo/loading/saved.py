@@ -149,7 +149,7 @@ def load(
         path: of the file, or its URL; or a folder or repository (``hf://org/name@revision``) that contains one.
         device: device of the model; by default the CPU.
         dtype: of its floating point tensors; by default as in the file.
-        ****config: arguments of the builder, instead of the file's: ``num_classes`` gives a new head.
+        **config: arguments of the builder, instead of the file's: ``num_classes`` gives a new head.
 
     Raises:
         CheckpointError: the file is not a saved model, or is damaged.
@@ -217,7 +217,7 @@ def rebuilt_as(model: nn.Module, **arguments: Any) -> nn.Module:
 
     Args:
         model: the model.
-        ****arguments: the changed arguments, such as ``quantize=True``.
+        **arguments: the changed arguments, such as ``quantize=True``.
 
     Returns:
         The model.

@@ -37,7 +37,7 @@ class BatchPredictor:
         top: largest number of labels or objects per row.
         batch_size: number of inputs that go through the model together.
         workers: threads that open inputs, as for :func:`zoo.pipeline`.
-        ****options: options of the task and arguments of the builder, as for :func:`zoo.pipeline`.
+        **options: options of the task and arguments of the builder, as for :func:`zoo.pipeline`.
 
     Raises:
         InvalidArgument: ``model`` is another type; when called, there is no column of inputs.

@@ -297,7 +297,7 @@ def pipeline(
         fast_decode: decode JPEG files at a half, a quarter or an eighth of their size, if that is not below the size to
             which they are resized: up to three times faster, with slightly different results. For weights whose
             preprocessing resizes pictures.
-        ****config: options of the task, such as ``pad=False`` for optical flow; others are arguments of the builder.
+        **config: options of the task, such as ``pad=False`` for optical flow; others are arguments of the builder.
 
     Raises:
         UnknownModel, UnknownWeights, UnknownTask: no installed plugin has this name.

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 
 from zoo import files, registry
 from zoo.contract import ModelSpec, Weights
-from zoo.errors import MissingExtra, UnknownTask, ZooError
+from zoo.errors import MissingExtra, UnknownTask, ZooError, suggest
 from zoo.registry import Entry, PluginRecord
+from zoo.registry.listing import matches
 from zoo.testing.outcomes import Fault, Skip
 
 
@@ -34,8 +35,19 @@ def raise_for(problems: list[str]) -> None:
 
 
 def manifest(record: PluginRecord) -> str | None:
-    if record.state != "ready":
+    if record.state != "ready" or record.manifest is None:
         raise Fault(record.explain())
+    from zoo.testing.kit import CHECKS  # which imports this module for its checks
+
+    known, models = {check.name for check in CHECKS if check.of == "model"}, [m.name for m in record.manifest.models]
+    problems = []
+    for key in record.manifest.exceptions:
+        pattern, _, check = key.rpartition(":")
+        if check not in known or not any(matches(model, [pattern]) for model in models):
+            problems.append(
+                f"exceptions has {key!r}, which is no check of a model that is there.{suggest(check, known)}"
+            )
+    raise_for(problems)
     return None
 
 

@@ -183,6 +183,10 @@ class Conformance:
             if key in self.skip:
                 raise Skip(f"skipped: {self.skip[key]}")
         of: Any = self.record()
+        for key, reason in of.manifest.exceptions.items() if of.manifest else ():
+            pattern, _, check = key.rpartition(":")
+            if check == case.check.name and matches(case.model or "", [pattern]):
+                raise Skip(f"excepted by the plugin: {reason}")
         if case.model is not None:
             entry = registry.registry().entries[f"{self.plugin}/{case.model}"]
             of = entry if case.check.tier == "contract" else self._bench(case.model)

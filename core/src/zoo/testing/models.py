@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from zoo.contract import Result, Stage, short
 from zoo.errors import UnknownWeights
-from zoo.features import feature_extractor, feature_info, layout_of
+from zoo.features import feature_info, layout_of, reader
 from zoo.loading import load_report
+from zoo.running.tasks import noise
 from zoo.testing.contract import members, raise_for
 from zoo.testing.examples import Bench, prepare
 from zoo.testing.outcomes import Fault, Skip
@@ -242,33 +243,45 @@ def _logits(model: nn.Module, bench: Bench) -> int:
 
 
 def features(bench: Bench) -> str | None:
-    model = bench.build_on_meta()
-    if not getattr(model, "feature_info", None):
-        raise Skip("it has no feature_info, which zoo.backbone requires")
-    stages = feature_info(model)
-    images = bench.steps.example(model, bench.spec.default_weights, FEATURE_SIDE)[0]
-    if bench.task.input_ndim != 3 or not isinstance(images, Tensor):
-        raise Skip(f"stages are only checked for models of images, not for {bench.spec.tasks[0]}")
-    shape = tuple(images.shape)
-    found = feature_extractor(model, [stage.path for stage in stages])(images.to("meta"))
-    raise_for([problem for stage in stages for problem in _stage_problems(stage, found[stage.path], shape)])
+    try:
+        _check_stages(bench, bench.build_on_meta())
+    except Skip:
+        raise
+    except (RuntimeError, NotImplementedError):  # the model uses values of its tensors
+        _check_stages(bench, bench.model)
+        return "on the CPU: it does not run on the meta device"
     return None
 
 
-def _stage_problems(stage: Stage, output: Any, image: tuple[int, ...]) -> Iterator[str]:
+def _check_stages(bench: Bench, model: nn.Module) -> None:
+    if not getattr(model, "feature_info", None):
+        raise Skip("it has no feature_info, which zoo.backbone requires")
+    stages = feature_info(model)
+    given = bench.spec.input.get("shape")
+    images = noise(1, *given) if given else bench.steps.example(model, bench.spec.default_weights, FEATURE_SIDE)[0]
+    if bench.task.input_ndim != 3 or not isinstance(images, Tensor):
+        raise Skip(f"stages are only checked for models of images, not for {bench.spec.tasks[0]}")
+    shape = tuple(images.shape)
+    named = {stage.path or f"stage {i}": stage for i, stage in enumerate(stages)}
+    with torch.no_grad():
+        found = reader(model, named, range(len(stages)))(images.to(next(model.parameters()).device))
+    raise_for([problem for name in named for problem in _stage_problems(name, named[name], found[name], shape)])
+
+
+def _stage_problems(name: str, stage: Stage, output: Any, image: tuple[int, ...]) -> Iterator[str]:
     layout = layout_of(stage, output.shape if isinstance(output, Tensor) else ())
     if not isinstance(output, Tensor) or output.ndim != len(layout):
         what = f"a tensor of {output.ndim} dimensions" if isinstance(output, Tensor) else type(output).__name__
-        yield f"feature_info: {stage.path} gives {what}; expected {layout}."
+        yield f"feature_info: {name} returns {what}; expected {layout}."
         return
     sizes = dict(zip(layout, output.shape, strict=True))
     if sizes["C"] != stage.channels:
-        yield f"feature_info: {stage.path} has {sizes['C']} channels; declared are {stage.channels}."
+        yield f"feature_info: {name} has {sizes['C']} channels; declared are {stage.channels}."
     cells = sizes["L"] if "L" in sizes else sizes["H"] * sizes["W"]
     stride = math.sqrt(image[-2] * image[-1] / cells)
     # Borders and class tokens change it by less than half a step between strides, which are powers of two.
     if not 2**-0.5 < stride / stage.stride < 2**0.5:
-        yield f"feature_info: {stage.path} has a stride of about {stride:.3g}; declared is {stage.stride}."
+        yield f"feature_info: {name} has a stride of about {stride:.3g}; declared is {stage.stride}."
 
 
 def preprocessing(bench: Bench) -> str | None:

@@ -49,11 +49,12 @@ def named_backbone(
     if (aux or low) and len(stages) < 2:
         raise InvalidArgument(f"{type(body).__name__} has only one stage; the head needs features of two resolutions.")
     if low is not None:
-        fine = [stage for stage in stages[:-1] if stage.stride <= low]
-        named = {"low": fine[-1] if fine else stages[0], "high": stages[-1]}
+        fine = [i for i, stage in enumerate(stages[:-1]) if stage.stride <= low]
+        chosen = {"low": fine[-1] if fine else 0, "high": len(stages) - 1}
     else:
-        named = {"aux": stages[-2], "out": stages[-1]} if aux else {"out": stages[-1]}
-    return Backbone(freeze_batch_norm(body) if frozen_norm else body, named).freeze_rest()
+        chosen = {"aux": len(stages) - 2, "out": len(stages) - 1} if aux else {"out": len(stages) - 1}
+    named = {name: stages[i] for name, i in chosen.items()}
+    return Backbone(freeze_batch_norm(body) if frozen_norm else body, named, list(chosen.values())).freeze_rest()
 
 
 def enlarge(logits: Tensor, size: Sequence[int]) -> Tensor:

@@ -15,8 +15,9 @@ torchvision_operators()  # timm imports torchvision, whose wheel may not fit the
 
 import timm  # noqa: E402
 
-# Their feature_info names modules that return tuples, or are never called; timm uses special functions for them.
-_OF_NO_MAPS = {f"timm.models.{family}" for family in ("coat", "crossvit", "efficientvim", "pit", "tnt")}
+# Families whose feature_info names modules that return something else than the map, or that are never called: the map
+# comes from forward_intermediates. zoo itself detects modules that do not exist.
+_GIVE_MAPS = "coat crossvit deepseek_vit efficientvim pit qwen3_vit selecsls tnt".split()
 HEAD = "head.fc"  # the classifier of most models
 
 
@@ -28,14 +29,24 @@ def _options(
     return {**{key: value for key, value in named.items() if value is not None}, **more}
 
 
+def _stages(made: nn.Module) -> Any:
+    """timm's description of the stages of ``made``, corrected."""
+    said: Any = getattr(made, "feature_info", None)
+    family = type(made).__module__.rpartition(".")[2]
+    if family in _GIVE_MAPS and isinstance(said, list):
+        return [{**stage, "module": ""} for stage in said]
+    if family == "tresnet" and isinstance(said, list):
+        return [stage for stage in said if stage["module"]]  # nothing has the first one's stride of 2
+    return said
+
+
 def _described(made: nn.Module, options: dict[str, Any]) -> nn.Module:
     """``made`` with the attributes that zoo expects: its channels, and its image size if it is fixed."""
     config: Any = made.pretrained_cfg
     size = options.get("img_size", config["input_size"][1:])
     any_size = options.get("dynamic_img_size") or not options.get("strict_img_size", True)
     made.in_channels = options.get("in_chans", config["input_size"][0])
-    if type(made).__module__ in _OF_NO_MAPS:
-        made.feature_info = None  # type: ignore[assignment]
+    made.feature_info = _stages(made)
     if config["fixed_input_size"] and not any_size:
         made.image_size = (size, size) if isinstance(size, int) else tuple(size)  # type: ignore[assignment]
     return made

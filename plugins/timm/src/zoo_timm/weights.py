@@ -84,6 +84,7 @@ def describe(model: str, row: Mapping[str, Any], tag: str, facts: None) -> Weigh
     if "paper" in known:
         extra["paper"] = paper_of(known["paper"])
     size = tuple(preset["input_size"][1:]) if known.get("fixed_size") else None
+    least = known.get("min_size") or ([row["min_size"]] * 2 if "min_size" in row else None)
     license = known.get("license", "apache-2.0")  # noqa: A001  the name in zoo.Weights
     kind = "no classes: its output is a feature vector" if classes in EMBEDDINGS else f"{classes} classes"
     return Weights(
@@ -94,7 +95,7 @@ def describe(model: str, row: Mapping[str, Any], tag: str, facts: None) -> Weigh
         categories=IMAGENET_1K if classes == 1000 else None,
         recipe=known.get("origin"),
         license=LICENSES.get(license, license),
-        min_size=size or (tuple(known["min_size"]) if "min_size" in known else None),
+        min_size=size or (tuple(least) if least else None),
         docs=f"timm's pretrained tag {tag}; {kind}. {known.get('notes', '')}".strip(),
         extra=extra,
         unknown=("metrics",),  # timm's results are not part of its package

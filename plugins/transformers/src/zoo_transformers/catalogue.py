@@ -1,7 +1,9 @@
 """Well-known checkpoints: repository, licence from its card, number of parameters, metrics of the paper. No torch.
 
-A dash means not known for certain. All are from the branch ``main``, whose commit is recorded when a checkpoint is
-loaded. ``resnet-{18,50}`` are two. Others are available by their repository, ``hf://org/name``.
+A dash, or ``unknown``, means that there is no evidence. Licences are those on the hub's pages of the repositories or of
+their family; metrics those of papers and authors' repositories. Contradictory evidence counts as unknown: ConvNeXt V2's
+cards have Apache-2.0, its authors' repository CC-BY-NC. All are from the branch ``main``, whose commit is recorded when
+a checkpoint is loaded. ``resnet-{18,50}`` are two. Others are available by their repository, ``hf://org/name``.
 """
 
 from __future__ import annotations
@@ -72,33 +74,34 @@ TABLE = {
         facebook/convnext-xlarge-224-22k-1k                    apache-2.0           -  ImageNet-1K/acc@1=87.0
         facebook/convnext-xlarge-384-22k-1k                    apache-2.0           -  ImageNet-1K/acc@1=87.8
         facebook/convnext-{base,large,xlarge}-224-22k          apache-2.0           -  -
-        facebook/convnextv2-atto-1k-224                        apache-2.0           -  ImageNet-1K/acc@1=76.7
-        facebook/convnextv2-femto-1k-224                       apache-2.0           -  ImageNet-1K/acc@1=78.5
-        facebook/convnextv2-pico-1k-224                        apache-2.0           -  ImageNet-1K/acc@1=80.3
-        facebook/convnextv2-nano-1k-224                        apache-2.0           -  ImageNet-1K/acc@1=81.9
-        facebook/convnextv2-tiny-1k-224                        apache-2.0           -  ImageNet-1K/acc@1=83.0
-        facebook/convnextv2-base-1k-224                        apache-2.0           -  ImageNet-1K/acc@1=84.9
-        facebook/convnextv2-large-1k-224                       apache-2.0           -  ImageNet-1K/acc@1=85.8
-        facebook/convnextv2-huge-1k-224                        apache-2.0           -  ImageNet-1K/acc@1=86.3
-        facebook/convnextv2-nano-22k-224                       apache-2.0           -  ImageNet-1K/acc@1=82.1
-        facebook/convnextv2-nano-22k-384                       apache-2.0           -  ImageNet-1K/acc@1=83.4
-        facebook/convnextv2-tiny-22k-224                       apache-2.0           -  ImageNet-1K/acc@1=83.9
-        facebook/convnextv2-tiny-22k-384                       apache-2.0           -  ImageNet-1K/acc@1=85.1
-        facebook/convnextv2-base-22k-224                       apache-2.0           -  ImageNet-1K/acc@1=86.8
-        facebook/convnextv2-base-22k-384                       apache-2.0           -  ImageNet-1K/acc@1=87.7
-        facebook/convnextv2-large-22k-224                      apache-2.0           -  ImageNet-1K/acc@1=87.3
-        facebook/convnextv2-large-22k-384                      apache-2.0           -  ImageNet-1K/acc@1=88.2
-        facebook/convnextv2-huge-22k-384                       apache-2.0           -  ImageNet-1K/acc@1=88.7
-        facebook/convnextv2-huge-22k-512                       apache-2.0           -  ImageNet-1K/acc@1=88.9
-        microsoft/resnet-{26,34}                               apache-2.0           -  -
+        facebook/convnextv2-atto-1k-224                        unknown              -  ImageNet-1K/acc@1=76.7
+        facebook/convnextv2-femto-1k-224                       unknown              -  ImageNet-1K/acc@1=78.5
+        facebook/convnextv2-pico-1k-224                        unknown              -  ImageNet-1K/acc@1=80.3
+        facebook/convnextv2-nano-1k-224                        unknown              -  ImageNet-1K/acc@1=81.9
+        facebook/convnextv2-tiny-1k-224                        unknown              -  ImageNet-1K/acc@1=83.0
+        facebook/convnextv2-base-1k-224                        unknown              -  ImageNet-1K/acc@1=84.9
+        facebook/convnextv2-large-1k-224                       unknown              -  ImageNet-1K/acc@1=85.8
+        facebook/convnextv2-huge-1k-224                        unknown              -  ImageNet-1K/acc@1=86.3
+        facebook/convnextv2-nano-22k-224                       unknown              -  ImageNet-1K/acc@1=82.1
+        facebook/convnextv2-nano-22k-384                       unknown              -  ImageNet-1K/acc@1=83.4
+        facebook/convnextv2-tiny-22k-224                       unknown              -  ImageNet-1K/acc@1=83.9
+        facebook/convnextv2-tiny-22k-384                       unknown              -  ImageNet-1K/acc@1=85.1
+        facebook/convnextv2-base-22k-224                       unknown              -  ImageNet-1K/acc@1=86.8
+        facebook/convnextv2-base-22k-384                       unknown              -  ImageNet-1K/acc@1=87.7
+        facebook/convnextv2-large-22k-224                      unknown              -  ImageNet-1K/acc@1=87.3
+        facebook/convnextv2-large-22k-384                      unknown              -  ImageNet-1K/acc@1=88.2
+        facebook/convnextv2-huge-22k-384                       unknown              -  ImageNet-1K/acc@1=88.7
+        facebook/convnextv2-huge-22k-512                       unknown              -  ImageNet-1K/acc@1=88.9
+        microsoft/resnet-34                                    apache-2.0           -  -
+        microsoft/resnet-26                                    unknown              -  -
         microsoft/beit-base-patch16-384                        apache-2.0           -  -
         microsoft/beit-large-patch16-{224,384,512}             apache-2.0           -  -
         microsoft/beit-{base,large}-patch16-224-pt22k-ft22k    apache-2.0           -  -
         google/mobilenet_v2_{1.4_224,0.75_160,0.35_96}         other                -  -
         google/mobilenet_v1_{1.0_224,0.75_192}                 other                -  -
-        apple/mobilevit-x-small                                other                -  ImageNet-1K/acc@1=74.8
-        apple/mobilevit-xx-small                               other                -  ImageNet-1K/acc@1=69.0
-        apple/mobilevitv2-1.0-imagenet1k-256                   other                -  ImageNet-1K/acc@1=78.1
+        apple/mobilevit-x-small                                other                -  -
+        apple/mobilevit-xx-small                               other                -  -
+        apple/mobilevitv2-1.0-imagenet1k-256                   other                -  -
         facebook/levit-128S                                    apache-2.0           -  ImageNet-1K/acc@1=76.6
         facebook/levit-128                                     apache-2.0           -  ImageNet-1K/acc@1=78.6
         facebook/levit-192                                     apache-2.0           -  ImageNet-1K/acc@1=80.0
@@ -111,8 +114,8 @@ TABLE = {
         sail/poolformer_m48                                    apache-2.0           -  ImageNet-1K/acc@1=82.5
         nvidia/mit-b{0,1,2,3,4,5}                              other                -  -
         google/efficientnet-b{0,1,2,3,4,5,6,7}                 apache-2.0           -  -
-        google/bit-50                                          apache-2.0           -  -
-        microsoft/focalnet-tiny                                unknown              -  -
+        google/bit-50                                          unknown              -  -
+        microsoft/focalnet-tiny                                apache-2.0           -  -
         microsoft/cvt-{13,21}                                  apache-2.0           -  -
         facebook/data2vec-vision-{base,large}-ft1k             apache-2.0           -  -
         facebook/dinov2-large-imagenet1k-1-layer               apache-2.0           -  -
@@ -146,7 +149,7 @@ TABLE = {
         SenseTime/deformable-detr-with-box-refine              apache-2.0           -  -
         SenseTime/deformable-detr-with-box-refine-two-stage    apache-2.0           -  -
         hustvl/yolos-small-{300,dwr}                           apache-2.0           -  -
-        PekingU/rtdetr_r18vd_coco_o365                         apache-2.0           -  COCO-val2017/box_map=49.2
+        PekingU/rtdetr_r18vd_coco_o365                         apache-2.0           -  COCO-val2017/box_map=49.0
         PekingU/rtdetr_r101vd_coco_o365                        apache-2.0           -  COCO-val2017/box_map=56.2
         IDEA-Research/dab-detr-resnet-50                       apache-2.0           -  -
         microsoft/table-transformer-structure-recognition      mit                  -  -
@@ -168,9 +171,9 @@ TABLE = {
         apple/deeplabv3-mobilevit-small                        other                -  -
         microsoft/beit-base-finetuned-ade-640-640              apache-2.0           -  -
         Intel/dpt-large-ade                                    apache-2.0           -  -
-        nvidia/segformer-b2-finetuned-cityscapes-1024-1024     other                -  Cityscapes/miou=81.0
-        nvidia/segformer-b3-finetuned-cityscapes-1024-1024     other                -  Cityscapes/miou=81.7
-        nvidia/segformer-b4-finetuned-cityscapes-1024-1024     other                -  Cityscapes/miou=82.3
+        nvidia/segformer-b2-finetuned-cityscapes-1024-1024     other                -  -
+        nvidia/segformer-b3-finetuned-cityscapes-1024-1024     other                -  -
+        nvidia/segformer-b4-finetuned-cityscapes-1024-1024     other                -  -
         nvidia/segformer-b0-finetuned-cityscapes-{512-1024,640-1280,768-768} other                -  -
         openmmlab/upernet-convnext-{small,base,large,xlarge}   mit                  -  -
         openmmlab/upernet-swin-{small,base,large}              mit                  -  -
@@ -212,7 +215,7 @@ TABLE = {
         facebook/mask2former-swin-large-{ade,mapillary-vistas}-panoptic other                -  -
         facebook/maskformer-swin-base-coco                     other                -  COCO-val2017/pq=51.8
         facebook/detr-resnet-50-dc5-panoptic                   apache-2.0           -  COCO-val2017/pq=44.6
-        tue-mps/coco_panoptic_eomt_large_640                   mit                  -  -
+        tue-mps/coco_panoptic_eomt_large_640                   unknown              -  -
     """,
     "depth_estimator": """
         depth-anything/Depth-Anything-V2-Small-hf              apache-2.0           -  -
@@ -250,9 +253,9 @@ TABLE = {
         facebook/dinov2-giant                                  apache-2.0           -  -
         facebook/dinov2-with-registers-{large,giant}           apache-2.0           -  -
         facebook/dino-vit{s,b}8                                apache-2.0           -  -
-        facebook/dinov3-{vits16,vits16plus,vitb16,vitl16,vith16plus}-pretrain-lvd1689m other                -  -
-        facebook/dinov3-convnext-{tiny,small,base,large}-pretrain-lvd1689m other                -  -
-        facebook/ijepa_vith14_{1k,22k}                         unknown              -  -
+        facebook/dinov3-{vits16,vits16plus,vitb16,vitl16,vith16plus}-pretrain-lvd1689m dinov3-license         -  -
+        facebook/dinov3-convnext-{tiny,small,base,large}-pretrain-lvd1689m dinov3-license         -  -
+        facebook/ijepa_vith14_{1k,22k}                         cc-by-nc-4.0         -  -
         google/vit-{large-patch16,base-patch32,large-patch32,huge-patch14}-224-in21k apache-2.0           -  -
         facebook/vit-mae-{base,large,huge}                     apache-2.0           -  -
         facebook/vit-msn-{small,base,large,base-4,large-7}     apache-2.0           -  -
@@ -314,7 +317,7 @@ def _describe(model: str, row: Row, tag: str, facts: Any) -> Weights:
         metrics=facts["metrics"],
         license=row["license"],
         recipe=f"https://huggingface.co/{repository}",
-        docs=f"The branch main of {repository}; metrics are those of its paper.",
+        docs=f"The branch main of {repository}; metrics are those of its paper or its authors' repository.",
         unknown=tuple(["metrics"] * (not facts["metrics"]) + ["num_params"] * (params is None)),
     )
 
