@@ -81,9 +81,9 @@ def build(name: str) -> torch.nn.Module:
 
 
 def sizes(made: torch.nn.Module, has_weights: bool) -> dict[str, Any]:
-    """Of a model that takes any size but refuses :data:`SIDE`: the least side, or its own shape where some are refused.
+    """The smallest side of a model that accepts any size but not :data:`SIDE`, or its own shape if it accepts only some.
 
-    Nothing of others, and of those whose sizes the entries of their weights say.
+    Empty for other models, and for those whose weights state their sizes.
     """
     config: Any = made.pretrained_cfg
     told = config.get("fixed_input_size") or (has_weights and config.get("min_input_size"))

@@ -343,7 +343,7 @@ def test_a_detector_and_a_segmenter_take_it():
 
 
 class GivesMaps(nn.Module):
-    """As timm's HRNet: its stages are no submodules, and a method gives the maps; the last two are alike."""
+    """Like timm's HRNet: its stages are not submodules, and a method returns the maps; the last two are equal."""
 
     def __init__(self):
         super().__init__()

@@ -233,7 +233,7 @@ def test_exceptions_of_the_plugin_are_skipped_with_their_reason(acme):
     for key in ("nut:train", "net:trian"):
         report = check_with(acme, ("api_version=1", f"api_version=1, exceptions={{'{key}': 'why'}}"))
         assert [r.check for r in report.failed] == ["manifest"]
-        assert f"'{key}', which is no check of a model" in report.failed[0].message
+        assert f"'{key}', which matches no check of an existing model" in report.failed[0].message
     report = check_with(acme, ("api_version=1", "api_version=1, exceptions={'net:train': ''}"))
     assert "expected 'model:check': 'why'" in report.failed[0].message
 

@@ -18,8 +18,8 @@ class TestTimm(zoo.testing.PluginConformance):
     )  # fmt: skip
 
 
-class TestMended(zoo.testing.PluginConformance):
-    """Models whose stages are no submodules, or that refuse small pictures."""
+class TestUnusual(zoo.testing.PluginConformance):
+    """Models whose stages are not submodules, or that need large pictures."""
 
     plugin = "timm"
     tier = "model"

@@ -37,7 +37,7 @@ def raise_for(problems: list[str]) -> None:
 def manifest(record: PluginRecord) -> str | None:
     if record.state != "ready" or record.manifest is None:
         raise Fault(record.explain())
-    from zoo.testing.kit import CHECKS  # which imports this module for its checks
+    from zoo.testing.kit import CHECKS  # it imports this module
 
     known, models = {check.name for check in CHECKS if check.of == "model"}, [m.name for m in record.manifest.models]
     problems = []
@@ -45,7 +45,7 @@ def manifest(record: PluginRecord) -> str | None:
         pattern, _, check = key.rpartition(":")
         if check not in known or not any(matches(model, [pattern]) for model in models):
             problems.append(
-                f"exceptions has {key!r}, which is no check of a model that is there.{suggest(check, known)}"
+                f"exceptions has {key!r}, which matches no check of an existing model.{suggest(check, known)}"
             )
     raise_for(problems)
     return None
