@@ -81,7 +81,7 @@ def build(name: str) -> torch.nn.Module:
 
 
 def sizes(made: torch.nn.Module, has_weights: bool) -> dict[str, Any]:
-    """The smallest side of a model that accepts any size but not :data:`SIDE`, or its own shape if it accepts only some.
+    """The smallest side of a model that accepts any size but not :data:`SIDE`; its own shape if it accepts only some.
 
     Empty for other models, and for those whose weights state their sizes.
     """
