@@ -207,6 +207,13 @@ PECULIAR = [
     ("features", '[zoo.Stage("norm", width, 2)]', "[]", "skipped", "which zoo.backbone requires"),
     ("features", '"norm", width, 2)]', f'"", width, 2)]\n        {GIVES_MAPS}', "ok", ""),
     ("features", HEAD, NUMBERS, "ok", "it does not run on the meta device"),
+    (
+        "num_classes",
+        "self.head = ",
+        "self.register_buffer('bound', torch.tensor(float('inf'))); self.head = ",
+        "ok",
+        "",
+    ),
     ("capture", "weights=Net_Weights)", "weights=Net_Weights, capture=False)", "skipped", "capture=False"),
     ("metadata", ", weights=Net_Weights", "", "skipped", "no weights are published"),
 ]

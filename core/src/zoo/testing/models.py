@@ -224,7 +224,7 @@ def num_classes(bench: Bench) -> str | None:
         if report is None:
             raise Fault("zoo.load_report(model) is None; decorate the builder with @zoo.builder(ITS_WEIGHTS, head=…).")
         own = model.state_dict()
-        problems = not_finite(own)
+        problems = not_finite({name: own[name] for name in report.reinitialised if name in own})
         if not report.reinitialised:
             problems.append(f"with num_classes={other}, the report says that nothing was re-initialised")
         problems += [
