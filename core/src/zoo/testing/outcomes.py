@@ -38,12 +38,21 @@ class Result:
 
 @dataclass(frozen=True)
 class Report:
-    """What came of all checks."""
+    """What came of all checks.
+
+    Attributes:
+        models: how many models were checked.
+        offered: how many the plugin has.
+        kept: how many of the results were taken from the file of an earlier run.
+    """
 
     plugin: str
     version: str | None
     tier: str
     results: Sequence[Result] = field(default=(), repr=False)
+    models: int = 0
+    offered: int = 0
+    kept: int = 0
 
     @property
     def failed(self) -> list[Result]:
