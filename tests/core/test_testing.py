@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -637,7 +638,9 @@ def test_equal_problems_are_printed_once(plugin_folder, capsys):
     assert "failed  5 models  metadata" in out
     assert "(a_large, a_small, a_mid, b_one and 1 more)" in out
     assert main(["verify-plugin", "many", "--tier", "contract", "--limit", "1"]) == 1
-    assert "failed  a_small  metadata" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "failed  a_small  metadata" in out
+    assert re.search(r"checks of the tier contract on 1 of \d+ models\n$", out)
 
 
 def test_checks_that_were_broken_off_go_on(acme, tmp_path, monkeypatch, capsys):
@@ -674,5 +677,9 @@ def test_checks_that_were_broken_off_go_on(acme, tmp_path, monkeypatch, capsys):
         verify("acme", tier="contract", resume=other)
     monkeypatch.chdir(tmp_path)
     assert main(["verify-plugin", "acme", "--full", "--resume"]) == 1
-    assert "checks of the tier full" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "checks of the tier full" in out
+    assert "earlier run" not in out
     assert (tmp_path / "zoo-verify-acme.jsonl").exists()
+    assert main(["verify-plugin", "acme", "--full", "--resume"]) == 1  # what failed is checked again, by itself
+    assert capsys.readouterr().out.endswith(f"tier full; {len(CHECKS) - 1} results are of an earlier run\n")

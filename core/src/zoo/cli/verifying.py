@@ -120,6 +120,8 @@ def _print(report: Report) -> None:
     verdict = output.paint("failed", "red", bold=True) if report.failed else output.paint("ok", "green", bold=True)
     version = f" {report.version}" if report.version else ""
     total = f", {len(report.results)} checks of the tier {report.tier}"
+    total += f" on {report.models:,} of {report.offered:,} models" if report.models < report.offered else ""
+    total += f"; {report.kept:,} results are of an earlier run" if report.kept else ""
     print()
     output.say(f"{report.plugin}{version}: ", verdict, total, sep="")
 

@@ -318,18 +318,21 @@ def verify(
     given |= {"models": models, "limit": limit}
     kit = type("Given", (base,), {name: value for name, value in given.items() if value is not None})()
     cases, results, record = kit.cases(), [], kit.record()
+    checked, resumed = {case.model for case in cases if case.model}, 0
     try:
         with Kept(resume, record.name, record.version) as kept:
             for case in cases:
                 known = kept.get(case.check.name, case.model)
                 results.append(known or _result(kit, case))
+                resumed += known is not None
                 if known is None:
                     kept.keep(results[-1])
                 if on_result is not None:
                     on_result(results[-1], len(cases))
     finally:
         kit.forget()
-    return Report(record.name, record.version, kit.chosen_tier(), tuple(results))
+    counts = (len(checked), len(kit._specs()), resumed)
+    return Report(record.name, record.version, kit.chosen_tier(), tuple(results), *counts)
 
 
 def _result(kit: Conformance, case: Case) -> Result:

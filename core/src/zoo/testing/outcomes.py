@@ -38,12 +38,21 @@ class Result:
 
 @dataclass(frozen=True)
 class Report:
-    """The outcomes of all checks."""
+    """The outcomes of all checks.
+
+    Attributes:
+        models: number of models that were checked.
+        offered: number of models of the plugin.
+        kept: number of results read from the file of an earlier run.
+    """
 
     plugin: str
     version: str | None
     tier: str
     results: Sequence[Result] = field(default=(), repr=False)
+    models: int = 0
+    offered: int = 0
+    kept: int = 0
 
     @property
     def failed(self) -> list[Result]:
