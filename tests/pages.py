@@ -11,7 +11,6 @@ import re
 import shlex
 import sys
 import tomllib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -161,15 +160,27 @@ def _check_package(text: str, line: str) -> None:
         assert extra in DISTRIBUTIONS[name].get("optional-dependencies", {}), f"{line}: {name} has no extra {extra}"
 
 
-def _commands_in_sources() -> Iterator[zoo.Command]:
-    """The commands of all packages in this repository, installed or not."""
-    for manifest in (*ROOT.glob("plugins/*/src/*/plugin.py"), *ROOT.glob("examples/*/src/*/plugin.py")):
-        source, package = str(manifest.parents[1]), manifest.parent.name
-        sys.path.append(source)
-        try:
-            yield from importlib.import_module(f"{package}.plugin").zoo_manifest().commands
-        finally:
-            sys.path.remove(source)
+def _command_in_sources(name: str, line: str) -> Any:
+    """The command of a package in this repository that is not installed. Nothing of the package stays imported."""
+    path, modules = list(sys.path), set(sys.modules)
+    try:
+        for manifest in (*ROOT.glob("plugins/*/src/*/plugin.py"), *ROOT.glob("examples/*/src/*/plugin.py")):
+            sys.path.append(str(manifest.parents[1]))
+            for command in importlib.import_module(f"{manifest.parent.name}.plugin").zoo_manifest().commands:
+                if command.name == name:
+                    made = load_object(command.target)
+                    if not isinstance(made, typer.Typer):
+                        function, made = made, typer.Typer(add_completion=False)
+                        settings = {"ignore_unknown_options": True, "allow_extra_args": True}
+                        made.command(name, context_settings=settings)(function)
+                    return get_command(made)
+    finally:
+        sys.path[:] = path
+        ours = {manifest.parent.name for manifest in ROOT.glob("*/*/src/*/plugin.py")}
+        for module in set(sys.modules) - modules:
+            if module.partition(".")[0] in ours:
+                del sys.modules[module]
+    raise AssertionError(f"{line}: no command {name}")
 
 
 def _command(words: list[str], line: str) -> tuple[Any, Any, list[str]]:
@@ -184,13 +195,7 @@ def _command(words: list[str], line: str) -> tuple[Any, Any, list[str]]:
             raise
         command = None
     if command is None:
-        target = next((c.target for c in _commands_in_sources() if c.name == name), None)
-        assert target is not None, f"{line}: no command {name}"
-        made = load_object(target)
-        if not isinstance(made, typer.Typer):
-            function, made = made, typer.Typer(add_completion=False)
-            made.command(name, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(function)
-        command = get_command(made)
+        command = _command_in_sources(name, line)
     if hasattr(command, "commands") and rest and not rest[0].startswith("-"):
         assert rest[0] in command.commands, f"{line}: {name} has no command {rest[0]}"
         command, rest = command.commands[rest[0]], rest[1:]
