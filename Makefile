@@ -63,7 +63,7 @@ test-clients: .venv-clients/.packages .venv-fastai/.packages
 # of names; and zoo-serving in another.
 test-plugins: .venv-plugins/.packages
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 .venv-plugins/bin/python -m pytest -n $(WORKERS) --dist worksteal \
-	  $(wildcard tests/timm_plugin tests/hub_models) -m "slow or not slow"
+	  $(wildcard tests/timm_plugin tests/hub_models) -m "$(if $(SLOW),slow or )not slow"
 	$(MAKE) test-serving
 
 # Engines and quantization, which the default environment does not have.

@@ -161,7 +161,7 @@ def _check_package(text: str, line: str) -> None:
 
 
 def _command_in_sources(name: str, line: str) -> Any:
-    """The command of a package in this repository that is not installed. Nothing of the package stays imported."""
+    """The command of a package in this repository that is not installed. The package does not stay imported."""
     path, modules = list(sys.path), set(sys.modules)
     try:
         for manifest in (*ROOT.glob("plugins/*/src/*/plugin.py"), *ROOT.glob("examples/*/src/*/plugin.py")):

@@ -89,9 +89,9 @@ def test_interpolation_modes_of_torchvision_are_ours():
 
 def test_what_has_no_effect_is_warned_of():
     image = torch.zeros(3, 8, 8, dtype=torch.uint8)
-    with pytest.warns(ZooWarning, match="There are no boxes, and nothing is drawn"):
+    with pytest.warns(ZooWarning, match="There are no boxes, so nothing is drawn"):
         assert torch.equal(draw_bounding_boxes(image, torch.zeros(0, 4)), image)
-    with pytest.warns(ZooWarning, match="There are no masks, and nothing is drawn"):
+    with pytest.warns(ZooWarning, match="There are no masks, so nothing is drawn"):
         assert torch.equal(draw_segmentation_masks(image, torch.zeros(0, 8, 8, dtype=torch.bool)), image)
     with pytest.warns(ZooWarning, match="antialias=False has no effect on a PIL image"):
         assert TF.resize(Image.new("RGB", (8, 8)), 4, antialias=False).size == (4, 4)

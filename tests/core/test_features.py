@@ -419,5 +419,5 @@ def test_such_a_model_under_detectors_and_segmenters():
 def test_promises_of_such_a_model_are_held_against_its_maps():
     model = GivesMaps()
     model.feature_info[1]["num_chs"] = 5
-    with pytest.raises(InvalidArgument, match="promises 5 channels, NCHW, of 'forward_intermediates', which gives"):
+    with pytest.raises(InvalidArgument, match="promises 5 channels, NCHW, of 'forward_intermediates', which returns"):
         zoo.backbone(model)(torch.rand(1, 3, 16, 16))

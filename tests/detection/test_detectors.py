@@ -320,7 +320,7 @@ def test_a_built_backbone_is_taken_as_it_is() -> None:
     network = zoo.get_model("squeezenet1_1")
     model: Any = zoo.get_model("fcos", backbone=network, num_classes=5)
     assert model.backbone.body.body.model is network
-    with pytest.raises(InvalidArgument, match="the backbone is built"):
+    with pytest.raises(InvalidArgument, match="the backbone is already built"):
         zoo.get_model("fcos", backbone=network, weights_backbone="DEFAULT")
     with pytest.raises(InvalidArgument, match="no feature_info"):
         zoo.get_model("fcos", backbone=nn.Conv2d(3, 3, 1))

@@ -106,7 +106,7 @@ WEIGHTS = "class W(zoo.WeightsEnum):\n    A = zoo.Weights(url='file:///a.pth', {
 STRANGE: dict[str, tuple[str, str, str]] = {  # plugin → source, state or stage, part of the message
     "generator": (manifest(f"(s for s in [{spec('of_generator')}])"), "ready", ""),
     "raises_halfway": (manifest("(1 / 0 for _ in 'x')"), "validate", "ZeroDivisionError"),
-    "wrong_items": (manifest("[None, object(), 'resnet50']"), "validate", "models holds None"),
+    "wrong_items": (manifest("[None, object(), 'resnet50']"), "validate", "models contains None"),
     "many_wrong_items": (manifest("range(50)"), "validate", "and 40 problems more"),
     "long_name": (manifest(f"[{spec('x' * 10_000)}]"), "validate", "(10002 characters) is not a model name"),
     "no_models": (manifest("None"), "validate", "TypeError"),
@@ -241,8 +241,8 @@ def test_a_builder_that_is_not_there_is_found_by_the_doctor(plugin_folder):
     [acme] = [p for p in json.loads(doctor.stdout)["plugins"] if p["name"] == "acme"]
     assert (acme["state"], acme["stage"], acme["models"]) == ("ready", "build", 4)
     assert acme["complaint"] == (
-        "b's builder their is not in nets; c's builder is in nests, which is not there; "
-        "d's builder is in nets.sub, which is not there"
+        "b's builder their is not in nets; c's builder is in nests, which does not exist; "
+        "d's builder is in nets.sub, which does not exist"
     )
 
 

@@ -65,7 +65,7 @@ def test_it_learns_the_shapes(run, tmp_path):
     for name, seeds in {"train": range(1000), "val": range(900_001, 900_061)}.items():
         write_pictures(tmp_path / "shapes" / name, seeds, sides=(96, 112))
     page = (Path(__file__).parents[2] / "docs" / "backbones.md").read_text()
-    command = page.partition("```text\nzoo train ")[2].partition("```")[0].replace("\\\n", " ")
+    command = page.partition("```sh\nzoo train ")[2].partition("```")[0].replace("\\\n", " ")
     if "bf16" not in Path("/proc/cpuinfo").read_text():  # it would be computed in software
         command = command.replace("--precision bf16", "")
     changed = {"shapes": tmp_path / "shapes", "runs/shapes": tmp_path / "run"}
