@@ -12,6 +12,7 @@ import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 
+import pages
 import pytest
 import torch
 from loopback_hub import Repository, hub_in_use
@@ -20,7 +21,6 @@ from safetensors.torch import save
 import zoo
 
 ROOT = Path(__file__).parents[2]
-BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("page", ["backbones", "detectors"])
@@ -29,7 +29,7 @@ def test_the_page_runs(page, tmp_path, monkeypatch):
     torch.manual_seed(0)
     names: dict[str, object] = {"__name__": "page"}
     printed = io.StringIO()
-    blocks = BLOCK.findall((ROOT / "docs" / f"{page}.md").read_text())
+    blocks = pages.to_run(f"docs/{page}.md", "python")
     assert len(blocks) >= 4
     with redirect_stdout(printed):
         for block in blocks:
