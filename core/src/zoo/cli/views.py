@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -182,6 +183,8 @@ def higher_is_better(key: str) -> bool:
 def in_order(rows: Iterable[Row], key: str) -> list[Row]:
     """``rows`` sorted: metrics best first, sizes smallest first, names alphabetically; rows without a value last.
 
+    Values of one metric on different data sets are not comparable: rows are grouped by data set, largest group first.
+
     Raises:
         InvalidArgument: no row has such a metric.
     """
@@ -203,7 +206,13 @@ def in_order(rows: Iterable[Row], key: str) -> list[Row]:
             missing.append(row)
         else:
             found.append((-value if down else value, row))
-    return [row for _, row in sorted(found, key=lambda pair: (pair[0], pair[1].name))] + missing
+    sizes = Counter("" if key in PLAIN else row.data for _, row in found)
+
+    def order(pair: tuple[float, Row]) -> tuple[int, str, float, str]:
+        data = "" if key in PLAIN else pair[1].data
+        return -sizes[data], data, pair[0], pair[1].name
+
+    return [row for _, row in sorted(found, key=order)] + missing
 
 
 @dataclass(frozen=True, slots=True)
