@@ -40,5 +40,5 @@ def test_what_timm_does_not_allow_is_said_with_its_reason():
     skipped = [r for r in report.results if r.check == "urls" and r.outcome == "skipped"]
     assert len(skipped) >= 15
     assert {r.message for r in skipped} == {
-        "excepted by the plugin: timm has this file not on the hub but where its name has no hash"
+        "excepted by the plugin: the file is not on the hub, and its name has no hash"
     }
