@@ -10,12 +10,12 @@ from collections.abc import Iterator
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of mallopt
 USUAL = 32 << 20  # size from which blocks are mapped separately; glibc's own upper limit
-KEPT = 1 << 29
+KEPT = 1 << 27
 
 
 @contextlib.contextmanager
 def kept_heap() -> Iterator[bool]:
-    """Keep up to 512 MB of free memory at the end of the heap in the process, instead of 64 MB.
+    """Keep up to 128 MB of free memory at the end of the heap in the process, instead of 64 MB.
 
     At the end of a training step most of the heap is free. glibc returns it to the system, and the next step allocates
     it again page by page, which takes up to 8 % of a step's time on a CPU. Blocks of 32 MB and more are mapped
