@@ -411,6 +411,10 @@ def test_entries_are_listed_sorted_and_filtered_by_themselves(run: Run) -> None:
     assert {row["weights"] for row in rows} == {"ResNet152_Weights.IMAGENET1K_V2"}
     rows = json.loads(run("list", "--task", "optical-flow", "--weights", "--sort", "epe", "--json").out)
     assert rows[0]["metrics"]  # of errors the smallest first
+    lines = run("list", "raft_large", "--weights", "--sort", "fl_all").out.splitlines()
+    data = {line.split()[0].partition(".")[2]: line.split()[4] for line in lines[1:]}
+    assert data["C_T_V2"] == "Kitti-Train", "the data set of this metric, not the first of the weights"
+    assert data["C_T_SKHT_K_V2"] == "Kitti-Test"
     sizes = [row["num_params"] for row in json.loads(run("list", "--sort", "params", "--json").out)]
     known = [size for size in sizes if size is not None]
     assert known == sorted(known) == sizes[: len(known)]

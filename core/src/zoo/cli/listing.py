@@ -14,6 +14,7 @@ from zoo import registry
 from zoo.cli import output, views
 from zoo.cli.tables import Column, print_table
 from zoo.cli.views import Row
+from zoo.contract import Weights
 from zoo.registry.first_party import FIRST_PARTY
 from zoo.registry.listing import matches, meets
 
@@ -148,7 +149,8 @@ def list_models(
         sort = first.key if first and any(first.key in row.metrics for row in every) else "name"
     rows = (views.in_order(every, sort) if sort is not None else every)[:limit]
     if as_json:
-        output.print_json([_entry_facts(row) if weights else _row_facts(row) for row in rows])
+        own = [_weights_facts(row, row.weights) for row in rows if row.weights is not None] if weights else []
+        output.print_json(own if weights else [_row_facts(row) for row in rows])
     elif rows:
         _print_rows(rows, weights, sort)
     if not rows:
@@ -187,10 +189,10 @@ def _weights(
 def _print_rows(rows: Sequence[Row], weights: bool, sort: str | None) -> None:
     tasks = {row.task for row in rows}
     measured = [_shown(row, sort) for row in rows]
-    titles = {title for title, _ in measured if title != output.NONE}
+    titles = {title for title, _, _ in measured if title != output.NONE}
     # One metric is named in the heading; several are named beside each number.
     one = len(titles) == 1
-    several = weights and len({row.data for row in rows if row.data}) > 1
+    several = weights and len({data for _, _, data in measured if data}) > 1
     columns = [
         Column("Weights" if weights else "Name", code=True),
         *([] if weights and len(tasks) == 1 else [Column("Task", rank=2)]),
@@ -202,29 +204,30 @@ def _print_rows(rows: Sequence[Row], weights: bool, sort: str | None) -> None:
         *([Column("Licence", rank=4), Column("")] if weights else []),
     ]
     table = []
-    for row, (title, value) in zip(rows, measured, strict=True):
+    for row, (title, value, data) in zip(rows, measured, strict=True):
         cells = [row.name]
         if not (weights and len(tasks) == 1):
             cells.append(row.task)
         cells += [output.count(row.num_params), output.gflops(row.weights.gflops if row.weights else None)]
         cells += [output.number(value)] if one else [output.number(value), title]
         if several:
-            cells.append(row.data or output.NONE)
+            cells.append(data or output.NONE)
         if weights:
             cells += [row.weights.license if row.weights else output.NONE, "DEFAULT" if row.default else ""]
         table.append(cells)
     print_table(columns, table)
 
 
-def _shown(row: Row, sort: str | None) -> tuple[str, float | None]:
-    """The metric of a row and its value: the metric that rows are sorted by, else the first of its task."""
+def _shown(row: Row, sort: str | None) -> tuple[str, float | None, str]:
+    """The metric of a row, its value and data set: the metric that rows are sorted by, else the first of its task."""
     metric = views.main_metric(row.task)
     if sort is not None and sort not in views.PLAIN:
         known = [m for claims in registry.registry().tasks.values() for spec, _ in claims for m in spec.metrics]
         title = next((m.title for m in known if m.key == sort), sort)
-        return title, row.value_of(sort)
-    value = row.value_of(metric.key) if metric else None
-    return (metric.title if metric and value is not None else output.NONE), value
+        return title, row.value_of(sort), row.data_of(sort)
+    key = metric.key if metric else ""
+    value = row.value_of(key)
+    return (metric.title if metric and value is not None else output.NONE), value, row.data_of(key)
 
 
 def _row_facts(row: Row) -> dict[str, Any]:
@@ -245,9 +248,7 @@ def _row_facts(row: Row) -> dict[str, Any]:
     }
 
 
-def _entry_facts(row: Row) -> dict[str, Any]:
-    w = row.weights
-    assert w is not None  # noqa: S101  each row has weights
+def _weights_facts(row: Row, w: Weights) -> dict[str, Any]:
     return {
         "weights": row.name,
         "model": row.info.name,

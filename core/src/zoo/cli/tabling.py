@@ -74,7 +74,9 @@ def table(
         rows = []
         for member in _in_order(one, sort, form):
             w: Weights = member.value
-            metrics = [" / ".join(map(output.number, registry.metric(w, m.key))) or output.NONE for m in one.metrics]
+            metrics = [
+                " / ".join(map(output.number, registry.metric(w, m.key).values())) or output.NONE for m in one.metrics
+            ]
             sizes = (output.count(w.num_params), output.gflops(w.gflops))
             recipe = [w.recipe or output.NONE] if links else []
             mark = [] if markdown else ["DEFAULT" if views.is_default(member) else ""]

@@ -206,13 +206,12 @@ def in_order(rows: Iterable[Row], key: str) -> list[Row]:
             missing.append(row)
         else:
             found.append((-value if down else value, row))
-    sizes = Counter("" if key in PLAIN else row.data for _, row in found)
-
-    def order(pair: tuple[float, Row]) -> tuple[int, str, float, str]:
-        data = "" if key in PLAIN else pair[1].data
-        return -sizes[data], data, pair[0], pair[1].name
-
-    return [row for _, row in sorted(found, key=order)] + missing
+    if key in PLAIN:
+        found.sort(key=lambda pair: (pair[0], pair[1].name))
+    else:
+        sizes = Counter(row.data_of(key) for _, row in found)
+        found.sort(key=lambda pair: (-sizes[data := pair[1].data_of(key)], data, pair[0], pair[1].name))
+    return [row for _, row in found] + missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,10 +237,11 @@ class Row:
         """The names of the metrics that the weights were measured by."""
         return [] if self.weights is None else [name for of in self.weights.metrics.values() for name in of]
 
-    @property
-    def data(self) -> str:
-        """The data set of the value that :meth:`value_of` returns: the first that the weights were measured on."""
-        return next(iter(self.weights.metrics), "") if self.weights is not None else ""
+    def data_of(self, key: str) -> str:
+        """The data set of the metric that :meth:`value_of` returns; without such a value, the weights' first."""
+        if self.weights is None:
+            return ""
+        return next(iter(metric(self.weights, key) or self.weights.metrics), "")
 
     @property
     def num_params(self) -> int | None:
@@ -257,7 +257,7 @@ class Row:
             return None
         if key in ("gflops", "size"):
             return w.gflops if key == "gflops" else w.file_size
-        return next(iter(metric(w, key)), None)
+        return next(iter(metric(w, key).values()), None)
 
 
 def weights_rows(names: Iterable[str]) -> list[Row]:

@@ -116,16 +116,16 @@ def _weights_of(spec: ModelSpec) -> list[Weights]:
     return [member.value for member in spec.weights] if spec.weights else []
 
 
-def metric(weights: Weights, key: str) -> list[float]:
-    """Every value of a metric, ``"acc@1"`` for all data sets or ``"ImageNet-1K/acc@1"`` for one."""
+def metric(weights: Weights, key: str) -> dict[str, float]:
+    """Data set → value of a metric, ``"acc@1"`` for all data sets or ``"ImageNet-1K/acc@1"`` for one."""
     data, _, name = key.rpartition("/")
-    return [values[name] for d, values in weights.metrics.items() if name in values and data in ("", d)]
+    return {d: values[name] for d, values in weights.metrics.items() if name in values and data in ("", d)}
 
 
 def meets(weights: Weights, least: Mapping[str, float], most: Mapping[str, float]) -> bool:
     """Whether weights reach all bounds of their metrics."""
-    return all(any(v >= bound for v in metric(weights, key)) for key, bound in least.items()) and all(
-        any(v <= bound for v in metric(weights, key)) for key, bound in most.items()
+    return all(any(v >= bound for v in metric(weights, key).values()) for key, bound in least.items()) and all(
+        any(v <= bound for v in metric(weights, key).values()) for key, bound in most.items()
     )
 
 
