@@ -20,7 +20,6 @@ from torch.utils.data import DataLoader
 from zoo.contract import Trainable
 from zoo.errors import TrainingError
 from zoo_training.checkpoints import read_checkpoint, write_checkpoint
-from zoo_training.heap import kept_heap
 from zoo_training.parameters import EMA, swap
 from zoo_training.sampling import Augment, Prepared, Share, mixed, shares, steps_of
 from zoo_training.schedules import Schedule, set_rate, warmup_cosine
@@ -122,9 +121,7 @@ class Loop:
             TrainingError: a loss or gradient is NaN or infinite (with the names of the inputs); a file cannot
                 be written.
         """
-        on_gpu = self.device.type == "cuda"
-        heap = contextlib.nullcontext() if on_gpu else kept_heap()
-        with heap, torch.random.fork_rng(devices=[self.device] if on_gpu else []):
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             while self.epoch < self.epochs:
                 steps = self.steps
                 for plan, batches in zip(steps[self.step :], self._batches(steps[self.step :]), strict=True):
