@@ -108,8 +108,9 @@ def lines_of(code: str, kind: str = "sh") -> list[str]:
 # ── read without running ─────────────────────────────────────────────────────────────────────────────────────────
 
 DISTRIBUTIONS = {
-    tomllib.loads(path.read_text())["project"]["name"]: tomllib.loads(path.read_text())["project"]
+    project["name"]: project
     for path in (*ROOT.glob("core/pyproject.toml"), *ROOT.glob("plugins/*/pyproject.toml"))
+    for project in [tomllib.loads(path.read_text())["project"]]
 }
 OTHER_PROGRAMS = {"cat", "cd", "cp", "curl", "eval", "find", "mv", "parallel", "pytest", "srun", "torchrun"}
 

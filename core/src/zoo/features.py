@@ -357,8 +357,8 @@ def _freeze_before(model: nn.Module, stages: Sequence[Stage], trainable: int) ->
         needed = _needed(model, last)
         if needed is None:
             raise InvalidArgument(
-                f"trainable_layers={trainable}: which parameters of {type(model).__name__} stage {last} needs could "
-                "only its prune_intermediate_layers tell, which it lacks. Freeze them by name."
+                f"trainable_layers={trainable} needs {type(model).__name__}.prune_intermediate_layers to determine "
+                f"the parameters of stage {last}, but the model has no such method. Freeze the parameters by name."
             )
         for name, parameter in model.named_parameters():
             if name in needed:
