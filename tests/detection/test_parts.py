@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.testing import assert_close
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import zoo
 from zoo.errors import InvalidArgument
@@ -266,6 +269,33 @@ def test_images_are_resized_by_the_shorter_side_unless_the_longer_gets_too_long(
     assert transform(size_divisible=1)(images)[0].tensors.shape == (2, 3, 90, 80)
     assert transform(fixed_size=(50, 70))(images)[0].image_sizes == [(70, 50)] * 2
     torch.testing.assert_close(transform()([images[0] * 0 + 0.75])[0].tensors[0, :, :60, :80], torch.ones(3, 60, 80))
+
+
+class Largest(TorchDispatchMode):
+    """Records the largest tensor that any operator makes."""
+
+    numel = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, Tensor):
+            self.numel = max(self.numel, result.numel())
+        return result
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_images_that_shrink_are_combined_after_resizing_with_the_same_numbers(channels_last: bool) -> None:
+    images = list(torch.rand(4, 3, 240, 320))
+    if channels_last:
+        images = [image.permute(1, 2, 0).contiguous().permute(2, 0, 1) for image in images]
+    before = [image.clone() for image in images]
+    with Largest() as largest:
+        batch = transform()(images)[0]
+    together = transform()(torch.stack(images))[0]  # a tensor is normalised and resized as a whole
+    assert batch.image_sizes == together.image_sizes == [(60, 80)] * 4
+    assert_close(batch.tensors, together.tensors, rtol=0, atol=1e-6)
+    assert largest.numel == images[0].numel(), "no copy of all the images"
+    assert all(map(torch.equal, images, before)), "the given images are not changed"
 
 
 def test_several_sizes_are_drawn_in_training_alone() -> None:

@@ -174,12 +174,15 @@ class GeneralizedRCNNTransform(BatchImages):
             return self.batch([image for image, _ in pairs]), own
         sizes = sizes_of(images)
         new_sizes = [self.new_size(size) for size in sizes]
-        if len(set(sizes)) == len(set(new_sizes)) == 1:
+        together = len(set(sizes)) == len(set(new_sizes)) == 1
+        # A list of images that shrink is combined afterwards: copies of whole images would be most of the memory.
+        if together and (isinstance(images, Tensor) or math.prod(new_sizes[0]) >= math.prod(sizes[0])):
             batch = images if isinstance(images, Tensor) else torch.stack(list(images))
             resized: Sequence[Tensor] | Tensor = interpolated(self.normalize(batch), new_sizes[0])
         else:
+            # Channels as a batch: with one thread, torch would copy an image of three channels to channels-last.
             resized = [
-                interpolated(self.normalize(image[None]), size)[0]
+                interpolated(self.normalize(image)[:, None], size)[:, 0]
                 for image, size in zip(images, new_sizes, strict=True)
             ]
         if targets is not None:
@@ -204,7 +207,7 @@ class GeneralizedRCNNTransform(BatchImages):
     def normalize(self, image: Tensor) -> Tensor:
         """An image [C, H, W] or a batch, normalised with the mean and deviation of the channels."""
         mean, std = (image.new_tensor(v)[:, None, None] for v in (self.image_mean, self.image_std))
-        return (image - mean) / std
+        return (image - mean).div_(std)
 
     def resize(self, image: Tensor, target: Target | None = None) -> tuple[Tensor, Target | None]:
         """An image [C, H, W] in its new size, and its target; subclasses may override this method."""
