@@ -110,7 +110,7 @@ format: $(VENV)/.tools
 bench: $(VENV)/.tools .venv-serving/.packages
 	@failed=; for script in $(filter-out %/harness.py,$(wildcard benchmarks/*.py)); do \
 	  case $$script in */serving.py|*/cluster.py) python=.venv-serving/bin/python;; *) python=$(BIN)/python;; esac; \
-	  echo "== $$script"; OMP_WAIT_POLICY=passive $$python $$script || failed="$$failed $$script"; done; \
+	  echo "== $$script"; $$python $$script || failed="$$failed $$script"; done; \
 	$(BIN)/python scripts/benchmark_tables.py; \
 	if [ -n "$$failed" ]; then echo "Missed a target, or failed:$$failed"; exit 1; fi
 
