@@ -11,6 +11,7 @@ median over the turns. Processor time includes all threads of the process.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import gc
 import json
 import os
@@ -90,6 +91,8 @@ def resident(kind: str = "VmRSS") -> float:
 def peak_of(call: Call) -> float:
     """Peak resident memory of a call above the memory before it, in MB."""
     gc.collect()
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)  # memory that earlier calls left free would be used again, and not be counted
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = resident()
     call()

@@ -70,8 +70,8 @@ def targets_of(content: dict[str, Any]) -> str:
     missed = [t for t in targets if not t["met"]]
     chosen = targets if len(targets) <= MANY else missed
     words = {"least": "at least", "most": "at most"}
-    lines = [f"{len(targets) - len(missed)} of {len(targets)} targets are met{'' if chosen is targets else '; missed'}"]
-    lines[0] += ".\n" if not chosen or chosen is targets else ":\n"
+    met = f"{len(targets) - len(missed)} of {len(targets)} targets are met"
+    lines = [f"{met}; missed:\n" if chosen is missed and missed else f"{met}.\n"]
     if chosen:
         lines.append("| target | is | measured | |\n| --- | ---: | ---: | --- |")
     for t in chosen:

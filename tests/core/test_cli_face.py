@@ -433,6 +433,9 @@ def test_tables_are_sorted_by_the_metric_and_name_one_thing_one_way(run: Run) ->
     assert "SHAPES_V1" in lines[end - 1], "another data set than COCO"
     assert len({len(line.split()[1].partition(".")[2]) for line in lines[1:end]}) == 1
     assert [line.split()[0] for line in lines[1:end] if line.endswith("DEFAULT")]
+    (several,) = (line for line in run("table", "optical-flow").out.splitlines() if ".C_T_SKHT_V1 " in line)
+    assert "1.94 / 3.18" in several
+    assert "Sintel-Test-Cleanpass / Sintel-Test-Finalpass" in several, "the data set of each value"
 
 
 def test_tasks_and_plugins(run: Run) -> None:

@@ -119,6 +119,15 @@ def test_a_name_that_one_of_ours_has_stays_ours(plugin_folder):
     assert zoo.model_info("acme/resnet50").plugin == "acme"
 
 
+def test_patterns_beside_a_plugin_match_its_models_without_its_name(plugin_folder):
+    plugin_folder.install_models("acme", "resnet50", "resnet18_acme")
+    zoo.refresh()
+    assert zoo.list_models("resnet50*") == ["resnet50"], "without a plugin, the name as it is listed"
+    assert zoo.list_models("resnet*", plugin="acme") == ["acme/resnet50", "resnet18_acme"]
+    assert zoo.list_models("acme/resnet*", plugin="acme") == ["acme/resnet50"]
+    assert zoo.list_models(exclude="resnet50", plugin="acme") == ["resnet18_acme"]
+
+
 def test_a_name_that_two_others_have_means_neither(plugin_folder):
     plugin_folder.install_models("acme", "shared_net")
     plugin_folder.install_models("zeta", "shared_net")

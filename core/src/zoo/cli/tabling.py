@@ -80,7 +80,7 @@ def table(
             sizes = (output.count(w.num_params), output.gflops(w.gflops))
             recipe = [w.recipe or output.NONE] if links else []
             mark = [] if markdown else ["DEFAULT" if views.is_default(member) else ""]
-            data = [next(iter(w.metrics), output.NONE)] if several else []
+            data = [" / ".join(w.metrics) or output.NONE] if several else []
             rows.append([repr(member), *metrics, *sizes, *data, *recipe, w.license, *mark])
         (print_markdown if markdown else print_table)(columns, rows)
         _print_runtimes(form, one)

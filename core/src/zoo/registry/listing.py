@@ -38,7 +38,8 @@ def list_models(
         include: shell wildcards, one or several; a name must match one of them.
         exclude: shell wildcards; a name must match none of them.
         task: such as ``"object-detection"``.
-        plugin: such as ``"detection"``.
+        plugin: such as ``"detection"``. Patterns then also match names without the plugin: ``"resnet18*"`` matches
+            ``timm/resnet18``.
         max_params: largest number of parameters (models of unknown size are left out).
         min_metrics: such as ``{"acc@1": 80}``: one of the model's weights reaches all of them. A key may include the
             data set: ``{"Sintel-Train-Cleanpass/epe": 1.5}``.
@@ -88,12 +89,15 @@ def list_models(
     if min_metrics or max_metrics:
         _check_metrics(now, {*(min_metrics or {}), *(max_metrics or {})})
         found = [e for e in found if any(meets(w, min_metrics or {}, max_metrics or {}) for w in _weights_of(e.spec))]
-    names = [now.short_name(entry) for entry in found]
+
+    def meant(entry: Entry, patterns: str | Iterable[str]) -> bool:
+        return matches(now.short_name(entry), patterns) or (plugin is not None and matches(entry.spec.name, patterns))
+
     if include is not None:
-        names = [name for name in names if matches(name, include)]
+        found = [entry for entry in found if meant(entry, include)]
     if exclude is not None:
-        names = [name for name in names if not matches(name, exclude)]
-    return sorted(names)
+        found = [entry for entry in found if not meant(entry, exclude)]
+    return sorted(map(now.short_name, found))
 
 
 def join(names: Iterable[str]) -> str:
