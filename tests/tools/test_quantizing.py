@@ -119,12 +119,15 @@ def test_any_module_and_batches_of_a_loader() -> None:
         zoo.quantize(net, [])
 
 
-def test_other_tasks_are_refused() -> None:
+@needs_openvino
+@pytest.mark.usefixtures("offline")
+def test_other_tasks_are_refused_before_weights_are_downloaded() -> None:
     detector = zoo.get_model("ssdlite320_mobilenet_v3_large", weights=None, weights_backbone=None)
-    if not importlib.util.find_spec("openvino"):
-        pytest.skip("openvino is not installed")
-    with pytest.raises(InvalidArgument, match="cannot be quantized yet"):
-        zoo.quantize(detector, [torch.rand(1, 3, 320, 320)])
+    clips = zoo.get_model("mvit_v2_s", weights=None)
+    for model in (detector, clips, "raft_small", "fasterrcnn_resnet50_fpn"):
+        for data in ([torch.rand(1, 3, 320, 320)], [torch.rand(1, 3, 16, 224, 224)], "pictures"):
+            with pytest.raises(InvalidArgument, match=r"task '[a-z-]+' cannot be quantized yet"):
+                zoo.quantize(model, data)
 
 
 @needs_torchao

@@ -34,7 +34,8 @@ from zoo_tools.quiet import quietly
 
 SIDE = 64  # side of the pictures in pixels, if the model accepts this size
 SETTLED = 128  # side of the pictures for the statistics of batch norms
-SAME, NEAR = 1e-3, 0.2  # relative to the outputs' standard deviation
+# Relative to the outputs' standard deviation: the same in float32, near in half precision, coarse in int8.
+SAME, NEAR, COARSE = 1e-3, 0.2, 0.5
 NEEDS = {
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
     "openvino": ("openvino", "onnx", "onnxscript"),
@@ -161,7 +162,7 @@ def _of_object(leaf: Any) -> list[Tensor]:
 
 def furthest(got: list[Tensor], want: list[Tensor], limit: float, *, mean: bool = False) -> dict[str, float]:
     """The difference from the expected outputs, relative to their spread: the largest difference, or in half
-    precision the root mean square.
+    precision and int8 the root mean square.
 
     Raises:
         Failure: the difference exceeds ``limit``, or outputs are not finite or have other shapes.
@@ -347,11 +348,12 @@ def int8(s: Subject) -> dict[str, Any]:
     if not s.batches() or len(s.inputs) != 1:
         raise Failure("zoo.quantize supports only models whose input is one batch of pictures")
     generator = torch.Generator().manual_seed(0)
-    batches = [torch.randn(s.inputs[0].shape, generator=generator) for _ in range(4)]
+    # In [0, 1], like the inputs that set the statistics: others would give ranges far beyond those of the test.
+    batches = [torch.rand(s.inputs[0].shape, generator=generator) for _ in range(4)]
     quantized = quantize(s.model.cpu(), batches)
     got = tensors_of(quantized(*s.inputs))
     want = tensors_of(s.model(*s.inputs))
-    return furthest(got, want, float("inf"))
+    return furthest(got, want, COARSE, mean=True)
 
 
 def compiled(s: Subject) -> dict[str, Any]:

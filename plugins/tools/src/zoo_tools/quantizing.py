@@ -279,13 +279,13 @@ def _prepare(
     given = list(data) if not isinstance(data, str | os.PathLike) else None
     if given == []:
         raise InvalidArgument("data is empty: calibration needs at least one picture.")
+    spec = _known_task(model, task, weights)
     if given and isinstance(_first(given[0]), Tensor) and _first(given[0]).ndim == 4:
         built = model if isinstance(model, nn.Module) else zoo.get_model(model, weights=weights, **config)
-        return built, _few([(_first(batch),) for batch in given], samples), _known_task(built, task)
+        return built, _few([(_first(batch),) for batch in given], samples), spec
     description = weights if isinstance(weights, Weights) else "DEFAULT" if isinstance(model, nn.Module) else weights
     ready = zoo.pipeline(model, description, "cpu", task=task, optimize=False, **config)
     built = model if isinstance(model, nn.Module) else ready.model
-    _check(ready.task)
     sources = ready.expand(os.fspath(data) if given is None else given)
     chosen = [sources[i * len(sources) // min(samples, len(sources))] for i in range(min(samples, len(sources)))]
     opened = (ready.steps.load(source) for source in chosen)
@@ -320,20 +320,21 @@ def _few(batches: list[int8.Batch], samples: int) -> list[int8.Batch]:
     return kept
 
 
-def _known_task(model: nn.Module, task: str | None) -> TaskSpec | None:
-    if task is None and built_by(model) is None:
-        return None  # for an unregistered model, the batches are enough
-    spec = task_of(model, task)
-    _check(spec)
-    return spec
-
-
-def _check(task: TaskSpec) -> None:
-    if task.name not in TASKS:
+def _known_task(model: str | Path | nn.Module, task: str | None, weights: Any) -> TaskSpec | None:
+    """The task, checked before weights are downloaded; None for an unregistered model, for which batches are enough."""
+    if not isinstance(model, nn.Module):
+        info = registry.model_info(model, task=task, weights=weights)
+        spec = registry.get_task(task or info.task, plugin=info.plugin)
+    elif task is None and built_by(model) is None:
+        return None
+    else:
+        spec = task_of(model, task)
+    if spec.name not in TASKS:
         raise InvalidArgument(
-            f"The task {task.name!r} cannot be quantized yet; expected a model for {' or '.join(TASKS)}, whose outputs "
+            f"The task {spec.name!r} cannot be quantized yet; expected a model for {' or '.join(TASKS)}, whose outputs "
             "change continuously with rounding."
         )
+    return spec
 
 
 def _same(a: Any, b: Any) -> float:
