@@ -11,6 +11,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
+from torch import Tensor, nn
 
 import zoo
 from zoo import registry
@@ -93,6 +95,36 @@ def test_what_fails_says_why(tmp_path: Path) -> None:
     assert cells_["fx"]["works"] is False
     assert "the images are a Proxy" in cells_["fx"]["note"]
     assert cells_["dynamic-batch"]["works"] is True, "its file takes batches, although the model takes a list"
+
+
+class Sensitive(nn.Module):
+    """Amplifies any rounding of its input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (200 * x).sin()
+
+
+class Coarse(nn.Module):
+    """Loses small numbers beside a large one in half precision, and only there."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x + 1000) - 1000
+
+
+def subject(model: nn.Module) -> cells.Subject:
+    made = cells.Subject.__new__(cells.Subject)
+    made.model, made.device = model.eval(), torch.device("cpu")
+    made.inputs = (torch.rand(64, generator=torch.Generator().manual_seed(0)),)
+    made.expected = made.comparable(model, made.inputs)
+    return made
+
+
+def test_half_precision_is_compared_with_what_rounding_the_input_does() -> None:
+    assert cells.rounded(subject(nn.Identity()), torch.bfloat16) < 0.01
+    assert cells.rounded(subject(Sensitive()), torch.bfloat16) > cells.NEAR / 2
+    assert cells.bfloat16(subject(Sensitive()))["off"] > cells.NEAR / 2, "it does what its own input allows"
+    with pytest.raises(cells.Failure, match=r"outputs differ by [\d.]+ of their spread; at most 0.2 is allowed"):
+        cells.bfloat16(subject(Coarse()))
 
 
 def test_one_of_each_family_the_smallest() -> None:

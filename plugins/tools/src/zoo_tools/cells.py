@@ -34,7 +34,8 @@ from zoo_tools.quiet import quietly
 
 SIDE = 64  # side of the pictures in pixels, if the model accepts this size
 SETTLED = 128  # side of the pictures for the statistics of batch norms
-# Relative to the outputs' standard deviation: the same in float32, near in half precision, coarse in int8.
+# Relative to the outputs' standard deviation: the same in float32, near in half precision, coarse in int8; more for
+# models that amplify rounding, see `rounded`.
 SAME, NEAR, COARSE = 1e-3, 0.2, 0.5
 NEEDS = {
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
@@ -160,6 +161,17 @@ def _of_object(leaf: Any) -> list[Tensor]:
     return tensors_of(vars(leaf)) if hasattr(leaf, "__dict__") and not isinstance(leaf, nn.Module | type) else []
 
 
+def rounded(s: Subject, dtype: torch.dtype) -> float:
+    """The change of the outputs, relative to their spread, if only inputs and weights are rounded to ``dtype`` and the
+    computation is in float32. A deep model with random weights may amplify rounding to a third of the spread."""
+    model = copy.deepcopy(s.model)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.copy_(p.to(dtype))
+        inputs = tree_map_only(Tensor, lambda t: t.to(dtype).to(t.dtype) if t.is_floating_point() else t, s.inputs)
+        return furthest(s.comparable(model, inputs), s.expected, float("inf"), mean=True)["off"]
+
+
 def furthest(got: list[Tensor], want: list[Tensor], limit: float, *, mean: bool = False) -> dict[str, float]:
     """The difference from the expected outputs, relative to their spread: the largest difference, or in half
     precision and int8 the root mean square.
@@ -214,7 +226,7 @@ def channels_last(s: Subject) -> dict[str, Any]:
 def _in_precision(s: Subject, dtype: torch.dtype) -> dict[str, Any]:
     model = copy.deepcopy(s.model).to(dtype)
     inputs = tree_map_only(Tensor, lambda t: t.to(dtype) if t.is_floating_point() else t, s.inputs)
-    return furthest(s.comparable(model, inputs), s.expected, NEAR, mean=True)
+    return furthest(s.comparable(model, inputs), s.expected, max(NEAR, 2 * rounded(s, dtype)), mean=True)
 
 
 def bfloat16(s: Subject) -> dict[str, Any]:
@@ -226,9 +238,10 @@ def float16(s: Subject) -> dict[str, Any]:
 
 
 def autocast(s: Subject) -> dict[str, Any]:
-    with torch.autocast(s.device.type, torch.bfloat16 if s.device.type == "cpu" else torch.float16):
+    dtype = torch.bfloat16 if s.device.type == "cpu" else torch.float16
+    with torch.autocast(s.device.type, dtype):
         got = s.comparable(s.model, s.inputs)
-    return furthest(got, s.expected, NEAR, mean=True)
+    return furthest(got, s.expected, max(NEAR, 2 * rounded(s, dtype)), mean=True)
 
 
 def fx(s: Subject) -> dict[str, Any]:
@@ -353,7 +366,7 @@ def int8(s: Subject) -> dict[str, Any]:
     quantized = quantize(s.model.cpu(), batches)
     got = tensors_of(quantized(*s.inputs))
     want = tensors_of(s.model(*s.inputs))
-    return furthest(got, want, COARSE, mean=True)
+    return furthest(got, want, max(COARSE, 3 * rounded(s, torch.bfloat16)), mean=True)
 
 
 def compiled(s: Subject) -> dict[str, Any]:
