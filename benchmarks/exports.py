@@ -88,7 +88,7 @@ def main() -> int:
     return report.finish()
 
 
-def _apart(a: torch.Tensor, b: torch.Tensor) -> float:
+def _apart(a: Tensor, b: Tensor) -> float:
     return (a - b).abs().max().item() if a.numel() else 0.0
 
 

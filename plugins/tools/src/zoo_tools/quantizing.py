@@ -286,11 +286,12 @@ def _prepare(
     description = weights if isinstance(weights, Weights) else "DEFAULT" if isinstance(model, nn.Module) else weights
     ready = zoo.pipeline(model, description, "cpu", task=task, optimize=False, **config)
     built = model if isinstance(model, nn.Module) else ready.model
+    spec = _quantizable(ready.task)
     sources = ready.expand(os.fspath(data) if given is None else given)
     chosen = [sources[i * len(sources) // min(samples, len(sources))] for i in range(min(samples, len(sources)))]
     opened = (ready.steps.load(source) for source in chosen)
     every = _with_crops(opened, len(chosen), samples)
-    return built, [tuple(ready.steps.collate([ready.prepare(one)])) for one in every], ready.task
+    return built, [tuple(ready.steps.collate([ready.prepare(one)])) for one in every], spec
 
 
 def _with_crops(opened: Iterable[Any], count: int, samples: int) -> Iterator[Any]:
@@ -329,12 +330,16 @@ def _known_task(model: str | Path | nn.Module, task: str | None, weights: Any) -
         return None
     else:
         spec = task_of(model, task)
-    if spec.name not in TASKS:
+    return _quantizable(spec)
+
+
+def _quantizable(task: TaskSpec) -> TaskSpec:
+    if task.name not in TASKS:
         raise InvalidArgument(
-            f"The task {spec.name!r} cannot be quantized yet; expected a model for {' or '.join(TASKS)}, whose outputs "
+            f"The task {task.name!r} cannot be quantized yet; expected a model for {' or '.join(TASKS)}, whose outputs "
             "change continuously with rounding."
         )
-    return spec
+    return task
 
 
 def _same(a: Any, b: Any) -> float:
