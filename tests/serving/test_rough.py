@@ -181,6 +181,53 @@ def test_a_body_larger_than_it_says_or_without_end(there: Hosted) -> None:
     assert is_well(there)
 
 
+@pytest.mark.parametrize(
+    ("path", "more", "status"),
+    [
+        ("/predict", (), 413),
+        ("/predict?model=resnet", (), 404),
+        ("/predict?top=0", (), 422),
+        ("/predict", ("Accept: text/html",), 406),
+        ("/nothing", (), 404),
+        ("/health", (), 405),
+    ],
+)
+def test_a_client_that_sends_a_whole_body_first_gets_the_response(
+    there: Hosted, path: str, more: tuple[str, ...], status: int
+) -> None:
+    size = 6 << 20  # more than the buffers of two sockets
+    for closing in (False, True):
+        start = head(size, *more, *["Connection: close"] * closing)
+        client = there.connect(start.replace(b"/predict", path.encode(), 1))
+        for _ in range(6):
+            time.sleep(0.05)
+            client.sendall(bytes(1 << 20))
+        found = client.recv(65536)
+        assert found.startswith(f"HTTP/1.1 {status} ".encode())
+        if not closing:  # the next request of the connection
+            client.sendall(head(len(DIGIT), "Connection: close") + DIGIT)
+            found = answer(client)
+            assert b"HTTP/1.1 200" in found
+
+
+def test_a_client_that_sends_without_end_is_cut_off(there: Hosted) -> None:
+    client, started = there.connect(head(10**18)), time.monotonic()
+    with pytest.raises(OSError), client:  # noqa: PT012  a closed connection: reset or broken pipe
+        while time.monotonic() - started < 15:
+            client.sendall(bytes(1 << 20))
+    assert 1 < time.monotonic() - started < 10
+    assert is_well(there)
+
+
+def test_a_client_that_asks_before_it_sends_is_not_waited_for(there: Hosted) -> None:
+    started = time.monotonic()
+    found = answer(there.connect(head(10**9, "Expect: 100-continue", "Connection: close")))
+    assert found.startswith(b"HTTP/1.1 413")
+    assert b"100 Continue" not in found
+    assert time.monotonic() - started < 1
+    assert is_well(there)
+
+
 def huge(width: int, height: int) -> bytes:
     """A PNG of a few bytes whose header states this size."""
 

@@ -20,9 +20,11 @@ import prometheus_client as prometheus
 from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import zoo
 from zoo.errors import InvalidArgument, NonFiniteResult, UnreadableFile, ZooError
@@ -30,6 +32,7 @@ from zoo.io import open_image, opened
 from zoo_serving.batcher import Batcher, Overloaded, Room
 
 RETRY = {"Retry-After": "1"}
+QUIET = 2.0  # seconds to wait for the rest of a body whose response has been sent
 OPENED = 1 << 25  # maximum pixels of opened pictures, over all requests: 100 MB
 
 
@@ -127,7 +130,10 @@ class Service:
             Route("/predict", self.guarded(self.predict), methods=["POST"]),
         ]
         return Starlette(
-            routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _failed, Exception: _failed}
+            routes=routes,
+            lifespan=lifespan,
+            middleware=[Middleware(_Drained, seconds=self.limits.timeout)],
+            exception_handlers={HTTPException: _failed, Exception: _failed},
         )
 
     def guarded(self, answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
@@ -302,6 +308,46 @@ class Service:
 
     async def openapi(self, request: Request) -> Response:
         return JSONResponse(describe(list(self.models), self.token is not None))
+
+
+class _Drained:
+    """Reads what a client still sends after its response, such as the rest of a body that is too large.
+
+    Otherwise, the server closes a connection with unread data, which resets it: clients that send the whole body first
+    get a broken pipe and not the response. Reading ends after ``seconds``, or when nothing arrives for ``QUIET``
+    seconds.
+    """
+
+    def __init__(self, app: ASGIApp, seconds: float) -> None:
+        self.app, self.seconds = app, seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        # A client that waits for "100 Continue" does not send its body after another response.
+        unread = (b"expect", b"100-continue") not in scope["headers"]
+
+        async def received() -> Message:
+            nonlocal unread
+            message = await receive()
+            unread = bool(message.get("more_body", False))  # False in http.disconnect
+            return message
+
+        async def sent(message: Message) -> None:
+            last = message["type"] == "http.response.body" and not message.get("more_body", False)
+            if not (last and unread):
+                await send(message)
+                return
+            await send({**message, "more_body": True})
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.seconds):
+                    while unread:
+                        async with asyncio.timeout(QUIET):
+                            await received()
+            await send({"type": "http.response.body"})
+
+        await self.app(scope, received, sent)
 
 
 PAGE_HEADERS = {"Content-Security-Policy": "default-src 'self' 'unsafe-inline'; img-src 'self' blob: data:"}
