@@ -78,7 +78,7 @@ def main() -> int:
             off = {"boxes": _boxes_apart(got, want), "scores": _apart(got["scores"], want["scores"])}
             times = in_turns(
                 {"plain": lambda m=model, p=picture: m([p]), "fast": lambda m=exported, p=picture: m([p])},
-                given.seconds, least=3,
+                given.seconds, least=3, pause=0.1,
             )  # fmt: skip
         table.row(
             model=name, mb=mb, seconds=seconds, off=off["boxes"], off_scores=off["scores"],

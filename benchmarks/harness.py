@@ -52,7 +52,13 @@ class Times:
 
 
 def in_turns(
-    calls: Mapping[str, Call], seconds: float = 5.0, *, least: int = 5, most: int = 100, wait: Call | None = None
+    calls: Mapping[str, Call],
+    seconds: float = 5.0,
+    *,
+    least: int = 5,
+    most: int = 100,
+    wait: Call | None = None,
+    pause: float = 0.0,
 ) -> dict[str, Times]:
     """Measure calls alternately for about ``seconds``, after one warm-up turn.
 
@@ -61,22 +67,44 @@ def in_turns(
         seconds: total time for all calls.
         least, most: minimum and maximum number of turns.
         wait: called before reading a clock, such as ``torch.cuda.synchronize``.
+        pause: seconds to wait before each call, for calls that use threads of different engines: those of the one
+            before spin for a while. A turn is then the median of a burst of calls, after some that are not measured.
     """
     wait = wait or (lambda: None)
+
+    def measure(call: Call, times: Times) -> None:
+        wait()
+        start, used = time.perf_counter(), time.process_time()
+        call()
+        wait()
+        times.wall.append(time.perf_counter() - start)
+        times.processor.append(time.process_time() - used)
+
+    def burst(call: Call, times: Times) -> None:
+        time.sleep(pause)
+        repeat(call, pause / 2)
+        some = Times()
+        repeat(lambda: measure(call, some), pause * 2)
+        times.wall.append(some.median())
+        times.processor.append(some.median("processor"))
+
     found = {name: Times() for name in calls}
     for call in calls.values():
         call()
     end, turn = time.perf_counter() + seconds, 0
     while turn < least or (time.perf_counter() < end and turn < most):
         for name in list(calls) if turn % 2 else reversed(list(calls)):  # alternate the order
-            wait()
-            start, used = time.perf_counter(), time.process_time()
-            calls[name]()
-            wait()
-            found[name].wall.append(time.perf_counter() - start)
-            found[name].processor.append(time.process_time() - used)
+            (burst if pause else measure)(calls[name], found[name])
         turn += 1
     return found
+
+
+def repeat(call: Call, seconds: float) -> None:
+    """Call at least once, and again for so many seconds."""
+    until = time.perf_counter() + seconds
+    call()
+    while time.perf_counter() < until:
+        call()
 
 
 # ── memory ───────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -91,7 +91,7 @@ def families(report: Report, engine: str, names: Sequence[str], seconds: float) 
             x = torch.rand(n, 3, 224, 224)
             with torch.inference_mode():
                 calls = {"float": lambda m=model, x=x: m(x), "int": lambda m=fast, x=x: m(x)}
-                times = in_turns(calls, seconds, least=5, most=50)
+                times = in_turns(calls, seconds, least=5, most=50, pause=0.1)
             row |= {f"{way}{n}": taken.median() * 1e3 for way, taken in times.items()}
             row[f"times{n}"] = times["float"].over(times["int"])
             row[f"cpu{n}"] = times["float"].over(times["int"], "processor")
@@ -122,7 +122,7 @@ def packaged(report: Report, engine: str, seconds: float) -> None:
             for n in (1, 8):
                 x = torch.cat([others] * (n // len(others) + 1))[:n]
                 calls = {"float": lambda m=model, x=x: m(x), "int": lambda m=fast, x=x: m(x)}
-                times = in_turns(calls, seconds, least=9, most=100)
+                times = in_turns(calls, seconds, least=9, most=100, pause=0.1)
                 row[f"times{n}"] = times["float"].over(times["int"])
                 row |= {f"{way}{n}": taken.median() * 1e3 for way, taken in times.items()}
                 report.target(f"{case}: int8, times as fast, batch {n}", row[f"times{n}"], least=TIMES)

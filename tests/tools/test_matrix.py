@@ -100,8 +100,12 @@ def test_what_fails_says_why(tmp_path: Path) -> None:
 class Sensitive(nn.Module):
     """Amplifies any rounding of its input."""
 
+    def __init__(self, times: float = 200) -> None:
+        super().__init__()
+        self.times = times
+
     def forward(self, x: Tensor) -> Tensor:
-        return (200 * x).sin()
+        return (self.times * x).sin()
 
 
 class Coarse(nn.Module):
@@ -125,6 +129,14 @@ def test_half_precision_is_compared_with_what_rounding_the_input_does() -> None:
     assert cells.bfloat16(subject(Sensitive()))["off"] > cells.NEAR / 2, "it does what its own input allows"
     with pytest.raises(cells.Failure, match=r"outputs differ by [\d.]+ of their spread; at most 0.2 is allowed"):
         cells.bfloat16(subject(Coarse()))
+
+
+def test_a_cell_stays_empty_if_rounding_makes_the_outputs_unrelated() -> None:
+    chaotic = subject(Sensitive(1e6))
+    with pytest.raises(cells.Undecided, match=r"differ by 1\.\d+ of .* rounding alone may change them by 2\.\d+"):
+        cells.bfloat16(chaotic)
+    assert cells.measure(chaotic, "bfloat16") is None
+    assert (cells.measure(chaotic, "deepcopy") or {})["works"] is True
 
 
 def test_one_of_each_family_the_smallest() -> None:

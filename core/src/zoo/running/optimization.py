@@ -23,7 +23,7 @@ from zoo.running import clock
 from zoo.running.comparing import compared, difference
 from zoo.running.editing import Edits
 from zoo.running.engines import EngineModule
-from zoo.running.packing import can_pack, is_packed, packed
+from zoo.running.packing import CHANNELS_LAST, activation_of, is_packed, layouts
 from zoo.running.precision import Casting, check_dtype, name_of, note_of, parts_of, read_dtype
 from zoo.running.standing import Autocast
 from zoo.running.tasks import example_of
@@ -32,7 +32,7 @@ from zoo.running.watching import NORMS, TRAINING_ONLY, Watch as _Watch, is_exact
 
 M = TypeVar("M", bound=nn.Module)
 
-FOLDED, CHANNELS_LAST = "folded", "channels-last"  # steps
+FOLDED = "folded"  # the first step
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class OptimizationReport:
         engine: name of the engine that computes the model.
         dtype: the dtype that it computes in, e.g. ``"bfloat16"``; empty for the model's own precision.
         packed: number of layers with weights in oneDNN's layout.
+        fused: path of each removed activation → path of the layer that includes it.
         milliseconds: times on the example, each the minimum of a few alternating runs: ``"plain"``, the original model,
             and the variants that were tried.
         taken: the key of ``milliseconds`` of the returned model.
@@ -65,6 +66,7 @@ class OptimizationReport:
     engine: str = "torch"
     dtype: str = ""
     packed: int = 0
+    fused: Mapping[str, str] = field(default_factory=dict)
     milliseconds: Mapping[str, float] = field(default_factory=dict)
     taken: str = "plain"
     off: float = 0.0
@@ -86,6 +88,7 @@ def optimize(
     - Dropout, stochastic depth and unused auxiliary heads are removed.
     - Weights of 2-d convolutions are stored channels-last, and large ones, on a CPU, also in oneDNN's layout; images
         may have either memory format.
+    - On a CPU, an activation is computed with the convolution or linear layer before it.
 
     Changes that make the example slower in a measurement are undone. The copy is in eval mode without gradients, which
     cannot be reverted, and weight files no longer fit it. Modules keep their paths: removed ones are replaced by
@@ -231,7 +234,8 @@ def _optimize(
         trial.agree()  # the folded model is compared in full precision
         trial.dtype = dtype
         trial.add(name_of(dtype), Casting(model, dtype))
-    for name, step in _layouts(model, watch, alone, channels_last).items():
+    activations = watch.activations(foldable)
+    for name, step in layouts(model, watch, alone, activations, channels_last).items():
         trial.add(name, step)
     made, least, device = model, name_of(dtype) if dtype else None, device_of(model)
     if problem := trial.agree(least):
@@ -253,30 +257,11 @@ def _optimize(
         tuple(trial.notes) + tuple(filter(None, [note_of(dtype, device)])),
         dtype=least or "",
         packed=sum(map(is_packed, left)),
+        fused={path[act]: where for where, m in model.named_modules() if is_packed(m) and (act := activation_of(m))},
         milliseconds=trial.times,
         taken=trial.taken,
         off=trial.off,
     )
-
-
-def _layouts(model: nn.Module, watch: _Watch, alone: set[nn.Module], channels_last: bool) -> dict[str, Edits]:
-    """Changes of the memory layout of weights, applied: name → changes.
-
-    Args:
-        alone: layers whose weights are not shared.
-        channels_last: whether to change convolutions.
-    """
-    linear, convs = Edits(model), Edits(model)
-    for m in model.modules():
-        if m in alone and isinstance(m, nn.Linear) and can_pack(m, watch.shapes[m]):
-            linear.replace(m, packed(m))
-    for m in [m for m in model.modules() if channels_last and isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]:
-        if m._parameters.get("weight") is not None:
-            weight = m.weight.detach().contiguous(memory_format=torch.channels_last)
-            convs.set(m, "weight", nn.Parameter(weight, requires_grad=False))
-        if m in alone and can_pack(m, watch.shapes[m]):
-            convs.replace(m, packed(m))
-    return {"packed linear layers": linear, CHANNELS_LAST: convs}
 
 
 def _autocast(trial: Trial, dtype: torch.dtype, device: torch.device, problem: str) -> nn.Module:

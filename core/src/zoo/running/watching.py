@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -19,6 +20,9 @@ TRAINING_ONLY = (
     nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout,
     StochasticDepth, DropBlock2d, DropBlock3d,
 )  # fmt: skip
+ACTIVATIONS = (
+    nn.ReLU, nn.ReLU6, nn.Hardtanh, nn.LeakyReLU, nn.SiLU, nn.Hardswish, nn.Sigmoid, nn.Hardsigmoid, nn.Tanh, nn.GELU,
+)  # fmt: skip
 
 
 def is_exactly(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> bool:
@@ -31,7 +35,7 @@ def is_exactly(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> bool:
 
 
 class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Records, while a model runs, which module reads which output of the linear layers."""
+    """Records, while a model runs, which module reads which output of the linear layers and batch norms."""
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -45,6 +49,7 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.readers: defaultdict[int, set[nn.Module | None]] = defaultdict(
             set
         )  # by id of tensor; None is any other code
+        self.early: dict[int, set[nn.Module | None]] = {}  # readers of a tensor until an activation overwrites it
         self.running: nn.Module | None = None
         self.shapes: defaultdict[nn.Module, set[torch.Size]] = defaultdict(set)  # of its inputs
 
@@ -65,9 +70,12 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def leave(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
         self.running = None
-        if is_exactly(module, LINEAR):
+        if is_exactly(module, (*LINEAR, *NORMS)):
             self.outputs[module].append(output)
             self.readers[id(output)] = set()  # forget the readers of an earlier tensor with this id
+            self.early.pop(id(output), None)
+        elif is_exactly(module, ACTIVATIONS) and output is inputs[0]:
+            self.early.setdefault(id(output), set(self.readers[id(output)]))
 
     @torch.no_grad()
     def run(self, inputs: tuple[Any, ...]) -> Any:
@@ -76,7 +84,7 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         hooked = {m for m in self.model.modules() if m._forward_hooks or m._forward_pre_hooks}
         handles = []
         for m in self.model.modules():
-            if is_exactly(m, (*LINEAR, *NORMS, *TRAINING_ONLY)) and m not in hooked:
+            if is_exactly(m, (*LINEAR, *NORMS, *TRAINING_ONLY, *ACTIVATIONS)) and m not in hooked:
                 handles += [m.register_forward_pre_hook(self.enter), m.register_forward_hook(self.leave)]
         try:
             with self:
@@ -95,6 +103,8 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Batch norms that can be folded → the layer; and the others → the reason."""
         sources = defaultdict(list)
         for layer, outputs in self.outputs.items():
+            if not is_exactly(layer, LINEAR):
+                continue
             for reader in {reader for t in outputs for reader in self.readers[id(t)]}:
                 sources[reader].append(layer)
         folded, kept = {}, {}
@@ -125,6 +135,25 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if any(t.dim() != layer.weight.dim() or t.shape[1] != len(norm.running_mean) for t in outputs):
             return "its channels differ from those of the layer before it"
         return None
+
+    def activations(self, folded: Mapping[nn.Module, nn.Module]) -> dict[nn.Module, nn.Module]:
+        """Layers → the activation that reads each of their outputs, and nothing else, before any other code does.
+
+        Args:
+            folded: batch norms → the layers that they are folded into.
+        """
+        found = {}
+        for source, outputs in self.outputs.items():
+            readers = [self.early.get(id(t), self.readers[id(t)]) for t in outputs]
+            act = next(iter(readers[0])) if readers[0] else None
+            if act is None or not is_exactly(act, ACTIVATIONS):
+                continue
+            if any(those != {act} for those in readers) or self.calls[act] != len(outputs):
+                continue
+            layer = folded.get(source, source)
+            if is_exactly(layer, LINEAR):
+                found[layer] = act
+        return found
 
     def alone(self) -> set[nn.Module]:
         """The linear layers that ran and whose tensors were not read otherwise."""

@@ -30,8 +30,10 @@ from zoo_tools.machine import describe_machine, describe_software, load_of_machi
 from zoo_tools.ways import EAGER, PRECISIONS, Way, example_of, find, make, size_of, ways_of
 
 FORMAT = 1
-IN_A_ROW = 3  # timed runs per turn, after one that is not timed: threads of another engine may still spin
-LEAST, MOST = 9, 300  # runs of each configuration
+# Seconds of a turn: a pause, in which the spinning threads of the engine before go to sleep (they take a third of the
+# next one's speed otherwise), runs that are not timed, and at least three that are.
+PAUSE, WARM_UP, BURST = 0.1, 0.05, 0.2
+TURNS, MOST = 3, 300  # minimum number of turns, maximum number of runs of the unchanged model
 COLD_SECONDS = 600.0
 
 
@@ -241,6 +243,17 @@ def _timed(run: Callable[..., Any], arguments: tuple[Any, ...], device: torch.de
     return time.perf_counter() - start
 
 
+def _runs(
+    run: Callable[..., Any], arguments: tuple[Any, ...], device: torch.device, seconds: float, least: int
+) -> list[float]:
+    """Milliseconds of each run, for so many seconds."""
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(times) < least or time.perf_counter() < end:
+        times.append(_timed(run, arguments, device) * 1e3)
+    return times
+
+
 @torch.inference_mode()
 def _in_turns(
     name: str,
@@ -276,14 +289,13 @@ def _in_turns(
     say(f"{shown}: measuring, batch {batch}")
     times: dict[Way, list[float]] = {way: [] for way in ready}
     end = time.perf_counter() + seconds * len(ready)
-    while ready and (
-        min(map(len, times.values())) < LEAST or (time.perf_counter() < end and len(times[ways[0]]) < MOST)
-    ):
+    turn = 0
+    while ready and (turn < TURNS or (time.perf_counter() < end and len(times[ways[0]]) < MOST)):
+        turn += 1
         for way, fast in ready.items():
-            for i in range(IN_A_ROW + 1):
-                seconds_taken = _timed(fast, example, device)
-                if i:
-                    times[way].append(seconds_taken * 1e3)
+            time.sleep(PAUSE)
+            _runs(fast, example, device, WARM_UP, 1)
+            times[way] += _runs(fast, example, device, BURST, 3)
     usual = statistics.median(times[ways[0]])
     for way, taken in times.items():
         middle = statistics.median(taken)

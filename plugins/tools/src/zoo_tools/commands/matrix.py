@@ -34,7 +34,8 @@ def matrix(
     """Measure which features work: precisions, compilers, exporters, training, copying, int8.
 
     Each model runs in its own process, so that a crash or a hang counts as a result and the run continues. Each result
-    is written immediately; --resume continues an interrupted run. Cells whose packages are missing stay empty.
+    is written immediately; --resume continues an interrupted run. Cells stay empty if a package is
+    missing, or if rounding alone changes the outputs of the model too much.
 
     Examples:
         zoo matrix resnet18 --cells onnx,compile
@@ -46,7 +47,7 @@ def matrix(
 
     def told(model: str, cell: str, result: Mapping[str, Any] | None) -> None:
         if result is None:
-            said = "not measured: a required package is not installed"
+            said = "-    a required package is not installed, or rounding changes the outputs too much"
         elif result["works"]:
             facts = {k: v for k, v in result.items() if k not in ("works", "seconds", "note")}
             said = " ".join(["yes", *(f"{key} {value}" for key, value in facts.items())])
