@@ -100,7 +100,7 @@ def in_turns(
 
 
 def repeat(call: Call, seconds: float) -> None:
-    """Call at least once, and again for so many seconds."""
+    """Call at least once, and again for ``seconds``."""
     until = time.perf_counter() + seconds
     call()
     while time.perf_counter() < until:

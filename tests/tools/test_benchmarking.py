@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -62,6 +64,30 @@ def test_what_cannot_run_is_told_and_the_others_are_measured(monkeypatch: pytest
     notes = {f"{row.engine} {row.precision}": row.note for row in found.measurements}
     assert notes == {"eager float32": "", "torch float32": "", "torch bfloat16": "RuntimeError: no kernel"}
     assert [row.ms is None for row in found.measurements] == [False, False, True]
+
+
+def test_engines_wait_for_the_threads_of_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual, runs = benchmarking.make, []
+
+    def make(way: Way, model: object, example: object) -> object:
+        made = usual(way, model, example)
+
+        def logged(*inputs: object) -> object:
+            begun = time.monotonic()
+            found = made(*inputs)
+            runs.append((way.engine, begun, time.monotonic()))
+            return found
+
+        return logged
+
+    monkeypatch.setattr(benchmarking, "make", make)
+    found = zoo.benchmark(
+        "squeezenet1_1", weights="DIGITS_V1", batches=[1], precisions=["float32"], seconds=0.05, cold=False
+    )
+    changes = [(a[2], b[1]) for a, b in itertools.pairwise(runs) if a[0] != b[0]]
+    assert len(changes) >= 5, "eager and torch, three times each"
+    assert min(begun - ended for ended, begun in changes[1:]) >= 0.1, "threads of an engine spin after its last run"
+    assert len(runs) > sum(row.runs for row in found.measurements) + 6, "the first runs of a turn are not counted"
 
 
 def test_ways_are_combined_where_there_are_any() -> None:

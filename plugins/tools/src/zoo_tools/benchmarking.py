@@ -33,6 +33,7 @@ FORMAT = 1
 # Seconds of a turn: a pause, in which the spinning threads of the engine before go to sleep (they take a third of the
 # next one's speed otherwise), runs that are not timed, and at least three that are.
 PAUSE, WARM_UP, BURST = 0.1, 0.05, 0.2
+PEAK = 0.5  # seconds in which the speed of matrix products is measured, since a machine may be slow for some of them
 TURNS, MOST = 3, 300  # minimum number of turns, maximum number of runs of the unchanged model
 COLD_SECONDS = 600.0
 
@@ -230,8 +231,8 @@ def gflops(device: torch.device) -> dict[str, float]:
     side = 1024 if device.type == "cpu" else 8192
     for name in ("float32", "bfloat16"):
         a = torch.randn(side, side, device=device).to(getattr(torch, name))
-        best = min(_timed(torch.matmul, (a, a), device) for _ in range(5))
-        found[name] = round(2 * side**3 / best / 1e9, 1)
+        best = min(_runs(torch.matmul, (a, a), device, PEAK, 5))
+        found[name] = round(2 * side**3 / best / 1e6, 1)
     return found
 
 
@@ -246,7 +247,7 @@ def _timed(run: Callable[..., Any], arguments: tuple[Any, ...], device: torch.de
 def _runs(
     run: Callable[..., Any], arguments: tuple[Any, ...], device: torch.device, seconds: float, least: int
 ) -> list[float]:
-    """Milliseconds of each run, for so many seconds."""
+    """Milliseconds of each run, for ``seconds``."""
     times: list[float] = []
     end = time.perf_counter() + seconds
     while len(times) < least or time.perf_counter() < end:
