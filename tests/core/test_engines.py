@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import pickle
 import shutil
 import subprocess
 import sys
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 import zoo
 from zoo import registry
 from zoo.errors import ContractError, EngineError, InvalidArgument, MissingPlugin
+from zoo.running import clock
 from zoo.running.engines import KEPT
 
 PLUGIN = """
@@ -219,3 +222,12 @@ def test_the_command_line_tells_mistakes_without_torch(arguments: list[str], tmp
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode in (1, 2), done.stdout) == (True, "False\n")
     assert arguments[-1] in done.stderr
+
+
+def test_the_clock_waits_for_the_threads_of_the_engine_before() -> None:
+    runs: list[tuple[int, float]] = []
+    clock.in_turns([lambda: runs.append((0, time.monotonic())), lambda: runs.append((1, time.monotonic()))],
+                   torch.device("cpu"), pause=0.05)  # fmt: skip
+    changes = [b[1] - a[1] for a, b in itertools.pairwise(runs[2:]) if a[0] != b[0]]
+    assert min(changes) >= 0.05
+    assert len(runs) == 2 + 2 * 2 * clock.ROUNDS, "each time is of a second run"

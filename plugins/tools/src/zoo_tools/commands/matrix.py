@@ -34,8 +34,8 @@ def matrix(
     """Measure which features work: precisions, compilers, exporters, training, copying, int8.
 
     Each model runs in its own process, so that a crash or a hang counts as a result and the run continues. Each result
-    is written immediately; --resume continues an interrupted run. Cells stay empty if a package is
-    missing, or if rounding alone changes the outputs of the model too much.
+    is written immediately; --resume continues an interrupted run. Cells stay empty if a
+    package is missing, or if rounding alone changes the outputs of the model too much.
 
     Examples:
         zoo matrix resnet18 --cells onnx,compile
